@@ -1,0 +1,1 @@
+"""Lathe: neural audio codecs, trained, tested and used."""

@@ -1,0 +1,199 @@
+"""What a recipe can say: dataclasses with defaults, units in the names.
+
+A recipe is a YAML file with the fields of :class:`Recipe`; ``codec train`` reads it through jsonargparse, which checks
+names and types. ``CodecConfig`` alone defines a model; it is stored beside the weights.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Residual quantizer: every codebook refines what the ones before it left over."""
+
+    kind: Literal["rvq", "fsq"] = "rvq"
+    codebooks: int = 12
+    codebook_size: int = 1024
+    """Entries per codebook (rvq)."""
+    codebook_dim: int = 8
+    """Dimensions in which entries are compared (rvq, factorised codes)."""
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    """Levels per dimension (fsq); a code takes one of their product."""
+    groups: int = 1
+    """The latent is cut into so many parts, each with ``codebooks / groups`` residual stages (fsq)."""
+    full_rate_share: float = 0.5
+    """Share of the training items coded with every codebook; the others use a random number of them."""
+
+    @property
+    def size(self) -> int:
+        """Values that one code can take."""
+        return self.codebook_size if self.kind == "rvq" else math.prod(self.levels)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A stack of causal ConvNeXt blocks."""
+
+    width: int = 256
+    depth: int = 3
+    kernel: int = 7
+    expansion: int = 3
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Everything that defines a codec's architecture."""
+
+    sample_rate: int = 16000
+    hop: int = 160
+    """Samples between MDCT frames, and coefficients in each."""
+    frames_per_latent: int = 2
+    power: float = 0.5
+    """Exponent of the compression of the MDCT coefficients."""
+    latent_dim: int = 64
+    stereo: Literal["mid_side", "separate"] = "mid_side"
+    """How two channels become two streams. More than two channels are always separate."""
+    encoder: NetworkConfig = field(default_factory=NetworkConfig)
+    decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=384, depth=4))
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+
+    @property
+    def latent_hop(self) -> int:
+        """Samples per latent frame."""
+        return self.hop * self.frames_per_latent
+
+    @property
+    def latents_per_second(self) -> float:
+        return self.sample_rate / self.latent_hop
+
+    @property
+    def bits_per_code(self) -> int:
+        return math.ceil(math.log2(self.quantizer.size))
+
+    @property
+    def kbps_per_codebook(self) -> float:
+        """Nominal bit rate of one codebook for one channel, in kbit/s."""
+        return self.latents_per_second * self.bits_per_code / 1000
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency: (frames per latent + 1) hops."""
+        return 1000 * (self.frames_per_latent + 1) * self.hop / self.sample_rate
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "CodecConfig":
+        """Inverse of :meth:`to_dict`, also after a round trip through JSON."""
+        values = dict(values)
+        quantizer = dict(values.pop("quantizer"))
+        quantizer["levels"] = tuple(quantizer["levels"])
+        return CodecConfig(
+            encoder=NetworkConfig(**values.pop("encoder")),
+            decoder=NetworkConfig(**values.pop("decoder")),
+            quantizer=QuantizerConfig(**quantizer),
+            **values,
+        )
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """The sound that the codec is meant for. A clip inside every range and in a listed domain is in distribution."""
+
+    domains: dict[str, float] = field(default_factory=dict)
+    """Domain: share of the seconds. Empty: every domain belongs to the target."""
+    level_dbfs: tuple[float, float] = (-60.0, 0.0)
+    """RMS level of a clip, lowest and highest."""
+    bandwidth_hz: tuple[float, float] = (0.0, 96000.0)
+    noise_dbfs: tuple[float, float] = (-200.0, 0.0)
+    """Level of the quietest tenth of a clip's 20 ms frames."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    channels: int = 1
+    crop_s: float = 1.0
+    batch_size: int = 16
+    """Crops per step."""
+    silence_dbfs: float = -60.0
+    """Crops with an RMS level below this are drawn again."""
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Each is the share of crops that the augmentation is applied to; 0 switches it off."""
+
+    gain: float = 0.0
+    noise: float = 0.0
+    mix: float = 0.0
+    band_limit: float = 0.0
+    equaliser: float = 0.0
+    reverb: float = 0.0
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """Discriminator and its losses; off unless ``weight`` is above 0."""
+
+    weight: float = 0.0
+    feature_weight: float = 2.0
+    loss: Literal["least_squares", "hinge", "bce"] = "least_squares"
+    start_step: int = 0
+    """Steps on the metric losses alone before the discriminator starts."""
+    every: int = 1
+    """The discriminator learns on every so many-th step."""
+    lr: float = 2e-4
+    width: int = 32
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.8, 0.99)
+    warmup_steps: int = 100
+    final_lr_ratio: float = 0.05
+    """Cosine decay from ``lr`` to this share of it at the last step."""
+    l2: float = 0.0
+    """Decoupled weight decay (AdamW)."""
+    l1: float = 0.0
+    """Weight of the mean absolute value of the weights, added to the loss."""
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    steps: int = 100_000
+    max_minutes: float = 0.0
+    """Training stops at this time even if steps are left; 0: no limit."""
+    seed: int = 0
+    precision: Literal["32", "bf16"] = "32"
+    compile: bool = False
+    validate_every: int = 1000
+    validation_clips: int = 64
+    patience: int = 0
+    """Stop when so many validations in a row brought no improvement; 0: never."""
+    stop_on_collapse: bool = False
+    """Stop when a codebook has fewer than a tenth of its entries in use."""
+    freeze_encoder: bool = False
+    """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run, complete but for the data."""
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "mel": 1.0})
+    """Name: weight, see codec/losses."""
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
