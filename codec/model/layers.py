@@ -1,0 +1,79 @@
+"""Causal ConvNeXt blocks at frame rate: every layer takes ``(x, state)`` to ``(y, state)``.
+
+Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix product.
+Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
+
+Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022; used at frame rate by H. Siuzdak, "Vocos", ICLR 2024.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.config import NetworkConfig
+
+State = tuple[Tensor, ...]
+
+
+class CausalDepthwise(nn.Module):
+    """Convolution of each feature with its own ``kernel`` taps over the present and past frames."""
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__()
+        self.kernel = kernel
+        bound = kernel**-0.5
+        self.weight = nn.Parameter(torch.empty(width, 1, kernel).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def start(self, batch: int) -> Tensor:
+        return self.weight.new_zeros(batch, self.kernel - 1, len(self.bias))
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat([state.to(x.dtype), x], 1)
+        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=len(self.bias)).transpose(1, 2)
+        return y, x[:, x.shape[1] - self.kernel + 1 :]
+
+
+class ConvNeXtBlock(nn.Module):
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.depthwise = CausalDepthwise(config.width, config.kernel)
+        self.norm = nn.LayerNorm(config.width)
+        self.expand = nn.Linear(config.width, config.expansion * config.width)
+        self.contract = nn.Linear(config.expansion * config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scale = nn.Parameter(torch.full((config.width,), 1 / config.depth))
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        y, state = self.depthwise(x, state)
+        y = self.contract(F.gelu(self.expand(self.norm(y))))
+        return x + self.scale * self.dropout(y), state
+
+
+class Stack(nn.Module):
+    """Linear layer in, ``depth`` blocks, normalisation, linear layer out."""
+
+    def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
+        super().__init__()
+        self.first = nn.Linear(features_in, config.width)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.last = nn.Linear(config.width, features_out)
+
+    @property
+    def history(self) -> int:
+        """Frames into the past that an output depends on."""
+        return sum(block.depthwise.kernel - 1 for block in self.blocks)
+
+    def start(self, batch: int) -> State:
+        """State before the first frame."""
+        return tuple(block.depthwise.start(batch) for block in self.blocks)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
+        x = self.first(x)
+        states = []
+        for block, past in zip(self.blocks, state):
+            x, past = block(x, past)
+            states.append(past)
+        return self.last(self.norm(x)), tuple(states)

@@ -1,0 +1,61 @@
+r"""Modified discrete cosine transform with a sine window, as plain matrix products.
+
+Frame :math:`i` covers the samples :math:`[(i-1)h, (i+1)h)` for a hop of :math:`h` samples and holds :math:`h`
+coefficients
+
+.. math:: X_i[k] = \sqrt{2/h} \sum_{n=0}^{2h-1} w[n]\, x[(i-1)h+n] \cos\big(\tfrac{\pi}{h}(n+\tfrac12+\tfrac h2)(k+\tfrac12)\big).
+
+With :math:`w[n] = \sin(\pi(n+\tfrac12)/2h)`, which satisfies the Princen-Bradley condition, the transform is orthogonal
+(TDAC) and overlapping frames add up to the signal exactly.
+
+Source: J. Princen, A. Johnson, A. Bradley, "Subband/transform coding using filter bank designs based on time domain
+aliasing cancellation", ICASSP 1987.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class MDCT(nn.Module):
+    """Orthogonal MDCT with ``hop`` coefficients per frame.
+
+    ``previous`` is the state of a stream: the last ``hop`` samples (analysis), or the half-finished samples (synthesis).
+    """
+
+    basis: Tensor
+
+    def __init__(self, hop: int):
+        super().__init__()
+        self.hop = hop
+        n = torch.arange(2 * hop, dtype=torch.float64)
+        k = torch.arange(hop, dtype=torch.float64)
+        window = torch.sin(math.pi * (n + 0.5) / (2 * hop))
+        phase = math.pi / hop * torch.outer(n + 0.5 + hop / 2, k + 0.5)
+        basis = math.sqrt(2 / hop) * window[:, None] * torch.cos(phase)
+        self.register_buffer("basis", basis.float(), persistent=False)
+
+    def start(self, batch: int) -> Tensor:
+        """State before the first sample: ``[batch, hop]`` zeros."""
+        return self.basis.new_zeros(batch, self.hop)
+
+    def analysis(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
+        """``[batch, frames * hop]`` samples to ``[batch, frames, hop]`` coefficients.
+
+        The first frame reaches ``hop`` samples back, into ``previous``.
+        """
+        previous = self.start(len(wave)) if previous is None else previous
+        blocks = torch.cat([previous, wave], 1).unflatten(1, (-1, self.hop))
+        return blocks[:, :-1] @ self.basis[: self.hop] + blocks[:, 1:] @ self.basis[self.hop :]
+
+    def synthesis(self, coefficients: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``[batch, frames, hop]`` coefficients to ``[batch, frames * hop]`` samples and the next state.
+
+        The samples end where the last frame has its middle, ``hop`` samples before its end.
+        """
+        previous = self.start(len(coefficients)) if previous is None else previous
+        halves = coefficients @ self.basis.T
+        rising, falling = halves[..., : self.hop], halves[..., self.hop :]
+        carried = torch.cat([previous[:, None], falling[:, :-1]], 1)
+        return (rising + carried).flatten(1), falling[:, -1]
