@@ -1,0 +1,242 @@
+"""Packed audio: what ``codec prepare`` wrote, read through memory maps; and the seal on the test split.
+
+Training and search read ``train`` and ``val``. The test split opens through :func:`open_sealed_test` alone,
+which first writes a line into the ledger beside the data, so that every look at it is on record.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.config import TargetConfig
+from codec.errors import UserError
+
+VERSION = 1
+LEDGER = "ledger.jsonl"
+CANDIDATES = "candidates.jsonl"
+
+Purpose = Literal["evaluation", "demonstration"]
+
+
+class SealedError(UserError):
+    """The test split was asked for in a place that must not see it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One packed clip. ``path`` is the source file; levels and bandwidth are the source's."""
+
+    clip_id: str
+    path: Path
+    domain: str
+    group: str
+    seconds: float
+    rms_dbfs: float
+    bandwidth_hz: float
+    noise_dbfs: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One opening of the test split; ``result`` is None until the evaluation is done."""
+
+    opened: str
+    purpose: str
+    weights: list[str]
+    run: str
+    result: dict[str, Any] | None
+
+
+class Described(Protocol):
+    """What :func:`in_distribution` looks at."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def rms_dbfs(self) -> float: ...
+    @property
+    def bandwidth_hz(self) -> float: ...
+    @property
+    def noise_dbfs(self) -> float: ...
+
+
+def in_distribution(clip: Described, target: TargetConfig) -> bool:
+    """Whether the clip's domain is one of the target's (or none is listed) and it lies inside every range."""
+    return (
+        (not target.domains or clip.domain in target.domains)
+        and target.level_dbfs[0] <= clip.rms_dbfs <= target.level_dbfs[1]
+        and target.bandwidth_hz[0] <= clip.bandwidth_hz <= target.bandwidth_hz[1]
+        and target.noise_dbfs[0] <= clip.noise_dbfs <= target.noise_dbfs[1]
+    )
+
+
+def folder_for(data: Path, sample_rate: int, channels: int) -> Path:
+    """Where the packed clips of this rate and channel count lie."""
+    return data / "packed" / f"{sample_rate}x{channels}"
+
+
+class PackedSplit:
+    """The clips of one split. Memory-maps are opened on first use, also after pickling into another
+    process.
+    """
+
+    def __init__(
+        self, folder: Path, clips: list[Clip], places: list["Place"], sample_rate: int, channels: int
+    ) -> None:
+        self.clips = clips
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self._folder = folder
+        self._places = places
+        self._maps: dict[str, npt.NDArray[np.int16]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def wave(self, i: int, start: int = 0, frames: int | None = None) -> npt.NDArray[np.int16]:
+        """Clip ``i`` from ``start``: int16 ``[frames, channels]``, a view of the file. Shorter at the clip's
+        end.
+        """
+        place, length = self._places[i], self.clips[i].frames
+        start = min(max(start, 0), length)
+        stop = length if frames is None else min(start + frames, length)
+        if place.shard not in self._maps:
+            self._maps[place.shard] = np.load(self._folder / place.shard, mmap_mode="r")
+        return self._maps[place.shard][place.start + start : place.start + stop]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a clip lies: file name of the shard, and first frame in it."""
+
+    shard: str
+    start: int
+
+
+def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSplit:
+    data = Path(data)
+    if not data.is_dir():
+        raise UserError(f"{data}: no such data folder; run: codec prepare AUDIO --out {data}")
+    folder = folder_for(data, sample_rate, channels)
+    if not (folder / "packed.json").is_file():
+        present = sorted(file.parent.name for file in data.glob("packed/*/packed.json"))
+        command = f"codec prepare AUDIO --out {data} --rate {sample_rate} --channels {channels}"
+        if present:
+            raise UserError(
+                f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}"
+            )
+        raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
+    version = json.loads((folder / "packed.json").read_text(encoding="utf-8")).get("version")
+    if version != VERSION:
+        raise UserError(
+            f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again"
+        )
+    clips, places = [], []
+    with (folder / f"{split}.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        for row in csv.DictReader(file):
+            places.append(Place(row["shard"], int(row["start"])))
+            clips.append(
+                Clip(
+                    clip_id=row["clip_id"],
+                    path=Path(row["path"]),
+                    domain=row["domain"],
+                    group=row["group"],
+                    seconds=float(row["seconds"]),
+                    rms_dbfs=float(row["rms_dbfs"]),
+                    bandwidth_hz=float(row["bandwidth_hz"]),
+                    noise_dbfs=float(row["noise_dbfs"]),
+                    frames=int(row["frames"]),
+                )
+            )
+    if not clips:
+        raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
+    return PackedSplit(folder, clips, places, sample_rate, channels)
+
+
+def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, channels: int) -> PackedSplit:
+    """The training or validation clips at this rate and channel count.
+
+    Raises:
+        SealedError: for "test".
+        UserError: no such folder, not prepared, or prepared at other rates or channel counts.
+    """
+    if split not in ("train", "val"):
+        raise SealedError(f"the {split} split is sealed; only codec evaluate opens it, and writes that down")
+    return _open(data, split, sample_rate, channels)
+
+
+def open_sealed_test(
+    data: Path, sample_rate: int, channels: int, *, run: str, weights: list[str], purpose: Purpose
+) -> PackedSplit:
+    """The test clips, after a line in the ledger that says who looked: the run, and fingerprints of its
+    weights.
+    """
+    split = _open(data, "test", sample_rate, channels)
+    entry = LedgerEntry(_now(), purpose, list(weights), run, None)
+    _append(Path(data) / LEDGER, asdict(entry), "the test split stays sealed")
+    return split
+
+
+def record_result(data: Path, result: dict[str, Any]) -> None:
+    """Complete the last line of the ledger."""
+    entries = ledger(data)
+    if not entries:
+        raise UserError(f"{data}: nothing to complete, the test split was never opened")
+    lines = [asdict(entry) for entry in entries]
+    lines[-1]["result"] = result
+    path = Path(data) / LEDGER
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the result ({error.strerror})") from error
+
+
+def ledger(data: Path) -> list[LedgerEntry]:
+    """Every opening of the test split, oldest first."""
+    names = [field.name for field in fields(LedgerEntry)]
+    return [LedgerEntry(**{name: line[name] for name in names}) for line in _lines(Path(data) / LEDGER)]
+
+
+def record_candidate(data: Path, run: str) -> None:
+    """Note that a model trained in ``run`` was judged on the validation split."""
+    _append(Path(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
+
+
+def candidates(data: Path) -> int:
+    """How many runs were ever compared on the validation split."""
+    return len({line["run"] for line in _lines(Path(data) / CANDIDATES)})
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror}); {consequence}") from error
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_file():
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                yield json.loads(text)
+            except ValueError as error:
+                raise UserError(f"{path}: line {number} is damaged; repair or remove that line") from error
