@@ -1,8 +1,8 @@
 """Sound files: read, write, resample. The only place that touches them.
 
 libsndfile lets much damage through without an error: short reads, headers that announce more than the file
-holds, NaN. Everything read here is compared with what the file announces and checked for being finite; what is
-wrong raises :class:`AudioError`. Waveforms are float32 ``[channels, samples]``, full scale is 1.
+holds, NaN. Everything read here is compared with what the file announces and checked for being finite; damage
+raises :class:`AudioError`. Waveforms are float32 ``[channels, samples]``, full scale is 1.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,21 @@ _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 """Sizes that writers to a pipe put in a header they cannot come back to."""
 
 
+Kind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
+
+
 class AudioError(UserError):
-    """A sound file that cannot be read or written: one line with the path and the reason."""
+    """A sound file that cannot be read or written: one line with the path and the reason.
+
+    ``kind`` is what such files are counted under.
+    """
+
+    def __init__(self, path: Path, kind: Kind, reason: str) -> None:
+        super().__init__(path, kind, reason)
+        self.path, self.kind, self.reason = path, kind, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -70,19 +83,19 @@ class Audio:
 
 def _open(path: Path) -> soundfile.SoundFile:
     if not path.is_file():
-        raise AudioError(f"{path}: {'a folder, not a sound file' if path.is_dir() else 'no such file'}")
+        raise AudioError(path, "unreadable", "a folder" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes)")
+        raise AudioError(path, "empty", "the file is empty (0 bytes)")
     if not os.access(path, os.R_OK):
-        raise AudioError(f"{path}: no permission to read the file")
+        raise AudioError(path, "unreadable", "no permission to read the file")
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
-        raise AudioError(f"{path}: not a readable sound file ({_plain(error)})") from error
+        raise AudioError(path, "unreadable", f"not a readable sound file ({_plain(error)})") from error
     if file.frames >= 2**62:
         file.close()
         raise AudioError(
-            f"{path}: the header does not state a length (a streamed file); write it anew with ffmpeg or flac"
+            path, "unreadable", "the header states no length (a streamed file); convert it first"
         )
     return file
 
@@ -124,34 +137,32 @@ def blocks(path: Path, block_frames: int = 65536) -> Iterator[FloatArray]:
     with _open(path) as file:
         announced = file.frames
         if announced == 0:
-            raise AudioError(f"{path}: holds no samples")
+            raise AudioError(path, "empty", "holds no samples")
         if file.format == "OGG" and (wrong := ogg.damage(path)):
-            raise AudioError(f"{path}: cut off or damaged: {wrong}")
+            raise AudioError(path, "cut off or damaged", wrong)
         done = 0
         while done < announced:
             try:
                 block = file.read(min(block_frames, announced - done), dtype="float32", always_2d=True)
             except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
-                raise AudioError(
-                    f"{path}: damaged or cut off after {done / file.samplerate:.2f} s ({_plain(error)})"
-                ) from error
+                where = f"after {done / file.samplerate:.2f} s ({_plain(error)})"
+                raise AudioError(path, "cut off or damaged", f"cut off or damaged {where}") from error
             if len(block) == 0:
                 break
             if not np.isfinite(block).all():
                 first = done + int(np.argmin(np.isfinite(block).all(axis=1)))
-                raise AudioError(
-                    f"{path}: NaN or infinity at sample {first} ({first / file.samplerate:.2f} s)"
-                )
+                where = f"at {first / file.samplerate:.2f} s (sample {first})"
+                raise AudioError(path, "NaN or infinity", f"NaN or infinity {where}")
             done += len(block)
             yield np.ascontiguousarray(block.T)
         if done < announced and (done == 0 or _announces_length(path, file)):
-            raise AudioError(f"{path}: cut off or damaged: {done} of {announced} samples could be read")
+            shortfall = f"only {done} of {announced} samples could be read"
+            raise AudioError(path, "cut off or damaged", shortfall)
         for stated, present in _SHORTFALL.findall(file.extra_info):
             missing = int(stated) - int(present)
             if missing > _SLACK_BYTES and int(stated) not in _STREAM_SIZES:
-                raise AudioError(
-                    f"{path}: cut off: the header announces {stated} bytes of audio, the file holds {present}"
-                )
+                shortfall = f"cut off: {present} of the announced {stated} bytes are there"
+                raise AudioError(path, "cut off or damaged", shortfall)
 
 
 def read(path: Path) -> Audio:
@@ -203,7 +214,9 @@ class Writer:
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
         if self._format not in soundfile.available_formats():
-            raise AudioError(f"{self.path}: no format for the suffix {suffix!r}; use .wav, .flac or .ogg")
+            raise AudioError(
+                self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
+            )
         if not soundfile.check_format(self._format, subtype):
             subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
         self.subtype = subtype
@@ -212,7 +225,7 @@ class Writer:
         try:
             self._raw = self._part.open("w+b", buffering=0)
         except OSError as error:
-            raise AudioError(f"{self.path}: cannot write here ({error.strerror})") from error
+            raise AudioError(self.path, "unwritable", f"cannot write here ({error.strerror})") from error
         self._sink = _Sink(self._raw)
         try:
             self._file = soundfile.SoundFile(
@@ -221,9 +234,8 @@ class Writer:
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             reason = self._sink.error.strerror if self._sink.error else _plain(error)
             self._discard()
-            raise AudioError(
-                f"{self.path}: {self._format} {subtype} at {sample_rate} Hz, {channels} channels: {reason}"
-            ) from error
+            what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
+            raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
 
     def _discard(self) -> None:
         self._raw.close()
@@ -245,7 +257,7 @@ class Writer:
     def _failure(self, reason: str) -> AudioError:
         if self._sink.error:
             reason = self._sink.error.strerror or str(self._sink.error)
-        return AudioError(f"{self.path}: cannot write the file ({reason})")
+        return AudioError(self.path, "unwritable", f"cannot write the file ({reason})")
 
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _UNBOUNDED:
@@ -297,7 +309,7 @@ def resample(wave: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
         return wave
     resampler = StreamResampler(from_hz, to_hz, wave.shape[0])
     out = np.concatenate([resampler.push(wave), resampler.flush()], axis=1)
-    return np.ascontiguousarray(out[:, : math.ceil(wave.shape[1] * to_hz / from_hz)])
+    return np.ascontiguousarray(out[:, : -(-wave.shape[1] * to_hz // from_hz)])
 
 
 class StreamResampler:
