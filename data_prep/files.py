@@ -1,0 +1,31 @@
+"""Write text files whole or not at all, and folders that are there or say why not."""
+
+import os
+from pathlib import Path
+
+from codec.errors import UserError
+
+
+def make_folder(folder: Path) -> None:
+    """Raises :class:`UserError` where it cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write here ({error.strerror}); choose another --out") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` in one step. Raises :class:`UserError` on a full disk or missing permission."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # newline="" keeps what the csv module wrote; file names need not be valid UTF-8.
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""Inventory: decode every file once, measure it, and say which are fit for use. Headers are not believed.
+
+What was measured is kept in a journal, a line per file, so that an interrupted or repeated run goes on where
+it was.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from codec import audio
+from codec.errors import UserError
+from data_prep import pool
+from data_prep.files import write_text
+
+JOURNAL = "inventory.jsonl"
+SILENT_DBFS = -60.0
+CLIPPED_SHARE = 1e-3
+CLIPPED_SHARE_WARNING = 1e-4
+_VERSION = 1
+"""Of the measurements; journals of another version are not read."""
+_FLOOR_DBFS = -200.0
+_FULL_SCALE = 0.9999
+_SPECTRUM = 2048
+_WINDOW = np.hanning(_SPECTRUM + 1)[:-1].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One file, measured. Levels are in dB relative to full scale, never below -200."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    error_kind: str = ""
+    """Why the file could not be decoded whole, as it is counted; the measurements are then 0."""
+    error: str = ""
+    format: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    frames: int = 0
+    peak_dbfs: float = _FLOOR_DBFS
+    rms_dbfs: float = _FLOOR_DBFS
+    mix_rms_dbfs: float = _FLOOR_DBFS
+    """RMS level of the mean of the channels."""
+    noise_dbfs: float = _FLOOR_DBFS
+    """RMS level of the quietest tenth of the 20 ms frames."""
+    bandwidth_hz: float = 0.0
+    """The frequency above which there is 60 dB less energy than in the strongest octave."""
+    clipped_share: float = 0.0
+    sha256: str = ""
+    """Of the decoded samples, whatever the container."""
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.sample_rate if self.sample_rate else 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a file is used. ``reason`` begins with the kind it is counted under, then a colon."""
+
+    status: Literal["ok", "warned", "excluded"]
+    reason: str = ""
+
+
+def decibel(power: float) -> float:
+    """10 log10, not below -200 dB."""
+    return max(_FLOOR_DBFS, 10 * math.log10(max(power, 1e-30)))
+
+
+class _Frames:
+    """Cuts a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]`` and keeps the rest."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.rest: audio.FloatArray | None = None
+
+    def push(self, block: audio.FloatArray) -> audio.FloatArray:
+        joined = block if self.rest is None else np.concatenate([self.rest, block], axis=1)
+        whole = joined.shape[1] // self.size * self.size
+        self.rest = joined[:, whole:]
+        return joined[:, :whole].reshape(len(block), -1, self.size)
+
+
+class Meter:
+    """Measures a file block by block; memory grows by 4 bytes for 20 ms."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._hash = hashlib.sha256()
+        self._short = _Frames(max(1, round(0.02 * sample_rate)))
+        self._long = _Frames(_SPECTRUM)
+        self._powers: list[npt.NDArray[np.float32]] = []
+        self._spectrum = np.zeros(_SPECTRUM // 2 + 1)
+        self._energy = self._mix_energy = self._peak = 0.0
+        self._clipped = self.frames = self.channels = 0
+
+    def push(self, block: audio.FloatArray) -> None:
+        """Take float32 ``[channels, n]``."""
+        self.channels = len(block)
+        self.frames += block.shape[1]
+        self._hash.update(np.ascontiguousarray(block.T, dtype="<f4").tobytes())
+        size = np.abs(block)
+        self._peak = max(self._peak, float(size.max()))
+        self._clipped += int((size >= _FULL_SCALE).sum())
+        self._energy += float(np.square(block, dtype=np.float64).mean(axis=0).sum())
+        self._mix_energy += float(np.square(block.mean(axis=0), dtype=np.float64).sum())
+        self._powers.append(np.square(self._short.push(block)).mean(axis=(0, 2)))
+        self._spectrum += self._power_spectrum(self._long.push(block))
+
+    @staticmethod
+    def _power_spectrum(frames: audio.FloatArray) -> npt.NDArray[np.float64]:
+        lines = np.fft.rfft(frames * _WINDOW, axis=-1)
+        return (lines.real**2 + lines.imag**2).sum(axis=(0, 1))
+
+    def result(self, path: Path, stat: os.stat_result, format: str) -> Probe:
+        return Probe(
+            path=str(path),
+            size=stat.st_size,
+            mtime_ns=stat.st_mtime_ns,
+            format=format,
+            sample_rate=self._rate,
+            channels=self.channels,
+            frames=self.frames,
+            peak_dbfs=decibel(self._peak**2),
+            rms_dbfs=decibel(self._energy / self.frames),
+            mix_rms_dbfs=decibel(self._mix_energy / self.frames),
+            noise_dbfs=decibel(self._noise()),
+            bandwidth_hz=self._bandwidth(),
+            clipped_share=self._clipped / (self.frames * self.channels),
+            sha256=self._hash.hexdigest(),
+        )
+
+    def _noise(self) -> float:
+        powers = np.concatenate(self._powers)
+        if len(powers) == 0:
+            return self._energy / self.frames
+        quiet = max(1, len(powers) // 10)
+        return float(np.partition(powers, quiet - 1)[:quiet].mean())
+
+    def _bandwidth(self) -> float:
+        """Energy is that of the mean power spectrum; octaves are counted from its second line up, so without
+        DC.
+        """
+        spectrum, rest = self._spectrum, self._long.rest
+        if not spectrum.any() and rest is not None:
+            padded = np.pad(rest, ((0, 0), (0, _SPECTRUM - rest.shape[1])))
+            spectrum = self._power_spectrum(padded[:, None])
+        edges = [2**power for power in range(1, _SPECTRUM.bit_length() - 1)]
+        octaves = [float(spectrum[low : 2 * low].sum()) for low in edges]
+        above = np.cumsum(spectrum[::-1])[::-1]
+        (lines,) = np.nonzero(above >= 1e-6 * max(octaves))
+        if max(octaves) <= 0 or len(lines) == 0:
+            return 0.0
+        return min((float(lines[-1]) + 0.5) / _SPECTRUM, 0.5) * self._rate
+
+
+def probe(path: str) -> Probe:
+    """Decode and measure one file; what is wrong with it is part of the result."""
+    file = Path(path)
+    try:
+        stat = file.stat()
+    except OSError as error:
+        return Probe(path, 0, 0, "unreadable", error.strerror or str(error))
+    try:
+        head = audio.info(file)
+        meter = Meter(head.sample_rate)
+        for block in audio.blocks(file):
+            meter.push(block)
+    except audio.AudioError as error:
+        return Probe(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason)
+    return meter.result(file, stat, f"{head.format}/{head.subtype}")
+
+
+def take(paths: Sequence[Path], journal: Path, workers: int) -> dict[str, Probe]:
+    """Probe every file, by ``str(path)``; those unchanged (size and time) since the journal's line are not
+    decoded.
+    """
+    known = _read_journal(journal)
+    done: dict[str, Probe] = {}
+    for path in map(str, paths):
+        try:
+            stat = os.stat(path)
+        except OSError:
+            continue
+        before = known.get(path)
+        if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            done[path] = before
+    todo = [str(path) for path in paths if str(path) not in done]
+    try:
+        with journal.open("a", encoding="utf-8") as file:
+            for result in pool.run(probe, todo, workers, "inventory"):
+                file.write(json.dumps({"v": _VERSION, **asdict(result)}) + "\n")
+                file.flush()
+                done[result.path] = result
+    except OSError as error:
+        raise UserError(f"{journal}: cannot write ({error.strerror})") from error
+    if todo:
+        kept = {**known, **done}
+        lines = [json.dumps({"v": _VERSION, **asdict(kept[path])}) + "\n" for path in sorted(kept)]
+        write_text(journal, "".join(lines))
+    return done
+
+
+def _read_journal(journal: Path) -> dict[str, Probe]:
+    found: dict[str, Probe] = {}
+    if not journal.is_file():
+        return found
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        try:
+            values = json.loads(line)
+            if values.pop("v") == _VERSION:
+                found[values["path"]] = Probe(**values)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # The line that an interruption cut off: the file is probed again.
+            continue
+    return found
+
+
+def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) -> Verdict:
+    """Whether the file is fit to be packed at this rate and channel count."""
+    level = probe.mix_rms_dbfs if channels == 1 else probe.rms_dbfs
+    if probe.error_kind:
+        return Verdict("excluded", f"{probe.error_kind}: {probe.error}")
+    if level < SILENT_DBFS:
+        mixed = " when mixed to one channel" if probe.rms_dbfs >= SILENT_DBFS else ""
+        return Verdict("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
+    if probe.seconds < min_seconds:
+        return Verdict("excluded", f"too short: {probe.seconds:.2f} s, below {min_seconds:g}")
+    share = f"{100 * probe.clipped_share:.2g} % of the samples at full scale"
+    if probe.clipped_share > CLIPPED_SHARE:
+        return Verdict("excluded", f"clipped: {share}, above {100 * CLIPPED_SHARE:g} %")
+    if probe.clipped_share > CLIPPED_SHARE_WARNING:
+        return Verdict("warned", f"some clipping: {share}")
+    if probe.peak_dbfs > 0.01:
+        return Verdict(
+            "warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed"
+        )
+    if probe.sample_rate < sample_rate:
+        return Verdict(
+            "warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz"
+        )
+    return Verdict("ok")

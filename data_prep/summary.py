@@ -1,0 +1,142 @@
+"""What ``codec prepare`` says at the end: hours, groups, clips, levels, exclusions, advice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec.packed import Clip
+from data_prep.manifest import Row
+from data_prep.split import SPLITS, Ratios
+from data_prep.target import TargetDistance
+
+LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split. ``levels``: share of its seconds by RMS level, between the neighbours in
+    ``LEVEL_EDGES_DBFS``.
+    """
+
+    split: str
+    hours: float
+    groups: int
+    clips: int
+    share_asked: float
+    share_reached: float
+    levels: tuple[float, ...]
+    domains: dict[str, float]
+    """Seconds by domain."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a preparation; written to summary.json as it is."""
+
+    out: str
+    manifest: str
+    packed: str
+    sample_rate: int
+    channels: int
+    ratios: str
+    files: int
+    splits: tuple[SplitSummary, ...]
+    excluded: dict[str, int]
+    """Files by kind of reason."""
+    warned: dict[str, int]
+    advice: tuple[str, ...]
+    target: TargetDistance | None
+
+    def text(self) -> str:
+        """The table for the screen."""
+        used = sum(split.clips for split in self.splits)
+        lines = [
+            f"{self.files} files found, {used} used, packed at {self.sample_rate} Hz x {self.channels}",
+            "",
+            "split     hours   groups    clips   seconds %  asked %",
+        ]
+        lines += [
+            f"{split.split:<6}{split.hours:>9.3f}{split.groups:>9}{split.clips:>9}"
+            f"{100 * split.share_reached:>12.1f}{100 * split.share_asked:>9.1f}"
+            for split in self.splits
+        ]
+        lines += ["", *self._domain_lines(), "", *self._level_lines(), ""]
+        for label, counts in (("excluded", self.excluded), ("used, with a warning", self.warned)):
+            if counts:
+                listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+                lines.append(f"{label}: {listed}")
+        lines.append(f"every file with its split and reason: {self.manifest}")
+        if self.target:
+            lines.append(self.target.text())
+        lines += [f"note: {line}" for line in self.advice]
+        return "\n".join(lines)
+
+    def _domain_lines(self) -> list[str]:
+        names = sorted({name for split in self.splits for name in split.domains})
+        lines = ["minutes by domain" + "".join(f"{split.split:>9}" for split in self.splits)]
+        for name in names:
+            cells = "".join(f"{split.domains.get(name, 0.0) / 60:>9.1f}" for split in self.splits)
+            lines.append(f"  {name:<15.15}{cells}")
+        return lines
+
+    def _level_lines(self) -> list[str]:
+        lines = ["RMS level, % of s " + "".join(f"{split.split:>8}" for split in self.splits)]
+        for low, high, *shares in zip(
+            LEVEL_EDGES_DBFS, LEVEL_EDGES_DBFS[1:], *(split.levels for split in self.splits)
+        ):
+            if any(shares):
+                lines.append(
+                    f"  {f'{low} to {high} dBFS':<16}" + "".join(f"{100 * share:>8.1f}" for share in shares)
+                )
+        return lines
+
+
+def summarise(
+    out: Path,
+    packed: Path,
+    rows: Sequence[Row],
+    clips: dict[str, list[Clip]],
+    *,
+    sample_rate: int,
+    channels: int,
+    ratios: str,
+    advice: Sequence[str],
+    target: TargetDistance | None,
+) -> Summary:
+    total = sum(clip.seconds for members in clips.values() for clip in members)
+    shares = Ratios.parse(ratios)
+    return Summary(
+        out=str(out),
+        manifest=str(out / "manifest.csv"),
+        packed=str(packed),
+        sample_rate=sample_rate,
+        channels=channels,
+        ratios=ratios,
+        files=len(rows),
+        splits=tuple(_split_summary(split, clips[split], total, shares.share(split)) for split in SPLITS),
+        excluded=dict(Counter(row.reason.partition(":")[0] for row in rows if not row.used)),
+        warned=dict(Counter(row.reason.partition(":")[0] for row in rows if row.status == "warned")),
+        advice=tuple(advice),
+        target=target,
+    )
+
+
+def _split_summary(split: str, clips: Sequence[Clip], total: float, asked: float) -> SplitSummary:
+    seconds = sum(clip.seconds for clip in clips)
+    levels = [0.0] * (len(LEVEL_EDGES_DBFS) - 1)
+    domains: dict[str, float] = {}
+    for clip in clips:
+        inside = sum(clip.rms_dbfs >= edge for edge in LEVEL_EDGES_DBFS[1:-1])
+        levels[inside] += clip.seconds / seconds
+        domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+    return SplitSummary(
+        split=split,
+        hours=seconds / 3600,
+        groups=len({clip.group for clip in clips}),
+        clips=len(clips),
+        share_asked=asked,
+        share_reached=seconds / total if total else 0.0,
+        levels=tuple(levels),
+        domains=domains,
+    )
