@@ -1,7 +1,7 @@
 """The ``.nac`` container: a header, then packets of fixed duration with checksums; see docs/bitstream.md.
 
-Nothing in a file is believed before it is checked: values against their limits, against each other and the size of
-the file, and only then is memory taken for them.
+Nothing in a file is believed before it is checked: values against their limits, each other and its size.
+Only then is memory taken for them.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Codes as bits without gaps: every code takes exactly ``bits`` bits, most significant first.
 
-The codes follow each other in row-major order, the first from the highest bit of the first byte; zero bits fill the
-last byte.
+The codes follow each other in row-major order, the first from the highest bit of the first byte on; zero bits
+fill the last byte.
 """
 
 import numpy as np
