@@ -156,7 +156,7 @@ def _divide(kept: Sequence[Candidate], ratios: Ratios, seed: int, splits: dict[s
     smallest = min(share for share in map(ratios.share, SPLITS) if share > 0)
 
     def order(group: str) -> tuple[float, bytes]:
-        """Large groups first, which takes them to training: one alone must not make up most of a small split."""
+        """Large groups first, which takes them to training: none must make up most of a small split."""
         seconds = max(groups[group].values())
         total = totals[max(sorted(groups[group]), key=lambda name: groups[group][name])]
         return (-seconds if seconds > LARGE_GROUP * smallest * total else 0.0, _digest(group, seed))
