@@ -15,6 +15,8 @@ class QuantizerConfig:
 
     kind: Literal["rvq", "fsq"] = "rvq"
     codebooks: int = 12
+    latent_dim: int = 64
+    """Features of the latent (rvq); with fsq it has one for each level of each group."""
     codebook_size: int = 1024
     """Entries per codebook (rvq)."""
     codebook_dim: int = 8
@@ -25,6 +27,11 @@ class QuantizerConfig:
     """The latent is cut into so many parts, each with ``codebooks / groups`` residual stages (fsq)."""
     full_rate_share: float = 0.5
     """Share of the training items coded with every codebook; the others use a random number of them."""
+
+    @property
+    def features(self) -> int:
+        """Features of the latent that is quantized."""
+        return self.latent_dim if self.kind == "rvq" else self.groups * len(self.levels)
 
     @property
     def size(self) -> int:
@@ -53,7 +60,6 @@ class CodecConfig:
     frames_per_latent: int = 2
     power: float = 0.5
     """Exponent of the compression of the MDCT coefficients."""
-    latent_dim: int = 64
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """How two channels become two streams. More than two channels are always separate."""
     encoder: NetworkConfig = field(default_factory=NetworkConfig)

@@ -51,7 +51,11 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Stack(nn.Module):
-    """Linear layer in, ``depth`` blocks, normalisation, linear layer out."""
+    """Linear layer in, ``depth`` blocks, normalisation, linear layer out; and beside all that a direct linear path.
+
+    The direct path is what lets a codec start as a transform codec (see ``Codec.initialise``): the blocks then learn what
+    a linear transform cannot do, instead of learning the transform too.
+    """
 
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
         super().__init__()
@@ -59,6 +63,7 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.last = nn.Linear(config.width, features_out)
+        self.direct = nn.Linear(features_in, features_out, bias=False)
 
     @property
     def history(self) -> int:
@@ -71,9 +76,10 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
+        direct = self.direct(x)
         x = self.first(x)
         states = []
         for block, past in zip(self.blocks, state):
             x, past = block(x, past)
             states.append(past)
-        return self.last(self.norm(x)), tuple(states)
+        return direct + self.last(self.norm(x)), tuple(states)

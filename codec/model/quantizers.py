@@ -106,11 +106,10 @@ def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 class ResidualVQ(nn.Module):
-    def __init__(self, features: int, config: QuantizerConfig):
+    def __init__(self, config: QuantizerConfig):
         super().__init__()
-        self.config = config
         self.stages = nn.ModuleList(
-            VectorStage(features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
+            VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         )
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
@@ -126,6 +125,18 @@ class ResidualVQ(nn.Module):
             commitment = commitment + (step.commitment * used).mean()
             codebook = codebook + (step.codebook * used).mean()
         return Quantized(total, torch.stack(codes, 1), commitment, codebook)
+
+    @torch.no_grad()
+    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
+        """k-means, stage after stage, on ``[batch, frames, features]``."""
+        for stage in self.stages:
+            stage.initialise(F.normalize(stage.project_in(latent), dim=-1).flatten(0, 1), generator)
+            latent = latent - stage.lookup(stage.encode(latent))
+
+    @torch.no_grad()
+    def restart_unused(self, generator: torch.Generator, decay: float = 0.99, threshold: float = 0.03) -> int:
+        """Replaces the entries that hardly occurred in the last batches; returns how many."""
+        return sum(stage.restart_unused(generator, decay, threshold) for stage in self.stages)
 
     def encode(self, latent: Tensor, codebooks: int) -> Tensor:
         codes = []
@@ -149,21 +160,19 @@ class ResidualFSQ(nn.Module):
     levels: Tensor
     place: Tensor
 
-    def __init__(self, features: int, config: QuantizerConfig):
+    def __init__(self, config: QuantizerConfig):
         super().__init__()
         self.groups = config.groups
         self.depth, remainder = divmod(config.codebooks, config.groups)
         if remainder or self.depth == 0:
             raise UserError(f"quantizer.codebooks ({config.codebooks}) must be a multiple of groups ({config.groups})")
         dims = len(config.levels)
-        self.project_in = nn.Linear(features, config.groups * dims)
-        self.project_out = nn.Linear(config.groups * dims, features)
         self.register_buffer("levels", torch.tensor(config.levels, dtype=torch.float32), persistent=False)
         place = [math.prod(config.levels[:i]) for i in range(dims)]
         self.register_buffer("place", torch.tensor(place), persistent=False)
 
     def _bound(self, latent: Tensor) -> Tensor:
-        return torch.tanh(self.project_in(latent)).unflatten(-1, (self.groups, -1))
+        return torch.tanh(latent).unflatten(-1, (self.groups, -1))
 
     def _cells(self, bounded: Tensor) -> Tensor:
         """``[batch, frames, groups, dims]`` to grid indices ``[batch, frames, depth, groups, dims]``."""
@@ -188,7 +197,7 @@ class ResidualFSQ(nn.Module):
         return (cells.long() * self.place).sum(-1).flatten(2).transpose(1, 2)
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
-        """Quantizes item ``b`` with its first ``codebooks[b]`` codes; nothing to learn but the projections."""
+        """Quantizes item ``b`` with its first ``codebooks[b]`` codes; there is nothing to learn."""
         bounded = self._bound(latent)
         with torch.no_grad():
             cells = self._cells(bounded)
@@ -197,7 +206,14 @@ class ResidualFSQ(nn.Module):
             present = used[:, None, : self.groups, None]  # a group without any code is zero, and learns nothing
         value = bounded * present + (total - bounded * present).detach()
         nothing = latent.new_zeros(())
-        return Quantized(self.project_out(value.flatten(2)), self._codes(cells), nothing, nothing)
+        return Quantized(value.flatten(2), self._codes(cells), nothing, nothing)
+
+    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
+        """Nothing: the grid is fixed."""
+
+    def restart_unused(self, generator: torch.Generator) -> int:
+        """Nothing: every grid point stays in reach."""
+        return 0
 
     def encode(self, latent: Tensor, codebooks: int) -> Tensor:
         return self._codes(self._cells(self._bound(latent)))[:, :codebooks]
@@ -208,8 +224,8 @@ class ResidualFSQ(nn.Module):
         codes = F.pad(codes, (0, 0, 0, total - codes.shape[1])).transpose(1, 2)
         cells = (codes[..., None] // self.place) % self.levels.long()
         cells = cells.unflatten(2, (self.depth, self.groups)).float()
-        return self.project_out(self._sum(cells, used).flatten(2))
+        return self._sum(cells, used).flatten(2)
 
 
-def build_quantizer(features: int, config: QuantizerConfig) -> ResidualVQ | ResidualFSQ:
-    return ResidualVQ(features, config) if config.kind == "rvq" else ResidualFSQ(features, config)
+def build_quantizer(config: QuantizerConfig) -> ResidualVQ | ResidualFSQ:
+    return ResidualVQ(config) if config.kind == "rvq" else ResidualFSQ(config)
