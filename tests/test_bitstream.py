@@ -136,6 +136,14 @@ def test_reader_gives_back_what_was_written(tmp_path, frames):
         np.testing.assert_array_equal(np.concatenate(packets, axis=2), codes)
 
 
+def test_example_in_the_document(tmp_path):
+    document = (Path(__file__).parents[1] / "docs" / "bitstream.md").read_text()
+    (tmp_path / "x.nac").write_bytes(bytes.fromhex(document.split("```")[1]))
+    with Reader(tmp_path / "x.nac") as reader:
+        assert (reader.header.samples, reader.header.fingerprint) == (5, "0011223344556677")
+        assert [packet.tolist() for packet in reader] == [[[[5, 2], [7, 0]]]]
+
+
 def one_line(error: pytest.ExceptionInfo[UserError], path: Path) -> str:
     text = str(error.value)
     assert str(path) in text and "\n" not in text

@@ -1,0 +1,403 @@
+"""Whole files and batches, on sound files made here."""
+
+import math
+import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from codec import audio
+from codec.batch import decode_batch, encode_batch
+from codec.bitstream.container import HEADER_BYTES, Header, Writer, read_header
+from codec.checkpoint import fingerprint
+from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.errors import UserError
+from codec.files import choose_codebooks, decode_file, encode_file, file_info
+from codec.model.codec import Codec
+
+
+def make_codec(codebooks: int = 16) -> Codec:
+    """Almost a wire: the direct paths pass on what they get, the blocks add next to nothing."""
+    network = NetworkConfig(width=8, depth=1, kernel=3, expansion=1)
+    quantizer = QuantizerConfig(kind="fsq", codebooks=codebooks, levels=(9, 9, 9, 9), groups=8)
+    config = CodecConfig(hop=16, frames_per_latent=2, encoder=network, decoder=network, quantizer=quantizer)
+    torch.manual_seed(0)
+    codec = Codec(config).eval().requires_grad_(False)
+    for stack in (codec.encoder, codec.decoder):
+        torch.nn.init.eye_(stack.direct.weight)
+        stack.last.weight.mul_(0.01)
+        stack.last.bias.zero_()
+    return codec
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return make_codec()
+
+
+def sound(channels: int, samples: int, rate: int, seed: int = 0) -> np.ndarray:
+    """Noise below 2 kHz, another one in each channel: float32 ``[channels, samples]``."""
+    wave = np.random.default_rng(seed).standard_normal((channels, samples))
+    if samples > 1000:
+        spectrum = np.fft.rfft(wave)
+        spectrum[:, np.fft.rfftfreq(samples, 1 / rate) > 2000] = 0
+        wave = np.fft.irfft(spectrum, samples)
+        wave /= wave.std()
+    return (0.1 * wave).astype(np.float32)
+
+
+def make(path: Path, channels: int = 1, samples: int = 4000, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = sound(channels, samples, rate, seed)
+    soundfile.write(path, wave.T, rate, subtype="PCM_16")
+    return wave
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def fails(function, *arguments, **options) -> str:
+    with pytest.raises(UserError) as error:
+        function(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_length_rate_and_channels_are_the_sources(tmp_path, codec, rate, channels):
+    for samples in (0, 1, 159, 160, 161, 3 * rate):
+        suffix = ".flac" if samples == 160 else ".wav"
+        make(tmp_path / f"a{suffix}", channels, samples, rate)
+        encoded = encode_file(tmp_path / f"a{suffix}", tmp_path / "a.nac", codec, codebooks=3)
+        decoded = decode_file(tmp_path / "a.nac", tmp_path / f"b{suffix}", codec)
+        back = soundfile.info(tmp_path / f"b{suffix}")
+        assert (back.frames, back.samplerate, back.channels) == (samples, rate, channels)
+        assert encoded.bytes_total == decoded.bytes_total == (tmp_path / "a.nac").stat().st_size
+        assert (encoded.seconds, encoded.sample_rate, encoded.channels) == (samples / rate, rate, channels)
+        assert encoded.kbps == pytest.approx(
+            8 * encoded.bytes_total * rate / samples / 1000 if samples else 0
+        )
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_decoded_sound_is_the_source_without_delay(tmp_path, codec, rate, channels):
+    wave = make(tmp_path / "a.wav", channels, 2 * rate + 77, rate)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    back = audio.read(tmp_path / "b.wav").samples
+    for channel in range(channels):
+        size = 2 * wave.shape[1]
+        spectra = np.fft.rfft(wave[channel], size), np.fft.rfft(back[channel], size)
+        correlation = np.fft.irfft(spectra[1] * spectra[0].conj(), size)
+        correlation /= np.linalg.norm(wave[channel]) * np.linalg.norm(back[channel])
+        assert correlation.argmax() == 0 and correlation[0] > 0.8
+        half = wave.shape[1] // 2  # no drift either
+        assert np.corrcoef(wave[channel, half:], back[channel, half:])[0, 1] > 0.8
+
+
+def test_file_is_what_the_model_says(tmp_path, codec):
+    """Coding a file block by block gives the codes, and the samples, of the whole wave at once."""
+    make(tmp_path / "a.wav", 1, 150_000)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    wave = torch.from_numpy(audio.read(tmp_path / "a.wav").samples)[:, None]
+    expected = codec.decode(codec.encode(wave), 150_000)[0].numpy()
+    np.testing.assert_allclose(audio.read(tmp_path / "b.wav").samples, expected, atol=0.51 / 32768)
+
+
+def test_mid_side_keeps_the_channels_apart(tmp_path, codec):
+    left = sound(1, 16000, 16000)
+    audio.write(tmp_path / "a.wav", np.concatenate([left, 0 * left]), 16000)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    back = audio.read(tmp_path / "b.wav").samples
+    assert np.abs(back[1]).max() < 0.05 * np.abs(back[0]).max()
+
+
+def test_info_says_what_is_in_the_file(tmp_path, codec):
+    make(tmp_path / "a.wav", 2, 33_000, 22050)
+    report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, codebooks=8)
+    info = file_info(tmp_path / "a.nac")
+    model_samples = math.ceil(33_000 * 16000 / 22050)
+    assert info["frames"] == codec.latents_for(model_samples)
+    assert (info["samples"], info["sample_rate"], info["channels"], info["codebooks"]) == (
+        33_000,
+        22050,
+        2,
+        8,
+    )
+    assert info["fingerprint"] == fingerprint(codec)
+    assert info["bytes"] == (tmp_path / "a.nac").stat().st_size == report.bytes_total
+    assert info["kbps"] == report.kbps and info["payload_kbps"] == report.payload_kbps
+    assert info["nominal_kbps"] == pytest.approx(500 * 13 * 8 * 2 / 1000)  # 9^4 values take 13 bits
+    assert info["packets"] == math.ceil(info["frames"] / 64) and info["checksums_ok"]
+    data = bytearray((tmp_path / "a.nac").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a.nac").write_bytes(data)
+    info = file_info(tmp_path / "a.nac")
+    assert not info["checksums_ok"] and info["damaged_packets"] == [info["packets"] - 1]
+
+
+def test_bit_rate_chooses_the_codebooks(codec):
+    step = codec.config.kbps_per_codebook
+    for kbps, channels, expected in [
+        (step, 1, 1), (step * 1.99, 1, 1), (step * 2, 1, 2), (step * 7, 1, 7), (step * 7, 2, 3),
+        (step * 99, 1, 16), (step * 0.1, 1, 1), (step * 5, 5, 1),
+    ]:  # fmt: skip
+        assert choose_codebooks(codec, channels, kbps=kbps, codebooks=None) == expected
+    assert choose_codebooks(codec, 1, kbps=None, codebooks=None) == 16
+    for wrong in ({"kbps": 0}, {"kbps": -1}, {"kbps": math.nan}, {"codebooks": 0}, {"codebooks": 17}):
+        fails(choose_codebooks, codec, 1, **{"kbps": None, "codebooks": None, **wrong})
+    fails(choose_codebooks, codec, 1, kbps=3, codebooks=2)
+
+
+# --- what is wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory, codec) -> bytes:
+    folder = tmp_path_factory.mktemp("coded")
+    make(folder / "a.wav", 1, 4000)
+    encode_file(folder / "a.wav", folder / "a.nac", codec, codebooks=2)
+    return (folder / "a.nac").read_bytes()
+
+
+def test_truncated_and_damaged_files_decode_to_nothing_but_an_error(tmp_path, codec, coded):
+    path = tmp_path / "a.nac"
+    rng = np.random.default_rng(0)
+    for size in [
+        0,
+        1,
+        4,
+        5,
+        8,
+        HEADER_BYTES - 1,
+        HEADER_BYTES,
+        HEADER_BYTES + 7,
+        *rng.integers(0, len(coded), 30),
+    ]:
+        path.write_bytes(coded[:size])
+        assert str(path) in fails(decode_file, path, tmp_path / "b.wav", codec)
+    for _ in range(300):
+        broken = bytearray(coded)
+        broken[rng.integers(len(coded))] ^= rng.integers(1, 256)
+        path.write_bytes(broken)
+        assert str(path) in fails(decode_file, path, tmp_path / "b.wav", codec)
+    assert names(tmp_path) == ["a.nac"]
+
+
+def test_other_models_files_are_refused(tmp_path, coded):
+    path = tmp_path / "a.nac"
+    path.write_bytes(coded)
+    other = make_codec(codebooks=24)
+    reason = fails(decode_file, path, tmp_path / "b.wav", other)
+    assert read_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
+
+
+def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
+    """Right checksums and fingerprint, impossible content."""
+    right = dict(
+        fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32, codebooks=2,
+        bits_per_code=13,
+    )  # fmt: skip
+    for wrong, code, samples in [
+        ({"codebooks": 17}, 0, 100), ({"bits_per_code": 14}, 0, 100), ({"model_rate": 15000}, 0, 100),
+        ({"latent_hop": 33}, 0, 100), ({}, 9**4, 100), ({}, 0, 127),
+    ]:  # fmt: skip
+        header = Header(**{**right, **wrong})
+        with Writer(tmp_path / "a.nac", header) as writer:
+            writer.write(np.full((1, header.codebooks, 4), code))
+            writer.finish(samples)
+        fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    assert names(tmp_path) == ["a.nac"]
+
+
+def test_other_things_are_not_decoded(tmp_path, codec):
+    (tmp_path / "image.nac").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(200))
+    make(tmp_path / "sound.nac.wav")
+    os.rename(tmp_path / "sound.nac.wav", tmp_path / "sound.nac")
+    for name in ("image.nac", "sound.nac"):
+        assert "not a .nac file" in fails(decode_file, tmp_path / name, tmp_path / "b.wav", codec)
+    fails(decode_file, tmp_path / "none.nac", tmp_path / "b.wav", codec)
+    fails(encode_file, tmp_path / "image.nac", tmp_path / "b.nac", codec)
+    fails(encode_file, tmp_path / "none.wav", tmp_path / "b.nac", codec)
+    assert names(tmp_path) == ["image.nac", "sound.nac"]
+
+
+def test_broken_sources_leave_nothing(tmp_path, codec):
+    make(tmp_path / "cut.wav", samples=100_000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:150_000])
+    wave = sound(1, 100_000, 16000)
+    wave[0, 80_000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", wave.T, 16000, subtype="FLOAT")
+    make(tmp_path / "unfinished.wav", samples=100_000)
+    data = bytearray((tmp_path / "unfinished.wav").read_bytes())
+    data[40:44] = bytes(4)  # the size of the data chunk: a recording that was not closed
+    (tmp_path / "unfinished.wav").write_bytes(data)
+    before = names(tmp_path)
+    for name in before:
+        fails(encode_file, tmp_path / name, tmp_path / "a.nac", codec)
+    assert names(tmp_path) == before
+
+
+@contextmanager
+def at_most(size: int):
+    """The disk is full after so many bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_failed_writing_leaves_the_old_file_alone(tmp_path, codec):
+    make(tmp_path / "a.wav", samples=48_000)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    for target in ("b.nac", "b.wav", "b.flac"):
+        (tmp_path / target).write_bytes(b"old")
+    before = names(tmp_path)
+    with at_most(9000):
+        for target in ("b.wav", "b.flac"):
+            assert target in fails(decode_file, tmp_path / "a.nac", tmp_path / target, codec)
+        assert "b.nac" in fails(encode_file, tmp_path / "a.wav", tmp_path / "b.nac", codec)
+    for folder in (tmp_path / "none", tmp_path / "a.wav"):
+        fails(encode_file, tmp_path / "a.wav", folder / "b.nac", codec)
+        fails(decode_file, tmp_path / "a.nac", folder / "b.wav", codec)
+    assert names(tmp_path) == before
+    assert {(tmp_path / name).read_bytes() for name in before if name.startswith("b.")} == {b"old"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_read_only_folder(tmp_path, codec):
+    make(tmp_path / "a.wav")
+    (tmp_path / "out").mkdir(mode=0o555)
+    assert "b.nac" in fails(encode_file, tmp_path / "a.wav", tmp_path / "out" / "b.nac", codec)
+
+
+def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
+    make(tmp_path / "a.wav", samples=100_000)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(tmp_path / "a.wav", tmp_path / "b.nac", codec, progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec, progress=interrupt)
+    assert names(tmp_path) == ["a.nac", "a.wav"]
+
+
+def test_more_than_a_wav_can_hold_is_refused_at_once(tmp_path, codec):
+    """A header of 40 hours; the packets that would belong to it are a hole in the file."""
+    samples = 40 * 3600 * 16000
+    header = Header(fingerprint(codec), 16000, 1, 16000, 32, 1, 13, samples=samples)
+    header = Header(**{**vars(header), "frames": codec.latents_for(samples)})
+    with (tmp_path / "a.nac").open("wb") as file:
+        file.write(header.to_bytes())
+        file.truncate(header.file_bytes)
+    assert ".flac" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    assert names(tmp_path) == ["a.nac"]
+
+
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+def test_batch_keeps_the_tree_and_reports_what_failed(tmp_path, codec):
+    make(tmp_path / "in" / "a.wav")
+    make(tmp_path / "in" / "deep" / "er" / "b.c.FLAC", channels=2)
+    (tmp_path / "in" / "deep" / "bad.wav").write_bytes(b"RIFF and no more")
+    (tmp_path / "in" / "notes.txt").write_text("not a sound file")
+    make(tmp_path / "in" / ".hidden.wav")
+    make(tmp_path / "single.wav")
+    sources = [tmp_path / "in", tmp_path / "single.wav", tmp_path / "missing.wav"]
+    report = encode_batch(sources, tmp_path / "nac", codec, codebooks=2)
+    assert names(tmp_path / "nac") == ["a.nac", "deep/er/b.c.nac", "single.nac"]
+    assert [one.target for one in report.reports] == [
+        tmp_path / "nac" / name for name in names(tmp_path / "nac")
+    ]
+    assert [failure.path.name for failure in report.failures] == ["bad.wav", "missing.wav"]
+    assert all(str(failure.path) in failure.reason for failure in report.failures)
+
+    (tmp_path / "nac" / "broken.nac").write_bytes((tmp_path / "nac" / "a.nac").read_bytes()[:-1])
+    back = decode_batch([tmp_path / "nac"], tmp_path / "out", codec, suffix="flac")
+    assert names(tmp_path / "out") == ["a.flac", "deep/er/b.c.flac", "single.flac"]
+    assert [failure.path.name for failure in back.failures] == ["broken.nac"]
+
+
+def test_batch_goes_on_where_it_was(tmp_path, codec):
+    for index in range(3):
+        make(tmp_path / "in" / f"{index}.wav", seed=index)
+    out = tmp_path / "out"
+
+    def run(**options) -> tuple[list[str], list[str]]:
+        report = encode_batch(
+            [tmp_path / "in"], out, options.pop("codec", codec), **{"codebooks": 2, **options}
+        )
+        return [one.source.stem for one in report.reports], [path.stem for path in report.skipped]
+
+    assert run() == (["0", "1", "2"], [])
+    first = (out / "0.nac").read_bytes()
+    assert run() == ([], ["0", "1", "2"])
+    (out / "1.nac").unlink()
+    assert run() == (["1"], ["0", "2"])
+    (out / "1.nac").write_bytes(first[:-1])  # damaged
+    os.utime(tmp_path / "in" / "2.wav", (2e9, 2e9))  # changed since
+    assert run() == (["1", "2"], ["0"])
+    os.utime(tmp_path / "in" / "2.wav", (1e9, 1e9))
+    assert run(codebooks=3) == (["0", "1", "2"], [])
+    assert run(codec=make_codec(codebooks=24), codebooks=3) == (["0", "1", "2"], [])
+    assert run(codec=make_codec(codebooks=24), codebooks=3, force=True) == (["0", "1", "2"], [])
+    assert run() == (["0", "1", "2"], []) and (out / "0.nac").read_bytes() == first
+
+    def back(**options) -> int:
+        return len(decode_batch([out], tmp_path / "wav", codec, **options).reports)
+
+    assert (back(), back(), back(force=True), back(suffix="flac")) == (3, 0, 3, 3)
+    make(tmp_path / "wav" / "1.wav", samples=17)
+    assert back() == 1
+
+
+def test_batch_refuses_what_cannot_be_meant(tmp_path, codec):
+    out = tmp_path / "out"
+    make(tmp_path / "x" / "a.wav")
+    make(tmp_path / "y" / "a.flac")
+    assert "a.nac" in fails(encode_batch, [tmp_path / "x", tmp_path / "y"], out, codec)
+    (tmp_path / "empty").mkdir()
+    assert "empty" in fails(encode_batch, [tmp_path / "x", tmp_path / "empty"], out, codec)
+    assert "x" in fails(decode_batch, [tmp_path / "x"], out, codec)
+    fails(encode_batch, [], out, codec)
+    fails(encode_batch, [tmp_path / "x"], out, codec, kbps=-3)
+    fails(decode_batch, [tmp_path / "x"], out, codec, suffix="mp3")
+    fails(encode_batch, [tmp_path / "x"], tmp_path / "x" / "a.wav" / "out", codec)
+    assert not out.exists()
+    twice = encode_batch([tmp_path / "x", tmp_path / "x" / "a.wav"], out, codec)  # the same file, named twice
+    assert len(twice.reports) == 1
+
+
+def test_interrupted_batch_keeps_what_is_done(tmp_path, codec, monkeypatch):
+    for index in range(3):
+        make(tmp_path / "in" / f"{index}.wav", samples=100_000)
+    real, calls = Codec.stream_encoder, []
+
+    def second_is_interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Codec, "stream_encoder", second_is_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encode_batch([tmp_path / "in"], tmp_path / "out", codec)
+    assert names(tmp_path / "out") == ["0.nac"]
+    report = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
+    assert len(report.skipped) == 1 and len(report.reports) == 2

@@ -1,0 +1,383 @@
+"""The model: exact transform, exact streaming, promised latency and reach, right gradients, sound storage."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from codec.checkpoint import fingerprint, load_model, save_model
+from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.errors import UserError
+from codec.model.codec import BLOCK, Codec, compress, expand
+from codec.model.quantizers import ResidualFSQ, ResidualVQ
+from codec.model.transform import MDCT
+
+RVQ = QuantizerConfig(codebooks=4, latent_dim=12, codebook_size=32, codebook_dim=4)
+NARROW = replace(RVQ, latent_dim=6)
+FSQ = QuantizerConfig(kind="fsq", codebooks=6, levels=(8, 5, 5), groups=2)
+
+
+def make_codec(quantizer: QuantizerConfig, seed: int = 0) -> Codec:
+    """A random model with 8 samples per MDCT frame and two frames per latent."""
+    torch.manual_seed(seed)
+    network = NetworkConfig(width=16, depth=2, kernel=3, expansion=2)
+    config = CodecConfig(hop=8, frames_per_latent=2, encoder=network, decoder=network, quantizer=quantizer)
+    return Codec(config).eval()
+
+
+@pytest.fixture(scope="module", params=[RVQ, FSQ], ids=["rvq", "fsq"])
+def codec(request) -> Codec:
+    return make_codec(request.param)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- transform ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hop", [2, 16, 160])
+def test_mdct_is_a_folded_dct_iv(hop):
+    """(a, b, c, d) to DCT-IV of (-c_r - d, a - b_r), for the windowed halves ab and cd of a frame."""
+    wave = noise(1, 5 * hop)
+    frames = np.stack([np.pad(wave[0].double().numpy(), (hop, 0))[i * hop : (i + 2) * hop] for i in range(5)])
+    windowed = frames * np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop))
+    a, b, c, d = np.split(windowed, 4, axis=1)
+    folded = np.concatenate([-c[:, ::-1] - d, a - b[:, ::-1]], axis=1)
+    expected = scipy.fft.dct(folded, type=4, norm="ortho", axis=1)
+    np.testing.assert_allclose(MDCT(hop).analysis(wave)[0].numpy(), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("hop", [2, 16, 160])
+def test_mdct_reconstructs_perfectly_and_keeps_energy(hop):
+    mdct = MDCT(hop)
+    wave = F.pad(noise(3, 20 * hop), (0, hop))
+    coefficients = mdct.analysis(wave)
+    back, _ = mdct.synthesis(coefficients)
+    torch.testing.assert_close(back[:, hop:], wave[:, :-hop], atol=2e-6, rtol=0)
+    torch.testing.assert_close(coefficients.square().sum(), wave.square().sum(), rtol=1e-5, atol=0)
+
+
+@given(st.floats(-50, 50), st.floats(0.2, 1))
+def test_power_law_has_its_inverse_and_finite_slope(value, power):
+    x = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+    y = compress(x, power)
+    y.backward()
+    assert torch.isfinite(x.grad)
+    if abs(y) < 32:
+        torch.testing.assert_close(expand(y, power), x, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("power", [0.3, 1.0])
+def test_expanded_coefficients_are_finite(power):
+    extremes = torch.tensor([float("inf"), 1e30, -1e30, 0.0], requires_grad=True)
+    out = expand(extremes, power)
+    out.sum().backward()
+    assert torch.isfinite(out).all() and torch.isfinite(extremes.grad).all() and out[3] == 0
+
+
+# --- one path -----------------------------------------------------------------------------------------------
+
+PER_BLOCK = BLOCK * 16
+cuts = st.lists(st.integers(0, PER_BLOCK * 3), max_size=8)
+
+
+@given(
+    length=st.integers(0, PER_BLOCK * 3) | st.sampled_from([1, 7, 8, 9, PER_BLOCK - 8, PER_BLOCK]), cuts=cuts
+)
+@settings(deadline=None, max_examples=60)
+def test_streamed_encoding_is_whole_encoding(codec, length, cuts):
+    wave = noise(2, 1, length, seed=length)
+    stream = codec.stream_encoder(batch=2, codebooks=3)
+    parts = torch.tensor_split(wave, sorted(cuts), dim=2)
+    streamed = torch.cat([*(stream.push(part) for part in parts), stream.flush()], 2)
+    assert streamed.shape == (2, 3, codec.latents_for(length))
+    assert torch.equal(streamed, codec.encode(wave, codebooks=3))
+
+
+@given(frames=st.integers(0, 3 * BLOCK), cuts=st.lists(st.integers(0, 3 * BLOCK), max_size=8))
+@settings(deadline=None, max_examples=60)
+def test_streamed_decoding_is_whole_decoding(codec, frames, cuts):
+    codes = torch.randint(RVQ.codebook_size, (2, 3, frames), generator=torch.Generator().manual_seed(frames))
+    stream = codec.stream_decoder(batch=2)
+    parts = torch.tensor_split(codes, sorted(cuts), dim=2)
+    streamed = torch.cat([*(stream.push(part) for part in parts), stream.flush()], 2)
+    assert streamed.shape == (2, 1, max(0, frames * 16 - 8))
+    assert torch.equal(streamed, codec.decode(codes))
+
+
+@pytest.mark.parametrize("size", ["tiny", "default"])
+def test_batch_is_single(codec, size):
+    codec = codec if size == "tiny" else Codec(CodecConfig(quantizer=codec.config.quantizer)).eval()
+    wave = noise(3, 1, 70 * codec.config.latent_hop)
+    codes = codec.encode(wave)
+    assert torch.equal(codes, torch.cat([codec.encode(one[None]) for one in wave]))
+    assert torch.equal(codec.decode(codes), torch.cat([codec.decode(one[None]) for one in codes]))
+
+
+def test_codes_cover_every_sample(codec):
+    for length in range(0, 100):
+        codes = codec.encode(noise(1, 1, length))
+        assert codes.shape[2] == codec.latents_for(length)
+        assert codec.decode(codes, length).shape == (1, 1, length)
+
+
+def test_training_path_is_the_coding_path(codec):
+    """One block with gradients, and any mix of numbers of codebooks in the batch."""
+    wave = noise(codec.config.quantizer.codebooks, 1, 999)
+    counts = torch.arange(1, len(wave) + 1)
+    out = codec(wave, counts)
+    assert out.wave.shape == wave.shape
+    for item, count in enumerate(counts.tolist()):
+        codes = codec.encode(wave[item : item + 1], count)
+        assert torch.equal(out.quantized.codes[item : item + 1, :count], codes)
+        torch.testing.assert_close(out.wave[item : item + 1], codec.decode(codes, 999), atol=1e-5, rtol=1e-4)
+
+
+# --- latency and reach --------------------------------------------------------------------------------------
+
+
+def test_latency_is_what_is_promised(codec):
+    """No output sample depends on input from ``latency`` samples ahead, and some do from one sample less."""
+    latency = round(codec.config.latency_ms * codec.config.sample_rate / 1000)
+    assert latency == (codec.config.frames_per_latent + 1) * codec.config.hop
+
+    def transmit(wave: Tensor) -> Tensor:  # all of the codec but the quantizer
+        latent, _ = codec.analyse(wave, codec.mdct.start(1), codec.encoder.start(1))
+        out, _, _ = codec.synthesise(latent, codec.mdct.start(1), codec.decoder.start(1))
+        return out[:, codec.config.hop :]
+
+    wave, leads = noise(1, 20 * codec.config.latent_hop), []
+    undisturbed = transmit(wave)
+    for place in range(160, 160 + codec.config.latent_hop):
+        disturbed = wave.clone()
+        disturbed[0, place] += 0.5
+        first = (transmit(disturbed) != undisturbed)[0].nonzero()[0, 0].item()
+        leads.append(place - first)
+    assert max(leads) == latency - 1
+
+
+def test_decoder_forgets(codec):
+    """A wrong code is heard for as long as ``receptive_field`` says, and no longer."""
+    codes = torch.randint(RVQ.codebook_size, (1, 4, 60), generator=torch.Generator().manual_seed(1))
+    wrong = codes.clone()
+    wrong[..., :20] = (wrong[..., :20] + 7) % RVQ.codebook_size
+    differs = (codec.decode(codes) != codec.decode(wrong))[0, 0]
+    hop, latent_hop = codec.config.hop, codec.config.latent_hop
+    clean = (20 + codec.receptive_field) * latent_hop - hop  # frame i starts at i * latent_hop - hop
+    assert not differs[clean:].any()
+    assert differs[clean - latent_hop : clean].any()
+
+
+# --- quantizers ---------------------------------------------------------------------------------------------
+
+
+def straight_through_jacobians(
+    quantizer: ResidualVQ, latent: np.ndarray, codes: np.ndarray
+) -> list[np.ndarray]:
+    """d output / d latent of each stage: W_out (I - d d') / |v| W_in, with v = W_in r + b and d = v/|v|; r is
+    the latent less the outputs of the stages before, which count as constants."""
+    residual, jacobians = latent.copy(), []
+    for stage, code in zip(quantizer.stages, codes):
+        w_in, b_in = (p.detach().numpy() for p in (stage.project_in.weight, stage.project_in.bias))
+        w_out, b_out = (p.detach().numpy() for p in (stage.project_out.weight, stage.project_out.bias))
+        v = w_in @ residual + b_in
+        length = np.linalg.norm(v)
+        jacobians.append(w_out @ (np.eye(len(v)) - np.outer(v, v) / length**2) @ w_in / length)
+        entry = stage.codebook.detach().numpy()[code]
+        residual = residual - (w_out @ (entry / np.linalg.norm(entry)) + b_out)
+    return jacobians
+
+
+@pytest.mark.parametrize("used", [1, 2, 4])
+def test_residual_gradient_is_the_sum_over_stages(used):
+    torch.manual_seed(3)
+    quantizer = ResidualVQ(NARROW).double()
+    latent = torch.randn(1, 1, 6, dtype=torch.float64)
+    count = torch.tensor([used])
+    measured = torch.autograd.functional.jacobian(lambda x: quantizer(x, count).latent[0, 0], latent)[:, 0, 0]
+    codes = quantizer(latent, count).codes[0, :, 0].numpy()
+    expected = sum(straight_through_jacobians(quantizer, latent[0, 0].numpy(), codes)[:used])
+    np.testing.assert_allclose(measured.numpy(), expected, atol=1e-12)
+
+
+def test_gradient_of_each_projection_is_its_own_stages_alone():
+    """What stage k learns does not depend on later stages: undetached residuals would cancel it there."""
+    torch.manual_seed(4)
+    quantizer = ResidualVQ(NARROW).double()
+    latent, wanted = torch.randn(1, 9, 6, dtype=torch.float64), torch.randn(1, 9, 6, dtype=torch.float64)
+
+    def gradients(used: int) -> list[Tensor]:
+        weights = [
+            w for stage in quantizer.stages for w in (stage.project_in.weight, stage.project_out.weight)
+        ]
+        out = quantizer(latent, torch.tensor([used])).latent
+        return torch.autograd.grad((out * wanted).sum(), weights)
+
+    everything = gradients(4)
+    for stage in range(4):
+        for which in (0, 1):
+            alone = gradients(stage + 1)[2 * stage + which]
+            assert alone.abs().max() > 1e-3
+            torch.testing.assert_close(everything[2 * stage + which], alone)
+
+
+def test_vq_losses_move_latent_and_codebook_towards_each_other():
+    torch.manual_seed(5)
+    quantizer = ResidualVQ(replace(NARROW, codebooks=1)).double()
+    latent = torch.randn(1, 3, 6, dtype=torch.float64, requires_grad=True)
+    out = quantizer(latent, torch.tensor([1]))
+    stage = quantizer.stages[0]
+    direction = F.normalize(stage.project_in(latent), dim=-1)
+    chosen = F.normalize(stage.codebook, dim=-1)[out.codes[:, 0]]
+    distance = (direction - chosen).square().mean()
+    for loss, learns, rests in [
+        (out.commitment, latent, stage.codebook),
+        (out.codebook, stage.codebook, latent),
+    ]:
+        torch.testing.assert_close(loss, distance)
+        gradient, none = torch.autograd.grad(loss, [learns, rests], retain_graph=True, allow_unused=True)
+        full = torch.autograd.grad(distance, learns, retain_graph=True)[0]
+        torch.testing.assert_close(gradient, full)
+        assert none is None or not none.any()
+
+
+def test_vq_chooses_the_nearest_entry():
+    torch.manual_seed(6)
+    quantizer = ResidualVQ(NARROW)
+    latent = torch.randn(2, 50, 6)
+    codes = quantizer.encode(latent, 1)
+    direction = F.normalize(quantizer.stages[0].project_in(latent), dim=-1)
+    distances = (direction[:, :, None] - F.normalize(quantizer.stages[0].codebook, dim=-1)).norm(dim=-1)
+    assert torch.equal(codes[:, 0], distances.argmin(-1))
+
+
+def make_fsq(levels: tuple[int, ...], groups: int, depth: int) -> ResidualFSQ:
+    return ResidualFSQ(QuantizerConfig(kind="fsq", codebooks=groups * depth, levels=levels, groups=groups))
+
+
+@pytest.mark.parametrize("levels", [(8, 5, 5, 5), (3,), (4, 7)])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_fsq_error_shrinks_with_every_stage(levels, groups):
+    depth = 3
+    quantizer = make_fsq(levels, groups, depth)
+    values = torch.rand(2, 200, groups * len(levels), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    spacing = torch.tensor(levels * groups) - 1.0
+    for stage in range(1, depth + 1):
+        codes = quantizer.encode(values.atanh(), stage * groups)
+        assert 0 <= codes.min() and codes.max() < quantizer.levels.prod()
+        error = (quantizer.decode(codes) - values).abs()
+        assert (error <= spacing**-stage + 1e-5).all()
+        assert (error.amax((0, 1)) > 0.8 * spacing**-stage).all()  # and not better than the grid can be
+
+
+@pytest.mark.parametrize("levels", [(8, 5, 5, 5), (3,), (4, 7)])
+def test_fsq_codes_are_all_used_and_come_back(levels):
+    quantizer = make_fsq(levels, 1, 1)
+    every = torch.arange(int(np.prod(levels)))[None, None]
+    values = quantizer.decode(every)
+    assert len(values[0].unique(dim=0)) == every.numel()
+    assert torch.equal(quantizer.encode(values.clamp(-1 + 1e-6, 1 - 1e-6).atanh(), 1), every)
+
+
+def test_fsq_passes_the_gradient_of_its_bounded_values():
+    torch.manual_seed(7)
+    latent = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True)
+    wanted = torch.randn(3, 4, 6, dtype=torch.float64)
+    out = ResidualFSQ(FSQ).double()(latent, torch.tensor([6, 2, 1])).latent
+    measured = torch.autograd.grad((out * wanted).sum(), latent)[0]
+    expected = (wanted / latent.detach().cosh() ** 2).clone()
+    expected[2, :, 3:] = 0  # one code: the second group has none, and its values went nowhere
+    torch.testing.assert_close(measured, expected)
+
+
+@pytest.mark.parametrize("config", [RVQ, FSQ], ids=["rvq", "fsq"])
+def test_quantizing_is_encoding_and_decoding(config):
+    quantizer = make_codec(config, seed=8).quantizer
+    latent = torch.randn(1, 40, config.features)
+    for count in range(1, config.codebooks + 1):
+        out = quantizer(latent, torch.tensor([count]))
+        codes = quantizer.encode(latent, count)
+        assert torch.equal(out.codes[:, :count], codes) and codes.shape[1] == count
+        torch.testing.assert_close(out.latent, quantizer.decode(codes), atol=1e-5, rtol=1e-5)
+
+
+def test_untrained_codec_is_a_transform_codec(codec):
+    """The direct paths are orthogonal up to scale, and invert each other where the latent is large enough."""
+    quantizer = replace(codec.config.quantizer, latent_dim=16, levels=(5,) * 8)
+    codec = make_codec(quantizer)
+    wave = noise(2, 1, 4000).cumsum(2) / 20
+    codec.initialise(wave, torch.Generator().manual_seed(0))
+    there, back = codec.encoder.direct.weight, codec.decoder.direct.weight
+    torch.testing.assert_close(back @ there, torch.eye(16), atol=1e-4, rtol=0)
+    gram = there @ there.T
+    torch.testing.assert_close(gram, gram.diagonal().diag(), atol=1e-4 * gram.max().item(), rtol=0)
+    assert (gram.diagonal().diff() > 0).all()  # the strongest direction first, all made equally strong
+
+
+def test_initialised_codebooks_are_in_use(codec):
+    codec = make_codec(codec.config.quantizer)
+    wave = noise(8, 1, 4000).cumsum(2) / 20
+    codec.initialise(wave, torch.Generator().manual_seed(0))
+    for codes in codec.encode(wave).transpose(0, 1):
+        assert len(codes.unique()) > 0.5 * codec.config.quantizer.size
+
+
+# --- storage ------------------------------------------------------------------------------------------------
+
+
+def test_model_comes_back_from_disk(codec, tmp_path):
+    save_model(tmp_path / "run" / "model", codec, {"step": 3})
+    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+        back = load_model(place)
+        assert back.config == codec.config and fingerprint(back) == fingerprint(codec) and not back.training
+    wave = noise(1, 1, 500)
+    assert torch.equal(back.encode(wave), codec.encode(wave))
+
+
+def test_fingerprint_names_weights_and_architecture():
+    codec, same, other = make_codec(RVQ), make_codec(RVQ), make_codec(RVQ, seed=1)
+    assert fingerprint(codec) == fingerprint(same) != fingerprint(other)
+    with torch.no_grad():
+        weight = same.decoder.last.bias
+        weight[3] = torch.nextafter(weight[3], torch.tensor(9.0))
+    assert fingerprint(codec) != fingerprint(same)
+    object.__setattr__(codec.config, "power", 0.6)
+    assert fingerprint(codec) != fingerprint(make_codec(RVQ))
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("model.safetensors", lambda data: data[: len(data) // 2]),
+        ("model.safetensors", lambda data: b""),
+        ("model.safetensors", lambda data: b"\x80\x04 not tensors" * 40),
+        ("config.json", lambda data: data[:40]),
+        ("config.json", lambda data: b"\xff\xfe"),
+        ("config.json", lambda data: b"[]"),
+        ("config.json", lambda data: data.replace(b'"hop": 8', b'"hop": 16')),
+        ("config.json", lambda data: data.replace(b'"hop"', b'"hopp"')),
+        ("config.json", lambda data: json.dumps({"info": {}}).encode()),
+    ],
+)
+def test_damaged_model_is_one_line(tmp_path, name, damage):
+    save_model(tmp_path, make_codec(RVQ), {})
+    file = tmp_path / name
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(UserError) as error:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_is_not_a_model_is_one_line(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UserError, match=str(path)):
+            load_model(path)
