@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,8 +17,8 @@ from codec.errors import UserError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_WORTH_A_POOL = 64
-"""Starting processes costs more than the work on fewer files."""
+INLINE_S = 2.0
+"""Work that is done by then is done without other processes: starting them takes about as long."""
 
 
 def run(
@@ -25,24 +26,29 @@ def run(
 ) -> Iterator[Result]:
     """``function`` of every task, in order. Closing the iterator or an interrupt stops the workers."""
     with tqdm(total=len(tasks), desc=description, unit="file", disable=not tasks) as bar:
-        if workers <= 1 or len(tasks) < _WORTH_A_POOL:
-            for task in tasks:
-                yield function(task)
-                bar.update()
-            return
-        executor = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker
-        )
-        try:
-            for result in executor.map(function, tasks, chunksize=8):
+        start, inline = time.monotonic(), 0
+        while inline < len(tasks) and (workers <= 1 or time.monotonic() - start < INLINE_S):
+            yield function(tasks[inline])
+            inline += 1
+            bar.update()
+        if inline < len(tasks):
+            for result in _spread(function, tasks[inline:], workers):
                 yield result
                 bar.update()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a worker process died (out of memory?); run again: what is finished is kept"
-            ) from error
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    executor = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker
+    )
+    try:
+        yield from executor.map(function, tasks, chunksize=min(8, 1 + len(tasks) // (4 * workers)))
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died (out of memory?); run again: what is finished is kept"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepare_worker() -> None:
