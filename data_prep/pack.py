@@ -191,7 +191,7 @@ def _write_shard(
 def _write_clip(task: _Task) -> None:
     peak = _store(task, 1.0)
     if peak > 1.0:
-        _store(task, _TOP / peak)
+        _store(task, 1.0 / peak)
 
 
 def _store(task: _Task, gain: float) -> float:

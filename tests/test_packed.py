@@ -1,0 +1,100 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from codec import packed
+from codec.config import TargetConfig
+from codec.errors import UserError
+from codec.packed import Clip, in_distribution
+from data_prep.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    for number in range(12):
+        samples = np.random.default_rng(number).integers(
+            -8000, 8000, (16000 + 100 * number, 2), dtype=np.int16
+        )
+        (folder / f"audio/g{number}").mkdir(parents=True)
+        soundfile.write(folder / f"audio/g{number}/a.wav", samples, 16000)
+    prepare([folder / "audio"], folder / "data", sample_rate=16000, channels=2, workers=1)
+    return folder / "data"
+
+
+def test_clips_are_the_files_bit_by_bit(data: Path) -> None:
+    for name in ("train", "val"):
+        split = packed.open_split(data, name, 16000, 2)
+        assert len(split) == len(split.clips) > 0
+        for i, clip in enumerate(split.clips):
+            source = soundfile.read(clip.path, dtype="int16")[0]
+            np.testing.assert_array_equal(split.wave(i), source)
+            np.testing.assert_array_equal(split.wave(i, 300, 500), source[300:800])
+            np.testing.assert_array_equal(split.wave(i, clip.frames - 5, 500), source[-5:])
+            assert split.wave(i, clip.frames + 9).shape == (0, 2)
+            assert clip.frames == len(source) and clip.seconds == len(source) / 16000
+
+
+def test_waves_are_views_of_the_file_also_after_pickling(data: Path) -> None:
+    split = packed.open_split(data, "train", 16000, 2)
+    wave = split.wave(1)
+    assert isinstance(wave.base, np.memmap) or isinstance(wave, np.memmap)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(split)).wave(1), wave)
+
+
+def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
+    with pytest.raises(packed.SealedError, match="sealed"):
+        packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
+    assert packed.ledger(data) == []
+    with pytest.raises(UserError):
+        packed.record_result(data, {})
+    split = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
+    assert len(split) > 0
+    packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation")
+    packed.record_result(data, {"mel": 1.5})
+    first, second = packed.ledger(data)
+    assert (first.run, first.purpose, first.result) == ("r1", "demonstration", None)
+    assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
+
+
+def test_a_refused_opening_leaves_no_line(data: Path) -> None:
+    before = len(packed.ledger(data))
+    with pytest.raises(UserError, match="8000"):
+        packed.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
+    assert len(packed.ledger(data)) == before
+
+
+def test_candidates_count_runs_once(data: Path) -> None:
+    for run in ("a", "b", "a"):
+        packed.record_candidate(data, run)
+    assert packed.candidates(data) == 2
+
+
+def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds 16000x2, not 24000x1; run: codec prepare .* --rate 24000"):
+        packed.open_split(data, "train", 24000, 1)
+    with pytest.raises(UserError, match="no such data folder; run: codec prepare"):
+        packed.open_split(tmp_path / "none", "train", 16000, 1)
+    with pytest.raises(UserError, match="no packed audio"):
+        packed.open_split(tmp_path, "train", 16000, 1)
+    (tmp_path / packed.LEDGER).write_text(json.dumps({})[:-1])
+    with pytest.raises(UserError, match="line 1 is damaged"):
+        packed.ledger(tmp_path)
+
+
+def test_in_distribution_is_domain_and_every_range() -> None:
+    target = TargetConfig(
+        domains={"speech": 1.0}, level_dbfs=(-40, -10), bandwidth_hz=(7000, 96000), noise_dbfs=(-200, -50)
+    )
+
+    def clip(domain: str = "speech", level: float = -20, band: float = 8000, noise: float = -60) -> Clip:
+        return Clip("", Path(), domain, "", 1.0, level, band, noise, 1)
+
+    assert in_distribution(clip(), target)
+    assert in_distribution(clip("music"), TargetConfig())
+    for other in (clip("music"), clip(level=-41), clip(level=-9), clip(band=6999), clip(noise=-49)):
+        assert not in_distribution(other, target)
