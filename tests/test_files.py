@@ -205,8 +205,8 @@ def test_other_models_files_are_refused(tmp_path, coded):
 def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
     """Right checksums and fingerprint, impossible content."""
     right = dict(
-        fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32, codebooks=2,
-        bits_per_code=13,
+        fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
+        codebooks=2, bits_per_code=13,
     )  # fmt: skip
     for wrong, code, samples in [
         ({"codebooks": 17}, 0, 100), ({"bits_per_code": 14}, 0, 100), ({"model_rate": 15000}, 0, 100),
