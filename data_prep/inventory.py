@@ -230,7 +230,9 @@ def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) 
     """Whether the file is fit to be packed at this rate and channel count."""
     level = probe.mix_rms_dbfs if channels == 1 else probe.rms_dbfs
     if probe.error_kind:
-        return Verdict("excluded", f"{probe.error_kind}: {probe.error}")
+        return Verdict(
+            "excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}"
+        )
     if level < SILENT_DBFS:
         mixed = " when mixed to one channel" if probe.rms_dbfs >= SILENT_DBFS else ""
         return Verdict("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
