@@ -8,6 +8,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from codec.errors import UserError
+
+
+def _require(valid: bool, rule: str) -> None:
+    if not valid:
+        raise UserError(rule)
+
 
 @dataclass(frozen=True)
 class QuantizerConfig:
@@ -27,6 +34,17 @@ class QuantizerConfig:
     """The latent is cut into so many parts, each with ``codebooks / groups`` residual stages (fsq)."""
     full_rate_share: float = 0.5
     """Share of the training items coded with every codebook; the others use a random number of them."""
+
+    def __post_init__(self) -> None:
+        _require(self.codebooks >= 1, f"quantizer.codebooks must be at least 1, not {self.codebooks}")
+        _require(self.codebook_size >= 2, f"quantizer.codebook_size must be at least 2, not {self.codebook_size}")
+        _require(
+            len(self.levels) > 0 and min(self.levels) >= 2, f"quantizer.levels must all be at least 2, not {self.levels}"
+        )
+        _require(
+            self.kind == "rvq" or (self.groups >= 1 and self.codebooks % self.groups == 0),
+            f"quantizer.codebooks ({self.codebooks}) must be a multiple of groups ({self.groups})",
+        )
 
     @property
     def features(self) -> int:
@@ -65,6 +83,10 @@ class CodecConfig:
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=384, depth=4))
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "hop", "frames_per_latent", "power"):
+            _require(getattr(self, name) > 0, f"codec.{name} must be above 0, not {getattr(self, name)}")
 
     @property
     def latent_hop(self) -> int:
@@ -129,6 +151,11 @@ class DataConfig:
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        _require(self.channels in (1, 2), f"data.channels must be 1 or 2, not {self.channels}")
+        for name in ("crop_s", "batch_size"):
+            _require(getattr(self, name) > 0, f"data.{name} must be above 0, not {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -171,6 +198,9 @@ class OptimConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
 
+    def __post_init__(self) -> None:
+        _require(self.lr > 0, f"optim.lr must be above 0, not {self.lr}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -188,6 +218,10 @@ class TrainConfig:
     """Stop when a codebook has fewer than a tenth of its entries in use."""
     freeze_encoder: bool = False
     """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "validate_every", "validation_clips"):
+            _require(getattr(self, name) > 0, f"train.{name} must be above 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""The losses: a bank of terms with weights from the recipe, and the same distances as metrics of one pair of waves."""
+
+import torch
+from torch import Tensor
+
+from codec.losses import perceptual, spectral
+from codec.losses.bank import TERMS, LossBank, LossReport
+from codec.losses.spectra import Pair
+
+__all__ = ["TERMS", "LossBank", "LossReport", "mel_distance", "nmr", "stft_distance"]
+
+
+@torch.no_grad()
+def mel_distance(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
+    """Seven-scale log-mel distance of ``[batch, 1, samples]``; see :func:`codec.losses.spectral.mel`."""
+    return spectral.mel(Pair(output, target), sample_rate)
+
+
+@torch.no_grad()
+def stft_distance(output: Tensor, target: Tensor) -> Tensor:
+    """auraloss's multi-resolution STFT distance; see :func:`codec.losses.spectral.stft`."""
+    return spectral.stft(Pair(output, target))
+
+
+@torch.no_grad()
+def nmr(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
+    """Noise-to-mask ratio; see :func:`codec.losses.perceptual.nmr`."""
+    return perceptual.nmr(Pair(output, target), sample_rate)

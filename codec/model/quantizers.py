@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
-from codec.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,7 @@ class ResidualFSQ(nn.Module):
     def __init__(self, config: QuantizerConfig):
         super().__init__()
         self.groups = config.groups
-        self.depth, remainder = divmod(config.codebooks, config.groups)
-        if remainder or self.depth == 0:
-            raise UserError(f"quantizer.codebooks ({config.codebooks}) must be a multiple of groups ({config.groups})")
+        self.depth = config.codebooks // config.groups
         dims = len(config.levels)
         self.register_buffer("levels", torch.tensor(config.levels, dtype=torch.float32), persistent=False)
         place = [math.prod(config.levels[:i]) for i in range(dims)]

@@ -1,0 +1,5 @@
+"""python -m codec"""
+
+from codec.cli import main
+
+main()

@@ -1,0 +1,311 @@
+"""The command line: the only place that knows all rooms, each imported when its command runs."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from codec.errors import UserError
+
+Command = Callable[[argparse.Namespace, list[str]], int]
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+MODEL_VARIABLE = "LATHE_MODEL"
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0 done, 1 some of many files failed, 2 bad input, 130 interrupted."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(words)
+    if rest and arguments.command != "train":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        status = arguments.run_command(arguments, rest)
+    except UserError as error:
+        status = _complain(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        status = _complain("interrupted; run the same command again to go on", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, as `codec info … | head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        status = _complain(f"{place}{error.strerror or error}", BAD_INPUT)
+    sys.exit(status)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"codec: error: {message}", file=sys.stderr)
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="codec",
+        description="Train, test and use neural audio codecs: from a folder of audio to a judged codec.",
+        epilog="codec COMMAND --help explains each. To see it all at work in a few minutes: codec quickstart",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Command, summary: str, description: str = "") -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=summary,
+            description=description or f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run_command=run)
+        return added
+
+    _add_quickstart(command)
+    _add_prepare(command)
+    _add_train(command)
+    _add_coding(command)
+    _add_evaluate(command)
+    return parser
+
+
+# --- quickstart -------------------------------------------------------------------------------------------------------
+
+
+def _add_quickstart(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command("quickstart", _quickstart, "audio to trained, judged codec in a few minutes, ending in a report")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="your own audio (default: a small synthetic corpus)")
+    parser.add_argument("--out", type=Path, default=Path("lathe-quickstart"), metavar="DIR", help="%(default)s")
+
+
+def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.quickstart import quickstart
+
+    quickstart(arguments.audio, arguments.out)
+    return 0
+
+
+# --- prepare ----------------------------------------------------------------------------------------------------------
+
+
+def _add_prepare(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command(
+        "prepare",
+        _prepare,
+        "folders of audio to checked, split and packed training data",
+        "Takes folders of audio, CSV or JSONL manifests, LibriSpeech and LibriTTS. Every file is decoded and checked once;\n"
+        "what is left out stands with its reason in OUT/manifest.csv. The split is disjoint by group (speaker, recording,\n"
+        "track) and stable: run it again when files were added, and no group moves.",
+    )
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
+    parser.add_argument("--recipe", default="speech_16k", help="whose rate, channels and target to use (%(default)s)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate, in place of the recipe's")
+    parser.add_argument("--channels", type=int, choices=(1, 2), help="channels, in place of the recipe's")
+    parser.add_argument("--ratios", default="8:1:1", help="train:val:test, e.g. 9:0.5:0.5 or 6:2:2 (%(default)s)")
+    parser.add_argument(
+        "--group-by",
+        metavar="RULE",
+        help="what must not be split: level:N (folder level), regex:PATTERN (its first group), column:NAME (of the"
+        " manifest); default: the manifest's group column, else the file's folder, else the file",
+    )
+    parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="take only this domain (repeat)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter files are left out (%(default)s)")
+    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.recipe import read_recipe
+    from data_prep.prepare import prepare
+
+    recipe = read_recipe(arguments.recipe)
+    summary = prepare(
+        arguments.sources,
+        arguments.out,
+        sample_rate=arguments.rate or recipe.codec.sample_rate,
+        channels=arguments.channels or recipe.data.channels,
+        ratios=arguments.ratios,
+        group_by=arguments.group_by,
+        domains=arguments.domain,
+        seed=arguments.seed,
+        min_seconds=arguments.min_seconds,
+        target=recipe.target,
+        workers=arguments.workers,
+    )
+    _show(summary, arguments.json)
+    return 0
+
+
+# --- train ------------------------------------------------------------------------------------------------------------
+
+
+def _add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command(
+        "train",
+        _train,
+        "train a codec from a recipe; the same command again resumes",
+        "Any setting of the recipe can be overridden: codec train speech_16k --data D --run R --optim.lr 3e-4",
+    )
+    parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
+    parser.add_argument("--init-from", type=Path, metavar="MODEL", help="fine-tune this model (folder of a model or run)")
+    parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
+
+
+def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.recipe import read_recipe
+    from codec.training.run import range_test, train
+
+    recipe = read_recipe(arguments.recipe, rest)
+    if arguments.lr_range_test:
+        print(range_test(recipe, arguments.data).text())
+        return 0
+    if arguments.run is None:
+        raise UserError("where should the run go? give a folder with --run")
+    result = train(recipe, arguments.data, arguments.run, init_from=arguments.init_from)
+    print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
+    print(f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}")
+    print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
+    return 0
+
+
+# --- encode, decode, info -----------------------------------------------------------------------------------------------
+
+
+def _add_coding(command: Callable[..., argparse.ArgumentParser]) -> None:
+    encode = command("encode", _encode, "sound files to .nac files")
+    encode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="sound files, or folders of them")
+    encode.add_argument("--kbps", type=float, help="bit rate, channels together (default: all codebooks)")
+    decode = command("decode", _decode, ".nac files to sound files")
+    decode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help=".nac files, or folders of them")
+    decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
+    for parser in (encode, decode):
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
+        parser.add_argument(
+            "--model",
+            type=Path,
+            default=os.environ.get(MODEL_VARIABLE),
+            help=f"folder of a run or model (default: the variable {MODEL_VARIABLE})",
+        )
+        parser.add_argument("--force", action="store_true", help="write again what is there already")
+        parser.add_argument("--threads", type=int, default=1, help="of the matrix products (%(default)s)")
+        parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    info = command("info", _info, "what a .nac file holds, and whether it is whole")
+    info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
+    info.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    import torch
+
+    from codec.checkpoint import load_model
+
+    if arguments.model is None:
+        raise UserError(f"no model given; pass --model with the folder of a run, or set {MODEL_VARIABLE}")
+    torch.set_num_threads(arguments.threads)
+    return load_model(Path(arguments.model))
+
+
+def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
+    codec = _load(arguments)
+    from codec.batch import encode_batch
+
+    return _report(
+        encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force), arguments
+    )
+
+
+def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
+    codec = _load(arguments)
+    from codec.batch import decode_batch
+
+    return _report(
+        decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force), arguments
+    )
+
+
+def _report(batch: Any, arguments: argparse.Namespace) -> int:
+    done = [
+        {
+            "source": str(report.source),
+            "target": str(report.target),
+            "seconds": report.seconds,
+            "bytes": report.bytes_total,
+            "kbps": report.kbps,
+            "times_real_time": report.times_real_time,
+        }
+        for report in batch.reports
+    ]
+    failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+    if arguments.json:
+        print(json.dumps({"done": done, "skipped": [str(path) for path in batch.skipped], "failed": failed}, indent=1))
+    else:
+        for failure in batch.failures:
+            print(f"failed: {failure.reason}", file=sys.stderr)
+        seconds = sum(report.seconds for report in batch.reports)
+        line = f"{len(done)} done, {len(batch.skipped)} were there already, {len(failed)} failed"
+        if seconds:
+            size = sum(report.bytes_total for report in batch.reports)
+            elapsed = sum(report.elapsed_seconds for report in batch.reports)
+            line += (
+                f"; {seconds / 60:.1f} minutes of audio, {8 * size / seconds / 1000:.2f} kbit/s,"
+                f" {seconds / elapsed:.0f} x real time"
+            )
+        print(line)
+    return FAILED if failed else 0
+
+
+def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.files import file_info
+
+    found = [file_info(path) for path in arguments.inputs]
+    if arguments.json:
+        print(json.dumps(found, indent=1, default=str))
+    else:
+        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
+    return 0
+
+
+# --- evaluate -----------------------------------------------------------------------------------------------------------
+
+
+def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command(
+        "evaluate",
+        _evaluate,
+        "open the sealed test split and judge a run on it; writes an HTML report",
+        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the test\n"
+        "split when you are done.",
+    )
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
+    parser.add_argument("--codebooks", type=int, help="judge at this number of codebooks (default: all)")
+    parser.add_argument("--clips", type=int, metavar="N", help="judge at most N clips, spread over the groups")
+    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.evaluate import evaluate
+
+    result = evaluate(
+        arguments.run,
+        arguments.data,
+        out=arguments.out,
+        codebooks=arguments.codebooks,
+        max_clips=arguments.clips,
+        workers=arguments.workers,
+    )
+    _show(result, arguments.json)
+    return 0
+
+
+def _show(result: Any, as_json: bool) -> None:
+    assert is_dataclass(result) and not isinstance(result, type)
+    if as_json:
+        print(json.dumps(asdict(result), indent=1, default=str))
+    else:
+        print(result.text())  # type: ignore[attr-defined]

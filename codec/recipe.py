@@ -1,0 +1,85 @@
+"""Recipes: found by name or path, checked, with overrides from the command line."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codec.config import Recipe
+from codec.errors import UserError
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(item.name[:-5] for item in resources.files("recipes").iterdir() if item.name.endswith(".yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """The YAML file of a recipe given by name, or by path (with its suffix)."""
+    if name in recipe_names():
+        return Path(str(resources.files("recipes") / f"{name}.yaml"))
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise UserError(f"{path}: no such recipe file")
+    raise UserError(f"no recipe called {name!r}; there are {', '.join(recipe_names())}, or give a path ending in .yaml")
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe by name or path and applies overrides such as ``["--optim.lr", "3e-4"]``.
+
+    Raises ``UserError`` with one line for a misspelt key, a wrong type or a value out of range.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    path = find_recipe(name)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--recipe", type=Recipe)
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    _check_names(given, Recipe(), str(path))
+    prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
+    try:
+        parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
+        recipe = parser.instantiate_classes(parsed).recipe
+    except ArgumentError as error:
+        reason = " ".join(str(error).replace("recipe.", "").split())
+        raise UserError(f"{path}{' with ' + ' '.join(overrides) if overrides else ''}: {reason}") from error
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _check_names(given: Any, defaults: Any, where: str) -> None:
+    """Every section is a mapping, every key a setting. The parser would let some of this pass in silence."""
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected settings (name: value), got {given!r}")
+    names = {field.name for field in fields(defaults)}
+    for key, value in given.items():
+        if key not in names:
+            close = difflib.get_close_matches(str(key), names, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(names))}"
+            raise UserError(f"{where}: no setting called {key!r}; {hint}")
+        if is_dataclass(getattr(defaults, key)):
+            _check_names(value, getattr(defaults, key), f"{where}: {key}")
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Writes the recipe complete with all defaults, so that it stands when defaults change."""
+    part = path.with_suffix(".part")
+    part.write_text(yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _plain(value: object) -> object:
+    """Tuples as lists: YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,185 @@
+"""What happens around the training step: checkpoints, the best model, health, the clock, the progress bar."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+from codec.checkpoint import save_model
+from codec.config import Recipe
+from codec.errors import UserError
+from codec.training.module import LOG_EVERY, CodecModule
+
+CHECKPOINT_SECONDS = 120.0
+COLLAPSED = 0.1
+"""A codebook of which less than this share is in use has collapsed."""
+
+
+class KeepCheckpoint(Callback):
+    """Writes ``last.ckpt`` after each validation, every two minutes between them."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.written_at = time.monotonic()
+
+    def write(self, trainer: L.Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        trainer.save_checkpoint(part)
+        os.replace(part, self.path)
+        self.written_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        if time.monotonic() - self.written_at > CHECKPOINT_SECONDS:
+            self.write(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.write(trainer)
+
+
+class KeepBest(Callback):
+    """Saves the averaged weights as the run's model whenever the validation loss is the lowest so far."""
+
+    def __init__(self, folder: Path, recipe: Recipe):
+        self.folder, self.recipe = folder, recipe
+        self.best, self.best_step = float("inf"), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.best_step = state["best"], state["best_step"]
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if trainer.sanity_checking:
+            return
+        value = float(trainer.callback_metrics["val_total"])
+        if value < self.best:
+            self.best, self.best_step = value, module.step
+            save_model(self.folder, module.average, {"step": module.step, "validation_loss": value})
+
+
+class Health(Callback):
+    """Warns when a codebook collapses or the loss is no longer finite, and stops where the recipe, or sense, says so."""
+
+    def __init__(self, stop_on_collapse: bool):
+        self.stop_on_collapse = stop_on_collapse
+        self.reason = ""
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if trainer.sanity_checking or module.step == 0:
+            return
+        collapsed = [str(index) for index, used in enumerate(module.usage) if used < COLLAPSED]
+        if collapsed:
+            tqdm.write(
+                f"warning: at step {module.step} codebooks {', '.join(collapsed)} use under {COLLAPSED:.0%} of their"
+                " entries; a lower optim.lr or more crops per step may help"
+            )
+            if self.stop_on_collapse:
+                self.reason = f"codebooks {', '.join(collapsed)} collapsed"
+                trainer.should_stop = True
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        assert isinstance(module, CodecModule)
+        if module.diverged:
+            raise UserError(
+                f"the loss is not finite at step {module.step}; lower optim.lr and run the same command again:"
+                " it goes on from the last checkpoint"
+            )
+
+
+class Clock(Callback):
+    """Stops after ``max_minutes`` of training, counted over all resumptions."""
+
+    def __init__(self, max_minutes: float):
+        self.limit_s = 60 * max_minutes
+        self.elapsed_s = 0.0
+        self.reason = ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"elapsed_s": self.elapsed_s}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.elapsed_s = state["elapsed_s"]
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        now = time.monotonic()
+        self.elapsed_s += now - self.last
+        self.last = now
+        if self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
+            self.reason = f"the clock: {self.limit_s / 60:g} minutes"
+            trainer.should_stop = True
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has written its checkpoint."""
+
+
+class StopSafely(Callback):
+    """On Ctrl-C finishes the step, writes the checkpoint, and ends. A second Ctrl-C ends at once."""
+
+    def __init__(self, checkpoint: KeepCheckpoint):
+        self.checkpoint = checkpoint
+        self.asked = False
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self._ask)
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        if self.asked:
+            self.checkpoint.write(trainer)
+            raise Interrupted
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        if hasattr(self, "previous"):
+            signal.signal(signal.SIGINT, self.previous)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Bar(Callback):
+    """One bar over all steps: losses, seconds of audio per second, time left."""
+
+    def __init__(self, recipe: Recipe, samples: int):
+        self.steps = recipe.train.steps
+        self.audio_s = recipe.data.batch_size * samples / recipe.codec.sample_rate
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        self.bar = tqdm(total=self.steps, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
+        self.mark = (module.step, time.monotonic())
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        assert isinstance(module, CodecModule)
+        self.bar.update(module.step - self.bar.n)
+        if module.step % LOG_EVERY == 0:
+            steps, seconds = module.step - self.mark[0], time.monotonic() - self.mark[1]
+            self.mark = (module.step, time.monotonic())
+            speed = steps * self.audio_s / seconds
+            module.write("train", {"audio_s_per_s": torch.tensor(speed)})
+            self.bar.set_postfix_str(f"{speed:.0f} s of audio per second")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            value = float(trainer.callback_metrics["val_total"])
+            tqdm.write(f"step {module.step}: validation loss {value:.4f}")
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()

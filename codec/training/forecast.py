@@ -1,0 +1,72 @@
+"""What a run will take, measured on a few of its own steps before it starts."""
+
+import copy
+import resource
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import torch
+
+from codec.training.data import Crops
+from codec.training.module import CodecModule
+
+STEPS = 4
+
+
+@dataclass(frozen=True)
+class Forecast:
+    steps_per_s: float
+    audio_s_per_s: float
+    memory_gb: float
+    """Peak of the GPU's memory where there is one, else of the process."""
+    seconds: float
+    """For the steps that are left, or until the clock stops the run."""
+
+    def text(self) -> str:
+        end = datetime.now() + timedelta(seconds=self.seconds)
+        day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
+        return (
+            f"forecast: {self.steps_per_s:.2f} steps/s, {self.audio_s_per_s:.0f} s of audio per second,"
+            f" {self.memory_gb:.1f} GB, done in {_duration(self.seconds)} (about {day}{end:%H:%M})"
+        )
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecast:
+    """Times steps on a copy of the module, which is left as it is: forward, losses, backward and the data behind them."""
+    trial = copy.deepcopy(module).to(device).train()
+    times = []
+    for step in range(STEPS):
+        start = time.perf_counter()
+        wave = crops[step].to(device)
+        output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
+        loss = trial.losses(output.wave, wave).total + output.quantized.commitment + output.quantized.codebook
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    step_s = statistics.median(times[1:])
+    recipe = module.recipe
+    left_s = (recipe.train.steps - module.step) * step_s
+    if recipe.train.max_minutes:
+        left_s = min(left_s, 60 * recipe.train.max_minutes)
+    return Forecast(
+        steps_per_s=1 / step_s,
+        audio_s_per_s=recipe.data.batch_size * crops.samples / recipe.codec.sample_rate / step_s,
+        memory_gb=_peak_memory_gb(device),
+        seconds=left_s,
+    )
+
+
+def _peak_memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kilobytes elsewhere

@@ -1,0 +1,55 @@
+"""Learning-rate range test: the loss while the learning rate grows exponentially, on weights that are thrown away.
+
+Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from codec.training.data import Crops
+from codec.training.module import CodecModule
+
+STEPS = 100
+LOWEST, HIGHEST = 1e-6, 1e-1
+SMOOTHING = 0.9
+
+
+@dataclass(frozen=True)
+class LearningRateRange:
+    rates: list[float]
+    losses: list[float]
+    """Smoothed; the test ends where the loss is four times its lowest."""
+
+    @property
+    def suggestion(self) -> float:
+        """A third of the rate at which the loss was lowest: safely before it turns."""
+        return self.rates[self.losses.index(min(self.losses))] / 3
+
+    def text(self) -> str:
+        rows = [f"{rate:9.1e}  {loss:9.4f}" for rate, loss in list(zip(self.rates, self.losses))[::5]]
+        return "\n".join(["     rate       loss", *rows, f"suggested: --optim.lr {self.suggestion:.1e}"])
+
+
+def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
+    """Trains ``module`` (give a throw-away one) on the run's own batches."""
+    optimizer = module.configure_optimizers()[0]
+    rates, losses, smooth = [], [], 0.0
+    for step in tqdm(range(STEPS), desc="learning-rate range"):
+        rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        wave = crops[step]
+        output = module.codec(wave, module.draw_codebooks(len(wave), module.generator_at(step)))
+        loss = module.losses(output.wave, wave).total + output.quantized.commitment + output.quantized.codebook
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.codec.parameters(), module.recipe.optim.clip_norm)
+        optimizer.step()
+        smooth = SMOOTHING * smooth + (1 - SMOOTHING) * loss.item()
+        rates.append(rate)
+        losses.append(smooth / (1 - SMOOTHING ** (step + 1)))
+        if not losses[-1] < 4 * min(losses):
+            break
+    return LearningRateRange(rates, losses)

@@ -1,0 +1,209 @@
+"""The training step: a Lightning module that knows how a codec learns, and nothing of files."""
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from codec.config import Recipe
+from codec.losses import LossBank
+from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
+from codec.losses.discriminators import BandSTFTDiscriminator
+from codec.model.codec import Codec
+
+COMMITMENT, CODEBOOK = 0.25, 1.0  # weights of the quantizer's losses, as published for DAC
+LOG_EVERY = 100
+SPLITS = ("train_fixed", "val")
+
+
+class CodecModule(L.LightningModule):
+    """Trains ``codec`` and keeps ``average``, an exponential moving average of its weights, which is what is judged and kept.
+
+    ``step`` counts finished training steps (Lightning's ``global_step`` counts every optimiser's). All randomness of a step
+    is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.automatic_optimization = False
+        self.recipe = recipe
+        self.step = 0
+        self.codec = Codec(recipe.codec)
+        self.average = Codec(recipe.codec).eval().requires_grad_(False)
+        self.losses = LossBank(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
+        self.discriminator: nn.Module | None = None
+        if recipe.adversarial.weight > 0:
+            self.discriminator = BandSTFTDiscriminator(recipe.adversarial.width)
+        if recipe.train.freeze_encoder:
+            self.codec.encoder.requires_grad_(False)
+            self.codec.quantizer.requires_grad_(False)
+        if recipe.train.compile:
+            self.codec.compile()
+        self.sums: dict[str, Tensor] = {}
+        self.usage: list[float] = []
+        """Share of the entries of each codebook that the last validation used."""
+        self.diverged = False
+
+    def start_from(self, codec: Codec) -> None:
+        """Takes over the weights of another codec of the same architecture."""
+        self.codec.load_state_dict(codec.state_dict())
+        self.average.load_state_dict(codec.state_dict())
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        optim = self.recipe.optim
+        learnt = [p for p in self.codec.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learnt if p.ndim >= 2], "weight_decay": optim.l2},
+            {"params": [p for p in learnt if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizers = [torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)]
+        if self.discriminator is not None:
+            adversarial = self.recipe.adversarial
+            optimizers.append(
+                torch.optim.AdamW(self.discriminator.parameters(), lr=adversarial.lr, betas=optim.betas, fused=True)
+            )
+        return optimizers
+
+    def learning_rate_ratio(self) -> float:
+        """Linear warm-up, then cosine decay to ``final_lr_ratio`` at the last step."""
+        optim = self.recipe.optim
+        warm = min(1.0, (self.step + 1) / max(1, optim.warmup_steps))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.recipe.train.steps)))
+        return warm * (optim.final_lr_ratio + (1 - optim.final_lr_ratio) * cosine)
+
+    def generator_at(self, step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.recipe.train.seed * 1_000_003 + step)
+
+    def draw_codebooks(self, batch: int, generator: torch.Generator) -> Tensor:
+        """How many codebooks each item uses: all, or, so that one model serves every bit rate, a random number."""
+        quantizer = self.recipe.codec.quantizer
+        some = torch.randint(1, quantizer.codebooks + 1, (batch,), generator=generator)
+        full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
+        return torch.where(full, quantizer.codebooks, some).to(self.device)
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def training_step(self, target: Tensor, batch_index: int) -> None:
+        generator = self.generator_at(self.step)
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout
+        optimizers = self.optimizers()
+        first, *second = optimizers if isinstance(optimizers, list) else [optimizers]
+        ratio = self.learning_rate_ratio()
+        for group in first.param_groups:
+            group["lr"] = self.recipe.optim.lr * ratio
+        logged = self.step % LOG_EVERY == 0
+
+        output = self.codec(target, self.draw_codebooks(len(target), generator))
+        report = self.losses(output.wave, target, log_all=logged)
+        terms = dict(report.terms)
+        terms["commitment"], terms["codebook"] = output.quantized.commitment, output.quantized.codebook
+        total = report.total + COMMITMENT * terms["commitment"] + CODEBOOK * terms["codebook"]
+        if self.recipe.optim.l1:
+            weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
+            total = total + self.recipe.optim.l1 * torch.stack(weights).sum()
+        if self.discriminator is not None and self.step >= self.recipe.adversarial.start_step:
+            for group in second[0].param_groups:
+                group["lr"] = self.recipe.adversarial.lr * ratio
+            terms |= self.adversarial_step(self.discriminator, second[0], output.wave, target)
+            adversarial = self.recipe.adversarial
+            total = total + adversarial.weight * terms["adversarial"] + adversarial.feature_weight * terms["features"]
+
+        first.zero_grad()
+        self.manual_backward(total)
+        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.optim.clip_norm)
+        self.diverged = not bool(torch.isfinite(norm))
+        if self.diverged:
+            return
+        first.step()
+        if not self.recipe.train.freeze_encoder:
+            terms["restarted"] = torch.tensor(float(self.codec.quantizer.restart_unused(generator)))
+        self.step += 1
+        self.update_average()
+        if logged:
+            scalars = {"total": total, "lr": torch.tensor(self.recipe.optim.lr * ratio), "grad_norm": norm}
+            self.write("train", terms | scalars)
+
+    def adversarial_step(
+        self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Teaches the discriminator on every ``every``-th step, and returns the codec's losses before it."""
+        adversarial = self.recipe.adversarial
+        terms = {}
+        if self.step % adversarial.every == 0:
+            loss = discriminator_loss(
+                adversarial.loss, discriminator(target).logits, discriminator(output.detach()).logits
+            )
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            terms["discriminator"] = loss.detach()
+        discriminator.requires_grad_(False)  # the codec's gradient passes through, the discriminator's own is not needed
+        with torch.no_grad():
+            real = discriminator(target)
+        fake = discriminator(output)
+        discriminator.requires_grad_(True)
+        terms["adversarial"] = generator_loss(adversarial.loss, fake.logits)
+        terms["features"] = feature_matching(real.features, fake.features)
+        return terms
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        # an average over a long time would for long remember the random start
+        decay = min(self.recipe.optim.ema_decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - decay)
+        for kept, current in zip(self.average.buffers(), self.codec.buffers()):
+            kept.copy_(current)
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+
+    def validation_step(self, target: Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Every loss term of the averaged weights at the full bit rate, on fixed crops of both splits."""
+        output = self.average(target)
+        report = self.losses(output.wave, target, log_all=True)
+        split = SPLITS[dataloader_idx]
+        values = report.terms | {"total": report.total}
+        if split == "val":
+            size = self.recipe.codec.quantizer.size
+            codes = output.quantized.codes.transpose(0, 1).flatten(1)
+            counts = torch.stack([torch.bincount(row, minlength=size) for row in codes]).float()
+            self.add("val counts", counts)
+        self.add(f"{split} batches", torch.ones(()))
+        for name, value in values.items():
+            self.add(f"{split} {name}", value)
+
+    def add(self, name: str, value: Tensor) -> None:
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def on_validation_epoch_start(self) -> None:
+        self.sums = {}
+
+    def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:
+            return
+        counts = self.sums.pop("val counts")
+        for split in SPLITS:
+            batches = self.sums.pop(f"{split} batches")
+            names = [name for name in self.sums if name.split()[0] == split]
+            terms = {name.split()[1]: self.sums[name] / batches for name in names}
+            if split == "val":
+                self.log("val_total", terms["total"], logger=False)
+                shares = counts / counts.sum(1, keepdim=True)
+                perplexity = torch.exp(-torch.xlogy(shares, shares).sum(1))
+                self.usage = (counts > 0).float().mean(1).tolist()
+                for index, (used, value) in enumerate(zip((counts > 0).float().mean(1), perplexity)):
+                    terms[f"usage_q{index}"], terms[f"perplexity_q{index}"] = used, value
+            self.write(split, terms)
+
+    def write(self, split: str, terms: dict[str, Tensor]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics({f"{split}/{name}": float(value) for name, value in terms.items()}, self.step)
+
+    # --- resuming -----------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["step"] = self.step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.step = checkpoint["step"]

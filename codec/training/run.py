@@ -1,0 +1,152 @@
+"""A training run from its recipe: set up, resume, train, and leave a model behind."""
+
+import json
+import logging
+import os
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from codec.checkpoint import load_model
+from codec.config import Recipe
+from codec.errors import UserError
+from codec.packed import record_candidate
+from codec.recipe import read_recipe, write_recipe
+from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely
+from codec.training.curves import CurvesLogger
+from codec.training.data import CodecData, Crops
+from codec.training.forecast import forecast
+from codec.training.lr_range import LearningRateRange, learning_rate_range
+from codec.training.module import CodecModule
+
+INITIAL_BATCHES = 8
+"""Batches from which the codec is initialised."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended; also RUN/run.json."""
+
+    steps: int
+    stopped: str
+    """Why: all steps done, the clock, early stopping, a collapsed codebook."""
+    best_step: int
+    best_validation_loss: float
+    minutes: float
+
+
+def train(recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = None, quiet: bool = False) -> TrainingResult:
+    """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
+
+    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged weights
+    with the lowest validation loss) and, at the end, ``run.json``.
+
+    Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a checkpoint
+    written).
+    """
+    _hush()
+    prepared = CodecData(data, recipe)
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    module = CodecModule(recipe)
+    resuming = checkpoint.is_file()
+    if resuming:
+        step = _check_resumable(checkpoint, run, recipe)
+        module.step = step
+    else:
+        _start(module, prepared.train_crops, init_from)
+    run.mkdir(parents=True, exist_ok=True)
+    write_recipe(run / "recipe.yaml", recipe)
+    record_candidate(data, str(run.resolve()))
+
+    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe.train.max_minutes)
+    best, health = KeepBest(run / "model", recipe), Health(recipe.train.stop_on_collapse)
+    # the order counts: the best model is known before the checkpoint that remembers it is written
+    callbacks = [Bar(recipe, prepared.train_crops.samples), clock, best, health, keep, StopSafely(keep)]
+    patience = None
+    if recipe.train.patience:
+        patience = EarlyStopping("val_total", patience=recipe.train.patience, min_delta=0.0)
+        callbacks.insert(0, patience)
+    curves = CurvesLogger(run / "metrics.csv")
+    curves.forget_after(module.step)
+    trainer = L.Trainer(
+        accelerator="auto",
+        devices="auto" if torch.cuda.is_available() else 1,
+        precision="bf16-mixed" if recipe.train.precision == "bf16" else "32-true",
+        max_epochs=-(-recipe.train.steps // recipe.train.validate_every),
+        check_val_every_n_epoch=1,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        callbacks=callbacks,
+        logger=[TensorBoardLogger(run, name="tensorboard", version=""), curves],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=run,
+    )
+    if not quiet:
+        print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
+    try:
+        trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    reason = health.reason or clock.reason
+    if not reason and patience is not None and patience.stopped_epoch:
+        reason = f"early stopping: {recipe.train.patience} validations without improvement"
+    result = TrainingResult(
+        steps=module.step,
+        stopped=reason or "all steps done",
+        best_step=best.best_step,
+        best_validation_loss=best.best,
+        minutes=clock.elapsed_s / 60,
+    )
+    part = run / "run.json.part"
+    part.write_text(json.dumps(asdict(result), indent=1) + "\n")
+    os.replace(part, run / "run.json")
+    return result
+
+
+def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
+    """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
+    module, crops = CodecModule(recipe), CodecData(data, recipe).train_crops
+    _start(module, crops, None)
+    return learning_rate_range(module, crops)
+
+
+def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
+    """First weights: another model's, or those of a transform codec fitted to the first batches."""
+    recipe = module.recipe
+    if init_from is not None:
+        codec = load_model(init_from)
+        if codec.config != recipe.codec:
+            raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
+        module.start_from(codec)
+        return
+    if recipe.train.freeze_encoder:
+        raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
+    torch.manual_seed(recipe.train.seed)
+    module.codec = type(module.codec)(recipe.codec)
+    wave = torch.cat([crops[step] for step in range(min(INITIAL_BATCHES, len(crops)))])
+    module.codec.initialise(wave, module.generator_at(-1))
+    module.start_from(module.codec)
+
+
+def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
+    """The step at which ``checkpoint`` stands. A resumed run must be the same run, but may get more time."""
+    before = read_recipe(str(run / "recipe.yaml"))
+    if before.codec != recipe.codec:
+        raise UserError(f"{run}: holds a run with another architecture; choose another --run")
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=False)["step"]
+    except Exception as error:
+        raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
+
+
+def _hush() -> None:
+    """Lightning announces devices and advises on workers; here that is decided by the recipe."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
