@@ -1,0 +1,43 @@
+"""The curves of a run, from the ``metrics.csv`` that training writes (columns step, split, term, value)."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss over training steps."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def at(self, step: float) -> float:
+        """The value at ``step``, by linear interpolation."""
+        return float(np.interp(step, self.steps, self.values))
+
+
+def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
+    """The curves of ``RUN/metrics.csv`` by (split, term); empty if there is none. A repeated step counts
+    once, last.
+    """
+    path = run / "metrics.csv"
+    points: dict[tuple[str, str], dict[int, float]] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                try:
+                    step, value = int(float(row["step"])), float(row["value"])
+                except (TypeError, ValueError, KeyError):  # a line cut off by a kill
+                    continue
+                if np.isfinite(value):
+                    points.setdefault((row["split"], row["term"]), {})[step] = value
+    return {
+        key: Curve(tuple(sorted(values)), tuple(values[step] for step in sorted(values)))
+        for key, values in points.items()
+    }

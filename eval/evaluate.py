@@ -1,0 +1,250 @@
+"""``codec evaluate``: the sealed test split, opened on record, coded for real, judged, reported."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codec.checkpoint import fingerprint, load_model, read_info
+from codec.config import TargetConfig
+from codec.errors import UserError
+from codec.model.codec import Codec
+from codec.packed import (
+    PackedSplit,
+    candidates,
+    in_distribution,
+    ledger,
+    open_sealed_test,
+    open_split,
+    record_result,
+)
+from eval.coding import CodedClip, choose, code_clips, usage
+from eval.diagnosis import diagnose_run
+from eval.metrics import METRICS
+from eval.report import write_report
+from eval.results import ClipResult, EvaluationResult, Trained, build_rows, estimate_scores
+from eval.scoring import ClipScores, ScoreJob, score_clips
+
+
+@dataclass(frozen=True)
+class RunRecipe:
+    """What an evaluation needs from ``RUN/recipe.yaml``."""
+
+    channels: int
+    target: TargetConfig
+
+
+def evaluate(
+    run: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    codebooks: int | None = None,
+    demonstration: bool = False,
+    max_clips: int | None = None,
+    workers: int = 2,
+) -> EvaluationResult:
+    """Judges the model of ``run`` on the test split of ``data``.
+
+    Writes into ``out`` (default ``RUN/evaluation``): report.html, results.json, clips.csv, and coded/ with
+    the ``.nac`` files whose sizes the bit rate is taken from. Nothing there changes before all is done. Each
+    call is a line in the ledger beside the data.
+
+    Args:
+        codebooks: how many to code with (default: all).
+        demonstration: marks the opening of the test split as one.
+        max_clips: judge so many clips at most, spread over the groups.
+        workers: processes that judge.
+
+    Raises:
+        UserError: no run, no model or recipe in it; no data at the model's rate and channels; ``out`` not
+            writable; wrong number of codebooks.
+    """
+    run, data = Path(run), Path(data)
+    out = Path(out) if out else run / "evaluation"
+    codec = load_model(run)
+    recipe = read_recipe(run)
+    if codebooks is not None and not 1 <= codebooks <= codec.config.quantizer.codebooks:
+        raise UserError(f"this model has 1 to {codec.config.quantizer.codebooks} codebooks, not {codebooks}")
+    if max_clips is not None and max_clips < 1:
+        raise UserError(f"at least 1 clip must be judged, not {max_clips}")
+    if (out / "coded").exists() and not (out / "results.json").exists():
+        raise UserError(f"{out}: its folder coded is not from an evaluation; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".work-", dir=out))
+    except OSError as error:
+        raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
+    try:
+        rate, model = codec.config.sample_rate, fingerprint(codec)
+        training = open_split(data, "train", rate, recipe.channels)
+        before = len(ledger(data))
+        split = open_sealed_test(
+            data, rate, recipe.channels, run=str(run), weights=[model],
+            purpose="demonstration" if demonstration else "evaluation",
+        )  # fmt: skip
+        coded = code_clips(split, choose(split.clips, max_clips), codec, model, work, codebooks)
+        scores = score_clips(_jobs(coded), workers)
+        clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
+        rows = build_rows(clips)
+        seconds = sum(clip.seconds for clip in clips)
+        used = codebooks or codec.config.quantizer.codebooks
+        noise = rows[0].baseline.get("mel")
+        result = EvaluationResult(
+            run=str(run),
+            data=str(data),
+            report=out / "report.html",
+            command=_command(run, data, out, codebooks, demonstration, max_clips),
+            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            demonstration=demonstration,
+            opened_before=before,
+            candidates=candidates(data),
+            clips_in_split=len(split),
+            codebooks=used,
+            kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
+            nominal_kbps=used * codec.config.kbps_per_codebook * recipe.channels,
+            encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
+            decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
+            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in clips),
+            absent={entry.name: entry.missing for entry in METRICS if entry.absent},
+            trained=_trained(run, codec, model, training, recipe.channels),
+            diagnosis=diagnose_run(run, noise.mean if noise else None),
+            rows=rows,
+            usage=usage([entry.coded for entry in coded], codec.config.quantizer.size),
+            clips=clips,
+        )
+        write_report(result, coded, work / "report.html")
+        (work / "results.json").write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+        _write_clips(work / "clips.csv", clips)
+        _publish(work, out)
+        record_result(data, _headline(result))
+        return result
+    except OSError as error:
+        raise UserError(f"{out}: cannot write the evaluation ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def read_recipe(run: Path) -> RunRecipe:
+    """Channels and target distribution from the recipe stored in the run. Raises UserError if it is not
+    there.
+    """
+    path = run / "recipe.yaml"
+    try:
+        recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        target: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in (recipe.get("target") or {}).items()
+        }
+        return RunRecipe(int((recipe.get("data") or {}).get("channels", 1)), TargetConfig(**target))
+    except OSError as error:
+        raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote") from error
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a recipe ({reason}); train the run again") from error
+
+
+def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
+    return [
+        ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i)
+        for i, entry in enumerate(coded)
+    ]
+
+
+def _other(coded: Sequence[CodedClip], i: int) -> Path | None:
+    """The decode of the next clip of another group, or of the next clip if there is one group only."""
+    following = [*coded[i + 1 :], *coded[:i]]
+    strangers = [entry for entry in following if entry.clip.group != coded[i].clip.group]
+    return next((entry.decoded for entry in strangers or following), None)
+
+
+def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> ClipResult:
+    return ClipResult(
+        clip_id=entry.clip.clip_id,
+        path=str(entry.clip.path).encode(errors="surrogateescape").decode(errors="replace"),
+        domain=entry.clip.domain,
+        group=entry.clip.group,
+        in_distribution=in_distribution(entry.clip, target),
+        seconds=entry.seconds,
+        bytes=entry.bytes,
+        kbps=8 * entry.bytes / entry.seconds / 1000,
+        encode_s=entry.encode_s,
+        decode_s=entry.decode_s,
+        scores=scores.decoded,
+        baseline=scores.baseline,
+        other_codes_mel=scores.other_mel,
+    )
+
+
+def _trained(run: Path, codec: Codec, model: str, split: PackedSplit, channels: int) -> Trained:
+    domains: dict[str, float] = {}
+    for clip in split.clips:
+        domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+    info = read_info(run)
+    steps = info.get("step", info.get("steps"))
+    return Trained(
+        sample_rate=codec.config.sample_rate,
+        channels=channels,
+        parameters=sum(weight.numel() for weight in codec.parameters()),
+        codebooks=codec.config.quantizer.codebooks,
+        codebook_size=codec.config.quantizer.size,
+        fingerprint=model,
+        latency_ms=codec.config.latency_ms,
+        steps=None if steps is None else int(steps),
+        clips=len(split),
+        groups=len({clip.group for clip in split.clips}),
+        seconds=sum(domains.values()),
+        domains=domains,
+    )
+
+
+def _command(
+    run: Path, data: Path, out: Path, codebooks: int | None, demonstration: bool, max_clips: int | None
+) -> str:
+    words = ["codec", "evaluate", str(run), "--data", str(data)]
+    words += ["--out", str(out)] if out != run / "evaluation" else []
+    words += ["--codebooks", str(codebooks)] if codebooks is not None else []
+    words += ["--max-clips", str(max_clips)] if max_clips is not None else []
+    words += ["--demonstration"] if demonstration else []
+    return shlex.join(words)
+
+
+def _headline(result: EvaluationResult) -> dict[str, Any]:
+    """What the ledger keeps."""
+    means = {name: found.mean for name, found in result.main.metrics.items()}
+    return {"clips": len(result.clips), "kbps": result.kbps, **means}
+
+
+def _write_clips(path: Path, clips: Sequence[ClipResult]) -> None:
+    """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        columns = "clip_id path domain group in_distribution seconds bytes kbps encode_s decode_s".split()
+        names = [entry.name for entry in METRICS]
+        writer.writerow([*columns, *names, "baseline_mel", "other_codes_mel", "failed"])
+        for clip in clips:
+            values = [score.value if (score := clip.scores.get(name)) else None for name in names]
+            failed = "; ".join(
+                f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None
+            )
+            beside = [clip.baseline["mel"].value, clip.other_codes_mel.value]
+            writer.writerow([*(getattr(clip, column) for column in columns), *values, *beside, failed])
+
+
+def _publish(work: Path, out: Path) -> None:
+    """Moves what is finished to its place; the report last."""
+    old = work / "replaced"
+    if (out / "coded").exists():
+        os.replace(out / "coded", old)
+    os.replace(work / "coded", out / "coded")
+    for name in ("clips.csv", "results.json", "report.html"):
+        os.replace(work / name, out / name)

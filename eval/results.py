@@ -1,0 +1,201 @@
+"""What an evaluation found, as small dataclasses; ``results.json`` is exactly these."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.diagnosis import Diagnosis
+from eval.metrics import METRICS, Score, metric
+from eval.statistics import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One test clip, coded for real. ``scores`` has the metrics meant for it; ``baseline`` those of shaped
+    noise.
+    """
+
+    clip_id: str
+    path: str
+    domain: str
+    group: str
+    in_distribution: bool
+    seconds: float
+    bytes: int
+    """Of the ``.nac`` file, header and checksums included."""
+    kbps: float
+    """All those bits per second of audio, in kbit/s."""
+    encode_s: float
+    decode_s: float
+    scores: dict[str, Score]
+    baseline: dict[str, Score]
+    other_codes_mel: Score
+    """Mel distance to what another clip's codes decode to."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the summary table: some clips together."""
+
+    name: str
+    clips: int
+    groups: int
+    seconds: float
+    kbps: float
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    failed: dict[str, dict[str, int]]
+    """Metric: reason: number of clips."""
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """How the test clips used one codebook: share of its entries, and perplexity of their distribution."""
+
+    used: float
+    perplexity: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the model is and how it came about, as far as run and data tell."""
+
+    sample_rate: int
+    channels: int
+    parameters: int
+    codebooks: int
+    codebook_size: int
+    fingerprint: str
+    latency_ms: float
+    steps: int | None
+    clips: int
+    groups: int
+    seconds: float
+    domains: dict[str, float]
+    """Seconds of the training split by domain."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """All of it. ``rows``: in distribution first, then out of it, then by domain where there are several."""
+
+    run: str
+    data: str
+    report: Path
+    command: str
+    """Makes this evaluation again."""
+    made: str
+    """Date and time, UTC."""
+    demonstration: bool
+    opened_before: int
+    candidates: int
+    clips_in_split: int
+    codebooks: int
+    kbps: float
+    """Bits of all coded files over seconds of all clips."""
+    nominal_kbps: float
+    encode_times_real_time: float
+    decode_times_real_time: float
+    other_codes_mel: Estimate | None
+    absent: dict[str, str]
+    """Metric: why it was not measured."""
+    trained: Trained
+    diagnosis: Diagnosis
+    rows: list[Row]
+    usage: list[Codebook]
+    clips: list[ClipResult] = field(repr=False)
+
+    @property
+    def main(self) -> Row:
+        """The row that the summary speaks of: in distribution, or all there is."""
+        return self.rows[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "report": str(self.report)}
+
+    def lines(self) -> list[str]:
+        """For the screen."""
+        row = self.main
+        lines = [f"{row.clips} test clips {row.name}, {row.groups} groups, {self.kbps:.2f} kbps measured"]
+        for name, found in row.metrics.items():
+            noise = row.baseline.get(name)
+            beside = "" if noise is None else f"   (noise: {format_value(name, noise.mean)})"
+            lines.append(f"  {metric(name).label:<16}{format_estimate(name, found)}{beside}")
+        for name, why in self.absent.items():
+            lines.append(f"  {metric(name).label:<16}{why}")
+        for name, reasons in row.failed.items():
+            counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
+            lines.append(f"  {metric(name).label:<16}failed: {counts}")
+        if self.other_codes_mel:
+            lines.append(f"  mel distance with another file's codes: {self.other_codes_mel.mean:.2f}")
+        encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
+        lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
+        lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
+        return lines
+
+
+def format_value(name: str, value: float) -> str:
+    return f"{value:.{metric(name).digits}f}"
+
+
+def format_estimate(name: str, found: Estimate) -> str:
+    """Mean and interval, at the metric's digits."""
+    mean = format_value(name, found.mean)
+    if found.low is None or found.high is None:
+        return mean
+    return f"{mean} [{format_value(name, found.low)}, {format_value(name, found.high)}]"
+
+
+def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
+    """In distribution, out of distribution, and each domain if there are several; rows without clips are left
+    out.
+    """
+    inside = [clip for clip in clips if clip.in_distribution]
+    outside = [clip for clip in clips if not clip.in_distribution]
+    domains = sorted({clip.domain for clip in clips})
+    rows = [
+        _row(name, some)
+        for name, some in (("in distribution", inside), ("out of distribution", outside))
+        if some
+    ]
+    if len(domains) > 1:
+        rows += [
+            _row(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains
+        ]
+    return rows
+
+
+def _row(name: str, clips: Sequence[ClipResult]) -> Row:
+    failed: dict[str, dict[str, int]] = {}
+    for clip in clips:
+        for key, score in clip.scores.items():
+            if score.value is None and not metric(key).absent:
+                reasons = failed.setdefault(key, {})
+                reasons[score.reason] = reasons.get(score.reason, 0) + 1
+    seconds = sum(clip.seconds for clip in clips)
+    return Row(
+        name=name,
+        clips=len(clips),
+        groups=len({clip.group for clip in clips}),
+        seconds=seconds,
+        kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
+        metrics=_estimates([(clip.scores, clip.group) for clip in clips]),
+        baseline=_estimates([(clip.baseline, clip.group) for clip in clips]),
+        failed=failed,
+    )
+
+
+def _estimates(scores: Sequence[tuple[dict[str, Score], str]]) -> dict[str, Estimate]:
+    found = {}
+    for entry in METRICS:
+        result = estimate_scores((values.get(entry.name), group) for values, group in scores)
+        if result:
+            found[entry.name] = result
+    return found
+
+
+def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
+    """Mean and interval of the scores that have a value; each comes with its clip's group."""
+    judged = [(score.value, group) for score, group in scores if score and score.value is not None]
+    return estimate([value for value, _ in judged], [group for _, group in judged])

@@ -1,0 +1,85 @@
+"""Clips judged side by side in processes of their own, one thread each."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from codec import audio
+from eval.baseline import shaped_noise
+from eval.metrics import METRICS, Score, metric
+
+BASELINE = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
+"""Measured on shaped noise too. ViSQOL takes too long for that."""
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """Sound files of one length. ``other`` is another clip's decode, of any length."""
+
+    original: Path
+    decoded: Path
+    other: Path | None
+    domain: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    decoded: dict[str, Score]
+    baseline: dict[str, Score]
+    other_mel: Score
+
+
+def score_clip(job: ScoreJob) -> ClipScores:
+    """All metrics that are meant for the clip, on its decode and on shaped noise; mel on another clip's
+    decode.
+    """
+    original, decoded = audio.read(job.original), audio.read(job.decoded)
+    wave, rate = original.samples, original.sample_rate
+    meant = [entry for entry in METRICS if entry.applies(job.domain, rate)]
+    noise = shaped_noise(wave, rate, job.seed)
+    other = Score(None, "there is no other clip")
+    if job.other:
+        samples = audio.read(job.other).samples
+        shared = min(wave.shape[1], samples.shape[1])
+        other = metric("mel").score(wave[:, :shared], samples[:, :shared], rate)
+    return ClipScores(
+        {entry.name: entry.score(wave, decoded.samples, rate) for entry in meant},
+        {entry.name: entry.score(wave, noise, rate) for entry in meant if entry.name in BASELINE},
+        other,
+    )
+
+
+def score_clips(jobs: Sequence[ScoreJob], workers: int) -> list[ClipScores]:
+    """One result per job, in order. Ctrl-C ends the processes."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return _collect(map(score_clip, jobs), len(jobs))
+        finally:
+            torch.set_num_threads(before)
+    # Started afresh: a fork of a process in which torch has used its threads can hang.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
+        return _collect(pool.map(score_clip, jobs), len(jobs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _collect(results: Iterator[ClipScores], total: int) -> list[ClipScores]:
+    return list(tqdm(results, total=total, desc="judge", unit="clip"))
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    np.seterr(all="ignore")
