@@ -17,8 +17,9 @@ def mel_distance(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 
 
 @torch.no_grad()
-def stft_distance(output: Tensor, target: Tensor) -> Tensor:
-    """auraloss's multi-resolution STFT distance; see :func:`codec.losses.spectral.stft`."""
+def stft_distance(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
+    """auraloss's multi-resolution STFT distance, with windows in samples whatever the rate; see
+    :func:`codec.losses.spectral.stft`."""
     return spectral.stft(Pair(output, target))
 
 

@@ -29,6 +29,14 @@ class Quantized:
     codebook: Tensor
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a stage was given in the last training batch: ``directions`` ``[vectors, dim]``, ``codes`` ``[vectors]``."""
+
+    directions: Tensor
+    codes: Tensor
+
+
 class VectorStage(nn.Module):
     """One codebook whose entries are compared with the latent by angle, in a few dimensions.
 
@@ -43,7 +51,7 @@ class VectorStage(nn.Module):
         self.project_out = nn.Linear(dim, features)
         self.codebook = nn.Parameter(F.normalize(torch.randn(size, dim), dim=-1))
         self.register_buffer("usage", torch.ones(size))
-        self.seen: Tensor | None = None
+        self.seen: Seen | None = None
 
     def nearest(self, direction: Tensor) -> Tensor:
         return (direction @ F.normalize(self.codebook, dim=-1).T).argmax(-1)
@@ -60,7 +68,7 @@ class VectorStage(nn.Module):
             codes = self.nearest(direction)
         chosen = F.normalize(F.embedding(codes, self.codebook), dim=-1)
         if self.training:
-            self.seen = direction.detach().flatten(0, 1)
+            self.seen = Seen(direction.detach().flatten(0, 1), codes.flatten())
         return Quantized(
             self.project_out(direction + (chosen - direction).detach()),
             codes,
@@ -69,17 +77,27 @@ class VectorStage(nn.Module):
         )
 
     @torch.no_grad()
-    def initialise(self, directions: Tensor, generator: torch.Generator, iterations: int = 10) -> None:
-        """Spherical k-means on ``[vectors, dim]`` unit vectors."""
-        size = len(self.codebook)
-        centres = _draw(directions, size, generator)
+    def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 10) -> None:
+        """Fits the stage to ``[vectors, features]``: projection on the strongest directions, entries by spherical k-means,
+        and back by least squares."""
+        dim, size = self.codebook.shape[1], len(self.codebook)
+        _, directions = torch.linalg.eigh((residual.T @ residual).double())
+        self.project_in.weight.copy_(directions.flip(1)[:, :dim].T)
+        self.project_in.bias.zero_()
+        points = F.normalize(self.project_in(residual), dim=-1)
+        centres = _draw(points, size, generator)
         for _ in range(iterations):
-            nearest = (directions @ centres.T).argmax(-1)
-            sums = torch.zeros_like(centres).index_add_(0, nearest, directions)
+            nearest = (points @ centres.T).argmax(-1)
+            sums = torch.zeros_like(centres).index_add_(0, nearest, points)
             empty = torch.bincount(nearest, minlength=size) == 0
-            sums[empty] = _draw(directions, int(empty.sum()), generator)
+            sums[empty] = _draw(points, int(empty.sum()), generator)
             centres = F.normalize(sums, dim=-1)
         self.codebook.copy_(centres)
+        chosen = centres[(points @ centres.T).argmax(-1)]
+        affine = torch.cat([chosen, torch.ones(len(chosen), 1)], 1).double()
+        back = torch.linalg.lstsq(affine, residual.double(), driver="gelsd").solution
+        self.project_out.weight.copy_(back[:-1].T)
+        self.project_out.bias.copy_(back[-1])
         self.usage.fill_(1)
 
     @torch.no_grad()
@@ -89,10 +107,10 @@ class VectorStage(nn.Module):
         if self.seen is None:
             return 0
         size = len(self.codebook)
-        counts = torch.bincount(self.nearest(self.seen), minlength=size)
-        self.usage.lerp_(counts * (size / len(self.seen)), 1 - decay)
+        counts = torch.bincount(self.seen.codes, minlength=size)
+        self.usage.lerp_(counts * (size / len(self.seen.codes)), 1 - decay)
         unused = self.usage < threshold
-        self.codebook[unused] = _draw(self.seen, int(unused.sum()), generator)
+        self.codebook[unused] = _draw(self.seen.directions, int(unused.sum()), generator)
         self.usage[unused] = 1
         return int(unused.sum())
 
@@ -127,9 +145,9 @@ class ResidualVQ(nn.Module):
 
     @torch.no_grad()
     def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
-        """k-means, stage after stage, on ``[batch, frames, features]``."""
+        """Stage after stage, on ``[batch, frames, features]``."""
         for stage in self.stages:
-            stage.initialise(F.normalize(stage.project_in(latent), dim=-1).flatten(0, 1), generator)
+            stage.initialise(latent.flatten(0, 1), generator)
             latent = latent - stage.lookup(stage.encode(latent))
 
     @torch.no_grad()

@@ -198,7 +198,7 @@ class CodecModule(L.LightningModule):
 
     def write(self, split: str, terms: dict[str, Tensor]) -> None:
         for logger in self.loggers:
-            logger.log_metrics({f"{split}/{name}": float(value) for name, value in terms.items()}, self.step)
+            logger.log_metrics({f"{split}/{name}": float(value.detach()) for name, value in terms.items()}, self.step)
 
     # --- resuming -----------------------------------------------------------------------------------------------------
 
