@@ -55,7 +55,10 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
         against = "its first value" if baseline is None else "noise with the clips' own spectrum and envelope"
         reason = f"training stands at {learned:.3g}, hardly better than {against} ({limit:.3g})"
         return Diagnosis(
-            "underfitted", None, reason, "Find a learning rate with the range test, then train again."
+            "underfitted",
+            None,
+            reason,
+            "Find a learning rate with codec train --lr-range-test, then train again.",
         )
     best = int(np.argmin(validation.values))
     best_step = validation.steps[best]
@@ -72,8 +75,11 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
             "overfitted", since, reason, "Train on audio from more groups, or switch on augmentation."
         )
     if falling:
+        times = 10 if learned >= LEARNED * limit else 2
         reason = f"validation was still falling: by {1 - end / before:.0%} over the last quarter of the steps"
-        return Diagnosis("underfitted", None, reason, f"Train longer: at least {_round(2 * last):,} steps.")
+        return Diagnosis(
+            "underfitted", None, reason, f"Train longer: at least {_round(times * last):,} steps."
+        )
     level = np.flatnonzero(np.array(validation.values) > (1 + STILL) * end)
     since = (
         validation.steps[min(int(level[-1]) + 1, len(validation) - 1)] if len(level) else validation.steps[0]

@@ -103,7 +103,7 @@ def evaluate(
             run=str(run),
             data=str(data),
             report=out / "report.html",
-            command=_command(run, data, out, codebooks, demonstration, max_clips),
+            command=_command(run, data, out, codebooks, max_clips),
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
             opened_before=before,
@@ -207,14 +207,11 @@ def _trained(run: Path, codec: Codec, model: str, split: PackedSplit, channels: 
     )
 
 
-def _command(
-    run: Path, data: Path, out: Path, codebooks: int | None, demonstration: bool, max_clips: int | None
-) -> str:
+def _command(run: Path, data: Path, out: Path, codebooks: int | None, max_clips: int | None) -> str:
     words = ["codec", "evaluate", str(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / "evaluation" else []
     words += ["--codebooks", str(codebooks)] if codebooks is not None else []
-    words += ["--max-clips", str(max_clips)] if max_clips is not None else []
-    words += ["--demonstration"] if demonstration else []
+    words += ["--clips", str(max_clips)] if max_clips is not None else []
     return shlex.join(words)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.ticker import LogLocator, NullLocator
 
 from eval.curves import Curve
 from eval.metrics import Wave, mono
@@ -27,7 +28,7 @@ _ERROR_COLOURS = LinearSegmentedColormap.from_list(
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """An SVG element whose colours are the page's; ``name`` keeps its identifiers apart from other figures'."""
+    """An SVG element in the page's colours; ``name`` keeps its identifiers apart from other figures'."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -50,7 +51,7 @@ def curves_svg(
     """Training (fixed crops, evaluation mode) and validation over steps, the noise baseline, where the
     verdict began.
     """
-    figure = Figure(figsize=(7.6, 3.1), layout="constrained")
+    figure = Figure(figsize=(5.4, 3.3), layout="constrained")
     axes = figure.subplots()
     marker = "o" if max(len(curve) for key, curve in curves.items() if key[1] == term) < 40 else ""
     raw = curves.get(("train", term))
@@ -67,6 +68,14 @@ def curves_svg(
             f"since step {since:,}", (since, 1), (4, -2), xycoords=("data", "axes fraction"),
             textcoords="offset points", va="top", color=_MUTED, fontsize=9,
         )  # fmt: skip
+    low, high = axes.get_ylim()
+    if (
+        low > 0 and high / low > 3
+    ):  # from an untrained model's first value down, the end would lie on the axis
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("step", color=_MUTED, fontsize=10)
     axes.set_ylabel(label, color=_MUTED, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

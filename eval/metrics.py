@@ -177,35 +177,40 @@ def _visqol(mode: str) -> Any:
     return api
 
 
+def _visqol_mos(mode: str, reference: Wave, decoded: Wave, sample_rate: int) -> float:
+    threads = torch.get_num_threads()
+    try:
+        waves = (wave.astype(np.float64) for wave in (reference, decoded))
+        return _visqol(mode).measure_from_arrays(*waves, sample_rate).moslqo
+    finally:
+        torch.set_num_threads(threads)  # numba, starting its own, changes them to one per core
+
+
 def _visqol_speech(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    waves = [_at_speech_rate(wave, sample_rate).astype(np.float64) for wave in (reference, decoded)]
-    return _visqol("speech").measure_from_arrays(*waves, SPEECH_HZ).moslqo
+    waves = [_at_speech_rate(wave, sample_rate) for wave in (reference, decoded)]
+    return _visqol_mos("speech", waves[0], waves[1], SPEECH_HZ)
 
 
 def _visqol_audio(reference: Wave, decoded: Wave, sample_rate: int) -> float:
     waves = [resample(mono(wave)[None], sample_rate, VISQOL_HZ)[0] for wave in (reference, decoded)]
-    return (
-        _visqol("audio").measure_from_arrays(*(wave.astype(np.float64) for wave in waves), VISQOL_HZ).moslqo
-    )
+    return _visqol_mos("audio", waves[0], waves[1], VISQOL_HZ)
 
 
-def _pair(reference: Wave, decoded: Wave) -> list[torch.Tensor]:
-    """Decode and reference ``[channels, 1, samples]``, as :mod:`codec.losses` wants them: the channels are
-    the batch.
-    """
-    return [torch.from_numpy(np.ascontiguousarray(wave))[:, None] for wave in (decoded, reference)]
+def _batch(wave: Wave) -> torch.Tensor:
+    """``[channels, 1, samples]``, as :mod:`codec.losses` wants it: the channels are the batch."""
+    return torch.from_numpy(np.ascontiguousarray(wave))[:, None]
 
 
 def _mel(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    return float(mel_distance(*_pair(reference, decoded), sample_rate))
+    return float(mel_distance(_batch(decoded), _batch(reference), sample_rate))
 
 
 def _stft(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    return float(stft_distance(*_pair(reference, decoded)))
+    return float(stft_distance(_batch(decoded), _batch(reference), sample_rate))
 
 
 def _nmr(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    return float(nmr(*_pair(reference, decoded), sample_rate))
+    return float(nmr(_batch(decoded), _batch(reference), sample_rate))
 
 
 INTELLIGIBILITY = "intelligibility, 0 to 1"

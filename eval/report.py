@@ -71,6 +71,7 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
             entry for entry in METRICS if entry.absent or any(_has(row, entry.name) for row in result.rows)
         ],
         metric=metric,
+        failures=failures(result),
         curves=[Markup(svg) for svg in pictures],
         examples=examples(result, coded),
         nyquist_khz=result.trained.sample_rate / 2000,
@@ -116,8 +117,8 @@ def summary(result: EvaluationResult) -> list[str]:
     )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
-        f"It encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as the sound plays, on one thread, "
-        f"with {made.latency_ms:.0f} ms of delay."
+        f"It encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as the sound plays, on one "
+        f"thread, with {made.latency_ms:.0f} ms of delay."
     )
     return text
 
@@ -132,14 +133,26 @@ class Tile:
 def tiles(result: EvaluationResult) -> list[Tile]:
     """The figures that stand large below the summary."""
     row = result.main
-    shown = [Tile("real bit rate", f"{result.kbps:.2f}", "kbit/s")]
+    shown = [Tile("Real bit rate", f"{result.kbps:.2f}", "kbit/s")]
     for name in ("mel", *HEADLINE):
         if name in row.metrics and len(shown) < 5:
             noise = row.baseline.get(name)
             note = f"noise: {format_value(name, noise.mean)}" if noise else metric(name).unit
             shown.append(Tile(metric(name).label, format_value(name, row.metrics[name].mean), note))
-    shown.append(Tile("decoding", f"{result.decode_times_real_time:.0f}×", "real time, one thread"))
+    shown.append(Tile("Decoding speed", f"{result.decode_times_real_time:.0f}×", "real time"))
     return shown
+
+
+def failures(result: EvaluationResult) -> list[str]:
+    """Why metrics have no value for some clips: reason, number of clips, and which metrics."""
+    clips: dict[str, set[int]] = {}
+    names: dict[str, dict[str, None]] = {}
+    for number, clip in enumerate(result.clips):
+        for name, score in clip.scores.items():
+            if score.value is None and not metric(name).absent:
+                clips.setdefault(score.reason, set()).add(number)
+                names.setdefault(score.reason, {})[metric(name).label] = None
+    return [f"{len(clips[reason])} × {reason} ({', '.join(names[reason])})" for reason in clips]
 
 
 def examples(result: EvaluationResult, coded: Sequence[CodedClip]) -> list[Example]:

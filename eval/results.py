@@ -114,7 +114,7 @@ class EvaluationResult:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "report": str(self.report)}
 
-    def lines(self) -> list[str]:
+    def text(self) -> str:
         """For the screen."""
         row = self.main
         lines = [f"{row.clips} test clips {row.name}, {row.groups} groups, {self.kbps:.2f} kbps measured"]
@@ -132,7 +132,8 @@ class EvaluationResult:
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
-        return lines
+        lines.append(f"report: {self.report}")
+        return "\n".join(lines)
 
 
 def format_value(name: str, value: float) -> str:

@@ -1,0 +1,185 @@
+"""Metrics against formulas, known values and the ways in which they must fail."""
+
+import numpy as np
+import pytest
+
+from eval.baseline import shaped_noise
+from eval.metrics import METRICS, metric
+from eval.statistics import estimate
+
+RATE = 16000
+
+
+def voice(seconds: float = 4.0, rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """A buzz with moving pitch and syllables, and a little hiss."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate)) / rate
+    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / rate
+    buzz = sum(np.sin(k * phase) / k for k in range(1, 40))
+    wave = 0.1 * buzz * np.clip(np.sin(2 * np.pi * 2 * t), 0.02, None) + 1e-3 * rng.standard_normal(len(t))
+    return wave[None].astype(np.float32)
+
+
+def noisy(wave: np.ndarray, level: float, seed: int = 1) -> np.ndarray:
+    return (wave + level * np.random.default_rng(seed).standard_normal(wave.shape)).astype(np.float32)
+
+
+def test_identity_has_the_known_best_values():
+    wave = voice()
+    meant = [entry for entry in METRICS if entry.applies("speech", RATE)]
+    best = {entry.name: entry.score(wave, wave, RATE).value for entry in meant}
+    assert best["mel"] == best["l1"] == best["l2"] == 0
+    assert best["stft"] == pytest.approx(0, abs=1e-5)
+    assert best["pesq"] == pytest.approx(4.644, abs=1e-3)
+    assert best["stoi"] == pytest.approx(1, abs=1e-6) and best["estoi"] == pytest.approx(1, abs=1e-6)
+    assert best["visqol_speech"] == pytest.approx(5, abs=0.01)
+    assert best["si_sdr"] > 100
+
+
+def test_every_metric_prefers_less_noise():
+    wave = voice(3.0)
+    for entry in METRICS:
+        slight, strong = (entry.score(wave, noisy(wave, level), RATE).value for level in (0.003, 0.1))
+        assert slight is not None and strong is not None, entry.name
+        assert slight < strong if entry.better == "lower" else slight > strong, entry.name
+
+
+def test_si_sdr_is_the_ratio_of_orthogonal_parts():
+    rng = np.random.default_rng(3)
+    target, error = (x - x.mean() for x in rng.standard_normal((2, RATE)))
+    error -= error @ target / (target @ target) * target
+    for ratio_db in (-5.0, 0.0, 20.0):
+        scaled = error * np.sqrt(target @ target / (error @ error) / 10 ** (ratio_db / 10))
+        decoded = (0.3 * (target + scaled))[None].astype(np.float32)
+        found = metric("si_sdr").score(target[None].astype(np.float32), decoded, RATE).value
+        assert found == pytest.approx(ratio_db, abs=1e-3)
+
+
+def test_l1_and_l2_of_a_constant_error():
+    wave = voice(1.0)
+    assert metric("l1").score(wave, wave + np.float32(0.25), RATE).value == pytest.approx(0.25, rel=1e-4)
+    assert metric("l2").score(wave, wave + np.float32(0.25), RATE).value == pytest.approx(0.0625, rel=1e-4)
+
+
+def test_speech_metrics_at_24_khz_see_the_16_khz_resample():
+    wave = voice(4.0, 24000)
+    decoded = noisy(wave, 0.01)
+    beyond = np.cos(np.pi * 0.9 * np.arange(wave.shape[1])).astype(
+        np.float32
+    )  # 10.8 kHz, which 16 kHz cannot hold
+    for name in ("pesq", "estoi"):
+        plain = metric(name).score(wave, decoded, 24000).value
+        same = metric(name).score(wave, decoded + 0.01 * beyond, 24000).value
+        assert plain == pytest.approx(same, abs=0.02)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in METRICS])
+def test_what_cannot_be_judged_fails_with_a_reason(name):
+    wave = voice()
+    broken = wave.copy()
+    broken[0, 1000] = np.nan
+    assert "NaN" in metric(name).score(wave, broken, RATE).reason
+    assert "NaN" in metric(name).score(broken, wave, RATE).reason
+    assert "lengths" in metric(name).score(wave, wave[:, :-1], RATE).reason
+    assert metric(name).score(wave[:, :0], wave[:, :0], RATE).reason == "empty"
+    for score in (metric(name).score(wave, broken, RATE), metric(name).score(wave, wave[:, :-1], RATE)):
+        assert score.value is None
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "estoi", "visqol_speech", "visqol_audio", "si_sdr"])
+def test_silence_fails_where_it_has_no_meaning(name):
+    wave, silence = voice(), np.zeros((1, 4 * RATE), np.float32)
+    assert metric(name).score(silence, wave, RATE).reason == "silent reference"
+    assert metric(name).score(wave, silence, RATE).reason == "silent decode"
+
+
+@pytest.mark.parametrize("name", ["mel", "stft", "nmr", "l1", "l2"])
+def test_a_silent_decode_is_bad_but_judged(name):
+    wave = voice()
+    silent = metric(name).score(wave, np.zeros_like(wave), RATE).value
+    assert silent is not None and silent > metric(name).score(wave, noisy(wave, 1e-3), RATE).value
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "estoi", "visqol_speech", "visqol_audio"])
+def test_clips_under_three_seconds_are_too_short(name):
+    wave = voice(2.9)
+    score = metric(name).score(wave, noisy(wave, 0.01), RATE)
+    assert score.value is None and "too short" in score.reason
+    assert metric("mel").score(wave, noisy(wave, 0.01), RATE).value > 0
+
+
+def test_only_the_first_thirty_seconds_are_judged():
+    wave = np.tile(voice(1.0), 31)
+    decoded = noisy(wave, 0.01)
+    other_end = decoded.copy()
+    other_end[:, 30 * RATE :] = 0
+    assert metric("mel").score(wave, decoded, RATE) == metric("mel").score(wave, other_end, RATE)
+
+
+def test_mostly_silent_speech_fails_stoi_rather_than_scoring_1e_5():
+    wave = np.zeros((1, 4 * RATE), np.float32)
+    wave[:, :4000] = voice(0.25)
+    score = metric("stoi").score(wave, noisy(wave, 1e-4), RATE)
+    assert score.value is None and score.reason
+
+
+def test_which_metrics_are_meant_for_which_clips():
+    def names(domain, rate):
+        return {entry.name for entry in METRICS if entry.applies(domain, rate)}
+
+    speech = {"pesq", "stoi", "estoi", "visqol_speech"}
+    assert speech <= names("speech", 16000) and "visqol_audio" not in names("speech", 16000)
+    assert speech | {"visqol_audio"} <= names("speech", 24000)
+    assert not speech & names("music", 44100) and "visqol_audio" in names("music", 44100)
+    assert not speech & names("speech", 8000)
+    assert speech | {"visqol_audio"} <= names("audio", 16000)  # not stated: judged both ways
+
+
+def test_interval_of_equal_values_is_a_point_and_of_one_group_is_unknown():
+    same = estimate([2.0] * 6, list("aabbcc"))
+    assert (same.mean, same.low, same.high, same.clips, same.groups) == (2.0, 2.0, 2.0, 6, 3)
+    one = estimate([1.0, 3.0], ["a", "a"])
+    assert (one.mean, one.low, one.high) == (2.0, None, None)
+    assert estimate([], []) is None
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        groups = np.repeat(np.arange(25), 4)
+        values = rng.standard_normal(25)[groups] + 0.3 * rng.standard_normal(
+            100
+        )  # clips of a group are alike
+        found = estimate(list(values), [str(group) for group in groups], seed=trial)
+        hits += found.low <= 0 <= found.high
+    assert 0.86 <= hits / 200 <= 0.99
+
+
+def test_clips_of_one_group_do_not_count_as_independent():
+    values = np.random.default_rng(1).standard_normal(10)
+    wide = estimate(list(np.repeat(values, 20)), [str(i) for i in np.repeat(np.arange(10), 20)])
+    few = estimate(list(values), [str(i) for i in range(10)])
+    assert wide.high - wide.low == pytest.approx(few.high - few.low, rel=0.1)
+
+
+def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
+    wave = voice(6.0)
+    noise = shaped_noise(wave, RATE, seed=0)
+    assert noise.shape == wave.shape and np.isfinite(noise).all()
+
+    def levels(x):
+        frames = x[0, : x.shape[1] // 512 * 512].reshape(-1, 512) * np.hanning(512)
+        return 20 * np.log10(np.abs(np.fft.rfft(frames)) + 1e-7)
+
+    original, imitation = levels(wave), levels(noise)
+    assert np.abs(original.mean(0) - imitation.mean(0)).mean() < 2.0
+    assert np.corrcoef(original.mean(1), imitation.mean(1))[0, 1] > 0.95
+    assert metric("estoi").score(wave, noise, RATE).value < 0.4
+    assert metric("mel").score(wave, noise, RATE).value > 1.5
+    assert not np.allclose(noise, shaped_noise(wave, RATE, seed=1))
+
+
+def test_baseline_of_silence_is_silent():
+    noise = shaped_noise(np.zeros((2, RATE), np.float32), RATE)
+    assert np.abs(noise).max() < 1e-4
