@@ -1,6 +1,6 @@
 """All terms of a step in one place, their spectra computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from codec.errors import UserError
 from codec.losses import perceptual, spectral
-from codec.losses.spectra import Pair
+from codec.losses.spectra import ALL_MEL_SCALES, Pair
 from codec.model.transform import MDCT
 
 Term = Callable[["LossBank", Pair], Tensor]
@@ -18,7 +18,7 @@ TERMS: dict[str, Term] = {
     "l2": lambda bank, pair: (pair.output - pair.target).square().mean(),
     "mdct_l1": lambda bank, pair: bank.mdct.analysis(pair.output - pair.target).abs().mean(),  # the MDCT is linear
     "stft": lambda bank, pair: spectral.stft(pair),
-    "mel": lambda bank, pair: spectral.mel(pair, bank.sample_rate, bank.mel_scales),
+    "mel": lambda bank, pair: spectral.mel(pair, bank.sample_rate),
     "nmr": lambda bank, pair: perceptual.nmr(pair, bank.sample_rate),
     "a_weighted": lambda bank, pair: spectral.a_weighted(pair, bank.sample_rate),
 }
@@ -47,13 +47,17 @@ class LossBank(nn.Module):
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.sample_rate = sample_rate
         self.mdct = MDCT(mdct_hop)
-        self.mel_scales = tuple(range(len(spectral.MEL_WINDOWS)))
 
-    def forward(self, output: Tensor, target: Tensor, log_all: bool = False) -> LossReport:
-        """Both ``[batch, 1, samples]`` in [-1, 1]; gradients reach ``output`` alone."""
+    def forward(
+        self, output: Tensor, target: Tensor, log_all: bool = False, mel_scales: Sequence[int] = ALL_MEL_SCALES
+    ) -> LossReport:
+        """Both ``[batch, 1, samples]`` in [-1, 1]; gradients reach ``output`` alone.
+
+        ``mel_scales``: those that the mel term is estimated from.
+        """
         with torch.autocast(output.device.type, enabled=False):
             samples = output.shape[-1] // self.mdct.hop * self.mdct.hop
-            pair = Pair(output[..., :samples], target[..., :samples])
+            pair = Pair(output[..., :samples], target[..., :samples], mel_scales)
             values = {name: TERMS[name](self, pair) for name in self.weights}
             total = torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
             if log_all:

@@ -6,12 +6,15 @@ Frames-major: ``[batch, frames, bins]``. Hann windows, hop a quarter of the wind
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 MATMUL_UP_TO = 128
 """Below this window the transform is faster as a matrix product than by FFT, forward and backward (measured on a CPU)."""
+
+ALL_MEL_SCALES = tuple(range(7))
 
 POWER_FLOOR = 1e-12
 """Added to the power before the root: keeps the gradient finite on silence; -120 dB in magnitude."""
@@ -48,8 +51,9 @@ def magnitude(wave: Tensor, window: int) -> Tensor:
 class Pair:
     """Output and target of one step, with the spectrograms of both. Nothing of the target carries gradients."""
 
-    def __init__(self, output: Tensor, target: Tensor):
-        """Both ``[batch, 1, samples]``; computed in float32 whatever their type."""
+    def __init__(self, output: Tensor, target: Tensor, mel_scales: Sequence[int] = ALL_MEL_SCALES):
+        """Both ``[batch, 1, samples]``; computed in float32 whatever their type. ``mel_scales``: for the mel distance."""
+        self.mel_scales = mel_scales
         self.output = output[:, 0].float()
         self.target = target[:, 0].detach().float()
         self._output: dict[int, Tensor] = {}

@@ -33,21 +33,21 @@ def _log_mel(spectrum: Tensor, bank: Tensor) -> Tensor:
     return (spectrum @ bank).clamp(min=MEL_CLAMP).log10()
 
 
-def mel(pair: Pair, sample_rate: int, scales: tuple[int, ...] = tuple(range(7))) -> Tensor:
+def mel(pair: Pair, sample_rate: int) -> Tensor:
     """Multi-scale log-mel distance as DAC defines it: mean absolute difference of log10 mel magnitudes, clamped at 1e-5,
     with windows of 32 to 2048 samples and 5 to 320 Slaney bands; the sum over the seven scales.
 
-    With fewer ``scales``, their sum times 7 / number: an estimate without bias where they are drawn at random.
+    With fewer ``pair.mel_scales``, their sum times 7 / number: an estimate without bias where they are drawn at random.
 
     Source: R. Kumar et al., "High-fidelity audio compression with improved RVQGAN", 2023.
     """
     total = pair.output.new_zeros(())
-    for scale in scales:
+    for scale in pair.mel_scales:
         window = MEL_WINDOWS[scale]
         bank = _mel_bank(sample_rate, window, MEL_BANDS[scale], pair.output.device)
         target = _log_mel(pair.target_spectrum(window), bank)
         total = total + (_log_mel(pair.output_spectrum(window), bank) - target).abs().mean()
-    return total * (len(MEL_WINDOWS) / len(scales))
+    return total * (len(MEL_WINDOWS) / len(pair.mel_scales))
 
 
 class SharedSTFTLoss(STFTLoss):

@@ -11,6 +11,7 @@ from codec.config import Recipe
 from codec.losses import LossBank
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
+from codec.losses.spectra import ALL_MEL_SCALES
 from codec.model.codec import Codec
 
 COMMITMENT, CODEBOOK = 0.25, 1.0  # weights of the quantizer's losses, as published for DAC
@@ -96,7 +97,8 @@ class CodecModule(L.LightningModule):
         logged = self.step % LOG_EVERY == 0
 
         output = self.codec(target, self.draw_codebooks(len(target), generator))
-        report = self.losses(output.wave, target, log_all=logged)
+        scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: self.recipe.train.mel_scales].tolist()
+        report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"], terms["codebook"] = output.quantized.commitment, output.quantized.codebook
         total = report.total + COMMITMENT * terms["commitment"] + CODEBOOK * terms["codebook"]
