@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,19 +84,13 @@ def code_clips(
             decoded = folder / "decoded" / f"{name}.wav"
             audio.write(original, split.wave(index).T * np.float32(1 / 32768), split.sample_rate)
             for _ in range(1 if number else 2):  # the first time is slower than all others
-                encoded_in = _seconds(encode_file, original, nac, codec, codebooks=codebooks, model=model)
-                decoded_in = _seconds(decode_file, nac, decoded, codec, model=model)
+                encoded = encode_file(original, nac, codec, codebooks=codebooks, model=model)
+                restored = decode_file(nac, decoded, codec, model=model)
             length = clip.frames / split.sample_rate
-            size = nac.stat().st_size
-            coded.append(CodedClip(index, clip, original, nac, decoded, length, size, encoded_in, decoded_in))
+            times = encoded.elapsed_seconds, restored.elapsed_seconds
+            coded.append(CodedClip(index, clip, original, nac, decoded, length, nac.stat().st_size, *times))
             bar.update(clip.seconds)
     return coded
-
-
-def _seconds(function, *args, **kwargs) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    function(*args, **kwargs)
-    return time.perf_counter() - started
 
 
 def usage(paths: list[Path], size: int) -> list[Codebook]:

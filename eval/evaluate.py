@@ -97,6 +97,7 @@ def evaluate(
         clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
         rows = build_rows(clips)
         seconds = sum(clip.seconds for clip in clips)
+        judged = [clip for clip in clips if clip.in_distribution] or clips
         used = codebooks or codec.config.quantizer.codebooks
         noise = rows[0].baseline.get("mel")
         result = EvaluationResult(
@@ -114,8 +115,12 @@ def evaluate(
             nominal_kbps=used * codec.config.kbps_per_codebook * recipe.channels,
             encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
             decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
-            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in clips),
-            absent={entry.name: entry.missing for entry in METRICS if entry.absent},
+            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in judged),
+            absent={
+                entry.name: entry.missing
+                for entry in METRICS
+                if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
+            },
             trained=_trained(run, codec, model, training, recipe.channels),
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,

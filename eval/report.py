@@ -67,9 +67,7 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
         row=result.main,
         summary=summary(result),
         tiles=tiles(result),
-        metrics=[
-            entry for entry in METRICS if entry.absent or any(_has(row, entry.name) for row in result.rows)
-        ],
+        metrics=[entry for entry in METRICS if _concerns(result, entry.name)],
         metric=metric,
         failures=failures(result),
         curves=[Markup(svg) for svg in pictures],
@@ -83,8 +81,9 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
     path.write_text(html, encoding="utf-8", errors="replace")
 
 
-def _has(row, name: str) -> bool:  # type: ignore[no-untyped-def]
-    return name in row.metrics or name in row.failed
+def _concerns(result: EvaluationResult, name: str) -> bool:
+    """Whether the metric was measured, or tried, or missed."""
+    return name in result.absent or any(name in row.metrics or name in row.failed for row in result.rows)
 
 
 def summary(result: EvaluationResult) -> list[str]:
@@ -149,7 +148,7 @@ def failures(result: EvaluationResult) -> list[str]:
     names: dict[str, dict[str, None]] = {}
     for number, clip in enumerate(result.clips):
         for name, score in clip.scores.items():
-            if score.value is None and not metric(name).absent:
+            if score.value is None:
                 clips.setdefault(score.reason, set()).add(number)
                 names.setdefault(score.reason, {})[metric(name).label] = None
     return [f"{len(clips[reason])} × {reason} ({', '.join(names[reason])})" for reason in clips]

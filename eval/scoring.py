@@ -38,12 +38,10 @@ class ClipScores:
 
 
 def score_clip(job: ScoreJob) -> ClipScores:
-    """All metrics that are meant for the clip, on its decode and on shaped noise; mel on another clip's
-    decode.
-    """
+    """All installed metrics that are meant for the clip; some of them on shaped noise; mel on another's decode."""
     original, decoded = audio.read(job.original), audio.read(job.decoded)
     wave, rate = original.samples, original.sample_rate
-    meant = [entry for entry in METRICS if entry.applies(job.domain, rate)]
+    meant = [entry for entry in METRICS if entry.applies(job.domain, rate) and not entry.absent]
     noise = shaped_noise(wave, rate, job.seed)
     other = Score(None, "there is no other clip")
     if job.other:

@@ -1,10 +1,12 @@
 """Metrics against formulas, known values and the ways in which they must fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from eval.baseline import shaped_noise
-from eval.metrics import METRICS, metric
+from eval.metrics import METRICS, Score, metric
 from eval.statistics import estimate
 
 RATE = 16000
@@ -133,6 +135,15 @@ def test_which_metrics_are_meant_for_which_clips():
     assert not speech & names("music", 44100) and "visqol_audio" in names("music", 44100)
     assert not speech & names("speech", 8000)
     assert speech | {"visqol_audio"} <= names("audio", 16000)  # not stated: judged both ways
+
+
+def test_an_absent_package_is_said_to_be_absent():
+    wave = voice(3.0)
+    here = metric("estoi")
+    gone = replace(here, package="no_such_package_here")
+    assert not here.absent and gone.absent
+    assert gone.score(wave, wave, RATE) == Score(None, gone.missing)
+    assert "install lathe-codec[eval]" in gone.missing
 
 
 def test_interval_of_equal_values_is_a_point_and_of_one_group_is_unknown():

@@ -1,0 +1,256 @@
+"""A small untrained model through the whole evaluation, on a data folder made by hand."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from codec.checkpoint import fingerprint, load_model, save_model
+from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.errors import UserError
+from codec.files import decode_file, file_info
+from codec.model.codec import Codec
+from codec.packed import Clip, ledger
+from eval.coding import choose, usage
+from eval.evaluate import evaluate
+from eval.scoring import ScoreJob, score_clips
+
+RATE = 16000
+COLUMNS = (
+    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
+)
+
+
+def sound(seed: int, seconds: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    tones = sum(
+        np.sin(2 * np.pi * f * t + p) / f for f, p in zip(rng.uniform(90, 3000, 12), rng.uniform(0, 6, 12))
+    )
+    wave = tones / np.abs(tones).max() * np.clip(
+        np.sin(2 * np.pi * 3 * t), 0.05, 1
+    ) + 0.002 * rng.standard_normal(len(t))
+    return (wave * 9000).astype(np.int16)[:, None]
+
+
+def pack(data: Path, split: str, clips: list[tuple[str, str, float, float]]) -> None:
+    """Each: domain, group, seconds, RMS level as the table states it."""
+    folder = data / "packed" / "16000x1"
+    folder.mkdir(parents=True, exist_ok=True)
+    waves = [sound(hash_of(split, i), seconds) for i, (_, _, seconds, _) in enumerate(clips)]
+    np.save(folder / f"{split}-00000.npy", np.concatenate(waves))
+    with (folder / f"{split}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        start = 0
+        for i, ((domain, group, _, rms), wave) in enumerate(zip(clips, waves)):
+            name = f"{split}{i}"
+            writer.writerow(
+                [name, f"{split}-00000.npy", start, len(wave), f"/somewhere/{name}.flac", domain, group,
+                 len(wave) / RATE, rms, 7900.0, -70.0, name]
+            )  # fmt: skip
+            start += len(wave)
+    (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
+
+
+def hash_of(split: str, i: int) -> int:
+    return {"train": 0, "test": 100}[split] + i
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """RUN and DATA: three clips in the target, one too quiet for it, one of another domain and short."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    pack(folder / "data", "train", [("speech", "t0", 4.0, -20.0), ("speech", "t1", 4.0, -20.0)])
+    pack(
+        folder / "data", "test",
+        [("speech", "a", 3.2, -20.0), ("speech", "b", 3.7, -20.0), ("speech", "a", 2.0, -20.0),
+         ("speech", "c", 3.1, -50.0), ("strings", "d", 1.5, -20.0)],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    small = NetworkConfig(width=16, depth=1)
+    config = CodecConfig(
+        sample_rate=RATE, encoder=small, decoder=small, quantizer=QuantizerConfig(kind="fsq", codebooks=4)
+    )
+    save_model(folder / "run" / "model", Codec(config).eval(), {"step": 7})
+    target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
+    (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
+    rows = [(step, split, "mel", 5 - step / 100) for step in (0, 50, 100) for split in ("train_fixed", "val")]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (folder / "run" / "metrics.csv").write_text("step,split,term,value\n" + text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return evaluate(folder / "run", folder / "data", workers=1)
+
+
+def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
+    entry = ledger(folder / "data")[0]
+    assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
+    assert entry.weights == [fingerprint(load_model(folder / "run"))]
+    assert entry.result is not None and entry.result["kbps"] == result.kbps
+    assert entry.result["mel"] == result.main.metrics["mel"].mean
+    assert result.opened_before == 0
+
+
+def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
+    files = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))
+    infos = [file_info(path) for path in files]
+    assert len(files) == len(result.clips) == 5
+    assert result.kbps == pytest.approx(
+        sum(8 * path.stat().st_size for path in files) / 13.5 / 1000, rel=1e-12
+    )
+    seconds = sum(info["seconds"] for info in infos)
+    assert result.kbps == pytest.approx(
+        sum(info["kbps"] * info["seconds"] for info in infos) / seconds, rel=1e-12
+    )
+    for clip, info in zip(result.clips, infos):
+        assert clip.bytes == info["bytes"] and clip.kbps == pytest.approx(info["kbps"], rel=1e-12)
+    assert result.nominal_kbps < result.kbps  # headers and checksums
+
+
+def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
+    codec = load_model(folder / "run")
+    path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
+    decode_file(path, tmp_path / "decoded.wav", codec)
+    from codec.audio import read
+    from eval.metrics import metric
+
+    wave = (sound(hash_of("test", 1), 3.7).T / np.float32(32768)).astype(np.float32)
+    again = metric("mel").score(wave, read(tmp_path / "decoded.wav").samples, RATE)
+    assert again.value == pytest.approx(result.clips[1].scores["mel"].value, rel=1e-6)
+
+
+def test_rows_in_and_out_of_distribution_stand_apart(result):
+    assert [clip.in_distribution for clip in result.clips] == [True, True, True, False, False]
+    rows = {row.name: row for row in result.rows}
+    assert list(rows) == ["in distribution", "out of distribution", "speech", "strings"]
+    assert [rows[name].clips for name in rows] == [3, 2, 4, 1]
+    inside = [clip.scores["mel"].value for clip in result.clips[:3]]
+    assert rows["in distribution"].metrics["mel"].mean == pytest.approx(np.mean(inside))
+    assert rows["in distribution"].groups == 2 and rows["strings"].metrics["mel"].low is None
+    assert "pesq" not in rows["strings"].metrics and "pesq" not in rows["strings"].failed
+
+
+def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
+    assert result.rows[0].failed["pesq"] == {"too short (under 3 s)": 1}
+    assert result.clips[2].scores["pesq"].value is None and result.clips[2].scores["mel"].value > 0
+    assert result.rows[0].metrics["pesq"].clips == 2
+
+
+def test_baseline_and_other_codes_and_speed_are_there(result):
+    assert 0 < result.main.baseline["mel"].mean and result.other_codes_mel.clips == 3
+    assert result.encode_times_real_time > 0 and result.decode_times_real_time > 0
+    assert len(result.usage) == 4 and all(
+        0 < book.used <= 1 <= book.perplexity <= 1000 for book in result.usage
+    )
+    assert result.trained.steps == 7 and result.trained.groups == 2
+
+
+def test_json_and_table_say_the_same_as_the_result(folder, result):
+    out = folder / "run" / "evaluation"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "clips.csv",
+        "coded",
+        "report.html",
+        "results.json",
+    ]
+    written = json.loads((out / "results.json").read_text())
+    assert written == json.loads(json.dumps(asdict(result), default=str))
+    with (out / "clips.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["mel"]) for row in table] == [clip.scores["mel"].value for clip in result.clips]
+    assert table[2]["pesq"] == "" and "pesq: too short" in table[2]["failed"]
+
+
+def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result):
+    again = evaluate(
+        folder / "run",
+        folder / "data",
+        out=folder / "again",
+        codebooks=1,
+        max_clips=2,
+        demonstration=True,
+        workers=1,
+    )
+    assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
+    assert len(again.clips) == 2 and again.kbps < result.kbps
+    assert len({clip.group for clip in again.clips}) == 2
+    assert "--codebooks 1 --clips 2" in again.command
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"run": "nowhere"}, "no such model"),
+        ({"data": "nowhere"}, "no such data folder"),
+        ({"codebooks": 5}, "1 to 4 codebooks"),
+        ({"max_clips": 0}, "at least 1 clip"),
+        ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
+        ({"out": "theirs"}, "not from an evaluation"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, change, words):
+    (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
+    before = (folder / "data" / "ledger.jsonl").read_text()
+    paths = {key: folder / value for key, value in change.items() if isinstance(value, str)}
+    numbers = {key: value for key, value in change.items() if isinstance(value, int)}
+    with pytest.raises(UserError, match=words) as caught:
+        evaluate(**{"run": folder / "run", "data": folder / "data", **paths, **numbers, "workers": 1})
+    assert "\n" not in str(caught.value)
+    assert (folder / "data" / "ledger.jsonl").read_text() == before
+    assert not list(folder.rglob(".work-*"))
+
+
+def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):
+    model = load_model(folder / "run")
+    save_model(tmp_path / "run" / "model", model, {})
+    with pytest.raises(UserError, match=r"no recipe\.yaml"):
+        evaluate(tmp_path / "run", folder / "data")
+    (tmp_path / "run" / "recipe.yaml").write_text("data:\n  channels: 2\n")
+    with pytest.raises(UserError, match="16000x1, not 16000x2"):
+        evaluate(tmp_path / "run", folder / "data")
+
+
+def clip(number: int, group: str) -> Clip:
+    return Clip(f"id{number}", Path("x"), "speech", group, 1.0, -20.0, 8000.0, -70.0, RATE)
+
+
+def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
+    clips = [clip(i, f"g{i // 10}") for i in range(40)]
+    chosen = choose(clips, 6)
+    counts = sorted(sum(i // 10 == group for i in chosen) for group in range(4))
+    assert counts == [1, 1, 2, 2] and chosen == choose(clips, 6) == sorted(set(chosen))
+    assert choose(clips, None) == choose(clips, 99) == list(range(40))
+    assert set(chosen) <= set(choose(clips, 12))
+
+
+def test_usage_counts_the_codes_in_the_files(folder, result):
+    from codec.bitstream.container import Reader
+
+    path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
+    with Reader(path) as reader:
+        codes = np.concatenate(list(reader), axis=2)[0]
+    for found, row in zip(usage([path], 1000), codes):
+        share = np.unique(row, return_counts=True)[1] / row.size
+        assert found.used == len(share) / 1000
+        assert found.perplexity == pytest.approx(np.prod(share**-share))
+
+
+def test_processes_find_what_one_does(tmp_path):
+    from codec.audio import write
+
+    jobs = []
+    for seed in (1, 2):
+        wave = (sound(seed, 1.0).T / np.float32(32768)).astype(np.float32)
+        write(tmp_path / f"a{seed}.wav", wave, RATE)
+        write(tmp_path / f"b{seed}.wav", wave * np.float32(0.9), RATE)
+        jobs.append(ScoreJob(tmp_path / f"a{seed}.wav", tmp_path / f"b{seed}.wav", None, "speech", seed))
+    assert score_clips(jobs, workers=2) == score_clips(jobs, workers=1)

@@ -1,0 +1,221 @@
+"""The page: whole, self-contained, and saying what the results say."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+
+from codec.audio import write
+from codec.packed import Clip
+from eval.coding import CodedClip
+from eval.curves import Curve
+from eval.diagnosis import Diagnosis
+from eval.figures import curves_svg, spectrogram_db, spectrogram_triple
+from eval.metrics import Score
+from eval.report import duration, write_report
+from eval.results import ClipResult, Codebook, EvaluationResult, Trained, build_rows, format_value
+
+RATE = 16000
+
+
+class Page(HTMLParser):
+    """Collects attributes that may load something, visible text, and the text of scripts."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.hidden: dict[str, str] = {}
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.loads += [
+            value
+            for key, value in attributes
+            if key in ("src", "href", "xlink:href", "srcset", "action", "data")
+        ]
+        self._inside = tag if tag in ("script", "style") else ""
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside:
+            self.hidden[self._inside] = self.hidden.get(self._inside, "") + data
+        else:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.texts))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A result with all that a page can show: failures, an absent metric, a hostile name; and its page."""
+    folder = tmp_path_factory.mktemp("report")
+    rng = np.random.default_rng(0)
+    clips, coded = [], []
+    for i in range(8):
+        wave = (0.1 * rng.standard_normal((1, RATE))).astype(np.float32)
+        paths = [folder / f"{kind}{i}.wav" for kind in ("original", "decoded")]
+        write(paths[0], wave, RATE)
+        write(paths[1], (0.8 * wave).astype(np.float32), RATE)
+        group, domain = f"g{i // 2}", "music" if i == 7 else "speech"
+        scores = {
+            "mel": Score(0.81 + 0.1 * i),
+            "estoi": Score(None, "silent decode") if i == 3 else Score(0.7 + i / 100),
+        }
+        name = "<b>bold & co" if i == 0 else f"clip {i}"
+        clips.append(
+            ClipResult(
+                str(i), f"/x/{name}.wav", domain, group, i < 6, 1.0, 400, 3.2, 0.1, 0.1, scores,
+                {"mel": Score(2.5 + i / 100)}, Score(3.0),
+            )
+        )  # fmt: skip
+        clip = Clip(str(i), paths[0], domain, group, 1.0, -20.0, 8000.0, -70.0, RATE)
+        coded.append(CodedClip(i, clip, paths[0], paths[0], paths[1], 1.0, 400, 0.1, 0.1))
+    (folder / "metrics.csv").write_text(
+        "step,split,term,value\n"
+        + "".join(f"{s},{split},mel,{9 / (1 + s)}\n" for s in range(9) for split in ("train_fixed", "val"))
+    )
+    (folder / "recipe.yaml").write_text("losses: {mel: 1.0}  # <script>alert(1)</script>\n")
+    result = EvaluationResult(
+        run=str(folder), data="data", report=folder / "report.html",
+        command="codec evaluate run --data 'my data'",
+        made="2030-01-02T03:04:05+00:00", demonstration=True, opened_before=3, candidates=2, clips_in_split=9,
+        codebooks=6, kbps=3.21, nominal_kbps=3.0, encode_times_real_time=123.0, decode_times_real_time=98.0,
+        other_codes_mel=None, absent={"pesq": "absent: pesq is not installed; install lathe-codec[eval]"},
+        trained=Trained(
+            RATE, 1, 1_234_567, 6, 1000, "0123456789abcdef", 30.0, 1500, 40, 11, 1800.0, {"speech": 1800.0}
+        ),
+        diagnosis=Diagnosis("overfitted", 5, "validation rose", "Train on audio from more groups.", "mel"),
+        rows=build_rows(clips), usage=[Codebook(0.5, 321.0)] * 6, clips=clips,
+    )  # fmt: skip
+    write_report(result, coded, folder / "report.html")
+    return result, (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_loaded_from_anywhere(made):
+    page = Page(made[1])
+    assert page.loads
+    assert all(address.startswith(("data:", "#")) for address in page.loads)
+    assert not {"link", "iframe", "object", "embed"} & {
+        tag for tag, attributes in page.tags if attributes.get("href") != "data:,"
+    }
+    style = page.hidden["style"]
+    assert "@import" not in style and not re.search(r"url\((?!#)", style)
+    assert not re.search(r"https?://|fetch\(|XMLHttpRequest|import\(", made[1])
+
+
+def test_light_and_dark_are_both_there(made):
+    assert "prefers-color-scheme: dark" in made[1]
+    svg = re.search(r"<svg.*?</svg>", made[1], re.DOTALL).group()
+    assert not re.search(r"(stroke|fill): #", svg)  # every colour is the page's
+
+
+def test_every_number_of_the_tables_is_on_the_page(made):
+    result, html = made
+    text = Page(html).text
+    for row in result.rows:
+        for name, found in row.metrics.items():
+            for value in (found.mean, found.low, found.high):
+                assert value is None or format_value(name, value) in text
+        assert f"{row.kbps:.2f}" in text
+    for clip in result.clips:
+        for name, score in clip.scores.items():
+            assert score.value is None or format_value(name, score.value) in text
+    for shown in (
+        "3.21",
+        "3.00",
+        "123",
+        "98",
+        "1,500 steps",
+        "1.23 million",
+        "30 min",
+        "11 groups",
+        "321",
+        "0123456789abcdef",
+    ):
+        assert shown in text, shown
+    assert result.command in text
+
+
+def test_the_page_carries_the_results_themselves(made):
+    result, html = made
+    inside = re.search(r'<script type="application/json" id="results">(.*?)</script>', html, re.DOTALL).group(
+        1
+    )
+    assert json.loads(inside) == json.loads(json.dumps(result.to_dict()))
+
+
+def test_verdict_demonstration_and_ledger_are_said(made):
+    text = Page(made[1]).text
+    assert "Overfitted since step 5" in text and "Train on audio from more groups." in text
+    assert "demonstration" in text and "opened 3 times before" in text
+    assert "2 runs were compared on validation" in text
+
+
+def test_failed_and_absent_are_told_apart_from_numbers(made):
+    text = Page(made[1]).text
+    assert "1 × silent decode (ESTOI)" in text and "1 failed" in text
+    assert "install lathe-codec[eval]" in text
+
+
+def test_names_and_recipe_cannot_break_out(made):
+    html = made[1]
+    assert "<b>bold &" not in html and "<script>alert" not in html
+    assert "<b>bold & co" in Page(html).text
+
+
+def test_sounds_are_the_clips_in_pairs(made):
+    sounds = [a["src"] for tag, a in Page(made[1]).tags if tag == "audio"]
+    assert len(sounds) == 12
+    for original, decoded in zip(sounds[::2], sounds[1::2]):
+        first, second = (
+            soundfile.read(io.BytesIO(base64.b64decode(address.split(",")[1])))[0]
+            for address in (original, decoded)
+        )
+        assert len(first) == len(second) == RATE
+        np.testing.assert_allclose(second, 0.8 * first, atol=2 / 32768)
+    assert (
+        sum(a.get("src", "").startswith("data:image/png") for tag, a in Page(made[1]).tags if tag == "img")
+        == 9
+    )
+
+
+def test_the_domain_with_one_clip_can_be_heard(made):
+    assert re.search(r"music · g3", Page(made[1]).text)
+
+
+def test_a_tone_stands_at_its_frequency_and_the_difference_of_equals_is_black():
+    t = np.arange(RATE) / RATE
+    wave = (0.5 * np.sin(2 * np.pi * 2000 * t))[None].astype(np.float32)
+    picture = spectrogram_db(wave, RATE)
+    assert picture[:, picture.shape[1] // 2].argmax() * RATE / 512 == pytest.approx(2000, abs=32)
+    import matplotlib.image
+
+    content = base64.b64decode(spectrogram_triple(wave, wave, RATE)[2].split(",")[1])
+    pixels = matplotlib.image.imread(io.BytesIO(content))[..., :3]
+    assert pixels.max() < 0.15
+
+
+def test_two_figures_share_no_identifiers():
+    curves = {("val", term): Curve((0, 1, 2), (9.0, 2.0, 1.0)) for term in ("mel", "total")}
+    figures = [curves_svg(curves, term, term, 1, 2.0) for term in ("mel", "total")]
+    names = [set(re.findall(r'id="([^"]+)"', svg)) for svg in figures]
+    assert names[0] and not names[0] & names[1]
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', figures[0]))
+    assert used <= names[0]
+
+
+def test_durations_read_naturally():
+    assert [duration(x) for x in (45, 600, 12000)] == ["45 s", "10 min", "3.3 h"]
