@@ -7,12 +7,9 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from codec.checkpoint import fingerprint, load_model, read_info
 from codec.config import TargetConfig
@@ -27,20 +24,13 @@ from codec.packed import (
     open_split,
     record_result,
 )
+from codec.recipe import read_recipe
 from eval.coding import CodedClip, choose, code_clips, usage
 from eval.diagnosis import diagnose_run
 from eval.metrics import METRICS
 from eval.report import write_report
 from eval.results import ClipResult, EvaluationResult, Trained, build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
-
-
-@dataclass(frozen=True)
-class RunRecipe:
-    """What an evaluation needs from ``RUN/recipe.yaml``."""
-
-    channels: int
-    target: TargetConfig
 
 
 def evaluate(
@@ -72,7 +62,10 @@ def evaluate(
     run, data = Path(run), Path(data)
     out = Path(out) if out else run / "evaluation"
     codec = load_model(run)
-    recipe = read_recipe(run)
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
+    recipe = read_recipe(str(run / "recipe.yaml"))
+    channels = recipe.data.channels
     if codebooks is not None and not 1 <= codebooks <= codec.config.quantizer.codebooks:
         raise UserError(f"this model has 1 to {codec.config.quantizer.codebooks} codebooks, not {codebooks}")
     if max_clips is not None and max_clips < 1:
@@ -86,10 +79,10 @@ def evaluate(
         raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
     try:
         rate, model = codec.config.sample_rate, fingerprint(codec)
-        training = open_split(data, "train", rate, recipe.channels)
+        training = open_split(data, "train", rate, channels)
         before = len(ledger(data))
         split = open_sealed_test(
-            data, rate, recipe.channels, run=str(run), weights=[model],
+            data, rate, channels, run=str(run), weights=[model],
             purpose="demonstration" if demonstration else "evaluation",
         )  # fmt: skip
         coded = code_clips(split, choose(split.clips, max_clips), codec, model, work, codebooks)
@@ -112,7 +105,7 @@ def evaluate(
             clips_in_split=len(split),
             codebooks=used,
             kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
-            nominal_kbps=used * codec.config.kbps_per_codebook * recipe.channels,
+            nominal_kbps=used * codec.config.kbps_per_codebook * channels,
             encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
             decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
             other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in judged),
@@ -121,7 +114,7 @@ def evaluate(
                 for entry in METRICS
                 if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
             },
-            trained=_trained(run, codec, model, training, recipe.channels),
+            trained=_trained(run, codec, model, training, channels),
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
             usage=usage([entry.coded for entry in coded], codec.config.quantizer.size),
@@ -137,25 +130,6 @@ def evaluate(
         raise UserError(f"{out}: cannot write the evaluation ({error.strerror or error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def read_recipe(run: Path) -> RunRecipe:
-    """Channels and target distribution from the recipe stored in the run. Raises UserError if it is not
-    there.
-    """
-    path = run / "recipe.yaml"
-    try:
-        recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        target: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in (recipe.get("target") or {}).items()
-        }
-        return RunRecipe(int((recipe.get("data") or {}).get("channels", 1)), TargetConfig(**target))
-    except OSError as error:
-        raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote") from error
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a recipe ({reason}); train the run again") from error
 
 
 def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
