@@ -38,7 +38,7 @@ class ClipScores:
 
 
 def score_clip(job: ScoreJob) -> ClipScores:
-    """All installed metrics meant for the clip, on its decode and on shaped noise; mel on another's decode."""
+    """Every installed metric meant for the clip, on its decode and on noise; mel on another's decode."""
     original, decoded = audio.read(job.original), audio.read(job.decoded)
     wave, rate = original.samples, original.sample_rate
     meant = [entry for entry in METRICS if entry.applies(job.domain, rate) and not entry.absent]
