@@ -49,7 +49,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
         parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
-        recipe = parser.instantiate_classes(parsed).recipe
+        recipe = parser.instantiate(parsed).recipe
     except ArgumentError as error:
         reason = " ".join(str(error).replace("recipe.", "").split())
         raise UserError(f"{path}{' with ' + ' '.join(overrides) if overrides else ''}: {reason}") from error

@@ -39,6 +39,9 @@ class LossBank(nn.Module):
     Works in float32 outside autocast, whatever the types of its inputs, and keeps nothing in a checkpoint.
     """
 
+    sample_rate: int
+    mdct: MDCT
+
     def __init__(self, weights: dict[str, float], sample_rate: int, mdct_hop: int):
         super().__init__()
         unknown = sorted(set(weights) - set(TERMS))

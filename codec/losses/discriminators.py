@@ -46,6 +46,8 @@ class BandNetwork(nn.Module):
 
 
 class WindowDiscriminator(nn.Module):
+    hann: Tensor
+
     def __init__(self, window: int, width: int):
         super().__init__()
         self.window = window

@@ -65,7 +65,9 @@ class Codec(nn.Module):
         latent, and its inverse; what the blocks add to them starts small. Codebooks start from k-means. Training from here
         reaches in a few hundred steps what takes thousands from random weights.
         """
-        spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
+        spectrum = self._spectrum(
+            wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop]
+        )
         features = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(features.T @ features / len(features))
         count = min(self.config.quantizer.features, len(power))
@@ -108,7 +110,9 @@ class Codec(nn.Module):
         batch, _, samples = wave.shape
         if codebooks is None:
             codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave[:, 0], (0, self.latents_for(samples) * self.config.latent_hop - samples))
+        padded = nn.functional.pad(
+            wave[:, 0], (0, self.latents_for(samples) * self.config.latent_hop - samples)
+        )
         latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
@@ -141,7 +145,9 @@ class Codec(nn.Module):
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
         if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold")
+            raise ValueError(
+                f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold"
+            )
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave), stream.flush()], 2)
 

@@ -25,9 +25,6 @@ class CausalDepthwise(nn.Module):
         self.weight = nn.Parameter(torch.empty(width, 1, kernel).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def start(self, batch: int) -> Tensor:
-        return self.weight.new_zeros(batch, self.kernel - 1, len(self.bias))
-
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.cat([state.to(x.dtype), x], 1)
         y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=len(self.bias)).transpose(1, 2)
@@ -61,6 +58,7 @@ class Stack(nn.Module):
         super().__init__()
         self.first = nn.Linear(features_in, config.width)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.depth))
+        self.kernel = config.kernel
         self.norm = nn.LayerNorm(config.width)
         self.last = nn.Linear(config.width, features_out)
         self.direct = nn.Linear(features_in, features_out, bias=False)
@@ -68,11 +66,13 @@ class Stack(nn.Module):
     @property
     def history(self) -> int:
         """Frames into the past that an output depends on."""
-        return sum(block.depthwise.kernel - 1 for block in self.blocks)
+        return len(self.blocks) * (self.kernel - 1)
 
     def start(self, batch: int) -> State:
         """State before the first frame."""
-        return tuple(block.depthwise.start(batch) for block in self.blocks)
+        return tuple(
+            self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks
+        )
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""

@@ -9,6 +9,7 @@ audio compression with improved RVQGAN", 2023; FSQ, F. Mentzer et al., "Finite s
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -125,13 +126,16 @@ def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
 class ResidualVQ(nn.Module):
     def __init__(self, config: QuantizerConfig):
         super().__init__()
-        self.stages = nn.ModuleList(
-            VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
-        )
+        stages = [
+            VectorStage(config.features, config.codebook_size, config.codebook_dim)
+            for _ in range(config.codebooks)
+        ]
+        self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
         """Quantizes item ``b`` with its first ``codebooks[b]`` codebooks; losses count only those."""
-        residual, total, codes, commitment, codebook = latent, torch.zeros_like(latent), [], 0.0, 0.0
+        residual, total, codes = latent, torch.zeros_like(latent), []
+        commitment = codebook = latent.new_zeros(())
         for index, stage in enumerate(self.stages):
             used = (index < codebooks).to(latent.dtype)
             step = stage(residual)
@@ -163,7 +167,9 @@ class ResidualVQ(nn.Module):
         return torch.stack(codes, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        return torch.stack([stage.lookup(codes[:, i]) for i, stage in enumerate(self.stages[: codes.shape[1]])]).sum(0)
+        return torch.stack(
+            [stage.lookup(codes[:, i]) for i, stage in enumerate(self.stages[: codes.shape[1]])]
+        ).sum(0)
 
 
 class ResidualFSQ(nn.Module):
@@ -216,9 +222,13 @@ class ResidualFSQ(nn.Module):
         bounded = self._bound(latent)
         with torch.no_grad():
             cells = self._cells(bounded)
-            used = (torch.arange(self.depth * self.groups, device=latent.device) < codebooks[:, None]).to(latent.dtype)
+            used = (torch.arange(self.depth * self.groups, device=latent.device) < codebooks[:, None]).to(
+                latent.dtype
+            )
             total = self._sum(cells, used)
-            present = used[:, None, : self.groups, None]  # a group without any code is zero, and learns nothing
+            present = used[
+                :, None, : self.groups, None
+            ]  # a group without any code is zero, and learns nothing
         value = bounded * present + (total - bounded * present).detach()
         nothing = latent.new_zeros(())
         return Quantized(value.flatten(2), self._codes(cells), nothing, nothing)

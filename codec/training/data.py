@@ -92,7 +92,7 @@ class CodecData(L.LightningDataModule):
     @property
     def step(self) -> int:
         """Finished training steps, as the module counts them."""
-        return self.trainer.lightning_module.step if self.trainer else 0
+        return int(self.trainer.lightning_module.step) if self.trainer else 0  # type: ignore[arg-type]
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train_crops, RemainingSteps(self))

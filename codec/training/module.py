@@ -59,7 +59,7 @@ class CodecModule(L.LightningModule):
             {"params": [p for p in learnt if p.ndim >= 2], "weight_decay": optim.l2},
             {"params": [p for p in learnt if p.ndim < 2], "weight_decay": 0.0},
         ]
-        optimizers = [torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)]
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)]
         if self.discriminator is not None:
             adversarial = self.recipe.adversarial
             optimizers.append(
