@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import read_header
-from codec.checkpoint import fingerprint
+from codec.checkpoint import codes_fingerprint
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file
 from codec.model.codec import Codec
@@ -64,7 +64,7 @@ def encode_batch(
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
-    model = fingerprint(codec)
+    model = codes_fingerprint(codec)
 
     def done(job: Job) -> bool:
         head = read_header(job.target)
@@ -98,7 +98,7 @@ def decode_batch(
     suffix = f".{suffix.lower().lstrip('.')}"
     if suffix not in DECODED_SUFFIXES:
         raise UserError(f"cannot decode to {suffix!r}; use one of {', '.join(DECODED_SUFFIXES)}")
-    model = fingerprint(codec)
+    model = codes_fingerprint(codec)
 
     def done(job: Job) -> bool:
         head, found = read_header(job.source), audio.info(job.target)

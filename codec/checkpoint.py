@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
@@ -17,9 +19,27 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def fingerprint(codec: Codec) -> str:
-    """16 hexadecimal digits that name architecture and weights; stored in each coded file."""
-    digest = hashlib.sha256(json.dumps(codec.config.to_dict(), sort_keys=True).encode())
-    for name, tensor in sorted(codec.state_dict().items()):
+    """16 hexadecimal digits that name architecture and weights."""
+    return _digest(codec.config.to_dict(), codec.state_dict())
+
+
+def codes_fingerprint(codec: Codec) -> str:
+    """16 hexadecimal digits that name what the codes mean: all that lies before the decoder. Stored in each coded file,
+    which any model with the same ones can decode, such as one whose decoder alone was trained further."""
+    config = codec.config.to_dict()
+    del config["decoder"]
+    weights = codec.state_dict().items()
+    before = {
+        name: tensor
+        for name, tensor in weights
+        if name.startswith(("encoder.", "quantizer.")) and not name.endswith(".usage")
+    }
+    return _digest(config, before)
+
+
+def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -29,11 +49,18 @@ def save_model(folder: Path, codec: Codec, info: dict[str, Any]) -> None:
     """Writes the model; ``info`` (steps, data, recipe) stands beside the architecture in ``config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
-    save_file(weights, folder / f"{WEIGHTS}.part")
     content = {"codec": codec.config.to_dict(), "fingerprint": fingerprint(codec), "info": info}
-    (folder / f"{CONFIG}.part").write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)
-    os.replace(folder / f"{CONFIG}.part", folder / CONFIG)
+    parts = {name: folder / f"{name}.part" for name in (WEIGHTS, CONFIG)}
+    try:
+        save_file(weights, parts[WEIGHTS])
+        parts[CONFIG].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        for name, part in parts.items():
+            os.replace(part, folder / name)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder}: the model cannot be written ({error})") from error
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def model_folder(path: Path) -> Path:
@@ -47,19 +74,38 @@ def model_folder(path: Path) -> Path:
 
 
 def load_model(path: Path) -> Codec:
-    """Reads a model in evaluation mode. ``path``: its folder, or the folder of the run that trained it."""
-    folder = model_folder(Path(path))
+    """Reads a model in evaluation mode. ``path``: its folder, or the folder of the run that trained it.
+
+    Raises ``UserError`` where there is none, or where it is damaged.
+    """
+    folder, content = _read_config(path)
     try:
-        codec = Codec(CodecConfig.from_dict(json.loads((folder / CONFIG).read_text())["codec"]))
+        codec = Codec(CodecConfig.from_dict(content["codec"]))
         codec.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{folder}: the model cannot be read ({reason}); export or train it again") from error
+        if content["fingerprint"] != fingerprint(codec):
+            raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
+    except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
     return codec.eval().requires_grad_(False)
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """What was stored beside the architecture when the model was saved."""
-    return json.loads((model_folder(Path(path)) / CONFIG).read_text())["info"]
+    """What was stored beside the architecture when the model was saved. Raises like :func:`load_model`."""
+    folder, content = _read_config(path)
+    try:
+        return dict(content["info"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
 
 
+def _read_config(path: Path) -> tuple[Path, Any]:
+    folder = model_folder(Path(path))
+    try:
+        return folder, json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(f"{folder}: the model cannot be read ({reason}); export or train it again")

@@ -15,7 +15,7 @@ from codec import audio
 from codec.audio import FloatArray
 from codec.bitstream.container import Header, Reader, Writer
 from codec.channels import fold, unfold
-from codec.checkpoint import fingerprint
+from codec.checkpoint import codes_fingerprint
 from codec.errors import UserError
 from codec.model.codec import Codec
 
@@ -72,7 +72,7 @@ def encode_file(
         kbps: total over all channels; the file gets as many codebooks as have a nominal rate (bits of the
             codes, see :attr:`Header.nominal_kbps`) that is not above it, and one where even that is more.
         codebooks: how many to use, in place of ``kbps``. Default: all.
-        model: the codec's fingerprint, for callers that have it at hand.
+        model: :func:`codes_fingerprint` of the codec, for callers that have it at hand.
 
     Raises:
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
@@ -82,7 +82,7 @@ def encode_file(
     described = audio.info(source)
     rate, channels = described.sample_rate, described.channels
     header = Header(
-        fingerprint=model or fingerprint(codec),
+        fingerprint=model or codes_fingerprint(codec),
         sample_rate=rate,
         channels=channels,
         model_rate=codec.config.sample_rate,
@@ -122,7 +122,7 @@ def decode_file(
     started = time.perf_counter()
     with Reader(source) as reader:
         head = reader.header
-        _check_model(source, head, codec, model or fingerprint(codec))
+        _check_model(source, head, codec, model or codes_fingerprint(codec))
         if target.suffix.lower() == ".wav" and head.samples * head.channels * 2 > _WAV_BYTES:
             raise UserError(f"{target}: more than a WAV file can hold (4 GiB); decode to .flac")
         with audio.Writer(target, head.sample_rate, head.channels) as writer:

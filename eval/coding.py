@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import Reader
+from codec.checkpoint import codes_fingerprint
 from codec.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.packed import Clip, PackedSplit
@@ -68,12 +69,12 @@ def one_thread() -> Iterator[None]:
 
 
 def code_clips(
-    split: PackedSplit, indices: list[int], codec: Codec, model: str, folder: Path, codebooks: int | None
+    split: PackedSplit, indices: list[int], codec: Codec, folder: Path, codebooks: int | None
 ) -> list[CodedClip]:
     """Writes ``folder/{original,decoded}/*.wav`` and ``folder/coded/*.nac``, on one thread."""
     for name in ("original", "coded", "decoded"):
         (folder / name).mkdir(parents=True)
-    coded = []
+    coded, model = [], codes_fingerprint(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     with one_thread(), tqdm(total=seconds, desc="encode, decode", bar_format=layout) as bar:

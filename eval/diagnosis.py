@@ -9,9 +9,8 @@ the total loss):
    would not help.
 2. overfitted, *turned*: validation ends over 3 % above its lowest value, while training fell by 3 % or more
    since then.
-3. overfitted, *apart*: the ratio of validation to training grew by over 0.25 since the first point (at most
-   1.05 is put down to validation being harder; more than that at the first point was learned before it). Part
-   of what was learned holds for the training clips alone.
+3. overfitted, *apart*: the ratio of validation to training grew by over 0.25 since the first point. Part of
+   what was learned holds for the training clips alone.
 4. underfitted, *still falling*: over the last quarter of the steps validation fell by over 5 %: it stopped
    too early.
 5. well fitted.
@@ -27,7 +26,7 @@ import numpy as np
 
 from eval.curves import Curve, read_curves
 
-RISE, FALL, STILL, APART, HARDER, LEARNED = 0.03, 0.03, 0.05, 0.25, 1.05, 0.85
+RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
 TERMS = ("mel", "total")
 
 
@@ -69,9 +68,8 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
         action = f"Train on audio from more groups; until you can, stop near step {best_step:,}."
         return Diagnosis("overfitted", best_step, reason, action)
     ratios = np.array([value / train.at(step) for step, value in zip(validation.steps, validation.values)])
-    start = min(ratios[0], HARDER)
-    if ratios[-1] - start > APART:
-        since = validation.steps[int(np.argmax(ratios - start > APART))]
+    if ratios[-1] - ratios[0] > APART:
+        since = validation.steps[int(np.argmax(ratios - ratios[0] > APART))]
         reason = f"validation ends {ratios[-1] - 1:.0%} above training; it began {_relative(ratios[0] - 1)}"
         return Diagnosis(
             "overfitted", since, reason, "Train on audio from more groups, or switch on augmentation."

@@ -85,7 +85,7 @@ def evaluate(
             data, rate, channels, run=str(run), weights=[model],
             purpose="demonstration" if demonstration else "evaluation",
         )  # fmt: skip
-        coded = code_clips(split, choose(split.clips, max_clips), codec, model, work, codebooks)
+        coded = code_clips(split, choose(split.clips, max_clips), codec, work, codebooks)
         scores = score_clips(_jobs(coded), workers)
         clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
         rows = build_rows(clips)

@@ -14,7 +14,7 @@ import torch
 from codec import audio
 from codec.batch import decode_batch, encode_batch
 from codec.bitstream.container import HEADER_BYTES, Header, Writer, read_header
-from codec.checkpoint import fingerprint
+from codec.checkpoint import codes_fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, file_info
@@ -134,7 +134,7 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
         2,
         8,
     )
-    assert info["fingerprint"] == fingerprint(codec)
+    assert info["fingerprint"] == codes_fingerprint(codec)
     assert info["bytes"] == (tmp_path / "a.nac").stat().st_size == report.bytes_total
     assert info["kbps"] == report.kbps and info["payload_kbps"] == report.payload_kbps
     assert info["nominal_kbps"] == pytest.approx(500 * 13 * 8 * 2 / 1000)  # 9^4 values take 13 bits
@@ -199,13 +199,27 @@ def test_other_models_files_are_refused(tmp_path, coded):
     path.write_bytes(coded)
     other = make_codec(codebooks=24)
     reason = fails(decode_file, path, tmp_path / "b.wav", other)
-    assert read_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
+    assert read_header(path).fingerprint in reason and codes_fingerprint(other) in reason and "--model" in reason
+
+
+def test_a_model_whose_decoder_alone_was_trained_further_decodes_old_files(tmp_path, coded):
+    path = tmp_path / "a.nac"
+    path.write_bytes(coded)
+    decode_file(path, tmp_path / "before.wav", make_codec())
+    tuned = make_codec()
+    for weight in tuned.decoder.parameters():
+        weight.add_(0.1)
+    decode_file(path, tmp_path / "after.wav", tuned)
+    before, after = (audio.read(tmp_path / f"{name}.wav").samples for name in ("before", "after"))
+    assert before.shape == after.shape and not np.array_equal(before, after)
+    tuned.encoder.first.bias.add_(0.1)
+    fails(decode_file, path, tmp_path / "other.wav", tuned)
 
 
 def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
     """Right checksums and fingerprint, impossible content."""
     right = dict(
-        fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
+        fingerprint=codes_fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
         codebooks=2, bits_per_code=13,
     )  # fmt: skip
     for wrong, code, samples in [
@@ -300,7 +314,7 @@ def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
 def test_more_than_a_wav_can_hold_is_refused_at_once(tmp_path, codec):
     """A header of 40 hours; the packets that would belong to it are a hole in the file."""
     samples = 40 * 3600 * 16000
-    header = Header(fingerprint(codec), 16000, 1, 16000, 32, 1, 13, samples=samples)
+    header = Header(codes_fingerprint(codec), 16000, 1, 16000, 32, 1, 13, samples=samples)
     header = Header(**{**vars(header), "frames": codec.latents_for(samples)})
     with (tmp_path / "a.nac").open("wb") as file:
         file.write(header.to_bytes())

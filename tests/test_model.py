@@ -377,6 +377,14 @@ def test_damaged_model_is_one_line(tmp_path, name, damage):
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_weights_of_another_model_are_noticed(tmp_path):
+    for seed in (0, 1):
+        save_model(tmp_path / str(seed), make_codec(RVQ, seed=seed), {})
+    (tmp_path / "0/model.safetensors").replace(tmp_path / "1/model.safetensors")
+    with pytest.raises(UserError, match="do not belong together"):
+        load_model(tmp_path / "1")
+
+
 def test_what_is_not_a_model_is_one_line(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=str(path)):

@@ -37,7 +37,7 @@ class Header:
     """What a file says of itself. ``samples`` (per channel) and ``sample_rate`` are the source's."""
 
     fingerprint: str
-    """Of the model, 16 hexadecimal digits; see :func:`codec.checkpoint.fingerprint`."""
+    """Of what the codes mean, 16 hexadecimal digits; see :func:`codec.checkpoint.codes_fingerprint`."""
     sample_rate: int
     channels: int
     model_rate: int

@@ -1,0 +1,36 @@
+"""What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli.py
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_prep.prepare import prepare
+from data_prep.synthetic import synthesise
+
+torch.set_num_threads(1)
+
+TINY = [
+    *("--codec.encoder.width=16", "--codec.encoder.depth=1", "--codec.decoder.width=16", "--codec.decoder.depth=1"),
+    *("--codec.quantizer.codebooks=3", "--codec.quantizer.codebook_size=16", "--codec.quantizer.latent_dim=16"),
+    *("--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=4", "--optim.warmup_steps=5"),
+]
+"""Overrides that make any of the rvq recipes a matter of milliseconds per step."""
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of about two minutes of synthetic sound in many groups. Do not write to it."""
+    return synthesise(tmp_path_factory.mktemp("corpus"), minutes=2.0)
+
+
+@pytest.fixture(scope="session")
+def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That corpus as training data at 16 kHz, mono. Only ``candidates.jsonl`` and the ledger may grow."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare([corpus], folder, sample_rate=16000, workers=1)
+    return folder
