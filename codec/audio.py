@@ -26,8 +26,7 @@ from codec.errors import UserError
 FloatArray = npt.NDArray[np.float32]
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 "
-    ".aif .aiff .aifc .au .snd .caf .voc .sph .nist".split()
+    ".wav .wave .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .voc .sph .nist".split()
 )
 """Lower-case suffixes of files that can be read."""
 
@@ -94,9 +93,7 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError(path, "unreadable", f"not a readable sound file ({_plain(error)})") from error
     if file.frames >= 2**62:
         file.close()
-        raise AudioError(
-            path, "unreadable", "the header states no length (a streamed file); convert it first"
-        )
+        raise AudioError(path, "unreadable", "the header states no length (a streamed file); convert it first")
     return file
 
 
@@ -214,9 +211,7 @@ class Writer:
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
         if self._format not in soundfile.available_formats():
-            raise AudioError(
-                self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
-            )
+            raise AudioError(self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg")
         if not soundfile.check_format(self._format, subtype):
             subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
         self.subtype = subtype
@@ -228,9 +223,7 @@ class Writer:
             raise AudioError(self.path, "unwritable", f"cannot write here ({error.strerror})") from error
         self._sink = _Sink(self._raw)
         try:
-            self._file = soundfile.SoundFile(
-                self._sink, "w", sample_rate, channels, subtype, format=self._format
-            )
+            self._file = soundfile.SoundFile(self._sink, "w", sample_rate, channels, subtype, format=self._format)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             reason = self._sink.error.strerror if self._sink.error else _plain(error)
             self._discard()
@@ -322,9 +315,7 @@ class StreamResampler:
         # Silence after the end, so that the last, partly covered output sample exists as well.
         self._tail = math.ceil(from_hz / to_hz) + 1
         self._stream = (
-            None
-            if from_hz == to_hz
-            else soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
+            None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
         )
 
     def push(self, block: FloatArray) -> FloatArray:

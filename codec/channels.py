@@ -1,7 +1,7 @@
 """How the channels of a file become streams that the codec, which is mono, codes one by one.
 
-Two channels become mid and side (orthonormal, so that bits and errors count alike in both), or stay as they are where the
-model says so; more than two are separate.
+Two channels become mid and side (orthonormal, so that bits and errors count alike in both), or stay as they are where
+the model says so; more than two are separate.
 """
 
 from typing import Literal, TypeVar

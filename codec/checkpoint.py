@@ -1,4 +1,5 @@
-"""Models on disk: a folder with ``model.safetensors`` and ``config.json``, nothing that can run code when it is read."""
+"""Models on disk: a folder with ``model.safetensors`` and ``config.json``, nothing that can run code when it is
+read."""
 
 import hashlib
 import json

@@ -58,7 +58,6 @@ def build_parser() -> argparse.ArgumentParser:
             name,
             help=summary,
             description=description or f"{summary[0].upper()}{summary[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(run_command=run)
         return added
@@ -71,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# --- quickstart -------------------------------------------------------------------------------------------------------
+# --- quickstart ---------------------------------------------------------------------------------
 
 
 def _add_quickstart(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -87,7 +86,7 @@ def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-# --- prepare ----------------------------------------------------------------------------------------------------------
+# --- prepare ------------------------------------------------------------------------------------
 
 
 def _add_prepare(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -95,9 +94,9 @@ def _add_prepare(command: Callable[..., argparse.ArgumentParser]) -> None:
         "prepare",
         _prepare,
         "folders of audio to checked, split and packed training data",
-        "Takes folders of audio, CSV or JSONL manifests, LibriSpeech and LibriTTS. Every file is decoded and checked once;\n"
-        "what is left out stands with its reason in OUT/manifest.csv. The split is disjoint by group (speaker, recording,\n"
-        "track) and stable: run it again when files were added, and no group moves.",
+        "Takes folders of audio, CSV or JSONL manifests, LibriSpeech and LibriTTS. Every file is decoded and checked"
+        " once; what is left out stands with its reason in OUT/manifest.csv. The split is disjoint by group (speaker,"
+        " recording, track) and stable: run it again when files were added, and no group moves.",
     )
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
@@ -140,7 +139,7 @@ def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-# --- train ------------------------------------------------------------------------------------------------------------
+# --- train --------------------------------------------------------------------------------------
 
 
 def _add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -153,7 +152,9 @@ def _add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
-    parser.add_argument("--init-from", type=Path, metavar="MODEL", help="fine-tune this model (folder of a model or run)")
+    parser.add_argument(
+        "--init-from", type=Path, metavar="MODEL", help="fine-tune this model (folder of a model or run)"
+    )
     parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
 
 
@@ -169,12 +170,14 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
         raise UserError("where should the run go? give a folder with --run")
     result = train(recipe, arguments.data, arguments.run, init_from=arguments.init_from)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
-    print(f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}")
+    print(
+        f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}"
+    )
     print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
     return 0
 
 
-# --- encode, decode, info -----------------------------------------------------------------------------------------------
+# --- encode, decode, info -----------------------------------------------------------------------
 
 
 def _add_coding(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -216,7 +219,8 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
     from codec.batch import encode_batch
 
     return _report(
-        encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force), arguments
+        encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force),
+        arguments,
     )
 
 
@@ -225,7 +229,8 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
     from codec.batch import decode_batch
 
     return _report(
-        decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force), arguments
+        decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force),
+        arguments,
     )
 
 
@@ -271,7 +276,7 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-# --- evaluate -----------------------------------------------------------------------------------------------------------
+# --- evaluate -----------------------------------------------------------------------------------
 
 
 def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -279,8 +284,8 @@ def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
         "evaluate",
         _evaluate,
         "open the sealed test split and judge a run on it; writes an HTML report",
-        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the test\n"
-        "split when you are done.",
+        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the"
+        " test split when you are done.",
     )
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")

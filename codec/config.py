@@ -39,12 +39,18 @@ class QuantizerConfig:
         _require(self.codebooks >= 1, f"quantizer.codebooks must be at least 1, not {self.codebooks}")
         _require(self.codebook_size >= 2, f"quantizer.codebook_size must be at least 2, not {self.codebook_size}")
         _require(
-            len(self.levels) > 0 and min(self.levels) >= 2, f"quantizer.levels must all be at least 2, not {self.levels}"
+            len(self.levels) > 0 and min(self.levels) >= 2,
+            f"quantizer.levels must all be at least 2, not {self.levels}",
         )
         _require(
             self.kind == "rvq" or (self.groups >= 1 and self.codebooks % self.groups == 0),
             f"quantizer.codebooks ({self.codebooks}) must be a multiple of groups ({self.groups})",
         )
+        _require(
+            self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
+            f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
+        )
+        _require(self.size <= 1 << 24, f"a code can take at most 2^24 values, not {self.size}")
 
     @property
     def features(self) -> int:
@@ -66,6 +72,11 @@ class NetworkConfig:
     kernel: int = 7
     expansion: int = 3
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "kernel", "expansion"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        _require(0 <= self.dropout < 1, f"dropout must be from 0 to below 1, not {self.dropout}")
 
 
 @dataclass(frozen=True)
@@ -168,6 +179,10 @@ class AugmentConfig:
     equaliser: float = 0.0
     reverb: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, share in asdict(self).items():
+            _require(0 <= share <= 1, f"augment.{name} is a share, from 0 to 1, not {share}")
+
 
 @dataclass(frozen=True)
 class AdversarialConfig:
@@ -182,6 +197,10 @@ class AdversarialConfig:
     """The discriminator learns on every so many-th step."""
     lr: float = 2e-4
     width: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("every", "width"):
+            _require(getattr(self, name) >= 1, f"adversarial.{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -199,7 +218,9 @@ class OptimConfig:
     ema_decay: float = 0.999
 
     def __post_init__(self) -> None:
-        _require(self.lr > 0, f"optim.lr must be above 0, not {self.lr}")
+        for name in ("lr", "clip_norm"):
+            _require(getattr(self, name) > 0, f"optim.{name} must be above 0, not {getattr(self, name)}")
+        _require(0 <= self.ema_decay < 1, f"optim.ema_decay must be from 0 to below 1, not {self.ema_decay}")
 
 
 @dataclass(frozen=True)

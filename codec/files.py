@@ -214,9 +214,7 @@ def _decoded(reader: Reader, codec: Codec) -> Iterator[FloatArray]:
 
 def _check_model(path: Path, head: Header, codec: Codec, model: str) -> None:
     if head.fingerprint != model:
-        raise UserError(
-            f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model"
-        )
+        raise UserError(f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model")
     config = codec.config
     if (
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)

@@ -89,9 +89,7 @@ class PackedSplit:
     process.
     """
 
-    def __init__(
-        self, folder: Path, clips: list[Clip], places: list["Place"], sample_rate: int, channels: int
-    ) -> None:
+    def __init__(self, folder: Path, clips: list[Clip], places: list["Place"], sample_rate: int, channels: int) -> None:
         self.clips = clips
         self.sample_rate = sample_rate
         self.channels = channels
@@ -134,15 +132,11 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
         present = sorted(file.parent.name for file in data.glob("packed/*/packed.json"))
         command = f"codec prepare AUDIO --out {data} --rate {sample_rate} --channels {channels}"
         if present:
-            raise UserError(
-                f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}"
-            )
+            raise UserError(f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}")
         raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
     version = json.loads((folder / "packed.json").read_text(encoding="utf-8")).get("version")
     if version != VERSION:
-        raise UserError(
-            f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again"
-        )
+        raise UserError(f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again")
     clips, places = [], []
     with (folder / f"{split}.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         for row in csv.DictReader(file):

@@ -17,8 +17,8 @@ CLIPS = 24
 
 
 def quickstart(audio: Path | None, out: Path) -> Path:
-    """Prepares ``audio`` (or a synthesised corpus), trains a small codec, judges it on clips it has never seen, and prints
-    and returns the path of the report. Run again after an interruption, it goes on where it was.
+    """Prepares ``audio`` (or a synthesised corpus), trains a small codec, judges it on clips it has never seen, and
+    prints and returns the path of the report. Run again after an interruption, it goes on where it was.
 
     Raises ``UserError`` where the audio is missing or too little, or ``out`` is in use for other audio.
     """
@@ -40,7 +40,10 @@ def quickstart(audio: Path | None, out: Path) -> Path:
         workers=os.cpu_count() or 1,
     )
     print(summary.text())
-    print(f"3/4  training at most {recipe.train.steps} steps, at most {recipe.train.max_minutes:g} minutes", flush=True)
+    print(
+        f"3/4  training at most {recipe.train.steps} steps, at most {recipe.train.max_minutes:g} minutes",
+        flush=True,
+    )
     trained = train(recipe, out / "data", out / "run")
     print(f"     {trained.steps} steps ({trained.stopped}), {trained.minutes:.1f} minutes")
     print("4/4  coding, decoding and judging clips of the sealed test split, as a demonstration", flush=True)

@@ -77,9 +77,7 @@ def _entries(source: Path) -> list[Entry]:
 
 def domain_of(folder: Path) -> str:
     """The innermost folder name that is a domain's (speech, voice, music, general), else "audio"."""
-    return next(
-        (part.lower() for part in reversed(folder.parts) if part.lower() in DOMAIN_WORDS), OTHER_DOMAIN
-    )
+    return next((part.lower() for part in reversed(folder.parts) if part.lower() in DOMAIN_WORDS), OTHER_DOMAIN)
 
 
 def _walk(source: Path) -> Iterator[Entry]:

@@ -230,9 +230,7 @@ def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) 
     """Whether the file is fit to be packed at this rate and channel count."""
     level = probe.mix_rms_dbfs if channels == 1 else probe.rms_dbfs
     if probe.error_kind:
-        return Verdict(
-            "excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}"
-        )
+        return Verdict("excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}")
     if level < SILENT_DBFS:
         mixed = " when mixed to one channel" if probe.rms_dbfs >= SILENT_DBFS else ""
         return Verdict("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
@@ -244,11 +242,7 @@ def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) 
     if probe.clipped_share > CLIPPED_SHARE_WARNING:
         return Verdict("warned", f"some clipping: {share}")
     if probe.peak_dbfs > 0.01:
-        return Verdict(
-            "warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed"
-        )
+        return Verdict("warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed")
     if probe.sample_rate < sample_rate:
-        return Verdict(
-            "warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz"
-        )
+        return Verdict("warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz")
     return Verdict("ok")

@@ -56,9 +56,7 @@ def read_rows(path: Path) -> list[Row]:
                 for row in csv.DictReader(file)
             ]
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a manifest that codec prepare wrote ({error!r}); choose another --out"
-        ) from error
+        raise UserError(f"{path}: not a manifest that codec prepare wrote ({error!r}); choose another --out") from error
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:
@@ -73,11 +71,5 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 def _cell(name: str, value: object) -> object:
     if isinstance(value, float):
-        return (
-            f"{value:.6f}"
-            if name == "seconds"
-            else f"{value:.1f}"
-            if name == "bandwidth_hz"
-            else f"{value:.2f}"
-        )
+        return f"{value:.6f}" if name == "seconds" else f"{value:.1f}" if name == "bandwidth_hz" else f"{value:.2f}"
     return value

@@ -49,9 +49,7 @@ class _Task:
     channels: int
 
 
-def pack(
-    rows: Sequence[Row], data: Path, sample_rate: int, channels: int, workers: int
-) -> dict[str, list[Clip]]:
+def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, workers: int) -> dict[str, list[Clip]]:
     """Pack the used rows of every split, and return their clips. Shards that are there already are not
     written anew.
 
@@ -65,9 +63,7 @@ def pack(
     keys = {shard: _key(items) for shard, items in contents.items()}
     journal = folder / "shards.json"
     finished = json.loads(journal.read_text(encoding="utf-8")) if journal.is_file() else {}
-    todo = [
-        shard for shard, key in keys.items() if finished.get(shard) != key or not (folder / shard).is_file()
-    ]
+    todo = [shard for shard, key in keys.items() if finished.get(shard) != key or not (folder / shard).is_file()]
     tables = {f"{split}.csv": _table(plan) for split, plan in plans.items()}
     stale = {file.name for file in folder.glob("*.npy")} - keys.keys()
     if todo or stale or any(_text(folder / name) != table for name, table in tables.items()):
@@ -141,9 +137,7 @@ def _key(items: Sequence[Item]) -> str:
 def _table(plan: Sequence[Item]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = (
-        "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-    )
+    columns = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
     writer.writerow(columns)
     for item in plan:
         cells = {**asdict(item.clip), **asdict(item.place), "sha256": item.sha256}
@@ -151,9 +145,7 @@ def _table(plan: Sequence[Item]) -> str:
     return text.getvalue()
 
 
-def _write_shard(
-    shard: Path, items: Sequence[Item], sample_rate: int, channels: int, workers: int, label: str
-) -> None:
+def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels: int, workers: int, label: str) -> None:
     frames = sum(item.clip.frames for item in items)
     part = shard.with_name(f".{shard.name}.part")
     try:
@@ -164,9 +156,7 @@ def _write_shard(
             # Fails now if the disk is too small, not after an hour of resampling.
             free = shutil.disk_usage(shard.parent).free
             if free < 2 * frames * channels:
-                raise UserError(
-                    f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}"
-                )
+                raise UserError(f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}")
             file.truncate(head + 2 * frames * channels)
         tasks = [
             _Task(

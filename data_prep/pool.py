@@ -21,9 +21,7 @@ INLINE_S = 2.0
 """Work that is done by then is done without other processes: starting them takes about as long."""
 
 
-def run(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, description: str
-) -> Iterator[Result]:
+def run(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, description: str) -> Iterator[Result]:
     """``function`` of every task, in order. Closing the iterator or an interrupt stops the workers."""
     with tqdm(total=len(tasks), desc=description, unit="file", disable=not tasks) as bar:
         start, inline = time.monotonic(), 0
@@ -44,9 +42,7 @@ def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: 
     try:
         yield from executor.map(function, tasks, chunksize=min(8, 1 + len(tasks) // (4 * workers)))
     except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died (out of memory?); run again: what is finished is kept"
-        ) from error
+        raise UserError("a worker process died (out of memory?); run again: what is finished is kept") from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

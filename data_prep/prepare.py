@@ -69,15 +69,11 @@ def prepare(
     rows = [_settled(row, assignment) for row in rows]
     present = {row.path for row in rows}
     rows += [
-        replace(row, status="excluded", reason=ABSENT)
-        for row in earlier
-        if row.assigned and row.path not in present
+        replace(row, status="excluded", reason=ABSENT) for row in earlier if row.assigned and row.path not in present
     ]
     write_rows(out / "manifest.csv", rows)
     if not any(row.used for row in rows):
-        raise UserError(
-            f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / 'manifest.csv'}"
-        )
+        raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / 'manifest.csv'}")
     clips = pack(rows, out, sample_rate, channels, workers)
     summary = summarise(
         out,
@@ -121,11 +117,7 @@ def _candidates(rows: Iterable[Row]) -> list[Candidate]:
 
 
 def _known(earlier: Iterable[Row]) -> list[Known]:
-    return [
-        Known(row.group, row.split, row.path, row.sha256 if row.assigned else "")
-        for row in earlier
-        if row.split
-    ]
+    return [Known(row.group, row.split, row.path, row.sha256 if row.assigned else "") for row in earlier if row.split]
 
 
 def _settled(row: Row, assignment: Assignment) -> Row:

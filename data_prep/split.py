@@ -106,9 +106,7 @@ def assign(
     return Assignment(splits, rejected, tuple(advice))
 
 
-def _duplicates(
-    candidates: Sequence[Candidate], splits: dict[str, str], content: dict[str, Known]
-) -> dict[str, str]:
+def _duplicates(candidates: Sequence[Candidate], splits: dict[str, str], content: dict[str, Known]) -> dict[str, str]:
     """Of clips with the same content keep the one that was used before, else one of an assigned group, else
     the first.
     """
@@ -164,9 +162,7 @@ def _divide(kept: Sequence[Candidate], ratios: Ratios, seed: int, splits: dict[s
     new = sorted((group for group in groups if group not in splits), key=order)
     for group in new:
         domain = max(sorted(groups[group]), key=lambda name: groups[group][name])
-        splits[group] = max(
-            SPLITS, key=lambda split: ratios.share(split) * totals[domain] - held[domain][split]
-        )
+        splits[group] = max(SPLITS, key=lambda split: ratios.share(split) * totals[domain] - held[domain][split])
         for name, seconds in groups[group].items():
             held[name][splits[group]] += seconds
 
@@ -182,9 +178,7 @@ def _seconds(kept: Sequence[Candidate]) -> dict[str, float]:
     return seconds
 
 
-def _fill_empty(
-    kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]
-) -> list[str]:
+def _fill_empty(kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]) -> list[str]:
     """With few groups the ratio alone would leave a split empty: move the new group closest in size to its
     share.
     """
@@ -209,9 +203,7 @@ def _count(groups: int) -> str:
     return "1 group" if groups == 1 else f"{groups} groups"
 
 
-def _advice(
-    kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]
-) -> list[str]:
+def _advice(kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]) -> list[str]:
     seconds = _seconds(kept)
     total, largest = sum(seconds.values()), max(seconds.values(), default=0.0)
     lines = []

@@ -82,13 +82,9 @@ class Summary:
 
     def _level_lines(self) -> list[str]:
         lines = ["RMS level, % of s " + "".join(f"{split.split:>8}" for split in self.splits)]
-        for low, high, *shares in zip(
-            LEVEL_EDGES_DBFS, LEVEL_EDGES_DBFS[1:], *(split.levels for split in self.splits)
-        ):
+        for low, high, *shares in zip(LEVEL_EDGES_DBFS, LEVEL_EDGES_DBFS[1:], *(split.levels for split in self.splits)):
             if any(shares):
-                lines.append(
-                    f"  {f'{low} to {high} dBFS':<16}" + "".join(f"{100 * share:>8.1f}" for share in shares)
-                )
+                lines.append(f"  {f'{low} to {high} dBFS':<16}" + "".join(f"{100 * share:>8.1f}" for share in shares))
         return lines
 
 

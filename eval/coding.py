@@ -49,11 +49,7 @@ def choose(clips: list[Clip], most: int | None) -> list[int]:
     groups: dict[str, list[int]] = {}
     for index in sorted(range(len(clips)), key=lambda index: shuffled(clips[index].clip_id)):
         groups.setdefault(clips[index].group, []).append(index)
-    turns = [
-        (turn, shuffled(group), index)
-        for group, indices in groups.items()
-        for turn, index in enumerate(indices)
-    ]
+    turns = [(turn, shuffled(group), index) for group, indices in groups.items() for turn, index in enumerate(indices)]
     return sorted(index for _, _, index in sorted(turns)[:most])
 
 

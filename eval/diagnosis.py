@@ -71,19 +71,13 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     if ratios[-1] - ratios[0] > APART:
         since = validation.steps[int(np.argmax(ratios - ratios[0] > APART))]
         reason = f"validation ends {ratios[-1] - 1:.0%} above training; it began {_relative(ratios[0] - 1)}"
-        return Diagnosis(
-            "overfitted", since, reason, "Train on audio from more groups, or switch on augmentation."
-        )
+        return Diagnosis("overfitted", since, reason, "Train on audio from more groups, or switch on augmentation.")
     if falling:
         times = 10 if learned >= LEARNED * limit else 2
         reason = f"validation was still falling: by {1 - end / before:.0%} over the last quarter of the steps"
-        return Diagnosis(
-            "underfitted", None, reason, f"Train longer: at least {_round(times * last):,} steps."
-        )
+        return Diagnosis("underfitted", None, reason, f"Train longer: at least {_round(times * last):,} steps.")
     level = np.flatnonzero(np.array(validation.values) > (1 + STILL) * end)
-    since = (
-        validation.steps[min(int(level[-1]) + 1, len(validation) - 1)] if len(level) else validation.steps[0]
-    )
+    since = validation.steps[min(int(level[-1]) + 1, len(validation) - 1)] if len(level) else validation.steps[0]
     reason = f"validation is level and within {abs(ratios[-1] - 1):.0%} of training"
     action = "Nothing to repair; for more quality at this bit rate, try a wider decoder."
     return Diagnosis("well fitted", since, reason, action)

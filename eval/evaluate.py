@@ -134,8 +134,7 @@ def evaluate(
 
 def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
     return [
-        ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i)
-        for i, entry in enumerate(coded)
+        ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i) for i, entry in enumerate(coded)
     ]
 
 
@@ -209,9 +208,7 @@ def _write_clips(path: Path, clips: Sequence[ClipResult]) -> None:
         writer.writerow([*columns, *names, "baseline_mel", "other_codes_mel", "failed"])
         for clip in clips:
             values = [score.value if (score := clip.scores.get(name)) else None for name in names]
-            failed = "; ".join(
-                f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None
-            )
+            failed = "; ".join(f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None)
             beside = [clip.baseline["mel"].value, clip.other_codes_mel.value]
             writer.writerow([*(getattr(clip, column) for column in columns), *values, *beside, failed])
 

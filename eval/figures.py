@@ -69,9 +69,7 @@ def curves_svg(
             textcoords="offset points", va="top", color=_MUTED, fontsize=9,
         )  # fmt: skip
     low, high = axes.get_ylim()
-    if (
-        low > 0 and high / low > 3
-    ):  # from an untrained model's first value down, the end would lie on the axis
+    if low > 0 and high / low > 3:  # from an untrained model's first value down, the end would lie on the axis
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter("{x:g}")

@@ -109,10 +109,7 @@ def fault(reference: Wave, decoded: Wave, sample_rate: int, shortest_s: float, s
     if reference.shape[-1] < shortest_s * sample_rate:
         return f"too short (under {shortest_s:g} s)"
     for what, wave in (("reference", reference), ("decode", decoded)):
-        if (
-            sound
-            and 20 * math.log10(math.sqrt(np.mean(np.square(wave, dtype=np.float64))) + 1e-12) < SILENCE_DBFS
-        ):
+        if sound and 20 * math.log10(math.sqrt(np.mean(np.square(wave, dtype=np.float64))) + 1e-12) < SILENCE_DBFS:
             return f"silent {what}"
     return ""
 
@@ -148,9 +145,7 @@ def _at_speech_rate(wave: Wave, sample_rate: int) -> Wave:
 def _pesq(reference: Wave, decoded: Wave, sample_rate: int) -> float:
     from pesq import pesq
 
-    return pesq(
-        SPEECH_HZ, _at_speech_rate(reference, sample_rate), _at_speech_rate(decoded, sample_rate), "wb"
-    )
+    return pesq(SPEECH_HZ, _at_speech_rate(reference, sample_rate), _at_speech_rate(decoded, sample_rate), "wb")
 
 
 def _stoi(reference: Wave, decoded: Wave, sample_rate: int, extended: bool = False) -> float:
@@ -158,9 +153,7 @@ def _stoi(reference: Wave, decoded: Wave, sample_rate: int, extended: bool = Fal
 
     waves = (_at_speech_rate(wave, sample_rate) for wave in (reference, decoded))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", RuntimeWarning
-        )  # it warns, and returns 1e-5, where too little is not silent
+        warnings.simplefilter("error", RuntimeWarning)  # it warns, and returns 1e-5, where too little is not silent
         return stoi(*waves, SPEECH_HZ, extended=extended)
 
 

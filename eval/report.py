@@ -91,18 +91,14 @@ def summary(result: EvaluationResult) -> list[str]:
     made, row = result.trained, result.main
     channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
     steps = "" if made.steps is None else f" for {made.steps:,} steps"
-    domains = ", ".join(
-        name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name])
-    )
+    domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
     text = [
         f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
         f"million parameters, trained{steps} on {duration(made.seconds)} of audio ({domains}) from "
         f"{made.groups:,} groups."
     ]
     quality = [
-        f"{metric(name).label} {format_value(name, row.metrics[name].mean)}"
-        for name in HEADLINE
-        if name in row.metrics
+        f"{metric(name).label} {format_value(name, row.metrics[name].mean)}" for name in HEADLINE if name in row.metrics
     ]
     if "mel" in row.metrics:
         mel = f"a mel distance of {format_value('mel', row.metrics['mel'].mean)}"

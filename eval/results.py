@@ -156,15 +156,9 @@ def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
     inside = [clip for clip in clips if clip.in_distribution]
     outside = [clip for clip in clips if not clip.in_distribution]
     domains = sorted({clip.domain for clip in clips})
-    rows = [
-        _row(name, some)
-        for name, some in (("in distribution", inside), ("out of distribution", outside))
-        if some
-    ]
+    rows = [_row(name, some) for name, some in (("in distribution", inside), ("out of distribution", outside)) if some]
     if len(domains) > 1:
-        rows += [
-            _row(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains
-        ]
+        rows += [_row(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains]
     return rows
 
 

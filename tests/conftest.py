@@ -15,8 +15,17 @@ from data_prep.synthetic import synthesise
 torch.set_num_threads(1)
 
 TINY = [
-    *("--codec.encoder.width=16", "--codec.encoder.depth=1", "--codec.decoder.width=16", "--codec.decoder.depth=1"),
-    *("--codec.quantizer.codebooks=3", "--codec.quantizer.codebook_size=16", "--codec.quantizer.latent_dim=16"),
+    *(
+        "--codec.encoder.width=16",
+        "--codec.encoder.depth=1",
+        "--codec.decoder.width=16",
+        "--codec.decoder.depth=1",
+    ),
+    *(
+        "--codec.quantizer.codebooks=3",
+        "--codec.quantizer.codebook_size=16",
+        "--codec.quantizer.latent_dim=16",
+    ),
     *("--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=4", "--optim.warmup_steps=5"),
 ]
 """Overrides that make any of the rvq recipes a matter of milliseconds per step."""

@@ -198,16 +198,12 @@ def test_what_does_not_fit_is_filtered_out() -> None:
     channels=st.integers(1, 3),
     seed=st.integers(0, 100),
 )
-def test_streamed_resampling_equals_whole(
-    rates: tuple[int, int], samples: int, channels: int, seed: int
-) -> None:
+def test_streamed_resampling_equals_whole(rates: tuple[int, int], samples: int, channels: int, seed: int) -> None:
     wave = noise(samples, channels, seed)
     rng = np.random.default_rng(seed)
     cuts = np.unique(rng.integers(0, samples, 5))
     stream = audio.StreamResampler(*rates, channels)
-    out = np.concatenate(
-        [*(stream.push(part) for part in np.split(wave, cuts, axis=1)), stream.flush()], axis=1
-    )
+    out = np.concatenate([*(stream.push(part) for part in np.split(wave, cuts, axis=1)), stream.flush()], axis=1)
     length = math.ceil(samples * rates[1] / rates[0])
     assert out.shape[1] >= length
     np.testing.assert_allclose(out[:, :length], audio.resample(wave, *rates), atol=1e-6)

@@ -44,9 +44,7 @@ def test_packing_keeps_every_code_and_wastes_no_bit(bits, quantizers, frames, ra
     np.testing.assert_array_equal(unpack(data, quantizers, frames, bits), codes)
 
 
-@pytest.mark.parametrize(
-    "code, bits", [(-1, 10), (1024, 10), (2, 1), (1 << 24, 24), (1 << 40, 24), (0, 0), (0, 25)]
-)
+@pytest.mark.parametrize("code, bits", [(-1, 10), (1024, 10), (2, 1), (1 << 24, 24), (1 << 40, 24), (0, 0), (0, 25)])
 def test_packing_refuses_what_does_not_fit(code, bits):
     with pytest.raises(ValueError):
         pack(np.array([[0, code]]), bits)

@@ -26,9 +26,7 @@ def test_both_level_and_close_is_well_fitted(seed):
     train, validation = decay(1.0, 5.0, 1500) * wobble(seed), decay(1.08, 5.1, 1500) * wobble(seed + 9)
     found = diagnose(curve(train), curve(validation), 2.8)
     assert found.verdict == "well fitted"
-    assert (
-        2500 <= found.since <= 9000
-    )  # exp(-step / 1500) has made the rest small, and it is level before the end
+    assert 2500 <= found.since <= 9000  # exp(-step / 1500) has made the rest small, and it is level before the end
     assert diagnose(curve(train), curve(validation)).verdict == "well fitted"
 
 
@@ -90,12 +88,8 @@ def write(run, rows):
 
 def test_reading_a_run_takes_mel_and_falls_back_on_the_total(tmp_path):
     both = {"train_fixed": decay(1.0, 5.0, 1500), "val": decay(1.08, 5.1, 1500)}
-    rows = [
-        (step, split, "mel", value) for split, values in both.items() for step, value in zip(STEPS, values)
-    ]
-    worse = [(step, "val", "total", 9.0) for step in STEPS] + [
-        (step, "train_fixed", "total", 9.0) for step in STEPS
-    ]
+    rows = [(step, split, "mel", value) for split, values in both.items() for step, value in zip(STEPS, values)]
+    worse = [(step, "val", "total", 9.0) for step in STEPS] + [(step, "train_fixed", "total", 9.0) for step in STEPS]
     write(tmp_path / "a", rows + worse)
     assert diagnose_run(tmp_path / "a", 2.8).verdict == "well fitted"
     assert diagnose_run(tmp_path / "a", 2.8).term == "mel"

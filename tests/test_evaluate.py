@@ -21,20 +21,16 @@ from eval.evaluate import evaluate
 from eval.scoring import ScoreJob, score_clips
 
 RATE = 16000
-COLUMNS = (
-    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-)
+COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
 
 
 def sound(seed: int, seconds: float) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
-    tones = sum(
-        np.sin(2 * np.pi * f * t + p) / f for f, p in zip(rng.uniform(90, 3000, 12), rng.uniform(0, 6, 12))
+    tones = sum(np.sin(2 * np.pi * f * t + p) / f for f, p in zip(rng.uniform(90, 3000, 12), rng.uniform(0, 6, 12)))
+    wave = tones / np.abs(tones).max() * np.clip(np.sin(2 * np.pi * 3 * t), 0.05, 1) + 0.002 * rng.standard_normal(
+        len(t)
     )
-    wave = tones / np.abs(tones).max() * np.clip(
-        np.sin(2 * np.pi * 3 * t), 0.05, 1
-    ) + 0.002 * rng.standard_normal(len(t))
     return (wave * 9000).astype(np.int16)[:, None]
 
 
@@ -104,13 +100,9 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
     files = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))
     infos = [file_info(path) for path in files]
     assert len(files) == len(result.clips) == 5
-    assert result.kbps == pytest.approx(
-        sum(8 * path.stat().st_size for path in files) / 13.5 / 1000, rel=1e-12
-    )
+    assert result.kbps == pytest.approx(sum(8 * path.stat().st_size for path in files) / 13.5 / 1000, rel=1e-12)
     seconds = sum(info["seconds"] for info in infos)
-    assert result.kbps == pytest.approx(
-        sum(info["kbps"] * info["seconds"] for info in infos) / seconds, rel=1e-12
-    )
+    assert result.kbps == pytest.approx(sum(info["kbps"] * info["seconds"] for info in infos) / seconds, rel=1e-12)
     for clip, info in zip(result.clips, infos):
         assert clip.bytes == info["bytes"] and clip.kbps == pytest.approx(info["kbps"], rel=1e-12)
     assert result.nominal_kbps < result.kbps  # headers and checksums
@@ -148,9 +140,7 @@ def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
 def test_baseline_and_other_codes_and_speed_are_there(result):
     assert 0 < result.main.baseline["mel"].mean and result.other_codes_mel.clips == 3
     assert result.encode_times_real_time > 0 and result.decode_times_real_time > 0
-    assert len(result.usage) == 4 and all(
-        0 < book.used <= 1 <= book.perplexity <= 1000 for book in result.usage
-    )
+    assert len(result.usage) == 4 and all(0 < book.used <= 1 <= book.perplexity <= 1000 for book in result.usage)
     assert result.trained.steps == 7 and result.trained.groups == 2
 
 

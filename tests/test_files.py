@@ -81,9 +81,7 @@ def test_length_rate_and_channels_are_the_sources(tmp_path, codec, rate, channel
         assert (back.frames, back.samplerate, back.channels) == (samples, rate, channels)
         assert encoded.bytes_total == decoded.bytes_total == (tmp_path / "a.nac").stat().st_size
         assert (encoded.seconds, encoded.sample_rate, encoded.channels) == (samples / rate, rate, channels)
-        assert encoded.kbps == pytest.approx(
-            8 * encoded.bytes_total * rate / samples / 1000 if samples else 0
-        )
+        assert encoded.kbps == pytest.approx(8 * encoded.bytes_total * rate / samples / 1000 if samples else 0)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
@@ -159,7 +157,7 @@ def test_bit_rate_chooses_the_codebooks(codec):
     fails(choose_codebooks, codec, 1, kbps=3, codebooks=2)
 
 
-# --- what is wrong ------------------------------------------------------------------------------------------
+# --- what is wrong ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +321,7 @@ def test_more_than_a_wav_can_hold_is_refused_at_once(tmp_path, codec):
     assert names(tmp_path) == ["a.nac"]
 
 
-# --- batches ------------------------------------------------------------------------------------------------
+# --- batches ------------------------------------------------------------------------------------
 
 
 def test_batch_keeps_the_tree_and_reports_what_failed(tmp_path, codec):
@@ -336,9 +334,7 @@ def test_batch_keeps_the_tree_and_reports_what_failed(tmp_path, codec):
     sources = [tmp_path / "in", tmp_path / "single.wav", tmp_path / "missing.wav"]
     report = encode_batch(sources, tmp_path / "nac", codec, codebooks=2)
     assert names(tmp_path / "nac") == ["a.nac", "deep/er/b.c.nac", "single.nac"]
-    assert [one.target for one in report.reports] == [
-        tmp_path / "nac" / name for name in names(tmp_path / "nac")
-    ]
+    assert [one.target for one in report.reports] == [tmp_path / "nac" / name for name in names(tmp_path / "nac")]
     assert [failure.path.name for failure in report.failures] == ["bad.wav", "missing.wav"]
     assert all(str(failure.path) in failure.reason for failure in report.failures)
 
@@ -354,9 +350,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
     out = tmp_path / "out"
 
     def run(**options) -> tuple[list[str], list[str]]:
-        report = encode_batch(
-            [tmp_path / "in"], out, options.pop("codec", codec), **{"codebooks": 2, **options}
-        )
+        report = encode_batch([tmp_path / "in"], out, options.pop("codec", codec), **{"codebooks": 2, **options})
         return [one.source.stem for one in report.reports], [path.stem for path in report.skipped]
 
     assert run() == (["0", "1", "2"], [])

@@ -22,9 +22,7 @@ SMALL = (
     " --codec.quantizer.full_rate_share=1 --data.batch_size=6 --data.crop_s=0.32 --train.validation_clips=24"
     " --optim.lr=0.004 --optim.warmup_steps=10 --optim.final_lr_ratio=0.5 --train.mel_scales=7"
 ).split()
-COLUMNS = (
-    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-)
+COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
 RATE = 16000
 
 

@@ -66,9 +66,7 @@ def test_l1_and_l2_of_a_constant_error():
 def test_speech_metrics_at_24_khz_see_the_16_khz_resample():
     wave = voice(4.0, 24000)
     decoded = noisy(wave, 0.01)
-    beyond = np.cos(np.pi * 0.9 * np.arange(wave.shape[1])).astype(
-        np.float32
-    )  # 10.8 kHz, which 16 kHz cannot hold
+    beyond = np.cos(np.pi * 0.9 * np.arange(wave.shape[1])).astype(np.float32)  # 10.8 kHz, which 16 kHz cannot hold
     for name in ("pesq", "estoi"):
         plain = metric(name).score(wave, decoded, 24000).value
         same = metric(name).score(wave, decoded + 0.01 * beyond, 24000).value
@@ -159,9 +157,7 @@ def test_interval_covers_the_true_mean_as_often_as_it_says():
     hits = 0
     for trial in range(200):
         groups = np.repeat(np.arange(25), 4)
-        values = rng.standard_normal(25)[groups] + 0.3 * rng.standard_normal(
-            100
-        )  # clips of a group are alike
+        values = rng.standard_normal(25)[groups] + 0.3 * rng.standard_normal(100)  # clips of a group are alike
         found = estimate(list(values), [str(group) for group in groups], seed=trial)
         hits += found.low <= 0 <= found.high
     assert 0.86 <= hits / 200 <= 0.99

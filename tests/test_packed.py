@@ -17,9 +17,7 @@ from data_prep.prepare import prepare
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
     for number in range(12):
-        samples = np.random.default_rng(number).integers(
-            -8000, 8000, (16000 + 100 * number, 2), dtype=np.int16
-        )
+        samples = np.random.default_rng(number).integers(-8000, 8000, (16000 + 100 * number, 2), dtype=np.int16)
         (folder / f"audio/g{number}").mkdir(parents=True)
         soundfile.write(folder / f"audio/g{number}/a.wav", samples, 16000)
     prepare([folder / "audio"], folder / "data", sample_rate=16000, channels=2, workers=1)

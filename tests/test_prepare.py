@@ -118,9 +118,7 @@ def test_bandwidth_of_noise_is_everything_and_of_silence_nothing(tmp_path: Path)
 
 def test_the_hash_is_of_the_samples_whatever_the_container(tmp_path: Path) -> None:
     wave = (32768 * noise(1.0, 0)).astype(np.int16)
-    hashes = {
-        inventory.probe(str(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")
-    }
+    hashes = {inventory.probe(str(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
     assert len(hashes) == 1
     wave[77] += 1
     assert inventory.probe(str(put(tmp_path / "b.wav", wave))).sha256 not in hashes
@@ -237,9 +235,7 @@ def test_several_processes_give_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     }
 
 
-def test_an_interrupted_packing_is_not_taken_for_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_packing_is_not_taken_for_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audio_dir, out = tree(tmp_path / "audio", groups=30), tmp_path / "out"
     prepare([audio_dir], out, sample_rate=RATE, workers=1)
     put(audio_dir / "speaker00/more.flac", noise(1.0, 12345))
@@ -271,9 +267,7 @@ def test_channels_and_rates(tmp_path: Path) -> None:
         split = (
             packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
-            else packed.open_sealed_test(
-                tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
-            )
+            else packed.open_sealed_test(tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration")
         )
         for name, wave in zip(("stereo.wav", "mono.wav"), waves, strict=True):
             i = next(i for i, clip in enumerate(split.clips) if clip.path.name == name)
@@ -386,9 +380,7 @@ def test_librispeech(tmp_path: Path, start: str) -> None:
         names = [f"{speaker}-{chapter}-{number:04d}" for number in range(2)]
         for name in names:
             put(folder / f"{name}.flac", noise(0.6, 0))
-        (folder / f"{speaker}-{chapter}.trans.txt").write_text(
-            "".join(f"{name} SOME WORDS\n" for name in names)
-        )
+        (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(f"{name} SOME WORDS\n" for name in names))
     (tmp_path / "LibriSpeech/SPEAKERS.TXT").write_text("")
     entries = find([tmp_path / start])
     assert len(entries) == 6 and all(entry.path.is_file() for entry in entries)

@@ -38,9 +38,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
         self.loads += [
-            value
-            for key, value in attributes
-            if key in ("src", "href", "xlink:href", "srcset", "action", "data")
+            value for key, value in attributes if key in ("src", "href", "xlink:href", "srcset", "action", "data")
         ]
         self._inside = tag if tag in ("script", "style") else ""
 
@@ -151,9 +149,7 @@ def test_every_number_of_the_tables_is_on_the_page(made):
 
 def test_the_page_carries_the_results_themselves(made):
     result, html = made
-    inside = re.search(r'<script type="application/json" id="results">(.*?)</script>', html, re.DOTALL).group(
-        1
-    )
+    inside = re.search(r'<script type="application/json" id="results">(.*?)</script>', html, re.DOTALL).group(1)
     assert json.loads(inside) == json.loads(json.dumps(result.to_dict()))
 
 
@@ -181,15 +177,11 @@ def test_sounds_are_the_clips_in_pairs(made):
     assert len(sounds) == 12
     for original, decoded in zip(sounds[::2], sounds[1::2]):
         first, second = (
-            soundfile.read(io.BytesIO(base64.b64decode(address.split(",")[1])))[0]
-            for address in (original, decoded)
+            soundfile.read(io.BytesIO(base64.b64decode(address.split(",")[1])))[0] for address in (original, decoded)
         )
         assert len(first) == len(second) == RATE
         np.testing.assert_allclose(second, 0.8 * first, atol=2 / 32768)
-    assert (
-        sum(a.get("src", "").startswith("data:image/png") for tag, a in Page(made[1]).tags if tag == "img")
-        == 9
-    )
+    assert sum(a.get("src", "").startswith("data:image/png") for tag, a in Page(made[1]).tags if tag == "img") == 9
 
 
 def test_the_domain_with_one_clip_can_be_heard(made):

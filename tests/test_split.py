@@ -66,9 +66,7 @@ def test_every_domain_is_in_ratio_within_its_largest_group(
     seed=st.integers(0, 9),
     shuffle=st.randoms(use_true_random=False),
 )
-def test_file_order_does_not_matter(
-    groups: dict[str, list[float]], seed: int, shuffle: random.Random
-) -> None:
+def test_file_order_does_not_matter(groups: dict[str, list[float]], seed: int, shuffle: random.Random) -> None:
     clips = clips_of(groups)
     mixed = shuffle.sample(clips, len(clips))
     ratios = Ratios.parse("8:1:1")
@@ -81,9 +79,7 @@ def test_file_order_does_not_matter(
     second=st.dictionaries(st.integers(0, 60).map(str), LENGTHS, min_size=1, max_size=20),
     ratios=RATIOS,
 )
-def test_a_group_never_moves(
-    first: dict[str, list[float]], second: dict[str, list[float]], ratios: str
-) -> None:
+def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, list[float]], ratios: str) -> None:
     clips = clips_of(first)
     before = assign(clips, Ratios.parse("8:1:1"))
     more = clips_of({**second, **first})
@@ -92,11 +88,7 @@ def test_a_group_never_moves(
 
 
 @settings(deadline=None)
-@given(
-    contents=st.lists(
-        st.tuples(st.integers(0, 8), st.integers(0, 12), st.booleans()), min_size=1, max_size=40
-    )
-)
+@given(contents=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12), st.booleans()), min_size=1, max_size=40))
 def test_content_is_in_one_split_for_ever(contents: list[tuple[int, int, bool]]) -> None:
     """Clips arrive in two runs; the same content appears in several groups."""
     every = [
@@ -136,8 +128,7 @@ def test_moved_files_keep_their_split() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
     before = assign(clips, Ratios.parse("6:2:2"))
     renamed = [
-        Candidate(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256)
-        for clip in clips
+        Candidate(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256) for clip in clips
     ]
     after = assign(renamed, Ratios.parse("6:2:2"), known=known_from(clips, before))
     assert all(after.splits[f"new {group}"] == split for group, split in before.splits.items())
@@ -148,9 +139,7 @@ def test_a_new_group_goes_where_most_is_missing() -> None:
     before = assign(clips, Ratios.parse("8:1:1"))
     kept = [clip for clip in clips if before.splits[clip.group] != "val"]
     known = [known for known in known_from(clips, before) if known.split != "val"]
-    after = assign(
-        [*kept, Candidate("/new", "new", "speech", 10.0, "new")], Ratios.parse("8:1:1"), known=known
-    )
+    after = assign([*kept, Candidate("/new", "new", "speech", 10.0, "new")], Ratios.parse("8:1:1"), known=known)
     assert after.splits["new"] == "val"
 
 

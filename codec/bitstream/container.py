@@ -133,9 +133,7 @@ def _parse(data: bytes, file_bytes: int, path: Path) -> Header:
     if flags or header_bytes != HEADER_BYTES:
         raise UserError(f"{path}: uses features unknown to this program (flags {flags:#04x}); update it")
     channels, codebooks, bits, packet_frames = sizes
-    header = Header(
-        model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, samples, frames
-    )
+    header = Header(model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, samples, frames)
     if fault := header.fault():
         raise UserError(f"{path}: not a valid .nac file: {fault}; encode the source again")
     if file_bytes < header.file_bytes:

@@ -2,7 +2,8 @@
 
 ``real`` and ``fake`` are lists with one tensor of logits per discriminator; the losses are means over them.
 Sources: least squares, X. Mao et al., ICCV 2017; hinge, J. Lim, J. Ye, "Geometric GAN", 2017; binary cross entropy,
-I. Goodfellow et al., 2014 (the non-saturating form for the generator); feature matching, K. Kumar et al., "MelGAN", 2019.
+I. Goodfellow et al., 2014 (the non-saturating form for the generator); feature matching, K. Kumar et al., "MelGAN",
+2019.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,11 @@ def _bce(logits: Tensor, real: bool) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-_JUDGE: dict[Kind, Callable[[Tensor, bool], Tensor]] = {"least_squares": _least_squares, "hinge": _hinge, "bce": _bce}
+_JUDGE: dict[Kind, Callable[[Tensor, bool], Tensor]] = {
+    "least_squares": _least_squares,
+    "hinge": _hinge,
+    "bce": _bce,
+}
 
 
 def discriminator_loss(kind: Kind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:

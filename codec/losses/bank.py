@@ -22,7 +22,8 @@ TERMS: dict[str, Term] = {
     "nmr": lambda bank, pair: perceptual.nmr(pair, bank.sample_rate),
     "a_weighted": lambda bank, pair: spectral.a_weighted(pair, bank.sample_rate),
 }
-"""Name: the term, each a mean over the batch and zero for identical waves. Units and sources stand with the functions."""
+"""Name: the term, each a mean over the batch and zero for identical waves. Units and sources stand with the
+functions."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ class LossBank(nn.Module):
         self.mdct = MDCT(mdct_hop)
 
     def forward(
-        self, output: Tensor, target: Tensor, log_all: bool = False, mel_scales: Sequence[int] = ALL_MEL_SCALES
+        self,
+        output: Tensor,
+        target: Tensor,
+        log_all: bool = False,
+        mel_scales: Sequence[int] = ALL_MEL_SCALES,
     ) -> LossReport:
         """Both ``[batch, 1, samples]`` in [-1, 1]; gradients reach ``output`` alone.
 

@@ -1,7 +1,7 @@
 """Discriminator over complex spectrograms in bands.
 
-For each window the STFT is cut into bands, and a small 2-D convolutional network judges each band from real and imaginary
-parts. Slim: a few layers, shared by no one, strided in frequency.
+For each window the STFT is cut into bands, and a small 2-D convolutional network judges each band from real and
+imaginary parts. Slim: a few layers, shared by no one, strided in frequency.
 
 Source: the multi-band complex STFT discriminator of R. Kumar et al., "High-fidelity audio compression with improved
 RVQGAN", 2023, at a fraction of its size.
@@ -59,12 +59,15 @@ class WindowDiscriminator(nn.Module):
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         spectrum = torch.stft(
-            wave[:, 0].float(), self.window, self.window // 4, window=self.hann, normalized=True, return_complex=True
+            wave[:, 0].float(),
+            self.window,
+            self.window // 4,
+            window=self.hann,
+            normalized=True,
+            return_complex=True,
         )
         image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
-        features = [
-            network(image[..., low:high]) for network, low, high in zip(self.bands, self.edges, self.edges[1:])
-        ]
+        features = [network(image[..., low:high]) for network, low, high in zip(self.bands, self.edges, self.edges[1:])]
         logits = self.judge(torch.cat([band[-1] for band in features], -1))
         return logits, [feature for band in features for feature in band]
 

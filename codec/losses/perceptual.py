@@ -1,9 +1,9 @@
 r"""Noise-to-mask ratio: how far the error rises above what the target masks.
 
-Band energies on the Bark scale (two bands per Bark) are spread over neighbouring bands, lowered by an offset that depends
-on how tonal the frame is, and bounded below by the threshold in quiet; that is the masking threshold :math:`T`. The error
-:math:`N` is the squared difference of magnitude spectra. The loss is the mean over bands and frames of
-:math:`\log_{10}(1 + N / T)`: it grows while noise is audible and levels off where it is masked.
+Band energies on the Bark scale (two bands per Bark) are spread over neighbouring bands, lowered by an offset that
+depends on how tonal the frame is, and bounded below by the threshold in quiet; that is the masking threshold
+:math:`T`. The error :math:`N` is the squared difference of magnitude spectra. The loss is the mean over bands and
+frames of :math:`\log_{10}(1 + N / T)`: it grows while noise is audible and levels off where it is masked.
 
 Sources: Bark scale and threshold in quiet, E. Zwicker, E. Terhardt, JASA 1980, and E. Terhardt, Hearing Research 1979;
 spreading, M. Schroeder, B. Atal, J. Hall, JASA 1979; tonality and offsets, J. Johnston, IEEE JSAC 1988; calibration and
@@ -62,16 +62,20 @@ def bands_for(sample_rate: int, device: torch.device) -> Bands:
     window = window_for(sample_rate)
     frequencies = torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
     index = (bark(frequencies) * BANDS_PER_BARK).floor().long()
-    used, index = index.unique(return_inverse=True)  # the lowest bands may hold no bin
+    _, index = index.unique(return_inverse=True)  # the lowest bands may hold no bin
     assignment = torch.nn.functional.one_hot(index).double()
     centre_hz = (assignment * frequencies[:, None]).sum(0) / assignment.sum(0)
     centre = bark(centre_hz)
     spreading = 10 ** (spreading_db(centre[None, :] - centre[:, None]) / 10)
     quiet = 0.5 * 10 ** ((quiet_db_spl(centre_hz) - FULL_SCALE_DB_SPL) / 10)
-    # Parseval: the bins from 0 to half the rate sum to window / 2 times the windowed energy; a Hann window keeps 3/8 of it
+    # Parseval: the bins up to half the rate sum to window / 2 times the windowed energy; a Hann window keeps 3/8 of it
     scale = 1 / (window / 2 * 3 / 8 * window)
     return Bands(
-        assignment.float().to(device), spreading.float().to(device), centre.float().to(device), quiet.float().to(device), scale
+        assignment.float().to(device),
+        spreading.float().to(device),
+        centre.float().to(device),
+        quiet.float().to(device),
+        scale,
     )
 
 
@@ -86,7 +90,8 @@ def masking_threshold(spectrum: Tensor, bands: Bands) -> Tensor:
 
 
 def nmr(pair: Pair, sample_rate: int) -> Tensor:
-    """Mean log10(1 + noise / threshold) over bands, frames and batch. 0: nothing audible; 0.3: noise at the threshold."""
+    """Mean log10(1 + noise / threshold) over bands, frames and batch. 0: nothing audible; 0.3: noise at the
+    threshold."""
     bands, window = bands_for(sample_rate, pair.output.device), window_for(sample_rate)
     target = pair.target_spectrum(window)
     with torch.no_grad():

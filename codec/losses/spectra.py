@@ -1,7 +1,7 @@
 """Magnitude spectrograms, computed once per window and shared by every loss that wants them.
 
-Frames-major: ``[batch, frames, bins]``. Hann windows, hop a quarter of the window, centred frames with reflected edges, as
-``torch.stft`` has them.
+Frames-major: ``[batch, frames, bins]``. Hann windows, hop a quarter of the window, centred frames with reflected
+edges, as ``torch.stft`` has them.
 """
 
 import functools
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 MATMUL_UP_TO = 128
-"""Below this window the transform is faster as a matrix product than by FFT, forward and backward (measured on a CPU)."""
+"""Below this window the transform is faster as a matrix product than by FFT, forward and backward (measured on a
+CPU)."""
 
 ALL_MEL_SCALES = tuple(range(7))
 
@@ -52,7 +53,8 @@ class Pair:
     """Output and target of one step, with the spectrograms of both. Nothing of the target carries gradients."""
 
     def __init__(self, output: Tensor, target: Tensor, mel_scales: Sequence[int] = ALL_MEL_SCALES):
-        """Both ``[batch, 1, samples]``; computed in float32 whatever their type. ``mel_scales``: for the mel distance."""
+        """Both ``[batch, 1, samples]``; computed in float32 whatever their type. ``mel_scales``: for the mel
+        distance."""
         self.mel_scales = mel_scales
         self.output = output[:, 0].float()
         self.target = target[:, 0].detach().float()

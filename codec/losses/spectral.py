@@ -34,8 +34,8 @@ def _log_mel(spectrum: Tensor, bank: Tensor) -> Tensor:
 
 
 def mel(pair: Pair, sample_rate: int) -> Tensor:
-    """Multi-scale log-mel distance as DAC defines it: mean absolute difference of log10 mel magnitudes, clamped at 1e-5,
-    with windows of 32 to 2048 samples and 5 to 320 Slaney bands; the sum over the seven scales.
+    """Multi-scale log-mel distance as DAC defines it: mean absolute difference of log10 mel magnitudes, clamped at
+    1e-5, with windows of 32 to 2048 samples and 5 to 320 Slaney bands; the sum over the seven scales.
 
     With fewer ``pair.mel_scales``, their sum times 7 / number: an estimate without bias where they are drawn at random.
 

@@ -1,8 +1,8 @@
 """The codec: MDCT, encoder, quantizer, decoder, inverse MDCT, for one channel.
 
 There is one path. Inference runs in canonical blocks of :data:`BLOCK` latent frames whose state is handed on, so that a
-whole file, a stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on
-length. Training runs the same layers over a crop as one block.
+whole file, a stream cut anywhere and a batch are the same computation, product for product, and memory does not
+depend on length. Training runs the same layers over a crop as one block.
 """
 
 from dataclasses import dataclass
@@ -62,12 +62,10 @@ class Codec(nn.Module):
         """Makes the untrained codec a transform codec fitted to ``wave`` ``[batch, 1, samples]`` (some minutes of it).
 
         The direct paths become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the size of the
-        latent, and its inverse; what the blocks add to them starts small. Codebooks start from k-means. Training from here
-        reaches in a few hundred steps what takes thousands from random weights.
+        latent, and its inverse; what the blocks add to them starts small. Codebooks start from k-means. Training from
+        here reaches in a few hundred steps what takes thousands from random weights.
         """
-        spectrum = self._spectrum(
-            wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop]
-        )
+        spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
         features = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(features.T @ features / len(features))
         count = min(self.config.quantizer.features, len(power))
@@ -81,7 +79,7 @@ class Codec(nn.Module):
         self.decoder.direct.weight[:, :count] = (directions * scale).float()
         self.quantizer.initialise(self.encoder(spectrum, self.encoder.start(len(wave)))[0], generator)
 
-    # --- the layers, as used by training and inference alike ------------------------------------------------------
+    # --- the layers, as used by training and inference alike -------------------------------------
 
     def analyse(self, wave: Tensor, previous: Tensor, state: State) -> tuple[Tensor, State]:
         """``[batch, frames * latent_hop]`` samples to latents ``[batch, frames, features]``."""
@@ -110,16 +108,14 @@ class Codec(nn.Module):
         batch, _, samples = wave.shape
         if codebooks is None:
             codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(
-            wave[:, 0], (0, self.latents_for(samples) * self.config.latent_hop - samples)
-        )
+        padded = nn.functional.pad(wave[:, 0], (0, self.latents_for(samples) * self.config.latent_hop - samples))
         latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
         decoded, _, _ = self.synthesise(quantized.latent, self.mdct.start(batch), self.decoder.start(batch))
         return CodecOutput(decoded[:, None, self.config.hop : self.config.hop + samples], quantized)
 
-    # --- coding ----------------------------------------------------------------------------------------------------
+    # --- coding ----------------------------------------------------------------------------------
 
     def latents_for(self, samples: int) -> int:
         """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""
@@ -145,16 +141,15 @@ class Codec(nn.Module):
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
         if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(
-                f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold"
-            )
+            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold")
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave), stream.flush()], 2)
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes ``[batch, quantizers, frames]`` to ``[batch, 1, length]`` samples.
 
-        ``length`` (default: all that the codes cover) is what the stream stored; the codes cover up to one latent frame more.
+        ``length`` (default: all that the codes cover) is what the stream stored; the codes cover up to one latent
+        frame more.
         """
         stream = self.stream_decoder(len(codes))
         return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]

@@ -1,7 +1,7 @@
 """Causal ConvNeXt blocks at frame rate: every layer takes ``(x, state)`` to ``(y, state)``.
 
-Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix product.
-Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
+Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix
+product. Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
 
 Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022; used at frame rate by H. Siuzdak, "Vocos", ICLR 2024.
 """
@@ -50,8 +50,8 @@ class ConvNeXtBlock(nn.Module):
 class Stack(nn.Module):
     """Linear layer in, ``depth`` blocks, normalisation, linear layer out; and beside all that a direct linear path.
 
-    The direct path is what lets a codec start as a transform codec (see ``Codec.initialise``): the blocks then learn what
-    a linear transform cannot do, instead of learning the transform too.
+    The direct path is what lets a codec start as a transform codec (see ``Codec.initialise``): the blocks then learn
+    what a linear transform cannot do, instead of learning the transform too.
     """
 
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
@@ -70,9 +70,7 @@ class Stack(nn.Module):
 
     def start(self, batch: int) -> State:
         """State before the first frame."""
-        return tuple(
-            self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks
-        )
+        return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""

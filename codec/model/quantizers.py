@@ -21,8 +21,8 @@ from codec.config import QuantizerConfig
 
 @dataclass(frozen=True)
 class Quantized:
-    """``latent`` ``[batch, frames, features]`` with straight-through gradient; ``codes`` ``[batch, quantizers, frames]``;
-    scalar losses, zero where the quantizer has nothing to learn."""
+    """``latent`` ``[batch, frames, features]`` with straight-through gradient; ``codes`` ``[batch, quantizers,
+    frames]``; scalar losses, zero where the quantizer has nothing to learn."""
 
     latent: Tensor
     codes: Tensor
@@ -79,8 +79,8 @@ class VectorStage(nn.Module):
 
     @torch.no_grad()
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 10) -> None:
-        """Fits the stage to ``[vectors, features]``: projection on the strongest directions, entries by spherical k-means,
-        and back by least squares."""
+        """Fits the stage to ``[vectors, features]``: projection on the strongest directions, entries by spherical
+        k-means, and back by least squares."""
         dim, size = self.codebook.shape[1], len(self.codebook)
         _, directions = torch.linalg.eigh((residual.T @ residual).double())
         self.project_in.weight.copy_(directions.flip(1)[:, :dim].T)
@@ -127,8 +127,7 @@ class ResidualVQ(nn.Module):
     def __init__(self, config: QuantizerConfig):
         super().__init__()
         stages = [
-            VectorStage(config.features, config.codebook_size, config.codebook_dim)
-            for _ in range(config.codebooks)
+            VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
 
@@ -167,17 +166,15 @@ class ResidualVQ(nn.Module):
         return torch.stack(codes, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        return torch.stack(
-            [stage.lookup(codes[:, i]) for i, stage in enumerate(self.stages[: codes.shape[1]])]
-        ).sum(0)
+        return torch.stack([stage.lookup(codes[:, i]) for i, stage in enumerate(self.stages[: codes.shape[1]])]).sum(0)
 
 
 class ResidualFSQ(nn.Module):
     """Groups of bounded dimensions, each rounded to a grid; every further stage refines by one grid cell.
 
-    With ``L`` levels, stage 0 has its grid points ``2 / (L - 1)`` apart on [-1, 1]; stage ``s`` quantizes the residual on
-    that grid shrunk by ``(L - 1)^s``, so that its range just covers one cell of the stage before. Codes are ordered stage by
-    stage, within a stage group by group.
+    With ``L`` levels, stage 0 has its grid points ``2 / (L - 1)`` apart on [-1, 1]; stage ``s`` quantizes the
+    residual on that grid shrunk by ``(L - 1)^s``, so that its range just covers one cell of the stage before. Codes
+    are ordered stage by stage, within a stage group by group.
     """
 
     levels: Tensor
@@ -222,13 +219,9 @@ class ResidualFSQ(nn.Module):
         bounded = self._bound(latent)
         with torch.no_grad():
             cells = self._cells(bounded)
-            used = (torch.arange(self.depth * self.groups, device=latent.device) < codebooks[:, None]).to(
-                latent.dtype
-            )
+            used = (torch.arange(self.depth * self.groups, device=latent.device) < codebooks[:, None]).to(latent.dtype)
             total = self._sum(cells, used)
-            present = used[
-                :, None, : self.groups, None
-            ]  # a group without any code is zero, and learns nothing
+            present = used[:, None, : self.groups, None]  # a group without any code is zero, and learns nothing
         value = bounded * present + (total - bounded * present).detach()
         nothing = latent.new_zeros(())
         return Quantized(value.flatten(2), self._codes(cells), nothing, nothing)

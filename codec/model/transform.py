@@ -3,7 +3,9 @@ r"""Modified discrete cosine transform with a sine window, as plain matrix produ
 Frame :math:`i` covers the samples :math:`[(i-1)h, (i+1)h)` for a hop of :math:`h` samples and holds :math:`h`
 coefficients
 
-.. math:: X_i[k] = \sqrt{2/h} \sum_{n=0}^{2h-1} w[n]\, x[(i-1)h+n] \cos\big(\tfrac{\pi}{h}(n+\tfrac12+\tfrac h2)(k+\tfrac12)\big).
+.. math::
+    X_i[k] = \sqrt{2/h} \sum_{n=0}^{2h-1} w[n]\, x[(i-1)h+n]
+    \cos\big(\tfrac{\pi}{h}(n+\tfrac12+\tfrac h2)(k+\tfrac12)\big).
 
 With :math:`w[n] = \sin(\pi(n+\tfrac12)/2h)`, which satisfies the Princen-Bradley condition, the transform is orthogonal
 (TDAC) and overlapping frames add up to the signal exactly.
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 class MDCT(nn.Module):
     """Orthogonal MDCT with ``hop`` coefficients per frame.
 
-    ``previous`` is the state of a stream: the last ``hop`` samples (analysis), or the half-finished samples (synthesis).
+    ``previous`` is the state of a stream: the last ``hop`` samples (analysis), or the half-finished samples
+    (synthesis).
     """
 
     basis: Tensor

@@ -1,8 +1,8 @@
 """Augmentation: moves the training distribution towards sounds that the data lacks.
 
-Every draw comes from seed, step and the name of the augmentation, so that a resumed run augments alike, and switching one on
-changes no other. Each item of the batch is augmented with the probability that the recipe gives. The result stays within
-[-1, 1]: an item that would exceed it is scaled down.
+Every draw comes from seed, step and the name of the augmentation, so that a resumed run augments alike, and switching
+one on changes no other. Each item of the batch is augmented with the probability that the recipe gives. The result
+stays within [-1, 1]: an item that would exceed it is scaled down.
 """
 
 import zlib

@@ -69,7 +69,8 @@ class KeepBest(Callback):
 
 
 class Health(Callback):
-    """Warns when a codebook collapses or the loss is no longer finite, and stops where the recipe, or sense, says so."""
+    """Warns when a codebook collapses or the loss is no longer finite, and stops where the recipe, or sense, says
+    so."""
 
     def __init__(self, stop_on_collapse: bool):
         self.stop_on_collapse = stop_on_collapse

@@ -24,8 +24,8 @@ TRIES = 20
 class Crops(Dataset[Tensor]):
     """Item ``step`` is the batch of that step, ``[batch * channels, 1, samples]`` float32.
 
-    Clips are drawn in proportion to their length; crops below ``silence_dbfs`` are drawn again. Stereo crops are folded into
-    streams (mid and side) beside one another in the batch.
+    Clips are drawn in proportion to their length; crops below ``silence_dbfs`` are drawn again. Stereo crops are
+    folded into streams (mid and side) beside one another in the batch.
     """
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
@@ -78,8 +78,8 @@ class RemainingSteps(Sampler[int]):
 
 
 class CodecData(L.LightningDataModule):
-    """Training crops, and two fixed sets of crops without augmentation to judge on: one from the training split, one from
-    the validation split. Comparing the two is how over- and underfitting show."""
+    """Training crops, and two fixed sets of crops without augmentation to judge on: one from the training split, one
+    from the validation split. Comparing the two is how over- and underfitting show."""
 
     def __init__(self, data: Path, recipe: Recipe):
         super().__init__()

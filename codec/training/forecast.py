@@ -40,7 +40,8 @@ def _duration(seconds: float) -> str:
 
 
 def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecast:
-    """Times steps on a copy of the module, which is left as it is: forward, losses, backward and the data behind them."""
+    """Times steps on a copy of the module, which is left as it is: forward, losses, backward and the data behind
+    them."""
     trial = copy.deepcopy(module).to(device).train()
     times = []
     for step in range(STEPS):

@@ -12,6 +12,9 @@ from codec.training.data import Crops
 from codec.training.module import CodecModule
 
 STEPS = 100
+BATCHES = 4
+"""The steps go round so few batches, and each loss counts relative to the first of its batch: how batches differ would
+hide what the learning rate does."""
 LOWEST, HIGHEST = 1e-6, 1e-1
 SMOOTHING = 0.9
 
@@ -20,7 +23,7 @@ SMOOTHING = 0.9
 class LearningRateRange:
     rates: list[float]
     losses: list[float]
-    """Smoothed; the test ends where the loss is four times its lowest."""
+    """Relative to the start, smoothed; the test ends where they are twice their lowest."""
 
     @property
     def suggestion(self) -> float:
@@ -28,28 +31,30 @@ class LearningRateRange:
         return self.rates[self.losses.index(min(self.losses))] / 3
 
     def text(self) -> str:
-        rows = [f"{rate:9.1e}  {loss:9.4f}" for rate, loss in list(zip(self.rates, self.losses))[::5]]
-        return "\n".join(["     rate       loss", *rows, f"suggested: --optim.lr {self.suggestion:.1e}"])
+        rows = [f"{rate:9.1e}  {loss:13.4f}" for rate, loss in list(zip(self.rates, self.losses))[::5]]
+        return "\n".join(["     rate  relative loss", *rows, f"suggested: --optim.lr {self.suggestion:.1e}"])
 
 
 def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
-    """Trains ``module`` (give a throw-away one) on the run's own batches."""
+    """Trains ``module`` (give a throw-away one) on a few of the run's own batches."""
     optimizer = module.configure_optimizers()[0]
-    rates, losses, smooth = [], [], 0.0
+    batches = [crops[step].to(module.device) for step in range(BATCHES)]
+    raw, rates, losses, smooth = [], [], [], 0.0
     for step in tqdm(range(STEPS), desc="learning-rate range"):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        wave = crops[step]
-        output = module.codec(wave, module.draw_codebooks(len(wave), module.generator_at(step)))
+        wave = batches[step % BATCHES]
+        output = module.codec(wave)
         loss = module.losses(output.wave, wave).total + output.quantized.commitment + output.quantized.codebook
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.codec.parameters(), module.recipe.optim.clip_norm)
         optimizer.step()
-        smooth = SMOOTHING * smooth + (1 - SMOOTHING) * loss.item()
+        raw.append(loss.item())
+        smooth = SMOOTHING * smooth + (1 - SMOOTHING) * raw[step] / raw[step % BATCHES]
         rates.append(rate)
         losses.append(smooth / (1 - SMOOTHING ** (step + 1)))
-        if not losses[-1] < 4 * min(losses):
+        if not losses[-1] < 2 * min(losses):
             break
     return LearningRateRange(rates, losses)

@@ -20,10 +20,11 @@ SPLITS = ("train_fixed", "val")
 
 
 class CodecModule(L.LightningModule):
-    """Trains ``codec`` and keeps ``average``, an exponential moving average of its weights, which is what is judged and kept.
+    """Trains ``codec`` and keeps ``average``, an exponential moving average of its weights, which is what is judged
+    and kept.
 
-    ``step`` counts finished training steps (Lightning's ``global_step`` counts every optimiser's). All randomness of a step
-    is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
+    ``step`` counts finished training steps (Lightning's ``global_step`` counts every optimiser's). All randomness of
+    a step is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
     """
 
     def __init__(self, recipe: Recipe):
@@ -44,7 +45,7 @@ class CodecModule(L.LightningModule):
             self.codec.compile()
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
-        """Share of the entries of each codebook that the last validation used."""
+        """Share of the entries of each codebook that the last validation used, of those it could have used."""
         self.diverged = False
 
     def start_from(self, codec: Codec) -> None:
@@ -59,7 +60,9 @@ class CodecModule(L.LightningModule):
             {"params": [p for p in learnt if p.ndim >= 2], "weight_decay": optim.l2},
             {"params": [p for p in learnt if p.ndim < 2], "weight_decay": 0.0},
         ]
-        optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)]
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)
+        ]
         if self.discriminator is not None:
             adversarial = self.recipe.adversarial
             optimizers.append(
@@ -84,7 +87,7 @@ class CodecModule(L.LightningModule):
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
 
-    # --- training ---------------------------------------------------------------------------------------------------
+    # --- training --------------------------------------------------------------------------------
 
     def training_step(self, target: Tensor, batch_index: int) -> None:
         generator = self.generator_at(self.step)
@@ -141,7 +144,9 @@ class CodecModule(L.LightningModule):
             self.manual_backward(loss)
             optimizer.step()
             terms["discriminator"] = loss.detach()
-        discriminator.requires_grad_(False)  # the codec's gradient passes through, the discriminator's own is not needed
+        discriminator.requires_grad_(
+            False
+        )  # the codec's gradient passes through, the discriminator's own is not needed
         with torch.no_grad():
             real = discriminator(target)
         fake = discriminator(output)
@@ -158,7 +163,7 @@ class CodecModule(L.LightningModule):
         for kept, current in zip(self.average.buffers(), self.codec.buffers()):
             kept.copy_(current)
 
-    # --- judging ------------------------------------------------------------------------------------------------------
+    # --- judging ---------------------------------------------------------------------------------
 
     def validation_step(self, target: Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
         """Every loss term of the averaged weights at the full bit rate, on fixed crops of both splits."""
@@ -193,8 +198,10 @@ class CodecModule(L.LightningModule):
                 self.log("val_total", terms["total"], logger=False)
                 shares = counts / counts.sum(1, keepdim=True)
                 perplexity = torch.exp(-torch.xlogy(shares, shares).sum(1))
-                self.usage = (counts > 0).float().mean(1).tolist()
-                for index, (used, value) in enumerate(zip((counts > 0).float().mean(1), perplexity)):
+                # so many frames cannot use more entries than there are frames
+                usage = (counts > 0).sum(1) / counts.sum(1).clamp(max=counts.shape[1])
+                self.usage = usage.tolist()
+                for index, (used, value) in enumerate(zip(usage, perplexity)):
                     terms[f"usage_q{index}"], terms[f"perplexity_q{index}"] = used, value
             self.write(split, terms)
 
@@ -202,7 +209,7 @@ class CodecModule(L.LightningModule):
         for logger in self.loggers:
             logger.log_metrics({f"{split}/{name}": float(value.detach()) for name, value in terms.items()}, self.step)
 
-    # --- resuming -----------------------------------------------------------------------------------------------------
+    # --- resuming --------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"] = self.step

@@ -24,6 +24,7 @@ from codec.training.forecast import forecast
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import CodecModule
 
+RESULT = "run.json"
 INITIAL_BATCHES = 8
 """Batches from which the codec is initialised."""
 
@@ -40,19 +41,23 @@ class TrainingResult:
     minutes: float
 
 
-def train(recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = None, quiet: bool = False) -> TrainingResult:
+def train(
+    recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = None, quiet: bool = False
+) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
-    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged weights
-    with the lowest validation loss) and, at the end, ``run.json``.
+    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
+    weights with the lowest validation loss) and, at the end, ``run.json``.
 
-    Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a checkpoint
-    written).
+    Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
+    checkpoint written).
     """
     _hush()
     prepared = CodecData(data, recipe)
+    if (ended := _ended(run, recipe)) is not None:
+        return ended
     checkpoint = run / "checkpoints" / "last.ckpt"
-    module = CodecModule(recipe)
+    module = _module(recipe)
     resuming = checkpoint.is_file()
     if resuming:
         step = _check_resumable(checkpoint, run, recipe)
@@ -60,6 +65,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = Non
     else:
         _start(module, prepared.train_crops, init_from)
     run.mkdir(parents=True, exist_ok=True)
+    (run / RESULT).unlink(missing_ok=True)
     write_recipe(run / "recipe.yaml", recipe)
     record_candidate(data, str(run.resolve()))
 
@@ -104,17 +110,23 @@ def train(recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = Non
         best_validation_loss=best.best,
         minutes=clock.elapsed_s / 60,
     )
-    part = run / "run.json.part"
-    part.write_text(json.dumps(asdict(result), indent=1) + "\n")
-    os.replace(part, run / "run.json")
+    part = run / f"{RESULT}.part"
+    part.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, run / RESULT)
     return result
 
 
 def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
     """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
-    module, crops = CodecModule(recipe), CodecData(data, recipe).train_crops
+    module, crops = _module(recipe), CodecData(data, recipe).train_crops
     _start(module, crops, None)
-    return learning_rate_range(module, crops)
+    return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)
+
+
+def _module(recipe: Recipe) -> CodecModule:
+    """With first weights that depend on the recipe's seed alone."""
+    torch.manual_seed(recipe.train.seed)
+    return CodecModule(recipe)
 
 
 def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
@@ -128,11 +140,16 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    torch.manual_seed(recipe.train.seed)
-    module.codec = type(module.codec)(recipe.codec)
     wave = torch.cat([crops[step] for step in range(min(INITIAL_BATCHES, len(crops)))])
     module.codec.initialise(wave, module.generator_at(-1))
     module.start_from(module.codec)
+
+
+def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
+    """How this very run ended, if it did. With more steps or minutes in the recipe it is not the same, and goes on."""
+    if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
+        return None
+    return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
 
 
 def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:

@@ -1,0 +1,348 @@
+"""Training: what it does to weights, what it leaves behind, and that it goes on where it was stopped."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+
+from codec.checkpoint import codes_fingerprint, load_model, save_model
+from codec.config import Recipe
+from codec.errors import UserError
+from codec.losses import TERMS
+from codec.model.codec import Codec
+from codec.packed import candidates, folder_for
+from codec.recipe import read_recipe, write_recipe
+from codec.training.data import CodecData
+from codec.training.forecast import forecast
+from codec.training.module import CodecModule
+from codec.training.run import range_test, train
+
+LIVELY = [
+    *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
+    *(f"--augment.{name}=0.5" for name in ("gain", "noise", "mix", "band_limit", "equaliser", "reverb")),
+]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from codec.recipe import read_recipe
+from codec.training import callbacks, module, run
+
+torch.set_num_threads(1)
+callbacks.CHECKPOINT_SECONDS = 0.0
+data, folder, at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+going_on = module.CodecModule.training_step
+
+def dying(self, *args):
+    if self.step == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return going_on(self, *args)
+
+module.CodecModule.training_step = dying
+run.train(read_recipe(str(folder.with_suffix(".yaml"))), data, folder, quiet=True)
+"""
+
+
+def recipe(*overrides: str, name: str = "quickstart") -> Recipe:
+    return read_recipe(name, [*TINY, "--train.steps=12", "--train.validate_every=4", *overrides])
+
+
+def curves(run: Path) -> list[dict[str, str]]:
+    """All but what depends on the clock."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["term"] != "audio_s_per_s"]
+
+
+def flat(value: object, name: str = "") -> dict[str, object]:
+    """Every number and tensor in nested dictionaries and lists, by its path."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return {name: value}
+    return {path: leaf for key, item in items for path, leaf in flat(item, f"{name}/{key}").items()}
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Weights, averages and both optimisers bit by bit, the kept model, and the curves."""
+    states = [torch.load(run / "checkpoints/last.ckpt", map_location="cpu", weights_only=False) for run in (one, other)]
+    assert states[0]["step"] == states[1]["step"]
+    for part in ("state_dict", "optimizer_states"):
+        first, second = (flat(state[part]) for state in states)
+        assert first.keys() == second.keys() and len(first) > 10
+        for name, value in first.items():
+            same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
+            assert same, name
+    assert codes_fingerprint(load_model(one)) == codes_fingerprint(load_model(other))
+    assert curves(one) == curves(other)
+
+
+# --- interrupted and resumed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adversarial", [False, True], ids=["metric", "adversarial"])
+def test_killed_between_validations_it_resumes_to_the_same_weights(tmp_path, prepared, adversarial):
+    extra = ["--adversarial.weight=0.1", "--adversarial.every=2", "--adversarial.width=4"] if adversarial else []
+    plan = recipe(*LIVELY, *extra)
+    train(plan, prepared, tmp_path / "whole", quiet=True)
+    write_recipe(tmp_path / "killed.yaml", plan)
+    script = [sys.executable, "-c", KILLED, prepared, tmp_path / "killed", "6"]
+    died = subprocess.run(script, capture_output=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert torch.load(tmp_path / "killed/checkpoints/last.ckpt", weights_only=False)["step"] == 6
+    assert train(plan, prepared, tmp_path / "killed", quiet=True).steps == 12
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_ctrl_c_finishes_the_step_and_the_run_goes_on_from_there(tmp_path, prepared, monkeypatch):
+    plan, step = recipe(*LIVELY), CodecModule.training_step
+
+    def interrupted(self, *args):
+        if self.step == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    monkeypatch.setattr(CodecModule, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, prepared, tmp_path / "stopped", quiet=True)
+    assert torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=False)["step"] == 6
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    train(plan, prepared, tmp_path / "stopped", quiet=True)
+    train(plan, prepared, tmp_path / "whole", quiet=True)
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("limit", [[], ["--train.max_minutes=1e-5"]])
+def test_a_finished_run_is_left_as_it_is(tmp_path, prepared, limit):
+    plan = recipe(*limit)
+    first = train(plan, prepared, tmp_path, quiet=True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert train(plan, prepared, tmp_path, quiet=True) == first
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_run_can_be_given_more_steps_but_no_other_architecture(tmp_path, prepared):
+    train(recipe(), prepared, tmp_path, quiet=True)
+    assert train(recipe("--train.steps=16"), prepared, tmp_path, quiet=True).steps == 16
+    with pytest.raises(UserError, match="another architecture"):
+        train(recipe("--codec.hop=160"), prepared, tmp_path, quiet=True)
+
+
+# --- what a run leaves behind -------------------------------------------------------------------------------
+
+
+def test_what_a_run_leaves_behind(tmp_path, prepared):
+    plan, runs = recipe("--losses.l1=1"), candidates(prepared)
+    result = train(plan, prepared, tmp_path, quiet=True)
+    assert read_recipe(str(tmp_path / "recipe.yaml")) == plan
+    assert json.loads((tmp_path / "run.json").read_text())["best_step"] == result.best_step
+    assert load_model(tmp_path).config == plan.codec
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert candidates(prepared) == runs + 1
+    assert not list(tmp_path.rglob("*.part"))
+    rows = curves(tmp_path)
+    for split, steps in (("train", {1}), ("train_fixed", {4, 8, 12}), ("val", {4, 8, 12})):
+        for term in TERMS:  # those with weight 0 too
+            found = [row for row in rows if (row["split"], row["term"]) == (split, term)]
+            assert {int(row["step"]) for row in found} == steps and len(found) == len(steps)
+            assert all(np.isfinite(float(row["value"])) for row in found)
+    best = min((float(r["value"]), int(r["step"])) for r in rows if (r["split"], r["term"]) == ("val", "total"))
+    assert best == (pytest.approx(result.best_validation_loss, rel=1e-6), result.best_step)
+    used = [float(row["value"]) for row in rows if row["term"] == "usage_q0"]
+    perplexity = [float(row["value"]) for row in rows if row["term"] == "perplexity_q0"]
+    assert all(0 < u <= 1 and 1 <= p <= 16 * u + 1e-3 for u, p in zip(used, perplexity, strict=True))
+
+
+def test_training_needs_no_test_split(tmp_path, prepared):
+    shutil.copytree(prepared, tmp_path / "data")
+    for path in folder_for(tmp_path / "data", 16000, 1).glob("test*"):
+        path.unlink()
+    assert train(recipe(), tmp_path / "data", tmp_path / "run", quiet=True).steps == 12
+
+
+def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
+    result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
+    assert result.stopped.startswith("the clock") and 1 <= result.steps < 12
+    assert result.best_step == result.steps and load_model(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, prepared):
+    train(recipe(), prepared, tmp_path, quiet=True)
+    with pytest.raises(UserError, match=r"not finite.*optim\.lr"):
+        train(recipe("--train.steps=16", "--optim.lr=1e30"), prepared, tmp_path, quiet=True)
+    state = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+# --- starting from a model ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    torch.manual_seed(0)
+    save_model(tmp_path / "model", Codec(recipe().codec), {"step": 1})
+    return tmp_path / "model"
+
+
+def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
+    train(recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
+    given, tuned = load_model(model), load_model(tmp_path / "run")
+    for name, weight in given.decoder.state_dict().items():
+        torch.testing.assert_close(tuned.decoder.state_dict()[name], weight, atol=1e-6, rtol=0)
+    with pytest.raises(UserError, match="architecture"):
+        train(recipe("--codec.hop=160"), prepared, tmp_path / "other", init_from=model, quiet=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
+    frozen = recipe("--train.freeze_encoder=true", "--optim.l2=0.1", "--optim.l1=0.1")
+    train(frozen, prepared, tmp_path / "run", init_from=model, quiet=True)
+    given, tuned = load_model(model), load_model(tmp_path / "run")
+    assert codes_fingerprint(given) == codes_fingerprint(tuned)
+    assert not torch.equal(given.decoder.last.weight, tuned.decoder.last.weight)
+    with pytest.raises(UserError, match="--init-from"):
+        train(frozen, prepared, tmp_path / "other", quiet=True)
+
+
+def test_early_stopping_waits_so_many_validations(tmp_path, prepared, model):
+    still = recipe(*("--train.freeze_encoder=true", "--optim.lr=1e-30", "--train.patience=2", "--train.steps=40"))
+    result = train(still, prepared, tmp_path / "run", init_from=model, quiet=True)
+    assert (result.steps, result.best_step) == (12, 4) and result.stopped.startswith("early stopping")
+
+
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+def test_batches_are_pure_functions_of_seed_and_step(prepared):
+    one, same, other = (CodecData(prepared, recipe(*LIVELY, f"--train.seed={seed}")) for seed in (0, 0, 1))
+    late = [one.train_crops[step] for step in (7, 3)]
+    assert torch.equal(late[1], same.train_crops[3]) and torch.equal(late[0], same.train_crops[7])
+    assert not torch.equal(late[0], other.train_crops[7]) and not torch.equal(late[0], late[1])
+    for mine, theirs in zip(one.fixed_crops, other.fixed_crops):
+        assert torch.equal(mine[0], theirs[0])  # runs are compared on the same sound, whatever their seed
+
+
+def test_worker_processes_give_the_same_batches(prepared):
+    alone, helped = (CodecData(prepared, recipe(*LIVELY, f"--data.workers={count}")) for count in (0, 1))
+    for mine, theirs in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_crops_skip_silence_and_clips_count_by_length(tmp_path):
+    folder = folder_for(tmp_path, 16000, 1)
+    folder.mkdir(parents=True)
+    rng, rate = np.random.default_rng(0), 16000
+    loud = rng.integers(-9000, 9000, 2 * rate).astype(np.int16)
+    clips = [np.concatenate([0 * loud, loud]), loud // 8, np.array([4000] * 100, np.int16)]
+    columns = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256"
+    for split in ("train", "val"):
+        np.save(folder / f"{split}-00000.npy", np.concatenate(clips)[:, None])
+        starts = np.cumsum([0, *map(len, clips)])
+        rows = [f"{i},{split}-00000.npy,{starts[i]},{len(c)},x,d,g,1,-20,8000,-60,0" for i, c in enumerate(clips)]
+        (folder / f"{split}.csv").write_text("\n".join([columns.replace(" ", ","), *rows]) + "\n")
+    (folder / "packed.json").write_text(json.dumps({"sample_rate": rate, "channels": 1, "version": 1}))
+    crops = CodecData(tmp_path, recipe("--data.batch_size=400")).train_crops[0]
+    level = crops.square().mean((1, 2)).sqrt()
+    assert (level > 10 ** (-60 / 20)).all()
+    # the half silent clip has twice the length, and half of its crops are drawn again
+    assert abs(float((level > 0.08).float().mean()) - 0.5) < 0.1
+
+
+# --- the step -----------------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_warms_up_and_ends_where_the_recipe_says():
+    module = CodecModule(recipe("--train.steps=1000", "--optim.warmup_steps=10", "--optim.final_lr_ratio=0.1"))
+    ratios = []
+    for module.step in range(1001):
+        ratios.append(module.learning_rate_ratio())
+    assert ratios[:10] == pytest.approx(np.arange(1, 11) / 10, rel=1e-3)
+    assert ratios[500] == pytest.approx(0.55) and ratios[1000] == pytest.approx(0.1)
+    assert all(np.diff(ratios[10:]) < 0)
+
+
+def test_the_number_of_codebooks_is_drawn_as_the_recipe_says():
+    module = CodecModule(recipe("--codec.quantizer.full_rate_share=0.4"))
+    drawn = torch.bincount(module.draw_codebooks(30000, module.generator_at(0)), minlength=4) / 30000
+    torch.testing.assert_close(drawn, torch.tensor([0, 0.2, 0.2, 0.6]), atol=0.02, rtol=0)
+
+
+def test_the_average_forgets_as_it_says(tmp_path, prepared, monkeypatch):
+    seen, update = [], CodecModule.update_average
+
+    def watched(self):
+        before = self.average.decoder.last.weight.clone()
+        update(self)
+        seen.append(
+            (
+                self.step,
+                before,
+                self.codec.decoder.last.weight.clone(),
+                self.average.decoder.last.weight.clone(),
+            )
+        )
+
+    monkeypatch.setattr(CodecModule, "update_average", watched)
+    train(recipe("--optim.ema_decay=0.3"), prepared, tmp_path, quiet=True)
+    for step, before, weight, after in seen:
+        decay = min(0.3, (1 + step) / (10 + step))
+        torch.testing.assert_close(after, decay * before + (1 - decay) * weight)
+    assert len(seen) == 12 and not torch.equal(seen[-1][2], seen[-1][3])
+
+
+def test_regularisation_makes_weights_smaller(tmp_path, prepared, model):
+    def size(name: str, *overrides: str) -> float:
+        train(recipe("--optim.lr=0.01", *overrides), prepared, tmp_path / name, init_from=model, quiet=True)
+        weights = load_model(tmp_path / name).state_dict()
+        return float(torch.stack([w.abs().mean() for n, w in weights.items() if w.ndim >= 2 and "book" not in n]).sum())
+
+    free = size("free")
+    assert size("l1", "--optim.l1=100") < 0.98 * free and size("l2", "--optim.l2=5") < 0.9 * free
+
+
+def test_the_discriminator_starts_when_told_and_steps_are_counted_once(tmp_path, prepared):
+    extra = [
+        "--adversarial.weight=0.1",
+        "--adversarial.width=4",
+        "--adversarial.start_step=8",
+        "--adversarial.loss=bce",
+    ]
+    assert train(recipe(*extra), prepared, tmp_path, quiet=True).steps == 12
+    state = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)
+    generator, discriminator = state["optimizer_states"]
+    assert {int(entry["step"]) for entry in generator["state"].values()} == {12}
+    assert {int(entry["step"]) for entry in discriminator["state"].values()} == {4}
+
+
+def test_half_precision_trains(tmp_path, prepared):
+    result = train(recipe("--train.precision=bf16"), prepared, tmp_path, quiet=True)
+    assert result.steps == 12 and np.isfinite(result.best_validation_loss)
+
+
+# --- before a run -------------------------------------------------------------------------------------------
+
+
+def test_the_forecast_changes_nothing(prepared):
+    plan = recipe(*LIVELY)
+    module, data = CodecModule(plan), CodecData(prepared, plan)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    told = forecast(module, data.train_crops, torch.device("cpu"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert module.codec.encoder.last.weight.grad is None
+    assert told.seconds == pytest.approx(12 / told.steps_per_s)
+    assert told.audio_s_per_s == pytest.approx(0.48 * told.steps_per_s)
+
+
+def test_the_learning_rate_test_stops_before_what_it_suggests_diverges(prepared):
+    found = range_test(recipe(), prepared)
+    assert all(np.diff(found.rates) > 0) and 1e-6 < found.suggestion < found.rates[-1]
+    lowest = int(np.argmin(found.losses))
+    assert found.losses[0] == 1 and found.losses[lowest] < 0.97 < 1.2 * found.losses[lowest] < found.losses[-1]
+    assert f"{found.suggestion:.1e}" in found.text()
