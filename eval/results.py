@@ -118,7 +118,7 @@ class EvaluationResult:
     def text(self) -> str:
         """For the screen."""
         row = self.main
-        lines = [f"{row.clips} test clips {row.name}, {row.groups} groups, {self.kbps:.2f} kbps measured"]
+        lines = [f"{row.clips} test clips {row.name}, {row.groups} groups, {row.kbps:.2f} kbps measured"]
         for name, found in row.metrics.items():
             noise = row.baseline.get(name)
             beside = "" if noise is None else f"   (noise: {format_value(name, noise.mean)})"
@@ -130,6 +130,12 @@ class EvaluationResult:
             lines.append(f"  {metric(name).label:<16}failed: {counts}")
         if self.other_codes_mel:
             lines.append(f"  mel distance with another file's codes: {self.other_codes_mel.mean:.2f}")
+        for other in self.rows[1:]:
+            lines.append(f"{other.name}: {other.clips} clips, {other.kbps:.2f} kbps")
+            if mel := other.metrics.get("mel"):
+                lines[-1] += f", mel distance {format_estimate('mel', mel)}"
+            if noise := other.baseline.get("mel"):
+                lines[-1] += f" (noise: {format_value('mel', noise.mean)})"
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")

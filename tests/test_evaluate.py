@@ -131,6 +131,14 @@ def test_rows_in_and_out_of_distribution_stand_apart(result):
     assert "pesq" not in rows["strings"].metrics and "pesq" not in rows["strings"].failed
 
 
+def test_the_screen_names_each_row(result):
+    lines = result.text().splitlines()
+    assert lines[0] == f"3 test clips in distribution, 2 groups, {result.rows[0].kbps:.2f} kbps measured"
+    for row in result.rows[1:]:
+        beginning = f"{row.name}: {row.clips} clips, {row.kbps:.2f} kbps, mel distance {row.metrics['mel'].mean:.2f}"
+        assert any(line.startswith(beginning) for line in lines)
+
+
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
     assert result.rows[0].failed["pesq"] == {"too short (under 3 s)": 1}
     assert result.clips[2].scores["pesq"].value is None and result.clips[2].scores["mel"].value > 0
