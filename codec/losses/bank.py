@@ -67,7 +67,7 @@ class LossBank(nn.Module):
             samples = output.shape[-1] // self.mdct.hop * self.mdct.hop
             pair = Pair(output[..., :samples], target[..., :samples], mel_scales)
             values = {name: TERMS[name](self, pair) for name in self.weights}
-            total = torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+            total = sum((self.weights[name] * value for name, value in values.items()), pair.output.new_zeros(()))
             if log_all:
                 with torch.no_grad():
                     values |= {name: term(self, pair) for name, term in TERMS.items() if name not in values}

@@ -64,6 +64,7 @@ class WindowDiscriminator(nn.Module):
             self.window // 4,
             window=self.hann,
             normalized=True,
+            pad_mode="constant",
             return_complex=True,
         )
         image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)

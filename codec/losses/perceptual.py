@@ -10,13 +10,12 @@ spreading, M. Schroeder, B. Atal, J. Hall, JASA 1979; tonality and offsets, J. J
 noise from magnitudes after ISO 11172-3, model 1, and ITU-R BS.1387.
 """
 
-import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from codec.losses.spectra import Pair
+from codec.losses.spectra import Pair, constant
 
 BANDS_PER_BARK = 2
 FULL_SCALE_DB_SPL = 96.0
@@ -57,7 +56,7 @@ def quiet_db_spl(frequency_hz: Tensor) -> Tensor:
     return 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def bands_for(sample_rate: int, device: torch.device) -> Bands:
     window = window_for(sample_rate)
     frequencies = torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)

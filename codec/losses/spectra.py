@@ -6,7 +6,8 @@ edges, as ``torch.stft`` has them.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -21,12 +22,21 @@ POWER_FLOOR = 1e-12
 """Added to the power before the root: keeps the gradient finite on silence; -120 dB in magnitude."""
 
 
-@functools.lru_cache(maxsize=64)
+Builder = TypeVar("Builder", bound=Callable[..., object])
+
+
+def constant(build: Builder) -> Builder:
+    """Keeps what ``build`` returns for each of its arguments, as ordinary tensors wherever it is first called: one made
+    in inference mode could not serve a later training step."""
+    return cast(Builder, functools.lru_cache(maxsize=64)(torch.inference_mode(False)(build)))
+
+
+@constant
 def _hann(window: int, device: torch.device) -> Tensor:
     return torch.hann_window(window, device=device)
 
 
-@functools.lru_cache(maxsize=64)
+@constant
 def _fourier(window: int, device: torch.device) -> Tensor:
     """Windowed cosines and sines, ``[window, 2 * bins]``."""
     n = torch.arange(window, dtype=torch.float64)

@@ -1,6 +1,5 @@
 """Distances between spectrograms: multi-scale log-mel, multi-resolution STFT, A-weighted STFT."""
 
-import functools
 import warnings
 
 import librosa
@@ -9,7 +8,7 @@ import torch
 from auraloss.freq import STFTLoss
 from torch import Tensor
 
-from codec.losses.spectra import Pair
+from codec.losses.spectra import Pair, constant
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)
@@ -20,7 +19,7 @@ SILENCE = 1e-3
 """Mean magnitude per bin below which a target counts as silent: about -60 dBFS of white noise."""
 
 
-@functools.lru_cache(maxsize=64)
+@constant
 def _mel_bank(sample_rate: int, window: int, bands: int, device: torch.device) -> Tensor:
     with warnings.catch_warnings():
         # the shortest windows cannot fill every band; that is part of the definition
@@ -78,7 +77,7 @@ def stft(pair: Pair) -> Tensor:
     return torch.stack(losses).mean()
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def a_weights(sample_rate: int, window: int, device: torch.device) -> Tensor:
     """Gain of the A curve (IEC 61672) at each bin, 1 at 1 kHz."""
     frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=window)

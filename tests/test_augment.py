@@ -1,0 +1,217 @@
+"""Augmentation: a function of seed and step; each does what its name says and leaves the others alone."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from codec.config import AugmentConfig
+from codec.training import augment as module
+from codec.training.augment import AUGMENTATIONS, augment
+
+RATE = 16000
+EACH = list(AUGMENTATIONS)
+ALL = AugmentConfig(**dict.fromkeys(EACH, 1.0))
+HALF = AugmentConfig(**dict.fromkeys(EACH, 0.5))
+
+
+def noise(*shape: int, level: float = 0.01, seed: int = 0) -> Tensor:
+    """Soft enough for no augmentation to reach full scale."""
+    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def only(name: str, wave: Tensor, share: float = 1.0, seed: int = 0, step: int = 0) -> Tensor:
+    return augment(wave, AugmentConfig(**{name: share}), RATE, seed, step)
+
+
+def touched(after: Tensor, before: Tensor) -> Tensor:
+    return (after != before).any(2).any(1)
+
+
+def level_db(wave: Tensor) -> Tensor:
+    return 10 * wave.square().mean((1, 2)).log10()
+
+
+def gains(after: Tensor, before: Tensor) -> Tensor:
+    """Complex, per item and frequency, of a filter on the circle."""
+    return (torch.fft.rfft(after.double()) / torch.fft.rfft(before.double()))[:, 0]
+
+
+def within(values: Tensor, bounds: tuple[float, float], slack: float = 0.02) -> bool:
+    return bool(bounds[0] - slack < values.min() and values.max() < bounds[1] + slack)
+
+
+def fills(values: Tensor, bounds: tuple[float, float], slack: float = 0.02) -> bool:
+    """All within the bounds, and some near each of them."""
+    values = (values - bounds[0]) / (bounds[1] - bounds[0])
+    return within(values, (0, 1), slack) and bool(values.min() < 0.15 and values.max() > 0.85)
+
+
+# --- what all have in common --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_it_is_a_function_of_seed_and_step(name):
+    wave = noise(4, 1, 2000)
+    once = only(name, wave, seed=3, step=5)
+    only(name, wave, seed=1, step=1)
+    assert torch.equal(once, only(name, wave, seed=3, step=5))
+    for seed, step in ((3, 6), (4, 5), (5, 3)):
+        assert not torch.equal(once, only(name, wave, seed=seed, step=step))
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_switching_one_on_changes_no_others_draws(name):
+    wave = noise(40, 1, 500)
+    # what comes before the mix is heard in other items too, which is no draw
+    unfit = {name, "mix"} if name in ("equaliser", "reverb") else {name}
+    others = {other: 0.5 for other in EACH if other not in unfit}
+    spared = ~touched(only(name, wave, 0.5), wave)
+    assert 5 < spared.sum() < 35
+    without = augment(wave, AugmentConfig(**others), RATE, 0, 0)
+    with_it = augment(wave, AugmentConfig(**others, **{name: 0.5}), RATE, 0, 0)
+    assert torch.equal(without[spared], with_it[spared])
+    assert not (without[~spared] == with_it[~spared]).all(2).all(1).any()
+
+
+def test_all_off_is_the_wave_itself():
+    wave = noise(2, 1, 100)
+    assert augment(wave, AugmentConfig(), RATE, 0, 0) is wave
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_share_is_the_share_of_items_each_with_its_own_draw(share):
+    wave, count = noise(600, 1, 50), 600
+    chosen = torch.stack([touched(only(name, wave, share), wave) for name in EACH]).double()
+    deviation = (share * (1 - share) / count) ** 0.5
+    assert (chosen.mean(1) - share).abs().max() < 4.5 * deviation
+    assert (torch.corrcoef(chosen) - torch.eye(len(EACH))).abs().max() < 4.5 / count**0.5
+
+
+def test_a_greater_share_keeps_those_already_chosen():
+    wave = noise(100, 1, 50)
+    for name in EACH:
+        some, more = (only(name, wave, share) for share in (0.3, 0.6))
+        chosen = touched(some, wave)
+        assert torch.equal(some[chosen], more[chosen])
+
+
+def test_input_and_the_worlds_randomness_are_left_alone():
+    wave = noise(4, 2, 2000, level=0.5).clamp(-1, 1)
+    before = wave.clone()
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    augment(wave, ALL, RATE, 0, 0)
+    assert torch.equal(wave, before)
+    assert torch.equal(torch.random.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 4000), (3, 2, 4001), (1, 1, 999), (1, 2, 1), (2, 1, 2)])
+@pytest.mark.parametrize("config", [ALL, HALF], ids=["all", "half"])
+def test_result_is_like_the_input_and_within_full_scale(shape, config):
+    for step, level in enumerate((0.0, 1e-6, 0.01, 1.0, 100.0)):
+        wave = noise(*shape, level=level).clamp(-1, 1)
+        wave[0] = 0  # silence beside sound
+        out = augment(wave, config, RATE, 0, step)
+        assert out.shape == wave.shape and out.dtype == torch.float32
+        assert out.isfinite().all() and out.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_silence_stays_silence(name):
+    silence = torch.zeros(2, 1, 4000)
+    assert torch.equal(only(name, silence), silence)
+
+
+def test_an_item_that_would_exceed_full_scale_is_scaled_and_no_other():
+    wave = noise(50, 1, 200, level=0.5, seed=1).clamp(-1, 1)
+    wanted = only("gain", wave / 100) * 100  # the draws are the same
+    peaks = wanted.abs().amax((1, 2), keepdim=True)
+    assert 5 < (peaks > 1).sum() < 45
+    torch.testing.assert_close(only("gain", wave), wanted / peaks.clamp(min=1))
+
+
+@pytest.mark.parametrize("name", [name for name in EACH if name != "noise"])
+def test_channels_are_treated_alike(name):
+    wave = noise(4, 1, 2000).expand(-1, 2, -1)
+    out = only(name, wave)
+    assert torch.equal(out[:, 0], out[:, 1]) and touched(out, wave).all()
+
+
+# --- each ---------------------------------------------------------------------------------------------------
+
+
+def test_gain_changes_the_level_by_what_it_may():
+    wave = noise(200, 1, 300)
+    assert fills(level_db(only("gain", wave)) - level_db(wave), module.GAIN_DB)
+
+
+def test_noise_is_foreign_coloured_and_as_loud_as_it_may_be():
+    wave = noise(200, 1, 4000)
+    added = only("noise", wave) - wave
+    assert fills(level_db(wave) - level_db(added), module.NOISE_SNR_DB)
+    stacked = torch.cat([wave, added])[:, 0]
+    correlation = torch.corrcoef(stacked) - torch.eye(len(stacked))
+    assert correlation.abs().max() < 0.35
+    low, high = torch.fft.rfft(added[:, 0]).abs().square().chunk(2, -1)
+    tilt_db = 10 * (low.mean(-1) / high.mean(-1)).log10()
+    assert tilt_db.std() > 3 and tilt_db.mean().abs() < 2  # white noise: 0.2
+
+
+def test_mix_adds_one_other_item_beneath():
+    wave, shifts = noise(8, 1, 4000), set()
+    for step in range(20):
+        added = only("mix", wave, step=step) - wave
+        assert within(level_db(wave) - level_db(added), module.MIX_SNR_DB)
+        likeness, other = torch.cosine_similarity(added, wave[:, 0], dim=-1).max(1)
+        assert (likeness > 0.999).all()
+        (shift,) = {int(place) % 8 for place in torch.arange(8) - other}
+        shifts.add(shift)
+    assert 0 not in shifts and len(shifts) > 4
+
+
+@pytest.mark.parametrize("samples", [4000, 4001])
+def test_band_limit_keeps_what_is_below_its_edge_and_nothing_above(samples):
+    wave = noise(200, 1, samples)
+    gain = gains(only("band_limit", wave), wave)
+    assert gain.imag.abs().max() < 1e-3
+    share = torch.linspace(0, 1, gain.shape[-1])
+    edges = torch.stack([share[(item > 0.99).nonzero().max()] for item in gain.real])
+    assert fills(edges, module.BAND_LIMIT_SHARE)
+    for item, edge in zip(gain.real, edges):
+        assert (item[share < edge] - 1).abs().max() < 0.011
+        assert (item[share > edge + 0.102].abs() < 1e-3).all()
+
+
+def test_equaliser_tilts_smoothly_within_its_range():
+    wave = noise(300, 1, 2000)
+    gain = gains(only("equaliser", wave), wave)
+    assert gain.imag.abs().max() < 1e-2 and (gain.real > 0).all()
+    decibel = 20 * gain.real.log10()
+    assert decibel.abs().max() < module.EQUALISER_DB + 0.1
+    assert 2 < decibel.std() < 5 and decibel.mean().abs() < 0.5
+    assert decibel.diff().abs().max() < 0.5  # per 4 Hz
+
+
+def test_reverb_gives_a_click_a_tail_that_decays_and_ends():
+    click_at, batch = 400, 60
+    wave = torch.zeros(batch, 1, RATE)
+    wave[..., click_at] = 0.5
+    out = (only("reverb", wave) / 0.5)[:, 0].double()
+    assert out[:, :click_at].abs().max() < 1e-6
+    late = only("reverb", wave.roll(12000, 2))
+    assert late[..., : click_at + 12000].abs().max() < 1e-6  # nor does it wrap round
+    longest = round(module.REVERB_S[1] * RATE)
+    assert out[:, click_at + longest :].abs().max() < 1e-6
+    tail = out[:, click_at + 1 : click_at + longest]
+    wet = tail.square().sum(1).sqrt()
+    assert fills(wet, module.REVERB_WET)
+    assert ((out[:, click_at] - (1 - wet)).abs() < 0.2).all()
+    # -60 dB after the reverberation time, from the slope of the first tenth of a second
+    time_s = np.arange(RATE // 10) / RATE
+    slopes = np.polyfit(time_s, 20 * tail[:, : RATE // 10].abs().clamp(min=1e-9).log10().T.numpy(), 1)[0]
+    assert 0.09 < (-60 / slopes).min() < 0.2 and 0.4 < (-60 / slopes).max() < 0.8
+    rooms = torch.corrcoef(tail / wet[:, None]) - torch.eye(batch)
+    assert rooms.abs().max() < 0.5
