@@ -16,12 +16,12 @@ from codec.model.layers import Stack, State
 from codec.model.quantizers import Quantized, build_quantizer
 from codec.model.transform import MDCT
 
-BLOCK = 64
-"""Latent frames per canonical block: a multiple of 16, the number of rows from which matrix products of any size were
-seen to agree bit for bit."""
+BLOCK = 256
+"""Latent frames per canonical block: with fewer the products are slower, with more they are not faster (measured)."""
 
-SPREAD = 1.5
-"""Range of an FSQ dimension in standard deviations of what it codes, at the start of training."""
+ROWS = 16
+"""The last block is filled up to a multiple of so many frames: from that number of rows on, matrix products of any size
+were seen to agree bit for bit."""
 
 EPSILON = 1e-4
 """Keeps the gradient of the power law finite at zero; -80 dB relative to a full-scale coefficient of 1."""
@@ -62,22 +62,22 @@ class Codec(nn.Module):
         """Makes the untrained codec a transform codec fitted to ``wave`` ``[batch, 1, samples]`` (some minutes of it).
 
         The direct paths become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the size of the
-        latent, and its inverse; what the blocks add to them starts small. Codebooks start from k-means. Training from
-        here reaches in a few hundred steps what takes thousands from random weights.
+        latent, and its inverse; what the blocks add to them starts at nothing. Codebooks start from k-means. That is a
+        codec already, and what is left to training is what a linear transform cannot do.
         """
         spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
         features = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(features.T @ features / len(features))
         count = min(self.config.quantizer.features, len(power))
-        scale = SPREAD * power.flip(0)[:count].clamp(min=1e-8).sqrt()
+        scale = self.quantizer.scale(power.flip(0)[:count].clamp(min=1e-8))
         directions = directions.flip(1)[:, :count]
         for stack in (self.encoder, self.decoder):
             stack.direct.weight.zero_()
-            stack.last.weight.mul_(0.1)
+            stack.last.weight.zero_()
             stack.last.bias.zero_()
         self.encoder.direct.weight[:count] = (directions / scale).T.float()
         self.decoder.direct.weight[:, :count] = (directions * scale).float()
-        self.quantizer.initialise(self.encoder(spectrum, self.encoder.start(len(wave)))[0], generator)
+        self.quantizer.initialise(self.encoder.direct(spectrum), generator)
 
     # --- the layers, as used by training and inference alike -------------------------------------
 
@@ -128,15 +128,18 @@ class Codec(nn.Module):
         """Latent frames before a sample's own that its decoding depends on."""
         return self.decoder.history + 1
 
-    def stream_encoder(self, batch: int = 1, codebooks: int | None = None) -> "StreamEncoder":
-        """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all)."""
+    def stream_encoder(self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK) -> "StreamEncoder":
+        """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all). ``block``:
+        latent frames that are waited for; fewer than 16 mean less delay, more work, and codes that may differ where two
+        entries are equally near to within rounding."""
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self, batch, codebooks or most)
+        return StreamEncoder(self, batch, codebooks or most, block)
 
-    def stream_decoder(self, batch: int = 1) -> "StreamDecoder":
-        return StreamDecoder(self, batch)
+    def stream_decoder(self, batch: int = 1, block: int = BLOCK) -> "StreamDecoder":
+        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`."""
+        return StreamDecoder(self, batch, block)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -155,11 +158,17 @@ class Codec(nn.Module):
         return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]
 
 
+def filled(frames: int, block: int) -> int:
+    """Latent frames that are computed for the last ``frames`` of a stream in blocks of ``block``."""
+    return -(-frames // min(ROWS, block)) * min(ROWS, block)
+
+
 class StreamEncoder:
     """Waves in pieces of any length to codes. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int, codebooks: int):
-        self.codec, self.codebooks = codec, codebooks
+    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int):
+        self.codec, self.codebooks, self.block = codec, codebooks, block
+        self.quantizer = codec.quantizer.folded()
         self.waiting = codec.mdct.basis.new_zeros(batch, 0)
         self.previous = codec.mdct.start(batch)
         self.state = codec.encoder.start(batch)
@@ -170,11 +179,11 @@ class StreamEncoder:
         """``[batch, 1, samples]`` to codes ``[batch, quantizers, frames]``, ``frames`` being any number from 0 up."""
         self.samples += wave.shape[-1]
         self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
-        size = BLOCK * self.codec.config.latent_hop
+        size = self.block * self.codec.config.latent_hop
         whole = self.waiting.shape[1] // size * size
         codes = [self._encode(block) for block in self.waiting[:, :whole].split(size, 1) if whole]
         self.waiting = self.waiting[:, whole:]
-        self.frames += BLOCK * len(codes)
+        self.frames += self.block * len(codes)
         return torch.cat(codes, 2) if codes else self._nothing()
 
     @torch.inference_mode()
@@ -183,14 +192,14 @@ class StreamEncoder:
         missing = self.codec.latents_for(self.samples) - self.frames
         if not missing:
             return self._nothing()
-        size = BLOCK * self.codec.config.latent_hop
-        rest = nn.functional.pad(self.waiting, (0, -(-missing // BLOCK) * size - self.waiting.shape[1]))
-        return torch.cat([self._encode(block) for block in rest.split(size, 1)], 2)[..., :missing]
+        hop = self.codec.config.latent_hop
+        rest = nn.functional.pad(self.waiting, (0, filled(missing, self.block) * hop - self.waiting.shape[1]))
+        return torch.cat([self._encode(block) for block in rest.split(self.block * hop, 1)], 2)[..., :missing]
 
     def _encode(self, block: Tensor) -> Tensor:
         latent, self.state = self.codec.analyse(block, self.previous, self.state)
         self.previous = block[:, -self.codec.config.hop :]
-        return self.codec.quantizer.encode(latent, self.codebooks)
+        return self.quantizer.encode(latent, self.codebooks)
 
     def _nothing(self) -> Tensor:
         return torch.zeros(len(self.waiting), self.codebooks, 0, dtype=torch.long, device=self.waiting.device)
@@ -199,8 +208,9 @@ class StreamEncoder:
 class StreamDecoder:
     """Codes in pieces of any length to waves. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int):
-        self.codec = codec
+    def __init__(self, codec: Codec, batch: int, block: int):
+        self.codec, self.block = codec, block
+        self.quantizer = codec.quantizer.folded()
         self.waiting: Tensor | None = None
         self.previous = codec.mdct.start(batch)
         self.state = codec.decoder.start(batch)
@@ -211,8 +221,8 @@ class StreamDecoder:
         """Codes ``[batch, quantizers, frames]`` to ``[batch, 1, samples]``, any number from 0 up."""
         codes = codes.to(self.previous.device)
         self.waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
-        whole = self.waiting.shape[2] // BLOCK * BLOCK
-        waves = [self._decode(block) for block in self.waiting[..., :whole].split(BLOCK, 2) if whole]
+        whole = self.waiting.shape[2] // self.block * self.block
+        waves = [self._decode(block) for block in self.waiting[..., :whole].split(self.block, 2) if whole]
         self.waiting = self.waiting[..., whole:]
         return self._join(waves)
 
@@ -222,13 +232,13 @@ class StreamDecoder:
         frames = 0 if self.waiting is None else self.waiting.shape[2]
         if self.waiting is None or not frames:
             return self._join([])
-        block = nn.functional.pad(self.waiting, (0, BLOCK - frames))
+        block = nn.functional.pad(self.waiting, (0, filled(frames, self.block) - frames))
         hop, latent_hop = self.codec.config.hop, self.codec.config.latent_hop
         first = 0 if self.started else hop
         return self._decode(block)[:, None, : frames * latent_hop - first]
 
     def _decode(self, codes: Tensor) -> Tensor:
-        latent = self.codec.quantizer.decode(codes)
+        latent = self.quantizer.decode(codes)
         wave, self.previous, self.state = self.codec.synthesise(latent, self.previous, self.state)
         if not self.started:  # the first hop lies before the first sample
             self.started = True

@@ -22,13 +22,16 @@ class CausalDepthwise(nn.Module):
         super().__init__()
         self.kernel = kernel
         bound = kernel**-0.5
-        self.weight = nn.Parameter(torch.empty(width, 1, kernel).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(kernel, width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        frames = x.shape[1]
         x = torch.cat([state.to(x.dtype), x], 1)
-        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=len(self.bias)).transpose(1, 2)
-        return y, x[:, x.shape[1] - self.kernel + 1 :]
+        y = self.bias.to(x.dtype)
+        for tap, weight in enumerate(self.weight):  # faster than a convolution, which wants the frames last (measured)
+            y = torch.addcmul(y, x[:, tap : tap + frames], weight.to(x.dtype))
+        return y, x[:, frames:]
 
 
 class ConvNeXtBlock(nn.Module):

@@ -48,7 +48,7 @@ def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecas
         start = time.perf_counter()
         wave = crops[step].to(device)
         output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
-        loss = trial.losses(output.wave, wave).total + output.quantized.commitment + output.quantized.codebook
+        loss = trial.losses(output.wave, wave).total + output.quantized.commitment
         loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -14,7 +14,7 @@ from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectra import ALL_MEL_SCALES
 from codec.model.codec import Codec
 
-COMMITMENT, CODEBOOK = 0.25, 1.0  # weights of the quantizer's losses, as published for DAC
+COMMITMENT = 0.25  # weight of the quantizer's loss, as published for VQ-VAE
 LOG_EVERY = 100
 SPLITS = ("train_fixed", "val")
 
@@ -103,8 +103,8 @@ class CodecModule(L.LightningModule):
         scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: self.recipe.train.mel_scales].tolist()
         report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
-        terms["commitment"], terms["codebook"] = output.quantized.commitment, output.quantized.codebook
-        total = report.total + COMMITMENT * terms["commitment"] + CODEBOOK * terms["codebook"]
+        terms["commitment"] = output.quantized.commitment
+        total = report.total + COMMITMENT * terms["commitment"]
         if self.recipe.optim.l1:
             weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
             total = total + self.recipe.optim.l1 * torch.stack(weights).sum()
@@ -123,7 +123,7 @@ class CodecModule(L.LightningModule):
             return
         first.step()
         if not self.recipe.train.freeze_encoder:
-            terms["restarted"] = torch.tensor(float(self.codec.quantizer.restart_unused(generator)))
+            terms["restarted"] = torch.tensor(float(self.codec.quantizer.adapt(generator)))
         self.step += 1
         self.update_average()
         if logged:
