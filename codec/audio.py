@@ -88,7 +88,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     if not os.access(path, os.R_OK):
         raise AudioError(path, "unreadable", "no permission to read the file")
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(os.fsencode(path))  # names need not be valid UTF-8
     except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
         raise AudioError(path, "unreadable", f"not a readable sound file ({_plain(error)})") from error
     if file.frames >= 2**62:

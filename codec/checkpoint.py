@@ -82,7 +82,10 @@ def load_model(path: Path) -> Codec:
     folder, content = _read_config(path)
     try:
         codec = Codec(CodecConfig.from_dict(content["codec"]))
-        codec.load_state_dict(load_file(folder / WEIGHTS))
+        weights = load_file(folder / WEIGHTS)
+        if weights.keys() != codec.state_dict().keys():
+            raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
+        codec.load_state_dict(weights)
         if content["fingerprint"] != fingerprint(codec):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:

@@ -1,18 +1,20 @@
 """The command line: the only place that knows all rooms, each imported when its command runs."""
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from codec import interrupts
 from codec.errors import UserError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, interrupts.STATUS
 MODEL_VARIABLE = "LATHE_MODEL"
 
 
@@ -21,23 +23,30 @@ def main(words: Sequence[str] | None = None) -> None:
     # OpenMP threads that spin while they wait slow training a hundredfold where other work shares the cores (measured);
     # this must be set before torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    parser = build_parser()
-    arguments, rest = parser.parse_known_args(words)
-    if rest and arguments.command != "train":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:
-        status = arguments.run_command(arguments, rest)
+        status = _run(words)
+        sys.stdout.flush()
     except UserError as error:
         status = _complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        status = _complain("interrupted; run the same command again to go on", INTERRUPTED)
+        status = _complain(interrupts.MESSAGE, INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `codec info … | head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         status = _complain(f"{place}{error.strerror or error}", BAD_INPUT)
+    _drop_unprintable()
     sys.exit(status)
+
+
+def _run(words: Sequence[str] | None) -> int:
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(words)
+    if rest and arguments.command != "train":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return int(arguments.run_command(arguments, rest))
 
 
 def _complain(message: str, status: int) -> int:
@@ -45,8 +54,32 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
+def _drop_unprintable() -> None:
+    """What cannot be printed is not tried once more when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for wrong arguments, like for all bad input; no abbreviations, which new options would break."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="codec",
         description="Train, test and use neural audio codecs: from a folder of audio to a judged codec.",
         epilog="codec COMMAND --help explains each. To see it all at work in a few minutes: codec quickstart",
@@ -80,7 +113,8 @@ def _add_quickstart(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.quickstart import quickstart
+    with interrupts.ends_at_once():
+        from codec.quickstart import quickstart
 
     quickstart(arguments.audio, arguments.out)
     return 0
@@ -101,7 +135,7 @@ def _add_prepare(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
     parser.add_argument("--recipe", default="speech_16k", help="whose rate, channels and target to use (%(default)s)")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate, in place of the recipe's")
+    parser.add_argument("--rate", type=_positive, metavar="HZ", help="sample rate, in place of the recipe's")
     parser.add_argument("--channels", type=int, choices=(1, 2), help="channels, in place of the recipe's")
     parser.add_argument("--ratios", default="8:1:1", help="train:val:test, e.g. 9:0.5:0.5 or 6:2:2 (%(default)s)")
     parser.add_argument(
@@ -113,13 +147,14 @@ def _add_prepare(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="take only this domain (repeat)")
     parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
     parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter files are left out (%(default)s)")
-    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("-j", "--workers", type=_positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.recipe import read_recipe
-    from data_prep.prepare import prepare
+    with interrupts.ends_at_once():
+        from codec.recipe import read_recipe
+        from data_prep.prepare import prepare
 
     recipe = read_recipe(arguments.recipe)
     summary = prepare(
@@ -159,8 +194,9 @@ def _add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.recipe import read_recipe
-    from codec.training.run import range_test, train
+    with interrupts.ends_at_once():
+        from codec.recipe import read_recipe
+        from codec.training.run import range_test, train
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
@@ -196,7 +232,7 @@ def _add_coding(command: Callable[..., argparse.ArgumentParser]) -> None:
             help=f"folder of a run or model (default: the variable {MODEL_VARIABLE})",
         )
         parser.add_argument("--force", action="store_true", help="write again what is there already")
-        parser.add_argument("--threads", type=int, default=1, help="of the matrix products (%(default)s)")
+        parser.add_argument("--threads", type=_positive, default=1, help="of the matrix products (%(default)s)")
         parser.add_argument("--json", action="store_true", help="print the results as JSON")
     info = command("info", _info, "what a .nac file holds, and whether it is whole")
     info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
@@ -204,9 +240,10 @@ def _add_coding(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _load(arguments: argparse.Namespace) -> Any:
-    import torch
+    with interrupts.ends_at_once():
+        import torch
 
-    from codec.checkpoint import load_model
+        from codec.checkpoint import load_model
 
     if arguments.model is None:
         raise UserError(f"no model given; pass --model with the folder of a run, or set {MODEL_VARIABLE}")
@@ -216,7 +253,8 @@ def _load(arguments: argparse.Namespace) -> Any:
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
     codec = _load(arguments)
-    from codec.batch import encode_batch
+    with interrupts.ends_at_once():
+        from codec.batch import encode_batch
 
     return _report(
         encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force),
@@ -226,7 +264,8 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
     codec = _load(arguments)
-    from codec.batch import decode_batch
+    with interrupts.ends_at_once():
+        from codec.batch import decode_batch
 
     return _report(
         decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force),
@@ -247,11 +286,11 @@ def _report(batch: Any, arguments: argparse.Namespace) -> int:
         for report in batch.reports
     ]
     failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+    for failure in batch.failures:
+        _complain(failure.reason, FAILED)
     if arguments.json:
         print(json.dumps({"done": done, "skipped": [str(path) for path in batch.skipped], "failed": failed}, indent=1))
     else:
-        for failure in batch.failures:
-            print(f"failed: {failure.reason}", file=sys.stderr)
         seconds = sum(report.seconds for report in batch.reports)
         line = f"{len(done)} done, {len(batch.skipped)} were there already, {len(failed)} failed"
         if seconds:
@@ -266,14 +305,22 @@ def _report(batch: Any, arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.files import file_info
+    with interrupts.ends_at_once():
+        from codec.files import file_info
 
-    found = [file_info(path) for path in arguments.inputs]
+    found, status = [], 0
+    for path in arguments.inputs:
+        try:
+            found.append(file_info(path))
+            if damaged := found[-1]["damaged_packets"]:
+                status = _complain(f"{path}: {len(damaged)} damaged packets; encode the source again", FAILED)
+        except UserError as error:
+            status = _complain(str(error), FAILED)
     if arguments.json:
         print(json.dumps(found, indent=1, default=str))
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
-    return 0
+    return status
 
 
 # --- evaluate -----------------------------------------------------------------------------------
@@ -290,14 +337,15 @@ def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
-    parser.add_argument("--codebooks", type=int, help="judge at this number of codebooks (default: all)")
-    parser.add_argument("--clips", type=int, metavar="N", help="judge at most N clips, spread over the groups")
-    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--codebooks", type=_positive, help="judge at this number of codebooks (default: all)")
+    parser.add_argument("--clips", type=_positive, metavar="N", help="judge at most N clips, spread over the groups")
+    parser.add_argument("-j", "--workers", type=_positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from eval.evaluate import evaluate
+    with interrupts.ends_at_once():
+        from eval.evaluate import evaluate
 
     result = evaluate(
         arguments.run,

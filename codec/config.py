@@ -261,3 +261,7 @@ class Recipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
+
+    def __post_init__(self) -> None:
+        for name, weight in self.losses.items():
+            _require(0 <= weight < math.inf, f"losses.{name} must be 0 or above, not {weight}")

@@ -4,6 +4,7 @@ Training and search read ``train`` and ``val``. The test split opens through :fu
 which first writes a line into the ledger beside the data, so that every look at it is on record.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.writing import write_text
 
 VERSION = 1
 LEDGER = "ledger.jsonl"
@@ -107,9 +109,21 @@ class PackedSplit:
         place, length = self._places[i], self.clips[i].frames
         start = min(max(start, 0), length)
         stop = length if frames is None else min(start + frames, length)
-        if place.shard not in self._maps:
-            self._maps[place.shard] = np.load(self._folder / place.shard, mmap_mode="r")
-        return self._maps[place.shard][place.start + start : place.start + stop]
+        return self._map(place.shard)[place.start + start : place.start + stop]
+
+    def check(self) -> None:
+        """Raises ``UserError`` for a shard that is missing or cut off."""
+        for shard in sorted({place.shard for place in self._places}):
+            self._map(shard)
+
+    def _map(self, shard: str) -> npt.NDArray[np.int16]:
+        if shard not in self._maps:
+            path = self._folder / shard
+            try:
+                self._maps[shard] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise UserError(f"{path}: missing or damaged; delete it and run codec prepare again") from error
+        return self._maps[shard]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
@@ -134,11 +148,23 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
         if present:
             raise UserError(f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}")
         raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
-    version = json.loads((folder / "packed.json").read_text(encoding="utf-8")).get("version")
-    if version != VERSION:
-        raise UserError(f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again")
+    try:
+        version = json.loads((folder / "packed.json").read_text(encoding="utf-8"))["version"]
+        if version != VERSION:
+            raise UserError(f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again")
+        clips, places = _read_table(folder / f"{split}.csv")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: damaged; run codec prepare again") from error
+    if not clips:
+        raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
+    opened = PackedSplit(folder, clips, places, sample_rate, channels)
+    opened.check()
+    return opened
+
+
+def _read_table(path: Path) -> tuple[list[Clip], list[Place]]:
     clips, places = [], []
-    with (folder / f"{split}.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         for row in csv.DictReader(file):
             places.append(Place(row["shard"], int(row["start"])))
             clips.append(
@@ -154,9 +180,7 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
                     frames=int(row["frames"]),
                 )
             )
-    if not clips:
-        raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
-    return PackedSplit(folder, clips, places, sample_rate, channels)
+    return clips, places
 
 
 def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, channels: int) -> PackedSplit:
@@ -190,13 +214,7 @@ def record_result(data: Path, result: dict[str, Any]) -> None:
         raise UserError(f"{data}: nothing to complete, the test split was never opened")
     lines = [asdict(entry) for entry in entries]
     lines[-1]["result"] = result
-    path = Path(data) / LEDGER
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the result ({error.strerror})") from error
+    write_text(Path(data) / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def ledger(data: Path) -> list[LedgerEntry]:
@@ -220,10 +238,14 @@ def _now() -> str:
 
 
 def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
+    """A line that the disk has no room for is taken back."""
+    size = path.stat().st_size if path.is_file() else 0
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
         raise UserError(f"{path}: cannot write ({error.strerror}); {consequence}") from error
 
 

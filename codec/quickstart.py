@@ -7,6 +7,8 @@ from pathlib import Path
 from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.run import train
+from codec.writing import make_folder, write_text
+from data_prep.adapters import find
 from data_prep.prepare import prepare
 from data_prep.synthetic import synthesise
 from eval.evaluate import evaluate
@@ -20,10 +22,12 @@ def quickstart(audio: Path | None, out: Path) -> Path:
     """Prepares ``audio`` (or a synthesised corpus), trains a small codec, judges it on clips it has never seen, and
     prints and returns the path of the report. Run again after an interruption, it goes on where it was.
 
-    Raises ``UserError`` where the audio is missing or too little, or ``out`` is in use for other audio.
+    Raises ``UserError`` where the audio is missing or too little, or ``out`` is not writable or in use for other audio.
     """
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
+    if audio is not None:
+        find([audio])  # no audio, no claim
     _claim(out, audio)
     if audio is None:
         print("1/4  synthesising a small corpus (use --audio DIR for your own)", flush=True)
@@ -58,9 +62,7 @@ def _claim(out: Path, audio: Path | None) -> None:
     """Data, run and report of ``out`` belong to one source; another one must not be mixed in."""
     note = out / "source.txt"
     source = "synthetic" if audio is None else str(audio.resolve())
-    if note.is_file() and note.read_text(encoding="utf-8").strip() != source:
+    if note.is_file() and note.read_text(encoding="utf-8", errors="surrogateescape").strip() != source:
         raise UserError(f"{out}: holds a quickstart on other audio; choose another --out")
-    if audio is not None and not audio.is_dir():
-        raise UserError(f"{audio}: no such folder of audio")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(source + "\n", encoding="utf-8")
+    make_folder(out)
+    write_text(note, source + "\n")

@@ -1,7 +1,6 @@
 """Recipes: found by name or path, checked, with overrides from the command line."""
 
 import difflib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
@@ -12,6 +11,7 @@ import yaml
 
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.writing import write_text
 
 
 def recipe_names() -> list[str]:
@@ -39,13 +39,13 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     from jsonargparse import ArgumentError, ArgumentParser
 
     path = find_recipe(name)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--recipe", type=Recipe)
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     _check_names(given, Recipe(), str(path))
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--recipe", type=Recipe)
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
         parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
@@ -67,15 +67,15 @@ def _check_names(given: Any, defaults: Any, where: str) -> None:
             close = difflib.get_close_matches(str(key), names, 1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(names))}"
             raise UserError(f"{where}: no setting called {key!r}; {hint}")
+        if value is None:
+            raise UserError(f"{where}: {key} has no value")
         if is_dataclass(getattr(defaults, key)):
             _check_names(value, getattr(defaults, key), f"{where}: {key}")
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Writes the recipe complete with all defaults, so that it stands when defaults change."""
-    part = path.with_suffix(".part")
-    part.write_text(yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False), encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
 
 
 def _plain(value: object) -> object:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from codec import audio
 from codec.errors import UserError
+from codec.writing import write_text
 from data_prep import pool
-from data_prep.files import write_text
 
 JOURNAL = "inventory.jsonl"
 SILENT_DBFS = -60.0

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from codec.errors import UserError
-from data_prep.files import write_text
+from codec.writing import write_text
 
 ABSENT = "not in the sources: kept so that its group stays in its split"
 

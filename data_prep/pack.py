@@ -19,8 +19,8 @@ import numpy.typing as npt
 from codec import audio
 from codec.errors import UserError
 from codec.packed import VERSION, Clip, Place, folder_for
+from codec.writing import make_folder, write_text
 from data_prep import pool
-from data_prep.files import make_folder, write_text
 from data_prep.manifest import Row
 from data_prep.split import SPLITS
 
@@ -62,7 +62,7 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     contents = {shard: items for plan in plans.values() for shard, items in _by_shard(plan).items()}
     keys = {shard: _key(items) for shard, items in contents.items()}
     journal = folder / "shards.json"
-    finished = json.loads(journal.read_text(encoding="utf-8")) if journal.is_file() else {}
+    finished = _finished(journal)
     todo = [shard for shard, key in keys.items() if finished.get(shard) != key or not (folder / shard).is_file()]
     tables = {f"{split}.csv": _table(plan) for split, plan in plans.items()}
     stale = {file.name for file in folder.glob("*.npy")} - keys.keys()
@@ -86,6 +86,14 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
         json.dumps({"sample_rate": sample_rate, "channels": channels, "version": VERSION}) + "\n",
     )
     return {split: [item.clip for item in plan] for split, plan in plans.items()}
+
+
+def _finished(journal: Path) -> dict[str, str]:
+    """Keys of the shards that are written; none where the journal is missing or damaged, so that all are again."""
+    try:
+        return dict(json.loads(journal.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
 
 
 def _text(path: Path) -> str | None:

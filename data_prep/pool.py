@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from codec.errors import UserError
+from codec.interrupts import kept_from_children
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,7 +40,9 @@ def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: 
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker
     )
     try:
-        yield from executor.map(function, tasks, chunksize=min(8, 1 + len(tasks) // (4 * workers)))
+        with kept_from_children():
+            results = executor.map(function, tasks, chunksize=min(8, 1 + len(tasks) // (4 * workers)))
+        yield from results
     except BrokenProcessPool as error:
         raise UserError("a worker process died (out of memory?); run again: what is finished is kept") from error
     finally:
@@ -48,10 +50,7 @@ def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: 
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a worker would otherwise wait for work after its parent
-    was killed.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the parent: a worker would otherwise wait for work after its parent was killed."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from codec.config import TargetConfig
 from codec.errors import UserError
 from codec.packed import folder_for
+from codec.writing import make_folder, write_text
 from data_prep import inventory
 from data_prep.adapters import Entry, find
-from data_prep.files import make_folder, write_text
 from data_prep.grouping import groups_for
 from data_prep.inventory import Probe, judge
 from data_prep.manifest import ABSENT, Row, read_rows, write_rows

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
-from data_prep.files import make_folder, write_text
+from codec.writing import make_folder, write_text
 
 Wave = npt.NDArray[np.float64]
 

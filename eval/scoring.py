@@ -1,8 +1,8 @@
 """Clips judged side by side in processes of their own, one thread each."""
 
-import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,6 +12,8 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
+from codec.errors import UserError
+from codec.interrupts import kept_from_children
 from eval.baseline import shaped_noise
 from eval.metrics import METRICS, Score, metric
 
@@ -68,7 +70,11 @@ def score_clips(jobs: Sequence[ScoreJob], workers: int) -> list[ClipScores]:
     # Started afresh: a fork of a process in which torch has used its threads can hang.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        return _collect(pool.map(score_clip, jobs), len(jobs))
+        with kept_from_children():
+            results = pool.map(score_clip, jobs)
+        return _collect(results, len(jobs))
+    except BrokenProcessPool as error:
+        raise UserError("a process that judges clips died (out of memory?); try fewer --workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -78,6 +84,5 @@ def _collect(results: Iterator[ClipScores], total: int) -> list[ClipScores]:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     np.seterr(all="ignore")

@@ -30,10 +30,13 @@ class KeepCheckpoint(Callback):
         self.written_at = time.monotonic()
 
     def write(self, trainer: L.Trainer) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        os.replace(part, self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(part)
+            os.replace(part, self.path)
+        finally:
+            part.unlink(missing_ok=True)
         self.written_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -149,6 +152,9 @@ class StopSafely(Callback):
         if hasattr(self, "previous"):
             signal.signal(signal.SIGINT, self.previous)
 
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, module, "fit")
+
     def _ask(self, *_: Any) -> None:
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -184,3 +190,6 @@ class Bar(Callback):
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, module, "fit")  # what went wrong is told on a line of its own

@@ -1,17 +1,21 @@
 """The curves of a run as a table: ``metrics.csv`` with the columns step, split, term, value."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from codec.writing import write_text
+
 COLUMNS = ("step", "split", "term", "value")
 
 
 class CurvesLogger(Logger):
-    """Appends each value as a row. ``forget_after`` takes back what a resumed run is going to write again."""
+    """Appends each value as a row. ``forget_after`` takes back what a resumed run writes again, and rows that were cut
+    off."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -31,7 +35,7 @@ class CurvesLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        new = not self.path.exists()
+        new = not self.path.exists() or self.path.stat().st_size == 0
         with self.path.open("a", newline="") as file:
             table = csv.writer(file)
             if new:
@@ -45,8 +49,7 @@ class CurvesLogger(Logger):
         if not self.path.exists():
             return
         with self.path.open(newline="") as file:
-            header, *rows = csv.reader(file)
-        part = self.path.with_suffix(".part")
-        with part.open("w", newline="") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) <= step)])
-        part.replace(self.path)
+            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= step)])
+        write_text(self.path, text.getvalue())

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import threading
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from codec.training.data import CodecData, Crops
 from codec.training.forecast import forecast
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import CodecModule
+from codec.writing import write_text
 
 RESULT = "run.json"
 INITIAL_BATCHES = 8
@@ -100,6 +101,9 @@ def train(
         trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
     except Interrupted:
         raise KeyboardInterrupt from None
+    except OSError as error:
+        reason = f"{error.filename or run}: {error.strerror or error}"
+        raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
         reason = f"early stopping: {recipe.train.patience} validations without improvement"
@@ -110,9 +114,7 @@ def train(
         best_validation_loss=best.best,
         minutes=clock.elapsed_s / 60,
     )
-    part = run / f"{RESULT}.part"
-    part.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, run / RESULT)
+    write_text(run / RESULT, json.dumps(asdict(result), indent=1) + "\n")
     return result
 
 
@@ -149,7 +151,10 @@ def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     """How this very run ended, if it did. With more steps or minutes in the recipe it is not the same, and goes on."""
     if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
-    return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
+    try:
+        return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
+    except (ValueError, TypeError):  # damaged: the checkpoint knows how far the run is
+        return None
 
 
 def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
@@ -164,6 +169,13 @@ def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
 
 
 def _hush() -> None:
-    """Lightning announces devices and advises on workers; here that is decided by the recipe."""
+    """Lightning announces devices and advises on workers; here that is decided by the recipe. TensorBoard's thread
+    prints the error that it then raises in the main thread."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
+    threading.excepthook = _told_by_the_main_thread
+
+
+def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)

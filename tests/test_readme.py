@@ -1,0 +1,86 @@
+"""What the README tells people to type works as it stands there."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+
+from codec.checkpoint import save_model
+from codec.cli import build_parser, main
+from codec.model.codec import Codec
+from codec.recipe import read_recipe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICKER = {
+    "prepare": ["-j", "1"],
+    "train": [*TINY, "--train.steps=4", "--train.validate_every=2"],
+    "evaluate": ["-j", "1", "--clips", "2"],
+}
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every ``codec …`` in shell blocks, without comments."""
+    parts = [part for block in blocks("sh", text) for line in block.splitlines() for part in line.split("&&")]
+    words = [shlex.split(part, comments=True) for part in parts]
+    return [[Path(each[0]).name, *each[1:]][1:] for each in words if each and Path(each[0]).name == "codec"]
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_commands_that_are_shown_exist(document):
+    for words in commands((ROOT / document).read_text(encoding="utf-8")):
+        arguments, rest = build_parser().parse_known_args(words)
+        assert arguments.command == words[0] and (not rest or words[0] == "train")
+
+
+def test_the_commands_of_the_readme_lead_from_audio_to_a_judged_codec(corpus, tmp_path, monkeypatch, capsys):
+    (section,) = re.findall(r"^## The commands\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    shutil.copytree(corpus, tmp_path / "audio")
+    shutil.copy(next(corpus.rglob("*.flac")), tmp_path / "audio/hello.flac")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    typed = commands(section)
+    assert [words[0] for words in typed] == ["prepare", "train", "evaluate", "encode", "decode", "info"]
+    for words in typed:
+        expanded = [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
+        with pytest.raises(SystemExit) as ended:
+            main([*expanded, *QUICKER.get(words[0], [])])
+        assert ended.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "runs/a/evaluation/report.html").is_file() and "hello.nac" in capsys.readouterr().out
+    decoded = {path.with_suffix("") for path in (tmp_path / "wav").rglob("*.wav")}
+    assert {path.relative_to(tmp_path / "wav") for path in decoded} == {
+        path.relative_to(tmp_path / "audio").with_suffix("") for path in (tmp_path / "audio").rglob("*.flac")
+    }
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    (snippet,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "lathe-quickstart/run/model", Codec(read_recipe("quickstart", TINY).codec), {"step": 1})
+    torch.manual_seed(0)
+    names: dict[str, torch.Tensor] = {}
+    exec(snippet, names)
+    assert names["decoded"].shape == names["wave"].shape and names["codes"].shape[:2] == (1, 3)
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_links_and_folders_that_are_named_are_there(document):
+    path = ROOT / document
+    text = path.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert all((path.parent / link).exists() for link in links), links
+    folders = re.findall(r"^\| `(\w+/)` \|", text, re.MULTILINE)
+    assert all((ROOT / folder).is_dir() for folder in folders), folders
+
+
+def test_the_test_command_is_the_one_that_ci_runs():
+    marked = README.partition("<!-- tests -->")[2]
+    assert "pytest" in blocks("sh", marked)[0] and "<!-- tests -->" in (ROOT / ".ci/run").read_text()

@@ -1,0 +1,142 @@
+"""The recipes that ship, and what is said about settings that do not exist or do not fit."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+
+from codec.config import Recipe
+from codec.errors import UserError
+from codec.losses import TERMS
+from codec.recipe import read_recipe, recipe_names, write_recipe
+from codec.training.run import train
+from data_prep.prepare import prepare
+
+README = Path(__file__).parents[1] / "README.md"
+SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]
+SHORT = ["--train.steps=2", "--train.validate_every=2", "--adversarial.start_step=0", "--adversarial.width=4"]
+
+
+def tiny(name: str) -> list[str]:
+    """Overrides that make two steps of the recipe quick, in all its stages."""
+    if read_recipe(name).codec.quantizer.kind == "rvq":
+        return [*TINY, *SHORT]
+    return [*(word for word in TINY if "quantizer" not in word), *SMALL_FSQ, *SHORT]
+
+
+def settings(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted name, with its default."""
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from settings(getattr(value, field.name), f"{path}.{field.name}".lstrip("."))
+    else:
+        yield path, value
+
+
+def complaint(name: str, overrides: list[str]) -> str:
+    with pytest.raises(UserError) as error:
+        read_recipe(name, overrides)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- the recipes that ship ----------------------------------------------------------------------------------
+
+
+def test_the_recipes_are_those_of_the_readme_with_the_rates_that_stand_there():
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(name for name, _ in rows) == recipe_names()
+    for name, text in rows:
+        codec = read_recipe(name).codec
+        rate = re.search(r"([\d.]+) kHz", text)
+        assert rate and float(rate[1]) * 1000 == codec.sample_rate
+        if kbps := re.search(r"([\d.]+) kbit/s", text):
+            assert float(kbps[1]) == pytest.approx(codec.quantizer.codebooks * codec.kbps_per_codebook)
+        if span := re.search(r"([\d.]+) to [\d.]+ kbit/s", text):
+            assert float(span[1]) == pytest.approx(codec.kbps_per_codebook)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_loads_whole_and_names_losses_that_exist(name, tmp_path):
+    recipe = read_recipe(name)
+    assert recipe.losses.keys() <= set(TERMS) and any(recipe.losses.values())
+    write_recipe(tmp_path / "whole.yaml", recipe)
+    assert read_recipe(str(tmp_path / "whole.yaml")) == recipe
+    assert yaml.safe_load((tmp_path / "whole.yaml").read_text()).keys() == {field.name for field in fields(Recipe)}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
+    recipe = read_recipe(name, tiny(name))
+    prepare([corpus], tmp_path, sample_rate=recipe.codec.sample_rate, channels=recipe.data.channels, workers=1)
+    result = train(recipe, tmp_path, tmp_path / "run", quiet=True)
+    assert result.steps == result.best_step == 2
+    assert read_recipe(str(tmp_path / "run/recipe.yaml")) == recipe
+
+
+# --- settings that do not exist or do not fit ---------------------------------------------------------------
+
+
+def test_every_setting_refuses_what_it_is_not_by_its_name():
+    for path, default in settings(Recipe()):
+        wrong = "1.5" if isinstance(default, int) and not isinstance(default, bool) else "nonsense"
+        said = complaint("speech_16k", [f"--{path}={wrong}"])
+        assert path in said and wrong in said.rpartition(path)[2], said
+
+
+def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp_path):
+    for path, _ in settings(Recipe()):
+        *sections, name = path.split(".")
+        misspelt = name + name[-1]
+        text = misspelt + ": 1"
+        for section in reversed(sections):
+            text = f"{section}: {{{text}}}"
+        (tmp_path / "a.yaml").write_text(text)
+        said = complaint(str(tmp_path / "a.yaml"), [])
+        assert f"no setting called '{misspelt}'; did you mean {name}?" in said, said
+        assert all(f"{section}:" in said for section in sections)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["--optim.lr"], "optim.lr: expected one argument"),
+        (["--losses.mel=loud"], "losses"),
+        (["--losses.mel=-1"], "losses.mel must be 0 or above, not -1"),
+        (["--losses.mel=inf"], "losses.mel"),
+        (["--codec.hop=-5"], "codec.hop must be above 0, not -5"),
+        (["--codec.encoder.dropout=1"], "dropout must be from 0 to below 1, not 1"),
+        (["--codec.quantizer.kind=fsq", "--codec.quantizer.groups=5"], "multiple of groups (5)"),
+        (["--target.level_dbfs=[1]"], "target.level_dbfs"),
+        (["--train.mel_scales=8"], "train.mel_scales must be 1 to 7, not 8"),
+        (["--train.freeze_encoder=maybe"], "train.freeze_encoder"),
+        (["--train.step=3"], "unrecognized arguments: --train.step=3"),
+        (["--codec.quantizer.level=[3,3]"], "unrecognized arguments: --codec.quantizer.level=[3,3]"),
+        (["more"], "unrecognized arguments: more"),
+        (["--recipe", "other"], "--recipe other"),
+    ],
+)
+def test_overrides_that_do_not_fit_are_one_line(overrides, says):
+    assert says in complaint("speech_16k", overrides)
+
+
+def test_overrides_come_after_the_file_and_leave_the_rest():
+    plain, changed = read_recipe("speech_16k"), read_recipe("speech_16k", ["--losses.stft=2", "--optim.lr", "3e-4"])
+    assert changed.losses == {**plain.losses, "stft": 2.0} and changed.optim.lr == 3e-4
+    assert (changed.codec, changed.train, changed.augment) == (plain.codec, plain.train, plain.augment)
+
+
+def test_a_recipe_is_found_by_name_before_a_file_and_by_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yml").write_text("optim: {lr: 0.5}")
+    Path("speech_16k").write_text("a run that is called like a recipe")
+    assert read_recipe("mine.yml").optim.lr == 0.5 and read_recipe("./mine.yml").optim.lr == 0.5
+    assert read_recipe("speech_16k").codec.sample_rate == 16000
+    names = re.findall(r"\w+", complaint("speech_16", []))
+    assert set(recipe_names()) <= set(names) and difflib.get_close_matches("speech_16", names)

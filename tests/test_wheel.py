@@ -1,0 +1,90 @@
+"""The wheel, built and installed elsewhere, does what the checkout does."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import TINY
+
+from codec.audio import info
+from codec.checkpoint import save_model
+from codec.files import decode_file
+from codec.model.codec import Codec
+from codec.recipe import read_recipe, recipe_names
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("codec", "data_prep", "eval", "recipes")
+
+
+def run(*words: object, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(word) for word in words], text=True, capture_output=True, **options)
+
+
+def elsewhere(installed: Path) -> dict[str, str]:
+    """What is installed there comes before the checkout."""
+    return {**os.environ, "PYTHONPATH": str(installed)}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy, so that nothing an earlier build left in the checkout gets into it."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = (source / "dist").iterdir()
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("installed")
+    done = run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_the_licence(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*")}
+    files = {name for name in files if (ROOT / name).is_file() and "__pycache__" not in name}
+    assert {"recipes/speech_16k.yaml", "eval/templates/report.html.j2", "codec/py.typed"} <= files <= names
+    (licence,) = (name for name in names if name.endswith("licenses/LICENSE"))
+    text = zipfile.ZipFile(wheel).read(licence).decode()
+    assert text == (ROOT / "LICENSE").read_text() and "Apache License" in text
+    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+
+
+def test_the_installed_packages_are_found_and_their_recipes_by_name(installed, tmp_path):
+    script = """
+import sys, codec.recipe, data_prep.prepare, eval, recipes
+for name in sys.argv[1:]:
+    codec.recipe.read_recipe(name)
+print(*(module.__file__ for module in (codec.recipe, data_prep.prepare, eval, recipes)), sep="\\n")
+"""
+    done = run(sys.executable, "-c", script, *recipe_names(), cwd=tmp_path, env=elsewhere(installed))
+    assert done.returncode == 0, done.stderr
+    assert all(Path(name).is_relative_to(installed) for name in done.stdout.split())
+
+
+def test_the_installed_command_codes_a_file(installed, tmp_path):
+    torch.manual_seed(0)
+    model = Codec(read_recipe("speech_16k", TINY).codec)
+    save_model(tmp_path / "model", model, {"step": 1})
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal((30_000, 2)), 22050)
+    command = [installed / "bin/codec", "encode", "a.wav", "--out", "nac", "--model", "model"]
+    done = run(*command, cwd=tmp_path, env=elsewhere(installed))
+    assert done.returncode == 0, done.stderr
+    decode_file(tmp_path / "nac/a.nac", tmp_path / "b.wav", model.eval().requires_grad_(False))
+    back = info(tmp_path / "b.wav")
+    assert (back.frames, back.sample_rate, back.channels) == (30_000, 22050, 2)
