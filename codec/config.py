@@ -22,12 +22,12 @@ class QuantizerConfig:
 
     kind: Literal["rvq", "fsq"] = "rvq"
     codebooks: int = 12
-    latent_dim: int = 64
+    latent_dim: int = 96
     """Features of the latent (rvq); with fsq it has one for each level of each group."""
     codebook_size: int = 1024
     """Entries per codebook (rvq)."""
-    codebook_dim: int = 8
-    """Dimensions in which entries are compared (rvq, factorised codes)."""
+    codebook_dim: int = 16
+    """Dimensions in which the entries of a codebook differ (rvq)."""
     levels: tuple[int, ...] = (8, 5, 5, 5)
     """Levels per dimension (fsq); a code takes one of their product."""
     groups: int = 1

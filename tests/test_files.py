@@ -29,7 +29,7 @@ def make_codec(codebooks: int = 16) -> Codec:
     torch.manual_seed(0)
     codec = Codec(config).eval().requires_grad_(False)
     for stack in (codec.encoder, codec.decoder):
-        torch.nn.init.eye_(stack.direct.weight)
+        torch.nn.init.eye_(stack.direct)
         stack.last.weight.mul_(0.01)
         stack.last.bias.zero_()
     return codec

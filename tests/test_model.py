@@ -319,7 +319,7 @@ def test_untrained_codec_is_a_transform_codec(codec):
     codec = make_codec(quantizer)
     wave = noise(2, 1, 4000).cumsum(2) / 20
     codec.initialise(wave, torch.Generator().manual_seed(0))
-    there, back = codec.encoder.direct.weight, codec.decoder.direct.weight
+    there, back = codec.encoder.direct / codec.spread, codec.decoder.direct * codec.spread[:, None]
     torch.testing.assert_close(back @ there, torch.eye(16), atol=1e-4, rtol=0)
     gram = there @ there.T
     torch.testing.assert_close(gram, gram.diagonal().diag(), atol=1e-4 * gram.max().item(), rtol=0)

@@ -23,6 +23,9 @@ ROWS = 16
 """The last block is filled up to a multiple of so many frames: from that number of rows on, matrix products of any size
 were seen to agree bit for bit."""
 
+LEAST_SPREAD = 0.02
+"""Of a coefficient, relative to all: those that the data hardly has must not be divided by nothing."""
+
 EPSILON = 1e-4
 """Keeps the gradient of the power law finite at zero; -80 dB relative to a full-scale coefficient of 1."""
 
@@ -46,13 +49,20 @@ def expand(y: Tensor, power: float) -> Tensor:
 
 
 class Codec(nn.Module):
-    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels."""
+    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
+
+    ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
+    that a step of training moves quiet high frequencies as much as loud low ones.
+    """
+
+    spread: Tensor
 
     def __init__(self, config: CodecConfig):
         super().__init__()
         self.config = config
         per_latent = config.hop * config.frames_per_latent
         self.mdct = MDCT(config.hop)
+        self.register_buffer("spread", torch.ones(per_latent))
         self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
@@ -61,23 +71,25 @@ class Codec(nn.Module):
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
         """Makes the untrained codec a transform codec fitted to ``wave`` ``[batch, 1, samples]`` (some minutes of it).
 
-        The direct paths become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the size of the
-        latent, and its inverse; what the blocks add to them starts at nothing. Codebooks start from k-means. That is a
-        codec already, and what is left to training is what a linear transform cannot do.
+        The fixed transforms become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the size of
+        the latent, and its inverse; what the blocks add to them starts at nothing. Codebooks start from k-means. That
+        is a codec already, and what is left to training is what a linear transform cannot do.
         """
+        self.spread.fill_(1)
         spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
         features = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(features.T @ features / len(features))
         count = min(self.config.quantizer.features, len(power))
         scale = self.quantizer.scale(power.flip(0)[:count].clamp(min=1e-8))
         directions = directions.flip(1)[:, :count]
+        self.spread.copy_(features.square().mean(0).clamp(min=LEAST_SPREAD**2 * power.mean()).sqrt())
         for stack in (self.encoder, self.decoder):
-            stack.direct.weight.zero_()
+            stack.direct.zero_()
             stack.last.weight.zero_()
             stack.last.bias.zero_()
-        self.encoder.direct.weight[:count] = (directions / scale).T.float()
-        self.decoder.direct.weight[:, :count] = (directions * scale).float()
-        self.quantizer.initialise(self.encoder.direct(spectrum), generator)
+        self.encoder.direct[:count] = (directions / scale).T.float() * self.spread
+        self.decoder.direct[:, :count] = (directions * scale).float() / self.spread[:, None]
+        self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     # --- the layers, as used by training and inference alike -------------------------------------
 
@@ -88,15 +100,17 @@ class Codec(nn.Module):
         return self.encoder(spectrum, state)
 
     def _spectrum(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
-        """Compressed MDCT coefficients, as many frames side by side as make a latent."""
+        """Compressed MDCT coefficients relative to their spread, as many frames side by side as make a latent."""
         spectrum = compress(self.mdct.analysis(wave, previous), self.config.power)
-        return spectrum.reshape(len(wave), -1, self.config.latent_hop)
+        return spectrum.reshape(len(wave), -1, self.config.latent_hop) / self.spread
 
     def synthesise(self, latent: Tensor, previous: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """Latents to samples ``[batch, frames * latent_hop]``, the MDCT's state and the decoder's."""
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
-            coefficients = expand(spectrum.float(), self.config.power).unflatten(-1, (-1, self.config.hop))
+            coefficients = expand(spectrum.float() * self.spread, self.config.power).unflatten(
+                -1, (-1, self.config.hop)
+            )
             wave, previous = self.mdct.synthesis(coefficients.flatten(1, 2), previous)
         return wave, previous, state
 

@@ -14,6 +14,9 @@ from codec.config import NetworkConfig
 
 State = tuple[Tensor, ...]
 
+SILENT = 1e-6
+"""Power below which a frame of features, whose mean power is 1, counts as silent."""
+
 
 class CausalDepthwise(nn.Module):
     """Convolution of each feature with its own ``kernel`` taps over the present and past frames."""
@@ -51,11 +54,15 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Stack(nn.Module):
-    """Linear layer in, ``depth`` blocks, normalisation, linear layer out; and beside all that a direct linear path.
+    """A fixed linear transform, and beside it what is learnt: linear layer in, ``depth`` blocks, normalisation, linear
+    layer out.
 
-    The direct path is what lets a codec start as a transform codec (see ``Codec.initialise``): the blocks then learn
-    what a linear transform cannot do, instead of learning the transform too.
+    The transform makes an untrained codec a transform codec (see ``Codec.initialise``); the blocks learn what a linear
+    transform cannot do. They see the signal's shape, for their last normalisation takes its level away; so what they
+    add is multiplied by the level of the transformed frame, and what is learnt at one level holds at all.
     """
+
+    direct: Tensor
 
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
         super().__init__()
@@ -64,7 +71,7 @@ class Stack(nn.Module):
         self.kernel = config.kernel
         self.norm = nn.LayerNorm(config.width)
         self.last = nn.Linear(config.width, features_out)
-        self.direct = nn.Linear(features_in, features_out, bias=False)
+        self.register_buffer("direct", torch.randn(features_out, features_in) * features_in**-0.5)
 
     @property
     def history(self) -> int:
@@ -77,10 +84,11 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
-        direct = self.direct(x)
+        direct = F.linear(x, self.direct.to(x.dtype))
+        level = (direct.square().mean(-1, keepdim=True) + SILENT).sqrt()
         x = self.first(x)
         states = []
         for block, past in zip(self.blocks, state):
             x, past = block(x, past)
             states.append(past)
-        return direct + self.last(self.norm(x)), tuple(states)
+        return direct + level * self.last(self.norm(x)), tuple(states)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import threading
 import warnings
 from dataclasses import asdict, dataclass
@@ -26,8 +27,8 @@ from codec.training.module import CodecModule
 from codec.writing import write_text
 
 RESULT = "run.json"
-INITIAL_BATCHES = 8
-"""Batches from which the codec is initialised."""
+INITIAL_SECONDS = 600.0
+"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors for each entry of a codebook."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    wave = torch.cat([crops[step] for step in range(min(INITIAL_BATCHES, len(crops)))])
+    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
+    wave = torch.cat([crops[step] for step in range(min(batches, len(crops)))])
     module.codec.initialise(wave, module.generator_at(-1))
     module.start_from(module.codec)
 
