@@ -22,7 +22,7 @@ class QuantizerConfig:
 
     kind: Literal["rvq", "fsq"] = "rvq"
     codebooks: int = 12
-    latent_dim: int = 96
+    latent_dim: int = 64
     """Features of the latent (rvq); with fsq it has one for each level of each group."""
     codebook_size: int = 1024
     """Entries per codebook (rvq)."""
@@ -87,7 +87,7 @@ class CodecConfig:
     hop: int = 160
     """Samples between MDCT frames, and coefficients in each."""
     frames_per_latent: int = 2
-    power: float = 0.5
+    power: float = 0.7
     """Exponent of the compression of the MDCT coefficients."""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """How two channels become two streams. More than two channels are always separate."""

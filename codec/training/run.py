@@ -28,7 +28,7 @@ from codec.writing import write_text
 
 RESULT = "run.json"
 INITIAL_SECONDS = 600.0
-"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors for each entry of a codebook."""
+"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
 
 
 @dataclass(frozen=True)
