@@ -50,7 +50,7 @@ class QuantizerConfig:
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
             f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
         )
-        _require(self.size <= 1 << 24, f"a code can take at most 2^24 values, not {self.size}")
+        _require(self.size <= 1 << 20, f"a code can take at most 2^20 values, not {self.size}")
 
     @property
     def features(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.errors import UserError
+from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
 from codec.model.quantizers import Quantized, build_quantizer
 from codec.model.transform import MDCT
@@ -25,7 +26,6 @@ were seen to agree bit for bit."""
 
 EPSILON = 1e-4
 """Keeps the gradient of the power law finite at zero; -80 dB relative to a full-scale coefficient of 1."""
-
 
 @dataclass(frozen=True)
 class CodecOutput:
@@ -46,7 +46,11 @@ def expand(y: Tensor, power: float) -> Tensor:
 
 
 class Codec(nn.Module):
-    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels."""
+    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
+
+    ``decodes``: fingerprints of other models whose codes it understands, for it was made from them by training the
+    decoder alone.
+    """
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -56,6 +60,8 @@ class Codec(nn.Module):
         self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
+        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size)
+        self.decodes: tuple[str, ...] = ()
 
     @torch.no_grad()
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
@@ -116,6 +122,14 @@ class Codec(nn.Module):
         return CodecOutput(decoded[:, None, self.config.hop : self.config.hop + samples], quantized)
 
     # --- coding ----------------------------------------------------------------------------------
+
+    def decoding_state(self) -> dict[str, Tensor]:
+        """All weights and tables that decoding depends on: not the encoder, nor what the quantizer keeps for training."""
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if name.startswith(("quantizer.", "decoder.", "tables.")) and not name.endswith(".usage")
+        }
 
     def latents_for(self, samples: int) -> int:
         """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""

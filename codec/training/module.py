@@ -49,7 +49,7 @@ class CodecModule(L.LightningModule):
         self.diverged = False
 
     def start_from(self, codec: Codec) -> None:
-        """Takes over the weights of another codec of the same architecture."""
+        """Takes over the weights and tables of another codec of the same architecture."""
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
 
@@ -212,7 +212,7 @@ class CodecModule(L.LightningModule):
     # --- resuming --------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["step"] = self.step
+        checkpoint["step"], checkpoint["decodes"] = self.step, self.average.decodes
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.step = checkpoint["step"]
+        self.step, self.average.decodes = checkpoint["step"], checkpoint["decodes"]
