@@ -4,6 +4,7 @@ Outputs that are there and good are skipped, so that the same call continues whe
 fails is reported and does not stop the others.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import read_header
-from codec.checkpoint import codes_fingerprint
+from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file
 from codec.model.codec import Codec
@@ -64,7 +65,7 @@ def encode_batch(
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
-    model = codes_fingerprint(codec)
+    model = fingerprint(codec)
 
     def done(job: Job) -> bool:
         head = read_header(job.target)
@@ -85,12 +86,18 @@ def encode_batch(
 
 
 def decode_batch(
-    sources: Sequence[Path], out: Path, codec: Codec, *, suffix: str = ".wav", force: bool = False
+    sources: Sequence[Path],
+    out: Path,
+    codec: Codec | Callable[[str], Codec | None],
+    *,
+    suffix: str = ".wav",
+    force: bool = False,
 ) -> BatchReport:
     """Decodes ``.nac`` files, and those in folders (the tree is kept), into the folder ``out``.
 
-    ``suffix``: ``wav``, ``flac`` or ``ogg``. An output is skipped if it is newer than its source and has
-    its length, rate and channel count, unless ``force``.
+    ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
+    ``ogg``. An output is skipped if it is newer than its source and has its length, rate and channel count, unless
+    ``force``.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix.
@@ -98,19 +105,30 @@ def decode_batch(
     suffix = f".{suffix.lower().lstrip('.')}"
     if suffix not in DECODED_SUFFIXES:
         raise UserError(f"cannot decode to {suffix!r}; use one of {', '.join(DECODED_SUFFIXES)}")
-    model = codes_fingerprint(codec)
+    name = functools.cache(fingerprint)
+
+    def model_for(source: Path) -> Codec:
+        if isinstance(codec, Codec):
+            return codec
+        wanted = read_header(source).fingerprint
+        if model := codec(wanted):
+            return model
+        raise UserError(
+            f"{source}: coded with model {wanted}, which is not at hand; pass the run or model that coded it as --model"
+        )
 
     def done(job: Job) -> bool:
-        head, found = read_header(job.source), audio.info(job.target)
-        return (head.samples, head.sample_rate, head.channels, head.fingerprint) == (
-            found.frames, found.sample_rate, found.channels, model,
-        )  # fmt: skip
+        head, found, model = read_header(job.source), audio.info(job.target), model_for(job.source)
+        return head.fingerprint in (name(model), *model.decodes) and (
+            (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
+        )
 
     def seconds(job: Job) -> float:
         return read_header(job.source).seconds
 
     def work(job: Job, progress: Progress) -> FileReport:
-        return decode_file(job.source, job.target, codec, model=model, progress=progress)
+        model = model_for(job.source)
+        return decode_file(job.source, job.target, model, model=name(model), progress=progress)
 
     jobs = _jobs(sources, out, {NAC}, suffix, f"{NAC} files")
     return _run("decode", jobs, None if force else done, seconds, work)

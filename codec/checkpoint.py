@@ -20,37 +20,37 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def fingerprint(codec: Codec) -> str:
-    """16 hexadecimal digits that name architecture and weights."""
-    return _digest(codec.config.to_dict(), codec.state_dict())
-
-
-def codes_fingerprint(codec: Codec) -> str:
-    """16 hexadecimal digits that name what the codes mean: all that lies before the decoder. Stored in each coded file,
-    which any model with the same ones can decode, such as one whose decoder alone was trained further."""
+    """16 hexadecimal digits that name what decodes: decoder, codebooks and tables. Stored in each coded file."""
     config = codec.config.to_dict()
-    del config["decoder"]
-    weights = codec.state_dict().items()
-    before = {
-        name: tensor
-        for name, tensor in weights
-        if name.startswith(("encoder.", "quantizer.")) and not name.endswith(".usage")
-    }
-    return _digest(config, before)
+    del config["encoder"]
+    return _digest(config, codec.decoding_state())
+
+
+def checksum(codec: Codec) -> str:
+    """16 hexadecimal digits that name the whole model, its encoder included."""
+    return _digest(codec.config.to_dict(), codec.state_dict())
 
 
 def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        canonical = tensor.detach().cpu().numpy().astype("<f4" if tensor.is_floating_point() else "<i4")
+        digest.update(canonical.tobytes())
     return digest.hexdigest()[:16]
 
 
 def save_model(folder: Path, codec: Codec, info: dict[str, Any]) -> None:
-    """Writes the model; ``info`` (steps, data, recipe) stands beside the architecture in ``config.json``."""
+    """Writes the model; ``info`` (steps, tables, recipe) stands beside the architecture in ``config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
-    content = {"codec": codec.config.to_dict(), "fingerprint": fingerprint(codec), "info": info}
+    content = {
+        "codec": codec.config.to_dict(),
+        "fingerprint": fingerprint(codec),
+        "decodes": list(codec.decodes),
+        "checksum": checksum(codec),
+        "info": info,
+    }
     parts = {name: folder / f"{name}.part" for name in (WEIGHTS, CONFIG)}
     try:
         save_file(weights, parts[WEIGHTS])
@@ -86,11 +86,22 @@ def load_model(path: Path) -> Codec:
         if weights.keys() != codec.state_dict().keys():
             raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
         codec.load_state_dict(weights)
-        if content["fingerprint"] != fingerprint(codec):
+        codec.decodes = tuple(map(str, content["decodes"]))
+        if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
+        codec.tables.check()
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
     return codec.eval().requires_grad_(False)
+
+
+def read_fingerprints(path: Path) -> list[str]:
+    """The model's own, then those of other models whose files it decodes. Raises like :func:`load_model`."""
+    folder, content = _read_config(path)
+    try:
+        return [str(content["fingerprint"]), *map(str, content["decodes"])]
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
 
 
 def read_info(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from codec.errors import UserError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, interrupts.STATUS
-MODEL_VARIABLE = "LATHE_MODEL"
+MODEL_VARIABLE, DEFAULT_MODEL = "LATHE_MODEL", "speech_16k"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -188,13 +188,14 @@ def _add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
     parser.add_argument(
-        "--init-from", type=Path, metavar="MODEL", help="fine-tune this model (folder of a model or run)"
+        "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
     )
     parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
 
 
 def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
+        from codec.library import find
         from codec.recipe import read_recipe
         from codec.training.run import range_test, train
 
@@ -204,7 +205,8 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
         return 0
     if arguments.run is None:
         raise UserError("where should the run go? give a folder with --run")
-    result = train(recipe, arguments.data, arguments.run, init_from=arguments.init_from)
+    parent = find(arguments.init_from) if arguments.init_from else None
+    result = train(recipe, arguments.data, arguments.run, init_from=parent)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
     print(
         f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}"
@@ -213,49 +215,57 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-# --- encode, decode, info -----------------------------------------------------------------------
+# --- encode, decode, info, models ---------------------------------------------------------------
 
 
 def _add_coding(command: Callable[..., argparse.ArgumentParser]) -> None:
-    encode = command("encode", _encode, "sound files to .nac files")
+    encode = command(
+        "encode",
+        _encode,
+        "sound files to .nac files",
+        "Sound files to .nac files, range-coded. For --kbps a file gets the largest number of codebooks whose expected"
+        " rate is not above it, and at least one. Expected is what the model's statistics of codes say, packet lengths"
+        " and checksums included; a file comes out lower or higher as its sound is plainer or richer than that.",
+    )
     encode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="sound files, or folders of them")
-    encode.add_argument("--kbps", type=float, help="bit rate, channels together (default: all codebooks)")
+    encode.add_argument(
+        "--kbps", type=float, help="bit rate to stay within, as expected, channels together (default: all codebooks)"
+    )
     decode = command("decode", _decode, ".nac files to sound files")
     decode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help=".nac files, or folders of them")
     decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
-    for parser in (encode, decode):
+    for parser, default in (
+        (encode, f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"),
+        (decode, f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones"),
+    ):
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
-        parser.add_argument(
-            "--model",
-            type=Path,
-            default=os.environ.get(MODEL_VARIABLE),
-            help=f"folder of a run or model (default: the variable {MODEL_VARIABLE})",
-        )
+        parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {default})")
         parser.add_argument("--force", action="store_true", help="write again what is there already")
         parser.add_argument("--threads", type=_positive, default=1, help="of the matrix products (%(default)s)")
         parser.add_argument("--json", action="store_true", help="print the results as JSON")
     info = command("info", _info, "what a .nac file holds, and whether it is whole")
     info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
     info.add_argument("--json", action="store_true", help="print as JSON")
-
-
-def _load(arguments: argparse.Namespace) -> Any:
-    with interrupts.ends_at_once():
-        import torch
-
-        from codec.checkpoint import load_model
-
-    if arguments.model is None:
-        raise UserError(f"no model given; pass --model with the folder of a run, or set {MODEL_VARIABLE}")
-    torch.set_num_threads(arguments.threads)
-    return load_model(Path(arguments.model))
+    models = command(
+        "models",
+        _models,
+        "the models at hand: built in, and the one that LATHE_MODEL names",
+        "The models at hand, with the fingerprint that is in the files they write, and the bit rates to expect of one"
+        " channel with one codebook and with all.",
+    )
+    models.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
-    codec = _load(arguments)
     with interrupts.ends_at_once():
-        from codec.batch import encode_batch
+        import torch
 
+        from codec.batch import encode_batch
+        from codec.checkpoint import load_model
+        from codec.library import find
+
+    torch.set_num_threads(arguments.threads)
+    codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
     return _report(
         encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force),
         arguments,
@@ -263,14 +273,47 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
-    codec = _load(arguments)
     with interrupts.ends_at_once():
-        from codec.batch import decode_batch
+        import torch
 
+        from codec.batch import decode_batch
+        from codec.checkpoint import load_model
+        from codec.library import find, finder
+
+    torch.set_num_threads(arguments.threads)
+    codec = load_model(find(arguments.model)) if arguments.model else finder(_own_models())
     return _report(
         decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force),
         arguments,
     )
+
+
+def _own_models() -> list[Path]:
+    """What LATHE_MODEL names, if anything."""
+    from codec.library import find
+
+    return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
+
+
+def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.library import built_in, describe
+
+    places = built_in() | {str(path): path for path in _own_models()}
+    found = [describe(name, place) for name, place in places.items()]
+    if arguments.json:
+        print(json.dumps([asdict(model) for model in found], indent=1))
+    elif not found:
+        print("no built-in model in this installation; train one with: codec train")
+    else:
+        width = max(len("model"), *(len(model.name) for model in found))
+        print(f"{'model':{width}}  {'fingerprint':16}  {'Hz':>6}  {'kbit/s':>12}  {'parameters':>10}")
+        for model in found:
+            rates = f"{model.min_kbps:.2f} – {model.max_kbps:.2f}"
+            print(
+                f"{model.name:{width}}  {model.fingerprint}  {model.sample_rate:>6}  {rates:>12}"
+                f"  {model.parameters / 1e6:>8.2f} M"
+            )
+    return 0
 
 
 def _report(batch: Any, arguments: argparse.Namespace) -> int:

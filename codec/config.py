@@ -50,7 +50,7 @@ class QuantizerConfig:
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
             f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
         )
-        _require(self.size <= 1 << 24, f"a code can take at most 2^24 values, not {self.size}")
+        _require(self.size <= 1 << 20, f"a code can take at most 2^20 values, not {self.size}")
 
     @property
     def features(self) -> int:
@@ -87,7 +87,7 @@ class CodecConfig:
     hop: int = 160
     """Samples between MDCT frames, and coefficients in each."""
     frames_per_latent: int = 2
-    power: float = 0.7
+    power: float = 0.6
     """Exponent of the compression of the MDCT coefficients."""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """How two channels become two streams. More than two channels are always separate."""

@@ -13,9 +13,10 @@ import torch
 
 from codec import audio
 from codec.audio import FloatArray
-from codec.bitstream.container import Header, Reader, Writer
+from codec.bitstream.container import PACKET_BYTES, PACKET_FRAMES, Header, Reader, Writer
+from codec.bitstream.rangecoder import WORD_BYTES, RangeCoder
 from codec.channels import fold, unfold
-from codec.checkpoint import codes_fingerprint
+from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.model.codec import Codec
 
@@ -39,7 +40,7 @@ class FileReport:
     codebooks: int
     bytes_total: int
     bytes_payload: int
-    """The packed codes alone, without header, packet lengths and checksums."""
+    """The range-coded codes alone, without header, packet lengths and checksums."""
     elapsed_seconds: float
 
     @property
@@ -69,10 +70,10 @@ def encode_file(
     """Codes a sound file as ``.nac``.
 
     Args:
-        kbps: total over all channels; the file gets as many codebooks as have a nominal rate (bits of the
-            codes, see :attr:`Header.nominal_kbps`) that is not above it, and one where even that is more.
+        kbps: total over all channels; the file gets as many codebooks as have an expected rate (see
+            :func:`expected_kbps`) that is not above it, and one where even that is more.
         codebooks: how many to use, in place of ``kbps``. Default: all.
-        model: :func:`codes_fingerprint` of the codec, for callers that have it at hand.
+        model: :func:`fingerprint` of the codec, for callers that have it at hand.
 
     Raises:
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
@@ -82,7 +83,7 @@ def encode_file(
     described = audio.info(source)
     rate, channels = described.sample_rate, described.channels
     header = Header(
-        fingerprint=model or codes_fingerprint(codec),
+        fingerprint=model or fingerprint(codec),
         sample_rate=rate,
         channels=channels,
         model_rate=codec.config.sample_rate,
@@ -100,14 +101,14 @@ def encode_file(
             if progress:
                 progress(block.shape[1] / rate)
 
-    with Writer(target, header) as writer:
+    with Writer(target, header, range_coder(codec)) as writer:
         encoder = codec.stream_encoder(channels, header.codebooks)
         for wave in _resampled(counted(), rate, header.model_rate, channels):
             streams = fold(torch.from_numpy(wave), codec.config.stereo)
             writer.write(encoder.push(streams).cpu().numpy())
         writer.write(encoder.flush().cpu().numpy())
         header = writer.finish(samples)
-    return _report(source, target, header, started)
+    return _report(source, target, header, writer.file_bytes, started)
 
 
 def decode_file(
@@ -122,7 +123,7 @@ def decode_file(
     started = time.perf_counter()
     with Reader(source) as reader:
         head = reader.header
-        _check_model(source, head, codec, model or codes_fingerprint(codec))
+        _check_model(source, head, codec, model or fingerprint(codec))
         if target.suffix.lower() == ".wav" and head.samples * head.channels * 2 > _WAV_BYTES:
             raise UserError(f"{target}: more than a WAV file can hold (4 GiB); decode to .flac")
         with audio.Writer(target, head.sample_rate, head.channels) as writer:
@@ -132,23 +133,24 @@ def decode_file(
                 writer.write(wave)
                 if progress:
                     progress(wave.shape[1] / head.sample_rate)
-    return _report(source, target, head, started)
+    return _report(source, target, head, reader.file_bytes, started)
 
 
 def file_info(path: Path) -> dict[str, Any]:
     """What the header says, rates in kbit/s, and which checksums are wrong. Raises like :class:`Reader`."""
     with Reader(path) as reader:
-        head, damaged = reader.header, reader.damaged_packets()
+        head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
+    payload = head.payload_bytes(size)
     return {
         "path": str(path),
         **asdict(head),
         "seconds": head.seconds,
         "packets": head.packets,
-        "bytes": head.file_bytes,
-        "payload_bytes": head.total_payload_bytes,
+        "bytes": size,
+        "payload_bytes": payload,
         "nominal_kbps": head.nominal_kbps,
-        "kbps": _kbps(head.file_bytes, head.seconds),
-        "payload_kbps": _kbps(head.total_payload_bytes, head.seconds),
+        "kbps": _kbps(size, head.seconds),
+        "payload_kbps": _kbps(payload, head.seconds),
         "checksums_ok": not damaged,
         "damaged_packets": damaged,
     }
@@ -167,8 +169,22 @@ def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codeboo
         return most
     if not kbps > 0:
         raise UserError(f"the bit rate must be above 0 kbps, not {kbps}")
-    step = codec.config.kbps_per_codebook * channels
-    return max(1, int(min(most, kbps / step + 1e-6)))
+    return max(1, sum(rate <= kbps + 1e-6 for rate in expected_kbps(codec, channels)))
+
+
+def expected_kbps(codec: Codec, channels: int) -> list[float]:
+    """Real bit rate to expect with 1, 2, … codebooks, all channels together, if codes occur as the model's tables say.
+
+    Counts the packets around the payloads, and half a word per packet that range coding loses at its end; not the
+    header, which weighs on short files alone.
+    """
+    frame_bits = channels * codec.tables.expected_bits().cumsum(0) + 8 * (PACKET_BYTES + WORD_BYTES / 2) / PACKET_FRAMES
+    return (frame_bits * codec.config.latents_per_second / 1000).tolist()
+
+
+def range_coder(codec: Codec) -> RangeCoder:
+    """Codes under the model's tables."""
+    return RangeCoder(codec.tables.frequencies.cpu().numpy())
 
 
 def _source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
@@ -205,15 +221,13 @@ def _decoded(reader: Reader, codec: Codec) -> Iterator[FloatArray]:
     def wave(streams: torch.Tensor) -> FloatArray:
         return unfold(streams.cpu(), codec.config.stereo).numpy()
 
-    for codes in reader:
-        if codes.max() >= codec.config.quantizer.size:
-            raise UserError(f"{reader.path}: holds codes unknown to its model; encode the source again")
+    for codes in reader.codes(range_coder(codec)):
         yield wave(decoder.push(torch.from_numpy(codes)))
     yield wave(decoder.flush())
 
 
 def _check_model(path: Path, head: Header, codec: Codec, model: str) -> None:
-    if head.fingerprint != model:
+    if head.fingerprint not in (model, *codec.decodes):
         raise UserError(f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model")
     config = codec.config
     if (
@@ -230,7 +244,7 @@ def _kbps(size: int, seconds: float) -> float:
     return 8 * size / seconds / 1000 if seconds else 0.0
 
 
-def _report(source: Path, target: Path, head: Header, started: float) -> FileReport:
+def _report(source: Path, target: Path, head: Header, size: int, started: float) -> FileReport:
     return FileReport(
         source=Path(source),
         target=Path(target),
@@ -238,7 +252,7 @@ def _report(source: Path, target: Path, head: Header, started: float) -> FileRep
         sample_rate=head.sample_rate,
         channels=head.channels,
         codebooks=head.codebooks,
-        bytes_total=head.file_bytes,
-        bytes_payload=head.total_payload_bytes,
+        bytes_total=size,
+        bytes_payload=head.payload_bytes(size),
         elapsed_seconds=time.perf_counter() - started,
     )

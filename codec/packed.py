@@ -198,7 +198,7 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
 def open_sealed_test(
     data: Path, sample_rate: int, channels: int, *, run: str, weights: list[str], purpose: Purpose
 ) -> PackedSplit:
-    """The test clips, after a line in the ledger that says who looked: the run, and fingerprints of its
+    """The test clips, after a line in the ledger that says who looked: the run, and checksums of its
     weights.
     """
     split = _open(data, "test", sample_rate, channels)

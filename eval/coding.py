@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import Reader
-from codec.checkpoint import codes_fingerprint
-from codec.files import decode_file, encode_file
+from codec.checkpoint import fingerprint
+from codec.files import decode_file, encode_file, range_coder
 from codec.model.codec import Codec
 from codec.packed import Clip, PackedSplit
 from eval.results import Codebook
@@ -70,7 +70,7 @@ def code_clips(
     """Writes ``folder/{original,decoded}/*.wav`` and ``folder/coded/*.nac``, on one thread."""
     for name in ("original", "coded", "decoded"):
         (folder / name).mkdir(parents=True)
-    coded, model = [], codes_fingerprint(codec)
+    coded, model = [], fingerprint(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     with one_thread(), tqdm(total=seconds, desc="encode, decode", bar_format=layout) as bar:
@@ -90,20 +90,25 @@ def code_clips(
     return coded
 
 
-def usage(paths: list[Path], size: int) -> list[Codebook]:
-    """How often each codebook's entries occur in these coded files: share in use, and 2 to the entropy in
-    bits.
-    """
+def count_codes(paths: list[Path], codec: Codec) -> npt.NDArray[np.int64]:
+    """How often each code occurs in these coded files, which are all alike: ``[codebooks, size]``."""
+    coder, size = range_coder(codec), codec.config.quantizer.size
     counts: npt.NDArray[np.int64] | None = None
     for path in paths:
         with Reader(path) as reader:
             if counts is None:
                 counts = np.zeros((reader.header.codebooks, size), np.int64)
-            for codes in reader:
+            for codes in reader.codes(coder):
                 for row, codebook in zip(counts, codes.swapaxes(0, 1)):
                     row += np.bincount(codebook.ravel(), minlength=size)
+    assert counts is not None
+    return counts
+
+
+def usage(counts: npt.NDArray[np.int64]) -> list[Codebook]:
+    """Of each codebook: share of its entries that occur, and 2 to the entropy in bits."""
     found = []
-    for row in counts if counts is not None else ():
+    for row in counts:
         share = row[row > 0] / max(1, row.sum())
         found.append(Codebook(float((row > 0).mean()), float(2 ** -(share * np.log2(share)).sum())))
     return found

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.checkpoint import fingerprint, load_model, read_info
+from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -25,7 +25,7 @@ from codec.packed import (
     record_result,
 )
 from codec.recipe import read_recipe
-from eval.coding import CodedClip, choose, code_clips, usage
+from eval.coding import CodedClip, choose, code_clips, count_codes, usage
 from eval.diagnosis import diagnose_run
 from eval.metrics import METRICS
 from eval.report import write_report
@@ -78,11 +78,11 @@ def evaluate(
     except OSError as error:
         raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
     try:
-        rate, model = codec.config.sample_rate, fingerprint(codec)
+        rate = codec.config.sample_rate
         training = open_split(data, "train", rate, channels)
         before = len(ledger(data))
         split = open_sealed_test(
-            data, rate, channels, run=str(run), weights=[model],
+            data, rate, channels, run=str(run), weights=[checksum(codec)],
             purpose="demonstration" if demonstration else "evaluation",
         )  # fmt: skip
         coded = code_clips(split, choose(split.clips, max_clips), codec, work, codebooks)
@@ -92,6 +92,7 @@ def evaluate(
         seconds = sum(clip.seconds for clip in clips)
         judged = [clip for clip in clips if clip.in_distribution] or clips
         used = codebooks or codec.config.quantizer.codebooks
+        counts = count_codes([entry.coded for entry in coded], codec)
         noise = rows[0].baseline.get("mel")
         result = EvaluationResult(
             run=str(run),
@@ -106,6 +107,7 @@ def evaluate(
             codebooks=used,
             kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
             nominal_kbps=used * codec.config.kbps_per_codebook * channels,
+            ideal_kbps=float((counts * codec.tables.bits.numpy()[:used]).sum()) / seconds / 1000,
             encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
             decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
             other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in judged),
@@ -114,10 +116,10 @@ def evaluate(
                 for entry in METRICS
                 if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
             },
-            trained=_trained(run, codec, model, training, channels),
+            trained=_trained(run, codec, training, channels),
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
-            usage=usage([entry.coded for entry in coded], codec.config.quantizer.size),
+            usage=usage(counts),
             clips=clips,
         )
         write_report(result, coded, work / "report.html")
@@ -163,7 +165,7 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
     )
 
 
-def _trained(run: Path, codec: Codec, model: str, split: PackedSplit, channels: int) -> Trained:
+def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
     domains: dict[str, float] = {}
     for clip in split.clips:
         domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
@@ -175,7 +177,7 @@ def _trained(run: Path, codec: Codec, model: str, split: PackedSplit, channels: 
         parameters=sum(weight.numel() for weight in codec.parameters()),
         codebooks=codec.config.quantizer.codebooks,
         codebook_size=codec.config.quantizer.size,
-        fingerprint=model,
+        fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
         steps=None if steps is None else int(steps),
         clips=len(split),

@@ -95,6 +95,9 @@ class EvaluationResult:
     kbps: float
     """Bits of all coded files over seconds of all clips."""
     nominal_kbps: float
+    """If codes were of fixed width."""
+    ideal_kbps: float
+    """Cross entropy of the codes under the model's tables: range coding without any loss, packets or headers."""
     encode_times_real_time: float
     decode_times_real_time: float
     other_codes_mel: Estimate | None
@@ -136,6 +139,9 @@ class EvaluationResult:
                 lines[-1] += f", mel distance {format_estimate('mel', mel)}"
             if noise := other.baseline.get("mel"):
                 lines[-1] += f" (noise: {format_value('mel', noise.mean)})"
+        lines.append(
+            f"bit rate: {self.kbps:.2f} kbps in files; {self.nominal_kbps:.2f} nominal, {self.ideal_kbps:.2f} ideal"
+        )
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")

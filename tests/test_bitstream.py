@@ -1,4 +1,4 @@
-"""Packing and the .nac container, against a reader written from docs/bitstream.md with other means."""
+"""Range coding and the .nac container, against a coder and a reader written from docs/bitstream.md with other means."""
 
 import tracemalloc
 import zlib
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream.container import HEADER_BYTES, Header, Reader, Writer, read_header
-from codec.bitstream.packing import pack, packed_bytes, unpack
+from codec.bitstream.rangecoder import RangeCoder, max_payload_bytes
 from codec.errors import UserError
+from codec.model.entropy import FrequencyTables
 
 HEADER = Header(
     fingerprint="0123456789abcdef",
@@ -26,35 +28,122 @@ HEADER = Header(
 )
 
 
-def as_bits(codes: np.ndarray, bits: int) -> str:
-    return "".join(format(int(code), f"0{bits}b") for code in codes.ravel())
+WORD = 1 << 32
 
 
-@given(st.integers(1, 24), st.integers(1, 5), st.integers(0, 70), st.randoms(use_true_random=False))
-@example(24, 1, 1, None)
+def tables(codebooks: int, size: int, skew: float, seed: int = 0) -> np.ndarray:
+    """Frequencies from even (0) to a few codes that have almost everything (10 or so)."""
+    shares = np.exp(skew * np.random.default_rng(seed).standard_normal((codebooks, size)))
+    fitted = FrequencyTables(codebooks, size)
+    fitted.fit(torch.from_numpy((1e5 * shares / shares.sum(1, keepdims=True)).astype(np.int64)))
+    return fitted.frequencies.numpy()
+
+
+TABLES = tables(3, 1000, 2.0)
+CODER = RangeCoder(TABLES)
+
+
+def encode_by_the_book(codes: list[tuple[list[int], int]]) -> bytes:
+    """The document's encoder in whole numbers of any size: ``codes`` are pairs of a table and a code."""
+    written, lower, span, shifts = 0, 0, 2**64 - 1, 0  # ``lower`` with all carries, ``shifts`` words ago
+    for table, code in codes:
+        scale = span >> 24
+        lower, span = lower + scale * sum(table[:code]), scale * table[code]
+        if span < WORD:
+            lower, span, shifts = lower << 32, span << 32, shifts + 1
+    point = (lower + WORD - 1) >> 32
+    written = point
+    words = shifts + 1
+    if (lower + span) >> 32 == point:
+        written, words = written << 32, words + 1
+    return b"".join((written >> 32 * i & WORD - 1).to_bytes(4, "little") for i in reversed(range(words)))
+
+
+def decode_by_the_book(payload: bytes, per_code: list[list[int]]) -> list[int]:
+    """The document's decoder in plain Python; ``per_code``: the table of each code."""
+    words = [int.from_bytes(payload[i : i + 4], "little") for i in range(0, len(payload), 4)]
+    following = iter(words)
+    lower, span = 0, 2**64 - 1
+    point = next(following, 0) << 32 | next(following, 0)
+    codes = []
+    for table in per_code:
+        scale = span >> 24
+        quantile, code, left = (point - lower) % 2**64 // scale, 0, 0
+        assert quantile < 1 << 24
+        while quantile >= left + table[code]:
+            left, code = left + table[code], code + 1
+        codes.append(code)
+        lower, span = (lower + scale * left) % 2**64, scale * table[code]
+        if span < WORD:
+            lower, span, point = (lower << 32) % 2**64, span << 32, (point << 32) % 2**64 | next(following, 0)
+    assert next(following, None) is None and (point - lower) % 2**64 < 2 * WORD - 1
+    return codes
+
+
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
+
+
+@given(shapes, st.integers(2, 300), st.sampled_from([0.0, 1.0, 4.0, 40.0]), st.booleans(), st.integers(0, 2**32))
 @settings(deadline=None)
-def test_packing_keeps_every_code_and_wastes_no_bit(bits, quantizers, frames, random):
-    top = (1 << bits) - 1
-    pick = (lambda: random.choice([0, top, random.randint(0, top)])) if random else (lambda: top)
-    codes = np.array([[pick() for _ in range(frames)] for _ in range(quantizers)]).reshape(quantizers, frames)
-    data = pack(codes, bits)
-    text = as_bits(codes, bits)
-    assert len(data) == packed_bytes(codes.size, bits) == -(-len(text) // 8)
-    assert "".join(format(byte, "08b") for byte in data) == text.ljust(8 * len(data), "0")
-    np.testing.assert_array_equal(unpack(data, quantizers, frames, bits), codes)
+def test_range_coder_is_what_the_document_says(shape, size, skew, likely, seed):
+    """Codes as likely as their tables say, or all alike, which needs long payloads and carries."""
+    frequencies, rng = tables(shape[1], size, skew, seed), np.random.default_rng(seed)
+    pick = lambda row: rng.choice(size, (shape[0], shape[2]), p=row / row.sum() if likely else None)  # noqa: E731
+    codes = np.stack([pick(row) for row in frequencies], 1)
+    data = RangeCoder(frequencies).encode(codes)
+    np.testing.assert_array_equal(RangeCoder(frequencies).decode(data, *shape), codes)
+    order = [int(code) for codebook in range(shape[1]) for code in codes[:, codebook].ravel()]
+    used = [row.tolist() for row in frequencies for _ in range(shape[0] * shape[2])]
+    assert encode_by_the_book(list(zip(used, order))) == data
+    assert decode_by_the_book(data, used) == order
+    assert 4 <= len(data) <= max_payload_bytes(codes.size)
 
 
-@pytest.mark.parametrize("code, bits", [(-1, 10), (1024, 10), (2, 1), (1 << 24, 24), (1 << 40, 24), (0, 0), (0, 25)])
-def test_packing_refuses_what_does_not_fit(code, bits):
-    with pytest.raises(ValueError):
-        pack(np.array([[0, code]]), bits)
+@pytest.mark.parametrize("ends", [(1, 0), (0, 1)])
+def test_extreme_tables(ends):
+    """A code that costs 24 bits, next to one that costs next to nothing: no payload is longer than is allowed for."""
+    frequencies = np.full((1, 2), 1)
+    frequencies[0, ends[0]] = (1 << 24) - 1
+    coder = RangeCoder(frequencies)
+    for codes in (np.full((1, 1, 255), ends[0]), np.full((1, 1, 255), ends[1]), np.arange(255).reshape(1, 1, -1) % 2):
+        data = coder.encode(codes)
+        np.testing.assert_array_equal(coder.decode(data, 1, 1, 255), codes)
+        assert decode_by_the_book(data, frequencies.tolist() * 255) == codes.ravel().tolist()
+        assert len(data) <= max_payload_bytes(255)
 
 
-def test_unpacking_refuses_wrong_length_and_stray_bits():
-    data = pack(np.array([[5, 6, 7]]), 3)
-    for wrong in (data + b"\0", data[:-1], bytes([data[0], data[1] | 1])):
+@pytest.mark.parametrize("size, skew", [(2, 0.0), (1000, 0.0), (1024, 0.0), (1024, 1.0), (1024, 3.0), (6561, 1.0)])
+def test_payloads_have_the_size_that_theory_allows(size, skew):
+    frequencies = tables(4, size, skew)
+    rng = np.random.default_rng(1)
+    codes = np.stack([rng.choice(size, (2, 64), p=row / row.sum()) for row in frequencies], 1)
+    bits = sum((24 - np.log2(row))[codes[:, i]].sum() for i, row in enumerate(frequencies))
+    assert bits / 8 <= len(RangeCoder(frequencies).encode(codes)) <= 1.01 * bits / 8 + 8
+
+
+def test_coder_refuses_what_does_not_fit():
+    for wrong in (-1, 1000, 1 << 33):
         with pytest.raises(ValueError):
-            unpack(wrong, 1, 3, 3)
+            CODER.encode(np.full((1, 3, 2), wrong))
+    with pytest.raises(ValueError):
+        CODER.encode(np.zeros((1, 4, 2), np.int64))
+    for wrong in ([[1 << 23, 1 << 22]], [[1 << 24, 0]], [[(1 << 24) + 1, -1]]):
+        with pytest.raises(ValueError):
+            RangeCoder(np.array(wrong))
+    data = CODER.encode(np.full((1, 3, 8), 7))
+    for wrong in (data + b"\0", data[:-1], data + bytes(400), bytes(4) + data, data + data, b"\xff" * len(data)):
+        with pytest.raises(ValueError):
+            CODER.decode(wrong, 1, 3, 8)
+
+
+@given(st.binary(max_size=200), st.integers(1, 4), st.integers(1, 3), st.integers(1, 70))
+@settings(deadline=None, max_examples=1000)
+def test_any_bytes_decode_to_codes_in_range_or_an_error(data, channels, codebooks, frames):
+    try:
+        codes = CODER.decode(data, channels, codebooks, frames)
+    except ValueError:
+        return
+    assert codes.shape == (channels, codebooks, frames) and 0 <= codes.min() and codes.max() < 1000
 
 
 def samples_for(frames: int) -> int:
@@ -64,8 +153,8 @@ def samples_for(frames: int) -> int:
 
 def write(path: Path, frames: int, seed: int = 0, header: Header = HEADER) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 1 << header.bits_per_code, (header.channels, header.codebooks, frames))
-    with Writer(path, header) as writer:
+    codes = rng.integers(0, 1000, (header.channels, header.codebooks, frames))
+    with Writer(path, header, CODER) as writer:
         cuts = np.sort(rng.integers(0, frames + 1, 4))
         for part in np.split(codes, cuts, axis=2):
             writer.write(part)
@@ -100,9 +189,8 @@ def parse_by_the_book(data: bytes) -> tuple[dict[str, int], list[list[int]]]:
         length, checksum = number(start, 4), number(start + 4, 4)
         payload = data[start + 8 : start + 8 + length]
         assert checksum == zlib.crc32(index.to_bytes(8, "little") + length.to_bytes(4, "little") + payload)
-        text = "".join(format(byte, "08b") for byte in payload)
-        count, bits = frames * fields["channels"] * fields["codebooks"], fields["bits"]
-        packets.append([int(text[i * bits : (i + 1) * bits], 2) for i in range(count)])
+        order = [row.tolist() for row in TABLES for _ in range(frames * fields["channels"])]
+        packets.append(decode_by_the_book(payload, order))
         start, left, index = start + 8 + length, left - frames, index + 1
     assert start == len(data)
     return fields, packets
@@ -118,7 +206,7 @@ def test_file_is_what_the_document_says(tmp_path, frames):
         "rate": 22050, "model_rate": 16000, "hop": 320, "samples": samples_for(frames) if frames else 0,
         "frames": frames, "channels": 2, "codebooks": 3, "bits": 10, "per_packet": 8,
     }  # fmt: skip
-    assert packets == [codes[..., at : at + 8].ravel().tolist() for at in range(0, frames, 8)]
+    assert packets == [codes[..., at : at + 8].swapaxes(0, 1).ravel().tolist() for at in range(0, frames, 8)]
 
 
 @pytest.mark.parametrize("frames", [0, 1, 8, 29])
@@ -126,20 +214,29 @@ def test_reader_gives_back_what_was_written(tmp_path, frames):
     path = tmp_path / "x.nac"
     codes = write(path, frames)
     with Reader(path) as reader:
-        packets = list(reader)
+        packets = list(reader.codes(CODER))
         assert reader.header == replace(HEADER, samples=samples_for(frames) if frames else 0, frames=frames)
         assert len(packets) == reader.header.packets and reader.damaged_packets() == []
-        assert path.stat().st_size == reader.header.file_bytes
+        payloads = reader.header.payload_bytes(reader.file_bytes)
+        assert path.stat().st_size == reader.file_bytes == HEADER_BYTES + 8 * len(packets) + payloads
+        assert payloads == sum(len(CODER.encode(codes)) for codes in packets)
     if frames:
         np.testing.assert_array_equal(np.concatenate(packets, axis=2), codes)
 
 
 def test_example_in_the_document(tmp_path):
     document = (Path(__file__).parents[1] / "docs" / "bitstream.md").read_text()
-    (tmp_path / "x.nac").write_bytes(bytes.fromhex(document.split("```")[1]))
+    data = bytes.fromhex(document.split("## Example")[1].split("```")[1])
+    (tmp_path / "x.nac").write_bytes(data)
+    coder = RangeCoder(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
+    codes = [[5, 2, 7, 0, 1, 6, 3, 4, 5, 2, 7, 7], [0, 1, 0, 0, 2, 7, 0, 0, 1, 3, 0, 5]]
     with Reader(tmp_path / "x.nac") as reader:
-        assert (reader.header.samples, reader.header.fingerprint) == (5, "0011223344556677")
-        assert [packet.tolist() for packet in reader] == [[[[5, 2], [7, 0]]]]
+        assert (reader.header.samples, reader.header.fingerprint) == (45, "0011223344556677")
+        assert [packet.tolist() for packet in reader.codes(coder)] == [[codes]]
+    with Writer(tmp_path / "y.nac", reader.header, coder) as writer:
+        writer.write(np.array([codes]))
+        writer.finish(45)
+    assert (tmp_path / "y.nac").read_bytes() == data
 
 
 def one_line(error: pytest.ExceptionInfo[UserError], path: Path) -> str:
@@ -174,7 +271,7 @@ def test_every_flipped_byte_is_seen(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(UserError) as error:
             with Reader(path) as reader:
-                list(reader)
+                list(reader.codes(CODER))
         one_line(error, path)
 
 
@@ -182,19 +279,52 @@ def test_damaged_packet_is_named_and_the_others_stand(tmp_path):
     path = tmp_path / "x.nac"
     write(path, 20)
     data = bytearray(path.read_bytes())
-    data[HEADER_BYTES + 8 + 60 + 8 + 30] ^= 16  # a full packet has 60 bytes of codes
+    first = int.from_bytes(data[HEADER_BYTES : HEADER_BYTES + 4], "little")
+    data[HEADER_BYTES + 8 + first + 8 + 30] ^= 16
     path.write_bytes(data)
     with Reader(path) as reader:
         assert reader.damaged_packets() == [1]
         with pytest.raises(UserError, match=r"packet 2 of 3 \(from 0.16 s\) is damaged"):
-            list(reader)
+            list(reader.codes(CODER))
+
+
+def test_a_length_that_cannot_be_is_damage(tmp_path):
+    path = tmp_path / "x.nac"
+    write(path, 20)
+    data = bytearray(path.read_bytes())
+    for length in (0, 3, max_payload_bytes(2 * 3 * 8) + 1, 2**32 - 1):
+        data[HEADER_BYTES : HEADER_BYTES + 4] = length.to_bytes(4, "little")
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"packet 1 of 3 .*length"):
+            read_header(path)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
+    """Payloads of any bytes: codes in range or one line, at the memory of one packet."""
+    head = replace(HEADER, frames=data.draw(st.integers(1, 20)), channels=data.draw(st.integers(1, 255)))
+    head = replace(head, samples=samples_for(head.frames))
+    content = head.to_bytes()
+    for i in range(head.packets):
+        payload = data.draw(st.binary(min_size=4, max_size=40))
+        numbers = i.to_bytes(8, "little") + len(payload).to_bytes(4, "little")
+        content += numbers[8:] + zlib.crc32(numbers + payload).to_bytes(4, "little") + payload
+    path = tmp_path_factory.getbasetemp() / "hostile.nac"
+    path.write_bytes(content)
+    try:
+        with Reader(path) as reader:
+            for codes in reader.codes(CODER):
+                assert 0 <= codes.min() and codes.max() < 1000
+    except UserError as error:
+        assert "is damaged" in str(error) and "\n" not in str(error)
 
 
 def test_packets_cannot_change_places(tmp_path):
     path = tmp_path / "x.nac"
     write(path, 16)
     data = path.read_bytes()
-    size = (len(data) - HEADER_BYTES) // 2
+    size = 8 + int.from_bytes(data[HEADER_BYTES : HEADER_BYTES + 4], "little")
     first, second = data[HEADER_BYTES : HEADER_BYTES + size], data[HEADER_BYTES + size :]
     path.write_bytes(data[:HEADER_BYTES] + second + first)
     with Reader(path) as reader:
@@ -250,7 +380,7 @@ def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames):
     tracemalloc.start()
     try:
         with Reader(path) as reader:
-            assert reader.header.frames == 0 and list(reader) == []
+            assert reader.header.frames == 0 and list(reader.codes(CODER)) == []
     except UserError as error:
         assert "\n" not in str(error)
     finally:
@@ -263,7 +393,7 @@ def test_nothing_appears_without_finish(tmp_path):
     path = tmp_path / "x.nac"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
-        with Writer(path, HEADER) as writer:
+        with Writer(path, HEADER, CODER) as writer:
             writer.write(np.zeros((2, 3, 100), np.int64))
             raise KeyboardInterrupt
     assert [file.name for file in tmp_path.iterdir()] == ["x.nac"] and path.read_bytes() == b"old"
@@ -272,8 +402,8 @@ def test_nothing_appears_without_finish(tmp_path):
 def test_writer_refuses_what_the_format_cannot_hold(tmp_path):
     for wrong in ({"channels": 256}, {"sample_rate": 100}, {"codebooks": 0}, {"bits_per_code": 25}):
         with pytest.raises(UserError, match="cannot hold"):
-            Writer(tmp_path / "x.nac", replace(HEADER, **wrong))
+            Writer(tmp_path / "x.nac", replace(HEADER, **wrong), CODER)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written"):
-        Writer(tmp_path / "file" / "x.nac", HEADER)
+        Writer(tmp_path / "file" / "x.nac", HEADER, CODER)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]

@@ -10,13 +10,14 @@ import pytest
 import torch
 import yaml
 
-from codec.checkpoint import fingerprint, load_model, save_model
+from codec.bitstream.container import Reader
+from codec.checkpoint import checksum, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
-from codec.files import decode_file, file_info
+from codec.files import decode_file, file_info, range_coder
 from codec.model.codec import Codec
 from codec.packed import Clip, ledger
-from eval.coding import choose, usage
+from eval.coding import choose, count_codes, usage
 from eval.evaluate import evaluate
 from eval.scoring import ScoreJob, score_clips
 
@@ -90,7 +91,7 @@ def result(folder):
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
     entry = ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
-    assert entry.weights == [fingerprint(load_model(folder / "run"))]
+    assert entry.weights == [checksum(load_model(folder / "run"))]
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
@@ -106,6 +107,12 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
     for clip, info in zip(result.clips, infos):
         assert clip.bytes == info["bytes"] and clip.kbps == pytest.approx(info["kbps"], rel=1e-12)
     assert result.nominal_kbps < result.kbps  # headers and checksums
+    payload = sum(info["payload_bytes"] for info in infos)
+    packets = sum(info["packets"] for info in infos)
+    assert 0 <= payload - 1000 / 8 * result.ideal_kbps * 13.5 <= 8 * packets
+    assert f"{result.kbps:.2f} kbps in files; {result.nominal_kbps:.2f} nominal, {result.ideal_kbps:.2f} ideal" in (
+        result.text()
+    )
 
 
 def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
@@ -231,12 +238,13 @@ def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
 
 
 def test_usage_counts_the_codes_in_the_files(folder, result):
-    from codec.bitstream.container import Reader
-
+    codec = load_model(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
     with Reader(path) as reader:
-        codes = np.concatenate(list(reader), axis=2)[0]
-    for found, row in zip(usage([path], 1000), codes):
+        codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
+    counts = count_codes([path], codec)
+    assert counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
+    for found, row in zip(usage(counts), codes):
         share = np.unique(row, return_counts=True)[1] / row.size
         assert found.used == len(share) / 1000
         assert found.perplexity == pytest.approx(np.prod(share**-share))

@@ -4,6 +4,7 @@ import math
 import os
 import resource
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import torch
 
 from codec import audio
 from codec.batch import decode_batch, encode_batch
-from codec.bitstream.container import HEADER_BYTES, Header, Writer, read_header
-from codec.checkpoint import codes_fingerprint
+from codec.bitstream.container import HEADER_BYTES, Header, Reader, Writer, read_header
+from codec.bitstream.rangecoder import RangeCoder
+from codec.checkpoint import fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
-from codec.files import choose_codebooks, decode_file, encode_file, file_info
+from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
 from codec.model.codec import Codec
 
 
@@ -132,7 +134,7 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
         2,
         8,
     )
-    assert info["fingerprint"] == codes_fingerprint(codec)
+    assert info["fingerprint"] == fingerprint(codec)
     assert info["bytes"] == (tmp_path / "a.nac").stat().st_size == report.bytes_total
     assert info["kbps"] == report.kbps and info["payload_kbps"] == report.payload_kbps
     assert info["nominal_kbps"] == pytest.approx(500 * 13 * 8 * 2 / 1000)  # 9^4 values take 13 bits
@@ -145,16 +147,37 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
 
 
 def test_bit_rate_chooses_the_codebooks(codec):
-    step = codec.config.kbps_per_codebook
-    for kbps, channels, expected in [
-        (step, 1, 1), (step * 1.99, 1, 1), (step * 2, 1, 2), (step * 7, 1, 7), (step * 7, 2, 3),
-        (step * 99, 1, 16), (step * 0.1, 1, 1), (step * 5, 5, 1),
-    ]:  # fmt: skip
-        assert choose_codebooks(codec, channels, kbps=kbps, codebooks=None) == expected
+    bits, around = math.log2(9**4), 8 * 10 / 64  # of a code under uniform tables; per frame
+    for channels in (1, 2, 5):
+        rates = expected_kbps(codec, channels)
+        assert rates == pytest.approx([0.5 * (n * channels * bits + around) for n in range(1, 17)], rel=1e-6)
+        for count, rate in enumerate(rates, 1):
+            assert choose_codebooks(codec, channels, kbps=rate, codebooks=None) == count
+            assert choose_codebooks(codec, channels, kbps=0.999 * rate, codebooks=None) == max(1, count - 1)
+        assert choose_codebooks(codec, channels, kbps=99 * rates[-1], codebooks=None) == 16
     assert choose_codebooks(codec, 1, kbps=None, codebooks=None) == 16
     for wrong in ({"kbps": 0}, {"kbps": -1}, {"kbps": math.nan}, {"codebooks": 0}, {"codebooks": 17}):
         fails(choose_codebooks, codec, 1, **{"kbps": None, "codebooks": None, **wrong})
     fails(choose_codebooks, codec, 1, kbps=3, codebooks=2)
+
+
+def test_fitted_tables_make_files_smaller_as_expected(tmp_path, codec):
+    make(tmp_path / "a.wav", samples=60 * 16000)
+    plain = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    with Reader(tmp_path / "a.nac") as reader:
+        codes = np.concatenate(list(reader.codes(range_coder(codec))), 2)[0]
+    fitted = make_codec()
+    fitted.tables.fit(torch.stack([torch.bincount(torch.from_numpy(row), minlength=9**4) for row in codes]))
+    small = encode_file(tmp_path / "a.wav", tmp_path / "b.nac", fitted)
+    assert small.kbps < 0.8 * plain.kbps
+    bits = 24 - np.log2(fitted.tables.frequencies.numpy())
+    ideal = sum(row[some].sum() for row, some in zip(bits, codes)) / 60 / 1000
+    assert small.payload_kbps == pytest.approx(ideal, rel=0.01)
+    assert small.kbps == pytest.approx(expected_kbps(fitted, 1)[-1], rel=0.03)
+    decode_file(tmp_path / "a.nac", tmp_path / "a_back.wav", codec)
+    decode_file(tmp_path / "b.nac", tmp_path / "b_back.wav", fitted)
+    assert (tmp_path / "a_back.wav").read_bytes() == (tmp_path / "b_back.wav").read_bytes()
+    assert fingerprint(codec) in fails(decode_file, tmp_path / "a.nac", tmp_path / "c.wav", fitted)
 
 
 # --- what is wrong ------------------------------------------------------------------------------
@@ -197,36 +220,46 @@ def test_other_models_files_are_refused(tmp_path, coded):
     path.write_bytes(coded)
     other = make_codec(codebooks=24)
     reason = fails(decode_file, path, tmp_path / "b.wav", other)
-    assert read_header(path).fingerprint in reason and codes_fingerprint(other) in reason and "--model" in reason
+    assert read_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
 
 
-def test_a_model_whose_decoder_alone_was_trained_further_decodes_old_files(tmp_path, coded):
+def test_a_model_decodes_the_files_of_those_it_names(tmp_path, coded):
+    """As one whose decoder alone was trained further does; without the name they are another model's."""
     path = tmp_path / "a.nac"
     path.write_bytes(coded)
     decode_file(path, tmp_path / "before.wav", make_codec())
     tuned = make_codec()
     for weight in tuned.decoder.parameters():
         weight.add_(0.1)
+    fails(decode_file, path, tmp_path / "after.wav", tuned)
+    tuned.decodes = ("0123456789abcdef", read_header(path).fingerprint)
     decode_file(path, tmp_path / "after.wav", tuned)
     before, after = (audio.read(tmp_path / f"{name}.wav").samples for name in ("before", "after"))
     assert before.shape == after.shape and not np.array_equal(before, after)
-    tuned.encoder.first.bias.add_(0.1)
-    fails(decode_file, path, tmp_path / "other.wav", tuned)
+
+
+def test_another_encoder_is_the_same_model_to_files(tmp_path, coded):
+    path = tmp_path / "a.nac"
+    path.write_bytes(coded)
+    other = make_codec()
+    other.encoder.first.bias.add_(0.1)
+    decode_file(path, tmp_path / "b.wav", other)
 
 
 def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
     """Right checksums and fingerprint, impossible content."""
     right = dict(
-        fingerprint=codes_fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
+        fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
         codebooks=2, bits_per_code=13,
     )  # fmt: skip
-    for wrong, code, samples in [
-        ({"codebooks": 17}, 0, 100), ({"bits_per_code": 14}, 0, 100), ({"model_rate": 15000}, 0, 100),
-        ({"latent_hop": 33}, 0, 100), ({}, 9**4, 100), ({}, 0, 127),
+    coder = RangeCoder(np.full((17, 1 << 13), 1 << 11))
+    for wrong, samples in [
+        ({"codebooks": 17}, 100), ({"bits_per_code": 14}, 100), ({"model_rate": 15000}, 100),
+        ({"latent_hop": 33}, 100), ({}, 127),
     ]:  # fmt: skip
         header = Header(**{**right, **wrong})
-        with Writer(tmp_path / "a.nac", header) as writer:
-            writer.write(np.full((1, header.codebooks, 4), code))
+        with Writer(tmp_path / "a.nac", header, coder) as writer:
+            writer.write(np.zeros((1, header.codebooks, 4), np.int64))
             writer.finish(samples)
         fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec)
     assert names(tmp_path) == ["a.nac"]
@@ -310,13 +343,11 @@ def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
 
 
 def test_more_than_a_wav_can_hold_is_refused_at_once(tmp_path, codec):
-    """A header of 40 hours; the packets that would belong to it are a hole in the file."""
+    """A header of 40 hours, and packets that could be long enough for them."""
     samples = 40 * 3600 * 16000
-    header = Header(codes_fingerprint(codec), 16000, 1, 16000, 32, 1, 13, samples=samples)
-    header = Header(**{**vars(header), "frames": codec.latents_for(samples)})
-    with (tmp_path / "a.nac").open("wb") as file:
-        file.write(header.to_bytes())
-        file.truncate(header.file_bytes)
+    header = Header(fingerprint(codec), 16000, 1, 16000, 32, 1, 13, packet_frames=255, samples=samples)
+    header = replace(header, frames=codec.latents_for(samples))
+    (tmp_path / "a.nac").write_bytes(header.to_bytes() + header.packets * (b"\4" + bytes(11)))
     assert ".flac" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec)
     assert names(tmp_path) == ["a.nac"]
 

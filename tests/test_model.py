@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.checkpoint import fingerprint, load_model, save_model
+from codec.checkpoint import checksum, fingerprint, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import BLOCK, Codec, compress, expand
+from codec.model.entropy import FrequencyTables
 from codec.model.quantizers import ResidualFSQ, ResidualVQ, half_square, nearest
 from codec.model.transform import MDCT
 
@@ -344,20 +345,84 @@ def test_model_comes_back_from_disk(codec, tmp_path):
     save_model(tmp_path / "run" / "model", codec, {"step": 3})
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
         back = load_model(place)
-        assert back.config == codec.config and fingerprint(back) == fingerprint(codec) and not back.training
+        assert back.config == codec.config and checksum(back) == checksum(codec) and not back.training
+        assert fingerprint(back) == fingerprint(codec) and back.decodes == ()
     wave = noise(1, 1, 500)
     assert torch.equal(back.encode(wave), codec.encode(wave))
 
 
-def test_fingerprint_names_weights_and_architecture():
+@pytest.mark.parametrize("name", [checksum, fingerprint])
+def test_names_are_of_weights_and_architecture(name):
     codec, same, other = make_codec(RVQ), make_codec(RVQ), make_codec(RVQ, seed=1)
-    assert fingerprint(codec) == fingerprint(same) != fingerprint(other)
+    assert name(codec) == name(same) != name(other)
     with torch.no_grad():
         weight = same.decoder.last.bias
         weight[3] = torch.nextafter(weight[3], torch.tensor(9.0))
-    assert fingerprint(codec) != fingerprint(same)
-    object.__setattr__(codec.config, "power", 0.6)
-    assert fingerprint(codec) != fingerprint(make_codec(RVQ))
+    assert name(codec) != name(same)
+    object.__setattr__(codec.config, "power", 0.55)
+    assert name(codec) != name(make_codec(RVQ))
+
+
+def test_fingerprint_names_what_decodes_and_nothing_else(codec):
+    """Every tensor in turn: the name changes if and only if a decode, or what it is decoded from, can."""
+    config = codec.config.quantizer
+    one = make_codec(config)
+    before, whole, seen = fingerprint(one), checksum(one), set()
+    for name, tensor in one.state_dict().items():
+        kept = tensor.clone()
+        tensor.flatten()[0] += 1
+        matters = not name.startswith("encoder.") and "usage" not in name
+        assert (fingerprint(one) != before) == matters and checksum(one) != whole, name
+        tensor.copy_(kept)
+        seen.add(name.split(".")[0])
+    assert seen >= {"encoder", "decoder", "tables"} and fingerprint(one) == before
+    decoding = one.decoding_state()
+    other = make_codec(config, seed=1)
+    other.load_state_dict(decoding, strict=False)
+    codes = one.encode(noise(1, 1, 500))
+    assert torch.equal(one.decode(codes), other.decode(codes)) and fingerprint(other) == before
+
+
+def test_what_a_model_decodes_is_stored(tmp_path):
+    codec = make_codec(RVQ)
+    codec.decodes = ("0123456789abcdef", "00112233445566ff")
+    save_model(tmp_path, codec, {})
+    assert load_model(tmp_path).decodes == codec.decodes
+
+
+# --- frequency tables ---------------------------------------------------------------------------
+
+
+@given(st.integers(2, 3000), st.sampled_from([0, 1, 1000, 10**12]), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_tables_add_up_and_leave_no_code_out(size, most, seed):
+    counts = torch.from_numpy(np.random.default_rng(seed).integers(0, most + 1, (3, size)) // size)
+    tables = FrequencyTables(3, size)
+    tables.fit(counts)
+    tables.check()
+    added = counts.sum(1, keepdim=True).double().sqrt().clamp(min=1) / size
+    shares = (counts + added) / (counts + added).sum(1, keepdim=True)
+    error = tables.frequencies / 2**24 - shares
+    assert error.abs().max() <= (size + 1) * 2**-24
+
+
+def test_tables_are_uniform_until_fitted():
+    for size in (2, 1000, 1024):
+        tables = FrequencyTables(2, size)
+        tables.check()
+        assert tables.frequencies.max() - tables.frequencies.min() <= 1
+        assert tables.expected_bits().numpy() == pytest.approx([np.log2(size)] * 2, rel=1e-6)
+
+
+def test_costs_are_those_of_the_tables():
+    tables = FrequencyTables(1, 4)
+    tables.fit(torch.tensor([[50_000_000, 25_000_000, 12_500_000, 12_500_000]]))
+    assert tables.bits[0].numpy() == pytest.approx([1, 2, 3, 3], abs=1e-3)
+    assert float(tables.expected_bits()) == pytest.approx(1.75, abs=1e-3)
+    for wrong in ([[1 << 24, 0, 0, 0]], [[1, 1, 1, 1]]):
+        tables.frequencies.copy_(torch.tensor(wrong))
+        with pytest.raises(ValueError):
+            tables.check()
 
 
 @pytest.mark.parametrize(

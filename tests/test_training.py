@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 import torch
 from conftest import TINY
 
-from codec.checkpoint import codes_fingerprint, load_model, save_model
+from codec.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import TERMS
 from codec.model.codec import Codec
-from codec.packed import candidates, folder_for
+from codec.packed import candidates, folder_for, open_split
 from codec.recipe import read_recipe, write_recipe
+from codec.training import tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
 from codec.training.module import CodecModule
@@ -79,7 +81,7 @@ def assert_same_end(one: Path, other: Path) -> None:
         for name, value in first.items():
             same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
             assert same, name
-    assert codes_fingerprint(load_model(one)) == codes_fingerprint(load_model(other))
+    assert checksum(load_model(one)) == checksum(load_model(other))
     assert curves(one) == curves(other)
 
 
@@ -181,13 +183,54 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
+def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
+    """Fitted when training is over, once, whether or not it was cut short in between; more training fits them anew."""
+    plan = recipe()
+    train(plan, prepared, tmp_path, quiet=True)
+    codec, info = load_model(tmp_path), read_info(tmp_path)
+    split = open_split(prepared, "train", 16000, 1)
+    counts = np.zeros((3, 16), np.int64)
+    for i, clip in enumerate(split.clips):
+        wave = torch.from_numpy(split.wave(i).T.astype(np.float32) / 32768)[None]
+        assert clip.seconds < 30
+        for row, codes in zip(counts, codec.encode(wave)[0]):
+            row += np.bincount(codes, minlength=16)
+    assert info["tables"] == {"seconds": pytest.approx(sum(c.seconds for c in split.clips)), "frames": counts[0].sum()}
+    expected = counts + np.sqrt(counts.sum(1, keepdims=True)) / 16
+    expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(codec.tables.frequencies / 2**24, expected, atol=2e-6)
+
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    codec.tables.fit(torch.zeros(3, 16))  # as the run is between the last step and the fit
+    save_model(tmp_path / "model", codec, {"step": info["step"], "validation_loss": info["validation_loss"]})
+    (tmp_path / "run.json").unlink()
+    train(plan, prepared, tmp_path, quiet=True)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_info(tmp_path) == info
+    result = train(recipe("--train.steps=24"), prepared, tmp_path, quiet=True)
+    assert result.best_step > 12 and "tables" in read_info(tmp_path)
+    assert not torch.equal(load_model(tmp_path).tables.frequencies, codec.tables.frequencies)
+
+
+def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
+    split, codec = open_split(prepared, "train", 16000, 1), Codec(recipe().codec).eval()
+    monkeypatch.setattr(tables, "SECONDS", 10.0)
+    monkeypatch.setattr(tables, "PIECE_S", 0.7)
+    assert tables.fit_tables(codec, split, quiet=True).seconds == 10.0
+    first = codec.tables.frequencies.clone()
+    tables.fit_tables(codec, split, quiet=True)
+    assert torch.equal(first, codec.tables.frequencies)
+
+
 # --- starting from a model ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def model(tmp_path) -> Path:
     torch.manual_seed(0)
-    save_model(tmp_path / "model", Codec(recipe().codec), {"step": 1})
+    codec = Codec(recipe().codec)
+    codec.tables.fit(torch.arange(16).expand(3, 16))
+    codec.decodes = ("0123456789abcdef",)
+    save_model(tmp_path / "model", codec, {"step": 1})
     return tmp_path / "model"
 
 
@@ -196,6 +239,7 @@ def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
     given, tuned = load_model(model), load_model(tmp_path / "run")
     for name, weight in given.decoder.state_dict().items():
         torch.testing.assert_close(tuned.decoder.state_dict()[name], weight, atol=1e-6, rtol=0)
+    assert tuned.decodes == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
     with pytest.raises(UserError, match="architecture"):
         train(recipe("--codec.hop=160"), prepared, tmp_path / "other", init_from=model, quiet=True)
     assert not (tmp_path / "other").exists()
@@ -205,8 +249,14 @@ def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
     frozen = recipe("--train.freeze_encoder=true", "--optim.l2=0.1", "--optim.l1=0.1")
     train(frozen, prepared, tmp_path / "run", init_from=model, quiet=True)
     given, tuned = load_model(model), load_model(tmp_path / "run")
-    assert codes_fingerprint(given) == codes_fingerprint(tuned)
+    for name, tensor in given.state_dict().items():
+        assert name.startswith("decoder.") or torch.equal(tensor, tuned.state_dict()[name]), name
     assert not torch.equal(given.decoder.last.weight, tuned.decoder.last.weight)
+    assert tuned.decodes == (fingerprint(given), "0123456789abcdef")
+    assert "tables" not in read_info(tmp_path / "run")
+    longer = replace(frozen, train=replace(frozen.train, steps=16))
+    train(longer, prepared, tmp_path / "run", quiet=True)  # resumed, without saying again where it came from
+    assert load_model(tmp_path / "run").decodes == tuned.decodes
     with pytest.raises(UserError, match="--init-from"):
         train(frozen, prepared, tmp_path / "other", quiet=True)
 
@@ -301,7 +351,9 @@ def test_regularisation_makes_weights_smaller(tmp_path, prepared, model):
     def size(name: str, *overrides: str) -> float:
         train(recipe("--optim.lr=0.01", *overrides), prepared, tmp_path / name, init_from=model, quiet=True)
         weights = load_model(tmp_path / name).state_dict()
-        return float(torch.stack([w.abs().mean() for n, w in weights.items() if w.ndim >= 2 and "book" not in n]).sum())
+        return float(
+            torch.stack([w.abs().mean() for n, w in weights.items() if w.ndim >= 2 and n.endswith("weight")]).sum()
+        )
 
     free = size("free")
     assert size("l1", "--optim.l1=100") < 0.98 * free and size("l2", "--optim.l2=5") < 0.9 * free

@@ -16,12 +16,13 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from codec.bitstream.packing import MAX_BITS, Codes, pack, packed_bytes, unpack
+from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder, max_payload_bytes
 from codec.errors import UserError
 
 MAGIC = b"\x89NAC"
 VERSION = 1
 PACKET_FRAMES = 64
+MAX_BITS = 24
 SAMPLE_RATES = range(1000, 768001)
 """Hz, of sources and of models."""
 
@@ -29,6 +30,8 @@ _HEADER = struct.Struct("<4sBBH8sIIIQQBBBB")
 _CRC = struct.Struct("<I")
 _PACKET = struct.Struct("<II")
 HEADER_BYTES = _HEADER.size + _CRC.size
+PACKET_BYTES = _PACKET.size
+"""Of a packet, without its payload."""
 _AGAIN = "copy the file or encode the source again"
 
 
@@ -37,7 +40,7 @@ class Header:
     """What a file says of itself. ``samples`` (per channel) and ``sample_rate`` are the source's."""
 
     fingerprint: str
-    """Of what the codes mean, 16 hexadecimal digits; see :func:`codec.checkpoint.codes_fingerprint`."""
+    """Of the model that decodes the codes, 16 hexadecimal digits; see :func:`codec.checkpoint.fingerprint`."""
     sample_rate: int
     channels: int
     model_rate: int
@@ -46,6 +49,7 @@ class Header:
     """Samples at the model's rate per latent frame."""
     codebooks: int
     bits_per_code: int
+    """Which codes of fixed width would take."""
     packet_frames: int = PACKET_FRAMES
     """Latent frames per packet; the last packet holds what is left."""
     samples: int = 0
@@ -67,25 +71,19 @@ class Header:
 
     @property
     def nominal_kbps(self) -> float:
-        """Bits of the codes per second of audio, all channels together, in kbit/s."""
+        """Bits per second of audio if codes were of fixed width, all channels together, in kbit/s."""
         frame_bits = self.channels * self.codebooks * self.bits_per_code
         return frame_bits * self.model_rate / self.latent_hop / 1000
 
     def frames_in(self, packet: int) -> int:
         return min(self.packet_frames, self.frames - packet * self.packet_frames)
 
-    def payload_bytes(self, packet: int) -> int:
-        return packed_bytes(self.channels * self.codebooks * self.frames_in(packet), self.bits_per_code)
+    def codes_in(self, packet: int) -> int:
+        return self.channels * self.codebooks * self.frames_in(packet)
 
-    @property
-    def total_payload_bytes(self) -> int:
-        if not self.packets:
-            return 0
-        return (self.packets - 1) * self.payload_bytes(0) + self.payload_bytes(self.packets - 1)
-
-    @property
-    def file_bytes(self) -> int:
-        return HEADER_BYTES + self.packets * _PACKET.size + self.total_payload_bytes
+    def payload_bytes(self, file_bytes: int) -> int:
+        """Bytes of all payloads of a file of so many bytes."""
+        return file_bytes - HEADER_BYTES - PACKET_BYTES * self.packets
 
     def fault(self) -> str | None:
         """What is impossible about these values, if anything."""
@@ -116,8 +114,8 @@ class Header:
         return fields + _CRC.pack(zlib.crc32(fields))
 
 
-def _parse(data: bytes, file_bytes: int, path: Path) -> Header:
-    """``data``: the first :data:`HEADER_BYTES` of a file of ``file_bytes``, or all of it if that is less."""
+def _parse(data: bytes, path: Path) -> Header:
+    """``data``: the first :data:`HEADER_BYTES` of a file, or all of it if that is less."""
     if not data:
         raise UserError(f"{path}: the file is empty (0 bytes); encode the source again")
     if data[:4] != MAGIC[: len(data)]:
@@ -136,10 +134,6 @@ def _parse(data: bytes, file_bytes: int, path: Path) -> Header:
     header = Header(model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, samples, frames)
     if fault := header.fault():
         raise UserError(f"{path}: not a valid .nac file: {fault}; encode the source again")
-    if file_bytes < header.file_bytes:
-        raise UserError(f"{path}: truncated: {file_bytes} of {header.file_bytes} bytes; {_AGAIN}")
-    if file_bytes > header.file_bytes:
-        raise UserError(f"{path}: {file_bytes - header.file_bytes} bytes follow the last packet; {_AGAIN}")
     return header
 
 
@@ -160,8 +154,9 @@ class Reader:
         try:
             self._file = self.path.open("rb")
             try:
-                size = os.fstat(self._file.fileno()).st_size
-                self.header = _parse(self._file.read(HEADER_BYTES), size, self.path)
+                self.file_bytes = os.fstat(self._file.fileno()).st_size
+                self.header = _parse(self._file.read(HEADER_BYTES), self.path)
+                self._check_size()
             except BaseException:
                 self._file.close()
                 raise
@@ -174,34 +169,49 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def _check_size(self) -> None:
+        """Goes from packet to packet by their lengths: together they must be the file."""
+        place = HEADER_BYTES
+        for packet in range(self.header.packets):
+            self._file.seek(place)
+            head = self._file.read(PACKET_BYTES)
+            length = _PACKET.unpack(head)[0] if len(head) == PACKET_BYTES else WORD_BYTES
+            if not WORD_BYTES <= length <= max_payload_bytes(self.header.codes_in(packet)):
+                raise self._damaged(packet, "length")
+            place += PACKET_BYTES + length
+            if place > self.file_bytes:
+                raise UserError(f"{self.path}: truncated, in packet {packet + 1} of {self.header.packets}; {_AGAIN}")
+        if place < self.file_bytes:
+            raise UserError(f"{self.path}: {self.file_bytes - place} bytes follow the last packet; {_AGAIN}")
+
+    def _damaged(self, packet: int, reason: str) -> UserError:
+        head = self.header
+        start = packet * head.packet_frames * head.latent_hop / head.model_rate
+        return UserError(
+            f"{self.path}: packet {packet + 1} of {head.packets} (from {start:.2f} s) is damaged ({reason}); {_AGAIN}"
+        )
+
     def _payloads(self) -> Iterator[bytes | None]:
         """Each packet's payload, or nothing where it is damaged."""
         self._file.seek(HEADER_BYTES)
         for packet in range(self.header.packets):
-            expected = self.header.payload_bytes(packet)
-            data = self._file.read(_PACKET.size + expected)
-            if len(data) < _PACKET.size + expected:
-                raise UserError(f"{self.path}: became shorter while it was read")
-            length, checksum = _PACKET.unpack_from(data)
-            payload = data[_PACKET.size :]
-            yield payload if length == expected and checksum == _checksum(packet, payload) else None
+            head = self._file.read(PACKET_BYTES)
+            length, checksum = _PACKET.unpack(head) if len(head) == PACKET_BYTES else (0, 0)
+            if not length or length > max_payload_bytes(self.header.codes_in(packet)):
+                raise UserError(f"{self.path}: was changed while it was read")
+            payload = self._file.read(length)
+            yield payload if checksum == _checksum(packet, payload) else None
 
-    def __iter__(self) -> Iterator[Codes]:
-        """Codes ``[channels, codebooks, frames]``, packet by packet."""
+    def codes(self, coder: RangeCoder) -> Iterator[Codes]:
+        """Codes ``[channels, codebooks, frames]``, packet by packet. ``coder``: of the model that the header names."""
         head = self.header
         for packet, payload in enumerate(self._payloads()):
-            frames = head.frames_in(packet)
+            if payload is None:
+                raise self._damaged(packet, "checksum")
             try:
-                if payload is None:
-                    raise ValueError("checksum")
-                codes = unpack(payload, head.channels * head.codebooks, frames, head.bits_per_code)
+                yield coder.decode(payload, head.channels, head.codebooks, head.frames_in(packet))
             except ValueError as error:
-                start = packet * head.packet_frames * head.latent_hop / head.model_rate
-                raise UserError(
-                    f"{self.path}: packet {packet + 1} of {head.packets} (from {start:.2f} s) is damaged "
-                    f"({error}); {_AGAIN}"
-                ) from error
-            yield codes.reshape(head.channels, head.codebooks, frames)
+                raise self._damaged(packet, str(error)) from error
 
     def damaged_packets(self) -> list[int]:
         """Numbers, from 0, of the packets whose checksum is wrong."""
@@ -218,12 +228,12 @@ class Writer:
         UserError: a value that the format cannot hold, a full disk, no permission.
     """
 
-    def __init__(self, path: Path, header: Header):
-        self.path, self.header = Path(path), replace(header, samples=0, frames=0)
+    def __init__(self, path: Path, header: Header, coder: RangeCoder):
+        self.path, self.header, self.coder = Path(path), replace(header, samples=0, frames=0), coder
         if fault := self.header.fault():
             raise UserError(f"{path}: the .nac format cannot hold this: {fault}")
         self._waiting: npt.NDArray[np.integer] = np.zeros((header.channels, header.codebooks, 0), np.int64)
-        self._frames = self._packets = 0
+        self._frames = self._packets = self.file_bytes = 0
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         with self._explained():
             self._file = self._part.open("wb")
@@ -274,7 +284,7 @@ class Writer:
         return header
 
     def _put_packet(self, codes: npt.NDArray[np.integer]) -> None:
-        payload = pack(codes, self.header.bits_per_code)
+        payload = self.coder.encode(codes)
         self._put(_PACKET.pack(len(payload), _checksum(self._packets, payload)) + payload)
         self._packets += 1
         self._frames += codes.shape[2]
@@ -282,6 +292,7 @@ class Writer:
     def _put(self, data: bytes) -> None:
         with self._explained():
             self._file.write(data)
+        self.file_bytes += len(data)
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):  # closing repeats a failed write
@@ -290,6 +301,6 @@ class Writer:
 
 
 def read_header(path: Path) -> Header:
-    """The header alone, checked against the size of the file. Raises as :class:`Reader` does."""
+    """The header alone; the packets were found to fill the file. Raises as :class:`Reader` does."""
     with Reader(path) as reader:
         return reader.header

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.errors import UserError
+from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
 from codec.model.quantizers import Quantized, build_quantizer
 from codec.model.transform import MDCT
@@ -53,6 +54,9 @@ class Codec(nn.Module):
 
     ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
     that a step of training moves quiet high frequencies as much as loud low ones.
+
+    ``decodes``: fingerprints of other models whose codes it understands, for it was made from them by training the
+    decoder alone.
     """
 
     spread: Tensor
@@ -66,6 +70,8 @@ class Codec(nn.Module):
         self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
+        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size)
+        self.decodes: tuple[str, ...] = ()
 
     @torch.no_grad()
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
@@ -130,6 +136,15 @@ class Codec(nn.Module):
         return CodecOutput(decoded[:, None, self.config.hop : self.config.hop + samples], quantized)
 
     # --- coding ----------------------------------------------------------------------------------
+
+    def decoding_state(self) -> dict[str, Tensor]:
+        """All weights and tables that decoding depends on: not the encoder, nor what the quantizer keeps for
+        training."""
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if not name.startswith("encoder.") and not name.endswith(".usage")
+        }
 
     def latents_for(self, samples: int) -> int:
         """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""

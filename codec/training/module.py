@@ -14,7 +14,9 @@ from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectra import ALL_MEL_SCALES
 from codec.model.codec import Codec
 
-COMMITMENT = 0.25  # weight of the quantizer's loss, as published for VQ-VAE
+COMMITMENT = 0.02
+"""Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
+gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing won with it)."""
 LOG_EVERY = 100
 SPLITS = ("train_fixed", "val")
 
@@ -49,7 +51,7 @@ class CodecModule(L.LightningModule):
         self.diverged = False
 
     def start_from(self, codec: Codec) -> None:
-        """Takes over the weights of another codec of the same architecture."""
+        """Takes over the weights and tables of another codec of the same architecture."""
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
 
@@ -212,7 +214,7 @@ class CodecModule(L.LightningModule):
     # --- resuming --------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["step"] = self.step
+        checkpoint["step"], checkpoint["decodes"] = self.step, self.average.decodes
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.step = checkpoint["step"]
+        self.step, self.average.decodes = checkpoint["step"], checkpoint["decodes"]

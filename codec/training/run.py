@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from codec.checkpoint import load_model
+from codec.checkpoint import fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.packed import record_candidate
@@ -24,6 +24,7 @@ from codec.training.data import CodecData, Crops
 from codec.training.forecast import forecast
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import CodecModule
+from codec.training.tables import fit_tables
 from codec.writing import write_text
 
 RESULT = "run.json"
@@ -49,7 +50,7 @@ def train(
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
     Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
-    weights with the lowest validation loss) and, at the end, ``run.json``.
+    weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``.
 
     Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
     checkpoint written).
@@ -105,6 +106,7 @@ def train(
     except OSError as error:
         reason = f"{error.filename or run}: {error.strerror or error}"
         raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+    _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
         reason = f"early stopping: {recipe.train.patience} validations without improvement"
@@ -140,6 +142,8 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
         if codec.config != recipe.codec:
             raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
         module.start_from(codec)
+        if recipe.train.freeze_encoder:
+            module.average.decodes = (fingerprint(codec), *codec.decodes)
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
@@ -147,6 +151,16 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
     wave = torch.cat([crops[step] for step in range(min(batches, len(crops)))])
     module.codec.initialise(wave, module.generator_at(-1))
     module.start_from(module.codec)
+
+
+def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
+    """Fits the frequency tables of the best model. Those of a model that decodes the files of its parent are the
+    parent's, and stay."""
+    codec, info = load_model(folder), read_info(folder)
+    if codec.decodes or "tables" in info:
+        return
+    info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
+    save_model(folder, codec, info)
 
 
 def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
