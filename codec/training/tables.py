@@ -34,8 +34,8 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     counts = torch.zeros(config.quantizer.codebooks, config.quantizer.size, dtype=torch.int64)
     samples = frames = 0
     most = round(SECONDS * rate)
-    layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-    total = min(SECONDS, sum(clip.frames for clip in split.clips) / rate)
+    layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
+    total = min(most, sum(clip.frames for clip in split.clips)) // rate
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for index in np.random.default_rng(SEED).permutation(len(pieces)):
             clip, start = pieces[index]
@@ -44,7 +44,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
             for row, codebook in zip(counts, codes.transpose(0, 1)):
                 row += torch.bincount(codebook.flatten(), minlength=config.quantizer.size)
             samples, frames = samples + wave.shape[1], frames + codes.shape[0] * codes.shape[2]
-            bar.update(wave.shape[1] / rate)
+            bar.update(samples // rate - bar.n)
             if samples >= most:
                 break
     codec.tables.fit(counts)
