@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(command)
     _add_coding(command)
     _add_evaluate(command)
+    _add_speed(command)
     return parser
 
 
@@ -400,6 +402,67 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     )
     _show(result, arguments.json)
     return 0
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+def _add_speed(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command(
+        "speed",
+        _speed,
+        "encode and decode speed, latency, memory, work; beside peers that are installed",
+        "Times recipes (architecture with random weights) and models in float32, all taking turns in one run, and"
+        " measures latency, receptive field, memory and where time goes. Let nothing else run meanwhile. Takes about"
+        " 2 minutes, with --peers 8.",
+    )
+    parser.add_argument(
+        "systems",
+        nargs="*",
+        metavar="MODEL_OR_RECIPE",
+        help="recipe name or path, or folder of a run or model (default: speech_24k speech_16k)",
+    )
+    parser.add_argument("--peers", action="store_true", help="time the peers installed, too (pip install '.[peers]')")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[10.0, 60.0], metavar="S", help="lengths of the clips (10 60)"
+    )
+    parser.add_argument("--rounds", type=_positive, default=5, help="how often each is timed (%(default)s)")
+    parser.add_argument("--threads", type=_positive, default=1, help="of the matrix products (%(default)s)")
+    parser.add_argument("--training", action="store_true", help="time training steps, too")
+    parser.add_argument("--compile", action="store_true", help="best against best with torch.compile on both sides")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write a Markdown page, too")
+
+
+def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from eval.speed import DEFAULT_SYSTEMS, speed
+
+    if arguments.out and not arguments.out.parent.is_dir():
+        raise UserError(f"{arguments.out}: no such folder; create it first")
+    result = speed(
+        arguments.systems or DEFAULT_SYSTEMS,
+        peers=arguments.peers,
+        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        training=arguments.training,
+        compiled=arguments.compile,
+        command=_command_line(arguments),
+    )
+    _show(result, arguments.json)
+    if arguments.out:
+        arguments.out.write_text(result.markdown(), encoding="utf-8")
+    return 0
+
+
+def _command_line(arguments: argparse.Namespace) -> str:
+    """What to type for the same measurement."""
+    words = ["codec", "speed", *arguments.systems]
+    words += [f"--{name}" for name in ("peers", "training", "compile") if getattr(arguments, name)]
+    words += ["--seconds", *(f"{length:g}" for length in arguments.seconds)]
+    words += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
+    return shlex.join(words + (["--out", str(arguments.out)] if arguments.out else []))
 
 
 def _show(result: Any, as_json: bool) -> None:
