@@ -303,5 +303,8 @@ class ResidualFSQ(nn.Module):
         return self._sum(cells, used).flatten(2)
 
 
-def build_quantizer(config: QuantizerConfig) -> ResidualVQ | ResidualFSQ:
+Quantizer = ResidualVQ | ResidualFSQ
+
+
+def build_quantizer(config: QuantizerConfig) -> Quantizer:
     return ResidualVQ(config) if config.kind == "rvq" else ResidualFSQ(config)
