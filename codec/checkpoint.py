@@ -14,7 +14,7 @@ from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec
+from codec.model.codec import Codec, Trainable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -62,6 +62,23 @@ def save_model(folder: Path, codec: Codec, info: dict[str, Any]) -> None:
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+def save_weights(folder: Path, codec: Trainable) -> None:
+    """Writes the weights alone: of an architecture that is trained for comparison, and that no one loads by itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{WEIGHTS}.part"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}, part)
+    os.replace(part, folder / WEIGHTS)
+
+
+def load_weights(folder: Path, codec: Trainable) -> None:
+    """Reads into ``codec`` what :func:`save_model` or :func:`save_weights` wrote. Raises ``UserError`` where it is
+    missing or does not fit."""
+    try:
+        codec.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
 
 
 def model_folder(path: Path) -> Path:

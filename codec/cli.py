@@ -102,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_coding(command)
     _add_evaluate(command)
     _add_speed(command)
+    _add_compare(command)
     return parser
 
 
@@ -463,6 +464,46 @@ def _command_line(arguments: argparse.Namespace) -> str:
     words += ["--seconds", *(f"{length:g}" for length in arguments.seconds)]
     words += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
     return shlex.join(words + (["--out", str(arguments.out)] if arguments.out else []))
+
+
+# --- compare ------------------------------------------------------------------------------------
+
+
+def _add_compare(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command(
+        "compare",
+        _compare,
+        "train several codecs on the same data and tabulate their validation quality",
+        "Trains the candidates of a plan (recipes/compare, or your own) with the same loop, losses and budget, and"
+        " judges them on validation clips at several bit rates, differences paired over speakers. Writes"
+        " OUT/comparison.md, comparison.json and curves.png. The same command goes on after an interruption; what is"
+        " trained is kept.",
+    )
+    parser.add_argument("plan", help="name of a plan, such as peers, equal_examples, ablation; or path of a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where runs and tables go")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="of training for each candidate, in place of the plan's budget")
+    budget.add_argument("--steps", type=int, help="for each candidate, in place of the plan's budget")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="for every candidate, in place of the plan's")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="train these candidates alone")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def _compare(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.compare import compare
+
+    result = compare(
+        arguments.plan,
+        arguments.data,
+        arguments.out,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        seeds=arguments.seeds,
+        only=arguments.only,
+    )
+    _show(result, arguments.json)
+    return FAILED if result.failed else 0
 
 
 def _show(result: Any, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -13,22 +13,26 @@ from codec.config import Recipe
 from codec.errors import UserError
 from codec.writing import write_text
 
-
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(item.name[:-5] for item in resources.files("recipes").iterdir() if item.name.endswith(".yaml"))
+Settings = TypeVar("Settings")
 
 
-def find_recipe(name: str) -> Path:
+def recipe_names(folder: str = "") -> list[str]:
+    """The recipes that come with the package, or those in a folder of theirs."""
+    items = (resources.files("recipes") / folder).iterdir()
+    return sorted(item.name[:-5] for item in items if item.name.endswith(".yaml"))
+
+
+def find_recipe(name: str, folder: str = "") -> Path:
     """The YAML file of a recipe given by name, or by path (with its suffix)."""
-    if name in recipe_names():
-        return Path(str(resources.files("recipes") / f"{name}.yaml"))
+    if name in recipe_names(folder):
+        return Path(str(resources.files("recipes") / folder / f"{name}.yaml"))
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
         raise UserError(f"{path}: no such recipe file")
-    raise UserError(f"no recipe called {name!r}; there are {', '.join(recipe_names())}, or give a path ending in .yaml")
+    names = ", ".join(recipe_names(folder))
+    raise UserError(f"no recipe called {name!r}; there are {names}, or give a path ending in .yaml")
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -36,16 +40,20 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises ``UserError`` with one line for a misspelt key, a wrong type or a value out of range.
     """
+    return read_settings(find_recipe(name), Recipe(), overrides)
+
+
+def read_settings(path: Path, defaults: Settings, overrides: Sequence[str] = ()) -> Settings:
+    """A YAML file as a dataclass, the one of ``defaults``. Overrides and errors are those of :func:`read_recipe`."""
     from jsonargparse import ArgumentError, ArgumentParser
 
-    path = find_recipe(name)
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--recipe", type=type(defaults))
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
-    _check_names(given, Recipe(), str(path))
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--recipe", type=Recipe)
+    _check_names(given, defaults, str(path))
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
         parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
@@ -53,7 +61,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     except ArgumentError as error:
         reason = " ".join(str(error).replace("recipe.", "").split())
         raise UserError(f"{path}{' with ' + ' '.join(overrides) if overrides else ''}: {reason}") from error
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, type(defaults))
     return recipe
 
 

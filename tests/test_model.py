@@ -251,6 +251,17 @@ def test_entries_that_nothing_is_near_to_are_put_where_something_is():
     assert replaced == 3 and stage.codebook.abs().max() < 20
 
 
+def test_folded_tables_are_kept_until_a_codebook_changes():
+    torch.manual_seed(9)
+    quantizer, latent = ResidualVQ(NARROW), torch.randn(1, 30, 6)
+    before = quantizer.folded()
+    codes = before.encode(latent, 4)
+    assert quantizer.folded() is before
+    quantizer.stages[2].codebook.mul_(-1)
+    after = quantizer.folded().encode(latent, 4)
+    assert torch.equal(after[:, :2], codes[:, :2]) and not torch.equal(after[:, 2], codes[:, 2])
+
+
 def test_subspaces_are_the_strongest_directions_of_what_is_left():
     torch.manual_seed(8)
     config = QuantizerConfig(codebooks=2, latent_dim=6, codebook_size=16, codebook_dim=2)

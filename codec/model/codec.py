@@ -14,7 +14,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Quantized, build_quantizer
+from codec.model.quantizers import Quantized, Quantizer, build_quantizer
 from codec.model.transform import MDCT
 
 BLOCK = 256
@@ -49,17 +49,48 @@ def expand(y: Tensor, power: float) -> Tensor:
     return y.sign() * ((y.abs().clamp(max=32.0) + EPSILON**power) ** (1 / power) - EPSILON)
 
 
-class Codec(nn.Module):
-    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
-
-    ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
-    that a step of training moves quiet high frequencies as much as loud low ones.
+class Trainable(nn.Module):
+    """What training needs of a codec. :class:`Codec` is the one that this library knows; another architecture that is
+    trained for comparison offers the same.
 
     ``decodes``: fingerprints of other models whose codes it understands, for it was made from them by training the
     decoder alone.
     """
 
+    config: CodecConfig
+    encoder: nn.Module
+    quantizer: nn.Module
+    decoder: nn.Module
+    decodes: tuple[str, ...] = ()
+
+    def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
+        """Fits the first weights to ``wave`` ``[batch, 1, samples]``, as far as the architecture permits."""
+        raise NotImplementedError
+
+    def adapt(self, generator: torch.Generator) -> int:
+        """After a step: what learns from the last batch without gradients. Returns how many entries of codebooks were
+        replaced."""
+        raise NotImplementedError
+
+    def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+        """Codes and decodes ``[batch, 1, samples]`` with gradients.
+
+        ``codebooks`` ``[batch]``: how many of them each item uses (default: all).
+        """
+        raise NotImplementedError
+
+
+class Codec(Trainable):
+    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
+
+    ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
+    that a step of training moves quiet high frequencies as much as loud low ones.
+    """
+
     spread: Tensor
+    encoder: Stack
+    quantizer: Quantizer
+    decoder: Stack
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -71,7 +102,6 @@ class Codec(nn.Module):
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
         self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size)
-        self.decodes: tuple[str, ...] = ()
 
     @torch.no_grad()
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
@@ -96,6 +126,9 @@ class Codec(nn.Module):
         self.encoder.direct[:count] = (directions / scale).T.float() * self.spread
         self.decoder.direct[:, :count] = (directions * scale).float() / self.spread[:, None]
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
+
+    def adapt(self, generator: torch.Generator) -> int:
+        return self.quantizer.adapt(generator)
 
     # --- the layers, as used by training and inference alike -------------------------------------
 

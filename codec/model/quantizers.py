@@ -182,6 +182,8 @@ class ResidualVQ(nn.Module):
             VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
+        self._folded: FoldedVQ | None = None
+        self._folded_from: list[tuple[int, int]] = []
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
         """Quantizes item ``b`` with its first ``codebooks[b]`` codebooks; the loss counts only those."""
@@ -217,7 +219,11 @@ class ResidualVQ(nn.Module):
         return sum(stage.adapt(generator, decay, threshold) for stage in self.stages)
 
     def folded(self) -> FoldedVQ:
-        return FoldedVQ(self.stages)
+        """For inference with the codebooks as they are now; made anew only when they have changed."""
+        state = [(buffer.data_ptr(), buffer._version) for buffer in self.buffers()]
+        if self._folded is None or state != self._folded_from:
+            self._folded, self._folded_from = FoldedVQ(self.stages), state
+        return self._folded
 
 
 class ResidualFSQ(nn.Module):
@@ -303,5 +309,8 @@ class ResidualFSQ(nn.Module):
         return self._sum(cells, used).flatten(2)
 
 
-def build_quantizer(config: QuantizerConfig) -> ResidualVQ | ResidualFSQ:
+Quantizer = ResidualVQ | ResidualFSQ
+
+
+def build_quantizer(config: QuantizerConfig) -> Quantizer:
     return ResidualVQ(config) if config.kind == "rvq" else ResidualFSQ(config)

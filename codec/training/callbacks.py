@@ -12,9 +12,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
-from codec.checkpoint import save_model
+from codec.checkpoint import save_model, save_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.model.codec import Codec
 from codec.training.module import LOG_EVERY, CodecModule
 
 CHECKPOINT_SECONDS = 120.0
@@ -68,7 +69,10 @@ class KeepBest(Callback):
         value = float(trainer.callback_metrics["val_total"])
         if value < self.best:
             self.best, self.best_step = value, module.step
-            save_model(self.folder, module.average, {"step": module.step, "validation_loss": value})
+            if isinstance(module.average, Codec):
+                save_model(self.folder, module.average, {"step": module.step, "validation_loss": value})
+            else:
+                save_weights(self.folder, module.average)
 
 
 class Health(Callback):
@@ -103,7 +107,8 @@ class Health(Callback):
 
 
 class Clock(Callback):
-    """Stops after ``max_minutes`` of training, counted over all resumptions."""
+    """Stops after ``max_minutes`` of training, counted over all resumptions. Validation does not count, so that how
+    often a run is judged changes neither its end nor its learning rates."""
 
     def __init__(self, max_minutes: float):
         self.limit_s = 60 * max_minutes
@@ -117,15 +122,28 @@ class Clock(Callback):
         self.elapsed_s = state["elapsed_s"]
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
         self.last = time.monotonic()
+        self._tell(module)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        assert isinstance(module, CodecModule)
         now = time.monotonic()
         self.elapsed_s += now - self.last
         self.last = now
+        self._tell(module)
         if self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
             self.reason = f"the clock: {self.limit_s / 60:g} minutes"
             trainer.should_stop = True
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if not trainer.sanity_checking:
+            module.write("val", {"minutes": torch.tensor(self.elapsed_s / 60)})
+            self.last = time.monotonic()
+
+    def _tell(self, module: CodecModule) -> None:
+        module.time_spent = self.elapsed_s / self.limit_s if self.limit_s else 0.0
 
 
 class Interrupted(Exception):

@@ -39,8 +39,10 @@ class Crops(Dataset[Tensor]):
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        rng = np.random.default_rng([self.seed, step])
-        crops = np.stack([self._draw(rng) for _ in range(self.recipe.data.batch_size)])
+        # each crop has its own draws, so that runs with other batch sizes are judged on the same crops
+        first = step * self.recipe.data.batch_size
+        numbers = range(first, first + self.recipe.data.batch_size)
+        crops = np.stack([self._draw(np.random.default_rng([self.seed, number])) for number in numbers])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
         return torch.cat([fold(item, self.recipe.codec.stereo) for item in wave])
 

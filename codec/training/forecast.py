@@ -14,6 +14,8 @@ from codec.training.data import Crops
 from codec.training.module import CodecModule
 
 STEPS = 4
+ENOUGH_S = 10.0
+"""Of steps that take longer than this, two are enough."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,8 @@ def _duration(seconds: float) -> str:
 
 
 def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecast:
-    """Times steps on a copy of the module, which is left as it is: forward, losses, backward and the data behind
-    them."""
-    trial = copy.deepcopy(module).to(device).train()
-    times = []
-    for step in range(STEPS):
-        start = time.perf_counter()
-        wave = crops[step].to(device)
-        output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
-        loss = trial.losses(output.wave, wave).total + output.quantized.commitment
-        loss.backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    step_s = statistics.median(times[1:])
+    """Times steps on a copy of the module, which is left as it is."""
+    step_s = seconds_per_step(copy.deepcopy(module), crops, device)
     recipe = module.recipe
     left_s = (recipe.train.steps - module.step) * step_s
     if recipe.train.max_minutes:
@@ -64,6 +54,24 @@ def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecas
         memory_gb=_peak_memory_gb(device),
         seconds=left_s,
     )
+
+
+def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device) -> float:
+    """Median over a few steps: forward, losses, backward and the data behind them. Spoils ``trial``."""
+    trial = trial.to(device).train()
+    times: list[float] = []
+    for step in range(STEPS):
+        if step >= 2 and sum(times) > ENOUGH_S:
+            break
+        start = time.perf_counter()
+        wave = crops[step].to(device)
+        output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
+        loss = trial.losses(output.wave, wave).total + output.quantized.commitment
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
 
 
 def _peak_memory_gb(device: torch.device) -> float:

@@ -1,23 +1,25 @@
 """The training step: a Lightning module that knows how a codec learns, and nothing of files."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
-from codec.config import Recipe
+from codec.config import CodecConfig, Recipe
 from codec.losses import LossBank
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectra import ALL_MEL_SCALES
-from codec.model.codec import Codec
+from codec.model.codec import Codec, Trainable
 
 COMMITMENT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
 gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing won with it)."""
 LOG_EVERY = 100
+Build = Callable[[CodecConfig], Trainable]
 SPLITS = ("train_fixed", "val")
 
 
@@ -29,13 +31,15 @@ class CodecModule(L.LightningModule):
     a step is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, build: Build = Codec):
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
         self.step = 0
-        self.codec = Codec(recipe.codec)
-        self.average = Codec(recipe.codec).eval().requires_grad_(False)
+        self.time_spent = 0.0
+        """Share of the recipe's minutes, where it sets a limit."""
+        self.codec = build(recipe.codec)
+        self.average = build(recipe.codec).eval().requires_grad_(False)
         self.losses = LossBank(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
         self.discriminator: nn.Module | None = None
         if recipe.adversarial.weight > 0:
@@ -50,7 +54,7 @@ class CodecModule(L.LightningModule):
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
         self.diverged = False
 
-    def start_from(self, codec: Codec) -> None:
+    def start_from(self, codec: Trainable) -> None:
         """Takes over the weights and tables of another codec of the same architecture."""
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
@@ -73,10 +77,11 @@ class CodecModule(L.LightningModule):
         return optimizers
 
     def learning_rate_ratio(self) -> float:
-        """Linear warm-up, then cosine decay to ``final_lr_ratio`` at the last step."""
+        """Linear warm-up, then cosine decay to ``final_lr_ratio`` at the last step, or at the end of the time."""
         optim = self.recipe.optim
         warm = min(1.0, (self.step + 1) / max(1, optim.warmup_steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.recipe.train.steps)))
+        done = max(self.step / self.recipe.train.steps, self.time_spent)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         return warm * (optim.final_lr_ratio + (1 - optim.final_lr_ratio) * cosine)
 
     def generator_at(self, step: int) -> torch.Generator:
@@ -125,7 +130,7 @@ class CodecModule(L.LightningModule):
             return
         first.step()
         if not self.recipe.train.freeze_encoder:
-            terms["restarted"] = torch.tensor(float(self.codec.quantizer.adapt(generator)))
+            terms["restarted"] = torch.tensor(float(self.codec.adapt(generator)))
         self.step += 1
         self.update_average()
         if logged:

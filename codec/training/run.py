@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from codec.checkpoint import fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.model.codec import Codec
 from codec.packed import record_candidate
 from codec.recipe import read_recipe, write_recipe
 from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely
@@ -23,7 +24,7 @@ from codec.training.curves import CurvesLogger
 from codec.training.data import CodecData, Crops
 from codec.training.forecast import forecast
 from codec.training.lr_range import LearningRateRange, learning_rate_range
-from codec.training.module import CodecModule
+from codec.training.module import Build, CodecModule
 from codec.training.tables import fit_tables
 from codec.writing import write_text
 
@@ -45,9 +46,17 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe, data: Path, run: Path, *, init_from: Path | None = None, quiet: bool = False
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    init_from: Path | None = None,
+    quiet: bool = False,
+    build: Build = Codec,
 ) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
+
+    ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
 
     Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
     weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``.
@@ -60,7 +69,7 @@ def train(
     if (ended := _ended(run, recipe)) is not None:
         return ended
     checkpoint = run / "checkpoints" / "last.ckpt"
-    module = _module(recipe)
+    module = new_module(recipe, build)
     resuming = checkpoint.is_file()
     if resuming:
         step = _check_resumable(checkpoint, run, recipe)
@@ -106,7 +115,8 @@ def train(
     except OSError as error:
         reason = f"{error.filename or run}: {error.strerror or error}"
         raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
-    _finish_model(run / "model", prepared, quiet)
+    if isinstance(module.codec, Codec):
+        _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
         reason = f"early stopping: {recipe.train.patience} validations without improvement"
@@ -123,15 +133,15 @@ def train(
 
 def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
     """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
-    module, crops = _module(recipe), CodecData(data, recipe).train_crops
+    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
     _start(module, crops, None)
     return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)
 
 
-def _module(recipe: Recipe) -> CodecModule:
+def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
     """With first weights that depend on the recipe's seed alone."""
     torch.manual_seed(recipe.train.seed)
-    return CodecModule(recipe)
+    return CodecModule(recipe, build)
 
 
 def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:

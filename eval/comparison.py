@@ -1,0 +1,275 @@
+"""What a comparison found, as dataclasses (``comparison.json`` is exactly these), tables and a picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from eval.curves import Curve, read_curves
+from eval.judging import METRICS, Judged
+from eval.metrics import metric
+from eval.peers_training import Cost
+from eval.results import format_estimate, format_value
+from eval.statistics import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished training. ``audio_s``: seconds of audio it has learnt from."""
+
+    folder: Path
+    seed: int
+    steps: int
+    audio_s: float
+    minutes: float
+    stopped: str
+    best_step: int
+    judged: list[Judged]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A candidate, with as many ``runs`` as are finished. ``state``: why there are none, or fewer than asked for."""
+
+    name: str
+    architecture: str
+    width: int | None
+    quantizer: str | None
+    cost: Cost | None
+    losses: list[str]
+    """What it was trained on."""
+    state: str
+    runs: list[Run]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric of one candidate at one rate, each clip's value a mean over the seeds. ``difference``: to the first
+    candidate, paired by clip; ``failed``: clips without a value."""
+
+    value: Estimate | None
+    difference: Estimate | None
+    trained_on: bool
+    failed: int
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """A candidate at one rate; ``seeds``: seed to metric to mean."""
+
+    candidate: str
+    asked_kbps: float
+    codebooks: int
+    nominal_kbps: float
+    kbps: float
+    metrics: dict[str, Cell]
+    seeds: dict[int, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    title: str
+    command: str
+    """Makes this comparison again, or goes on with it."""
+    made: str
+    budget: str
+    data: str
+    clips: int
+    groups: int
+    candidates_on_validation: int
+    candidates: list[Compared]
+    rates: list[RateRow]
+    absent_metrics: dict[str, str]
+    failed: bool
+    """Whether a training ended in an error."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def text(self) -> str:
+        return markdown(self)
+
+
+def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
+    """Clip: its mean over the seeds, each of which was judged on the same clips; None where one of them failed."""
+    found: dict[str, float | None] = {}
+    for clips in zip(*(entry.clips for entry in judged)):
+        scores = [clip.scores.get(name) for clip in clips]
+        values = [score.value for score in scores if score is not None and score.value is not None]
+        if any(score is not None for score in scores):
+            found[clips[0].clip_id] = sum(values) / len(values) if len(values) == len(scores) else None
+    return found
+
+
+def paired_difference(
+    values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
+) -> Estimate | None:
+    """Mean of the differences clip by clip, with its interval over groups, where both have a value."""
+    both = {
+        clip: value - other
+        for clip, value in values.items()
+        if value is not None and (other := reference.get(clip)) is not None
+    }
+    return estimate(list(both.values()), [groups[clip] for clip in both])
+
+
+def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[RateRow]:
+    """Rate by rate, in the order of the candidates; the first of all is what the others are compared with."""
+    rows = []
+    for index, asked in enumerate(rates):
+        at = {entry.name: [run.judged[index] for run in entry.runs] for entry in candidates if entry.runs}
+        reference = at.get(candidates[0].name, [])
+        for entry in candidates:
+            if not entry.runs:
+                continue
+            judged = at[entry.name]
+            groups = {clip.clip_id: clip.group for clip in judged[0].clips}
+            cells = {}
+            for name in METRICS:
+                values = clip_values(judged, name)
+                known = {clip: value for clip, value in values.items() if value is not None}
+                if values:
+                    other = clip_values(reference, name) if entry is not candidates[0] else {}
+                    cells[name] = Cell(
+                        estimate(list(known.values()), [groups[clip] for clip in known]),
+                        paired_difference(values, other, groups),
+                        name in entry.losses,
+                        len(values) - len(known),
+                    )
+            seeds = {run.seed: _means(run.judged[index]) for run in entry.runs}
+            first = judged[0]
+            kbps = sum(found.kbps for found in judged) / len(judged)
+            rows.append(RateRow(entry.name, asked, first.codebooks, first.nominal_kbps, kbps, cells, seeds))
+    return rows
+
+
+def _means(judged: Judged) -> dict[str, float]:
+    found = {}
+    for name in METRICS:
+        values = [value for value in clip_values([judged], name).values() if value is not None]
+        if values:
+            found[name] = sum(values) / len(values)
+    return found
+
+
+# --- as a page ----------------------------------------------------------------------------------------------
+
+
+def markdown(found: Comparison) -> str:
+    first = found.candidates[0].name
+    lines = [
+        f"# {found.title}",
+        "",
+        f"Validation split of `{found.data}`: {found.clips} clips of {found.groups} speakers or groups. Each candidate"
+        f" trained for {found.budget} on the same packed data with the same loop. {found.candidates_on_validation} runs"
+        " were ever compared on this validation split. Made by",
+        "",
+        f"    {found.command}",
+        "",
+        f"In brackets: the difference to {first}, paired by clip, and its 95 % bootstrap interval over speakers or"
+        " groups; ▲ better, ▼ worse, where the interval leaves out 0. † is also a training loss of that row: do not"
+        " rank by it. kbps: bits of the codes under order-0 tables fitted on training clips; nominal ones in brackets.",
+    ]
+    labels = {name: metric(name) for name in METRICS}
+    for asked in dict.fromkeys(row.asked_kbps for row in found.rates):
+        rows = [row for row in found.rates if row.asked_kbps == asked]
+        names = [name for name in METRICS if any(name in row.metrics for row in rows)]
+        arrows = {"lower": "↓", "higher": "↑"}
+        heads = [f"{labels[name].label} {arrows[labels[name].better]}" for name in names]
+        lines += ["", f"## About {asked:g} kbps", ""]
+        lines += _table(
+            ["candidate", "codebooks", "kbps", *heads],
+            [
+                [row.candidate, str(row.codebooks), f"{row.kbps:.2f} ({row.nominal_kbps:.2f})"]
+                + [_cell(name, row.metrics.get(name)) for name in names]
+                for row in rows
+            ],
+        )
+    lines += ["", "## What was trained", ""]
+    heads = ["candidate", "architecture", "seeds", "M parameters", "GMAC/s (decoder)"]
+    heads += ["steps", "audio heard", "minutes"]
+    lines += _table(heads, [_trained(entry) for entry in found.candidates])
+    lines += ["", "GMAC/s: multiply-adds per second of audio, encoding and decoding with all codebooks, in 10⁹."]
+    repeated = [row for row in found.rates if len(row.seeds) > 1]
+    if repeated:
+        names = [name for name in METRICS if any(name in row.metrics for row in repeated)]
+        lines += ["", "## Seed by seed", ""]
+        lines += _table(
+            ["candidate", "about kbps", "seed", *(labels[name].label for name in names)],
+            [
+                [row.candidate, f"{row.asked_kbps:g}", str(seed)]
+                + [format_value(name, means[name]) if name in means else "–" for name in names]
+                for row in repeated
+                for seed, means in row.seeds.items()
+            ],
+        )
+    notes = [f"- {entry.name}: {entry.state}" for entry in found.candidates if entry.state]
+    notes += [f"- {labels[name].label}: {why}" for name, why in found.absent_metrics.items()]
+    if notes:
+        lines += ["", "## Missing", "", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _cell(name: str, cell: Cell | None) -> str:
+    if cell is None or cell.value is None:
+        return "–"
+    text = format_value(name, cell.value.mean) + (" †" if cell.trained_on else "")
+    if cell.difference is not None:
+        plus = "+" if cell.difference.mean >= 0 else ""
+        text += f" ({plus}{format_estimate(name, cell.difference)}{_sign(name, cell.difference)})"
+    return text + (f", {cell.failed} failed" if cell.failed else "")
+
+
+def _sign(name: str, difference: Estimate) -> str:
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return ""
+    return " ▲" if (difference.mean < 0) == (metric(name).better == "lower") else " ▼"
+
+
+def _trained(entry: Compared) -> list[str]:
+    def each(values: Sequence[str]) -> str:
+        return ", ".join(dict.fromkeys(values)) or "–"
+
+    width = "" if entry.width is None else f", width {entry.width}, {entry.quantizer} quantizer"
+    cost = entry.cost
+    return [
+        entry.name,
+        entry.architecture + width,
+        each([str(run.seed) for run in entry.runs]),
+        "–" if cost is None else f"{cost.parameters / 1e6:.2f}",
+        "–" if cost is None else f"{cost.gmacs:.3f} ({cost.decoder_gmacs:.3f})",
+        each([f"{run.steps:,}" for run in entry.runs]),
+        each([f"{run.audio_s / 60:,.1f} min" for run in entry.runs]),
+        each([f"{run.minutes:.1f}" for run in entry.runs]),
+    ]
+
+
+def draw_curves(found: Comparison, path: Path) -> None:
+    """Validation log-mel of every run against training time and against the audio it has heard."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    by_time, by_audio = figure.subplots(1, 2, sharey=True)
+    for number, entry in enumerate(found.candidates):
+        for run in entry.runs:
+            curves = read_curves(run.folder)
+            mel, minutes = (curves.get(("val", term), Curve((), ())) for term in ("mel", "minutes"))
+            label = entry.name if run is entry.runs[0] else None
+            style = {"color": f"C{number % 10}", "ls": "-" if number < 10 else "--", "marker": ".", "lw": 1.3}
+            by_time.plot([minutes.at(step) for step in mel.steps], mel.values, label=label, **style)
+            heard = [step * run.audio_s / run.steps / 60 for step in mel.steps]
+            by_audio.plot(heard, mel.values, **style)
+    by_time.set_xlabel("minutes of training")
+    by_audio.set_xlabel("minutes of audio heard")
+    by_time.set_ylabel("log-mel distance, validation, all codebooks")
+    for axes in (by_time, by_audio):
+        axes.grid(alpha=0.3)
+    if by_time.get_legend_handles_labels()[1]:
+        by_time.legend(fontsize=8)
+    figure.suptitle(found.title)
+    figure.supxlabel(found.command, fontsize=7)
+    figure.savefig(path, dpi=120, format="png")
