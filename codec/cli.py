@@ -391,13 +391,17 @@ def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
+        from codec.library import built_in, find
         from eval.evaluate import evaluate
 
+    if arguments.run in built_in() and arguments.out is None:
+        raise UserError(f"{arguments.run} is a built-in model; say with --out where its report should go")
     result = evaluate(
-        arguments.run,
+        find(arguments.run),
         arguments.data,
         out=arguments.out,
         codebooks=arguments.codebooks,
+        opus=arguments.opus,
         max_clips=arguments.clips,
         workers=arguments.workers,
     )

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from codec.recipe import read_recipe
 from eval.coding import CodedClip, choose, code_clips, count_codes, usage
 from eval.diagnosis import diagnose_run
 from eval.metrics import METRICS
+from eval.opus import check_opus, opus_clips
 from eval.report import write_report
-from eval.results import ClipResult, EvaluationResult, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
 
 
@@ -38,7 +40,8 @@ def evaluate(
     data: Path,
     *,
     out: Path | None = None,
-    codebooks: int | None = None,
+    codebooks: Sequence[int] = (),
+    opus: Sequence[float] = (),
     demonstration: bool = False,
     max_clips: int | None = None,
     workers: int = 2,
@@ -50,7 +53,9 @@ def evaluate(
     call is a line in the ledger beside the data.
 
     Args:
-        codebooks: how many to code with (default: all).
+        codebooks: how many to code with (default: all). The first number is what the report is about, the others
+            have rows beside it.
+        opus: bit rates in kbit/s at which the same clips are coded with Opus, for rows beside.
         demonstration: marks the opening of the test split as one.
         max_clips: judge so many clips at most, spread over the groups.
         workers: processes that judge.
@@ -66,8 +71,12 @@ def evaluate(
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
     channels = recipe.data.channels
-    if codebooks is not None and not 1 <= codebooks <= codec.config.quantizer.codebooks:
-        raise UserError(f"this model has 1 to {codec.config.quantizer.codebooks} codebooks, not {codebooks}")
+    most = codec.config.quantizer.codebooks
+    used, *fewer = codebooks or (most,)
+    if wrong := [number for number in (used, *fewer) if not 1 <= number <= most]:
+        raise UserError(f"this model has 1 to {most} codebooks, not {wrong[0]}")
+    if opus:
+        check_opus(opus)
     if max_clips is not None and max_clips < 1:
         raise UserError(f"at least 1 clip must be judged, not {max_clips}")
     if (out / "coded").exists() and not (out / "results.json").exists():
@@ -85,20 +94,25 @@ def evaluate(
             data, rate, channels, run=str(run), weights=[checksum(codec)],
             purpose="demonstration" if demonstration else "evaluation",
         )  # fmt: skip
-        coded = code_clips(split, choose(split.clips, max_clips), codec, work, codebooks)
+        indices = choose(split.clips, max_clips)
+        coded = code_clips(split, indices, codec, work, used)
         scores = score_clips(_jobs(coded), workers)
         clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
         rows = build_rows(clips)
+        beside = {
+            f"{number} codebooks": code_clips(split, indices, codec, work / str(number), number) for number in fewer
+        }
+        beside |= {f"Opus {rate:g}": opus_clips(coded, rate, work / f"opus-{rate:g}") for rate in opus}
+        others = [_other_row(name, entries, recipe.target, workers) for name, entries in beside.items()]
         seconds = sum(clip.seconds for clip in clips)
         judged = [clip for clip in clips if clip.in_distribution] or clips
-        used = codebooks or codec.config.quantizer.codebooks
         counts = count_codes([entry.coded for entry in coded], codec)
         noise = rows[0].baseline.get("mel")
         result = EvaluationResult(
             run=str(run),
             data=str(data),
             report=out / "report.html",
-            command=_command(run, data, out, codebooks, max_clips),
+            command=_command(run, data, out, codebooks, opus, max_clips),
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
             opened_before=before,
@@ -119,6 +133,7 @@ def evaluate(
             trained=_trained(run, codec, training, channels),
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
+            others=others,
             usage=usage(counts),
             clips=clips,
         )
@@ -138,6 +153,13 @@ def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
     return [
         ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i) for i, entry in enumerate(coded)
     ]
+
+
+def _other_row(name: str, coded: Sequence[CodedClip], target: TargetConfig, workers: int) -> Row:
+    """The clips that are in distribution, or all there are, coded in another way."""
+    jobs = [ScoreJob(entry.original, entry.decoded, None, entry.clip.domain, 0, alone=True) for entry in coded]
+    clips = [_clip_result(entry, found, target) for entry, found in zip(coded, score_clips(jobs, workers))]
+    return replace(build_rows(clips)[0], name=name)
 
 
 def _other(coded: Sequence[CodedClip], i: int) -> Path | None:
@@ -187,10 +209,13 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
     )
 
 
-def _command(run: Path, data: Path, out: Path, codebooks: int | None, max_clips: int | None) -> str:
+def _command(
+    run: Path, data: Path, out: Path, codebooks: Sequence[int], opus: Sequence[float], max_clips: int | None
+) -> str:
     words = ["codec", "evaluate", str(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / "evaluation" else []
-    words += ["--codebooks", str(codebooks)] if codebooks is not None else []
+    words += ["--codebooks", *map(str, codebooks)] if codebooks else []
+    words += ["--opus", *(f"{rate:g}" for rate in opus)] if opus else []
     words += ["--clips", str(max_clips)] if max_clips is not None else []
     return shlex.join(words)
 

@@ -34,6 +34,11 @@ UNSTATED = ("", "audio")
 """Domains of clips whose folders did not say what they are: they may be speech, and are judged both ways."""
 
 
+def is_speech(domain: str) -> bool:
+    """Whether the name of a domain says so."""
+    return any(word in domain.lower() for word in ("speech", "voice"))
+
+
 @dataclass(frozen=True)
 class Score:
     """What a metric says of one clip: a finite ``value``, or None and the ``reason``."""
@@ -63,7 +68,7 @@ class Metric:
 
     def applies(self, domain: str, sample_rate: int) -> bool:
         """Whether the metric is meant for clips of this domain at this rate."""
-        speech = any(word in domain.lower() for word in ("speech", "voice"))
+        speech = is_speech(domain)
         if self.use == "speech":
             return (speech or domain.lower() in UNSTATED) and sample_rate >= SPEECH_HZ
         if self.use == "audio":

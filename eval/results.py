@@ -107,6 +107,8 @@ class EvaluationResult:
     trained: Trained
     diagnosis: Diagnosis
     rows: list[Row]
+    others: list[Row]
+    """The clips of the first row with fewer codebooks, or with Opus (payload bits alone)."""
     usage: list[Codebook]
     clips: list[ClipResult] = field(repr=False)
 
@@ -142,6 +144,11 @@ class EvaluationResult:
         lines.append(
             f"bit rate: {self.kbps:.2f} kbps in files; {self.nominal_kbps:.2f} nominal, {self.ideal_kbps:.2f} ideal"
         )
+        for other in self.others:
+            values = ", ".join(
+                f"{metric(key).label} {format_estimate(key, found)}" for key, found in other.metrics.items()
+            )
+            lines.append(f"{other.name}: {other.kbps:.2f} kbps, {values}")
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")

@@ -23,13 +23,15 @@ BASELINE = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Sound files of one length. ``other`` is another clip's decode, of any length."""
+    """Sound files of one length. ``other`` is another clip's decode, of any length. ``alone``: judge the decode, and
+    neither noise nor that other one."""
 
     original: Path
     decoded: Path
     other: Path | None
     domain: str
     seed: int
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def score_clip(job: ScoreJob) -> ClipScores:
     original, decoded = audio.read(job.original), audio.read(job.decoded)
     wave, rate = original.samples, original.sample_rate
     meant = [entry for entry in METRICS if entry.applies(job.domain, rate) and not entry.absent]
+    scores = {entry.name: entry.score(wave, decoded.samples, rate) for entry in meant}
+    if job.alone:
+        return ClipScores(scores, {}, Score(None, "not asked for"))
     noise = shaped_noise(wave, rate, job.seed)
     other = Score(None, "there is no other clip")
     if job.other:
@@ -51,7 +56,7 @@ def score_clip(job: ScoreJob) -> ClipScores:
         shared = min(wave.shape[1], samples.shape[1])
         other = metric("mel").score(wave[:, :shared], samples[:, :shared], rate)
     return ClipScores(
-        {entry.name: entry.score(wave, decoded.samples, rate) for entry in meant},
+        scores,
         {entry.name: entry.score(wave, noise, rate) for entry in meant if entry.name in BASELINE},
         other,
     )

@@ -180,7 +180,8 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         folder / "run",
         folder / "data",
         out=folder / "again",
-        codebooks=1,
+        codebooks=[2, 1],
+        opus=[24.0],
         max_clips=2,
         demonstration=True,
         workers=1,
@@ -188,7 +189,13 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
-    assert "--codebooks 1 --clips 2" in again.command
+    assert "--codebooks 2 1 --opus 24 --clips 2" in again.command
+    one, opus = again.others
+    assert (one.name, opus.name) == ("1 codebooks", "Opus 24") and one.clips == opus.clips == again.main.clips
+    assert one.kbps < again.kbps < opus.kbps and opus.metrics["mel"].mean < one.metrics["mel"].mean
+    assert one.metrics.keys() == opus.metrics.keys() == again.main.metrics.keys()
+    page = (folder / "again/report.html").read_text()
+    assert "Opus 24" in page and "Opus 24" in again.text() and "Opus" not in result.report.read_text()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +203,9 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     [
         ({"run": "nowhere"}, "no such model"),
         ({"data": "nowhere"}, "no such data folder"),
-        ({"codebooks": 5}, "1 to 4 codebooks"),
+        ({"codebooks": (5,)}, "1 to 4 codebooks"),
+        ({"codebooks": (4, 0)}, "1 to 4 codebooks"),
+        ({"opus": (3.0,)}, "6 to 510"),
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
         ({"out": "theirs"}, "not from an evaluation"),
@@ -206,7 +215,7 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
     (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
     before = (folder / "data" / "ledger.jsonl").read_text()
     paths = {key: folder / value for key, value in change.items() if isinstance(value, str)}
-    numbers = {key: value for key, value in change.items() if isinstance(value, int)}
+    numbers = {key: value for key, value in change.items() if not isinstance(value, str)}
     with pytest.raises(UserError, match=words) as caught:
         evaluate(**{"run": folder / "run", "data": folder / "data", **paths, **numbers, "workers": 1})
     assert "\n" not in str(caught.value)

@@ -11,11 +11,11 @@ from tqdm import tqdm
 from codec.training.data import Crops
 from codec.training.module import CodecModule
 
-STEPS = 100
+STEPS = 120
 BATCHES = 4
 """The steps go round so few batches, and each loss counts relative to the first of its batch: how batches differ would
 hide what the learning rate does."""
-LOWEST, HIGHEST = 1e-6, 1e-1
+LOWEST, HIGHEST = 1e-6, 1.0
 SMOOTHING = 0.9
 
 
