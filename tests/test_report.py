@@ -97,6 +97,7 @@ def made(tmp_path_factory):
             RATE, 1, 1_234_567, 6, 1000, "0123456789abcdef", 30.0, 1500, 40, 11, 1800.0, {"speech": 1800.0}
         ),
         diagnosis=Diagnosis("overfitted", 5, "validation rose", "Train on audio from more groups.", "mel"),
+        others=[],
         rows=build_rows(clips), usage=[Codebook(0.5, 321.0)] * 6, clips=clips,
     )  # fmt: skip
     write_report(result, coded, folder / "report.html")
