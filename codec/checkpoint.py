@@ -4,10 +4,12 @@ read."""
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -40,10 +42,16 @@ def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_model(folder: Path, codec: Codec, info: dict[str, Any]) -> None:
-    """Writes the model; ``info`` (steps, tables, recipe) stands beside the architecture in ``config.json``."""
+def save_model(folder: Path, codec: Codec, info: dict[str, Any], stored: torch.dtype = torch.float32) -> None:
+    """Writes the model; ``info`` (steps, tables, recipe) stands beside the architecture in ``config.json``.
+
+    ``stored``: type in which the file holds the networks' weights, which must have values of that type."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
+    networks = {name for name, _ in codec.named_parameters()}
+    weights = {
+        name: tensor.detach().cpu().contiguous().to(stored if name in networks else tensor.dtype)
+        for name, tensor in codec.state_dict().items()
+    }
     content = {
         "codec": codec.config.to_dict(),
         "fingerprint": fingerprint(codec),
@@ -62,6 +70,25 @@ def save_model(folder: Path, codec: Codec, info: dict[str, Any]) -> None:
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def export_model(source: Path, folder: Path) -> Codec:
+    """Writes the model of a run or folder with its networks in half precision: half as large. Returns it.
+
+    It is another model, with a fingerprint of its own: what the rounded decoder makes of codes is not bit for bit the
+    same. Recipe and curves of a run go with it. Raises like :func:`load_model`, and where ``folder`` holds a model.
+    """
+    if (folder / CONFIG).exists():
+        raise UserError(f"{folder}: holds a model already; choose another --out")
+    codec, info = load_model(source), read_info(source)
+    for weight in codec.parameters():
+        weight.copy_(weight.half())
+    save_model(folder, codec, info, torch.float16)
+    for name in ("recipe.yaml", "metrics.csv"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    return codec
 
 
 def save_weights(folder: Path, codec: Trainable) -> None:

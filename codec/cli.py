@@ -100,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_prepare(command)
     _add_train(command)
     _add_coding(command)
+    _add_export(command)
     _add_evaluate(command)
     _add_speed(command)
     _add_compare(command)
@@ -367,6 +368,25 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
     return status
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+def _add_export(command: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = command("export", _export, "a model to keep or pass on: half the size, without what only training needs")
+    parser.add_argument("run", help="folder of a run or model")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+
+
+def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.checkpoint import export_model, fingerprint
+        from codec.library import find
+
+    codec = export_model(find(arguments.run), arguments.out)
+    print(f"{arguments.out}: model {fingerprint(codec)}")
+    return 0
 
 
 # --- evaluate -----------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ from codec.model.codec import Codec
 from codec.packed import candidates, folder_for, ledger
 from codec.recipe import read_recipe, write_recipe
 
-COMMANDS = ("quickstart", "prepare", "train", "encode", "decode", "info", "evaluate", "speed")
+COMMANDS = (
+    *("quickstart", "prepare", "train", "encode", "decode", "info", "models", "export", "evaluate", "speed", "compare"),
+)
 SHORT = [*TINY, "--train.steps=4", "--train.validate_every=2"]
 HEAVY = "torch torchaudio lightning optuna matplotlib librosa scipy numpy soundfile soxr auraloss jinja2 tensorboard"
 

@@ -9,9 +9,11 @@ import soundfile
 import torch
 
 from codec import cli, library
-from codec.checkpoint import fingerprint, load_model, save_model
+from codec.checkpoint import export_model, fingerprint, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.recipe import read_recipe
 
 
 def make(folder: Path, seed: int) -> Codec:
@@ -123,3 +125,22 @@ def test_a_misspelt_model_is_one_line(tmp_path, models, run):
     make(models / "speech_16k", 0)
     status, _, complaint = run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "speach_16k")
     assert status == 2 and "speach_16k" in complaint and "speech_16k" in complaint
+
+
+def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
+    torch.manual_seed(0)
+    codec = Codec(read_recipe("quickstart").codec).eval().requires_grad_(False)
+    save_model(tmp_path / "run/model", codec, {"step": 3})
+    (tmp_path / "run/recipe.yaml").write_text("train: {steps: 3}")
+    exported = export_model(tmp_path / "run", tmp_path / "small")
+    back = load_model(tmp_path / "small")
+    assert fingerprint(back) == fingerprint(exported) != fingerprint(codec)
+    sizes = [(tmp_path / place / "model.safetensors").stat().st_size for place in ("small", "run/model")]
+    assert sizes[0] < 0.65 * sizes[1] and (tmp_path / "small/recipe.yaml").is_file()
+    wave = 0.1 * torch.randn(1, 1, 16000)
+    codes = codec.encode(wave)
+    assert (back.encode(wave)[:, 0] == codes[:, 0]).float().mean() > 0.95
+    decoded = codec.decode(codes)
+    assert (back.decode(codes) - decoded).norm() < 0.01 * decoded.norm()
+    with pytest.raises(UserError, match="holds a model already"):
+        export_model(tmp_path / "run", tmp_path / "small")
