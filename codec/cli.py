@@ -400,10 +400,20 @@ def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
         "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the"
         " test split when you are done.",
     )
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("run", help="folder of the run, or name of a built-in model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
-    parser.add_argument("--codebooks", type=_positive, help="judge at this number of codebooks (default: all)")
+    parser.add_argument(
+        "--codebooks",
+        type=_positive,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="judge with N codebooks (default: all); further numbers have rows beside the first",
+    )
+    parser.add_argument(
+        "--opus", type=float, nargs="+", default=[], metavar="KBPS", help="judge Opus on the same clips"
+    )
     parser.add_argument("--clips", type=_positive, metavar="N", help="judge at most N clips, spread over the groups")
     parser.add_argument("-j", "--workers", type=_positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -411,13 +421,14 @@ def _add_evaluate(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
-        from codec.library import built_in, find
+        from codec.library import built_in
         from eval.evaluate import evaluate
 
-    if arguments.run in built_in() and arguments.out is None:
+    run = built_in().get(arguments.run)
+    if run and arguments.out is None:
         raise UserError(f"{arguments.run} is a built-in model; say with --out where its report should go")
     result = evaluate(
-        find(arguments.run),
+        run or Path(arguments.run),
         arguments.data,
         out=arguments.out,
         codebooks=arguments.codebooks,

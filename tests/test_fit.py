@@ -41,9 +41,9 @@ def pack(data: Path, split: str, clips: list[np.ndarray]) -> None:
     (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
 
 
-def diagnosed(data: Path, run: Path, steps: int, validations: int) -> Diagnosis:
+def diagnosed(data: Path, run: Path, steps: int, validations: int, *settings: str) -> Diagnosis:
     timing = [f"--train.steps={steps}", f"--train.validate_every={steps // validations}"]
-    train(read_recipe("quickstart", [*SMALL, *timing]), data, run, quiet=True)
+    train(read_recipe("quickstart", [*SMALL, *timing, *settings]), data, run, quiet=True)
     return diagnose_run(run, noise_distance(data))
 
 
@@ -70,5 +70,5 @@ def test_runs_are_told_apart(tmp_path):
     assert overfitted.verdict == "overfitted", overfitted
     assert "more groups" in overfitted.action
 
-    starved = diagnosed(tmp_path / "many", tmp_path / "starved", 40, 8)
+    starved = diagnosed(tmp_path / "many", tmp_path / "starved", 40, 8, "--optim.lr=1e-5")
     assert starved.verdict == "underfitted", starved
