@@ -105,8 +105,8 @@ def encode_file(
         encoder = codec.stream_encoder(channels, header.codebooks)
         for wave in _resampled(counted(), rate, header.model_rate, channels):
             streams = fold(torch.from_numpy(wave), codec.config.stereo)
-            writer.write(encoder.push(streams).cpu().numpy())
-        writer.write(encoder.flush().cpu().numpy())
+            writer.write(encoder.push(streams).codes.cpu().numpy())
+        writer.write(encoder.flush().codes.cpu().numpy())
         header = writer.finish(samples)
     return _report(source, target, header, writer.file_bytes, started)
 

@@ -98,14 +98,14 @@ class EncodecQuantizer(PeerQuantizer):
             pick = torch.randint(len(residual), (book.codebook_size,), generator=generator).to(residual.device)
             centres = residual[pick]
             for _ in range(KMEANS_ITERATIONS):
-                codes = nearest(residual, centres.T, half_square(centres))
+                codes = nearest(residual, centres.T, half_square(centres))[0]
                 counts = torch.bincount(codes, minlength=len(centres))[:, None]
                 means = torch.zeros_like(centres).index_add_(0, codes, residual) / counts.clamp(min=1)
                 centres = torch.where(counts > 0, means, centres)
             for buffer in (book.embed, book.embed_avg):
                 buffer.copy_(centres)
             book.cluster_size.fill_(1)
-            residual = residual - centres[nearest(residual, centres.T, half_square(centres))]
+            residual = residual - centres[nearest(residual, centres.T, half_square(centres))[0]]
 
 
 class DacQuantizer(PeerQuantizer):

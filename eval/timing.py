@@ -188,7 +188,7 @@ def time_streams(models: dict[str, Codec], rounds: int, seconds: float = STREAM_
             pairs = []
             for frame in noise(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
                 started = time.perf_counter()
-                codes = encoder.push(frame)
+                codes = encoder.push(frame).codes
                 middle = time.perf_counter()
                 decoder.push(codes)
                 pairs.append((middle - started, time.perf_counter() - middle))

@@ -17,7 +17,7 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import BLOCK, Codec, compress, expand
 from codec.model.entropy import FrequencyTables
-from codec.model.quantizers import ResidualFSQ, ResidualVQ, half_square, nearest
+from codec.model.quantizers import ABSENT, LEVEL_WEIGHT, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
 from codec.model.transform import MDCT
 
 RVQ = QuantizerConfig(codebooks=4, latent_dim=12, codebook_size=32, codebook_dim=4)
@@ -97,9 +97,12 @@ def test_streamed_encoding_is_whole_encoding(codec, length, cuts):
     wave = noise(2, 1, length, seed=length)
     stream = codec.stream_encoder(batch=2, codebooks=3)
     parts = torch.tensor_split(wave, sorted(cuts), dim=2)
-    streamed = torch.cat([*(stream.push(part) for part in parts), stream.flush()], 2)
-    assert streamed.shape == (2, 3, codec.latents_for(length))
-    assert torch.equal(streamed, codec.encode(wave, codebooks=3))
+    streamed = Coded.join([*(stream.push(part) for part in parts), stream.flush()])
+    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.latents_for(length))
+    whole = codec.stream_encoder(batch=2, codebooks=3)
+    whole = Coded.join([whole.push(wave), whole.flush()])
+    assert torch.equal(streamed.codes, whole.codes) and torch.equal(streamed.need, whole.need)
+    assert torch.equal(streamed.codes, codec.encode(wave, codebooks=3))
 
 
 @given(frames=st.integers(0, 3 * BLOCK), cuts=st.lists(st.integers(0, 3 * BLOCK), max_size=8))
@@ -134,11 +137,12 @@ def test_training_path_is_the_coding_path(codec):
     wave = noise(codec.config.quantizer.codebooks, 1, 999)
     counts = torch.arange(1, len(wave) + 1)
     out = codec(wave, counts)
-    assert out.wave.shape == wave.shape
-    for item, count in enumerate(counts.tolist()):
-        codes = codec.encode(wave[item : item + 1], count)
-        assert torch.equal(out.quantized.codes[item : item + 1, :count], codes)
-        torch.testing.assert_close(out.wave[item : item + 1], codec.decode(codes, 999), atol=1e-5, rtol=1e-4)
+    stream = codec.stream_encoder(len(wave))
+    coded = Coded.join([stream.push(wave), stream.flush()])
+    assert torch.equal(out.quantized.codes, coded.codes)
+    codes = coded.within(bounds(coded.need, counts))
+    assert ((codes != ABSENT).sum((1, 2)).diff() > 0).all() and (codes[-1] != ABSENT).all()
+    torch.testing.assert_close(out.wave, codec.decode(codes, 999), atol=1e-5, rtol=1e-4)
 
 
 # --- latency and reach --------------------------------------------------------------------------
@@ -196,10 +200,14 @@ def test_commitment_pulls_the_latent_towards_what_each_number_of_stages_makes_of
     quantizer = ResidualVQ(NARROW).double()
     latent = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
     out = quantizer(latent, torch.full((2,), used))
-    decoded = [quantizer.folded().decode(out.codes[:, : stage + 1]) for stage in range(used)]
-    torch.testing.assert_close(out.commitment, sum((latent - d).square().mean() for d in decoded))
+    coded = quantizer.folded().encode(latent, 4)
+    present = coded.need >= bounds(coded.need, torch.full((2,), used))
+    assert present.sum() == 2 * 3 * used
+    decoded = [quantizer.folded().decode(out.codes[:, : stage + 1]) for stage in range(4)]
+    errors = [(latent - d) * there[..., None] for d, there in zip(decoded, present.unbind(1))]
+    torch.testing.assert_close(out.commitment, sum(error.square().mean() for error in errors))
     (gradient,) = torch.autograd.grad(out.commitment, latent)
-    torch.testing.assert_close(gradient, sum(2 * (latent - d) for d in decoded).detach() / latent.numel())
+    torch.testing.assert_close(gradient, sum(2 * error for error in errors).detach() / latent.numel())
 
 
 def test_vq_chooses_the_nearest_entry():
@@ -207,7 +215,7 @@ def test_vq_chooses_the_nearest_entry():
     quantizer = ResidualVQ(NARROW)
     latent = torch.randn(2, 50, 6)
     residual = latent
-    for stage, codes in zip(quantizer.stages, quantizer.folded().encode(latent, 4).unbind(1)):
+    for stage, codes in zip(quantizer.stages, quantizer.folded().encode(latent, 4).codes.unbind(1)):
         entries = stage.codebook @ stage.basis
         distances = (residual[:, :, None] - entries).norm(dim=-1)
         torch.testing.assert_close(distances.gather(2, codes[..., None])[..., 0], distances.amin(-1))
@@ -218,7 +226,7 @@ def test_vq_chooses_the_nearest_entry():
 def test_nearest_is_the_nearest_whatever_the_number_of_entries(size):
     torch.manual_seed(6)
     points, entries = torch.randn(3, 40, 5), torch.randn(size, 5)
-    assert torch.equal(nearest(points, entries.T, half_square(entries)), torch.cdist(points, entries).argmin(-1))
+    assert torch.equal(nearest(points, entries.T, half_square(entries))[0], torch.cdist(points, entries).argmin(-1))
 
 
 def clusters() -> tuple[ResidualVQ, Tensor]:
@@ -255,10 +263,10 @@ def test_folded_tables_are_kept_until_a_codebook_changes():
     torch.manual_seed(9)
     quantizer, latent = ResidualVQ(NARROW), torch.randn(1, 30, 6)
     before = quantizer.folded()
-    codes = before.encode(latent, 4)
+    codes = before.encode(latent, 4).codes
     assert quantizer.folded() is before
     quantizer.stages[2].codebook.mul_(-1)
-    after = quantizer.folded().encode(latent, 4)
+    after = quantizer.folded().encode(latent, 4).codes
     assert torch.equal(after[:, :2], codes[:, :2]) and not torch.equal(after[:, 2], codes[:, 2])
 
 
@@ -270,7 +278,7 @@ def test_subspaces_are_the_strongest_directions_of_what_is_left():
     quantizer.initialise(latent, torch.Generator().manual_seed(0))
     first, second = (stage.basis.abs() for stage in quantizer.stages)
     assert first[:, 2:].max() < 0.1 and second[:, [0, 1, 4, 5]].max() < 0.5
-    residual = latent[0] - quantizer.folded().decode(quantizer.folded().encode(latent, 1))[0]
+    residual = latent[0] - quantizer.folded().decode(quantizer.folded().encode(latent, 1).codes)[0]
     power = residual.square().sum()
     assert (residual @ quantizer.stages[1].basis.T).square().sum() > 0.6 * power
 
@@ -287,7 +295,7 @@ def test_fsq_error_shrinks_with_every_stage(levels, groups):
     values = torch.rand(2, 200, groups * len(levels), generator=torch.Generator().manual_seed(0)) * 2 - 1
     spacing = torch.tensor(levels * groups) - 1.0
     for stage in range(1, depth + 1):
-        codes = quantizer.encode(values.atanh(), stage * groups)
+        codes = quantizer.encode(values.atanh(), stage * groups).codes
         assert 0 <= codes.min() and codes.max() < quantizer.levels.prod()
         error = (quantizer.decode(codes) - values).abs()
         assert (error <= spacing**-stage + 1e-5).all()
@@ -300,17 +308,22 @@ def test_fsq_codes_are_all_used_and_come_back(levels):
     every = torch.arange(int(np.prod(levels)))[None, None]
     values = quantizer.decode(every)
     assert len(values[0].unique(dim=0)) == every.numel()
-    assert torch.equal(quantizer.encode(values.clamp(-1 + 1e-6, 1 - 1e-6).atanh(), 1), every)
+    assert torch.equal(quantizer.encode(values.clamp(-1 + 1e-6, 1 - 1e-6).atanh(), 1).codes, every)
 
 
 def test_fsq_passes_the_gradient_of_its_bounded_values():
     torch.manual_seed(7)
     latent = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True)
     wanted = torch.randn(3, 4, 6, dtype=torch.float64)
-    out = ResidualFSQ(FSQ).double()(latent, torch.tensor([6, 2, 1])).latent
+    quantizer, codebooks = ResidualFSQ(FSQ).double(), torch.tensor([6, 2, 1])
+    out = quantizer(latent, codebooks).latent
     measured = torch.autograd.grad((out * wanted).sum(), latent)[0]
-    expected = (wanted / latent.detach().cosh() ** 2).clone()
-    expected[2, :, 3:] = 0  # one code: the second group has none, and its values went nowhere
+    need = quantizer.encode(latent.detach(), 2).need
+    lost = need < bounds(quantizer.encode(latent.detach(), 6).need, codebooks)
+    assert lost[:, 1].any() and not lost[0].any()
+    expected = wanted / latent.detach().cosh() ** 2
+    # without a code the values of a group went nowhere
+    expected = expected * ~lost.transpose(1, 2).repeat_interleave(3, 2)
     torch.testing.assert_close(measured, expected)
 
 
@@ -320,9 +333,27 @@ def test_quantizing_is_encoding_and_decoding(config):
     latent, folded = torch.randn(1, 40, config.features), quantizer.folded()
     for count in range(1, config.codebooks + 1):
         out = quantizer(latent, torch.tensor([count]))
-        codes = folded.encode(latent, count)
-        assert torch.equal(out.codes[:, :count], codes) and codes.shape[1] == count
+        coded = folded.encode(latent, config.codebooks)
+        assert torch.equal(out.codes, coded.codes)
+        assert torch.equal(out.codes[:, :count], folded.encode(latent, count).codes)
+        codes = coded.within(bounds(coded.need, torch.tensor([count])))
+        assert (codes != ABSENT).float().sum(1).mean() == pytest.approx(count, abs=0.03)
         torch.testing.assert_close(out.latent, folded.decode(codes), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", [RVQ, FSQ], ids=["rvq", "fsq"])
+def test_what_a_code_is_needed_for_is_the_error_without_it(config):
+    quantizer = make_codec(config, seed=8).quantizer
+    latent, folded = torch.randn(2, 40, config.features), quantizer.folded()
+    coded = folded.encode(latent, config.codebooks)
+    value = latent.tanh() if config.kind == "fsq" else latent
+    codes = torch.full_like(coded.codes, ABSENT)
+    least = torch.full((2, 40), torch.inf)
+    for index, (code, need) in enumerate(zip(coded.codes.unbind(1), coded.need.unbind(1))):
+        error = (folded.decode(codes) - value).square().sum(-1)
+        least = torch.minimum(least, error / value.square().sum(-1) ** LEVEL_WEIGHT)
+        torch.testing.assert_close(need, least, atol=1e-4, rtol=1e-4)
+        codes[:, index] = code
 
 
 def test_untrained_codec_is_a_transform_codec(codec):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.errors import UserError
-from codec.losses import perceptual, spectral
+from codec.losses import loudness, perceptual, spectral
 from codec.losses.spectra import ALL_MEL_SCALES, Pair
 from codec.model.transform import MDCT
 
@@ -20,6 +20,7 @@ TERMS: dict[str, Term] = {
     "stft": lambda bank, pair: spectral.stft(pair),
     "mel": lambda bank, pair: spectral.mel(pair, bank.sample_rate),
     "nmr": lambda bank, pair: perceptual.nmr(pair, bank.sample_rate),
+    "loudness": lambda bank, pair: loudness.disturbance(pair, bank.sample_rate),
     "a_weighted": lambda bank, pair: spectral.a_weighted(pair, bank.sample_rate),
 }
 """Name: the term, each a mean over the batch and zero for identical waves. Units and sources stand with the

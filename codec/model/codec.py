@@ -14,7 +14,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Quantized, Quantizer, build_quantizer
+from codec.model.quantizers import Coded, Quantized, Quantizer, build_quantizer
 from codec.model.transform import MDCT
 
 BLOCK = 256
@@ -75,7 +75,7 @@ class Trainable(nn.Module):
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
         """Codes and decodes ``[batch, 1, samples]`` with gradients.
 
-        ``codebooks`` ``[batch]``: how many of them each item uses (default: all).
+        ``codebooks`` ``[batch]``: how many of them the frames of each item use on average (default: all).
         """
         raise NotImplementedError
 
@@ -156,7 +156,7 @@ class Codec(Trainable):
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
         """Codes and decodes ``[batch, 1, samples]`` in one block, with gradients.
 
-        ``codebooks`` ``[batch]``: how many of them each item uses (default: all).
+        ``codebooks`` ``[batch]``: how many of them the frames of each item use on average (default: all).
         """
         batch, _, samples = wave.shape
         if codebooks is None:
@@ -208,10 +208,11 @@ class Codec(Trainable):
         if wave.ndim != 3 or wave.shape[1] != 1:
             raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold")
         stream = self.stream_encoder(len(wave), codebooks)
-        return torch.cat([stream.push(wave), stream.flush()], 2)
+        return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes ``[batch, quantizers, frames]`` to ``[batch, 1, length]`` samples.
+        """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, length]``
+        samples.
 
         ``length`` (default: all that the codes cover) is what the stream stored; the codes cover up to one latent
         frame more.
@@ -237,34 +238,36 @@ class StreamEncoder:
         self.samples = self.frames = 0
 
     @torch.inference_mode()
-    def push(self, wave: Tensor) -> Tensor:
+    def push(self, wave: Tensor) -> Coded:
         """``[batch, 1, samples]`` to codes ``[batch, quantizers, frames]``, ``frames`` being any number from 0 up."""
         self.samples += wave.shape[-1]
         self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
         size = self.block * self.codec.config.latent_hop
         whole = self.waiting.shape[1] // size * size
-        codes = [self._encode(block) for block in self.waiting[:, :whole].split(size, 1) if whole]
+        coded = [self._encode(block) for block in self.waiting[:, :whole].split(size, 1) if whole]
         self.waiting = self.waiting[:, whole:]
-        self.frames += self.block * len(codes)
-        return torch.cat(codes, 2) if codes else self._nothing()
+        self.frames += self.block * len(coded)
+        return Coded.join(coded) if coded else self._nothing()
 
     @torch.inference_mode()
-    def flush(self) -> Tensor:
+    def flush(self) -> Coded:
         """The codes of the last, partly filled block."""
         missing = self.codec.latents_for(self.samples) - self.frames
         if not missing:
             return self._nothing()
         hop = self.codec.config.latent_hop
         rest = nn.functional.pad(self.waiting, (0, filled(missing, self.block) * hop - self.waiting.shape[1]))
-        return torch.cat([self._encode(block) for block in rest.split(self.block * hop, 1)], 2)[..., :missing]
+        last = Coded.join([self._encode(block) for block in rest.split(self.block * hop, 1)])
+        return Coded(last.codes[..., :missing], last.need[..., :missing])
 
-    def _encode(self, block: Tensor) -> Tensor:
+    def _encode(self, block: Tensor) -> Coded:
         latent, self.state = self.codec.analyse(block, self.previous, self.state)
         self.previous = block[:, -self.codec.config.hop :]
         return self.quantizer.encode(latent, self.codebooks)
 
-    def _nothing(self) -> Tensor:
-        return torch.zeros(len(self.waiting), self.codebooks, 0, dtype=torch.long, device=self.waiting.device)
+    def _nothing(self) -> Coded:
+        need = self.waiting.new_zeros(len(self.waiting), self.codebooks, 0)
+        return Coded(need.long(), need)
 
 
 class StreamDecoder:
@@ -280,7 +283,8 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, quantizers, frames]`` to ``[batch, 1, samples]``, any number from 0 up."""
+        """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, samples]``, any
+        number from 0 up."""
         codes = codes.to(self.previous.device)
         self.waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
         whole = self.waiting.shape[2] // self.block * self.block

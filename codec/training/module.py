@@ -88,9 +88,10 @@ class CodecModule(L.LightningModule):
         return torch.Generator().manual_seed(self.recipe.train.seed * 1_000_003 + step)
 
     def draw_codebooks(self, batch: int, generator: torch.Generator) -> Tensor:
-        """How many codebooks each item uses: all, or, so that one model serves every bit rate, a random number."""
+        """How many codebooks each item uses on average: all, or, so that one model serves every bit rate, a random
+        number."""
         quantizer = self.recipe.codec.quantizer
-        some = torch.randint(1, quantizer.codebooks + 1, (batch,), generator=generator)
+        some = 1 + (quantizer.codebooks - 1) * torch.rand(batch, generator=generator)
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
 
