@@ -214,7 +214,8 @@ class FoldedVQ:
         return Coded(torch.stack(codes, 1), need(torch.stack(errors, 1), level))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, codebooks, frames]``, some of which may be :data:`ABSENT`, to ``[batch, frames, features]``."""
+        """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
+        features]``."""
         index = torch.where(codes == ABSENT, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
         index = index.transpose(1, 2)
         return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])
