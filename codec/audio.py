@@ -210,9 +210,7 @@ class Writer:
         permission.
     """
 
-    def __init__(
-        self, path: Path, sample_rate: int, channels: int, subtype: str = "PCM_16", samples: int = 0
-    ) -> None:
+    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: str = "PCM_16", samples: int = 0) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
@@ -265,7 +263,7 @@ class Writer:
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
             return wave
-        self.clipped += np.count_nonzero(np.abs(wave) > 1)
+        self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)

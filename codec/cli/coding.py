@@ -3,13 +3,17 @@
 import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codec import interrupts
 from codec.cli.models import DEFAULT_MODEL, MODEL_VARIABLE, own_models
 from codec.cli.shared import FAILED, AddCommand, complain, positive
 from codec.errors import UserError
+
+if TYPE_CHECKING:
+    from codec.running import BatchReport
 
 
 def add_coding(command: AddCommand) -> None:
@@ -21,21 +25,35 @@ def add_coding(command: AddCommand) -> None:
         " rate is not above it, and at least one. Expected is what the model's statistics of codes say, packet lengths"
         " and checksums included; a file comes out lower or higher as its sound is plainer or richer than that.",
     )
-    encode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="sound files, or folders of them")
     encode.add_argument(
         "--kbps", type=float, help="bit rate to stay within, as expected, channels together (default: all codebooks)"
     )
     decode = command("decode", _decode, ".nac files to sound files")
-    decode.add_argument("inputs", type=Path, nargs="+", metavar="IN", help=".nac files, or folders of them")
     decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
-    for parser, default in (
-        (encode, f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"),
-        (decode, f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones"),
+    decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
+    for parser, what, default in (
+        (encode, "sound files", f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"),
+        (decode, ".nac files", f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones"),
     ):
+        parser.add_argument(
+            "inputs", type=Path, nargs="*", metavar="IN", help=f"{what}, folders of them, patterns such as 'in/**/a*'"
+        )
+        parser.add_argument(
+            "--list",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="text file with one IN a line (repeat)",
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
         parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {default})")
         parser.add_argument("--force", action="store_true", help="write again what is there already")
-        parser.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
+        several = parser.add_mutually_exclusive_group()
+        several.add_argument(
+            "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
+        )
+        several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
         parser.add_argument("--json", action="store_true", help="print the results as JSON")
     info = command("info", _info, "what a .nac file holds, and whether it is whole")
     info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
@@ -52,10 +70,16 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     torch.set_num_threads(arguments.threads)
     codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
-    return _report(
-        encode_batch(arguments.inputs, arguments.out, codec, kbps=arguments.kbps, force=arguments.force),
-        arguments,
+    batch = encode_batch(
+        arguments.inputs,
+        arguments.out,
+        codec,
+        lists=arguments.list,
+        kbps=arguments.kbps,
+        force=arguments.force,
+        workers=arguments.workers,
     )
+    return _report(batch, arguments.json)
 
 
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -67,42 +91,43 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.library import find, finder
 
     torch.set_num_threads(arguments.threads)
-    codec = load_model(find(arguments.model)) if arguments.model else finder(own_models())
-    return _report(
-        decode_batch(arguments.inputs, arguments.out, codec, suffix=arguments.suffix, force=arguments.force),
-        arguments,
+    batch = decode_batch(
+        arguments.inputs,
+        arguments.out,
+        load_model(find(arguments.model)) if arguments.model else finder(own_models()),
+        lists=arguments.list,
+        suffix=arguments.suffix,
+        bits=arguments.bits,
+        force=arguments.force,
+        workers=arguments.workers,
     )
+    return _report(batch, arguments.json)
 
 
-def _report(batch: Any, arguments: argparse.Namespace) -> int:
-    done = [
-        {
-            "source": str(report.source),
-            "target": str(report.target),
-            "seconds": report.seconds,
-            "bytes": report.bytes_total,
-            "kbps": report.kbps,
-            "times_real_time": report.times_real_time,
-        }
-        for report in batch.reports
-    ]
-    failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+def _report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
-    if arguments.json:
-        print(json.dumps({"done": done, "skipped": [str(path) for path in batch.skipped], "failed": failed}, indent=1))
+    if as_json:
+        done = [
+            {
+                "source": str(report.source),
+                "target": str(report.target),
+                "seconds": report.seconds,
+                "bytes": report.bytes_total,
+                "kbps": report.kbps,
+                "payload_kbps": report.payload_kbps,
+                "times_real_time": report.times_real_time,
+                "clipped_samples": report.clipped,
+            }
+            for report in batch.reports
+        ]
+        failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+        skipped = [str(path) for path in batch.skipped]
+        told = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
+        print(json.dumps(told, indent=1))
     else:
-        seconds = sum(report.seconds for report in batch.reports)
-        line = f"{len(done)} done, {len(batch.skipped)} were there already, {len(failed)} failed"
-        if seconds:
-            size = sum(report.bytes_total for report in batch.reports)
-            elapsed = sum(report.elapsed_seconds for report in batch.reports)
-            line += (
-                f"; {seconds / 60:.1f} minutes of audio, {8 * size / seconds / 1000:.2f} kbit/s,"
-                f" {seconds / elapsed:.0f} x real time"
-            )
-        print(line)
-    return FAILED if failed else 0
+        print(batch.summary.text())
+    return FAILED if batch.failures else 0
 
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
