@@ -54,7 +54,7 @@ def plan(
     """
     found = [pair for source in sources for pair in _found(Path(source), wanted, what)]
     for path in lists:
-        found += _below_common(pair for source in read_list(path) for pair in _found(source, wanted, what))
+        found += _below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
     if not found:
         raise UserError(f"no {what} given; name files, folders or patterns, or a --list of them")
     jobs: dict[Path, Job] = {}
@@ -104,9 +104,9 @@ def _fixed(pattern: Path) -> Path:
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
-def _below_common(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+def _below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """The same files, with their places below the deepest folder that holds the trees of all."""
-    pairs = [(path, Path(os.path.abspath(path)), relative) for path, relative in found]
-    roots = [whole.parents[len(relative.parts) - 1] for _, whole, relative in pairs]
+    whole = {path: Path(os.path.abspath(path)) for path, _ in found}
+    roots = [whole[path].parents[len(relative.parts) - 1] for path, relative in found]
     common = os.path.commonpath(roots)
-    return [(path, whole.relative_to(common)) for path, whole, _ in pairs]
+    return [(path, whole[path].relative_to(common)) for path, _ in found]

@@ -149,7 +149,8 @@ class _Bar:
         self._verb, self._planned, self._done = verb, planned, dict.fromkeys(planned, 0.0)
         self._started, self._files, self._heard, self._passed = time.monotonic(), 0, 0.0, 0.0
         layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
-        self._bar = tqdm(total=int(sum(planned.values())), bar_format=layout, disable=not planned)
+        self._total = int(sum(planned.values()))
+        self._bar = tqdm(total=self._total, bar_format=layout, disable=not planned)
         self._show()
 
     def __enter__(self) -> "_Bar":
@@ -175,11 +176,11 @@ class _Bar:
 
     def _show(self) -> None:
         files = f"{self._verb} {self._files}/{len(self._planned)} files"
-        hours = f"{self._passed / 3600:.2f}/{self._bar.total / 3600:.2f} h"
+        hours = f"{self._passed / 3600:.2f}/{self._total / 3600:.2f} h"
         speed = self._heard / (time.monotonic() - self._started)
         self._bar.set_description_str(f"{files}, {hours}", refresh=False)
         self._bar.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
-        self._bar.update(min(self._bar.total, int(self._passed)) - self._bar.n)
+        self._bar.update(min(self._total, int(self._passed)) - self._bar.n)
 
 
 def _make_folders(folders: set[Path]) -> None:

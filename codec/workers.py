@@ -46,7 +46,7 @@ def spread(
                     del busy[pipe]
                     yield job, Failure(job.source, f"{job.source}: the process that worked on it {worker.end()}")
                     continue
-                if isinstance(said, float):
+                if isinstance(said, int | float):
                     progress(job, said)
                     continue
                 if waiting:
