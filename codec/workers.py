@@ -43,8 +43,9 @@ def spread(
                 try:
                     said = pipe.recv()
                 except (EOFError, OSError):
+                    said = Failure(job.source, f"{job.source}: the process that worked on it {worker.end()}")
                     del busy[pipe]
-                    yield job, Failure(job.source, f"{job.source}: the process that worked on it {worker.end()}")
+                    yield job, said
                     continue
                 if isinstance(said, int | float):
                     progress(job, said)
@@ -52,8 +53,8 @@ def spread(
                 if waiting:
                     worker.begin(waiting.popleft())
                 else:
-                    del busy[pipe]
                     worker.end()
+                    del busy[pipe]
                 yield job, said
     finally:
         for worker in busy.values():
@@ -83,7 +84,8 @@ class _Worker:
             self.pipe.send(job)
 
     def end(self) -> str:
-        """Ends it, whatever it is at, removes what it had begun to write, and says how it ended."""
+        """Ends it, whatever it is at, removes what it had begun to write, and says how it ended. May be called again,
+        where an interrupt cut it short."""
         self.pipe.close()
         self._process.kill()
         self._process.join()
