@@ -22,6 +22,7 @@ import soxr
 
 from codec import ogg
 from codec.errors import UserError
+from codec.writing import part_of
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,14 +32,16 @@ AUDIO_SUFFIXES = frozenset(
 """Lower-case suffixes of files that can be read."""
 
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-_UNBOUNDED = {"FLOAT", "DOUBLE"}
+_FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
 _FORMATS = {
     ".wave": "WAV", ".bwf": "WAV", ".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF",
     ".snd": "AU", ".sph": "NIST",
 }  # fmt: skip
 _WRITE_BLOCK = 65536
+_WAV_BYTES = 0xFFFFFFFF - 4096
+"""More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
 _SLACK_BYTES = 64
-_SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 """Sizes that writers to a pipe put in a header they cannot come back to."""
 
@@ -199,14 +202,15 @@ class Writer:
 
     The file appears under its name when everything is written; after an exception nothing is left. The format
     follows from the suffix. Formats without the subtype asked for (OGG, MP3) take their own default. Integer
-    subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped.
+    subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped, and
+    counted in ``clipped``. ``samples`` (per channel) are expected; a WAV file that they would fill becomes RF64.
 
     Raises:
         AudioError: unknown suffix, a rate or channel count that the format cannot hold, full disk, no
         permission.
     """
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: str = "PCM_16") -> None:
+    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: str = "PCM_16", samples: int = 0) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
@@ -214,9 +218,13 @@ class Writer:
             raise AudioError(self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg")
         if not soundfile.check_format(self._format, subtype):
             subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
+        bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
+        if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
+            self._format = "RF64"
         self.subtype = subtype
         self.channels = channels
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self.clipped = 0
+        self._part = part_of(self.path)
         try:
             self._raw = self._part.open("w+b", buffering=0)
         except OSError as error:
@@ -253,8 +261,9 @@ class Writer:
         return AudioError(self.path, "unwritable", f"cannot write the file ({reason})")
 
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
-        if self.subtype in _UNBOUNDED:
+        if self.subtype in _FLOAT_BITS:
             return wave
+        self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)

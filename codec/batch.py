@@ -1,50 +1,27 @@
-"""Many files, coded or decoded one after the other, with a progress bar.
+"""Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
-Outputs that are there and good are skipped, so that the same call continues where it was stopped; a file that
-fails is reported and does not stop the others.
-"""
-
-import functools
-import os
-import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-
-from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import read_header
+from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file
+from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, range_coder
+from codec.jobs import Job, plan
 from codec.model.codec import Codec
+from codec.running import BatchReport, run
 
 NAC = ".nac"
-DECODED_SUFFIXES = (".wav", ".flac", ".ogg")
-
-
-@dataclass(frozen=True)
-class Failure:
-    path: Path
-    reason: str
-    """One line; names the path."""
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """What became of each source."""
-
-    reports: list[FileReport]
-    failures: list[Failure]
-    skipped: list[Path]
-    """Sources whose outputs were there already, and good."""
-
-
-@dataclass(frozen=True)
-class Job:
-    source: Path
-    target: Path
+SUBTYPES: dict[str, dict[str, str]] = {
+    ".wav": {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"},
+    ".flac": {"16": "PCM_16", "24": "PCM_24"},
+    ".ogg": {},
+}
+"""What can be decoded to, and with which bits per sample; the first is the usual one. Ogg Vorbis has none."""
 
 
 def encode_batch(
@@ -52,37 +29,24 @@ def encode_batch(
     out: Path,
     codec: Codec,
     *,
+    lists: Sequence[Path] = (),
     kbps: float | None = None,
     codebooks: int | None = None,
     force: bool = False,
+    workers: int = 1,
 ) -> BatchReport:
-    """Codes files, and the sound files in folders (the tree is kept), into the folder ``out``.
+    """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     An output is skipped if it is newer than its source, complete, of this model and of the bit rate asked
-    for, unless ``force``. For ``kbps`` and ``codebooks`` see :func:`codec.files.encode_file`.
+    for, unless ``force``. For ``kbps`` and ``codebooks`` see :func:`codec.files.encode_file`. More than one of
+    ``workers`` are processes with one thread each, and write the same bytes.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
-    model = fingerprint(codec)
-
-    def done(job: Job) -> bool:
-        head = read_header(job.target)
-        wanted = choose_codebooks(codec, head.channels, kbps=kbps, codebooks=codebooks)
-        return (head.fingerprint, head.codebooks) == (model, wanted)
-
-    def seconds(job: Job) -> float:
-        described = audio.info(job.source)
-        return described.frames / described.sample_rate
-
-    def work(job: Job, progress: Progress) -> FileReport:
-        return encode_file(
-            job.source, job.target, codec, kbps=kbps, codebooks=codebooks, model=model, progress=progress
-        )
-
-    jobs = _jobs(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files")
-    return _run("encode", jobs, None if force else done, seconds, work)
+    jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
+    return run(Encoding(_Model(codec), kbps, codebooks), jobs, force, workers)
 
 
 def decode_batch(
@@ -90,127 +54,123 @@ def decode_batch(
     out: Path,
     codec: Codec | Callable[[str], Codec | None],
     *,
+    lists: Sequence[Path] = (),
     suffix: str = ".wav",
+    bits: str | None = None,
     force: bool = False,
+    workers: int = 1,
 ) -> BatchReport:
-    """Decodes ``.nac`` files, and those in folders (the tree is kept), into the folder ``out``.
+    """Decodes ``.nac`` files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
-    ``ogg``. An output is skipped if it is newer than its source and has its length, rate and channel count, unless
-    ``force``.
+    ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. An output is skipped if it is newer than its source and has
+    its length, rate and channel count and these bits, unless ``force``. ``workers``: see :func:`encode_batch`.
 
     Raises:
-        UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix.
+        UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
+            format cannot hold.
     """
     suffix = f".{suffix.lower().lstrip('.')}"
-    if suffix not in DECODED_SUFFIXES:
-        raise UserError(f"cannot decode to {suffix!r}; use one of {', '.join(DECODED_SUFFIXES)}")
-    name = functools.cache(fingerprint)
+    subtype = _subtype(suffix, bits)
+    jobs = plan(sources, out, {NAC}, suffix, f"{NAC} files", lists=lists)
+    return run(Decoding(codec, subtype), jobs, force, workers)
 
-    def model_for(source: Path) -> Codec:
-        if isinstance(codec, Codec):
-            return codec
-        wanted = read_header(source).fingerprint
-        if model := codec(wanted):
-            return model
-        raise UserError(
-            f"{source}: coded with model {wanted}, which is not at hand; pass the run or model that coded it as --model"
+
+def _subtype(suffix: str, bits: str | None) -> str:
+    if suffix not in SUBTYPES:
+        raise UserError(f"cannot decode to {suffix!r}; use one of {', '.join(SUBTYPES)}")
+    held = SUBTYPES[suffix]
+    if bits is None:
+        return next(iter(held.values()), "VORBIS")
+    if bits not in held:
+        fitting = [other for other, widths in SUBTYPES.items() if bits in widths]
+        raise UserError(f"{suffix} cannot hold samples of {bits} bits; use --suffix {' or '.join(fitting)}")
+    return held[bits]
+
+
+class _Model:
+    """A codec, and what follows from it once, not once a file."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.codec)
+
+    @cached_property
+    def coder(self) -> RangeCoder:
+        """Cannot be pickled, unlike the rest: made where it is used."""
+        return range_coder(self.codec)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    model: _Model
+    kbps: float | None
+    codebooks: int | None
+    verb = "encode"
+
+    def is_done(self, job: Job) -> bool:
+        head = read_header(job.target)
+        wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
+        return (head.fingerprint, head.codebooks) == (self.model.fingerprint, wanted)
+
+    def seconds(self, job: Job) -> float:
+        described = audio.info(job.source)
+        return described.frames / described.sample_rate
+
+    def __call__(self, job: Job, progress: Progress) -> FileReport:
+        return encode_file(
+            job.source,
+            job.target,
+            self.model.codec,
+            kbps=self.kbps,
+            codebooks=self.codebooks,
+            model=self.model.fingerprint,
+            coder=self.model.coder,
+            progress=progress,
         )
 
-    def done(job: Job) -> bool:
-        head, found, model = read_header(job.source), audio.info(job.target), model_for(job.source)
-        return head.fingerprint in (name(model), *model.decodes) and (
-            (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
+
+@dataclass(frozen=True)
+class Decoding:
+    codec: Codec | Callable[[str], Codec | None]
+    subtype: str
+    models: dict[Codec, _Model] = field(default_factory=dict)
+    verb = "decode"
+
+    def model_for(self, source: Path) -> _Model:
+        codec = self.codec
+        if not isinstance(codec, Codec):
+            wanted = read_header(source).fingerprint
+            if (found := codec(wanted)) is None:
+                raise UserError(
+                    f"{source}: coded with model {wanted}, which is not at hand;"
+                    " pass the run or model that coded it as --model"
+                )
+            codec = found
+        return self.models.setdefault(codec, _Model(codec))
+
+    def is_done(self, job: Job) -> bool:
+        head, found, model = read_header(job.source), audio.info(job.target), self.model_for(job.source)
+        return (
+            head.fingerprint in (model.fingerprint, *model.codec.decodes)
+            and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
+            and found.subtype == self.subtype
         )
 
-    def seconds(job: Job) -> float:
+    def seconds(self, job: Job) -> float:
         return read_header(job.source).seconds
 
-    def work(job: Job, progress: Progress) -> FileReport:
-        model = model_for(job.source)
-        return decode_file(job.source, job.target, model, model=name(model), progress=progress)
-
-    jobs = _jobs(sources, out, {NAC}, suffix, f"{NAC} files")
-    return _run("decode", jobs, None if force else done, seconds, work)
-
-
-def _jobs(sources: Sequence[Path], out: Path, wanted: Collection[str], suffix: str, what: str) -> list[Job]:
-    """Files that are named are taken whatever their suffix; in folders, those with a ``wanted`` one."""
-    jobs: dict[Path, Job] = {}
-    for source in map(Path, sources):
-        inside = _files(source, wanted) if source.is_dir() else [source]
-        if not inside:
-            raise UserError(f"{source}: no {what} in this folder")
-        for path in inside:
-            relative = path.relative_to(source) if source.is_dir() else Path(path.name)
-            job = Job(path, (out / relative).with_suffix(suffix))
-            other = jobs.setdefault(job.target, job)
-            if other.source.resolve() != path.resolve():
-                raise UserError(f"{other.source} and {path} would both become {job.target}; use two --out")
-    if not jobs:
-        raise UserError(f"no {what} given")
-    return list(jobs.values())
-
-
-def _files(folder: Path, wanted: Collection[str]) -> list[Path]:
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(root) / name for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if path.suffix.lower() in wanted]
-
-
-def _run(
-    verb: str,
-    jobs: list[Job],
-    done: Callable[[Job], bool] | None,
-    seconds: Callable[[Job], float],
-    work: Callable[[Job, Progress], FileReport],
-) -> BatchReport:
-    _make_folders({job.target.parent for job in jobs})
-    left = [job for job in jobs if not (done and _is_done(job, done))]
-    skipped = sorted({job.source for job in jobs} - {job.source for job in left})
-    reports: list[FileReport] = []
-    failures: list[Failure] = []
-    total = int(sum(_seconds(job, seconds) for job in left))
-    layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}{postfix}]"
-    started, heard = time.monotonic(), 0.0
-    with tqdm(total=total, bar_format=layout, disable=not left) as bar:
-
-        def progress(more: float) -> None:
-            nonlocal heard
-            heard += more
-            speed = heard / (time.monotonic() - started)
-            bar.set_postfix_str(f"{speed:.1f} × real time", refresh=False)
-            bar.update(int(heard) - bar.n)
-
-        for number, job in enumerate(left, 1):
-            bar.set_description_str(f"{verb} {number}/{len(left)} files")
-            try:
-                reports.append(work(job, progress))
-            except UserError as error:
-                failures.append(Failure(job.source, str(error)))
-    return BatchReport(reports, failures, skipped)
-
-
-def _make_folders(folders: set[Path]) -> None:
-    for folder in sorted(folders):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
-
-
-def _is_done(job: Job, done: Callable[[Job], bool]) -> bool:
-    try:
-        return job.target.stat().st_mtime >= job.source.stat().st_mtime and done(job)
-    except (OSError, UserError):
-        return False
-
-
-def _seconds(job: Job, seconds: Callable[[Job], float]) -> float:
-    """For the progress bar alone: what cannot be read counts nothing, and is reported when its turn comes."""
-    try:
-        return seconds(job)
-    except UserError:
-        return 0.0
+    def __call__(self, job: Job, progress: Progress) -> FileReport:
+        model = self.model_for(job.source)
+        return decode_file(
+            job.source,
+            job.target,
+            model.codec,
+            subtype=self.subtype,
+            model=model.fingerprint,
+            coder=model.coder,
+            progress=progress,
+        )

@@ -25,7 +25,6 @@ Progress = Callable[[float], None]
 
 _RESAMPLED_VALUES = 1 << 20
 _EMPTY_FILE_BYTES = 4096
-_WAV_BYTES = 0xFFFFFFFF - 4096
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class FileReport:
     bytes_payload: int
     """The range-coded codes alone, without header, packet lengths and checksums."""
     elapsed_seconds: float
+    clipped: int = 0
+    """Decoded samples that were beyond full scale, in a format that ends there."""
 
     @property
     def kbps(self) -> float:
@@ -65,6 +66,7 @@ def encode_file(
     kbps: float | None = None,
     codebooks: int | None = None,
     model: str | None = None,
+    coder: RangeCoder | None = None,
     progress: Progress | None = None,
 ) -> FileReport:
     """Codes a sound file as ``.nac``.
@@ -73,7 +75,7 @@ def encode_file(
         kbps: total over all channels; the file gets as many codebooks as have an expected rate (see
             :func:`expected_kbps`) that is not above it, and one where even that is more.
         codebooks: how many to use, in place of ``kbps``. Default: all.
-        model: :func:`fingerprint` of the codec, for callers that have it at hand.
+        model, coder: :func:`fingerprint` and :func:`range_coder` of the codec, for callers that have them at hand.
 
     Raises:
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
@@ -101,7 +103,7 @@ def encode_file(
             if progress:
                 progress(block.shape[1] / rate)
 
-    with Writer(target, header, range_coder(codec)) as writer:
+    with Writer(target, header, coder or range_coder(codec)) as writer:
         encoder = codec.stream_encoder(channels, header.codebooks)
         for wave in _resampled(counted(), rate, header.model_rate, channels):
             streams = fold(torch.from_numpy(wave), codec.config.stereo)
@@ -112,9 +114,18 @@ def encode_file(
 
 
 def decode_file(
-    source: Path, target: Path, codec: Codec, *, model: str | None = None, progress: Progress | None = None
+    source: Path,
+    target: Path,
+    codec: Codec,
+    *,
+    subtype: str = "PCM_16",
+    model: str | None = None,
+    coder: RangeCoder | None = None,
+    progress: Progress | None = None,
 ) -> FileReport:
-    """Decodes a ``.nac`` file to ``target``, whose suffix (.wav, .flac, .ogg) says the format; 16 bits.
+    """Decodes a ``.nac`` file to ``target``, whose suffix (.wav, .flac, .ogg) says the format.
+
+    ``subtype``: of the samples, see :class:`codec.audio.Writer`. ``model``, ``coder``: see :func:`encode_file`.
 
     Raises:
         UserError: not a .nac file, damaged, or coded with another model; target not writable.
@@ -124,16 +135,14 @@ def decode_file(
     with Reader(source) as reader:
         head = reader.header
         _check_model(source, head, codec, model or fingerprint(codec))
-        if target.suffix.lower() == ".wav" and head.samples * head.channels * 2 > _WAV_BYTES:
-            raise UserError(f"{target}: more than a WAV file can hold (4 GiB); decode to .flac")
-        with audio.Writer(target, head.sample_rate, head.channels) as writer:
-            decoded = _cut(_decoded(reader, codec), head.model_samples)
+        with audio.Writer(target, head.sample_rate, head.channels, subtype, head.samples) as writer:
+            decoded = _cut(_decoded(reader, codec, coder or range_coder(codec)), head.model_samples)
             waves = _resampled(decoded, head.model_rate, head.sample_rate, head.channels)
             for wave in _cut(waves, head.samples):
                 writer.write(wave)
                 if progress:
                     progress(wave.shape[1] / head.sample_rate)
-    return _report(source, target, head, reader.file_bytes, started)
+    return _report(source, target, head, reader.file_bytes, started, writer.clipped)
 
 
 def file_info(path: Path) -> dict[str, Any]:
@@ -214,14 +223,14 @@ def _cut(blocks: Iterable[FloatArray], samples: int) -> Iterator[FloatArray]:
         samples -= min(samples, block.shape[1])
 
 
-def _decoded(reader: Reader, codec: Codec) -> Iterator[FloatArray]:
+def _decoded(reader: Reader, codec: Codec, coder: RangeCoder) -> Iterator[FloatArray]:
     """Waves ``[channels, n]`` at the model's rate."""
     decoder = codec.stream_decoder(reader.header.channels)
 
     def wave(streams: torch.Tensor) -> FloatArray:
         return unfold(streams.cpu(), codec.config.stereo).numpy()
 
-    for codes in reader.codes(range_coder(codec)):
+    for codes in reader.codes(coder):
         yield wave(decoder.push(torch.from_numpy(codes)))
     yield wave(decoder.flush())
 
@@ -244,7 +253,7 @@ def _kbps(size: int, seconds: float) -> float:
     return 8 * size / seconds / 1000 if seconds else 0.0
 
 
-def _report(source: Path, target: Path, head: Header, size: int, started: float) -> FileReport:
+def _report(source: Path, target: Path, head: Header, size: int, started: float, clipped: int = 0) -> FileReport:
     return FileReport(
         source=Path(source),
         target=Path(target),
@@ -255,4 +264,5 @@ def _report(source: Path, target: Path, head: Header, size: int, started: float)
         bytes_total=size,
         bytes_payload=head.payload_bytes(size),
         elapsed_seconds=time.perf_counter() - started,
+        clipped=clipped,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from codec.checkpoint import CONFIG, fingerprint, load_model, read_fingerprints
@@ -43,21 +44,19 @@ def find(name: str) -> Path:
 def finder(others: Iterable[Path] = ()) -> Callable[[str], Codec | None]:
     """What finds the model for a fingerprint: among ``others``, then among the built-in ones; each is loaded once.
 
-    A model that wrote the file is preferred to one that can decode it.
+    A model that wrote the file is preferred to one that can decode it. The finder can be pickled.
     """
-    known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
-    loaded: dict[Path, Codec] = {}
+    return partial(_model_for, [(place, read_fingerprints(place)) for place in (*others, *built_in().values())], {})
 
-    def model_for(wanted: str) -> Codec | None:
-        places = [place for place, (own, *_) in known if own == wanted]
-        places += [place for place, names in known if wanted in names]
-        if not places:
-            return None
-        if places[0] not in loaded:
-            loaded[places[0]] = load_model(places[0])
-        return loaded[places[0]]
 
-    return model_for
+def _model_for(known: list[tuple[Path, list[str]]], loaded: dict[Path, Codec], wanted: str) -> Codec | None:
+    places = [place for place, (own, *_) in known if own == wanted]
+    places += [place for place, names in known if wanted in names]
+    if not places:
+        return None
+    if places[0] not in loaded:
+        loaded[places[0]] = load_model(places[0])
+    return loaded[places[0]]
 
 
 def describe(name: str, place: Path) -> Description:

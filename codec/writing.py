@@ -1,4 +1,4 @@
-"""Write text files whole or not at all, and folders that are there or say why not."""
+"""Write files whole or not at all, and folders that are there or say why not."""
 
 import os
 from pathlib import Path
@@ -17,9 +17,14 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot write here ({error.strerror}); choose another --out") from error
 
 
+def part_of(path: Path, process: int | None = None) -> Path:
+    """Where a file is while it is written by this process, or by the one with this number."""
+    return path.with_name(f".{path.name}.{process or os.getpid()}.part")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` in one step. Raises :class:`UserError` on a full disk or missing permission."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         # newline="" keeps what the csv module wrote; file names need not be valid UTF-8.
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:

@@ -1,5 +1,9 @@
-"""Peak memory of coding and decoding a file, each length in a process of its own."""
+"""Peak memory of coding and decoding a file, each length in a process of its own.
 
+``python -m eval.memory MODEL --minutes 10 60 --rate 48000 --channels 2`` makes files of noise and measures.
+"""
+
+import argparse
 import json
 import subprocess
 import sys
@@ -11,17 +15,25 @@ import numpy as np
 from codec import audio
 from codec.errors import UserError
 
+_BLOCK = 1 << 20
+_CHILD = "import sys; from eval.memory import _code; _code(*sys.argv[1:])"
 
-def peak_mb(model: Path, seconds: float, sample_rate: int) -> float:
-    """Peak resident memory in MB of a process that codes and decodes a made file of this length."""
+
+def peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
+    """Peak resident memory in MB of a process that codes and decodes a made file of this length.
+
+    Raises:
+        UserError: that process failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.wav"
         generator = np.random.default_rng(0)
-        with audio.Writer(source, sample_rate, 1) as writer:
-            for start in range(0, round(seconds * sample_rate), 1 << 20):
-                count = min(1 << 20, round(seconds * sample_rate) - start)
-                writer.write(0.1 * generator.standard_normal((1, count), dtype=np.float32))
-        command = [sys.executable, "-m", "eval.memory", str(source), str(model)]
+        samples = round(seconds * sample_rate)
+        with audio.Writer(source, sample_rate, channels, samples=samples) as writer:
+            for start in range(0, samples, _BLOCK):
+                count = min(_BLOCK, samples - start)
+                writer.write(0.1 * generator.standard_normal((channels, count), dtype=np.float32))
+        command = [sys.executable, "-c", _CHILD, str(source), str(model)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"the memory measurement failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
@@ -40,18 +52,36 @@ def _own_peak_mb() -> float:
         return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def _main(source: Path, model: Path) -> None:
+def _code(source: str, model: str) -> None:
+    """What the process that is measured does."""
     import torch
 
     from codec.checkpoint import load_model
     from codec.files import decode_file, encode_file
 
     torch.set_num_threads(1)
-    codec = load_model(model)
-    encode_file(source, source.with_suffix(".nac"), codec)
-    decode_file(source.with_suffix(".nac"), source.with_name("decoded.wav"), codec)
+    codec, path = load_model(Path(model)), Path(source)
+    encode_file(path, path.with_suffix(".nac"), codec)
+    decode_file(path.with_suffix(".nac"), path.with_name("decoded.wav"), codec)
     print(json.dumps({"peak_mb": _own_peak_mb()}))
 
 
+def main() -> None:
+    from codec.library import find
+
+    parser = argparse.ArgumentParser(prog="python -m eval.memory", description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10.0, 60.0], help="lengths (10 60)")
+    parser.add_argument("--rate", type=int, default=16000, help="Hz, of the file (%(default)s)")
+    parser.add_argument("--channels", type=int, default=1, help="of the file (%(default)s)")
+    arguments = parser.parse_args()
+    try:
+        for minutes in arguments.minutes:
+            peak = peak_mb(find(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
+            print(f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {peak:.0f} MB", flush=True)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli.py
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli/__init__.py
 
 from pathlib import Path
 

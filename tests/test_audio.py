@@ -58,6 +58,33 @@ def test_integer_files_clip_and_float_files_do_not(tmp_path: Path) -> None:
     np.testing.assert_array_equal(audio.read(tmp_path / "b.wav").samples, wave)
 
 
+def test_clipped_samples_are_counted_where_the_format_ends_at_full_scale(tmp_path: Path) -> None:
+    wave = np.array([[-3.0, -1.0, 0.0, 1.0, 2.5], [0.0, 0.0, 1.001, 0.0, 0.0]], np.float32)
+    for name, subtype, clipped in (
+        ("a.wav", "PCM_16", 3),
+        ("a.flac", "PCM_24", 3),
+        ("a.ogg", "VORBIS", 3),
+        ("b.wav", "FLOAT", 0),
+    ):
+        with audio.Writer(tmp_path / name, 8000, 2, subtype) as writer:
+            writer.write(wave)
+        assert writer.clipped == clipped
+
+
+@pytest.mark.parametrize(
+    "channels, subtype, samples", [(1, "PCM_16", 2**31), (2, "FLOAT", 2**29), (8, "PCM_24", 2**28)]
+)
+def test_a_wav_that_will_exceed_4_gib_is_rf64(tmp_path: Path, channels: int, subtype: str, samples: int) -> None:
+    """The first samples alone are written; libsndfile reads both kinds under the same name."""
+    wave = noise(2000, channels)
+    for expected, format in ((samples, "RF64"), (samples // 2, "WAV")):
+        with audio.Writer(tmp_path / "a.wav", 48000, channels, subtype, expected) as writer:
+            writer.write(wave)
+        assert soundfile.info(tmp_path / "a.wav").format in (format, f"{format}EX")
+        np.testing.assert_allclose(soundfile.read(tmp_path / "a.wav", always_2d=True)[0].T, wave, atol=2**-15)
+        np.testing.assert_allclose(audio.read(tmp_path / "a.wav").samples, wave, atol=2**-15)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3"])
 def test_blocks_join_to_what_libsndfile_reads_at_once(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
@@ -68,7 +95,7 @@ def test_blocks_join_to_what_libsndfile_reads_at_once(tmp_path: Path, suffix: st
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff", ".w64", ".caf", ".au"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff", ".w64", ".rf64", ".caf", ".au"])
 def test_a_file_cut_in_half_is_an_error(tmp_path: Path, suffix: str) -> None:
     audio.write(tmp_path / f"a{suffix}", noise(160000), 16000)
     with pytest.raises(AudioError) as error:

@@ -4,7 +4,6 @@ import math
 import os
 import resource
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +85,7 @@ def test_length_rate_and_channels_are_the_sources(tmp_path, codec, rate, channel
         assert encoded.kbps == pytest.approx(8 * encoded.bytes_total * rate / samples / 1000 if samples else 0)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_decoded_sound_is_the_source_without_delay(tmp_path, codec, rate, channels):
     wave = make(tmp_path / "a.wav", channels, 2 * rate + 77, rate)
@@ -340,16 +339,6 @@ def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
     with pytest.raises(KeyboardInterrupt):
         decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec, progress=interrupt)
     assert names(tmp_path) == ["a.nac", "a.wav"]
-
-
-def test_more_than_a_wav_can_hold_is_refused_at_once(tmp_path, codec):
-    """A header of 40 hours, and packets that could be long enough for them."""
-    samples = 40 * 3600 * 16000
-    header = Header(fingerprint(codec), 16000, 1, 16000, 32, 1, 13, packet_frames=255, samples=samples)
-    header = replace(header, frames=codec.latents_for(samples))
-    (tmp_path / "a.nac").write_bytes(header.to_bytes() + header.packets * (b"\4" + bytes(11)))
-    assert ".flac" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec)
-    assert names(tmp_path) == ["a.nac"]
 
 
 # --- batches ------------------------------------------------------------------------------------

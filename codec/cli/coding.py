@@ -1,0 +1,149 @@
+"""Sound to .nac and back: encode, decode, info."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codec import interrupts
+from codec.cli.models import DEFAULT_MODEL, MODEL_VARIABLE, own_models
+from codec.cli.shared import FAILED, AddCommand, complain, positive
+from codec.errors import UserError
+
+if TYPE_CHECKING:
+    from codec.running import BatchReport
+
+
+def add_coding(command: AddCommand) -> None:
+    encode = command(
+        "encode",
+        _encode,
+        "sound files to .nac files",
+        "Sound files to .nac files, range-coded. For --kbps a file gets the largest number of codebooks whose expected"
+        " rate is not above it, and at least one. Expected is what the model's statistics of codes say, packet lengths"
+        " and checksums included; a file comes out lower or higher as its sound is plainer or richer than that.",
+    )
+    encode.add_argument(
+        "--kbps", type=float, help="bit rate to stay within, as expected, channels together (default: all codebooks)"
+    )
+    decode = command("decode", _decode, ".nac files to sound files")
+    decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
+    decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
+    for parser, what, default in (
+        (encode, "sound files", f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"),
+        (decode, ".nac files", f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones"),
+    ):
+        parser.add_argument(
+            "inputs", type=Path, nargs="*", metavar="IN", help=f"{what}, folders of them, patterns such as 'in/**/a*'"
+        )
+        parser.add_argument(
+            "--list",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="text file with one IN a line (repeat)",
+        )
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
+        parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {default})")
+        parser.add_argument("--force", action="store_true", help="write again what is there already")
+        several = parser.add_mutually_exclusive_group()
+        several.add_argument(
+            "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
+        )
+        several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
+        parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    info = command("info", _info, "what a .nac file holds, and whether it is whole")
+    info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
+    info.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        import torch
+
+        from codec.batch import encode_batch
+        from codec.checkpoint import load_model
+        from codec.library import find
+
+    torch.set_num_threads(arguments.threads)
+    codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
+    batch = encode_batch(
+        arguments.inputs,
+        arguments.out,
+        codec,
+        lists=arguments.list,
+        kbps=arguments.kbps,
+        force=arguments.force,
+        workers=arguments.workers,
+    )
+    return _report(batch, arguments.json)
+
+
+def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        import torch
+
+        from codec.batch import decode_batch
+        from codec.checkpoint import load_model
+        from codec.library import find, finder
+
+    torch.set_num_threads(arguments.threads)
+    batch = decode_batch(
+        arguments.inputs,
+        arguments.out,
+        load_model(find(arguments.model)) if arguments.model else finder(own_models()),
+        lists=arguments.list,
+        suffix=arguments.suffix,
+        bits=arguments.bits,
+        force=arguments.force,
+        workers=arguments.workers,
+    )
+    return _report(batch, arguments.json)
+
+
+def _report(batch: "BatchReport", as_json: bool) -> int:
+    for failure in batch.failures:
+        complain(failure.reason, FAILED)
+    if as_json:
+        done = [
+            {
+                "source": str(report.source),
+                "target": str(report.target),
+                "seconds": report.seconds,
+                "bytes": report.bytes_total,
+                "kbps": report.kbps,
+                "payload_kbps": report.payload_kbps,
+                "times_real_time": report.times_real_time,
+                "clipped_samples": report.clipped,
+            }
+            for report in batch.reports
+        ]
+        failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+        skipped = [str(path) for path in batch.skipped]
+        told = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
+        print(json.dumps(told, indent=1))
+    else:
+        print(batch.summary.text())
+    return FAILED if batch.failures else 0
+
+
+def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.files import file_info
+
+    found, status = [], 0
+    for path in arguments.inputs:
+        try:
+            found.append(file_info(path))
+            if damaged := found[-1]["damaged_packets"]:
+                status = complain(f"{path}: {len(damaged)} damaged packets; encode the source again", FAILED)
+        except UserError as error:
+            status = complain(str(error), FAILED)
+    if arguments.json:
+        print(json.dumps(found, indent=1, default=str))
+    else:
+        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
+    return status

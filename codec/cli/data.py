@@ -1,0 +1,59 @@
+"""Audio to training data: prepare."""
+
+import argparse
+import os
+from pathlib import Path
+
+from codec import interrupts
+from codec.cli.shared import AddCommand, positive, show
+
+
+def add_prepare(command: AddCommand) -> None:
+    parser = command(
+        "prepare",
+        _prepare,
+        "folders of audio to checked, split and packed training data",
+        "Takes folders of audio, CSV or JSONL manifests, LibriSpeech and LibriTTS. Every file is decoded and checked"
+        " once; what is left out stands with its reason in OUT/manifest.csv. The split is disjoint by group (speaker,"
+        " recording, track) and stable: run it again when files were added, and no group moves.",
+    )
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
+    parser.add_argument("--recipe", default="speech_16k", help="whose rate, channels and target to use (%(default)s)")
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="sample rate, in place of the recipe's")
+    parser.add_argument("--channels", type=int, choices=(1, 2), help="channels, in place of the recipe's")
+    parser.add_argument("--ratios", default="8:1:1", help="train:val:test, e.g. 9:0.5:0.5 or 6:2:2 (%(default)s)")
+    parser.add_argument(
+        "--group-by",
+        metavar="RULE",
+        help="what must not be split: level:N (folder level), regex:PATTERN (its first group), column:NAME (of the"
+        " manifest); default: the manifest's group column, else the file's folder, else the file",
+    )
+    parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="take only this domain (repeat)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter files are left out (%(default)s)")
+    parser.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.recipe import read_recipe
+        from data_prep.prepare import prepare
+
+    recipe = read_recipe(arguments.recipe)
+    summary = prepare(
+        arguments.sources,
+        arguments.out,
+        sample_rate=arguments.rate or recipe.codec.sample_rate,
+        channels=arguments.channels or recipe.data.channels,
+        ratios=arguments.ratios,
+        group_by=arguments.group_by,
+        domains=arguments.domain,
+        seed=arguments.seed,
+        min_seconds=arguments.min_seconds,
+        target=recipe.target,
+        workers=arguments.workers,
+    )
+    show(summary, arguments.json)
+    return 0

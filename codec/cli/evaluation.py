@@ -1,0 +1,153 @@
+"""Judging codecs: evaluate, speed, compare."""
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+
+from codec import interrupts
+from codec.cli.shared import FAILED, AddCommand, positive, show
+from codec.errors import UserError
+
+
+def add_evaluate(command: AddCommand) -> None:
+    parser = command(
+        "evaluate",
+        _evaluate,
+        "open the sealed test split and judge a run on it; writes an HTML report",
+        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the"
+        " test split when you are done.",
+    )
+    parser.add_argument("run", help="folder of the run, or name of a built-in model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
+    parser.add_argument(
+        "--codebooks",
+        type=positive,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="judge with N codebooks (default: all); further numbers have rows beside the first",
+    )
+    parser.add_argument(
+        "--opus", type=float, nargs="+", default=[], metavar="KBPS", help="judge Opus on the same clips"
+    )
+    parser.add_argument("--clips", type=positive, metavar="N", help="judge at most N clips, spread over the groups")
+    parser.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.library import built_in
+        from eval.evaluate import evaluate
+
+    run = built_in().get(arguments.run)
+    if run and arguments.out is None:
+        raise UserError(f"{arguments.run} is a built-in model; say with --out where its report should go")
+    result = evaluate(
+        run or Path(arguments.run),
+        arguments.data,
+        out=arguments.out,
+        codebooks=arguments.codebooks,
+        opus=arguments.opus,
+        max_clips=arguments.clips,
+        workers=arguments.workers,
+    )
+    show(result, arguments.json)
+    return 0
+
+
+def add_speed(command: AddCommand) -> None:
+    parser = command(
+        "speed",
+        _speed,
+        "encode and decode speed, latency, memory, work; beside peers that are installed",
+        "Times recipes (architecture with random weights) and models in float32, all taking turns in one run, and"
+        " measures latency, receptive field, memory and where time goes. Let nothing else run meanwhile. Takes about"
+        " 2 minutes, with --peers 8.",
+    )
+    parser.add_argument(
+        "systems",
+        nargs="*",
+        metavar="MODEL_OR_RECIPE",
+        help="recipe name or path, or folder of a run or model (default: speech_24k speech_16k)",
+    )
+    parser.add_argument("--peers", action="store_true", help="time the peers installed, too (pip install '.[peers]')")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[10.0, 60.0], metavar="S", help="lengths of the clips (10 60)"
+    )
+    parser.add_argument("--rounds", type=positive, default=5, help="how often each is timed (%(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
+    parser.add_argument("--training", action="store_true", help="time training steps, too")
+    parser.add_argument("--compile", action="store_true", help="best against best with torch.compile on both sides")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write a Markdown page, too")
+
+
+def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from eval.speed import DEFAULT_SYSTEMS, speed
+
+    if arguments.out and not arguments.out.parent.is_dir():
+        raise UserError(f"{arguments.out}: no such folder; create it first")
+    result = speed(
+        arguments.systems or DEFAULT_SYSTEMS,
+        peers=arguments.peers,
+        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        training=arguments.training,
+        compiled=arguments.compile,
+        command=_command_line(arguments),
+    )
+    show(result, arguments.json)
+    if arguments.out:
+        arguments.out.write_text(result.markdown(), encoding="utf-8")
+    return 0
+
+
+def _command_line(arguments: argparse.Namespace) -> str:
+    """What to type for the same measurement."""
+    words = ["codec", "speed", *arguments.systems]
+    words += [f"--{name}" for name in ("peers", "training", "compile") if getattr(arguments, name)]
+    words += ["--seconds", *(f"{length:g}" for length in arguments.seconds)]
+    words += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
+    return shlex.join(words + (["--out", str(arguments.out)] if arguments.out else []))
+
+
+def add_compare(command: AddCommand) -> None:
+    parser = command(
+        "compare",
+        _compare,
+        "train several codecs on the same data and tabulate their validation quality",
+        "Trains the candidates of a plan (recipes/compare, or your own) with the same loop, losses and budget, and"
+        " judges them on validation clips at several bit rates, differences paired over speakers. Writes"
+        " OUT/comparison.md, comparison.json and curves.png. The same command goes on after an interruption; what is"
+        " trained is kept.",
+    )
+    parser.add_argument("plan", help="name of a plan, such as peers, equal_examples, ablation; or path of a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where runs and tables go")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="of training for each candidate, in place of the plan's budget")
+    budget.add_argument("--steps", type=int, help="for each candidate, in place of the plan's budget")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="for every candidate, in place of the plan's")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="train these candidates alone")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def _compare(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.compare import compare
+
+    result = compare(
+        arguments.plan,
+        arguments.data,
+        arguments.out,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        seeds=arguments.seeds,
+        only=arguments.only,
+    )
+    show(result, arguments.json)
+    return FAILED if result.failed else 0

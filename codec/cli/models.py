@@ -1,0 +1,67 @@
+"""Models, by name or path: models, export."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from codec import interrupts
+from codec.cli.shared import AddCommand
+
+MODEL_VARIABLE, DEFAULT_MODEL = "LATHE_MODEL", "speech_16k"
+
+
+def add_models(command: AddCommand) -> None:
+    parser = command(
+        "models",
+        _models,
+        "the models at hand: built in, and the one that LATHE_MODEL names",
+        "The models at hand, with the fingerprint that is in the files they write, and the bit rates to expect of one"
+        " channel with one codebook and with all.",
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def own_models() -> list[Path]:
+    """What LATHE_MODEL names, if anything."""
+    from codec.library import find
+
+    return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
+
+
+def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.library import built_in, describe
+
+    places = built_in() | {str(path): path for path in own_models()}
+    found = [describe(name, place) for name, place in places.items()]
+    if arguments.json:
+        print(json.dumps([asdict(model) for model in found], indent=1))
+    elif not found:
+        print("no built-in model in this installation; train one with: codec train")
+    else:
+        width = max(len("model"), *(len(model.name) for model in found))
+        print(f"{'model':{width}}  {'fingerprint':16}  {'Hz':>6}  {'kbit/s':>12}  {'parameters':>10}")
+        for model in found:
+            rates = f"{model.min_kbps:.2f} – {model.max_kbps:.2f}"
+            print(
+                f"{model.name:{width}}  {model.fingerprint}  {model.sample_rate:>6}  {rates:>12}"
+                f"  {model.parameters / 1e6:>8.2f} M"
+            )
+    return 0
+
+
+def add_export(command: AddCommand) -> None:
+    parser = command("export", _export, "a model to keep or pass on: half the size, without what only training needs")
+    parser.add_argument("run", help="folder of a run or model")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+
+
+def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.checkpoint import export_model, fingerprint
+        from codec.library import find
+
+    codec = export_model(find(arguments.run), arguments.out)
+    print(f"{arguments.out}: model {fingerprint(codec)}")
+    return 0

@@ -1,0 +1,46 @@
+"""What the commands share: exit statuses, how arguments are read, how results and errors are shown."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import Any, NoReturn
+
+from codec import interrupts
+from codec.errors import UserError
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, interrupts.STATUS
+
+Command = Callable[[argparse.Namespace, list[str]], int]
+AddCommand = Callable[..., argparse.ArgumentParser]
+"""Adds a command by its name, what runs it, a summary and, where the summary is not all, a description."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for wrong arguments, like for all bad input; no abbreviations, which new options would break."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
+    return int(text)
+
+
+def complain(message: str, status: int) -> int:
+    print(f"codec: error: {message}", file=sys.stderr)
+    return status
+
+
+def show(result: Any, as_json: bool) -> None:
+    assert is_dataclass(result) and not isinstance(result, type)
+    if as_json:
+        print(json.dumps(asdict(result), indent=1, default=str))
+    else:
+        print(result.text())  # type: ignore[attr-defined]

@@ -1,0 +1,60 @@
+"""Training data to models: quickstart, train."""
+
+import argparse
+from pathlib import Path
+
+from codec import interrupts
+from codec.cli.shared import AddCommand
+from codec.errors import UserError
+
+
+def add_quickstart(command: AddCommand) -> None:
+    parser = command("quickstart", _quickstart, "audio to trained, judged codec in a few minutes, ending in a report")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="your own audio (default: a small synthetic corpus)")
+    parser.add_argument("--out", type=Path, default=Path("lathe-quickstart"), metavar="DIR", help="%(default)s")
+
+
+def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.quickstart import quickstart
+
+    quickstart(arguments.audio, arguments.out)
+    return 0
+
+
+def add_train(command: AddCommand) -> None:
+    parser = command(
+        "train",
+        _train,
+        "train a codec from a recipe; the same command again resumes",
+        "Any setting of the recipe can be overridden: codec train speech_16k --data D --run R --optim.lr 3e-4",
+    )
+    parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
+    parser.add_argument(
+        "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
+    )
+    parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
+
+
+def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.library import find
+        from codec.recipe import read_recipe
+        from codec.training.run import range_test, train
+
+    recipe = read_recipe(arguments.recipe, rest)
+    if arguments.lr_range_test:
+        print(range_test(recipe, arguments.data).text())
+        return 0
+    if arguments.run is None:
+        raise UserError("where should the run go? give a folder with --run")
+    parent = find(arguments.init_from) if arguments.init_from else None
+    result = train(recipe, arguments.data, arguments.run, init_from=parent)
+    print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
+    print(
+        f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}"
+    )
+    print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
+    return 0

@@ -1,0 +1,206 @@
+"""Runs a batch, one file after the other or on several processes, with a progress bar, and sums it up.
+
+Outputs that are there and good are skipped, so that the same call continues where it was stopped; a file that
+fails is reported and does not stop the others.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from codec.errors import UserError
+from codec.files import FileReport, Progress
+from codec.jobs import Failure, Job
+from codec.workers import spread
+
+Outcome = FileReport | Failure
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A batch in figures. Bytes and rates are those of the ``.nac`` files that were written or decoded now."""
+
+    done: int
+    skipped: int
+    failed: int
+    hours: float
+    """Of audio."""
+    bytes: int
+    payload_kbps: float
+    """Of the range-coded codes alone."""
+    kbps: float
+    times_real_time: float
+    """Audio over the time that the whole batch took, processes started included."""
+    clipped_samples: int
+
+    def text(self) -> str:
+        lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
+        if self.hours:
+            lines += [
+                ("audio", f"{self.hours:.3f} hours"),
+                ("size", f"{self.bytes:,} bytes"),
+                ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
+                ("speed", f"{self.times_real_time:.0f} x real time"),
+            ]
+        if self.clipped_samples:
+            lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
+        return "\n".join(f"{name:8}{value}" for name, value in lines)
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of each source."""
+
+    reports: list[FileReport]
+    failures: list[Failure]
+    skipped: list[Path]
+    """Sources whose outputs were there already, and good."""
+    elapsed_seconds: float
+
+    @property
+    def summary(self) -> Summary:
+        seconds = sum(report.seconds for report in self.reports)
+        payload = sum(report.bytes_payload for report in self.reports)
+        size = sum(report.bytes_total for report in self.reports)
+        return Summary(
+            done=len(self.reports),
+            skipped=len(self.skipped),
+            failed=len(self.failures),
+            hours=seconds / 3600,
+            bytes=size,
+            payload_kbps=8 * payload / seconds / 1000 if seconds else 0.0,
+            kbps=8 * size / seconds / 1000 if seconds else 0.0,
+            times_real_time=seconds / self.elapsed_seconds,
+            clipped_samples=sum(report.clipped for report in self.reports),
+        )
+
+
+class Task(Protocol):
+    """What is done with each file. Can be pickled as long as it was not called."""
+
+    @property
+    def verb(self) -> str: ...
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the output, which is newer than the source, is what would be written."""
+
+    def seconds(self, job: Job) -> float:
+        """Of audio, as the source's header says."""
+
+    def __call__(self, job: Job, progress: Progress) -> FileReport: ...
+
+
+def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
+    """Does what is left to do of the jobs: all, where ``force``. More than one of ``workers`` are processes.
+
+    Raises:
+        UserError: a folder of the outputs cannot be made.
+    """
+    started = time.monotonic()
+    _make_folders({job.target.parent for job in jobs})
+    left = [job for job in jobs if force or not _is_done(job, task)]
+    skipped = sorted({job.source for job in jobs} - {job.source for job in left})
+    ended: dict[Job, FileReport | Failure] = {}
+    with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
+        for job, outcome in _outcomes(task, left, workers, bar):
+            ended[job] = outcome
+            bar.end(job)
+    outcomes = [ended[job] for job in left]
+    return BatchReport(
+        [one for one in outcomes if isinstance(one, FileReport)],
+        [one for one in outcomes if isinstance(one, Failure)],
+        skipped,
+        time.monotonic() - started,
+    )
+
+
+def _outcomes(task: Task, jobs: list[Job], workers: int, bar: "_Bar") -> Iterator[tuple[Job, Outcome]]:
+    attempt = partial(_attempt, task)
+    if min(workers, len(jobs)) > 1:
+        with contextlib.closing(spread(attempt, jobs, workers, bar.hear)) as outcomes:
+            yield from outcomes
+    else:
+        for job in jobs:
+            yield job, attempt(job, partial(bar.hear, job))
+
+
+def _attempt(task: Task, job: Job, progress: Progress) -> Outcome:
+    try:
+        return task(job, progress)
+    except UserError as error:
+        return Failure(job.source, str(error))
+    except ConnectionError:  # of what listens to the progress, not of the file
+        raise
+    except OSError as error:
+        return Failure(job.source, f"{job.source}: {error.strerror or error}")
+
+
+class _Bar:
+    """Files, hours of audio, speed and time left: a context manager."""
+
+    def __init__(self, verb: str, planned: dict[Job, float]) -> None:
+        """``planned``: the seconds of audio that each job says to have."""
+        self._verb, self._planned, self._done = verb, planned, dict.fromkeys(planned, 0.0)
+        self._started, self._files, self._heard, self._passed = time.monotonic(), 0, 0.0, 0.0
+        layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+        self._total = int(sum(planned.values()))
+        self._bar = tqdm(total=self._total, bar_format=layout, disable=not planned)
+        self._show()
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def hear(self, job: Job, seconds: float) -> None:
+        """So much more audio of this job is done."""
+        self._heard += seconds
+        self._pass(job, min(self._done[job] + seconds, self._planned[job]))
+
+    def end(self, job: Job) -> None:
+        """Nothing more will be heard of this job, done or failed."""
+        self._files += 1
+        self._pass(job, self._planned[job])
+
+    def _pass(self, job: Job, seconds: float) -> None:
+        self._passed += seconds - self._done[job]
+        self._done[job] = seconds
+        self._show()
+
+    def _show(self) -> None:
+        files = f"{self._verb} {self._files}/{len(self._planned)} files"
+        hours = f"{self._passed / 3600:.2f}/{self._total / 3600:.2f} h"
+        speed = self._heard / (time.monotonic() - self._started)
+        self._bar.set_description_str(f"{files}, {hours}", refresh=False)
+        self._bar.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
+        self._bar.update(min(self._total, int(self._passed)) - self._bar.n)
+
+
+def _make_folders(folders: set[Path]) -> None:
+    for folder in sorted(folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
+
+
+def _is_done(job: Job, task: Task) -> bool:
+    try:
+        return job.target.stat().st_mtime >= job.source.stat().st_mtime and task.is_done(job)
+    except (OSError, UserError):
+        return False
+
+
+def _seconds(job: Job, task: Task) -> float:
+    """For the progress bar alone: what cannot be read counts nothing, and is reported when its turn comes."""
+    try:
+        return task.seconds(job)
+    except (OSError, UserError):
+        return 0.0

@@ -1,0 +1,326 @@
+"""Batches as their users type them: what is taken, where it goes, on how many processes, and what is told."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import TINY
+
+from codec.batch import decode_batch, encode_batch
+from codec.checkpoint import load_model, save_model
+from codec.cli import FAILED, main
+from codec.errors import UserError
+from codec.jobs import plan
+from codec.library import finder
+from codec.model.codec import Codec
+from codec.recipe import read_recipe
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    save_model(folder, Codec(read_recipe("speech_16k", TINY).codec), {"step": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def codec(model) -> Codec:
+    return load_model(model)
+
+
+def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, gain: float = 0.1, **how) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.random.default_rng(len(path.name)).uniform(-1, 1, (int(seconds * rate), channels))
+    soundfile.write(path, gain * wave, rate, **how)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- what is taken, and where it goes -----------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    for name in ("a.wav", "x/a.wav", "x/y/b.flac", "x/y/notes.txt", "x/.hidden.wav", "z/c[1].wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(*sources: str, **options) -> list[str]:
+    jobs = plan([Path(source) for source in sources], Path("out"), {".wav", ".flac"}, ".nac", "sound files", **options)
+    assert all(job.source.is_file() for job in jobs)
+    return sorted(str(job.target.relative_to("out")) for job in jobs)
+
+
+@pytest.mark.parametrize(
+    ("source", "targets"),
+    [
+        ("in", "a.nac x/a.nac x/y/b.nac z/c[1].nac"),
+        ("in/x/y/notes.txt", "notes.nac"),
+        ("in/*", "a.nac x/a.nac x/y/b.nac z/c[1].nac"),
+        ("in/*.wav", "a.nac"),
+        ("in/**/*.wav", "a.nac x/a.nac z/c[1].nac"),
+        ("in/**", "a.nac x/a.nac x/y/b.nac z/c[1].nac"),
+        ("in/[xz]/?.wav", "x/a.nac"),
+        ("in/x/*/b.*", "y/b.nac"),
+        ("in/z/c[1].wav", "c[1].nac"),
+    ],
+)
+def test_files_folders_and_patterns_keep_the_tree(tree, source, targets):
+    assert planned(source) == targets.split()
+    assert planned(str(tree / source)) == targets.split()
+
+
+@pytest.mark.parametrize(
+    ("lines", "targets"),
+    [
+        ("in/x/a.wav\nin/x/y/b.flac\n", "a.nac y/b.nac"),
+        ("in/a.wav\r\n\r\nin/x/a.wav\r\n", "a.nac x/a.nac"),
+        ("{place}/in/a.wav\nin/x/y/", "a.nac x/y/b.nac"),
+        ("in/x\nin/z/*.wav", "x/a.nac x/y/b.nac z/c[1].nac"),
+        ("in/x/y/b.flac", "b.nac"),
+    ],
+)
+def test_lists_keep_the_tree_that_their_lines_share(tree, lines, targets):
+    Path("list").write_text(lines.format(place=tree), newline="")
+    assert planned(lists=[Path("list")]) == targets.split()
+
+
+def test_inputs_that_name_nothing_are_one_line(tree):
+    Path("blank").write_text("\n \n")
+    Path("wrong").write_text("in/*.ogg\n")
+    for sources, lists, says in (
+        ([], [], "no sound files given"),
+        (["in/*.mp3"], [], r"in/\*.mp3: no sound files match"),
+        (["in/x/y/*.txt"], [], "no sound files match"),
+        ([], ["blank"], "blank: no paths in this list"),
+        ([], ["wrong"], r"in/\*.ogg: no sound files match"),
+        ([], ["none"], "none: this list cannot be read"),
+        (["in/x/a.wav"], ["wrong"], "no sound files match"),
+        (["in/a.wav", "in/x/a.wav"], [], "in/a.wav and in/x/a.wav would both become out/a.nac"),
+    ):
+        with pytest.raises(UserError, match=says) as error:
+            planned(*sources, lists=[Path(path) for path in lists])
+        assert "\n" not in str(error.value)
+
+
+# --- several processes ---------------------------------------------------------------------------
+
+
+def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, model):
+    for number, rate in enumerate((16000, 8000, 44100)):
+        make(tmp_path / f"in/{number}/{'a' * number}b.wav", 1.0 + number, rate, channels=1 + number)
+    encode_batch([tmp_path / "in"], tmp_path / "nac", codec)
+    (tmp_path / "nac/1/bad.nac").write_text("no codes")
+    alone = decode_batch([tmp_path / "nac"], tmp_path / "1", codec)
+    spread = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") and len(alone.reports) == 3
+    assert [one.source for one in spread.reports] == [one.source for one in alone.reports]
+    assert spread.failures == alone.failures and len(alone.failures) == 1
+    assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
+    again = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
+    assert (len(again.reports), len(again.skipped), len(again.failures)) == (0, 3, 1)
+
+
+def children(process: int) -> list[int]:
+    """Processes that it started and that have begun with the work they were started for."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (place / "cmdline").read_text()
+        except OSError:
+            continue
+        if parent == process and "spawn_main" in command:
+            found.append(int(place.name))
+    return found
+
+
+def until(true: Callable[[], object]) -> None:
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < 60
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def busy(tmp_path, model):
+    """``codec encode -j 2`` of two long files and two short ones, when it writes one of the long ones."""
+    for name in ("a", "bb"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(600 * 16000, np.int16), 16000)
+    make(tmp_path / "in/ccc.wav")
+    make(tmp_path / "in/dddd.wav", 2.0, 44100, 2)
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", 2, "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codec", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(lambda: process.poll() is not None or begun(tmp_path / "out"))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def begun(folder: Path) -> list[tuple[str, int]]:
+    """Names of the files that are being written, and the processes that write them."""
+    parts = [path.name.split(".") for path in folder.glob(".*.part")]
+    return [(name, int(process)) for _, name, _, process, _ in parts]
+
+
+def test_ctrl_c_ends_all_processes_at_once_and_leaves_nothing_half_written(busy, tmp_path):
+    workers = children(busy.pid)
+    assert len(workers) == 2
+    os.killpg(busy.pid, signal.SIGINT)
+    started = time.monotonic()
+    out, complaints = busy.communicate(timeout=60)
+    assert time.monotonic() - started < 5
+    assert busy.returncode == 130 and out == "" and "Traceback" not in complaints
+    assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to go on"]
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not begun(tmp_path / "out")
+
+
+def test_a_process_that_is_killed_costs_its_file_alone(busy, tmp_path, codec):
+    (source, process), *_ = begun(tmp_path / "out")
+    assert process in children(busy.pid)
+    os.kill(process, signal.SIGKILL)
+    out, complaints = busy.communicate(timeout=120)
+    told = json.loads(out)
+    assert busy.returncode == 1 and [Path(one["source"]).stem for one in told["failed"]] == [source]
+    assert told["failed"][0]["reason"] in complaints and "signal 9" in told["failed"][0]["reason"]
+    (tmp_path / f"in/{source}.wav").unlink()
+    assert not encode_batch([tmp_path / "in"], tmp_path / "alone", codec).failures
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone") and len(told["done"]) == 3
+
+
+def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
+    workers = children(busy.pid)
+    os.kill(busy.pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert not begun(tmp_path / "out")
+
+
+# --- what goes in, and what comes out ------------------------------------------------------------
+
+SOURCES = [
+    *((".wav", subtype) for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
+    *((".flac", subtype) for subtype in ("PCM_S8", "PCM_16", "PCM_24")),
+    *((".aiff", subtype) for subtype in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
+    (".ogg", "VORBIS"),
+    (".mp3", "MPEG_LAYER_III"),
+]
+
+
+def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec):
+    """One channel to eight (MP3: two), at rates that are no one's own."""
+    for number, (suffix, subtype) in enumerate(SOURCES):
+        channels = 1 + number % (2 if suffix == ".mp3" else 8)
+        source = make(tmp_path / f"in/{suffix[1:]}_{subtype}{suffix}", 0.3, 22050, channels, subtype=subtype)
+        samples = soundfile.read(source, dtype="float32", always_2d=True)[0]
+        source = tmp_path / f"float/{source.stem}.wav"
+        source.parent.mkdir(exist_ok=True)
+        soundfile.write(source, samples, 22050, subtype="FLOAT")
+    assert not encode_batch([tmp_path / "in"], tmp_path / "nac", codec).failures
+    assert not encode_batch([tmp_path / "float"], tmp_path / "expected", codec).failures
+    assert contents(tmp_path / "nac") == contents(tmp_path / "expected")
+    assert not decode_batch([tmp_path / "nac"], tmp_path / "out", codec, suffix="flac").failures
+    for path in (tmp_path / "float").iterdir():
+        source, back = soundfile.info(path), soundfile.info(tmp_path / f"out/{path.stem}.flac")
+        assert (back.frames, back.samplerate, back.channels) == (source.frames, 22050, source.channels)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "bits", "subtype"),
+    [
+        *((".wav", None, "PCM_16"), (".wav", "16", "PCM_16"), (".wav", "24", "PCM_24"), (".wav", "32f", "FLOAT")),
+        *((".flac", None, "PCM_16"), (".flac", "24", "PCM_24"), (".ogg", None, "VORBIS")),
+    ],
+)
+def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix, bits, subtype):
+    rate, loud = 16000, 4.0
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    soundfile.write(tmp_path / "a.wav", loud * tone, rate, subtype="FLOAT")
+    assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
+    decode_batch([tmp_path / "a.nac"], tmp_path / "float", codec, bits="32f")
+    truth, _ = soundfile.read(tmp_path / "float/a.wav")
+    beyond = int((np.abs(truth) > 1).sum())
+
+    batch = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits)
+    path = tmp_path / f"out/a{suffix}"
+    assert soundfile.info(path).subtype == subtype
+    back, _ = soundfile.read(path)
+    if subtype == "FLOAT":
+        assert batch.summary.clipped_samples == 0 and (back == truth).all()
+    else:
+        assert batch.summary.clipped_samples == beyond > 0
+        assert f"{beyond:,} samples beyond full scale" in batch.summary.text()
+        if suffix != ".ogg":  # clipped, not wrapped around
+            step = 2.0 ** (1 - int(bits or 16))
+            np.testing.assert_allclose(back, truth.clip(-1, 1 - step), atol=0.51 * step)
+    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).skipped
+    if suffix != ".ogg":
+        other = "24" if bits != "24" else "16"
+        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
+
+
+@pytest.mark.parametrize(("suffix", "bits", "says"), [(".flac", "32f", ".wav"), (".ogg", "16", ".wav or .flac")])
+def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bits, says):
+    with pytest.raises(UserError, match=f"{suffix} cannot hold samples of {bits} bits; use --suffix {says}"):
+        decode_batch([tmp_path], tmp_path / "out", codec, suffix=suffix, bits=bits)
+    assert not (tmp_path / "out").exists()
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monkeypatch, capsys):
+    make(tmp_path / "in/a.wav", 18.0)
+    make(tmp_path / "in/bb.wav", 18.0, 8000, 2)
+    (tmp_path / "in/bad.wav").write_text("no sound")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*more: str) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["encode", "in", "--out", "out", "--model", str(model), *more])
+        assert ended.value.code == FAILED
+        return capsys.readouterr()
+
+    shown, bars = run()
+    files = contents(tmp_path / "out")
+    size = sum(map(len, files.values()))
+    lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert lines["files"] == "2 done, 0 were there already, 1 failed"
+    assert lines["audio"] == "0.010 hours" and lines["size"] == f"{size:,} bytes"
+    assert lines["rate"].startswith(f"{8 * size / 36 / 1000:.2f} kbit/s, ")
+    last = [line for line in bars.replace("\r", "\n").splitlines() if "%|" in line][-1]
+    assert re.match(r"encode 3/3 files, 0\.01/0\.01 h 100%\|.*\| \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last), last
+
+    told = json.loads(run("--force", "--json")[0])
+    assert contents(tmp_path / "out") == files
+    summary = told["summary"]
+    assert (summary["done"], summary["skipped"], summary["failed"], summary["clipped_samples"]) == (2, 0, 1, 0)
+    assert summary["hours"] == pytest.approx(0.01) and summary["bytes"] == size
+    assert summary["kbps"] == pytest.approx(8 * size / 36 / 1000)
+    assert 0 < summary["payload_kbps"] < summary["kbps"] and summary["times_real_time"] > 0
+    assert sum(one["bytes"] for one in told["done"]) == size
+    assert json.loads(run("--json")[0])["summary"]["skipped"] == 2
