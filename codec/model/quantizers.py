@@ -172,12 +172,13 @@ class FoldedVQ:
 
     def encode(self, latent: Tensor, codebooks: int) -> Tensor:
         """``[batch, frames, features]`` to codes ``[batch, codebooks, frames]``."""
+        batch, frames, _ = latent.shape
         rest, codes = latent.flatten(0, 1) @ self.projection, []
         for sizes, book, offset, correction in self.stages[:codebooks]:
             points, rest = rest.split_with_sizes(sizes, 1)
             codes.append(nearest(points, book, offset))
             rest = rest - correction.index_select(0, codes[-1])
-        return torch.stack(codes).unflatten(1, latent.shape[:2]).transpose(0, 1)
+        return torch.stack(codes).view(-1, batch, frames).transpose(0, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes ``[batch, codebooks, frames]`` to ``[batch, frames, features]``."""
