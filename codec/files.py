@@ -193,7 +193,7 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
 
 def range_coder(codec: Codec) -> RangeCoder:
     """Codes under the model's tables."""
-    return RangeCoder(codec.tables.frequencies.cpu().numpy())
+    return RangeCoder(codec.tables)
 
 
 def _source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:

@@ -19,6 +19,7 @@ from codec.checkpoint import fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
+from codec.model.entropy import FrequencyTables
 from codec.model.codec import Codec
 
 
@@ -251,7 +252,7 @@ def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
         fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
         codebooks=2, bits_per_code=13,
     )  # fmt: skip
-    coder = RangeCoder(np.full((17, 1 << 13), 1 << 11))
+    coder = RangeCoder(FrequencyTables(17, 1 << 13))
     for wrong, samples in [
         ({"codebooks": 17}, 100), ({"bits_per_code": 14}, 100), ({"model_rate": 15000}, 100),
         ({"latent_hop": 33}, 100), ({}, 127),

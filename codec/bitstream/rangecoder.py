@@ -139,8 +139,8 @@ class RangeCoder:
         points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), codebooks)
         if self.classes > 1:
             first = codes[:, 0]
-            points[0] += self._votes[0, 0, _beside(first, -1)]
-            points[0] += self._votes[0, 1, _beside(first, -2)]
+            points[0] += self._votes[0, 0, beside(first, -1)]
+            points[0] += self._votes[0, 1, beside(first, -2)]
         points = points + self._first_points(codes[:, 0], codebooks)
         groups = [points[0].argmax(-1)]
         for codebook in range(1, codebooks):
@@ -156,15 +156,15 @@ class RangeCoder:
         bits = float((PRECISION - np.log2(shares)).sum())
         if variable:
             counts = _counts(codes)
-            bits += float((PRECISION - np.log2(self._counts[_beside(counts, -1), counts])).sum())
+            bits += float((PRECISION - np.log2(self._counts[beside(counts, -1), counts])).sum())
         return bits
 
     def _count_points(self, counts: Ints, codebooks: int) -> npt.NDArray[np.int32]:
         """What numbers of codes ``[channels, frames]`` say: points ``[codebooks, channels, frames, classes]``."""
         points = np.zeros((codebooks, *counts.shape, self.classes), np.int32)
         if self.classes > 1:
-            for votes, step in zip(self._count_votes[:codebooks].swapaxes(0, 1), (-1, 0, 1)):
-                points += votes[:, _beside(counts, step)]
+            for votes, numbers in zip(self._count_votes[:codebooks].swapaxes(0, 1), count_voters(counts)):
+                points += votes[:, numbers]
         return points
 
     def _first_points(self, first: Ints, codebooks: int) -> npt.NDArray[np.int32]:
@@ -172,7 +172,7 @@ class RangeCoder:
         points = np.zeros((codebooks, *first.shape, self.classes), np.int32)
         if self.classes > 1:
             for voter, step in enumerate((-1, 0, 1)):
-                points[1:] += self._votes[1:codebooks, voter][:, _beside(first, step)]
+                points[1:] += self._votes[1:codebooks, voter][:, beside(first, step)]
         return points
 
     def _winners(self, points: npt.NDArray[np.int32], codebook: int, before: Ints) -> Codes:
@@ -201,7 +201,15 @@ def _counts(codes: Ints) -> Codes:
     return (codes != ABSENT).sum(1)
 
 
-def _beside(values: Ints, step: int) -> Ints:
+def count_voters(counts: Ints) -> list[Ints]:
+    """From numbers of codes ``[channels, frames]`` those that vote in each frame: of the frame before, the frame itself
+    and the frame after, and the mean over the packet (in each channel, halves rounded up)."""
+    frames = counts.shape[1]
+    mean = np.where(counts == UNKNOWN, UNKNOWN, (2 * counts.sum(1, keepdims=True) + frames) // (2 * frames))
+    return [beside(counts, -1), counts, beside(counts, 1), mean]
+
+
+def beside(values: Ints, step: int) -> Ints:
     """``[channels, frames]``: the value ``step`` frames on, -1 past the ends."""
     moved = np.full_like(values, -1)
     if step > 0:

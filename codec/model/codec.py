@@ -101,7 +101,7 @@ class Codec(Trainable):
         self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
-        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size)
+        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size, config.quantizer.contexts)
 
     @torch.no_grad()
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:

@@ -18,14 +18,15 @@ CODE_VOTERS = 4
 voters remain silent). Those of any other: the first codes of the frame before, of its own frame and of the frame after,
 and the code before it in its frame."""
 
-COUNT_VOTERS = 3
-"""Numbers of codes that vote: of the frame before, the frame itself, the frame after."""
+COUNT_VOTERS = 4
+"""Numbers of codes that vote: of the frame before, the frame itself, the frame after, and on average in the packet."""
 
 
 class FrequencyTables(nn.Module):
     """Uniform until they are fitted (``codec.training.tables``).
 
     ``frequencies`` (int32) ``[codebooks, classes, size]``, without the middle where there is one class. With more:
+    ``shares`` (int32) ``[codebooks, classes]``, how often each class holds where all codes are in use;
     ``votes`` (int8) ``[codebooks, CODE_VOTERS, size + 1, classes]``, the last row for a code that is absent;
     ``count_votes`` (int8) ``[codebooks, COUNT_VOTERS, codebooks + 2, classes]``, the last row for a number that is
     unknown; ``counts`` (int32) ``[codebooks + 2, codebooks + 1]``, the frequencies of the number of codes of a frame
@@ -33,6 +34,7 @@ class FrequencyTables(nn.Module):
     """
 
     frequencies: Tensor
+    shares: Tensor
     votes: Tensor
     count_votes: Tensor
     counts: Tensor
@@ -43,6 +45,7 @@ class FrequencyTables(nn.Module):
         shape = (codebooks, size) if classes == 1 else (codebooks, classes, size)
         self.register_buffer("frequencies", frequencies(torch.zeros(shape, dtype=torch.float64)))
         if classes > 1:
+            self.register_buffer("shares", frequencies(torch.zeros(codebooks, classes, dtype=torch.float64)))
             points = torch.zeros(codebooks, CODE_VOTERS, size + 1, classes, dtype=torch.int8)
             self.register_buffer("votes", points)
             points = torch.zeros(codebooks, COUNT_VOTERS, codebooks + 2, classes, dtype=torch.int8)
@@ -61,7 +64,7 @@ class FrequencyTables(nn.Module):
 
     def check(self) -> None:
         """Raises ``ValueError`` unless the tables are ones that a range coder can use."""
-        for table in (self.frequencies, self.counts) if self.classes > 1 else (self.frequencies,):
+        for table in (self.frequencies, self.shares, self.counts) if self.classes > 1 else (self.frequencies,):
             if table.min() < 1 or (table.sum(-1) != 1 << PRECISION).any():
                 raise ValueError(f"the frequencies of a codebook do not add up to 2^{PRECISION}")
 
@@ -71,10 +74,9 @@ class FrequencyTables(nn.Module):
         return PRECISION - self.frequencies.double().log2()
 
     def expected_bits(self) -> Tensor:
-        """What a code of each codebook costs on average if codes occur as the tables say, ``[codebooks]``; classes
-        count alike."""
+        """What a code of each codebook costs on average if codes occur as the tables say, ``[codebooks]``."""
         bits = (self.bits * self.frequencies).sum(-1) / (1 << PRECISION)
-        return bits if self.classes == 1 else bits.mean(1)
+        return bits if self.classes == 1 else (bits * self.shares).sum(1) / (1 << PRECISION)
 
 
 def frequencies(weights: Tensor) -> Tensor:
