@@ -9,8 +9,8 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -46,6 +46,9 @@ _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 """Sizes that writers to a pipe put in a header they cannot come back to."""
 
 
+TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
+"""What is read of a file's tags, and written."""
+
 Kind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
 
 
@@ -73,6 +76,8 @@ class AudioInfo:
     sample_rate: int
     channels: int
     frames: int
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Title, artist and the like, by the names in :data:`TAGS`."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ def info(path: Path) -> AudioInfo:
     """What the header of ``path`` says. Raises :class:`AudioError` if it cannot be opened."""
     path = Path(path)
     with _open(path) as file:
-        return AudioInfo(path, file.format, file.subtype, file.samplerate, file.channels, file.frames)
+        found = file.copy_metadata()
+        tags = {name: found[name] for name in TAGS if found.get(name)}
+        return AudioInfo(path, file.format, file.subtype, file.samplerate, file.channels, file.frames, tags)
 
 
 def _announces_length(path: Path, file: soundfile.SoundFile) -> bool:
@@ -204,13 +211,22 @@ class Writer:
     follows from the suffix. Formats without the subtype asked for (OGG, MP3) take their own default. Integer
     subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped, and
     counted in ``clipped``. ``samples`` (per channel) are expected; a WAV file that they would fill becomes RF64.
+    Of the ``tags``, those in :data:`TAGS` are written, where the format has them.
 
     Raises:
         AudioError: unknown suffix, a rate or channel count that the format cannot hold, full disk, no
         permission.
     """
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: str = "PCM_16", samples: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        subtype: str = "PCM_16",
+        samples: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
@@ -237,6 +253,10 @@ class Writer:
             self._discard()
             what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
+        for name in TAGS:
+            if text := (tags or {}).get(name):
+                with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
+                    setattr(self._file, name, text)
 
     def _discard(self) -> None:
         self._raw.close()

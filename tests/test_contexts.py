@@ -118,7 +118,7 @@ def test_codes_after_an_absent_one_are_refused():
 # --- rate -------------------------------------------------------------------------------------------------------
 
 
-def packets(seconds: float, seed: int) -> list[Coded]:
+def packets(seconds: float, seed: int, frames_each: int = 64) -> list[Coded]:
     """Speech-like: loud and silent stretches, needs that fall from code to code; 50 frames a second, 24 codes."""
     generator = torch.Generator().manual_seed(seed)
     frames = round(50 * seconds)
@@ -127,37 +127,55 @@ def packets(seconds: float, seed: int) -> list[Coded]:
     )[0]
     need = (level + 0.2 * torch.randn(1, frames, generator=generator))[:, None] - 0.3 * torch.arange(24)[:, None]
     codes = torch.randint(1024, need.shape, generator=generator)
-    return [Coded(*pair) for pair in zip(codes.split(64, 2), need.exp().split(64, 2))]
+    return [Coded(*pair) for pair in zip(codes.split(frames_each, 2), need.exp().split(frames_each, 2))]
 
 
 def cost(codes: np.ndarray) -> float:
     return 9.0 * float((codes != ABSENT).sum()) + 3 * codes.shape[2]
 
 
+def total(control: RateControl, parts: list[Coded]) -> float:
+    """Bits of all packets."""
+    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
+    return sum(cost(found[..., at : at + 64]) for at in range(0, found.shape[2], 64))
+
+
 @pytest.mark.parametrize("kbps", [1.5, 3.0, 6.0])
 @pytest.mark.parametrize("seed", range(6))
 def test_long_streams_have_the_rate_asked_for(kbps, seed):
-    control = RateControl(kbps, 50, cost)
-    bits = sum(cost(control.spend(packet)) for packet in packets(30 + 10 * seed, seed))
+    control = RateControl(kbps, 50, 64, cost)
+    bits = total(control, packets(30 + 10 * seed, seed))
     assert 0.97 <= bits / (1000 * kbps * (30 + 10 * seed)) <= 1.03
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 2, 5])
 def test_short_streams_are_at_most_a_little_above_their_rate(seconds):
     for seed in range(10):
-        control = RateControl(3.0, 50, cost)
-        bits = sum(cost(control.spend(packet)) for packet in packets(seconds, seed))
+        control = RateControl(3.0, 50, 64, cost)
+        bits = total(control, packets(seconds, seed))
         assert bits <= 1.021 * 3000 * seconds
 
 
 def test_where_all_codes_are_too_few_all_are_used():
-    control = RateControl(20.0, 50, cost)
-    assert all((control.spend(packet) == packet.codes.numpy()).all() for packet in packets(10, 0))
+    control = RateControl(20.0, 50, 64, cost)
+    parts = packets(10, 0)
+    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
+    np.testing.assert_array_equal(found, Coded.join(parts).codes)
 
 
 def test_frames_that_need_more_get_more():
-    control = RateControl(3.0, 50, cost)
-    for packet in packets(20, 1):
-        used = control.spend(packet) != ABSENT
+    control = RateControl(3.0, 50, 64, cost)
+    parts = packets(20, 1)
+    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
+    for at, packet in zip(range(0, found.shape[2], 64), parts):
+        used = found[..., at : at + 64] != ABSENT
         if used.any() and not used.all():
             assert packet.need.numpy()[used].min() >= packet.need.numpy()[~used].max()
+
+
+@pytest.mark.parametrize("frames_each", [1, 7, 100, 3000])
+def test_a_stream_and_a_whole_file_get_the_same_codes(frames_each):
+    whole, pieces = (RateControl(3.0, 50, 64, cost) for _ in range(2))
+    first = np.concatenate([*map(whole.push, packets(20, 2)), whole.flush()], 2)
+    second = np.concatenate([*map(pieces.push, packets(20, 2, frames_each)), pieces.flush()], 2)
+    np.testing.assert_array_equal(first, second)

@@ -17,8 +17,7 @@ from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
 from codec.model.codec import Codec
 from codec.packed import Clip, ledger
-from eval.coding import choose, count_codes, usage
-from eval.coding import OperatingPoint
+from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
 from eval.scoring import ScoreJob, score_clips
 

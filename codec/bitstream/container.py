@@ -1,162 +1,100 @@
-"""The ``.nac`` container: a header, then packets of fixed duration with checksums; see docs/bitstream.md.
+"""The ``.nac`` file: a header, then packets of fixed duration with checksums, then an index; docs/bitstream.md.
 
 Nothing in a file is believed before it is checked: values against their limits, each other and its size.
-Only then is memory taken for them.
+Only then is memory taken for them. Damage is met packet by packet: what is whole is found, what is lost is named.
 """
 
 import contextlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder, max_payload_bytes
+from codec.bitstream import live
+from codec.bitstream.header import AGAIN, HEADER_BYTES, Header, read_start
+from codec.bitstream.packets import MIN_PACKET_BYTES, FirstVersion, Found, Framing, pack
+from codec.bitstream.rangecoder import Codes
 from codec.errors import UserError
+from codec.writing import part_of
 
-MAGIC = b"\x89NAC"
-VERSION = 1
-PACKET_FRAMES = 64
-MAX_BITS = 24
-SAMPLE_RATES = range(1000, 768001)
-"""Hz, of sources and of models."""
+__all__ = ["GROUP", "HEADER_BYTES", "PACKET_BYTES", "Header", "Packet", "Reader", "Writer", "read_header"]
 
-_HEADER = struct.Struct("<4sBBH8sIIIQQBBBB")
-_CRC = struct.Struct("<I")
-_PACKET = struct.Struct("<II")
-HEADER_BYTES = _HEADER.size + _CRC.size
-PACKET_BYTES = _PACKET.size
-"""Of a packet, without its payload."""
-_AGAIN = "copy the file or encode the source again"
+PACKET_BYTES = 6.25
+"""Around a payload of usual length, its share of the index counted: what the container adds to each packet."""
+PACKET_S = 2.0
+GROUP = 16
+"""Packets per entry of the index."""
+_ENTRY = struct.Struct("<I")
+
+
+class Coder(Protocol):
+    """Codes ``[channels, codebooks, frames]`` to a payload and back; ``decode`` raises ``ValueError`` on other bytes,
+    and gives codes that exist."""
+
+    def encode(self, codes: npt.NDArray[np.integer], variable: bool) -> bytes: ...
+
+    def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> Codes: ...
+
+
+def packet_frames(latents_per_second: float) -> int:
+    """Latent frames per packet of about :data:`PACKET_S`: short enough that the loss of one is not the loss of much,
+    long enough that what is around it does not weigh."""
+    return min(255, max(1, round(PACKET_S * latents_per_second)))
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says of itself. ``samples`` (per channel) and ``sample_rate`` are the source's."""
+class Packet:
+    """``frames`` latent frames from ``first`` on: their codes, or none where they are lost, for ``reason``."""
 
-    fingerprint: str
-    """Of the model that decodes the codes, 16 hexadecimal digits; see :func:`codec.checkpoint.fingerprint`."""
-    sample_rate: int
-    channels: int
-    model_rate: int
-    """Sample rate in Hz at which the model works."""
-    latent_hop: int
-    """Samples at the model's rate per latent frame."""
-    codebooks: int
-    bits_per_code: int
-    """Which codes of fixed width would take."""
-    packet_frames: int = PACKET_FRAMES
-    """Latent frames per packet; the last packet holds what is left."""
-    samples: int = 0
-    frames: int = 0
-    """Latent frames in the whole file."""
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / self.sample_rate
-
-    @property
-    def model_samples(self) -> int:
-        """Samples per channel at the model's rate."""
-        return -(-self.samples * self.model_rate // self.sample_rate)
-
-    @property
-    def packets(self) -> int:
-        return -(-self.frames // self.packet_frames)
-
-    @property
-    def nominal_kbps(self) -> float:
-        """Bits per second of audio if codes were of fixed width, all channels together, in kbit/s."""
-        frame_bits = self.channels * self.codebooks * self.bits_per_code
-        return frame_bits * self.model_rate / self.latent_hop / 1000
-
-    def frames_in(self, packet: int) -> int:
-        return min(self.packet_frames, self.frames - packet * self.packet_frames)
-
-    def codes_in(self, packet: int) -> int:
-        return self.channels * self.codebooks * self.frames_in(packet)
-
-    def payload_bytes(self, file_bytes: int) -> int:
-        """Bytes of all payloads of a file of so many bytes."""
-        return file_bytes - HEADER_BYTES - PACKET_BYTES * self.packets
-
-    def fault(self) -> str | None:
-        """What is impossible about these values, if anything."""
-        for name, value, allowed in (
-            ("sample rate", self.sample_rate, SAMPLE_RATES),
-            ("model rate", self.model_rate, SAMPLE_RATES),
-            ("channel count", self.channels, range(1, 256)),
-            ("samples per latent frame", self.latent_hop, range(1, 1 << 16)),
-            ("number of codebooks", self.codebooks, range(1, 256)),
-            ("bits per code", self.bits_per_code, range(1, MAX_BITS + 1)),
-            ("latent frames per packet", self.packet_frames, range(1, 256)),
-            ("sample count", self.samples, range(1 << 63)),
-            ("latent frame count", self.frames, range(1 << 63)),
-        ):
-            if value not in allowed:
-                return f"{name} {value} is outside {allowed.start} to {allowed.stop - 1}"
-        covered = self.frames * self.latent_hop - self.model_samples
-        if not (0 < covered < 2 * self.latent_hop if self.samples else self.frames == 0):
-            return f"{self.frames} latent frames do not make {self.samples} samples"
-        return None
-
-    def to_bytes(self) -> bytes:
-        fields = _HEADER.pack(
-            MAGIC, VERSION, 0, HEADER_BYTES, bytes.fromhex(self.fingerprint),
-            self.sample_rate, self.model_rate, self.latent_hop, self.samples, self.frames,
-            self.channels, self.codebooks, self.bits_per_code, self.packet_frames,
-        )  # fmt: skip
-        return fields + _CRC.pack(zlib.crc32(fields))
+    first: int
+    frames: int
+    codes: Codes | None
+    reason: str = ""
 
 
-def _parse(data: bytes, path: Path) -> Header:
-    """``data``: the first :data:`HEADER_BYTES` of a file, or all of it if that is less."""
-    if not data:
-        raise UserError(f"{path}: the file is empty (0 bytes); encode the source again")
-    if data[:4] != MAGIC[: len(data)]:
-        raise UserError(f"{path}: not a .nac file; give one that was written by: codec encode")
-    if len(data) > 4 and data[4] != VERSION:
-        raise UserError(f"{path}: .nac version {data[4]}, this program reads version {VERSION}; update it")
-    if len(data) < HEADER_BYTES:
-        raise UserError(f"{path}: truncated within the header; {_AGAIN}")
-    fields = data[: _HEADER.size]
-    _, _, flags, header_bytes, model, rate, model_rate, hop, samples, frames, *sizes = _HEADER.unpack(fields)
-    if _CRC.unpack(data[_HEADER.size :])[0] != zlib.crc32(fields):
-        raise UserError(f"{path}: the header is damaged (checksum); {_AGAIN}")
-    if flags or header_bytes != HEADER_BYTES:
-        raise UserError(f"{path}: uses features unknown to this program (flags {flags:#04x}); update it")
-    channels, codebooks, bits, packet_frames = sizes
-    header = Header(model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, samples, frames)
-    if fault := header.fault():
-        raise UserError(f"{path}: not a valid .nac file: {fault}; encode the source again")
-    return header
+@dataclass(frozen=True)
+class _Region:
+    """Packets from ``first`` to below ``stop`` lie in the bytes from ``place`` to below ``end``."""
 
-
-def _checksum(packet: int, payload: bytes) -> int:
-    """Covers the packet's place as well, so that packets cannot change places unnoticed."""
-    return zlib.crc32(payload, zlib.crc32(struct.pack("<QI", packet, len(payload))))
+    first: int
+    stop: int
+    place: int
+    end: int
 
 
 class Reader:
-    """Packets of a file, one after the other, at constant memory. A context manager.
+    """Packets of a file, from any one on, at constant memory. A context manager.
+
+    ``header.samples`` and ``header.frames`` of a live stream are those that its end states, or, where that is missing,
+    those that are there.
 
     Raises:
-        UserError: no such file, not a .nac file, truncated, damaged, or of an unknown version.
+        UserError: no such file, not a .nac file, its header damaged or cut off, or of an unknown version.
     """
 
     def __init__(self, path: Path):
         self.path = Path(path)
+        self.payload_bytes = 0
+        """Of the whole packets that were read so far."""
         try:
             self._file = self.path.open("rb")
             try:
                 self.file_bytes = os.fstat(self._file.fileno()).st_size
-                self.header = _parse(self._file.read(HEADER_BYTES), self.path)
-                self._check_size()
+                start = read_start(self._file.read, self.path)
+                self.header, self.tags, self.tags_damaged = start.header, start.tags, start.tags_damaged
+                self._start = start.bytes
+                self._index = None if self.header.live or self.header.version == 1 else self._read_index()
+                self.ended = True
+                """Whether a live stream was closed by its sender."""
+                if self.header.live:
+                    self._find_live_end()
             except BaseException:
                 self._file.close()
                 raise
@@ -169,53 +107,175 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _check_size(self) -> None:
-        """Goes from packet to packet by their lengths: together they must be the file."""
-        place = HEADER_BYTES
-        for packet in range(self.header.packets):
-            self._file.seek(place)
-            head = self._file.read(PACKET_BYTES)
-            length = _PACKET.unpack(head)[0] if len(head) == PACKET_BYTES else WORD_BYTES
-            if not WORD_BYTES <= length <= max_payload_bytes(self.header.codes_in(packet)):
-                raise self._damaged(packet, "length")
-            place += PACKET_BYTES + length
-            if place > self.file_bytes:
-                raise UserError(f"{self.path}: truncated, in packet {packet + 1} of {self.header.packets}; {_AGAIN}")
-        if place < self.file_bytes:
-            raise UserError(f"{self.path}: {self.file_bytes - place} bytes follow the last packet; {_AGAIN}")
+    def _read(self, place: int, size: int) -> bytes:
+        self._file.seek(place)
+        return self._file.read(size)
 
-    def _damaged(self, packet: int, reason: str) -> UserError:
+    @property
+    def _index_bytes(self) -> int:
+        return _ENTRY.size * (-(-self.header.packets // GROUP) + 1)
+
+    def _read_index(self) -> list[int] | None:
+        """Where each group of packets starts, and the last one ends; None where there is no index that fits."""
+        size = self._index_bytes
+        if self._start + MIN_PACKET_BYTES * self.header.packets + size > self.file_bytes:
+            return None
+        data = self._read(self.file_bytes - size, size)
+        *lengths, check = (number for (number,) in _ENTRY.iter_unpack(data))
+        ends = np.cumsum([self._start, *lengths], dtype=np.uint64).tolist()
+        right = check == zlib.crc32(data[: -_ENTRY.size]) and ends[-1] == self.file_bytes - size
+        return ends if right and min(lengths, default=GROUP) >= MIN_PACKET_BYTES else None
+
+    def _find_live_end(self) -> None:
+        end = live.parse_end(self._read(max(self._start, self.file_bytes - live.END_BYTES), live.END_BYTES))
+        self.ended = end is not None
+        if end is None:
+            frames = sum(len(frames.bodies) for frames in self._live_frames())
+            end = live.End(max(0, frames - 1) * self.header.latent_hop * self.header.sample_rate
+                           // self.header.model_rate, frames)  # fmt: skip
+        header = replace(self.header, samples=end.samples, frames=end.frames)
+        # What was not lost was sent: at the least a byte for each channel of a frame, and its checksum.
+        if header.fault() or end.frames > live.MAX_GAP + self.file_bytes:
+            raise UserError(f"{self.path}: the end of the stream contradicts its start; {AGAIN}")
+        self.header = header
+
+    def _regions(self, first: int) -> list[_Region]:
+        packets = self.header.packets
+        if self._index is None:
+            return [_Region(0, packets, self._start, self.file_bytes)]
+        group = first // GROUP
+        bounds = list(zip(self._index[group:], self._index[group + 1 :]))
+        return [
+            _Region(number * GROUP, min(packets, (number + 1) * GROUP), *bound)
+            for number, bound in enumerate(bounds, group)
+        ]
+
+    def _framing(self) -> Framing:
+        kind = FirstVersion if self.header.version == 1 else Framing
+        return kind(self._read, self.header.max_payload_bytes(0))
+
+    def _payloads(self, first: int) -> Iterator[tuple[int, bytes | None]]:
+        """Number and payload of each packet from ``first`` on, or nothing in place of a damaged payload; ends where
+        nothing follows."""
+        framing = self._framing()
+        for region in self._regions(first):
+            number, place = region.first, region.place
+            while number < region.stop:
+                found: Found | None = framing.look(place, region.end, number)
+                if found and found.number == number:
+                    if number >= first:
+                        self.payload_bytes += len(found.payload)
+                        yield number, found.payload
+                    number, place = number + 1, found.end
+                    continue
+                following = framing.next(place, region.end, number, region.stop)
+                if following is None and self._index is None and not self._is_last(framing, place, number):
+                    return
+                place, found_number = following or (region.end, region.stop)
+                yield from ((lost, None) for lost in range(max(first, number), found_number))
+                number = found_number
+
+    def _is_last(self, framing: Framing, place: int, number: int) -> bool:
+        """Whether the damaged packet is the file's last, and there in its length."""
+        end = self.file_bytes - (0 if self.header.version == 1 else self._index_bytes)
+        said = framing.stated(place, self.file_bytes)
+        return number + 1 == self.header.packets and said is not None and said.end == end
+
+    def packets(self, coder: Coder | live.FixedCoder, first: int = 0) -> Iterator[Packet]:
+        """What the file holds, from packet ``first`` on: codes, and stretches without, for damage ends with a packet.
+        Where the file was cut off, so are the packets.
+
+        ``coder``: of the model that the header names; a :class:`codec.bitstream.live.FixedCoder` for live streams, of
+        which many frames in a row are one packet here.
+        """
+        if isinstance(coder, live.FixedCoder):
+            yield from self._live(coder, first)
+            return
         head = self.header
-        start = packet * head.packet_frames * head.latent_hop / head.model_rate
+        for number, payload in self._payloads(first):
+            place, frames = number * head.packet_frames, head.frames_in(number)
+            codes, reason = None, "checksum"
+            try:
+                if payload is not None and len(payload) <= head.max_payload_bytes(number):
+                    codes = coder.decode(payload, head.channels, head.codebooks, frames, head.variable)
+            except ValueError as error:
+                reason = str(error)
+            yield Packet(place, frames, codes, reason)
+
+    def _live_frames(self) -> Iterator[live.Frames]:
+        parser, place = live.Parser(self.header), self._start
+        while not parser.done:
+            data = self._read(place, live.READ_BYTES)
+            place += len(data)
+            yield parser.push(data) if data else parser.finish()
+
+    def _live(self, coder: live.FixedCoder, first: int) -> Iterator[Packet]:
+        for frames in self._live_frames():
+            self.payload_bytes += sum(len(body) for body in frames.bodies if body)
+            for place, count, codes in live.stretches(frames, self.header, coder):
+                if place + count > first:
+                    yield Packet(place, count, codes, "checksum")
+
+    def codes(self, coder: Coder | live.FixedCoder) -> Iterator[Codes]:
+        """Codes ``[channels, codebooks, frames]``, packet by packet. Raises :class:`UserError` where some are lost."""
+        self.check()
+        done = 0
+        for packet in self.packets(coder):
+            if packet.codes is None:
+                raise self.damaged(packet)
+            done = packet.first + packet.frames
+            yield packet.codes
+        if done < self.header.frames:
+            raise UserError(f"{self.path}: truncated after {self.header.seconds_at(done):.2f} s; {AGAIN}")
+
+    def damaged(self, packet: Packet) -> UserError:
+        head = self.header
+        number, start = packet.first // head.packet_frames, head.seconds_at(packet.first)
         return UserError(
-            f"{self.path}: packet {packet + 1} of {head.packets} (from {start:.2f} s) is damaged ({reason}); {_AGAIN}"
+            f"{self.path}: packet {number + 1} of {head.packets} (from {start:.2f} s) is damaged"
+            f" ({packet.reason}); {AGAIN}"
         )
 
-    def _payloads(self) -> Iterator[bytes | None]:
-        """Each packet's payload, or nothing where it is damaged."""
-        self._file.seek(HEADER_BYTES)
-        for packet in range(self.header.packets):
-            head = self._file.read(PACKET_BYTES)
-            length, checksum = _PACKET.unpack(head) if len(head) == PACKET_BYTES else (0, 0)
-            if not length or length > max_payload_bytes(self.header.codes_in(packet)):
-                raise UserError(f"{self.path}: was changed while it was read")
-            payload = self._file.read(length)
-            yield payload if checksum == _checksum(packet, payload) else None
+    def check(self) -> None:
+        """That the file is all there, by its lengths and index; checksums of packets are a matter of reading them.
 
-    def codes(self, coder: RangeCoder) -> Iterator[Codes]:
-        """Codes ``[channels, codebooks, frames]``, packet by packet. ``coder``: of the model that the header names."""
-        head = self.header
-        for packet, payload in enumerate(self._payloads()):
-            if payload is None:
-                raise self._damaged(packet, "checksum")
-            try:
-                yield coder.decode(payload, head.channels, head.codebooks, head.frames_in(packet))
-            except ValueError as error:
-                raise self._damaged(packet, str(error)) from error
+        Raises:
+            UserError: truncated, or not of the length that its parts add up to.
+        """
+        if self.tags_damaged:
+            raise UserError(f"{self.path}: the tags are damaged (checksum); {AGAIN}")
+        if self.header.live:
+            if not self.ended:
+                raise UserError(f"{self.path}: truncated, the end of the stream is missing; {AGAIN}")
+            return
+        if self._index is not None:
+            return
+        framing, place = self._framing(), self._start
+        for number in range(self.header.packets):
+            said = framing.stated(place, 1 << 63)
+            if said is None and place + MIN_PACKET_BYTES <= self.file_bytes:
+                raise self.damaged(Packet(number * self.header.packet_frames, 0, None, "length"))
+            if said is None or said.end > self.file_bytes:
+                where = f"in packet {number + 1} of {self.header.packets}"
+                raise UserError(f"{self.path}: truncated, {where}; {AGAIN}")
+            place = said.end
+        left = self.file_bytes - place
+        if self.header.version == 1:
+            if left:
+                raise UserError(f"{self.path}: {left} bytes follow the last packet; {AGAIN}")
+            return
+        size = self._index_bytes
+        if left < size:
+            raise UserError(f"{self.path}: truncated in its index; {AGAIN}")
+        what = f"{left - size} bytes follow the index" if left > size else "the index is damaged"
+        raise UserError(f"{self.path}: {what}; {AGAIN}")
 
     def damaged_packets(self) -> list[int]:
-        """Numbers, from 0, of the packets whose checksum is wrong."""
-        return [packet for packet, payload in enumerate(self._payloads()) if payload is None]
+        """Numbers, from 0, of the packets that are lost, up to where the file was cut off, if it was."""
+        if self.header.live:
+            bodies = (body for frames in self._live_frames() for body in frames.bodies)
+            return [number for number, body in enumerate(bodies) if body is None]
+        return [number for number, payload in self._payloads(0) if payload is None]
 
 
 class Writer:
@@ -228,17 +288,20 @@ class Writer:
         UserError: a value that the format cannot hold, a full disk, no permission.
     """
 
-    def __init__(self, path: Path, header: Header, coder: RangeCoder):
+    def __init__(self, path: Path, header: Header, coder: Coder, tags: Mapping[str, str] | None = None):
         self.path, self.header, self.coder = Path(path), replace(header, samples=0, frames=0), coder
+        self.tags = dict(tags or {})
         if fault := self.header.fault():
             raise UserError(f"{path}: the .nac format cannot hold this: {fault}")
+        start = self.header.to_bytes(self.tags)
         self._waiting: npt.NDArray[np.integer] = np.zeros((header.channels, header.codebooks, 0), np.int64)
-        self._frames = self._packets = self.file_bytes = 0
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._frames = self._packets = self.file_bytes = self.payload_bytes = 0
+        self._groups: list[int] = []
+        self._part = part_of(self.path)
         with self._explained():
             self._file = self._part.open("wb")
         try:
-            self._put(self.header.to_bytes())
+            self._put(start)
         except BaseException:
             self._discard()
             raise
@@ -270,24 +333,31 @@ class Writer:
         self._waiting = self._waiting[..., whole:]
 
     def finish(self, samples: int) -> Header:
-        """Writes the last packet and the header with ``samples``, and gives the file its name."""
+        """Writes the last packet, the index and the header with ``samples``, and gives the file its name."""
         if self._waiting.shape[2]:
             self._put_packet(self._waiting)
         header = replace(self.header, samples=samples, frames=self._frames)
         if fault := header.fault():
             raise ValueError(fault)
+        entries = b"".join(map(_ENTRY.pack, self._groups))
+        self._put(entries + _ENTRY.pack(zlib.crc32(entries)))
         with self._explained():
             self._file.seek(0)
-            self._file.write(header.to_bytes())
+            self._file.write(header.to_bytes(self.tags))
             self._file.close()
             os.replace(self._part, self.path)
         return header
 
     def _put_packet(self, codes: npt.NDArray[np.integer]) -> None:
-        payload = self.coder.encode(codes)
-        self._put(_PACKET.pack(len(payload), _checksum(self._packets, payload)) + payload)
+        payload = self.coder.encode(codes, self.header.variable)
+        packet = pack(self._packets, payload)
+        if self._packets % GROUP == 0:
+            self._groups.append(0)
+        self._groups[-1] += len(packet)
+        self._put(packet)
         self._packets += 1
         self._frames += codes.shape[2]
+        self.payload_bytes += len(payload)
 
     def _put(self, data: bytes) -> None:
         with self._explained():
@@ -300,7 +370,9 @@ class Writer:
         self._part.unlink(missing_ok=True)
 
 
-def read_header(path: Path) -> Header:
-    """The header alone; the packets were found to fill the file. Raises as :class:`Reader` does."""
+def read_header(path: Path, whole: bool = True) -> Header:
+    """The header alone. Raises as :class:`Reader` does, and, with ``whole``, as :meth:`Reader.check`."""
     with Reader(path) as reader:
+        if whole:
+            reader.check()
         return reader.header

@@ -22,6 +22,8 @@ UNKNOWN = -1
 
 Codes = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.integer]
+Points = npt.NDArray[np.int16]
+"""Eight voters give 127 each at the most."""
 
 
 def max_payload_bytes(symbols: int) -> int:
@@ -40,10 +42,12 @@ class RangeCoder:
         tables.check()
         self.codebooks, self.size, self.classes = tables.codebooks, tables.size, tables.classes
         self._frequencies = tables.frequencies.cpu().numpy().reshape(self.codebooks, self.classes, self.size)
+        self._bits = _bits(self._frequencies)
         if self.classes > 1:
             self._votes = tables.votes.cpu().numpy()
             self._count_votes = tables.count_votes.cpu().numpy()
             self._counts = tables.counts.cpu().numpy()
+            self._count_bits = _bits(self._counts)
         self._model = functools.cache(self._make_model)
         self._count_model = functools.cache(self._make_count_model)
 
@@ -67,10 +71,9 @@ class RangeCoder:
                 for before, count in zip(np.append(UNKNOWN, row), row):
                     encoder.encode(int(count), self._count_model(int(before)))
         groups = self.groups(codes, variable)
-        first = codes[:, 0]
-        for code, group in zip(first[counts > 0].tolist(), groups[0][counts > 0].tolist()):
+        for code, group in zip(codes[:, 0][counts > 0].tolist(), groups[0][counts > 0].tolist()):
             encoder.encode(code, self._model(0, group))
-        for codebook in range(1, codes.shape[1]):
+        for codebook in range(1, len(groups)):
             present = counts > codebook
             values, group = codes[:, codebook][present].astype(np.int32), groups[codebook][present]
             order, parts = _by_group(group)
@@ -110,7 +113,8 @@ class RangeCoder:
                     before = row[frame] = decoder.decode(self._count_model(before))
             if counts.max(initial=0) > codebooks:
                 raise ValueError("more codes than codebooks")
-        points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), codebooks)
+        used = max(1, counts.max(initial=0))
+        points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), used)
         for channel in range(channels):
             before = previous = ABSENT
             for frame in range(frames):
@@ -118,12 +122,12 @@ class RangeCoder:
                 if counts[channel, frame]:
                     group = 0
                     if self.classes > 1:
-                        votes = self._votes[0, 0, before] + self._votes[0, 1, previous].astype(np.int32)
-                        group = int((points[0, channel, frame] + votes).argmax())
+                        votes = points[0, channel, frame] + self._votes[0, 0, before] + self._votes[0, 1, previous]
+                        group = int(votes.argmax())
                     code = codes[channel, 0, frame] = decoder.decode(self._model(0, group))
                 before, previous = code, before
-        points = points + self._first_points(codes[:, 0], codebooks)
-        for codebook in range(1, codebooks):
+        points += self._first_points(codes[:, 0], used)
+        for codebook in range(1, used):
             present = counts > codebook
             group = self._winners(points[codebook][present], codebook, codes[:, codebook - 1][present])
             order, parts = _by_group(group)
@@ -133,15 +137,16 @@ class RangeCoder:
             codes[:, codebook][present] = values
 
     def groups(self, codes: Ints, variable: bool) -> Codes:
-        """The class of each code's context, ``[codebooks, channels, frames]``; of no meaning where a code is absent."""
-        codebooks = codes.shape[1]
+        """The class of each code's context, ``[codebooks, channels, frames]``, for as many codebooks as are in use; of
+        no meaning where a code is absent."""
         counts = _counts(codes)
+        codebooks = max(1, counts.max(initial=0))
         points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), codebooks)
         if self.classes > 1:
             first = codes[:, 0]
             points[0] += self._votes[0, 0, beside(first, -1)]
             points[0] += self._votes[0, 1, beside(first, -2)]
-        points = points + self._first_points(codes[:, 0], codebooks)
+        points += self._first_points(codes[:, 0], codebooks)
         groups = [points[0].argmax(-1)]
         for codebook in range(1, codebooks):
             groups.append(self._winners(points[codebook], codebook, codes[:, codebook - 1]))
@@ -150,32 +155,32 @@ class RangeCoder:
     def bits(self, codes: Ints, variable: bool) -> float:
         """What the codes, and their numbers where these are ``variable``, cost under the tables, ideally coded."""
         groups = self.groups(codes, variable)
-        present = codes.swapaxes(0, 1) != ABSENT
-        books = np.arange(len(groups))[:, None, None]
-        shares = self._frequencies[books, groups, codes.swapaxes(0, 1)][present]
-        bits = float((PRECISION - np.log2(shares)).sum())
+        codes_used = codes[:, : len(groups)].swapaxes(0, 1)
+        present = codes_used != ABSENT
+        books = np.broadcast_to(np.arange(len(groups))[:, None, None], groups.shape)
+        bits = float(self._bits[books[present], groups[present], codes_used[present]].sum())
         if variable:
             counts = _counts(codes)
-            bits += float((PRECISION - np.log2(self._counts[beside(counts, -1), counts])).sum())
+            bits += float(self._count_bits[beside(counts, -1), counts].sum())
         return bits
 
-    def _count_points(self, counts: Ints, codebooks: int) -> npt.NDArray[np.int32]:
+    def _count_points(self, counts: Ints, codebooks: int) -> Points:
         """What numbers of codes ``[channels, frames]`` say: points ``[codebooks, channels, frames, classes]``."""
-        points = np.zeros((codebooks, *counts.shape, self.classes), np.int32)
+        points = np.zeros((codebooks, *counts.shape, self.classes), np.int16)
         if self.classes > 1:
             for votes, numbers in zip(self._count_votes[:codebooks].swapaxes(0, 1), count_voters(counts)):
                 points += votes[:, numbers]
         return points
 
-    def _first_points(self, first: Ints, codebooks: int) -> npt.NDArray[np.int32]:
+    def _first_points(self, first: Ints, codebooks: int) -> Points:
         """What first codes ``[channels, frames]`` say of the codes after them, as :meth:`_count_points`."""
-        points = np.zeros((codebooks, *first.shape, self.classes), np.int32)
+        points = np.zeros((codebooks, *first.shape, self.classes), np.int16)
         if self.classes > 1:
             for voter, step in enumerate((-1, 0, 1)):
                 points[1:] += self._votes[1:codebooks, voter][:, beside(first, step)]
         return points
 
-    def _winners(self, points: npt.NDArray[np.int32], codebook: int, before: Ints) -> Codes:
+    def _winners(self, points: Points, codebook: int, before: Ints) -> Codes:
         """The classes with the most ``points``, once the codes ``before`` have given theirs."""
         if self.classes > 1:
             points = points + self._votes[codebook, 3, before]
@@ -194,6 +199,11 @@ class RangeCoder:
 
 def _categorical(frequencies: Ints) -> stream.model.Categorical:
     return stream.model.Categorical(frequencies.astype(np.float64) - 1, perfect=False)
+
+
+def _bits(frequencies: Ints) -> npt.NDArray[np.float32]:
+    """What a symbol costs under each."""
+    return (PRECISION - np.log2(frequencies)).astype(np.float32)
 
 
 def _counts(codes: Ints) -> Codes:

@@ -57,6 +57,10 @@ class Coded:
         number, or broadcasts to the codes."""
         return torch.where(self.need >= bound, self.codes, ABSENT)
 
+    def split(self, frames: list[int]) -> list["Coded"]:
+        """Parts of so many frames."""
+        return [Coded(*pair) for pair in zip(self.codes.split(frames, 2), self.need.split(frames, 2))]
+
     @staticmethod
     def join(parts: Sequence["Coded"]) -> "Coded":
         """One after the other."""

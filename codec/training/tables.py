@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from codec.bitstream.container import PACKET_FRAMES
+from codec.bitstream.container import packet_frames
 from codec.bitstream.rangecoder import UNKNOWN, RangeCoder, beside, count_voters
 from codec.channels import fold
 from codec.model.codec import Codec
@@ -67,7 +67,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for coded, length in _coded(codec, split):
-            parts += [_packets(coded)]
+            parts.append(_packets(coded, packet_frames(codec.config.latents_per_second)))
             samples, frames = samples + length, frames + coded.codes.shape[0] * coded.codes.shape[2]
             bar.update(samples // split.sample_rate - bar.n)
     fitted = Fitted(samples / split.sample_rate, frames)
@@ -105,12 +105,12 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[tuple[Coded, int]]:
             return
 
 
-def _packets(coded: Coded) -> tuple[Tensor, Tensor]:
+def _packets(coded: Coded, size: int) -> tuple[Tensor, Tensor]:
     """Codes and needs ``[packets, codebooks, frames]``: contexts end with a packet. What is missing in the last one of
     a stream is absent, and needed by no one."""
-    missing = -coded.codes.shape[2] % PACKET_FRAMES
-    codes = F.pad(coded.codes, (0, missing), value=ABSENT).unflatten(2, (-1, PACKET_FRAMES))
-    need = F.pad(coded.need, (0, missing), value=-1.0).unflatten(2, (-1, PACKET_FRAMES))
+    missing = -coded.codes.shape[2] % size
+    codes = F.pad(coded.codes, (0, missing), value=ABSENT).unflatten(2, (-1, size))
+    need = F.pad(coded.need, (0, missing), value=-1.0).unflatten(2, (-1, size))
     return codes.transpose(1, 2).flatten(0, 1), need.transpose(1, 2).flatten(0, 1)
 
 

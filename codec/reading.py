@@ -1,0 +1,193 @@
+"""Sound out of ``.nac`` files, from any moment on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from codec.audio import FloatArray
+from codec.bitstream.container import Coder, Header, Reader
+from codec.bitstream.live import FixedCoder
+from codec.bitstream.rangecoder import Codes, RangeCoder
+from codec.channels import unfold
+from codec.checkpoint import fingerprint
+from codec.concealment import Concealment
+from codec.errors import UserError
+from codec.model.codec import BLOCK, Codec
+from codec.resampling import SegmentResampler
+
+
+def range_coder(codec: Codec) -> RangeCoder:
+    """Codes under the model's tables."""
+    return RangeCoder(codec.tables)
+
+
+class SoundReader:
+    """A ``.nac`` file as sound, which can be read from any moment on. A context manager.
+
+    Whatever part is read, its samples are bit for bit those of the whole: decoding begins at a canonical block that is
+    the decoder's receptive field earlier, or more. Damage is concealed, and ``lost`` says where it was met.
+
+    Args:
+        strict: refuse damage instead.
+        model, coder: :func:`codec.checkpoint.fingerprint` and :func:`range_coder` of the codec, where they are at hand.
+
+    Raises:
+        UserError: not a .nac file, of another model, its header damaged; with ``strict`` any damage, as it is met.
+    """
+
+    def __init__(
+        self, path: Path, codec: Codec, *, strict: bool = False, model: str | None = None, coder: Coder | None = None
+    ):
+        self.codec, self.strict = codec, strict
+        self._lost: list[tuple[float, float]] = []
+        self.file = Reader(path)
+        try:
+            head = self.file.header
+            check_model(path, head, codec, model or fingerprint(codec))
+            if strict:
+                self.file.check()
+            fixed = FixedCoder(codec.config.quantizer.size) if head.live else None
+            self._coder = fixed or coder or range_coder(codec)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def header(self) -> Header:
+        return self.file.header
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What was kept of the source: title, artist, date and so on."""
+        return self.file.tags
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound, in Hz."""
+        return self.header.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.header.channels
+
+    @property
+    def samples(self) -> int:
+        """Per channel. A file that was cut off has fewer, which only reading tells."""
+        return self.header.samples
+
+    @property
+    def seconds(self) -> float:
+        return self.header.seconds
+
+    @property
+    def lost(self) -> tuple[tuple[float, float], ...]:
+        """Start and end in seconds of each stretch that was lost, of those that were read. What follows one is
+        unsettled for the decoder's receptive field at most."""
+        merged: list[tuple[float, float]] = []
+        for start, end in sorted(self._lost):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(end, merged[-1][1])
+            else:
+                merged.append((start, end))
+        return tuple(merged)
+
+    def close(self) -> None:
+        self.file.__exit__()
+
+    def __enter__(self) -> "SoundReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, start: int, samples: int) -> FloatArray:
+        """float32 ``[channels, samples]`` from sample ``start`` on; fewer where the sound ends."""
+        if start < 0 or samples < 0:
+            raise UserError(f"a start and a number of samples from 0 on, not {start} and {samples}")
+        empty = np.zeros((self.channels, 0), np.float32)
+        return np.concatenate([empty, *self.blocks(start, start + samples)], axis=1)
+
+    def blocks(self, start: int = 0, end: int | None = None) -> Iterator[FloatArray]:
+        """Samples from ``start`` to below ``end``, float32 ``[channels, n]`` each, at constant memory; up to the cut,
+        where the file was cut off."""
+        head = self.header
+        end = head.samples if end is None else min(end, head.samples)
+        if start >= end:
+            return
+        if head.sample_rate == head.model_rate:
+            yield from self._decoded(start, end)
+            return
+        resampler = SegmentResampler(head.model_rate, head.sample_rate)
+        first, last = resampler.needed(start, end)
+        yield from resampler(self._decoded(first, min(last, head.model_samples)), start, end)
+
+    def _decoded(self, start: int, end: int) -> Iterator[FloatArray]:
+        """Samples at the model's rate. Decoding is in whole canonical blocks, so that the products are the same."""
+        config, head = self.codec.config, self.header
+        first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
+        first_frame = max(0, first_frame // BLOCK) * BLOCK
+        last_frame = (end - 1 + config.hop) // config.latent_hop
+        stop_frame = min(head.frames, (last_frame // BLOCK + 1) * BLOCK)
+        decoder = self.codec.stream_decoder(head.channels)
+        at = first_frame * config.latent_hop
+
+        def cut(streams: torch.Tensor) -> FloatArray:
+            nonlocal at
+            wave = unfold(streams.cpu(), config.stereo).numpy()
+            part = wave[:, max(0, start - at) : max(0, end - at)]
+            at += wave.shape[1]
+            return part
+
+        for codes in self._codes(first_frame, stop_frame):
+            yield cut(decoder.push(torch.from_numpy(codes)))
+        yield cut(decoder.flush())
+
+    def _codes(self, start: int, stop: int) -> Iterator[Codes]:
+        """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
+        cut off."""
+        head = self.header
+        conceal = Concealment(head.channels, head.codebooks, self.codec.config.latents_per_second)
+        # What was heard before decides what is heard in place of lost frames.
+        first = max(0, start - conceal.hold - 1) // head.packet_frames
+        done = start
+        for packet in self.file.packets(self._coder, first):
+            if packet.codes is None and self.strict:
+                raise self.file.damaged(packet)
+            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
+            part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
+            if packet.codes is None and part.shape[2]:
+                self._lose(done, done + part.shape[2])
+            done += part.shape[2]
+            if part.shape[2]:
+                yield part
+            if packet.first + packet.frames >= stop:
+                return
+        if self.strict:
+            self.file.check()
+        self._lose(done, head.frames)
+
+    def _lose(self, first: int, stop: int) -> None:
+        """Notes frames from ``first`` to below ``stop``, from where their windows begin to where they end."""
+        head = self.header
+        start = max(0, first * head.latent_hop - self.codec.config.hop) / head.model_rate
+        end = stop * head.latent_hop / head.model_rate
+        self._lost.append((min(start, head.seconds), min(end, head.seconds)))
+
+
+def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
+    """Raises :class:`UserError` unless ``codec``, whose fingerprint is ``model``, decodes what has this header."""
+    if head.fingerprint not in (model, *codec.decodes):
+        raise UserError(f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model")
+    config = codec.config
+    if (
+        (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
+        or head.bits_per_code != config.bits_per_code
+        or head.codebooks > config.quantizer.codebooks
+        or head.frames != codec.latents_for(head.model_samples)
+    ):
+        raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")
