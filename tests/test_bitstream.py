@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import fuzz_nac
 import numpy as np
 import pytest
 import torch
@@ -594,3 +595,9 @@ def test_writer_refuses_what_the_format_cannot_hold(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         Writer(tmp_path / "file" / "x.nac", HEADER, CODER)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+    """A sample of what tests/fuzz_nac.py tries."""
+    outcomes = fuzz_nac.fuzz(3000, 1, tmp_path)
+    assert min(outcomes[came] for came in ("refused", "damage concealed", "nothing left", "read")) > 20

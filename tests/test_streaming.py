@@ -104,7 +104,7 @@ def test_a_frame_is_there_as_soon_as_its_last_byte():
 
 
 def test_damage_in_a_live_stream_costs_its_frame():
-    codes, data, places = stream(300)
+    _, data, places = stream(300)
     rng = np.random.default_rng(1)
     for pieces in ([1], [1 << 20]):
         for packet in (0, 1, 150, 298, 299):
@@ -153,7 +153,7 @@ def test_live_file_is_read_like_others(tmp_path):
 @given(st.binary(max_size=300), st.integers(1, 3))
 @settings(deadline=None, max_examples=300)
 def test_any_bytes_are_some_frames(data, piece):
-    codes, good, places = stream(5)
+    _, good, places = stream(5)
     _, bodies = parse(good[: places[3]] + data + good[places[3] :], [piece])
     for _, count, found in live.stretches(live.Frames(0, bodies), HEADER, FIXED):
         assert found is None or (found.shape == (2, 3, count) and -1 <= found.min() and found.max() < 1000)
