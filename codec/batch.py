@@ -10,7 +10,7 @@ from codec.bitstream.container import read_header
 from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, range_coder
+from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, range_coder, target_bps
 from codec.jobs import Job, plan
 from codec.model.codec import Codec
 from codec.running import BatchReport, run
@@ -114,7 +114,8 @@ class Encoding:
     def is_done(self, job: Job) -> bool:
         head = read_header(job.target)
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
-        return (head.fingerprint, head.codebooks) == (self.model.fingerprint, wanted)
+        coded = head.fingerprint, head.codebooks, head.target_bps
+        return coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
 
     def seconds(self, job: Job) -> float:
         described = audio.info(job.source)

@@ -16,6 +16,10 @@ def _require(valid: bool, rule: str) -> None:
         raise UserError(rule)
 
 
+MAX_SIZE_WITH_CONTEXTS = 1 << 13
+"""The votes of larger codes would be most of the model."""
+
+
 @dataclass(frozen=True)
 class QuantizerConfig:
     """Residual quantizer: every codebook refines what the ones before it left over."""
@@ -34,10 +38,16 @@ class QuantizerConfig:
     """The latent is cut into so many parts, each with ``codebooks / groups`` residual stages (fsq)."""
     full_rate_share: float = 0.5
     """Share of the training items coded with every codebook; the others use a random number of them."""
+    contexts: int = 32
+    """Classes of context for each of which a codebook has a table of code frequencies; 1: no contexts."""
 
     def __post_init__(self) -> None:
         _require(self.codebooks >= 1, f"quantizer.codebooks must be at least 1, not {self.codebooks}")
         _require(self.codebook_size >= 2, f"quantizer.codebook_size must be at least 2, not {self.codebook_size}")
+        _require(
+            self.contexts == 1 or (1 < self.contexts <= 64 and self.size <= MAX_SIZE_WITH_CONTEXTS),
+            f"quantizer.contexts must be 1 to 64, and 1 where a code has over {MAX_SIZE_WITH_CONTEXTS} values",
+        )
         _require(
             len(self.levels) > 0 and min(self.levels) >= 2,
             f"quantizer.levels must all be at least 2, not {self.levels}",
@@ -123,13 +133,18 @@ class CodecConfig:
         return 1000 * (self.frames_per_latent + 1) * self.hop / self.sample_rate
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values. Without ``contexts`` where there are none: models that were released before there were any
+        keep their fingerprints."""
+        values = asdict(self)
+        if self.quantizer.contexts == 1:
+            del values["quantizer"]["contexts"]
+        return values
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "CodecConfig":
         """Inverse of :meth:`to_dict`, also after a round trip through JSON."""
         values = dict(values)
-        quantizer = dict(values.pop("quantizer"))
+        quantizer = {"contexts": 1} | values.pop("quantizer")
         quantizer["levels"] = tuple(quantizer["levels"])
         return CodecConfig(
             encoder=NetworkConfig(**values.pop("encoder")),

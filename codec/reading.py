@@ -24,7 +24,7 @@ ModelFinder = Callable[[str], Codec | None]
 
 def range_coder(codec: Codec) -> RangeCoder:
     """Codes under the model's tables."""
-    return RangeCoder(codec.tables.frequencies.cpu().numpy())
+    return RangeCoder(codec.tables)
 
 
 class SoundReader:

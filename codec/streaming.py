@@ -21,7 +21,7 @@ from codec.channels import fold, unfold
 from codec.checkpoint import fingerprint
 from codec.concealment import Concealment, Losses
 from codec.errors import UserError
-from codec.files import FileReport, choose_codebooks
+from codec.files import FileReport, choose_codebooks, target_bps
 from codec.model.codec import Codec
 from codec.pcm import Encoding, PcmFormat, PcmReader, PcmWriter, exactly, pieces
 from codec.reading import ModelFinder, SoundReader, check_model, model_for
@@ -71,6 +71,7 @@ def encode_stream(
         packet_frames=1,
         receptive_frames=codec.receptive_field,
         live=True,
+        target_bps=target_bps(kbps),
     )
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from tqdm import tqdm
 from codec import audio
 from codec.bitstream.container import Reader
 from codec.checkpoint import fingerprint
-from codec.files import decode_file, encode_file, range_coder
+from codec.files import choose_codebooks, decode_file, encode_file, range_coder
 from codec.model.codec import Codec
+from codec.model.quantizers import ABSENT
 from codec.packed import Clip, PackedSplit
 from eval.results import Codebook
 
@@ -64,25 +65,46 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How to code: at a bit rate, with a number of codebooks, or (neither) with all."""
+
+    kbps: float | None = None
+    codebooks: int | None = None
+
+    def __str__(self) -> str:
+        if self.kbps is not None:
+            return f"{self.kbps:g} kbps"
+        return "all codebooks" if self.codebooks is None else f"{self.codebooks} codebooks"
+
+    def check(self, codec: Codec) -> None:
+        """Raises ``UserError`` where the model has no such point."""
+        choose_codebooks(codec, 1, kbps=self.kbps, codebooks=self.codebooks)
+
+
 def code_clips(
-    split: PackedSplit, indices: list[int], codec: Codec, folder: Path, codebooks: int | None
+    split: PackedSplit, indices: list[int], codec: Codec, originals: Path, folder: Path, point: OperatingPoint
 ) -> list[CodedClip]:
-    """Writes ``folder/{original,decoded}/*.wav`` and ``folder/coded/*.nac``, on one thread."""
-    for name in ("original", "coded", "decoded"):
+    """Writes ``folder/decoded/*.wav`` and ``folder/coded/*.nac``, on one thread; and into ``originals`` what is not
+    there yet."""
+    originals.mkdir(parents=True, exist_ok=True)
+    for name in ("coded", "decoded"):
         (folder / name).mkdir(parents=True)
     coded, model = [], fingerprint(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-    with one_thread(), tqdm(total=seconds, desc="encode, decode", bar_format=layout) as bar:
+    coder = range_coder(codec)
+    with one_thread(), tqdm(total=seconds, desc=str(point), bar_format=layout) as bar:
         for number, index in enumerate(indices):
             clip = split.clips[index]
             name = f"{index:05d}-" + re.sub(r"[^\w.-]", "_", clip.clip_id)
-            original, nac = folder / "original" / f"{name}.wav", folder / "coded" / f"{name}.nac"
+            original, nac = originals / f"{name}.wav", folder / "coded" / f"{name}.nac"
             decoded = folder / "decoded" / f"{name}.wav"
-            audio.write(original, split.wave(index).T * np.float32(1 / 32768), split.sample_rate)
+            if not original.exists():
+                audio.write(original, split.wave(index).T * np.float32(1 / 32768), split.sample_rate)
             for _ in range(1 if number else 2):  # the first time is slower than all others
-                encoded = encode_file(original, nac, codec, codebooks=codebooks, model=model)
-                restored = decode_file(nac, decoded, codec, model=model)
+                encoded = encode_file(original, nac, codec, **asdict(point), model=model, coder=coder)
+                restored = decode_file(nac, decoded, codec, model=model, coder=coder)
             length = clip.frames / split.sample_rate
             times = encoded.elapsed_seconds, restored.elapsed_seconds
             coded.append(CodedClip(index, clip, original, nac, decoded, length, nac.stat().st_size, *times))
@@ -90,19 +112,27 @@ def code_clips(
     return coded
 
 
-def count_codes(paths: list[Path], codec: Codec) -> npt.NDArray[np.int64]:
-    """How often each code occurs in these coded files, which are all alike: ``[codebooks, size]``."""
-    coder, size = range_coder(codec), codec.config.quantizer.size
-    counts: npt.NDArray[np.int64] | None = None
+@dataclass(frozen=True)
+class CodeCounts:
+    """``counts`` ``[codebooks, size]``: how often each code occurs. ``ideal_bits``: what codes, and numbers of codes,
+    cost under the model's tables."""
+
+    counts: npt.NDArray[np.int64]
+    ideal_bits: float
+
+
+def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
+    """Over coded files."""
+    coder, shape = range_coder(codec), (codec.config.quantizer.codebooks, codec.config.quantizer.size)
+    counts, bits = np.zeros(shape, np.int64), 0.0
     for path in paths:
         with Reader(path) as reader:
-            if counts is None:
-                counts = np.zeros((reader.header.codebooks, size), np.int64)
             for codes in reader.codes(coder):
+                bits += coder.bits(codes, reader.header.variable)
                 for row, codebook in zip(counts, codes.swapaxes(0, 1)):
-                    row += np.bincount(codebook.ravel(), minlength=size)
-    assert counts is not None
-    return counts
+                    row += np.bincount(codebook[codebook != ABSENT], minlength=shape[1])
+    used = int((counts.sum(1) > 0).sum())
+    return CodeCounts(counts[:used], bits)
 
 
 def usage(counts: npt.NDArray[np.int64]) -> list[Codebook]:

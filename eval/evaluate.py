@@ -26,7 +26,7 @@ from codec.packed import (
     record_result,
 )
 from codec.recipe import read_recipe
-from eval.coding import CodedClip, choose, code_clips, count_codes, usage
+from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 from eval.diagnosis import diagnose_run
 from eval.metrics import METRICS
 from eval.opus import check_opus, opus_clips
@@ -40,7 +40,7 @@ def evaluate(
     data: Path,
     *,
     out: Path | None = None,
-    codebooks: Sequence[int] = (),
+    points: Sequence[OperatingPoint] = (),
     opus: Sequence[float] = (),
     demonstration: bool = False,
     max_clips: int | None = None,
@@ -53,8 +53,8 @@ def evaluate(
     call is a line in the ledger beside the data.
 
     Args:
-        codebooks: how many to code with (default: all). The first number is what the report is about, the others
-            have rows beside it.
+        points: at which to code (default: with all codebooks). The first is what the report is about, the others have
+            rows beside it.
         opus: bit rates in kbit/s at which the same clips are coded with Opus, for rows beside.
         demonstration: marks the opening of the test split as one.
         max_clips: judge so many clips at most, spread over the groups.
@@ -71,10 +71,9 @@ def evaluate(
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
     channels = recipe.data.channels
-    most = codec.config.quantizer.codebooks
-    used, *fewer = codebooks or (most,)
-    if wrong := [number for number in (used, *fewer) if not 1 <= number <= most]:
-        raise UserError(f"this model has 1 to {most} codebooks, not {wrong[0]}")
+    point, *further = points or (OperatingPoint(),)
+    for entry in (point, *further):
+        entry.check(codec)
     if opus:
         check_opus(opus)
     if max_clips is not None and max_clips < 1:
@@ -95,33 +94,35 @@ def evaluate(
             purpose="demonstration" if demonstration else "evaluation",
         )  # fmt: skip
         indices = choose(split.clips, max_clips)
-        coded = code_clips(split, indices, codec, work, used)
+        originals = work / "original"
+        coded = code_clips(split, indices, codec, originals, work, point)
         scores = score_clips(_jobs(coded), workers)
         clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
         rows = build_rows(clips)
         beside = {
-            f"{number} codebooks": code_clips(split, indices, codec, work / str(number), number) for number in fewer
+            str(entry): code_clips(split, indices, codec, originals, work / f"point-{number}", entry)
+            for number, entry in enumerate(further)
         }
         beside |= {f"Opus {rate:g}": opus_clips(coded, rate, work / f"opus-{rate:g}") for rate in opus}
         others = [_other_row(name, entries, recipe.target, workers) for name, entries in beside.items()]
         seconds = sum(clip.seconds for clip in clips)
         judged = [clip for clip in clips if clip.in_distribution] or clips
-        counts = count_codes([entry.coded for entry in coded], codec)
+        codes = count_codes([entry.coded for entry in coded], codec)
         noise = rows[0].baseline.get("mel")
         result = EvaluationResult(
             run=str(run),
             data=str(data),
             report=out / "report.html",
-            command=_command(run, data, out, codebooks, opus, max_clips),
+            command=_command(run, data, out, points, opus, max_clips),
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
             opened_before=before,
             candidates=candidates(data),
             clips_in_split=len(split),
-            codebooks=used,
+            operating_point=str(point),
             kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
-            nominal_kbps=used * codec.config.kbps_per_codebook * channels,
-            ideal_kbps=float((counts * codec.tables.bits.numpy()[:used]).sum()) / seconds / 1000,
+            nominal_kbps=float(codes.counts.sum()) * codec.config.bits_per_code / seconds / 1000,
+            ideal_kbps=codes.ideal_bits / seconds / 1000,
             encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
             decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
             other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in judged),
@@ -134,7 +135,7 @@ def evaluate(
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
             others=others,
-            usage=usage(counts),
+            usage=usage(codes.counts),
             clips=clips,
         )
         write_report(result, coded, work / "report.html")
@@ -210,11 +211,15 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
 
 
 def _command(
-    run: Path, data: Path, out: Path, codebooks: Sequence[int], opus: Sequence[float], max_clips: int | None
+    run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], opus: Sequence[float], max_clips: int | None
 ) -> str:
     words = ["codec", "evaluate", str(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / "evaluation" else []
-    words += ["--codebooks", *map(str, codebooks)] if codebooks else []
+    for option, values in (
+        ("--kbps", [point.kbps for point in points if point.kbps is not None]),
+        ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
+    ):
+        words += [option, *(f"{value:g}" for value in values)] if values else []
     words += ["--opus", *(f"{rate:g}" for rate in opus)] if opus else []
     words += ["--clips", str(max_clips)] if max_clips is not None else []
     return shlex.join(words)

@@ -91,11 +91,11 @@ class EvaluationResult:
     opened_before: int
     candidates: int
     clips_in_split: int
-    codebooks: int
+    operating_point: str
     kbps: float
     """Bits of all coded files over seconds of all clips."""
     nominal_kbps: float
-    """If codes were of fixed width."""
+    """If the codes in use were of fixed width."""
     ideal_kbps: float
     """Cross entropy of the codes under the model's tables: range coding without any loss, packets or headers."""
     encode_times_real_time: float
@@ -108,7 +108,7 @@ class EvaluationResult:
     diagnosis: Diagnosis
     rows: list[Row]
     others: list[Row]
-    """The clips of the first row with fewer codebooks, or with Opus (payload bits alone)."""
+    """The clips of the first row at other operating points, or with Opus (payload bits alone)."""
     usage: list[Codebook]
     clips: list[ClipResult] = field(repr=False)
 

@@ -26,10 +26,12 @@ from codec.bitstream.header import HEADER_BYTES, Header, read_start
 from codec.bitstream.packets import pack
 from codec.bitstream.rangecoder import RangeCoder
 from codec.errors import UserError
+from codec.model.entropy import FrequencyTables
+from codec.model.quantizers import ABSENT
 
 SIZE = 60
 HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8, receptive_frames=25)
-CODER = RangeCoder(np.full((3, SIZE), (1 << 24) // SIZE) + (np.arange(SIZE) < (1 << 24) % SIZE))
+CODER = RangeCoder(FrequencyTables(3, SIZE, classes=5))
 FIXED = live.FixedCoder(SIZE)
 SLOWEST_S = 10.0
 _FIRST_VERSION_HEADER_BYTES = 52
@@ -41,12 +43,15 @@ def originals(folder: Path) -> list[bytes]:
     for frames in (0, 1, 20, 300):
         codes = rng.integers(0, SIZE, (2, 3, frames))
         samples = max(0, 320 * (frames - 1)) or frames
-        with Writer(folder / "x.nac", HEADER, CODER, {"title": "x"} if frames % 20 else {}) as writer:
-            writer.write(codes)
-            writer.finish(samples)
-        made.append((folder / "x.nac").read_bytes())
         made.append(first_version(codes, samples))
-        codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = -1
+        for variable in (False, True):
+            if variable:
+                codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = ABSENT
+            header, tags = replace(HEADER, variable=variable), {"title": "x"} if frames % 20 else {}
+            with Writer(folder / "x.nac", header, CODER, tags) as writer:
+                writer.write(codes)
+                writer.finish(samples)
+            made.append((folder / "x.nac").read_bytes())
         sender = live.Sender(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
         sender.write(codes[..., :-1])
         sender.finish(codes[..., -1:], samples)
@@ -130,7 +135,10 @@ def examine(path: Path, data: bytes) -> str:
                 damaged += packet.codes is None
                 if packet.codes is not None:
                     assert packet.codes.shape == (head.channels, head.codebooks, packet.frames)
-                    assert packet.codes.min() >= (-1 if head.live else 0) and packet.codes.max() < SIZE
+                    assert (
+                        packet.codes.min() >= (ABSENT if head.live or head.variable else 0)
+                        and packet.codes.max() < SIZE
+                    )
             assert done <= head.frames or head.live
             reader.damaged_packets()
             for packet in reader.packets(coder, head.packets // 2):

@@ -47,8 +47,14 @@ def tables(codebooks: int, size: int, skew: float, seed: int = 0) -> np.ndarray:
     return fitted.frequencies.numpy()
 
 
+def coder_of(frequencies: np.ndarray) -> RangeCoder:
+    module = FrequencyTables(*frequencies.shape)
+    module.frequencies.copy_(torch.from_numpy(frequencies))
+    return RangeCoder(module)
+
+
 TABLES = tables(3, 1000, 2.0)
-CODER = RangeCoder(TABLES)
+CODER = coder_of(TABLES)
 
 
 def encode_by_the_book(codes: list[tuple[list[int], int]]) -> bytes:
@@ -98,8 +104,8 @@ def test_range_coder_is_what_the_document_says(shape, size, skew, likely, seed):
     frequencies, rng = tables(shape[1], size, skew, seed), np.random.default_rng(seed)
     pick = lambda row: rng.choice(size, (shape[0], shape[2]), p=row / row.sum() if likely else None)  # noqa: E731
     codes = np.stack([pick(row) for row in frequencies], 1)
-    data = RangeCoder(frequencies).encode(codes)
-    np.testing.assert_array_equal(RangeCoder(frequencies).decode(data, *shape), codes)
+    data = coder_of(frequencies).encode(codes)
+    np.testing.assert_array_equal(coder_of(frequencies).decode(data, *shape), codes)
     order = [int(code) for codebook in range(shape[1]) for code in codes[:, codebook].ravel()]
     used = [row.tolist() for row in frequencies for _ in range(shape[0] * shape[2])]
     assert encode_by_the_book(list(zip(used, order))) == data
@@ -112,7 +118,7 @@ def test_extreme_tables(ends):
     """A code that costs 24 bits, next to one that costs next to nothing: no payload is longer than is allowed for."""
     frequencies = np.full((1, 2), 1)
     frequencies[0, ends[0]] = (1 << 24) - 1
-    coder = RangeCoder(frequencies)
+    coder = coder_of(frequencies)
     for codes in (np.full((1, 1, 255), ends[0]), np.full((1, 1, 255), ends[1]), np.arange(255).reshape(1, 1, -1) % 2):
         data = coder.encode(codes)
         np.testing.assert_array_equal(coder.decode(data, 1, 1, 255), codes)
@@ -126,7 +132,7 @@ def test_payloads_have_the_size_that_theory_allows(size, skew):
     rng = np.random.default_rng(1)
     codes = np.stack([rng.choice(size, (2, 64), p=row / row.sum()) for row in frequencies], 1)
     bits = sum((24 - np.log2(row))[codes[:, i]].sum() for i, row in enumerate(frequencies))
-    assert bits / 8 <= len(RangeCoder(frequencies).encode(codes)) <= 1.01 * bits / 8 + 8
+    assert bits / 8 <= len(coder_of(frequencies).encode(codes)) <= 1.01 * bits / 8 + 8
 
 
 def test_coder_refuses_what_does_not_fit():
@@ -137,7 +143,7 @@ def test_coder_refuses_what_does_not_fit():
         CODER.encode(np.zeros((1, 4, 2), np.int64))
     for wrong in ([[1 << 23, 1 << 22]], [[1 << 24, 0]], [[(1 << 24) + 1, -1]]):
         with pytest.raises(ValueError):
-            RangeCoder(np.array(wrong))
+            coder_of(np.array(wrong))
     data = CODER.encode(np.full((1, 3, 8), 7))
     for wrong in (data + b"\0", data[:-1], data + bytes(400), bytes(4) + data, data + data, b"\xff" * len(data)):
         with pytest.raises(ValueError):
@@ -178,14 +184,14 @@ def parse_by_the_book(data: bytes) -> tuple[dict[str, int], list[list[int]], dic
     layout = {
         "fingerprint": (8, 8), "rate": (16, 4), "model_rate": (20, 4), "hop": (24, 4), "samples": (28, 8),
         "frames": (36, 8), "channels": (44, 1), "codebooks": (45, 1), "bits": (46, 1), "per_packet": (47, 1),
-        "receptive": (48, 2),
+        "receptive": (48, 2), "target": (50, 4),
     }  # fmt: skip
     fields = {name: number(*place) for name, place in layout.items()}
-    assert number(50, 4) == zlib.crc32(data[:50])
+    assert number(54, 4) == zlib.crc32(data[:54])
     tags = {}
-    if start > 54:
-        assert number(start - 4, 4) == zlib.crc32(data[54 : start - 4])
-        tags = json.loads(data[54 : start - 4])
+    if start > 58:
+        assert number(start - 4, 4) == zlib.crc32(data[58 : start - 4])
+        tags = json.loads(data[58 : start - 4])
     packets, left, ends = [], fields["frames"], [start]
     while left:
         frames = min(left, fields["per_packet"])
@@ -216,7 +222,7 @@ def test_file_is_what_the_document_says(tmp_path, frames):
         "fingerprint": int.from_bytes(bytes.fromhex(HEADER.fingerprint), "little"),
         "rate": 22050, "model_rate": 16000, "hop": 320, "samples": samples_for(frames) if frames else 0,
         "frames": frames, "channels": 2, "codebooks": 3, "bits": 10, "per_packet": 8,
-        "receptive": 25,
+        "receptive": 25, "target": 0,
     }  # fmt: skip
     assert packets == [codes[..., at : at + 8].swapaxes(0, 1).ravel().tolist() for at in range(0, frames, 8)]
 
@@ -249,14 +255,14 @@ def test_reading_begins_at_any_packet(tmp_path):
 
 
 def test_overhead_is_what_is_stated(tmp_path):
-    """6.25 bytes around each packet of usual length, and 58 around the whole."""
+    """6.25 bytes around each packet of usual length, and 62 around the whole."""
     path = tmp_path / "x.nac"
     write(path, 16 * 64 * 8, header=replace(HEADER, packet_frames=64))
     with Reader(path) as reader:
         list(reader.codes(CODER))
         around = reader.file_bytes - reader.payload_bytes
         assert around == HEADER_BYTES + PACKET_BYTES * reader.header.packets + 4
-    assert HEADER_BYTES == 54
+    assert HEADER_BYTES == 58
 
 
 def test_example_in_the_document(tmp_path):
@@ -265,7 +271,7 @@ def test_example_in_the_document(tmp_path):
         bytes.fromhex(block.split("```")[0]) for block in document.split("## Examples")[1].split("```hex")[1:]
     )
     (tmp_path / "x.nac").write_bytes(data)
-    coder = RangeCoder(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
+    coder = coder_of(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
     codes = [[5, 2, 7, 0, 1, 6, 3, 4, 5, 2, 7, 7], [0, 1, 0, 0, 2, 7, 0, 0, 1, 3, 0, 5]]
     with Reader(tmp_path / "x.nac") as reader:
         assert (reader.header.samples, reader.header.fingerprint) == (45, "0011223344556677")
@@ -296,7 +302,7 @@ d6 c9 12 ef 00 00 20 0c""")
 
 def test_version_1_is_read(tmp_path):
     path = tmp_path / "x.nac"
-    coder = RangeCoder(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
+    coder = coder_of(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
     path.write_bytes(VERSION_1)
     with Reader(path) as reader:
         assert (reader.header.version, reader.header.samples, reader.header.packet_frames) == (1, 45, 64)
@@ -469,7 +475,7 @@ def test_damaged_tags_are_left_out(tmp_path):
         block = text + zlib.crc32(text).to_bytes(4, "little")
         head = bytearray(whole[:HEADER_BYTES])
         head[6:8] = (HEADER_BYTES + len(block)).to_bytes(2, "little")
-        head[50:54] = zlib.crc32(head[:50]).to_bytes(4, "little")
+        head[54:58] = zlib.crc32(head[:54]).to_bytes(4, "little")
         path.write_bytes(head + block + whole[HEADER_BYTES + 17 :])
         assert there(path, codes) == [True] * 3
         with Reader(path) as reader:
@@ -479,10 +485,11 @@ def test_damaged_tags_are_left_out(tmp_path):
 class CountedCoder:
     """Stands for a coder of frames with different numbers of codes: its payloads are opaque to the container."""
 
-    def encode(self, codes):
+    def encode(self, codes, variable):
         return codes.astype("<i2").tobytes()
 
-    def decode(self, data, channels, codebooks, frames):
+    def decode(self, data, channels, codebooks, frames, variable):
+        assert variable
         if len(data) != 2 * channels * codebooks * frames:
             raise ValueError("length")
         return np.frombuffer(data, "<i2").astype(np.int64).reshape(channels, codebooks, frames)
@@ -490,14 +497,14 @@ class CountedCoder:
 
 def test_variable_is_a_flag(tmp_path):
     codes = np.random.default_rng(0).integers(-1, 1000, (2, 3, 20))
-    header = replace(HEADER, variable=True)
+    header = replace(HEADER, variable=True, target_bps=6000)
     with Writer(tmp_path / "x.nac", header, CountedCoder()) as writer:
         writer.write(codes)
         writer.finish(samples_for(20))
     data = (tmp_path / "x.nac").read_bytes()
     assert data[5] == 1
     with Reader(tmp_path / "x.nac") as reader:
-        assert reader.header.variable
+        assert reader.header.variable and reader.header.target_bps == 6000
         np.testing.assert_array_equal(np.concatenate(list(reader.codes(CountedCoder())), 2), codes)
 
 
@@ -525,7 +532,7 @@ def test_other_files_and_versions(tmp_path):
     version_3[4] = 3
     flagged = bytearray(path.read_bytes())
     flagged[5] = 4
-    flagged[50:54] = zlib.crc32(flagged[:50]).to_bytes(4, "little")
+    flagged[54:58] = zlib.crc32(flagged[:54]).to_bytes(4, "little")
     for content, words in [
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a .nac file"),
         (b"RIFF", "not a .nac file"),

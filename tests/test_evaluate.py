@@ -17,7 +17,7 @@ from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
 from codec.model.codec import Codec
 from codec.packed import Clip, ledger
-from eval.coding import choose, count_codes, usage
+from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
 from eval.scoring import ScoreJob, score_clips
 
@@ -180,7 +180,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         folder / "run",
         folder / "data",
         out=folder / "again",
-        codebooks=[2, 1],
+        points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
         opus=[24.0],
         max_clips=2,
         demonstration=True,
@@ -203,8 +203,9 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     [
         ({"run": "nowhere"}, "no such model"),
         ({"data": "nowhere"}, "no such data folder"),
-        ({"codebooks": (5,)}, "1 to 4 codebooks"),
-        ({"codebooks": (4, 0)}, "1 to 4 codebooks"),
+        ({"points": [OperatingPoint(codebooks=5)]}, "1 to 4 codebooks"),
+        ({"points": [OperatingPoint(), OperatingPoint(codebooks=0)]}, "1 to 4 codebooks"),
+        ({"points": [OperatingPoint(kbps=-1.0)]}, "above 0 kbps"),
         ({"opus": (3.0,)}, "6 to 510"),
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),

@@ -21,13 +21,14 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
 from codec.model.codec import Codec
+from codec.model.entropy import FrequencyTables
 from codec.reading import SoundReader
 
 
-def make_codec(codebooks: int = 16) -> Codec:
+def make_codec(codebooks: int = 16, contexts: int = 1) -> Codec:
     """Almost a wire: the direct paths pass on what they get, the blocks add next to nothing."""
     network = NetworkConfig(width=8, depth=1, kernel=3, expansion=1)
-    quantizer = QuantizerConfig(kind="fsq", codebooks=codebooks, levels=(9, 9, 9, 9), groups=8)
+    quantizer = QuantizerConfig(kind="fsq", codebooks=codebooks, levels=(9, 9, 9, 9), groups=8, contexts=contexts)
     config = CodecConfig(hop=16, frames_per_latent=2, encoder=network, decoder=network, quantizer=quantizer)
     torch.manual_seed(0)
     codec = Codec(config).eval().requires_grad_(False)
@@ -145,6 +146,26 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
     (tmp_path / "a.nac").write_bytes(data)
     info = file_info(tmp_path / "a.nac")
     assert not info["checksums_ok"] and info["damaged_packets"] == [info["packets"] - 1]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
+    """Of the payloads: within 3 % on 30 s, and hardly more on a short file; frames have what they need."""
+    codec = make_codec(contexts=4)
+    loud = np.repeat(10 ** np.random.default_rng(0).uniform(-3, 0, (channels, 60)), 8000, 1)
+    for seconds in (30, 1):
+        wave = (loud * sound(channels, 480000, 16000))[:, : 16000 * seconds]
+        soundfile.write(tmp_path / "a.wav", wave.T, 16000)
+        for kbps in (30.0 * channels, 60.0 * channels):
+            report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=kbps)
+            share = report.payload_kbps / kbps
+            assert (0.97 if seconds == 30 else 0.5) <= share <= 1.03
+            decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+            assert soundfile.info(tmp_path / "b.wav").frames == wave.shape[1]
+            info = file_info(tmp_path / "a.nac")
+            assert info["variable"] and info["target_bps"] == 1000 * kbps and info["checksums_ok"]
+    most = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=1e5)
+    assert most.payload_kbps == pytest.approx(file_info(tmp_path / "a.nac")["nominal_kbps"], rel=0.1)
 
 
 def test_bit_rate_chooses_the_codebooks(codec):
@@ -393,7 +414,7 @@ def test_files_that_contradict_their_model_are_refused(tmp_path, codec):
         fingerprint=fingerprint(codec), sample_rate=16000, channels=1, model_rate=16000, latent_hop=32,
         codebooks=2, bits_per_code=13, packet_frames=100,
     )  # fmt: skip
-    coder = RangeCoder(np.full((17, 1 << 13), 1 << 11))
+    coder = RangeCoder(FrequencyTables(17, 1 << 13))
     for wrong, samples in [
         ({"codebooks": 17}, 100), ({"bits_per_code": 14}, 100), ({"model_rate": 15000}, 100),
         ({"latent_hop": 33}, 100), ({}, 127),

@@ -225,8 +225,11 @@ def test_vq_chooses_the_nearest_entry():
 @pytest.mark.parametrize("size", [2, 31, 48, 1024])
 def test_nearest_is_the_nearest_whatever_the_number_of_entries(size):
     torch.manual_seed(6)
-    points, entries = torch.randn(3, 40, 5), torch.randn(size, 5)
-    assert torch.equal(nearest(points, entries.T, half_square(entries))[0], torch.cdist(points, entries).argmin(-1))
+    entries = torch.randn(size, 5)
+    for points in torch.randn(120, 5), torch.randn(1, 5):
+        indices, gains = nearest(points, entries.T, half_square(entries))
+        assert torch.equal(indices, torch.cdist(points, entries).argmin(-1))
+        torch.testing.assert_close(points.square().sum(-1) - 2 * gains, torch.cdist(points, entries).amin(-1) ** 2)
 
 
 def clusters() -> tuple[ResidualVQ, Tensor]:

@@ -90,7 +90,7 @@ def made(tmp_path_factory):
         run=str(folder), data="data", report=folder / "report.html",
         command="codec evaluate run --data 'my data'",
         made="2030-01-02T03:04:05+00:00", demonstration=True, opened_before=3, candidates=2, clips_in_split=9,
-        codebooks=6, kbps=3.21, nominal_kbps=3.0, ideal_kbps=2.72,
+        operating_point="6 codebooks", kbps=3.21, nominal_kbps=3.0, ideal_kbps=2.72,
         encode_times_real_time=123.0, decode_times_real_time=98.0,
         other_codes_mel=None, absent={"pesq": "absent: pesq is not installed; install lathe-codec[eval]"},
         trained=Trained(

@@ -38,9 +38,9 @@ class Coder(Protocol):
     """Codes ``[channels, codebooks, frames]`` to a payload and back; ``decode`` raises ``ValueError`` on other bytes,
     and gives codes that exist."""
 
-    def encode(self, codes: npt.NDArray[np.integer]) -> bytes: ...
+    def encode(self, codes: npt.NDArray[np.integer], variable: bool) -> bytes: ...
 
-    def decode(self, data: bytes, channels: int, codebooks: int, frames: int) -> Codes: ...
+    def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> Codes: ...
 
 
 def packet_frames(latents_per_second: float) -> int:
@@ -197,7 +197,7 @@ class Reader:
             codes, reason = None, "checksum"
             try:
                 if payload is not None and len(payload) <= head.max_payload_bytes(number):
-                    codes = coder.decode(payload, head.channels, head.codebooks, frames)
+                    codes = coder.decode(payload, head.channels, head.codebooks, frames, head.variable)
             except ValueError as error:
                 reason = str(error)
             yield Packet(place, frames, codes, reason)
@@ -352,7 +352,7 @@ class Writer:
         return header
 
     def _put_packet(self, codes: npt.NDArray[np.integer]) -> None:
-        payload = self.coder.encode(codes)
+        payload = self.coder.encode(codes, self.header.variable)
         packet = pack(self._packets, payload)
         if self._packets % GROUP == 0:
             self._groups.append(0)

@@ -19,11 +19,11 @@ AGAIN = "copy the file or encode the source again"
 
 _VARIABLE, _LIVE = 1, 2
 _FIELDS = struct.Struct("<4sBBH8sIIIQQBBBB")
-_RECEPTIVE = struct.Struct("<H")
+_FURTHER = struct.Struct("<HI")
 _CRC = struct.Struct("<I")
 START_BYTES = _FIELDS.size
 """From so many bytes on, :func:`header_bytes` knows how many there are."""
-HEADER_BYTES = START_BYTES + _RECEPTIVE.size + _CRC.size
+HEADER_BYTES = START_BYTES + _FURTHER.size + _CRC.size
 """Of a header without tags."""
 _FIRST_VERSION_BYTES = START_BYTES + _CRC.size
 
@@ -53,6 +53,8 @@ class Header:
     is sought. 0: not known, in files of version 1."""
     variable: bool = False
     """Whether frames may have fewer codes than codebooks."""
+    target_bps: int = 0
+    """Bit rate that was asked for, all channels together, in bit/s; 0 where it was a number of codebooks."""
     live: bool = False
     """A stream of single frames with codes of fixed width, in place of range-coded packets."""
     samples: int = 0
@@ -102,6 +104,7 @@ class Header:
             ("bits per code", self.bits_per_code, range(1, MAX_BITS + 1)),
             ("latent frames per packet", self.packet_frames, range(1, 2 if self.live else 256)),
             ("receptive field", self.receptive_frames, range(1 << 16)),
+            ("bit rate", self.target_bps, range(1 << 32)),
             ("sample count", self.samples, range(1 << 63)),
             ("latent frame count", self.frames, range(1 << 63)),
         ):
@@ -120,7 +123,7 @@ class Header:
             bytes.fromhex(self.fingerprint), self.sample_rate, self.model_rate, self.latent_hop, self.samples,
             self.frames, self.channels, self.codebooks, self.bits_per_code, self.packet_frames,
         )  # fmt: skip
-        fields += _RECEPTIVE.pack(self.receptive_frames)
+        fields += _FURTHER.pack(self.receptive_frames, self.target_bps)
         return fields + _CRC.pack(zlib.crc32(fields)) + block
 
 
@@ -166,10 +169,10 @@ def read_start(read: Callable[[int], bytes], name: object) -> Start:
     if flags & ~known or not (size == wanted or wanted + _CRC.size < size <= longest):
         raise UserError(f"{name}: uses features unknown to this program (flags {flags:#04x}); update it")
     channels, codebooks, bits, packet_frames = counts
-    receptive_frames = 0 if first_version else _RECEPTIVE.unpack(fields[START_BYTES:])[0]
+    receptive_frames, target_bps = (0, 0) if first_version else _FURTHER.unpack(fields[START_BYTES:])
     header = Header(
         model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, receptive_frames,
-        bool(flags & _VARIABLE), bool(flags & _LIVE), samples, frames, version,
+        bool(flags & _VARIABLE), target_bps, bool(flags & _LIVE), samples, frames, version,
     )  # fmt: skip
     if fault := header.fault():
         raise UserError(f"{name}: not a valid .nac file: {fault}; encode the source again")

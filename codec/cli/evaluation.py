@@ -22,12 +22,15 @@ def add_evaluate(command: AddCommand) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
     parser.add_argument(
-        "--codebooks",
-        type=positive,
+        "--kbps",
+        type=float,
         nargs="+",
         default=[],
-        metavar="N",
-        help="judge with N codebooks (default: all); further numbers have rows beside the first",
+        help="judge at these bit rates (default: with all codebooks); the report is about the first, others have rows"
+        " beside it",
+    )
+    parser.add_argument(
+        "--codebooks", type=positive, nargs="+", default=[], metavar="N", help="judge with N codebooks, likewise"
     )
     parser.add_argument(
         "--opus", type=float, nargs="+", default=[], metavar="KBPS", help="judge Opus on the same clips"
@@ -40,6 +43,7 @@ def add_evaluate(command: AddCommand) -> None:
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.library import built_in
+        from eval.coding import OperatingPoint
         from eval.evaluate import evaluate
 
     run = built_in().get(arguments.run)
@@ -49,7 +53,8 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         run or Path(arguments.run),
         arguments.data,
         out=arguments.out,
-        codebooks=arguments.codebooks,
+        points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
+        + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
         opus=arguments.opus,
         max_clips=arguments.clips,
         workers=arguments.workers,

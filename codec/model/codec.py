@@ -101,7 +101,7 @@ class Codec(Trainable):
         self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
         self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
-        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size)
+        self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size, config.quantizer.contexts)
 
     @torch.no_grad()
     def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
@@ -147,10 +147,8 @@ class Codec(Trainable):
         """Latents to samples ``[batch, frames * latent_hop]``, the MDCT's state and the decoder's."""
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
-            coefficients = expand(spectrum.float() * self.spread, self.config.power).unflatten(
-                -1, (-1, self.config.hop)
-            )
-            wave, previous = self.mdct.synthesis(coefficients.flatten(1, 2), previous)
+            coefficients = expand(spectrum.float() * self.spread, self.config.power)
+            wave, previous = self.mdct.synthesis(coefficients.reshape(len(latent), -1, self.config.hop), previous)
         return wave, previous, state
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
@@ -243,9 +241,9 @@ class StreamEncoder:
         self.samples += wave.shape[-1]
         self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
         size = self.block * self.codec.config.latent_hop
-        whole = self.waiting.shape[1] // size * size
-        coded = [self._encode(block) for block in self.waiting[:, :whole].split(size, 1) if whole]
-        self.waiting = self.waiting[:, whole:]
+        whole, rest = divmod(self.waiting.shape[1], size)
+        *blocks, self.waiting = self.waiting.split([size] * whole + [rest], 1)
+        coded = [self._encode(block) for block in blocks]
         self.frames += self.block * len(coded)
         return Coded.join(coded) if coded else self._nothing()
 
@@ -286,11 +284,10 @@ class StreamDecoder:
         """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, samples]``, any
         number from 0 up."""
         codes = codes.to(self.previous.device)
-        self.waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
-        whole = self.waiting.shape[2] // self.block * self.block
-        waves = [self._decode(block) for block in self.waiting[..., :whole].split(self.block, 2) if whole]
-        self.waiting = self.waiting[..., whole:]
-        return self._join(waves)
+        waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
+        whole, rest = divmod(waiting.shape[2], self.block)
+        *blocks, self.waiting = waiting.split([self.block] * whole + [rest], 2)
+        return self._join([self._decode(block) for block in blocks])
 
     @torch.inference_mode()
     def flush(self) -> Tensor:

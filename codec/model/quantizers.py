@@ -21,6 +21,9 @@ from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
 
+FEW = 16
+"""Points: the entries nearest to fewer are found faster by a plain search (measured)."""
+
 SPREAD = 1.5
 """Range of an FSQ dimension in standard deviations of what it codes, at the start of training."""
 
@@ -53,6 +56,10 @@ class Coded:
         """The codes that are needed as much as ``bound``, or more; the others are :data:`ABSENT`. ``bound`` is one
         number, or broadcasts to the codes."""
         return torch.where(self.need >= bound, self.codes, ABSENT)
+
+    def split(self, frames: list[int]) -> list["Coded"]:
+        """Parts of so many frames."""
+        return [Coded(*pair) for pair in zip(self.codes.split(frames, 2), self.need.split(frames, 2))]
 
     @staticmethod
     def join(parts: Sequence["Coded"]) -> "Coded":
@@ -109,8 +116,8 @@ class VectorStage(nn.Module):
         return F.embedding(codes, self.codebook) @ self.basis
 
     def encode(self, residual: Tensor) -> tuple[Tensor, Tensor]:
-        """``[..., features]`` to its place in the subspace ``[..., dim]`` and the codes ``[...]`` of the nearest
-        entries."""
+        """``[vectors, features]`` to its place in the subspace ``[vectors, dim]`` and the codes ``[vectors]`` of the
+        nearest entries."""
         points = residual @ self.basis.T
         return points, nearest(points, self.codebook.T, half_square(self.codebook))[0]
 
@@ -155,19 +162,23 @@ def half_square(codebook: Tensor) -> Tensor:
 
 
 def nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices of the entries nearest to ``points`` ``[..., dim]``, and the x·c - c²/2 which is largest for them: by
-    twice that the squared error falls. ``transposed`` ``[dim, size]`` are the entries, ``offset`` their
+    """Indices ``[points]`` of the entries nearest to ``points`` ``[points, dim]``, and the x·c - c²/2 which is largest
+    for them: by twice that the squared error falls. ``transposed`` ``[dim, size]`` are the entries, ``offset`` their
     :func:`half_square`.
 
-    The maximum is found in two steps, over rows and columns of a table of scores: the first is a vectorised maximum,
-    several times faster than one search for the index (measured).
+    Of many points the maximum is found in two steps, over rows and columns of a table of scores: the first is a
+    vectorised maximum, several times faster than one search for the index (measured). For few points, more calls take
+    longer than the search. Of entries that are exactly as near, the two ways may choose different ones.
     """
-    scores = torch.addmm(offset, points.flatten(0, -2), transposed, beta=-1)
+    scores = torch.addmm(offset, points, transposed, beta=-1)
+    if scores.shape[0] < FEW:
+        best, index = scores.max(1)
+        return index, best
     columns = math.gcd(scores.shape[1], 32)
     table = scores.unflatten(1, (-1, columns))
     column = table.amax(1).argmax(1)
     best, row = table.gather(2, column[:, None, None].expand(-1, table.shape[1], 1))[..., 0].max(1)
-    return (row * columns + column).view(points.shape[:-1]), best.view(points.shape[:-1])
+    return row * columns + column, best
 
 
 def _assign(points: Tensor, centres: Tensor) -> Tensor:
@@ -193,25 +204,34 @@ class FoldedVQ:
     def __init__(self, stages: Sequence[VectorStage]):
         bases = [stage.basis for stage in stages]
         self.projection = torch.cat(bases).T.contiguous()
-        self.books = [stage.codebook.T.contiguous() for stage in stages]
-        self.offsets = [half_square(stage.codebook) for stage in stages]
         entries = [stage.codebook @ stage.basis for stage in stages]
-        self.entries = torch.cat([*entries, torch.zeros_like(entries[0][:1])])  # the last: of an absent code
-        later = [self.projection[:, len(basis) * (i + 1) :] for i, basis in enumerate(bases)]
-        self.corrections = [entry @ rest for entry, rest in zip(entries, later)]
+        # the last: of an absent code
+        self.entries = torch.cat([*entries, torch.zeros_like(entries[0][:1])])
+        self.stages = []
+        later = self.projection
+        for stage, entry in zip(stages, entries):
+            sizes = len(stage.basis), later.shape[1] - len(stage.basis)
+            later = later[:, sizes[0] :]
+            book = stage.codebook.T.contiguous()
+            self.stages.append((sizes, book, half_square(stage.codebook), entry @ later))
         first = [i * len(stage.codebook) for i, stage in enumerate(stages)]
         self.first = torch.tensor(first, device=self.entries.device)
 
     def encode(self, latent: Tensor, codebooks: int) -> Coded:
         """``[batch, frames, features]`` to codes ``[batch, codebooks, frames]``."""
+        batch, frames, _ = latent.shape
         level = latent.square().sum(-1)
-        rest, error, codes, errors = latent @ self.projection, level, [], []
-        for book, offset, correction in list(zip(self.books, self.offsets, self.corrections))[:codebooks]:
-            code, gain = nearest(rest[..., : len(book)], book, offset)
+        rest, error = latent.flatten(0, 1) @ self.projection, level.flatten()
+        codes, errors = [], []
+        for sizes, book, offset, correction in self.stages[:codebooks]:
+            points, rest = rest.split_with_sizes(sizes, 1)
+            code, gain = nearest(points, book, offset)
             codes.append(code)
             errors.append(error)
-            rest, error = rest[..., len(book) :] - F.embedding(code, correction), error - 2 * gain
-        return Coded(torch.stack(codes, 1), need(torch.stack(errors, 1), level))
+            rest, error = rest - correction.index_select(0, code), error - 2 * gain
+        shape = (len(codes), batch, frames)
+        errors = torch.stack(errors).view(shape).transpose(0, 1)
+        return Coded(torch.stack(codes).view(shape).transpose(0, 1), need(errors, level))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
@@ -235,23 +255,24 @@ class ResidualVQ(nn.Module):
         """Quantizes the frames of item ``b`` with the first of their codes, ``codebooks[b]`` on average; see
         :func:`bounds`. The loss counts only those."""
         with torch.no_grad():
-            residual, points, codes, entries, errors = latent, [], [], [], []
+            residual, entries, errors, seen = latent.flatten(0, 1), [], [], []
             for stage in self.stages:
                 errors.append(residual.square().sum(-1))
-                for found, kept in zip(stage.encode(residual), (points, codes)):
-                    kept.append(found)
-                entries.append(stage.lookup(codes[-1]))
+                seen.append(Seen(*stage.encode(residual)))
+                entries.append(stage.lookup(seen[-1].codes))
                 residual = residual - entries[-1]
-            needs = need(torch.stack(errors, 1), errors[0])
+            shape = (len(entries), *latent.shape[:2])
+            needs = need(torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:]))
             used = needs >= bounds(needs, codebooks)
             if self.training:
-                for index, stage in enumerate(self.stages):
-                    stage.seen = Seen(points[index][used[:, index]], codes[index][used[:, index]])
+                for stage, all_seen, mask in zip(self.stages, seen, used.transpose(0, 1).flatten(1)):
+                    stage.seen = Seen(all_seen.points[mask], all_seen.codes[mask])
         total, commitment = torch.zeros_like(latent), latent.new_zeros(())
         for entry, mask in zip(entries, used.to(latent.dtype).unbind(1)):
-            total = total + entry * mask[..., None]
+            total = total + entry.view_as(latent) * mask[..., None]
             commitment = commitment + ((latent - total).square() * mask[..., None]).mean()
-        return Quantized(latent + (total - latent).detach(), torch.stack(codes, 1), commitment)
+        codes = torch.stack([one.codes for one in seen]).view(shape).transpose(0, 1)
+        return Quantized(latent + (total - latent).detach(), codes, commitment)
 
     def scale(self, power: Tensor) -> Tensor:
         """By what to divide directions of the signal of such ``power`` ``[features]``: all alike, so that the stages

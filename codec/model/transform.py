@@ -49,8 +49,10 @@ class MDCT(nn.Module):
         The first frame reaches ``hop`` samples back, into ``previous``.
         """
         previous = self.start(len(wave)) if previous is None else previous
-        blocks = torch.cat([previous, wave], 1).unflatten(1, (-1, self.hop))
-        return blocks[:, :-1] @ self.basis[: self.hop] + blocks[:, 1:] @ self.basis[self.hop :]
+        earlier = torch.cat([previous, wave[:, : -self.hop]], 1).reshape(-1, self.hop)
+        later = wave.reshape(-1, self.hop)
+        spectrum = earlier @ self.basis[: self.hop] + later @ self.basis[self.hop :]
+        return spectrum.view(len(wave), -1, self.hop)
 
     def synthesis(self, coefficients: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``[batch, frames, hop]`` coefficients to ``[batch, frames * hop]`` samples and the next state.
