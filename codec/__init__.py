@@ -1,33 +1,36 @@
-"""Lathe: neural audio codecs, trained, tested and used."""
+"""Lathe: neural audio codecs, trained, tested and used. What is for use from Python stands in codec/api.py."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from codec.model.codec import Codec
+    from codec.api import Encoded, Latents, SoundCodec, load, open
+    from codec.errors import UserError
     from codec.reading import SoundReader
+    from codec.sound import StreamingDecoder, StreamingEncoder
+
+__all__ = [
+    "Encoded",
+    "Latents",
+    "SoundCodec",
+    "SoundReader",
+    "StreamingDecoder",
+    "StreamingEncoder",
+    "UserError",
+    "load",
+    "open",
+]
 
 
-def open(path: "str | Path", model: "Codec | str | Path | None" = None, *, strict: bool = False) -> "SoundReader":
-    """A ``.nac`` file as sound that can be read from any moment on; close it, or use it in a ``with``.
+def __getattr__(name: str) -> Any:
+    """Imports PyTorch when something is used, not before: ``codec --help`` answers at once (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from codec import api
 
-    Args:
-        model: a codec, or the name or folder of one. Default: the built-in one that the file names.
-        strict: refuse damage, which is concealed otherwise.
+    found = getattr(api, name)
+    globals()[name] = found
+    return found
 
-    Raises:
-        UserError: not a .nac file, or its model is not at hand.
-    """
-    from pathlib import Path
 
-    from codec.bitstream.container import read_header
-    from codec.checkpoint import load_model
-    from codec.library import find, finder
-    from codec.reading import SoundReader, model_for
-
-    path = Path(path)
-    if isinstance(model, str | Path):
-        model = load_model(find(str(model)))
-    found = model_for(model or finder(), read_header(path, whole=False).fingerprint, path)
-    return SoundReader(path, found, strict=strict)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,19 +1,23 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from codec import audio
-from codec.bitstream.container import read_header
+from codec.bitstream.container import Header, read_header
 from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, range_coder, target_bps
-from codec.jobs import Job, plan
+from codec.jobs import Job, find, one_each, plan
 from codec.model.codec import Codec
+from codec.reading import ModelFinder, model_for
 from codec.running import BatchReport, run
+from codec.shards import SUFFIX as SHARD
+from codec.shards import contents
+from codec.tokens import TokenInfo, TokenJob, decode_tokens, read_info, token_jobs
 
 NAC = ".nac"
 SUBTYPES: dict[str, dict[str, str]] = {
@@ -52,7 +56,7 @@ def encode_batch(
 def decode_batch(
     sources: Sequence[Path],
     out: Path,
-    codec: Codec | Callable[[str], Codec | None],
+    codec: Codec | ModelFinder,
     *,
     lists: Sequence[Path] = (),
     suffix: str = ".wav",
@@ -60,7 +64,8 @@ def decode_batch(
     force: bool = False,
     workers: int = 1,
 ) -> BatchReport:
-    """Decodes ``.nac`` files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
+    """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``; for ``sources`` and ``lists`` see
+    :func:`codec.jobs.plan`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
     ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. An output is skipped if it is newer than its source and has
@@ -72,8 +77,13 @@ def decode_batch(
     """
     suffix = f".{suffix.lower().lstrip('.')}"
     subtype = _subtype(suffix, bits)
-    jobs = plan(sources, out, {NAC}, suffix, f"{NAC} files", lists=lists)
-    return run(Decoding(codec, subtype), jobs, force, workers)
+    found = find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)
+    jobs: list[Job] = []
+    for path, relative in found:
+        shard = path.suffix.lower() == SHARD
+        target = (out / relative).with_suffix(suffix)
+        jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
+    return run(Decoding(codec, subtype), one_each(jobs), force, workers)
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -136,25 +146,18 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    codec: Codec | Callable[[str], Codec | None]
+    codec: Codec | ModelFinder
     subtype: str
     models: dict[Codec, _Model] = field(default_factory=dict)
     verb = "decode"
 
-    def model_for(self, source: Path) -> _Model:
-        codec = self.codec
-        if not isinstance(codec, Codec):
-            wanted = read_header(source).fingerprint
-            if (found := codec(wanted)) is None:
-                raise UserError(
-                    f"{source}: coded with model {wanted}, which is not at hand;"
-                    " pass the run or model that coded it as --model"
-                )
-            codec = found
+    def model_for(self, job: Job, wanted: str) -> _Model:
+        codec = model_for(self.codec, wanted, job.source)
         return self.models.setdefault(codec, _Model(codec))
 
     def is_done(self, job: Job) -> bool:
-        head, found, model = read_header(job.source), audio.info(job.target), self.model_for(job.source)
+        head, found = described(job), audio.info(job.target)
+        model = self.model_for(job, head.fingerprint)
         return (
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
             and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
@@ -162,10 +165,12 @@ class Decoding:
         )
 
     def seconds(self, job: Job) -> float:
-        return read_header(job.source).seconds
+        return described(job).seconds
 
     def __call__(self, job: Job, progress: Progress) -> FileReport:
-        model = self.model_for(job.source)
+        model = self.model_for(job, described(job).fingerprint)
+        if isinstance(job, TokenJob):
+            return decode_tokens(job, model.codec, model=model.fingerprint, subtype=self.subtype, progress=progress)
         return decode_file(
             job.source,
             job.target,
@@ -175,3 +180,12 @@ class Decoding:
             coder=model.coder,
             progress=progress,
         )
+
+
+def described(job: Job) -> Header | TokenInfo:
+    """What is to be decoded, as it says itself. Raises :class:`UserError` where it is none of both."""
+    if isinstance(job, TokenJob):
+        return read_info(job.sample)
+    if job.source.suffix.lower() == SHARD:
+        raise UserError(contents(job.source).fault or f"{job.source}: was changed; run the same command again")
+    return read_header(job.source)

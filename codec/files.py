@@ -10,19 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from codec import audio
 from codec.audio import FloatArray
 from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
 from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
-from codec.channels import fold
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.ratecontrol import RateControl
 from codec.reading import SoundReader, range_coder
-from codec.resampling import resampled
+from codec.sound import encoded
 
 Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
@@ -92,9 +89,42 @@ def encode_file(
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
             Nothing is left at ``target`` then that was not there before.
     """
-    started = time.perf_counter()
     described = audio.info(source)
-    rate, channels = described.sample_rate, described.channels
+    return encode_sound(
+        source_blocks(described),
+        described.sample_rate,
+        described.channels,
+        target,
+        codec,
+        source=Path(source),
+        kbps=kbps,
+        codebooks=codebooks,
+        tags={**described.tags, **(tags or {})},
+        model=model,
+        coder=coder,
+        progress=progress,
+    )
+
+
+def encode_sound(
+    blocks: Iterable[FloatArray],
+    sample_rate: int,
+    channels: int,
+    target: Path,
+    codec: Codec,
+    *,
+    source: Path,
+    kbps: float | None = None,
+    codebooks: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    model: str | None = None,
+    coder: RangeCoder | None = None,
+    progress: Progress | None = None,
+) -> FileReport:
+    """Codes ``blocks`` ``[channels, n]`` as ``.nac``; ``source`` is what the report calls them. The rest as for
+    :func:`encode_file`."""
+    started = time.perf_counter()
+    rate = sample_rate
     header = Header(
         fingerprint=model or fingerprint(codec),
         sample_rate=rate,
@@ -112,7 +142,7 @@ def encode_file(
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples
-        for block in _source_blocks(described):
+        for block in blocks:
             samples += block.shape[1]
             yield block
             if progress:
@@ -120,16 +150,13 @@ def encode_file(
 
     coder = coder or range_coder(codec)
     control = rate_control(codec, coder, header)
-    with Writer(target, header, coder, {**described.tags, **(tags or {})}) as writer:
-        encoder = codec.stream_encoder(channels, header.codebooks)
-        for wave in resampled(counted(), rate, header.model_rate, channels):
-            streams = fold(torch.from_numpy(wave), codec.config.stereo)
-            writer.write(control.push(encoder.push(streams)))
-        writer.write(control.push(encoder.flush()))
+    with Writer(target, header, coder, tags) as writer:
+        for coded in encoded(codec, counted(), rate, channels, header.codebooks):
+            writer.write(control.push(coded))
         writer.write(control.flush())
         header = writer.finish(samples)
     return FileReport(
-        source=Path(source),
+        source=source,
         target=Path(target),
         seconds=header.seconds,
         sample_rate=rate,
@@ -281,7 +308,7 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     return (frame_bits * codec.config.latents_per_second / 1000).tolist()
 
 
-def _source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
+def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
     """The source's samples. To have none is an error only where the file has bytes that could be samples."""
     if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
         return ()

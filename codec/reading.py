@@ -10,13 +10,12 @@ import torch
 from codec.audio import FloatArray
 from codec.bitstream.container import Coder, Header, Reader
 from codec.bitstream.live import FixedCoder
-from codec.bitstream.rangecoder import Codes, RangeCoder
-from codec.channels import unfold
+from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.concealment import Concealment, Losses
 from codec.errors import UserError
-from codec.model.codec import BLOCK, Codec
-from codec.resampling import SegmentResampler
+from codec.model.codec import Codec
+from codec.sound import Sound
 
 ModelFinder = Callable[[str], Codec | None]
 """From a fingerprint to the model that has it, if it is at hand."""
@@ -113,38 +112,9 @@ class SoundReader:
         """Samples from ``start`` to below ``end``, float32 ``[channels, n]`` each, at constant memory; up to the cut,
         where the file was cut off."""
         head = self.header
-        end = head.samples if end is None else min(end, head.samples)
-        if start >= end:
-            return
-        if head.sample_rate == head.model_rate:
-            yield from self._decoded(start, end)
-            return
-        resampler = SegmentResampler(head.model_rate, head.sample_rate)
-        first, last = resampler.needed(start, end)
-        yield from resampler(self._decoded(first, min(last, head.model_samples)), start, end)
+        return Sound(self.codec, head.sample_rate, head.channels, head.samples, self._codes).blocks(start, end)
 
-    def _decoded(self, start: int, end: int) -> Iterator[FloatArray]:
-        """Samples at the model's rate. Decoding is in whole canonical blocks, so that the products are the same."""
-        config, head = self.codec.config, self.header
-        first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
-        first_frame = max(0, first_frame // BLOCK) * BLOCK
-        last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(head.frames, (last_frame // BLOCK + 1) * BLOCK)
-        decoder = self.codec.stream_decoder(head.channels)
-        at = first_frame * config.latent_hop
-
-        def cut(streams: torch.Tensor) -> FloatArray:
-            nonlocal at
-            wave = unfold(streams.cpu(), config.stereo).numpy()
-            part = wave[:, max(0, start - at) : max(0, end - at)]
-            at += wave.shape[1]
-            return part
-
-        for codes in self._codes(first_frame, stop_frame):
-            yield cut(decoder.push(torch.from_numpy(codes)))
-        yield cut(decoder.flush())
-
-    def _codes(self, start: int, stop: int) -> Iterator[Codes]:
+    def _codes(self, start: int, stop: int) -> Iterator[torch.Tensor]:
         """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
         cut off."""
         head = self.header
@@ -161,7 +131,7 @@ class SoundReader:
                 self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
-                yield part
+                yield torch.from_numpy(part)
             if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:

@@ -13,18 +13,33 @@ _MARGIN = 1024
 """Samples, of the lower of the two rates, to either side of a segment: more than the filter's length."""
 
 
-def resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
+class ExactResampler:
     """Blocks at another rate, aligned with the input: ``ceil(n * to_hz / from_hz)`` samples in all."""
-    stream = StreamResampler(from_hz, to_hz, channels)
+
+    def __init__(self, from_hz: int, to_hz: int, channels: int):
+        self.from_hz, self.to_hz = from_hz, to_hz
+        self._stream = StreamResampler(from_hz, to_hz, channels)
+        self._taken = self._given = 0
+
+    def push(self, block: FloatArray) -> FloatArray:
+        """Take ``[channels, n]``, give the ``[channels, m]`` that are ready."""
+        out = self._stream.push(block)
+        self._taken, self._given = self._taken + block.shape[1], self._given + out.shape[1]
+        return out
+
+    def flush(self) -> FloatArray:
+        """What is left, after the last :meth:`push`."""
+        return self._stream.flush()[:, : max(0, -(-self._taken * self.to_hz // self.from_hz) - self._given)]
+
+
+def resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
+    """What an :class:`ExactResampler` makes of them, in pieces of which none is large."""
+    resampler = ExactResampler(from_hz, to_hz, channels)
     piece = max(1, _PIECE_VALUES * from_hz // (to_hz * channels))
-    taken = given = 0
     for block in blocks:
         for start in range(0, block.shape[1], piece):
-            part = block[:, start : start + piece]
-            out = stream.push(part)
-            taken, given = taken + part.shape[1], given + out.shape[1]
-            yield out
-    yield stream.flush()[:, : max(0, -(-taken * to_hz // from_hz) - given)]
+            yield resampler.push(block[:, start : start + piece])
+    yield resampler.flush()
 
 
 class SegmentResampler:

@@ -580,11 +580,11 @@ def test_interrupted_batch_keeps_what_is_done(tmp_path, codec, monkeypatch):
         make(tmp_path / "in" / f"{index}.wav", samples=100_000)
     real, calls = Codec.stream_encoder, []
 
-    def second_is_interrupted(self, *arguments):
+    def second_is_interrupted(self, *arguments, **options):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, *arguments, **options)
 
     monkeypatch.setattr(Codec, "stream_encoder", second_is_interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -15,6 +15,8 @@ from codec.errors import UserError
 if TYPE_CHECKING:
     from codec.running import BatchReport
 
+ENCODING_MODEL = f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"
+
 
 def add_coding(command: AddCommand) -> None:
     encode = command(
@@ -28,36 +30,50 @@ def add_coding(command: AddCommand) -> None:
     encode.add_argument(
         "--kbps", type=float, help="bit rate to stay within, as expected, channels together (default: all codebooks)"
     )
-    decode = command("decode", _decode, ".nac files to sound files")
+    decode = command("decode", _decode, ".nac files, and shards that codec tokens wrote, to sound files")
     decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
     decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
     for parser, what, default in (
-        (encode, "sound files", f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"),
-        (decode, ".nac files", f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones"),
+        (encode, "sound files", ENCODING_MODEL),
+        (
+            decode,
+            ".nac files, token shards",
+            f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones",
+        ),
     ):
-        parser.add_argument(
-            "inputs", type=Path, nargs="*", metavar="IN", help=f"{what}, folders of them, patterns such as 'in/**/a*'"
-        )
-        parser.add_argument(
-            "--list",
-            type=Path,
-            action="append",
-            default=[],
-            metavar="FILE",
-            help="text file with one IN a line (repeat)",
-        )
-        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
-        parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {default})")
-        parser.add_argument("--force", action="store_true", help="write again what is there already")
-        several = parser.add_mutually_exclusive_group()
-        several.add_argument(
-            "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
-        )
-        several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
-        parser.add_argument("--json", action="store_true", help="print the results as JSON")
+        add_batch(parser, what, default)
     info = command("info", _info, "what a .nac file holds, and whether it is whole")
     info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
     info.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def add_batch(parser: argparse.ArgumentParser, what: str, model: str) -> None:
+    """What all commands on many files take. ``what`` names these, ``model`` the default."""
+    parser.add_argument(
+        "inputs", type=Path, nargs="*", metavar="IN", help=f"{what}, folders of them, patterns such as 'in/**/a*'"
+    )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="text file with one IN a line (repeat)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; trees are kept")
+    parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
+    parser.add_argument("--force", action="store_true", help="write again what is there already")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument(
+        "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
+    )
+    several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def encoding_model(name: str | None) -> str:
+    """The one that ``--model`` names, or its default."""
+    return name or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
 
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -69,7 +85,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.library import find
 
     torch.set_num_threads(arguments.threads)
-    codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
+    codec = load_model(find(encoding_model(arguments.model)))
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
@@ -79,7 +95,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         force=arguments.force,
         workers=arguments.workers,
     )
-    return _report(batch, arguments.json)
+    return report(batch, arguments.json)
 
 
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -101,10 +117,10 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
         force=arguments.force,
         workers=arguments.workers,
     )
-    return _report(batch, arguments.json)
+    return report(batch, arguments.json)
 
 
-def _report(batch: "BatchReport", as_json: bool) -> int:
+def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
     if as_json:

@@ -14,7 +14,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Coded, Quantized, Quantizer, build_quantizer
+from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
 from codec.model.transform import MDCT
 
 BLOCK = 256
@@ -193,18 +193,22 @@ class Codec(Trainable):
         """Latent frames before a sample's own that its decoding depends on."""
         return self.decoder.history + 1
 
-    def stream_encoder(self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK) -> "StreamEncoder":
+    def stream_encoder(
+        self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
+    ) -> "StreamEncoder":
         """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all). ``block``:
         latent frames that are waited for; fewer than 16 mean less delay, more work, and codes that may differ where two
-        entries are equally near to within rounding."""
+        entries are equally near to within rounding. Unless ``quantize``, it gives continuous latents ``[batch,
+        features, frames]`` in the place of codes."""
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self, batch, codebooks or most, block)
+        return StreamEncoder(self, batch, codebooks or most, block, quantize)
 
-    def stream_decoder(self, batch: int = 1, block: int = BLOCK) -> "StreamDecoder":
-        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`."""
-        return StreamDecoder(self, batch, block)
+    def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> "StreamDecoder":
+        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
+        ``quantized``, it takes continuous latents in the place of codes."""
+        return StreamDecoder(self, batch, block, quantized)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -236,9 +240,10 @@ def filled(frames: int, block: int) -> int:
 class StreamEncoder:
     """Waves in pieces of any length to codes. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int):
+    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int, quantize: bool):
         self.codec, self.codebooks, self.block = codec, codebooks, block
-        self.quantizer = codec.quantizer.folded()
+        folded = codec.quantizer.folded()
+        self.quantizer = folded if quantize else Unquantized(folded)
         self.waiting = codec.mdct.basis.new_zeros(batch, 0)
         self.previous = codec.mdct.start(batch)
         self.state = codec.encoder.start(batch)
@@ -273,16 +278,18 @@ class StreamEncoder:
         return self.quantizer.encode(latent, self.codebooks)
 
     def _nothing(self) -> Coded:
-        need = self.waiting.new_zeros(len(self.waiting), self.codebooks, 0)
-        return Coded(need.long(), need)
+        rows = self.codec.config.quantizer.features if isinstance(self.quantizer, Unquantized) else self.codebooks
+        need = self.waiting.new_zeros(len(self.waiting), rows, 0)
+        return Coded(need if isinstance(self.quantizer, Unquantized) else need.long(), need)
 
 
 class StreamDecoder:
     """Codes in pieces of any length to waves. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int, block: int):
+    def __init__(self, codec: Codec, batch: int, block: int, quantized: bool):
         self.codec, self.block = codec, block
-        self.quantizer = codec.quantizer.folded()
+        folded = codec.quantizer.folded()
+        self.quantizer = folded if quantized else Unquantized(folded)
         self.waiting: Tensor | None = None
         self.previous = codec.mdct.start(batch)
         self.state = codec.decoder.start(batch)

@@ -233,6 +233,10 @@ class FoldedVQ:
         errors = torch.stack(errors).view(shape).transpose(0, 1)
         return Coded(torch.stack(codes).view(shape).transpose(0, 1), need(errors, level))
 
+    def continuous(self, latent: Tensor) -> Tensor:
+        """What decoding would give if the codes were exact: the latent itself."""
+        return latent
+
     def decode(self, codes: Tensor) -> Tensor:
         """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
         features]``."""
@@ -383,11 +387,31 @@ class ResidualFSQ(nn.Module):
         cells, needs = self._cells(self._bound(latent))
         return Coded(self._codes(cells)[:, :codebooks], needs[:, :codebooks])
 
+    def continuous(self, latent: Tensor) -> Tensor:
+        """As :meth:`FoldedVQ.continuous`: inside the grid's range."""
+        return self._bound(latent).flatten(2)
+
     def decode(self, codes: Tensor) -> Tensor:
         codes = F.pad(codes, (0, 0, 0, self.depth * self.groups - codes.shape[1]), value=ABSENT)
         cells = (codes.clamp(min=0).transpose(1, 2)[..., None] // self.place) % self.levels.long()
         cells = cells.unflatten(2, (self.depth, self.groups)).float()
         return self._sum(cells, (codes != ABSENT).float()).flatten(2)
+
+
+class Unquantized:
+    """In the place of a quantizer for inference: continuous latents ``[batch, features, frames]`` in the place of
+    codes."""
+
+    def __init__(self, quantizer: FoldedVQ | ResidualFSQ):
+        self.quantizer = quantizer
+
+    def encode(self, latent: Tensor, codebooks: int) -> Coded:
+        """``[batch, frames, features]``, all of it whatever ``codebooks`` is."""
+        latents = self.quantizer.continuous(latent).transpose(1, 2)
+        return Coded(latents, torch.zeros_like(latents))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents.transpose(1, 2)
 
 
 Quantizer = ResidualVQ | ResidualFSQ
