@@ -80,8 +80,8 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the codes
-        ``[batch, codebooks, frames]``."""
+        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the
+        codes ``[batch, codebooks, frames]``."""
         raise NotImplementedError
 
 

@@ -230,8 +230,8 @@ class FoldedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        errors = torch.stack(errors).view(shape).transpose(0, 1)
-        return Coded(torch.stack(codes).view(shape).transpose(0, 1), need(errors, level))
+        needs = need(torch.stack(errors).view(shape).transpose(0, 1), level)
+        return Coded(torch.stack(codes).view(shape).transpose(0, 1), needs)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
