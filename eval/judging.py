@@ -94,12 +94,11 @@ class _Coded:
 
 @torch.no_grad()
 def _code(codec: Trainable, wave: Wave, codebooks: int) -> _Coded:
-    """``[channels, samples]`` through the codec as one block; codes ``[quantizers, channels * frames]``."""
+    """``[channels, samples]`` through the codec; codes ``[quantizers, channels * frames]``."""
     stereo = codec.config.stereo
     streams = fold(torch.from_numpy(np.ascontiguousarray(wave)), stereo).to(next(codec.parameters()).device)
-    output = codec(streams, streams.new_full((len(streams),), codebooks))
-    codes = output.quantized.codes[:, :codebooks].transpose(0, 1).flatten(1)
-    return _Coded(unfold(output.wave.cpu(), stereo).numpy(), codes.cpu())
+    decoded, codes = codec.round_trip(streams, codebooks)
+    return _Coded(unfold(decoded.cpu(), stereo).numpy(), codes.transpose(0, 1).flatten(1).cpu())
 
 
 def judge(codec: Trainable, data: Path, channels: int, kbps: Sequence[float], most: int, name: str) -> list[Judged]:

@@ -136,17 +136,30 @@ class Peer(Trainable):
         return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.adapt(generator)  # type: ignore
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
-        batch, _, samples = wave.shape
         if codebooks is None:
-            codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave, (0, -samples % self.config.latent_hop))
-        latent = self.encoder(padded).transpose(1, 2)
+            codebooks = wave.new_full((len(wave),), self.config.quantizer.codebooks)
         with torch.autocast(wave.device.type, enabled=False):
-            quantized = self.quantizer(latent.float(), codebooks)
-        decoded = self.decoder(quantized.latent.transpose(1, 2))
-        missing = padded.shape[-1] - decoded.shape[-1]  # odd strides lose a few samples, half of them at either end
+            quantized = self.quantizer(self._latent(wave).float(), codebooks)
+        return CodecOutput(self._wave(quantized.latent, wave.shape[-1]), quantized)
+
+    def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        if isinstance(self.quantizer, PeerQuantizer):
+            output = self(wave, wave.new_full((len(wave),), codebooks))
+            return output.wave, output.quantized.codes[:, :codebooks]
+        quantizer: Any = self.quantizer
+        codes = quantizer.folded().encode(self._latent(wave), codebooks).codes
+        return self._wave(quantizer.folded().decode(codes), wave.shape[-1]), codes
+
+    def _latent(self, wave: Tensor) -> Tensor:
+        padded = nn.functional.pad(wave, (0, -wave.shape[-1] % self.config.latent_hop))
+        return self.encoder(padded).transpose(1, 2)
+
+    def _wave(self, latent: Tensor, samples: int) -> Tensor:
+        decoded = self.decoder(latent.transpose(1, 2))
+        # odd strides lose a few samples, half of them at either end
+        missing = latent.shape[1] * self.config.latent_hop - decoded.shape[-1]
         decoded = nn.functional.pad(decoded, (missing // 2, missing - missing // 2))
-        return CodecOutput(decoded[..., :samples].float(), quantized)
+        return decoded[..., :samples].float()
 
 
 def _encodec(config: CodecConfig, width: int, own: bool) -> Peer:

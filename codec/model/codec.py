@@ -79,6 +79,11 @@ class Trainable(nn.Module):
         """
         raise NotImplementedError
 
+    def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the codes
+        ``[batch, codebooks, frames]``."""
+        raise NotImplementedError
+
 
 class Codec(Trainable):
     """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
@@ -207,6 +212,10 @@ class Codec(Trainable):
             raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold")
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
+
+    def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        codes = self.encode(wave, codebooks)
+        return self.decode(codes, wave.shape[-1]), codes
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, length]``
