@@ -172,7 +172,7 @@ def decode_file(
     started = time.perf_counter()
     with SoundReader(source, codec, strict=strict, model=model, coder=coder) as reader:
         rate = reader.sample_rate
-        first, stop = _between(source, reader, start, end)
+        first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
         with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags) as writer:
@@ -197,13 +197,15 @@ def decode_file(
         )
 
 
-def _between(source: Path, reader: SoundReader, start: float, end: float | None) -> tuple[int, int]:
-    """First sample, and the one behind the last."""
-    rate, samples, seconds = reader.sample_rate, reader.samples, reader.seconds
-    if not 0 <= start <= seconds or not (end is None or start <= end):
+def part(source: Path, head: Header, start: float, end: float | None) -> tuple[int, int]:
+    """First sample, and the one behind the last, between two moments in seconds. Raises ``UserError`` where there are
+    none."""
+    if not 0 <= start <= head.seconds or not (end is None or start <= end):
         until = "" if end is None else f" to {end:g}"
-        raise UserError(f"{source}: has {seconds:g} s, so that {start:g}{until} s is no part of it; give other times")
-    return min(samples, round(start * rate)), samples if end is None else min(samples, round(min(end, seconds) * rate))
+        reason = f"has {head.seconds:g} s, so that {start:g}{until} s is no part of it"
+        raise UserError(f"{source}: {reason}; give other times")
+    last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
+    return min(head.samples, round(start * head.sample_rate)), last
 
 
 def file_info(path: Path) -> dict[str, Any]:
