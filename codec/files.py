@@ -5,7 +5,7 @@ The decoded file has exactly the source's length, rate and channel count, and no
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.ratecontrol import RateControl
 from codec.reading import SoundReader, range_coder
+from codec.resampling import resampled
 
 Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
-_RESAMPLED_VALUES = 1 << 20
 _EMPTY_FILE_BYTES = 4096
 
 
@@ -122,7 +122,7 @@ def encode_file(
     control = rate_control(codec, coder, header)
     with Writer(target, header, coder, {**described.tags, **(tags or {})}) as writer:
         encoder = codec.stream_encoder(channels, header.codebooks)
-        for wave in _resampled(counted(), rate, header.model_rate, channels):
+        for wave in resampled(counted(), rate, header.model_rate, channels):
             streams = fold(torch.from_numpy(wave), codec.config.stereo)
             writer.write(control.push(encoder.push(streams)))
         writer.write(control.push(encoder.flush()))
@@ -172,7 +172,7 @@ def decode_file(
     started = time.perf_counter()
     with SoundReader(source, codec, strict=strict, model=model, coder=coder) as reader:
         rate = reader.sample_rate
-        first, stop = _between(source, reader, start, end)
+        first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
         with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags) as writer:
@@ -197,13 +197,15 @@ def decode_file(
         )
 
 
-def _between(source: Path, reader: SoundReader, start: float, end: float | None) -> tuple[int, int]:
-    """First sample, and the one behind the last."""
-    rate, samples, seconds = reader.sample_rate, reader.samples, reader.seconds
-    if not 0 <= start <= seconds or not (end is None or start <= end):
+def part(source: Path, head: Header, start: float, end: float | None) -> tuple[int, int]:
+    """First sample, and the one behind the last, between two moments in seconds. Raises ``UserError`` where there are
+    none."""
+    if not 0 <= start <= head.seconds or not (end is None or start <= end):
         until = "" if end is None else f" to {end:g}"
-        raise UserError(f"{source}: has {seconds:g} s, so that {start:g}{until} s is no part of it; give other times")
-    return min(samples, round(start * rate)), samples if end is None else min(samples, round(min(end, seconds) * rate))
+        reason = f"has {head.seconds:g} s, so that {start:g}{until} s is no part of it"
+        raise UserError(f"{source}: {reason}; give other times")
+    last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
+    return min(head.samples, round(start * head.sample_rate)), last
 
 
 def file_info(path: Path) -> dict[str, Any]:
@@ -250,8 +252,11 @@ def rate_control(codec: Codec, coder: RangeCoder, header: Header) -> RateControl
     return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
 
 
-def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None) -> int:
-    """How many codebooks a file of so many channels gets, see :func:`encode_file`."""
+def choose_codebooks(
+    codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None, rates: Sequence[float] | None = None
+) -> int:
+    """How many codebooks a file of so many channels gets, see :func:`encode_file`. ``rates``: with 1, 2, … codebooks,
+    if not those of :func:`expected_kbps`."""
     most = codec.config.quantizer.codebooks
     if codebooks is not None:
         if kbps is not None:
@@ -262,9 +267,9 @@ def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codeboo
     if kbps is None:
         return most
     target_bps(kbps)
-    if codec.config.quantizer.contexts > 1:
+    if rates is None and codec.config.quantizer.contexts > 1:
         return most
-    return max(1, sum(rate <= kbps + 1e-6 for rate in expected_kbps(codec, channels)))
+    return max(1, sum(rate <= kbps + 1e-6 for rate in rates or expected_kbps(codec, channels)))
 
 
 def expected_kbps(codec: Codec, channels: int) -> list[float]:
@@ -283,20 +288,6 @@ def _source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
     if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
         return ()
     return audio.blocks(described.path)
-
-
-def _resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
-    """Blocks at another rate, aligned with the input: ``ceil(n * to_hz / from_hz)`` samples in all."""
-    stream = audio.StreamResampler(from_hz, to_hz, channels)
-    piece = max(1, _RESAMPLED_VALUES * from_hz // (to_hz * channels))
-    taken = given = 0
-    for block in blocks:
-        for start in range(0, block.shape[1], piece):
-            part = block[:, start : start + piece]
-            out = stream.push(part)
-            taken, given = taken + part.shape[1], given + out.shape[1]
-            yield out
-    yield stream.flush()[:, : max(0, -(-taken * to_hz // from_hz) - given)]
 
 
 def _kbps(size: int, seconds: float) -> float:

@@ -1,6 +1,6 @@
 """Sound out of ``.nac`` files, from any moment on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -13,10 +13,13 @@ from codec.bitstream.live import FixedCoder
 from codec.bitstream.rangecoder import Codes, RangeCoder
 from codec.channels import unfold
 from codec.checkpoint import fingerprint
-from codec.concealment import Concealment
+from codec.concealment import Concealment, Losses
 from codec.errors import UserError
 from codec.model.codec import BLOCK, Codec
 from codec.resampling import SegmentResampler
+
+ModelFinder = Callable[[str], Codec | None]
+"""From a fingerprint to the model that has it, if it is at hand."""
 
 
 def range_coder(codec: Codec) -> RangeCoder:
@@ -42,10 +45,10 @@ class SoundReader:
         self, path: Path, codec: Codec, *, strict: bool = False, model: str | None = None, coder: Coder | None = None
     ):
         self.codec, self.strict = codec, strict
-        self._lost: list[tuple[float, float]] = []
         self.file = Reader(path)
         try:
             head = self.file.header
+            self._losses = Losses(head, codec.config.hop)
             check_model(path, head, codec, model or fingerprint(codec))
             if strict:
                 self.file.check()
@@ -86,13 +89,7 @@ class SoundReader:
     def lost(self) -> tuple[tuple[float, float], ...]:
         """Start and end in seconds of each stretch that was lost, of those that were read. What follows one is
         unsettled for the decoder's receptive field at most."""
-        merged: list[tuple[float, float]] = []
-        for start, end in sorted(self._lost):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = merged[-1][0], max(end, merged[-1][1])
-            else:
-                merged.append((start, end))
-        return tuple(merged)
+        return self._losses.spans
 
     def close(self) -> None:
         self.file.__exit__()
@@ -161,22 +158,30 @@ class SoundReader:
             codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
-                self._lose(done, done + part.shape[2])
+                self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
                 yield part
-            if packet.first + packet.frames >= stop:
+            if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:
             self.file.check()
-        self._lose(done, head.frames)
+        self._losses.add(done, head.frames)
 
-    def _lose(self, first: int, stop: int) -> None:
-        """Notes frames from ``first`` to below ``stop``, from where their windows begin to where they end."""
-        head = self.header
-        start = max(0, first * head.latent_hop - self.codec.config.hop) / head.model_rate
-        end = stop * head.latent_hop / head.model_rate
-        self._lost.append((min(start, head.seconds), min(end, head.seconds)))
+
+def model_for(codec: Codec | ModelFinder, wanted: str, name: object) -> Codec:
+    """``codec`` itself, or the one that it finds for the fingerprint ``wanted``, which ``name`` asks for.
+
+    Raises:
+        UserError: there is none.
+    """
+    if isinstance(codec, Codec):
+        return codec
+    if (found := codec(wanted)) is None:
+        raise UserError(
+            f"{name}: coded with model {wanted}, which is not at hand; pass the run or model that coded it as --model"
+        )
+    return found
 
 
 def check_model(path: object, head: Header, codec: Codec, model: str) -> None:

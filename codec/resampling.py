@@ -1,15 +1,30 @@
-"""Resampling whose result at a moment does not depend on where it began."""
+"""Resampling block by block: of a stream as it comes, or of a part that is to be like that of the whole."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from codec.audio import FloatArray, resample
+from codec.audio import FloatArray, StreamResampler, resample
 
+_PIECE_VALUES = 1 << 20
 _SEGMENT = 1 << 16
 """Samples before resampling that are resampled at once, about."""
 _MARGIN = 1024
 """Samples, of the lower of the two rates, to either side of a segment: more than the filter's length."""
+
+
+def resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
+    """Blocks at another rate, aligned with the input: ``ceil(n * to_hz / from_hz)`` samples in all."""
+    stream = StreamResampler(from_hz, to_hz, channels)
+    piece = max(1, _PIECE_VALUES * from_hz // (to_hz * channels))
+    taken = given = 0
+    for block in blocks:
+        for start in range(0, block.shape[1], piece):
+            part = block[:, start : start + piece]
+            out = stream.push(part)
+            taken, given = taken + part.shape[1], given + out.shape[1]
+            yield out
+    yield stream.flush()[:, : max(0, -(-taken * to_hz // from_hz) - given)]
 
 
 class SegmentResampler:
