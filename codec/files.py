@@ -5,7 +5,7 @@ The decoded file has exactly the source's length, rate and channel count, and no
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,8 @@ def encode_file(
                 progress(block.shape[1] / rate)
 
     coder = coder or range_coder(codec)
-    control = rate_control(codec, coder, header)
+    half_word = 8 * WORD_BYTES / 2  # is lost at the end of a payload
+    control = rate_control(codec, header, lambda codes: coder.bits(codes, True) + half_word)
     with Writer(target, header, coder, {**described.tags, **(tags or {})}) as writer:
         encoder = codec.stream_encoder(channels, header.codebooks)
         for wave in resampled(counted(), rate, header.model_rate, channels):
@@ -242,21 +243,14 @@ def target_bps(kbps: float | None) -> int:
     return 0 if kbps is None else max(1, round(1000 * kbps))
 
 
-def rate_control(codec: Codec, coder: RangeCoder, header: Header) -> RateControl:
+def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
-
-    def cost(codes: Codes) -> float:
-        return coder.bits(codes, True) + 8 * WORD_BYTES / 2  # half a word is lost at the end of a payload
-
     return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
 
 
-def choose_codebooks(
-    codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None, rates: Sequence[float] | None = None
-) -> int:
-    """How many codebooks a file of so many channels gets, see :func:`encode_file`. ``rates``: with 1, 2, … codebooks,
-    if not those of :func:`expected_kbps`."""
+def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None) -> int:
+    """How many codebooks a file of so many channels gets, see :func:`encode_file`."""
     most = codec.config.quantizer.codebooks
     if codebooks is not None:
         if kbps is not None:
@@ -267,9 +261,9 @@ def choose_codebooks(
     if kbps is None:
         return most
     target_bps(kbps)
-    if rates is None and codec.config.quantizer.contexts > 1:
+    if codec.config.quantizer.contexts > 1:
         return most
-    return max(1, sum(rate <= kbps + 1e-6 for rate in rates or expected_kbps(codec, channels)))
+    return max(1, sum(rate <= kbps + 1e-6 for rate in expected_kbps(codec, channels)))
 
 
 def expected_kbps(codec: Codec, channels: int) -> list[float]:
