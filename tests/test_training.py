@@ -262,6 +262,27 @@ def model(tmp_path) -> Path:
     return tmp_path / "model"
 
 
+def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
+    before = load_model(model)
+    more = recipe("--codec.quantizer.codebooks=5", "--train.steps=1", "--optim.lr=1e-9", "--train.validate_every=1")
+    train(more, prepared, tmp_path / "run", init_from=model, quiet=True)
+    after = load_model(tmp_path / "run")
+    for network in ("encoder", "decoder"):
+        torch.testing.assert_close(
+            getattr(after, network).state_dict(), getattr(before, network).state_dict(), atol=1e-6, rtol=0
+        )
+    crops = CodecData(prepared, more).train_crops
+    speech = torch.cat([crops[step] for step in range(8)])
+    latent = after.analyse(speech[:, 0], after.mdct.start(len(speech)), after.encoder.start(len(speech)))[0]
+    errors = [
+        (after.quantizer.folded().decode(after.quantizer.folded().encode(latent, k).codes) - latent).norm()
+        for k in (3, 4, 5)
+    ]
+    assert errors[1] < 0.97 * errors[0] and errors[2] < 0.97 * errors[1]
+    with pytest.raises(UserError, match="architecture"):
+        train(recipe("--codec.quantizer.codebooks=2"), prepared, tmp_path / "less", init_from=model, quiet=True)
+
+
 def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
     train(recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
     given, tuned = load_model(model), load_model(tmp_path / "run")

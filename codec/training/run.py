@@ -145,22 +145,32 @@ def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
 
 
 def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """First weights: another model's, or those of a transform codec fitted to the first batches."""
+    """First weights: another model's, with further codebooks where the recipe has more; or those of a transform codec
+    fitted to the first batches."""
     recipe = module.recipe
     if init_from is not None:
         codec = load_model(init_from)
-        if codec.config != recipe.codec:
+        if codec.config == recipe.codec:
+            module.start_from(codec)
+            if recipe.train.freeze_encoder:
+                module.average.decodes = (fingerprint(codec), *codec.decodes)
+        elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
+            module.codec.grow_from(codec, _first_sound(module, crops), module.generator_at(-1))
+            module.start_from(module.codec)
+        else:
             raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
-        module.start_from(codec)
-        if recipe.train.freeze_encoder:
-            module.average.decodes = (fingerprint(codec), *codec.decodes)
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
-    wave = torch.cat([crops[step] for step in range(min(batches, len(crops)))])
-    module.codec.initialise(wave, module.generator_at(-1))
+    module.codec.initialise(_first_sound(module, crops), module.generator_at(-1))
     module.start_from(module.codec)
+
+
+def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
+    """The first batches, :data:`INITIAL_SECONDS` of them."""
+    recipe = module.recipe
+    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
+    return torch.cat([crops[step] for step in range(min(batches, len(crops)))])
 
 
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
