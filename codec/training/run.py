@@ -108,6 +108,7 @@ def train(
     )
     if not quiet:
         print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
+    threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
     try:
         trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
     except Interrupted:
@@ -115,6 +116,8 @@ def train(
     except OSError as error:
         reason = f"{error.filename or run}: {error.strerror or error}"
         raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+    finally:
+        threading.excepthook = before
     if isinstance(module.codec, Codec):
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
@@ -205,13 +208,12 @@ def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
 
 
 def _hush() -> None:
-    """Lightning announces devices and advises on workers; here that is decided by the recipe. TensorBoard's thread
-    prints the error that it then raises in the main thread."""
+    """Lightning announces devices and advises on workers; here that is decided by the recipe."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    threading.excepthook = _told_by_the_main_thread
 
 
 def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread prints the error that it then raises in the main thread."""
     if not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)
