@@ -5,10 +5,10 @@ The decoded file has exactly the source's length, rate and channel count, and no
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
@@ -25,6 +25,17 @@ Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
 _EMPTY_FILE_BYTES = 4096
+
+
+class Lasting(Protocol):
+    """Sound of so many ``samples`` per channel."""
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,8 @@ def encode_sound(
                 progress(block.shape[1] / rate)
 
     coder = coder or range_coder(codec)
-    control = rate_control(codec, coder, header)
+    half_word = 8 * WORD_BYTES / 2  # is lost at the end of a payload
+    control = rate_control(codec, header, lambda codes: coder.bits(codes, True) + half_word)
     with Writer(target, header, coder, tags) as writer:
         for coded in encoded(codec, counted(), rate, channels, header.codebooks):
             writer.write(control.push(coded))
@@ -199,7 +211,7 @@ def decode_file(
     started = time.perf_counter()
     with SoundReader(source, codec, strict=strict, model=model, coder=coder) as reader:
         rate = reader.sample_rate
-        first, stop = _between(source, reader, start, end)
+        first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
         with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags) as writer:
@@ -224,13 +236,15 @@ def decode_file(
         )
 
 
-def _between(source: Path, reader: SoundReader, start: float, end: float | None) -> tuple[int, int]:
-    """First sample, and the one behind the last."""
-    rate, samples, seconds = reader.sample_rate, reader.samples, reader.seconds
-    if not 0 <= start <= seconds or not (end is None or start <= end):
+def part(source: Path, head: Lasting, start: float, end: float | None) -> tuple[int, int]:
+    """First sample, and the one behind the last, between two moments in seconds. Raises ``UserError`` where there are
+    none."""
+    if not 0 <= start <= head.seconds or not (end is None or start <= end):
         until = "" if end is None else f" to {end:g}"
-        raise UserError(f"{source}: has {seconds:g} s, so that {start:g}{until} s is no part of it; give other times")
-    return min(samples, round(start * rate)), samples if end is None else min(samples, round(min(end, seconds) * rate))
+        reason = f"has {head.seconds:g} s, so that {start:g}{until} s is no part of it"
+        raise UserError(f"{source}: {reason}; give other times")
+    last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
+    return min(head.samples, round(start * head.sample_rate)), last
 
 
 def file_info(path: Path) -> dict[str, Any]:
@@ -267,21 +281,14 @@ def target_bps(kbps: float | None) -> int:
     return 0 if kbps is None else max(1, round(1000 * kbps))
 
 
-def rate_control(codec: Codec, coder: RangeCoder, header: Header) -> RateControl:
+def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
-
-    def cost(codes: Codes) -> float:
-        return coder.bits(codes, True) + 8 * WORD_BYTES / 2  # half a word is lost at the end of a payload
-
     return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
 
 
-def choose_codebooks(
-    codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None, rates: Sequence[float] | None = None
-) -> int:
-    """How many codebooks a file of so many channels gets, see :func:`encode_file`. ``rates``: with 1, 2, … codebooks,
-    if not those of :func:`expected_kbps`."""
+def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None) -> int:
+    """How many codebooks a file of so many channels gets, see :func:`encode_file`."""
     most = codec.config.quantizer.codebooks
     if codebooks is not None:
         if kbps is not None:
@@ -292,9 +299,9 @@ def choose_codebooks(
     if kbps is None:
         return most
     target_bps(kbps)
-    if rates is None and codec.config.quantizer.contexts > 1:
+    if codec.config.quantizer.contexts > 1:
         return most
-    return max(1, sum(rate <= kbps + 1e-6 for rate in rates or expected_kbps(codec, channels)))
+    return max(1, sum(rate <= kbps + 1e-6 for rate in expected_kbps(codec, channels)))
 
 
 def expected_kbps(codec: Codec, channels: int) -> list[float]:

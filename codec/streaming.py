@@ -21,19 +21,14 @@ from codec.channels import fold, unfold
 from codec.checkpoint import fingerprint
 from codec.concealment import Concealment, Losses
 from codec.errors import UserError
-from codec.files import FileReport, choose_codebooks, target_bps
+from codec.files import FileReport, choose_codebooks, rate_control, target_bps
 from codec.model.codec import Codec
+from codec.model.quantizers import ABSENT
 from codec.pcm import Encoding, PcmFormat, PcmReader, PcmWriter, exactly, pieces
 from codec.reading import ModelFinder, SoundReader, check_model, model_for
 from codec.resampling import resampled
 
 PIPE = Path("-")
-
-
-def live_kbps(codec: Codec, channels: int) -> list[float]:
-    """Bit rate of the codes with 1, 2, … codebooks, all channels together, in the live profile."""
-    per_codebook = channels * codec.config.bits_per_code * codec.config.latents_per_second / 1000
-    return [per_codebook * (count + 1) for count in range(codec.config.quantizer.codebooks)]
 
 
 def encode_stream(
@@ -50,7 +45,8 @@ def encode_stream(
 
     Args:
         source: binary file with WAV or, if ``raw`` says what they are, samples alone.
-        kbps: total over all channels of the codes; see :func:`live_kbps`. ``codebooks``: in place of it. Default: all.
+        kbps: of the codes, total over all channels; frames get those that they need most, see
+            :mod:`codec.ratecontrol`. ``codebooks``: how many each frame gets, in place of it. Default: all.
 
     Raises:
         UserError: no WAV stream, NaN in it, bit rate or channels out of range.
@@ -59,7 +55,8 @@ def encode_stream(
     started = time.perf_counter()
     reader = PcmReader(source, raw)
     rate, channels = reader.format.sample_rate, reader.format.channels
-    count = choose_codebooks(codec, channels, kbps=kbps, codebooks=codebooks, rates=live_kbps(codec, channels))
+    most = codec.config.quantizer.codebooks
+    count = most if kbps is not None else choose_codebooks(codec, channels, kbps=None, codebooks=codebooks)
     header = Header(
         fingerprint=fingerprint(codec),
         sample_rate=rate,
@@ -71,11 +68,14 @@ def encode_stream(
         packet_frames=1,
         receptive_frames=codec.receptive_field,
         live=True,
+        variable=kbps is not None,
         target_bps=target_bps(kbps),
     )
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")
-    sender = live.Sender(output, header, live.FixedCoder(codec.config.quantizer.size), tags)
+    coder = live.FixedCoder(codec.config.quantizer.size)
+    control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
+    sender = live.Sender(output, header, coder, tags)
     encoder = codec.stream_encoder(channels, count, block=1)
     samples = 0
 
@@ -87,8 +87,8 @@ def encode_stream(
 
     for wave in resampled(counted(), rate, header.model_rate, channels):
         streams = fold(torch.from_numpy(wave), codec.config.stereo)
-        sender.write(encoder.push(streams).codes.cpu().numpy())
-    sender.finish(encoder.flush().codes.cpu().numpy(), samples)
+        sender.write(control.push(encoder.push(streams)))
+    sender.finish(control.push(encoder.flush()), samples)
     return FileReport(
         source=PIPE,
         target=PIPE,

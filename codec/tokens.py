@@ -22,7 +22,7 @@ from codec.bitstream.header import SAMPLE_RATES
 from codec.channels import Stereo
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, source_blocks
+from codec.files import FileReport, Progress, choose_codebooks, part, source_blocks
 from codec.jobs import Failure, Job, Kept, find, one_each
 from codec.model.codec import Codec
 from codec.running import BatchReport, Outcome, attempt, run
@@ -308,7 +308,14 @@ def read_info(sample: shards.Sample) -> TokenInfo:
 
 
 def decode_tokens(
-    job: TokenJob, codec: Codec, *, model: str, subtype: str, progress: Progress | None = None
+    job: TokenJob,
+    codec: Codec,
+    *,
+    model: str,
+    subtype: str,
+    start: float = 0.0,
+    end: float | None = None,
+    progress: Progress | None = None,
 ) -> FileReport:
     """Decodes one array; as :func:`codec.files.decode_file` does with a ``.nac`` file. ``model``: the codec's
     fingerprint."""
@@ -318,19 +325,20 @@ def decode_tokens(
         raise UserError(f"{job.source}: coded with model {info.model}, but this one is {model}; pass the right --model")
     codes = _read_codes(job.sample, info, codec)
 
-    def between(start: int, stop: int) -> list[Tensor]:
-        return [torch.from_numpy(codes[..., start:stop].astype(np.int64))]
+    def between(frame: int, stop: int) -> list[Tensor]:
+        return [torch.from_numpy(codes[..., frame:stop].astype(np.int64))]
 
+    first, last = part(job.source, info, start, end)
     sound = Sound(codec, info.sample_rate, info.channels, info.samples, between)
-    with audio.Writer(job.target, info.sample_rate, info.channels, subtype, info.samples) as writer:
-        for wave in sound.blocks():
+    with audio.Writer(job.target, info.sample_rate, info.channels, subtype, last - first) as writer:
+        for wave in sound.blocks(first, last):
             writer.write(wave)
             if progress:
                 progress(wave.shape[1] / info.sample_rate)
     return FileReport(
         source=job.source,
         target=job.target,
-        seconds=info.samples / info.sample_rate,
+        seconds=(last - first) / info.sample_rate,
         sample_rate=info.sample_rate,
         channels=info.channels,
         codebooks=codes.shape[1],

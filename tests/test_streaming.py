@@ -22,9 +22,10 @@ from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.files import decode_file, encode_file, file_info
 from codec.model.codec import Codec
+from codec.model.quantizers import ABSENT
 from codec.pcm import ENCODINGS, PcmFormat, PcmReader, PcmWriter
 from codec.reading import SoundReader
-from codec.streaming import decode_stream, encode_stream, live_kbps
+from codec.streaming import decode_stream, encode_stream
 
 HEADER = Header("0123456789abcdef", 22050, 2, 16000, 320, 3, 10, 1, receptive_frames=25, live=True)
 FIXED = live.FixedCoder(1000)
@@ -244,14 +245,18 @@ def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F8
 
 def test_live_bit_rates(tmp_path, codec):  # noqa: F811
     make(tmp_path / "a.wav", 2, 16000)
-    rates = live_kbps(codec, 2)
-    assert rates[2] == pytest.approx(500 * 13 * 3 * 2 / 1000)
-    out = io.BytesIO()
-    report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=1.01 * rates[2])
-    assert report.codebooks == 3
     frames = codec.latents_for(16000)
+    for kbps in (20.0, 75.0):
+        out = io.BytesIO()
+        report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
+        (tmp_path / "a.nac").write_bytes(out.getvalue())
+        with Reader(tmp_path / "a.nac") as reader:
+            codes = np.concatenate(list(reader.codes(live.FixedCoder(9**4))), 2)
+        assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != ABSENT).sum() / 1000 <= 1.03 * kbps
+        assert report.bytes_total == HEADER_BYTES + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
+    out = io.BytesIO()
+    report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, codebooks=3)
     assert report.bytes_payload == frames * (2 + math.ceil(2 * 3 * 13 / 8))
-    assert report.bytes_total == HEADER_BYTES + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
     fails(encode_stream, io.BytesIO((tmp_path / "a.wav").read_bytes()), io.BytesIO(), codec, kbps=0)
 
 

@@ -123,6 +123,12 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
         )
         assert rate == same and sound.shape == expected.shape and (sound == expected).all()
     assert figures(decode_batch([Path("tok")], Path("wav"), codec, bits="32f")) == (0, 5, 0)
+    batch = decode_batch([Path("tok/tokens-000000.tar")], Path("part"), codec, bits="32f", start=0.1, end=0.5)
+    for report in batch.reports:
+        (whole, rate), (part, _) = (
+            soundfile.read(folder / report.target.relative_to("part")) for folder in (Path("wav"), Path("part"))
+        )
+        assert (part == whole[rate // 10 : rate // 2]).all() and len(part) == len(whole[rate // 10 : rate // 2]) > 0
 
 
 def test_processes_and_second_runs_write_the_same_bytes(sounds, codec):

@@ -5,7 +5,7 @@ whole file, a stream cut anywhere and a batch are the same computation, product 
 depend on length. Training runs the same layers over a crop as one block.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +80,8 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the codes
-        ``[batch, codebooks, frames]``."""
+        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the
+        codes ``[batch, codebooks, frames]``."""
         raise NotImplementedError
 
 
@@ -131,6 +131,28 @@ class Codec(Trainable):
         self.encoder.direct[:count] = (directions / scale).T.float() * self.spread
         self.decoder.direct[:, :count] = (directions * scale).float() / self.spread[:, None]
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
+
+    def can_grow_from(self, other: "Codec") -> bool:
+        """Whether this is ``other`` with more codebooks, or as many."""
+
+        def rest(config: CodecConfig) -> CodecConfig:
+            """Without what training may change."""
+            return replace(config, quantizer=replace(config.quantizer, codebooks=1, contexts=1, full_rate_share=0.0))
+
+        ours, theirs = self.config.quantizer, other.config.quantizer
+        return ours.kind == "rvq" and ours.codebooks >= theirs.codebooks and rest(self.config) == rest(other.config)
+
+    @torch.no_grad()
+    def grow_from(self, other: "Codec", wave: Tensor, generator: torch.Generator) -> None:
+        """Takes over another codec's weights; codebooks that it lacks are fitted to what it leaves over of ``wave``
+        ``[batch, 1, samples]``. The tables are no longer those of its codes."""
+        kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
+        self.load_state_dict(kept, strict=False)
+        whole = wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop]
+        latents = [
+            self.analyse(part, self.mdct.start(len(part)), self.encoder.start(len(part)))[0] for part in whole.split(64)
+        ]
+        self.quantizer.initialise(torch.cat(latents), generator, first=other.config.quantizer.codebooks)
 
     def adapt(self, generator: torch.Generator) -> int:
         return self.quantizer.adapt(generator)

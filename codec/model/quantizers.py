@@ -230,8 +230,8 @@ class FoldedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        errors = torch.stack(errors).view(shape).transpose(0, 1)
-        return Coded(torch.stack(codes).view(shape).transpose(0, 1), need(errors, level))
+        needs = need(torch.stack(errors).view(shape).transpose(0, 1), level)
+        return Coded(torch.stack(codes).view(shape).transpose(0, 1), needs)
 
     def continuous(self, latent: Tensor) -> Tensor:
         """What decoding would give if the codes were exact: the latent itself."""
@@ -284,11 +284,12 @@ class ResidualVQ(nn.Module):
         return power.mean().sqrt().expand_as(power)
 
     @torch.no_grad()
-    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
-        """Stage after stage, on ``[batch, frames, features]``."""
+    def initialise(self, latent: Tensor, generator: torch.Generator, first: int = 0) -> None:
+        """Stage after stage, from the ``first`` to be fitted on, on ``[batch, frames, features]``."""
         residual = latent.flatten(0, 1)
-        for stage in self.stages:
-            stage.initialise(residual, generator)
+        for index, stage in enumerate(self.stages):
+            if index >= first:
+                stage.initialise(residual, generator)
             residual = residual - stage.lookup(_assign(residual @ stage.basis.T, stage.codebook))
 
     @torch.no_grad()
@@ -372,7 +373,7 @@ class ResidualFSQ(nn.Module):
         """By what to divide directions of the signal of such ``power`` ``[features]``: each fills its grid."""
         return SPREAD * power.sqrt()
 
-    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
+    def initialise(self, latent: Tensor, generator: torch.Generator, first: int = 0) -> None:
         """Nothing: the grid is fixed."""
 
     def adapt(self, generator: torch.Generator) -> int:
