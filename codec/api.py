@@ -22,6 +22,7 @@ from codec.audio import FloatArray
 from codec.bitstream.container import read_header
 from codec.bitstream.header import SAMPLE_RATES
 from codec.checkpoint import fingerprint, load_model
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import FileReport, encode_sound
 from codec.library import find, finder
@@ -57,7 +58,7 @@ class Latents(Generic[Array]):
 
 
 def load(
-    model: str | Path = "speech_16k", *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
+    model: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
 ) -> "SoundCodec":
     """A codec that is ready for use.
 

@@ -11,6 +11,7 @@ import torch
 from codec import cli, library
 from codec.checkpoint import export_model, fingerprint, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
@@ -60,10 +61,10 @@ def test_without_any_model_there_is_one_line(tmp_path, models, run):
 
 
 def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models, run, monkeypatch):
-    made = {name: make(models / name, seed) for seed, name in enumerate(("speech_16k", "other", "third"))}
+    made = {name: make(models / name, seed) for seed, name in enumerate((DEFAULT_MODEL, "other", "third"))}
     own = make(tmp_path / "own", 9)
     source = tmp_path / "a.wav"
-    assert run("encode", source, "--out", tmp_path / "nac" / "speech_16k")[0] == 0
+    assert run("encode", source, "--out", tmp_path / "nac" / DEFAULT_MODEL)[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "other", "--model", "other")[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "third", "--model", models / "third")[0] == 0
     monkeypatch.setenv(cli.MODEL_VARIABLE, str(tmp_path / "own"))
@@ -96,15 +97,15 @@ def test_a_finer_decoder_serves_where_the_model_itself_is_not_there(tmp_path, mo
 
 
 def test_models_are_listed(tmp_path, models, run, monkeypatch):
-    codec = make(models / "speech_16k", 0)
+    codec = make(models / DEFAULT_MODEL, 0)
     (models / "not_a_model").mkdir()
     status, printed, _ = run("models")
     head, line = printed.splitlines()
     assert status == 0 and head.split()[0] == "model"
-    assert line.split()[:3] == ["speech_16k", fingerprint(codec), "16000"]
-    monkeypatch.setenv(cli.MODEL_VARIABLE, str(models / "speech_16k"))
+    assert line.split()[:3] == [DEFAULT_MODEL, fingerprint(codec), "16000"]
+    monkeypatch.setenv(cli.MODEL_VARIABLE, str(models / DEFAULT_MODEL))
     found = json.loads(run("models", "--json")[1])
-    assert [model["name"] for model in found] == ["speech_16k", str(models / "speech_16k")]
+    assert [model["name"] for model in found] == [DEFAULT_MODEL, str(models / DEFAULT_MODEL)]
     assert found[0]["parameters"] == sum(weight.numel() for weight in codec.parameters())
     assert found[0]["min_kbps"] == pytest.approx((4 + 8 * 8.25 / 100) * 50 / 1000)
     assert found[0]["max_kbps"] == pytest.approx((16 + 8 * 8.25 / 100) * 50 / 1000)
@@ -112,9 +113,9 @@ def test_models_are_listed(tmp_path, models, run, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fingerprint": 1}'])
 def test_a_damaged_built_in_model_is_one_line(tmp_path, models, run, content):
-    make(models / "speech_16k", 0)
+    make(models / DEFAULT_MODEL, 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path)[0] == 0
-    (models / "speech_16k" / "config.json").write_bytes(content)
+    (models / DEFAULT_MODEL / "config.json").write_bytes(content)
     for words in (["encode", tmp_path / "a.wav"], ["decode", tmp_path / "a.nac"]):
         status, _, complaint = run(*words, "--out", tmp_path / "out")
         assert status == 2 and "speech_16k" in complaint
@@ -122,7 +123,7 @@ def test_a_damaged_built_in_model_is_one_line(tmp_path, models, run, content):
 
 
 def test_a_misspelt_model_is_one_line(tmp_path, models, run):
-    make(models / "speech_16k", 0)
+    make(models / DEFAULT_MODEL, 0)
     status, _, complaint = run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "speach_16k")
     assert status == 2 and "speach_16k" in complaint and "speech_16k" in complaint
 

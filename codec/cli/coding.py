@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from codec import interrupts
 from codec.cli import streams
-from codec.cli.models import DEFAULT_MODEL, MODEL_VARIABLE, own_models
+from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.cli.shared import FAILED, AddCommand, complain, positive, told_lost
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
 if TYPE_CHECKING:

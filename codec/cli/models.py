@@ -9,7 +9,7 @@ from pathlib import Path
 from codec import interrupts
 from codec.cli.shared import AddCommand
 
-MODEL_VARIABLE, DEFAULT_MODEL = "LATHE_MODEL", "speech_16k"
+MODEL_VARIABLE = "LATHE_MODEL"
 
 
 def add_models(command: AddCommand) -> None:

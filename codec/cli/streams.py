@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from codec import interrupts
-from codec.cli.models import DEFAULT_MODEL, MODEL_VARIABLE, own_models
+from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.cli.shared import FAILED, complain, told_lost
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
 if TYPE_CHECKING:
