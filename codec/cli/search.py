@@ -39,13 +39,15 @@ def add_search(command: AddCommand) -> None:
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     pick = actions.add_parser(
         "pick",
-        help="the best on the front within limits, as a recipe",
+        help="the best on the front within limits, as a recipe or as settings",
         description="The candidate on a search's front with the best quality within the limits.",
     )
     pick.add_argument("out", type=Path, metavar="OUT", help="folder of the search")
     pick.add_argument("--max-kbps", type=float, metavar="KBPS", help="real bits, no more than this")
     pick.add_argument("--min-speed", type=float, metavar="X", help="encoding and decoding, times real time")
-    pick.add_argument("--out", dest="recipe", type=Path, metavar="FILE.yaml", help="write the recipe here")
+    pick.add_argument(
+        "--out", dest="recipe", type=Path, metavar="FILE.yaml", help="write the recipe, or how to use the model, here"
+    )
     pick.add_argument("--json", action="store_true", help="print as JSON")
 
 

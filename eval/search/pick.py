@@ -1,12 +1,15 @@
-"""``codec search pick``: the best of what a search found, within limits, as a recipe."""
+"""``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from codec.errors import UserError
 from codec.recipe import write_recipe
+from codec.writing import write_text
 from eval.metrics import metric
 from eval.results import format_value
 from eval.search.plan import SearchPlan
@@ -72,12 +75,23 @@ def pick(
     sign = 1 if metric(found["metric"]).better == "lower" else -1
     best = min(within, key=lambda row: sign * row["selected"])
     if recipe is not None:
-        plan = SearchPlan(recipe=record["plan"]["recipe"], settings=record["plan"]["settings"])
-        write_recipe(recipe, plan.recipe_with(best["settings"]))
-        following = f"next: codec train {recipe} --data {record['data']} --run RUN"
+        following = _write(recipe, record, best["settings"])
     else:
         following = "write it with --out recipe.yaml"
     return Picked(
         best["key"], best["names"], best["settings"], found["metric"], best["reported"]["mean"], best["kbps"],
         best["encode"], best["decode"], recipe, following,
     )  # fmt: skip
+
+
+def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
+    """A recipe, or how to use the model; returns what to do with it."""
+    plan = record["plan"]
+    if plan["kind"] == "operating":
+        use = {"model": plan["model"], **settings}
+        write_text(path, yaml.safe_dump(use, sort_keys=False))
+        codebooks = f" --codebooks {settings['codebooks']}" if "codebooks" in settings else ""
+        return f"next: codec encode AUDIO --out nac/ --model {plan['model']}{codebooks}"
+    design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
+    write_recipe(path, design.recipe_with(settings))
+    return f"next: codec train {path} --data {record['data']} --run RUN"

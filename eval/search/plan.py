@@ -5,8 +5,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from codec.bitstream.container import PACKET_S
+from codec.checkpoint import load_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.library import find
+from codec.model.codec import BLOCK
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.budget import Budget
 from eval.metrics import METRICS
@@ -26,6 +30,18 @@ class Constraints:
     parameters: int = 0
     memory_mb: float = 0.0
     """Peak of a process that codes and decodes a minute."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a trained model is used; what an operating search may vary."""
+
+    codebooks: int
+    threads: int = 1
+    block: int = BLOCK
+    """Latent frames that are waited for and computed at once."""
+    packet_s: float = PACKET_S
+    """Seconds per packet: contexts end with a packet, and each has a checksum."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,8 @@ class SearchPlan:
     def default(self) -> dict[str, Any]:
         """The hand-written settings, where the search starts."""
         if self.kind == "operating":
-            return {name: setting.choices[0] for name, setting in self.space.items() if setting.choices}
+            use = Use(load_model(find(self.model)).config.quantizer.codebooks)
+            return {name: getattr(use, name) for name in self.space}
         recipe = self.recipe_with({})
         return {name: _value(recipe, name) for name in self.space}
 
@@ -103,25 +120,30 @@ def read_search_plan(name: str) -> SearchPlan:
         raise UserError(f"{path}: no metric called {plan.metric!r}; there are {', '.join(names)}")
     if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise UserError(f"{path}: seeds must be different ones, at least one")
-    return _design(plan, path)
-
-
-def _design(plan: SearchPlan, path: Path) -> SearchPlan:
-    if plan.kind != "design":
-        raise UserError(f"{path}: kind must be design, not {plan.kind}")
-    if (plan.minutes > 0) == (plan.steps > 0) or min(plan.minutes, plan.steps) < 0:
-        raise UserError(f"{path}: a budget is either minutes or steps, one of them above 0")
+    _check_design(plan, path) if plan.kind == "design" else _check_operating(plan, path)
     default = plan.default
     for key, setting in plan.space.items():
+        if not setting.holds(default[key]):
+            raise UserError(f"{path}: space: {key}: must hold {default[key]}, where the search starts")
+    return replace(plan, starts=_whole_starts(plan, path, default))
+
+
+def _check_design(plan: SearchPlan, path: Path) -> None:
+    if (plan.minutes > 0) == (plan.steps > 0) or min(plan.minutes, plan.steps) < 0:
+        raise UserError(f"{path}: a budget is either minutes or steps, one of them above 0")
+    for key in plan.space:
         if key in plan.settings:
             raise UserError(f"{path}: {key} is both a setting of every candidate and in the space")
         if key.startswith("train."):
             raise UserError(f"{path}: space: {key}: how long and how candidates are trained is the same for all")
-        if not setting.holds(default[key]):
-            raise UserError(
-                f"{path}: space: {key}: must hold the recipe's own value, {default[key]}, where the search starts"
-            )
-    return replace(plan, starts=_whole_starts(plan, path, default))
+
+
+def _check_operating(plan: SearchPlan, path: Path) -> None:
+    names = [field.name for field in fields(Use)]
+    if unknown := [key for key in plan.space if key not in names]:
+        raise UserError(f"{path}: space: no setting called {unknown[0]!r}; there are {', '.join(names)}")
+    if plan.minutes or plan.steps or plan.settings or plan.rungs > 1 or len(plan.seeds) > 1:
+        raise UserError(f"{path}: nothing is trained: minutes, steps, settings, rungs and seeds are for designs")
 
 
 def _whole_starts(plan: SearchPlan, path: Path, default: Settings) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from eval.search.candidate import Candidate, Footprint
 from eval.search.design import Designs
 from eval.search.footprint import Size, measure_memory, measure_speed
 from eval.search.locks import Lock
+from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first
 from eval.search.plan import SearchPlan, read_search_plan
 from eval.search.results import Entry, Found, SearchResult, costs, summarise, write_result
@@ -92,7 +93,7 @@ def search(
 class _Search:
     def __init__(self, plan: SearchPlan, name: str, data: Path, out: Path, storage: str | None):
         self.plan, self.data, self.out = plan, data, out
-        self.kind: Kind = Designs(plan, data)
+        self.kind: Kind = Designs(plan, data) if plan.kind == "design" else OperatingPoints(plan, data)
         self._check_halves()
         self.lock = Lock(out / "locks" / "search")
         with self.lock.held():
