@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import signal
 import time
 from multiprocessing.process import BaseProcess
@@ -107,6 +108,17 @@ def test_from_plan_to_front_and_recipe(tmp_path, prepared, capsys):
     assert found["candidates_on_validation"] == candidates(prepared) and len(ledger(prepared)) == opened
     assert found["gap"] is not None and (out / "front.md").read_text().count("| default = genetic 0") == 1
     assert len((out / "front.csv").read_text().splitlines()) == 1 + len(found["rows"])
+
+    assert (out / "front.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "front.html").read_text()
+    assert not re.search(
+        r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|@import|<link(?! rel=\"icon\" href=\"data:,\")", page
+    )
+    points = json.loads(re.search(r'id="points">(.*?)</script>', page, re.DOTALL)[1])["points"]
+    assert {point["name"].removeprefix("default = ") for point in points} == {
+        ", ".join(row["names"]) for row in found["rows"]
+    }
+    assert all("codec.decoder.width: " in "".join(point["lines"]) for point in points)
 
     most = max(row["kbps"] for row in on_front)
     with pytest.raises(SystemExit, match="0"):

@@ -26,7 +26,8 @@ def add_search(command: AddCommand) -> None:
         description="Draws candidates from the space of a plan (recipes/search, or your own), by genetic and by random"
         " search, trains and judges them on validation clips, and trains the better ones on. Half of the groups choose,"
         " the other half reports. Any number of processes may run the same command at once. Writes OUT/front.md,"
-        " front.csv and front.json after each candidate. The test split stays sealed.",
+        " front.csv, front.json and the page front.html after each candidate, front.png now and then. The test split"
+        " stays sealed.",
     )
     run.add_argument("plan", help="name of a plan, or path of a YAML file")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")

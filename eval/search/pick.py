@@ -13,7 +13,7 @@ from codec.writing import write_text
 from eval.metrics import metric
 from eval.results import format_value
 from eval.search.plan import SearchPlan
-from eval.search.results import JSON
+from eval.search.publish import JSON
 from eval.search.run import read_search
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from codec.packed import candidates as candidates_on_validation
-from codec.writing import write_text
 from eval.comparison import clip_values, paired_difference
 from eval.halves import half
 from eval.judging import Judged
@@ -25,9 +24,8 @@ from eval.statistics import Estimate, estimate
 from eval.tables import Table
 from eval.timing import Spread
 
-SPEED_STEP = 1.05
-"""Speeds count in steps of 5 %, so that the noise of timing makes no candidate better than another."""
-JSON, MARKDOWN, CSV = "front.json", "front.md", "front.csv"
+SPEED_STEP = 1.1
+"""Speeds count in steps of 10 %, so that the noise of timing makes no candidate better than another."""
 
 
 @dataclass(frozen=True)
@@ -278,28 +276,30 @@ def _counts(result: SearchResult) -> str:
     )
 
 
-def markdown(result: SearchResult) -> str:
+def explanation(result: SearchResult) -> list[str]:
+    """Paragraphs: what was searched, and how to read it."""
     meant = metric(result.metric)
-    what = f"the recipe `{result.recipe}`" if result.kind == "design" else f"the model `{result.recipe}`"
+    what = f"the recipe {result.recipe}" if result.kind == "design" else f"the model {result.recipe}"
     arms = ", ".join(f"{count} from the {arm} arm" for arm, count in result.front_by_arm.items())
-    lines = [
-        f"# {result.title}",
-        "",
-        f"A search that started from {what}, on the validation split of `{result.data}`. {_counts(result)}: {arms} (one"
-        " that both drew counts for both).",
-        "",
-        *([f"Training up to the end of each rung: {', '.join(result.budgets)}.", ""] if result.budgets else []),
+    rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
+    return [
+        f"A search that started from {what}, on the validation split of {result.data}. {_counts(result)}: {arms} (one"
+        f" that both drew counts for both).{rungs}",
         f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
-        f" *Selected* is {meant.label} on the half of the groups that chose; the column before it is that on the other"
-        f" half, with 95 % intervals over groups, and *to default* the difference there, paired by clip.{_gap(result)}",
-        "",
+        f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
+        f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
         "kbps: real bits. Speeds: times real time on one thread; in brackets, how many times as fast as the default,"
-        f" both by turns. Steps of less than {SPEED_STEP - 1:.0%} make no candidate better.",
-        "",
-        "## Front",
-        "",
-        front_table(result).markdown(),
+        f" both by turns; what it says of the default itself is noise. Steps"
+        f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
     ]
+
+
+def markdown(result: SearchResult, command: str) -> str:
+    """``command``: makes the search again, or goes on with it."""
+    lines = [f"# {result.title}", ""]
+    for paragraph in explanation(result):
+        lines += [paragraph, ""]
+    lines += ["Made by", "", f"    {command}", "", "## Front", "", front_table(result).markdown()]
     if result.failed:
         lines += ["", "## Failed", "", *(f"- {name}: {reason}" for name, reason in result.failed.items())]
     return "\n".join(lines) + "\n"
@@ -334,10 +334,3 @@ def as_csv(result: SearchResult) -> str:
             [*who, *quality, *speed, *size, *(shown(row.settings[name]) for name in result.space), row.reason]
         )
     return text.getvalue()
-
-
-def write_result(result: SearchResult, out: Path) -> None:
-    """Each file whole; ``front.json`` last."""
-    write_text(out / MARKDOWN, markdown(result))
-    write_text(out / CSV, as_csv(result))
-    write_text(out / JSON, json.dumps(result.to_dict(), indent=1, default=str) + "\n")

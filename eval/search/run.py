@@ -5,6 +5,7 @@ releases. So a process that was killed leaves nothing to repair: the same comman
 """
 
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,12 +30,14 @@ from eval.search.locks import Lock
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first
 from eval.search.plan import SearchPlan, read_search_plan
-from eval.search.results import Entry, Found, SearchResult, costs, summarise, write_result
+from eval.search.publish import publish
+from eval.search.results import Entry, Found, SearchResult, costs, summarise
 from eval.search.space import Settings
 from eval.search.study import ARMS, Arm, Proposal, open_storage
 
 RECORD = "search.json"
-POLL_S = 1.0
+POLL_S = 0.5
+PICTURE_EVERY_S = 60.0
 WAIT = "wait"
 
 
@@ -100,6 +103,9 @@ class _Search:
             label = self._claim(name)
             opened = open_storage(out, storage)
             self.arms = [Arm(arm, label, plan, opened) for arm in ARMS]
+        words = ["codec", "search", "run", name, "--data", str(data), "--out", str(out)]
+        self.command = shlex.join(words + ([] if storage is None else ["--storage", storage]))
+        self.drawn = time.monotonic()
         self.asked = {"clips": plan.clips, "metric": plan.metric}
 
     def _check_halves(self) -> None:
@@ -146,12 +152,16 @@ class _Search:
                 job.candidate.lock.release()
             with self.lock.held():
                 self._settle(job.candidate)
-                result = self._result()
-                write_result(result, self.out)
+                result = self._publish(picture=time.monotonic() - self.drawn > PICTURE_EVERY_S)
             show(result)
         with self.lock.held():
-            result = self._result()
-            write_result(result, self.out)
+            return self._publish(picture=True)
+
+    def _publish(self, *, picture: bool) -> SearchResult:
+        result = self._result()
+        publish(result, self.out, self.command, picture=picture)
+        if picture:
+            self.drawn = time.monotonic()
         return result
 
     def _next(self) -> Job | str | None:
