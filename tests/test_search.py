@@ -9,6 +9,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import TINY
 
@@ -22,6 +23,7 @@ from eval import judging
 from eval.halves import half, selects
 from eval.judging import Judged, JudgedClip
 from eval.metrics import Score
+from eval.quantizer_scale import Objective, by_genes, by_gradient, laplacian
 from eval.search import footprint
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
@@ -307,3 +309,18 @@ def test_halves_share_no_group_and_the_name_alone_decides():
 def test_a_result_says_where_nothing_is(tmp_path):
     with pytest.raises(UserError, match="no search here"):
         pick(tmp_path)
+
+
+# --- the example of docs/search.md --------------------------------------------------------------------------
+
+
+def test_gradients_and_genes_agree_where_there_is_a_gradient_and_genes_alone_see_bits():
+    values = laplacian(4000)
+    error, both = Objective(values), Objective(values, bits_weight=0.05)
+    scales = torch.linspace(0.05, 1.5, 600)
+    best = {weight: min(float(one(scale)) for scale in scales) for weight, one in ((0, error), (1, both))}
+    assert by_gradient(error, 0.1).loss == pytest.approx(best[0], rel=0.01)
+    assert by_genes(error).loss == pytest.approx(best[0], rel=0.01)
+    assert by_genes(both).loss == pytest.approx(best[1], rel=0.01)
+    blind = by_gradient(both, 0.1)
+    assert blind.loss > 1.05 * best[1] and blind.scale == pytest.approx(by_gradient(error, 0.1).scale)
