@@ -12,6 +12,7 @@ from codec.losses import LossBank
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
 from codec.training.run import train
+from codec.writing import write_text
 from eval.budget import MANY
 from eval.judging import Judged, judge
 from eval.peers import PLAIN, System, count_parameters
@@ -52,9 +53,14 @@ class Designs:
         return untrained(self._recipe(settings).codec)
 
     def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
-        """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks."""
+        """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks. A new seed
+        climbs all rungs, too."""
         run = folder / f"seed{seed}"
-        train(self._limited(settings, run, rung, seed), self.data, run, quiet=True, tables=False)
+        for step in range(rung + 1):
+            finished = folder / f"seed{seed}-rung{step}.txt"
+            if not finished.is_file():
+                result = train(self._limited(settings, run, step, seed), self.data, run, quiet=True, tables=False)
+                write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
         name, metrics = folder.name, [self.plan.metric]

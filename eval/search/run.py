@@ -152,6 +152,8 @@ class _Search:
                 job.candidate.lock.release()
             with self.lock.held():
                 self._settle(job.candidate)
+                if (end := job.candidate.end) is not None and end.refused:
+                    continue
                 result = self._publish(picture=time.monotonic() - self.drawn > PICTURE_EVERY_S)
             show(result)
         with self.lock.held():
