@@ -308,12 +308,14 @@ def markdown(result: SearchResult, command: str) -> str:
 def _gap(result: SearchResult) -> str:
     if result.gap is None or result.gap_of_all is None:
         return ""
-    extra = result.gap - result.gap_of_all
+    worse = "above" if metric(result.metric).better == "lower" else "below"
+    front_, all_, rest = (
+        f"{format_value(result.metric, value)}"
+        for value in (result.gap, result.gap_of_all, result.gap - result.gap_of_all)
+    )
     return (
-        f" The front lies {format_value(result.metric, result.gap)} higher on the half that reports than on the half"
-        f" that chose, all candidates {format_value(result.metric, result.gap_of_all)}: what is left,"
-        f" {format_value(result.metric, extra)}, is what choosing flattered"
-        f"{' (for this metric, if above 0)' if metric(result.metric).better == 'lower' else ' (if below 0)'}."
+        f" From the half that chose to the half that reports the front's mean changes by {front_}, that of all"
+        f" candidates on its rung by {all_}. What is left, {rest}, is what choosing flattered, if it is {worse} 0."
     )
 
 
