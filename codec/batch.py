@@ -1,19 +1,23 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from codec import audio
-from codec.bitstream.container import read_header
+from codec.bitstream.container import Header, Reader, read_header
 from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, range_coder, target_bps
-from codec.jobs import Job, plan
+from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
+from codec.jobs import Job, find, one_each, plan
 from codec.model.codec import Codec
+from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
+from codec.shards import SUFFIX as SHARD
+from codec.shards import contents
+from codec.tokens import TokenInfo, TokenJob, decode_tokens, read_info, token_jobs
 
 NAC = ".nac"
 SUBTYPES: dict[str, dict[str, str]] = {
@@ -32,39 +36,45 @@ def encode_batch(
     lists: Sequence[Path] = (),
     kbps: float | None = None,
     codebooks: int | None = None,
+    tags: Mapping[str, str] | None = None,
     force: bool = False,
     workers: int = 1,
 ) -> BatchReport:
     """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
-    An output is skipped if it is newer than its source, complete, of this model and of the bit rate asked
-    for, unless ``force``. For ``kbps`` and ``codebooks`` see :func:`codec.files.encode_file`. More than one of
-    ``workers`` are processes with one thread each, and write the same bytes.
+    An output is skipped if it is newer than its source, complete, of this model and of the bit rate and with the tags
+    asked for, unless ``force``. For ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than
+    one of ``workers`` are processes with one thread each, and write the same bytes.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
     jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
-    return run(Encoding(_Model(codec), kbps, codebooks), jobs, force, workers)
+    return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers)
 
 
 def decode_batch(
     sources: Sequence[Path],
     out: Path,
-    codec: Codec | Callable[[str], Codec | None],
+    codec: Codec | ModelFinder,
     *,
     lists: Sequence[Path] = (),
+    start: float = 0.0,
+    end: float | None = None,
+    strict: bool = False,
     suffix: str = ".wav",
     bits: str | None = None,
     force: bool = False,
     workers: int = 1,
 ) -> BatchReport:
-    """Decodes ``.nac`` files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
+    """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``; for ``sources`` and ``lists`` see
+    :func:`codec.jobs.plan`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
-    ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. An output is skipped if it is newer than its source and has
-    its length, rate and channel count and these bits, unless ``force``. ``workers``: see :func:`encode_batch`.
+    ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
+    :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
+    than its source and has its length, rate and channel count and these bits. ``workers``: see :func:`encode_batch`.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
@@ -72,8 +82,13 @@ def decode_batch(
     """
     suffix = f".{suffix.lower().lstrip('.')}"
     subtype = _subtype(suffix, bits)
-    jobs = plan(sources, out, {NAC}, suffix, f"{NAC} files", lists=lists)
-    return run(Decoding(codec, subtype), jobs, force, workers)
+    found = find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)
+    jobs: list[Job] = []
+    for path, relative in found:
+        shard = path.suffix.lower() == SHARD
+        target = (out / relative).with_suffix(suffix)
+        jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
+    return run(Decoding(codec, subtype, start, end, strict), one_each(jobs), force, workers)
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -109,13 +124,17 @@ class Encoding:
     model: _Model
     kbps: float | None
     codebooks: int | None
+    tags: dict[str, str]
     verb = "encode"
 
     def is_done(self, job: Job) -> bool:
-        head = read_header(job.target)
+        with Reader(job.target) as reader:
+            reader.check()
+            head, tags = reader.header, reader.tags
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
         coded = head.fingerprint, head.codebooks, head.target_bps
-        return coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+        wanted_tags = self.tags.items() <= tags.items()
+        return wanted_tags and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
 
     def seconds(self, job: Job) -> float:
         described = audio.info(job.source)
@@ -128,6 +147,7 @@ class Encoding:
             self.model.codec,
             kbps=self.kbps,
             codebooks=self.codebooks,
+            tags=self.tags,
             model=self.model.fingerprint,
             coder=self.model.coder,
             progress=progress,
@@ -136,25 +156,23 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    codec: Codec | Callable[[str], Codec | None]
+    codec: Codec | ModelFinder
     subtype: str
+    start: float
+    end: float | None
+    strict: bool
     models: dict[Codec, _Model] = field(default_factory=dict)
     verb = "decode"
 
-    def model_for(self, source: Path) -> _Model:
-        codec = self.codec
-        if not isinstance(codec, Codec):
-            wanted = read_header(source).fingerprint
-            if (found := codec(wanted)) is None:
-                raise UserError(
-                    f"{source}: coded with model {wanted}, which is not at hand;"
-                    " pass the run or model that coded it as --model"
-                )
-            codec = found
-        return self.models.setdefault(codec, _Model(codec))
+    def model_for(self, job: Job, wanted: str) -> _Model:
+        found = model_for(self.codec, wanted, job.source)
+        return self.models.setdefault(found, _Model(found))
 
     def is_done(self, job: Job) -> bool:
-        head, found, model = read_header(job.source), audio.info(job.target), self.model_for(job.source)
+        if self.strict or self.start or self.end is not None:
+            return False  # the sound there does not say which part it is, nor what was concealed
+        head, found = described(job), audio.info(job.target)
+        model = self.model_for(job, head.fingerprint)
         return (
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
             and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
@@ -162,16 +180,40 @@ class Decoding:
         )
 
     def seconds(self, job: Job) -> float:
-        return read_header(job.source).seconds
+        head = described(job)
+        first, stop = part(job.source, head, self.start, self.end)
+        return (stop - first) / head.sample_rate
 
     def __call__(self, job: Job, progress: Progress) -> FileReport:
-        model = self.model_for(job.source)
+        model = self.model_for(job, described(job).fingerprint)
+        if isinstance(job, TokenJob):
+            return decode_tokens(
+                job,
+                model.codec,
+                start=self.start,
+                end=self.end,
+                model=model.fingerprint,
+                subtype=self.subtype,
+                progress=progress,
+            )
         return decode_file(
             job.source,
             job.target,
             model.codec,
+            start=self.start,
+            end=self.end,
+            strict=self.strict,
             subtype=self.subtype,
             model=model.fingerprint,
             coder=model.coder,
             progress=progress,
         )
+
+
+def described(job: Job) -> Header | TokenInfo:
+    """What is to be decoded, as it says itself. Raises :class:`UserError` where it is none of both."""
+    if isinstance(job, TokenJob):
+        return read_info(job.sample)
+    if job.source.suffix.lower() == SHARD:
+        raise UserError(contents(job.source).fault or f"{job.source}: was changed; run the same command again")
+    return read_header(job.source, whole=False)

@@ -59,10 +59,16 @@ def save_model(folder: Path, codec: Codec, info: dict[str, Any], stored: torch.d
         "checksum": checksum(codec),
         "info": info,
     }
-    parts = {name: folder / f"{name}.part" for name in (WEIGHTS, CONFIG)}
+    _write(folder, weights, json.dumps(content, indent=1) + "\n")
+
+
+def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) -> None:
+    """Both files, under their names once both are complete. Raises ``UserError`` where that cannot be."""
+    parts = {name: folder / f"{name}.part" for name in ((WEIGHTS, CONFIG) if config else (WEIGHTS,))}
     try:
         save_file(weights, parts[WEIGHTS])
-        parts[CONFIG].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if config:
+            parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():
             os.replace(part, folder / name)
     except (OSError, SafetensorError) as error:
@@ -94,9 +100,7 @@ def export_model(source: Path, folder: Path) -> Codec:
 def save_weights(folder: Path, codec: Trainable) -> None:
     """Writes the weights alone: of an architecture that is trained for comparison, and that no one loads by itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{WEIGHTS}.part"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}, part)
-    os.replace(part, folder / WEIGHTS)
+    _write(folder, {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()})
 
 
 def load_weights(folder: Path, codec: Trainable) -> None:

@@ -8,6 +8,7 @@ windows, without a click. As codes alone do it, it is the same for streams and f
 
 import numpy as np
 
+from codec.bitstream.header import Header
 from codec.bitstream.rangecoder import Codes
 from codec.model.quantizers import ABSENT
 
@@ -33,3 +34,30 @@ class Concealment:
         held = min(frames, self._left)
         self._left -= held
         return np.concatenate([self._last.repeat(held, 2), self._silent.repeat(frames - held, 2)], 2)
+
+
+class Losses:
+    """Where sound was lost. ``hop``: of the transform, in samples at the model's rate."""
+
+    def __init__(self, header: Header, hop: int):
+        self._header, self._hop = header, hop
+        self._spans: list[tuple[float, float]] = []
+
+    def add(self, first: int, stop: int) -> None:
+        """Latent frames from ``first`` to below ``stop``: from where their windows begin to where they end."""
+        head = self._header
+        start = max(0, first * head.latent_hop - self._hop) / head.model_rate
+        end = max(start, stop * head.latent_hop / head.model_rate)
+        sound_ends = head.seconds if head.frames else end
+        self._spans.append((min(start, sound_ends), min(end, sound_ends)))
+
+    @property
+    def spans(self) -> tuple[tuple[float, float], ...]:
+        """Start and end in seconds of each, in order, those that touch as one."""
+        merged: list[tuple[float, float]] = []
+        for start, end in sorted(self._spans):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(end, merged[-1][1])
+            else:
+                merged.append((start, end))
+        return tuple(merged)

@@ -8,26 +8,34 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
 from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
 from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
-from codec.channels import fold
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.ratecontrol import RateControl
 from codec.reading import SoundReader, range_coder
+from codec.sound import encoded
 
 Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
-_RESAMPLED_VALUES = 1 << 20
 _EMPTY_FILE_BYTES = 4096
+
+
+class Lasting(Protocol):
+    """Sound of so many ``samples`` per channel."""
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,42 @@ def encode_file(
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
             Nothing is left at ``target`` then that was not there before.
     """
-    started = time.perf_counter()
     described = audio.info(source)
-    rate, channels = described.sample_rate, described.channels
+    return encode_sound(
+        source_blocks(described),
+        described.sample_rate,
+        described.channels,
+        target,
+        codec,
+        source=Path(source),
+        kbps=kbps,
+        codebooks=codebooks,
+        tags={**described.tags, **(tags or {})},
+        model=model,
+        coder=coder,
+        progress=progress,
+    )
+
+
+def encode_sound(
+    blocks: Iterable[FloatArray],
+    sample_rate: int,
+    channels: int,
+    target: Path,
+    codec: Codec,
+    *,
+    source: Path,
+    kbps: float | None = None,
+    codebooks: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    model: str | None = None,
+    coder: RangeCoder | None = None,
+    progress: Progress | None = None,
+) -> FileReport:
+    """Codes ``blocks`` ``[channels, n]`` as ``.nac``; ``source`` is what the report calls them. The rest as for
+    :func:`encode_file`."""
+    started = time.perf_counter()
+    rate = sample_rate
     header = Header(
         fingerprint=model or fingerprint(codec),
         sample_rate=rate,
@@ -112,24 +153,22 @@ def encode_file(
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples
-        for block in _source_blocks(described):
+        for block in blocks:
             samples += block.shape[1]
             yield block
             if progress:
                 progress(block.shape[1] / rate)
 
     coder = coder or range_coder(codec)
-    control = rate_control(codec, coder, header)
-    with Writer(target, header, coder, {**described.tags, **(tags or {})}) as writer:
-        encoder = codec.stream_encoder(channels, header.codebooks)
-        for wave in _resampled(counted(), rate, header.model_rate, channels):
-            streams = fold(torch.from_numpy(wave), codec.config.stereo)
-            writer.write(control.push(encoder.push(streams)))
-        writer.write(control.push(encoder.flush()))
+    half_word = 8 * WORD_BYTES / 2  # is lost at the end of a payload
+    control = rate_control(codec, header, lambda codes: coder.bits(codes, True) + half_word)
+    with Writer(target, header, coder, tags) as writer:
+        for coded in encoded(codec, counted(), rate, channels, header.codebooks):
+            writer.write(control.push(coded))
         writer.write(control.flush())
         header = writer.finish(samples)
     return FileReport(
-        source=Path(source),
+        source=source,
         target=Path(target),
         seconds=header.seconds,
         sample_rate=rate,
@@ -172,7 +211,7 @@ def decode_file(
     started = time.perf_counter()
     with SoundReader(source, codec, strict=strict, model=model, coder=coder) as reader:
         rate = reader.sample_rate
-        first, stop = _between(source, reader, start, end)
+        first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
         with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags) as writer:
@@ -197,13 +236,15 @@ def decode_file(
         )
 
 
-def _between(source: Path, reader: SoundReader, start: float, end: float | None) -> tuple[int, int]:
-    """First sample, and the one behind the last."""
-    rate, samples, seconds = reader.sample_rate, reader.samples, reader.seconds
-    if not 0 <= start <= seconds or not (end is None or start <= end):
+def part(source: Path, head: Lasting, start: float, end: float | None) -> tuple[int, int]:
+    """First sample, and the one behind the last, between two moments in seconds. Raises ``UserError`` where there are
+    none."""
+    if not 0 <= start <= head.seconds or not (end is None or start <= end):
         until = "" if end is None else f" to {end:g}"
-        raise UserError(f"{source}: has {seconds:g} s, so that {start:g}{until} s is no part of it; give other times")
-    return min(samples, round(start * rate)), samples if end is None else min(samples, round(min(end, seconds) * rate))
+        reason = f"has {head.seconds:g} s, so that {start:g}{until} s is no part of it"
+        raise UserError(f"{source}: {reason}; give other times")
+    last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
+    return min(head.samples, round(start * head.sample_rate)), last
 
 
 def file_info(path: Path) -> dict[str, Any]:
@@ -240,13 +281,9 @@ def target_bps(kbps: float | None) -> int:
     return 0 if kbps is None else max(1, round(1000 * kbps))
 
 
-def rate_control(codec: Codec, coder: RangeCoder, header: Header) -> RateControl:
+def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
-
-    def cost(codes: Codes) -> float:
-        return coder.bits(codes, True) + 8 * WORD_BYTES / 2  # half a word is lost at the end of a payload
-
     return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
 
 
@@ -278,25 +315,11 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     return (frame_bits * codec.config.latents_per_second / 1000).tolist()
 
 
-def _source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
+def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
     """The source's samples. To have none is an error only where the file has bytes that could be samples."""
     if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
         return ()
     return audio.blocks(described.path)
-
-
-def _resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
-    """Blocks at another rate, aligned with the input: ``ceil(n * to_hz / from_hz)`` samples in all."""
-    stream = audio.StreamResampler(from_hz, to_hz, channels)
-    piece = max(1, _RESAMPLED_VALUES * from_hz // (to_hz * channels))
-    taken = given = 0
-    for block in blocks:
-        for start in range(0, block.shape[1], piece):
-            part = block[:, start : start + piece]
-            out = stream.push(part)
-            taken, given = taken + part.shape[1], given + out.shape[1]
-            yield out
-    yield stream.flush()[:, : max(0, -(-taken * to_hz // from_hz) - given)]
 
 
 def _kbps(size: int, seconds: float) -> float:

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,29 @@ class Job:
     source: Path
     target: Path
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """What becomes the target; reports name each."""
+        return (self.source,)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        return self.sources
+
 
 @dataclass(frozen=True)
 class Failure:
     path: Path
     reason: str
     """One line; names the path."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A source whose part of the output was there already, and good."""
+
+    path: Path
 
 
 def read_list(path: Path) -> list[Path]:
@@ -42,7 +59,16 @@ def plan(
     *,
     lists: Sequence[Path] = (),
 ) -> list[Job]:
-    """A job for each file that the sources and the lists of sources name, its target under ``out``.
+    """A job for each file that :func:`find` finds, its target under ``out``. Raises likewise, and where two files have
+    one target."""
+    found = find(sources, wanted, what, lists)
+    return one_each(Job(path, (out / relative).with_suffix(suffix)) for path, relative in found)
+
+
+def find(
+    sources: Sequence[Path], wanted: Collection[str], what: str, lists: Sequence[Path] = ()
+) -> list[tuple[Path, Path]]:
+    """Each file that the sources and the lists of sources name, and its place in the tree.
 
     A source is a file, a folder, or a pattern with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
     whatever its suffix, of folders and patterns only what has a ``wanted`` one and is not hidden. The tree below a
@@ -50,20 +76,24 @@ def plan(
     kept.
 
     Raises:
-        UserError: a source without any file, two files with one target. ``what`` names the files.
+        UserError: a source without any file. ``what`` names the files.
     """
     found = [pair for source in sources for pair in _found(Path(source), wanted, what)]
     for path in lists:
         found += _below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
     if not found:
         raise UserError(f"no {what} given; name files, folders or patterns, or a --list of them")
-    jobs: dict[Path, Job] = {}
-    for path, relative in found:
-        job = Job(path, (out / relative).with_suffix(suffix))
-        other = jobs.setdefault(job.target, job)
-        if other.source.resolve() != path.resolve():
-            raise UserError(f"{other.source} and {path} would both become {job.target}; use two --out")
-    return list(jobs.values())
+    return found
+
+
+def one_each(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs, each once. Raises :class:`UserError` where two sources have one target."""
+    kept: dict[Path, Job] = {}
+    for job in jobs:
+        other = kept.setdefault(job.target, job)
+        if other.source.resolve() != job.source.resolve():
+            raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
+    return list(kept.values())
 
 
 def _found(source: Path, wanted: Collection[str], what: str) -> Iterator[tuple[Path, Path]]:

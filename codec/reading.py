@@ -1,6 +1,6 @@
 """Sound out of ``.nac`` files, from any moment on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -10,13 +10,15 @@ import torch
 from codec.audio import FloatArray
 from codec.bitstream.container import Coder, Header, Reader
 from codec.bitstream.live import FixedCoder
-from codec.bitstream.rangecoder import Codes, RangeCoder
-from codec.channels import unfold
+from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
-from codec.concealment import Concealment
+from codec.concealment import Concealment, Losses
 from codec.errors import UserError
-from codec.model.codec import BLOCK, Codec
-from codec.resampling import SegmentResampler
+from codec.model.codec import Codec
+from codec.sound import Sound
+
+ModelFinder = Callable[[str], Codec | None]
+"""From a fingerprint to the model that has it, if it is at hand."""
 
 
 def range_coder(codec: Codec) -> RangeCoder:
@@ -42,10 +44,10 @@ class SoundReader:
         self, path: Path, codec: Codec, *, strict: bool = False, model: str | None = None, coder: Coder | None = None
     ):
         self.codec, self.strict = codec, strict
-        self._lost: list[tuple[float, float]] = []
         self.file = Reader(path)
         try:
             head = self.file.header
+            self._losses = Losses(head, codec.config.hop)
             check_model(path, head, codec, model or fingerprint(codec))
             if strict:
                 self.file.check()
@@ -86,13 +88,7 @@ class SoundReader:
     def lost(self) -> tuple[tuple[float, float], ...]:
         """Start and end in seconds of each stretch that was lost, of those that were read. What follows one is
         unsettled for the decoder's receptive field at most."""
-        merged: list[tuple[float, float]] = []
-        for start, end in sorted(self._lost):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = merged[-1][0], max(end, merged[-1][1])
-            else:
-                merged.append((start, end))
-        return tuple(merged)
+        return self._losses.spans
 
     def close(self) -> None:
         self.file.__exit__()
@@ -116,38 +112,9 @@ class SoundReader:
         """Samples from ``start`` to below ``end``, float32 ``[channels, n]`` each, at constant memory; up to the cut,
         where the file was cut off."""
         head = self.header
-        end = head.samples if end is None else min(end, head.samples)
-        if start >= end:
-            return
-        if head.sample_rate == head.model_rate:
-            yield from self._decoded(start, end)
-            return
-        resampler = SegmentResampler(head.model_rate, head.sample_rate)
-        first, last = resampler.needed(start, end)
-        yield from resampler(self._decoded(first, min(last, head.model_samples)), start, end)
+        return Sound(self.codec, head.sample_rate, head.channels, head.samples, self._codes).blocks(start, end)
 
-    def _decoded(self, start: int, end: int) -> Iterator[FloatArray]:
-        """Samples at the model's rate. Decoding is in whole canonical blocks, so that the products are the same."""
-        config, head = self.codec.config, self.header
-        first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
-        first_frame = max(0, first_frame // BLOCK) * BLOCK
-        last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(head.frames, (last_frame // BLOCK + 1) * BLOCK)
-        decoder = self.codec.stream_decoder(head.channels)
-        at = first_frame * config.latent_hop
-
-        def cut(streams: torch.Tensor) -> FloatArray:
-            nonlocal at
-            wave = unfold(streams.cpu(), config.stereo).numpy()
-            part = wave[:, max(0, start - at) : max(0, end - at)]
-            at += wave.shape[1]
-            return part
-
-        for codes in self._codes(first_frame, stop_frame):
-            yield cut(decoder.push(torch.from_numpy(codes)))
-        yield cut(decoder.flush())
-
-    def _codes(self, start: int, stop: int) -> Iterator[Codes]:
+    def _codes(self, start: int, stop: int) -> Iterator[torch.Tensor]:
         """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
         cut off."""
         head = self.header
@@ -161,22 +128,30 @@ class SoundReader:
             codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
-                self._lose(done, done + part.shape[2])
+                self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
-                yield part
-            if packet.first + packet.frames >= stop:
+                yield torch.from_numpy(part)
+            if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:
             self.file.check()
-        self._lose(done, head.frames)
+        self._losses.add(done, head.frames)
 
-    def _lose(self, first: int, stop: int) -> None:
-        """Notes frames from ``first`` to below ``stop``, from where their windows begin to where they end."""
-        head = self.header
-        start = max(0, first * head.latent_hop - self.codec.config.hop) / head.model_rate
-        end = stop * head.latent_hop / head.model_rate
-        self._lost.append((min(start, head.seconds), min(end, head.seconds)))
+
+def model_for(codec: Codec | ModelFinder, wanted: str, name: object) -> Codec:
+    """``codec`` itself, or the one that it finds for the fingerprint ``wanted``, which ``name`` asks for.
+
+    Raises:
+        UserError: there is none.
+    """
+    if isinstance(codec, Codec):
+        return codec
+    if (found := codec(wanted)) is None:
+        raise UserError(
+            f"{name}: coded with model {wanted}, which is not at hand; pass the run or model that coded it as --model"
+        )
+    return found
 
 
 def check_model(path: object, head: Header, codec: Codec, model: str) -> None:

@@ -1,15 +1,45 @@
-"""Resampling whose result at a moment does not depend on where it began."""
+"""Resampling block by block: of a stream as it comes, or of a part that is to be like that of the whole."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from codec.audio import FloatArray, resample
+from codec.audio import FloatArray, StreamResampler, resample
 
+_PIECE_VALUES = 1 << 20
 _SEGMENT = 1 << 16
 """Samples before resampling that are resampled at once, about."""
 _MARGIN = 1024
 """Samples, of the lower of the two rates, to either side of a segment: more than the filter's length."""
+
+
+class ExactResampler:
+    """Blocks at another rate, aligned with the input: ``ceil(n * to_hz / from_hz)`` samples in all."""
+
+    def __init__(self, from_hz: int, to_hz: int, channels: int):
+        self.from_hz, self.to_hz = from_hz, to_hz
+        self._stream = StreamResampler(from_hz, to_hz, channels)
+        self._taken = self._given = 0
+
+    def push(self, block: FloatArray) -> FloatArray:
+        """Take ``[channels, n]``, give the ``[channels, m]`` that are ready."""
+        out = self._stream.push(block)
+        self._taken, self._given = self._taken + block.shape[1], self._given + out.shape[1]
+        return out
+
+    def flush(self) -> FloatArray:
+        """What is left, after the last :meth:`push`."""
+        return self._stream.flush()[:, : max(0, -(-self._taken * self.to_hz // self.from_hz) - self._given)]
+
+
+def resampled(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
+    """What an :class:`ExactResampler` makes of them, in pieces of which none is large."""
+    resampler = ExactResampler(from_hz, to_hz, channels)
+    piece = max(1, _PIECE_VALUES * from_hz // (to_hz * channels))
+    for block in blocks:
+        for start in range(0, block.shape[1], piece):
+            yield resampler.push(block[:, start : start + piece])
+    yield resampler.flush()
 
 
 class SegmentResampler:

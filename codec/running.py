@@ -6,25 +6,26 @@ fails is reported and does not stop the others.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.files import FileReport, Progress
-from codec.jobs import Failure, Job
+from codec.jobs import Failure, Job, Kept
 from codec.workers import spread
 
-Outcome = FileReport | Failure
+Outcome = FileReport | Failure | Kept
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A batch in figures. Bytes and rates are those of the ``.nac`` files that were written or decoded now."""
+    """A batch in figures. Bytes and rates are those of the coded files that were written or decoded now."""
 
     done: int
     skipped: int
@@ -93,7 +94,8 @@ class Task(Protocol):
     def seconds(self, job: Job) -> float:
         """Of audio, as the source's header says."""
 
-    def __call__(self, job: Job, progress: Progress) -> FileReport: ...
+    def __call__(self, job: Job, progress: Progress) -> FileReport | list[Outcome]:
+        """Does it. Where a job has several files, what became of each."""
 
 
 def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
@@ -105,40 +107,47 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
     started = time.monotonic()
     _make_folders({job.target.parent for job in jobs})
     left = [job for job in jobs if force or not _is_done(job, task)]
-    skipped = sorted({job.source for job in jobs} - {job.source for job in left})
-    ended: dict[Job, FileReport | Failure] = {}
+    remaining = set(left)
+    skipped = [path for job in jobs if job not in remaining for path in job.sources]
+    ended: dict[Job, list[Outcome]] = {}
     with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
         for job, outcome in _outcomes(task, left, workers, bar):
-            ended[job] = outcome
+            ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
-    outcomes = [ended[job] for job in left]
+    outcomes = [outcome for job in left for outcome in ended[job]]
+    skipped += [one.path for one in outcomes if isinstance(one, Kept)]
     return BatchReport(
         [one for one in outcomes if isinstance(one, FileReport)],
         [one for one in outcomes if isinstance(one, Failure)],
-        skipped,
+        sorted(skipped),
         time.monotonic() - started,
     )
 
 
-def _outcomes(task: Task, jobs: list[Job], workers: int, bar: "_Bar") -> Iterator[tuple[Job, Outcome]]:
-    attempt = partial(_attempt, task)
+def _outcomes(task: Task, jobs: list[Job], workers: int, bar: "_Bar") -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
+    work = partial(_attempt, task)
     if min(workers, len(jobs)) > 1:
-        with contextlib.closing(spread(attempt, jobs, workers, bar.hear)) as outcomes:
+        with contextlib.closing(spread(work, jobs, workers, bar.hear)) as outcomes:
             yield from outcomes
     else:
         for job in jobs:
-            yield job, attempt(job, partial(bar.hear, job))
+            yield job, work(job, partial(bar.hear, job))
 
 
-def _attempt(task: Task, job: Job, progress: Progress) -> Outcome:
+def _attempt(task: Task, job: Job, progress: Progress) -> Outcome | list[Outcome]:
+    return attempt(job.source, partial(task, job, progress))
+
+
+def attempt(source: Path, work: Callable[[], Result]) -> Result | Failure:
+    """What ``work`` returns, or the failure that its error is for this source."""
     try:
-        return task(job, progress)
+        return work()
     except UserError as error:
-        return Failure(job.source, str(error))
+        return Failure(source, str(error))
     except ConnectionError:  # of what listens to the progress, not of the file
         raise
     except OSError as error:
-        return Failure(job.source, f"{job.source}: {error.strerror or error}")
+        return Failure(source, f"{source}: {error.strerror or error}")
 
 
 class _Bar:
@@ -149,7 +158,7 @@ class _Bar:
         self._verb, self._planned, self._done = verb, planned, dict.fromkeys(planned, 0.0)
         self._started, self._files, self._heard, self._passed = time.monotonic(), 0, 0.0, 0.0
         layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
-        self._total = int(sum(planned.values()))
+        self._total, self._all = int(sum(planned.values())), sum(len(job.sources) for job in planned)
         self._bar = tqdm(total=self._total, bar_format=layout, disable=not planned)
         self._show()
 
@@ -166,7 +175,7 @@ class _Bar:
 
     def end(self, job: Job) -> None:
         """Nothing more will be heard of this job, done or failed."""
-        self._files += 1
+        self._files += len(job.sources)
         self._pass(job, self._planned[job])
 
     def _pass(self, job: Job, seconds: float) -> None:
@@ -175,7 +184,7 @@ class _Bar:
         self._show()
 
     def _show(self) -> None:
-        files = f"{self._verb} {self._files}/{len(self._planned)} files"
+        files = f"{self._verb} {self._files}/{self._all} files"
         hours = f"{self._passed / 3600:.2f}/{self._total / 3600:.2f} h"
         speed = self._heard / (time.monotonic() - self._started)
         self._bar.set_description_str(f"{files}, {hours}", refresh=False)
@@ -193,7 +202,8 @@ def _make_folders(folders: set[Path]) -> None:
 
 def _is_done(job: Job, task: Task) -> bool:
     try:
-        return job.target.stat().st_mtime >= job.source.stat().st_mtime and task.is_done(job)
+        made = job.target.stat().st_mtime
+        return all(made >= path.stat().st_mtime for path in job.files) and task.is_done(job)
     except (OSError, UserError):
         return False
 

@@ -25,6 +25,7 @@ TINY = [
         "--codec.quantizer.codebooks=3",
         "--codec.quantizer.codebook_size=16",
         "--codec.quantizer.latent_dim=16",
+        "--codec.quantizer.contexts=2",
     ),
     *("--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=4", "--optim.warmup_steps=5"),
 ]

@@ -1,6 +1,7 @@
 """The command line as its users meet it: what it imports, what it says, and what it does with bad input."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -158,7 +159,7 @@ RECIPES = {
     "out_of_range.yaml": "codec: {hop: 0}",
     "no_value.yaml": "train: {steps: }",
     "no_section.yaml": "losses:",
-    "unknown_loss.yaml": "losses: {loudness: 1.0}",
+    "unknown_loss.yaml": "losses: {sharpness: 1.0}",
     "negative_loss.yaml": "losses: {mel: -1.0}",
     "unbalanced.yaml": "optim: [1, 2",
     "words.yaml": "just words",
@@ -223,7 +224,7 @@ CODE = "--out out --model model"
         ("train out_of_range.yaml --data data --run run", "codec.hop must be above 0, not 0"),
         ("train no_value.yaml --data data --run run", "no_value.yaml: train: steps has no value"),
         ("train no_section.yaml --data data --run run", "no_section.yaml: losses has no value"),
-        ("train unknown_loss.yaml --data data --run run", "no loss called loudness; there are l1"),
+        ("train unknown_loss.yaml --data data --run run", "no loss called sharpness; there are l1"),
         ("train negative_loss.yaml --data data --run run", "losses.mel must be 0 or above, not -1"),
         ("train unbalanced.yaml --data data --run run", "unbalanced.yaml: not a YAML file"),
         ("train words.yaml --data data --run run", "words.yaml: expected settings"),
@@ -264,6 +265,14 @@ CODE = "--out out --model model"
         (f"encode good.wav {CODE} -j 2 --threads 2", "--threads: not allowed with argument -j"),
         (f"decode good.nac {CODE} --suffix .ogg --bits 24", "ogg cannot hold samples of 24 bits; use --suffix"),
         (f"decode good.nac {CODE} --bits 8", "--bits: invalid choice: '8'"),
+        ("encode good.wav --model model", "give --out; see codec encode --help"),
+        (f"encode - good.wav {CODE}", "- stands alone"),
+        (f"decode - {CODE}", "- stands alone"),
+        ("decode - --from 3", "--from and --to are for files"),
+        (f"encode good.wav {CODE} --raw 16000:1", "--raw is for streams"),
+        ("encode - --model model --raw 16000", "--raw takes RATE:CHANNELS"),
+        ("encode - --model model --raw 16000:1:s17", "samples are u8"),
+        (f"encode good.wav {CODE} --tag title", "must be NAME=TEXT, not title"),
         ("info cut.nac", "cut.nac: "),
         ("info sound.nac", "sound.nac: not a .nac file"),
         ("info nothing.nac", "nothing.nac: "),
@@ -338,7 +347,7 @@ def test_encode_and_decode_do_what_can_be_done_and_name_the_rest(codec, place, t
     for path in good:
         path.unlink()
 
-    (tmp_path / "nac/bad.nac").write_bytes((tmp_path / "nac/good0.nac").read_bytes()[:-1])
+    (tmp_path / "nac/bad.nac").write_bytes((tmp_path / "nac/good0.nac").read_bytes()[:40])
     ran = codec("decode", tmp_path / "nac", "--out", tmp_path / "wav", "--json", *there_and_back)
     told = json.loads(ran.out)
     assert ran.status == FAILED and "bad.nac" in ran.complaint
@@ -351,11 +360,57 @@ def test_encode_and_decode_do_what_can_be_done_and_name_the_rest(codec, place, t
 
 def test_info_tells_of_good_files_and_complains_of_damaged_ones(codec, place, tmp_path):
     damaged = bytearray((place / "good.nac").read_bytes())
-    damaged[-1] ^= 1
+    damaged[-12] ^= 1
     (tmp_path / "damaged.nac").write_bytes(damaged)
     ran = codec("info", place / "good.nac", place / "cut.nac", tmp_path / "damaged.nac", "--json")
-    assert ran.status == FAILED and [info["checksums_ok"] for info in json.loads(ran.out)] == [True, False]
+    assert ran.status == FAILED and [info["checksums_ok"] for info in json.loads(ran.out)] == [True, False, False]
     assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packets" in ran.complaints[1]
+
+
+def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
+    there_and_back = "--model", place / "model"
+    sound(tmp_path / "a.wav", seconds=5)
+    assert codec("encode", tmp_path / "a.wav", "--out", tmp_path, "--tag", "title=Song", *there_and_back).status == 0
+    ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", *there_and_back)
+    assert ran.status == 0 and not ran.complaints
+    whole = soundfile.read(tmp_path / "wav/a.wav")[0]
+    part = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 1.5, "--to", 2, *there_and_back)
+    assert part.status == 0 and len(whole) == 5 * 16000
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/a.wav")[0], whole[24000:32000])
+    beyond = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 7, *there_and_back)
+    assert beyond.status == FAILED and "has 5 s" in beyond.complaint
+    assert "{'title': 'Song'}" in codec("info", tmp_path / "a.nac").out
+
+    data = bytearray((tmp_path / "a.nac").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.nac").write_bytes(data)
+    ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
+    assert ran.status == FAILED and "concealed are 1.98 to 4.00 s" in ran.complaint
+    assert json.loads(ran.out)["done"][0]["lost_s"] == [[1.98, 4.0]]
+    ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
+    assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
+
+
+def test_standard_input_becomes_standard_output(place, tmp_path):
+    wav = sound(tmp_path / "a.wav", seconds=1).read_bytes()
+    command, model = [sys.executable, "-m", "codec"], ["--model", place / "model"]
+
+    def run(*words, given: bytes) -> subprocess.CompletedProcess:
+        return subprocess.run([*command, *words, *model], input=given, capture_output=True)
+
+    coded = run("encode", "-", "--kbps", "3", "--tag", "title=x", given=wav)
+    assert coded.returncode == 0 and coded.stdout[:4] == b"\x89NAC" and not coded.stderr
+    raw = run("encode", "-", "--kbps", "3", "--tag", "title=x", "--raw", "16000:1", given=wav[44:])
+    assert raw.stdout == coded.stdout
+    decoded = run("decode", "-", "--bits", "32f", given=coded.stdout)
+    assert decoded.returncode == 0 and not decoded.stderr
+    assert soundfile.read(io.BytesIO(decoded.stdout))[0].shape == (16000,)
+    assert len(run("decode", "-", "--raw", given=coded.stdout).stdout) == 2 * 16000
+    cut = run("decode", "-", given=coded.stdout[:-100])
+    assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
+    for words in (["encode", "-"], ["decode", "-"]):
+        wrong = run(*words, given=b"no sound")
+        assert wrong.returncode == BAD_INPUT and not wrong.stdout and wrong.stderr.count(b"\n") == 1
 
 
 def test_names_that_are_not_utf8_pass(codec, place, tmp_path):

@@ -119,7 +119,7 @@ def test_only_some_and_refusals_to_mix(tmp_path, prepared, monkeypatch, capsys):
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others(tmp_path, prepared, capsys):
-    diverging = {"settings": {"optim.lr": 1e30}}
+    diverging = {"settings": {"optim.lr": 1e38}}
     plan = write_plan(tmp_path, candidates={"wild": diverging, "ours": {}}, clips=1, kbps=[0.6])
     with pytest.raises(SystemExit, match="1"):
         main(["compare", plan, "--data", str(prepared), "--out", str(tmp_path / "out")])

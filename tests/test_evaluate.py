@@ -253,8 +253,8 @@ def test_usage_counts_the_codes_in_the_files(folder, result):
     with Reader(path) as reader:
         codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
     counts = count_codes([path], codec)
-    assert counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
-    for found, row in zip(usage(counts), codes):
+    assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
+    for found, row in zip(usage(counts.counts), codes):
         share = np.unique(row, return_counts=True)[1] / row.size
         assert found.used == len(share) / 1000
         assert found.perplexity == pytest.approx(np.prod(share**-share))

@@ -15,6 +15,7 @@ from codec import audio
 from codec.batch import decode_batch, encode_batch
 from codec.bitstream.container import HEADER_BYTES, Header, Reader, Writer, read_header
 from codec.bitstream.rangecoder import RangeCoder
+from codec.channels import fold
 from codec.checkpoint import fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
@@ -199,6 +200,45 @@ def test_fitted_tables_make_files_smaller_as_expected(tmp_path, codec):
     decode_file(tmp_path / "b.nac", tmp_path / "b_back.wav", fitted)
     assert (tmp_path / "a_back.wav").read_bytes() == (tmp_path / "b_back.wav").read_bytes()
     assert fingerprint(codec) in fails(decode_file, tmp_path / "a.nac", tmp_path / "c.wav", fitted)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 4095, 8191, 8192, 8193, 100_000])
+def test_one_path(tmp_path, codec, samples):
+    """Whole, in chunks of any size, in a batch and by processes: the same bytes."""
+    for channels in (1, 2):
+        make(tmp_path / "in" / f"{channels}.wav", channels, samples)
+    encode_file(tmp_path / "in" / "1.wav", tmp_path / "1.nac", codec, codebooks=5)
+    encode_file(tmp_path / "in" / "2.wav", tmp_path / "2.nac", codec, codebooks=5)
+    expected = [(tmp_path / f"{channels}.nac").read_bytes() for channels in (1, 2)]
+    with Reader(tmp_path / "2.nac") as reader:
+        header = reader.header
+    wave = audio.read(tmp_path / "in" / "2.wav").samples if samples else np.zeros((2, 0), np.float32)
+    streams = fold(torch.from_numpy(wave), codec.config.stereo)
+    rng = np.random.default_rng(samples)
+    for sizes in ([samples + 1], [1000], rng.integers(1, 600 * 32, 5).tolist()):
+        with Writer(tmp_path / "chunked.nac", header, range_coder(codec)) as writer:
+            encoder, at = codec.stream_encoder(2, 5), 0
+            while at < samples:
+                writer.write(encoder.push(streams[..., at : at + sizes[0]]).codes.numpy())
+                at, sizes = at + sizes[0], [*sizes[1:], sizes[0]]
+            writer.write(encoder.flush().codes.numpy())
+            writer.finish(samples)
+        assert (tmp_path / "chunked.nac").read_bytes() == expected[1]
+    for workers in (1, 2) if samples == 100_000 else (1,):
+        encode_batch([tmp_path / "in"], tmp_path / f"out{workers}", codec, codebooks=5, workers=workers)
+        assert [(tmp_path / f"out{workers}" / f"{n}.nac").read_bytes() for n in (1, 2)] == expected
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_one_path_at_other_rates(tmp_path, codec, rate, monkeypatch):
+    """However the source's samples are cut into blocks."""
+    make(tmp_path / "a.wav", 2, 3 * rate, rate)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
+    blocks = audio.blocks
+    for size in (777, 40_000):
+        monkeypatch.setattr(audio, "blocks", lambda path: blocks(path, size))  # noqa: B023
+        encode_file(tmp_path / "a.wav", tmp_path / "b.nac", codec)
+        assert (tmp_path / "a.nac").read_bytes() == (tmp_path / "b.nac").read_bytes()
 
 
 # --- what is wrong ------------------------------------------------------------------------------
@@ -540,11 +580,11 @@ def test_interrupted_batch_keeps_what_is_done(tmp_path, codec, monkeypatch):
         make(tmp_path / "in" / f"{index}.wav", samples=100_000)
     real, calls = Codec.stream_encoder, []
 
-    def second_is_interrupted(self, *arguments):
+    def second_is_interrupted(self, *arguments, **options):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(self, *arguments, **options)
 
     monkeypatch.setattr(Codec, "stream_encoder", second_is_interrupted)
     with pytest.raises(KeyboardInterrupt):

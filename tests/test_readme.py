@@ -4,15 +4,12 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from conftest import TINY
 
-from codec.checkpoint import save_model
 from codec.cli import build_parser, main
-from codec.model.codec import Codec
-from codec.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,7 +46,7 @@ def test_the_commands_of_the_readme_lead_from_audio_to_a_judged_codec(corpus, tm
     monkeypatch.setenv("HOME", str(tmp_path))
     typed = commands(section)
     assert [words[0] for words in typed] == [
-        *("prepare", "train", "evaluate", "encode", "decode", "info", "models", "export"),
+        *("prepare", "train", "evaluate", "encode", "decode", "info", "tokens", "models", "export"),
     ]
     for words in typed:
         expanded = [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
@@ -66,11 +63,12 @@ def test_the_commands_of_the_readme_lead_from_audio_to_a_judged_codec(corpus, tm
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     (snippet,) = blocks("python")
     monkeypatch.chdir(tmp_path)
-    save_model(tmp_path / "lathe-quickstart/run/model", Codec(read_recipe("quickstart", TINY).codec), {"step": 1})
-    torch.manual_seed(0)
-    names: dict[str, torch.Tensor] = {}
+    names: dict[str, Any] = {}
     exec(snippet, names)
-    assert names["decoded"].shape == names["wave"].shape and names["codes"].shape[:2] == (1, 3)
+    wave, decoded = names["wave"], names["decoded"]
+    assert decoded.shape == names["nearly"].shape == wave.shape and names["encoded"].codes.shape[:2] == (2, 6)
+    assert names["quantized"].latents.shape == names["latents"].latents.shape
+    assert names["part"].shape == (2, 4410) and names["heard"].shape == (1, 4 * 320)
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])

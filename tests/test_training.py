@@ -14,11 +14,14 @@ import pytest
 import torch
 from conftest import TINY
 
+from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import TERMS
 from codec.model.codec import Codec
+from codec.model.entropy import FrequencyTables, frequencies
+from codec.model.quantizers import ABSENT
 from codec.packed import candidates, folder_for, open_split
 from codec.recipe import read_recipe, write_recipe
 from codec.training import tables
@@ -185,7 +188,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
 
 def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
     """Fitted when training is over, whether or not it was cut short in between."""
-    plan = recipe()
+    plan = recipe("--codec.quantizer.contexts=1")
     train(plan, prepared, tmp_path, quiet=True)
     codec, info = load_model(tmp_path), read_info(tmp_path)
     split = open_split(prepared, "train", 16000, 1)
@@ -206,12 +209,38 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
     (tmp_path / "run.json").unlink()
     train(plan, prepared, tmp_path, quiet=True)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_info(tmp_path) == info
-    train(recipe("--train.steps=16"), prepared, tmp_path, quiet=True)
+    train(recipe("--codec.quantizer.contexts=1", "--train.steps=16"), prepared, tmp_path, quiet=True)
     assert "tables" in read_info(tmp_path)
 
 
+def test_contexts_find_what_codes_depend_on():
+    """A first code that mostly goes on from the one before, a second that mostly follows from the first, a third by
+    chance; needs that change slowly."""
+    rng, size, packets, frames = np.random.default_rng(0), 8, 400, 50
+    sure = rng.random((2, packets, frames)) < 0.9
+    codes = rng.integers(size, size=(packets, 3, frames))
+    for t in range(1, frames):
+        codes[:, 0, t] = np.where(sure[0][:, t], (codes[:, 0, t - 1] + 1) % size, codes[:, 0, t])
+    codes[:, 1] = np.where(sure[1], (3 * codes[:, 0]) % size, codes[:, 1])
+    level = np.repeat(rng.random((packets, 1, frames // 10)), 10, axis=2)
+    need = torch.from_numpy(level - 0.3 * np.arange(3)[:, None]).float()
+    fitted = FrequencyTables(3, size, 8)
+    entries = torch.randn(3, size + 1, 4, generator=torch.Generator().manual_seed(0))
+    tables.fit_contexts(fitted, torch.from_numpy(codes), need, entries, quiet=True)
+    fitted.check()
+    coder = RangeCoder(fitted)
+    spent = [coder.bits(codes[:, : k + 1], False) / codes[:, 0].size for k in range(3)]
+    # 0.9 + 0.1 / 8 for the code that is expected, 0.1 / 8 for each other one: 0.82 bits; without contexts, 3
+    steps = np.diff([0, *spent])
+    assert (steps[:2] > 0.8).all() and (steps[:2] < 1.6).all() and steps[2] == pytest.approx(3.0, abs=0.02)
+    one = torch.from_numpy(codes).masked_fill(need < 0.4, ABSENT).numpy()
+    counts = (one != ABSENT).sum(1)
+    without = RangeCoder(FrequencyTables(3, size, 8)).bits(one, True)
+    assert coder.bits(one, True) < 0.8 * without and np.unique(counts).size > 1
+
+
 def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
-    split, codec = open_split(prepared, "train", 16000, 1), Codec(recipe().codec).eval()
+    split, codec = open_split(prepared, "train", 16000, 1), Codec(recipe("--codec.quantizer.contexts=1").codec).eval()
     monkeypatch.setattr(tables, "SECONDS", 10.0)
     monkeypatch.setattr(tables, "PIECE_S", 0.7)
     assert tables.fit_tables(codec, split, quiet=True).seconds == 10.0
@@ -227,10 +256,31 @@ def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
 def model(tmp_path) -> Path:
     torch.manual_seed(0)
     codec = Codec(recipe().codec)
-    codec.tables.fit(torch.arange(16).expand(3, 16))
+    codec.tables.frequencies.copy_(frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
     codec.decodes = ("0123456789abcdef",)
     save_model(tmp_path / "model", codec, {"step": 1})
     return tmp_path / "model"
+
+
+def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
+    before = load_model(model)
+    more = recipe("--codec.quantizer.codebooks=5", "--train.steps=1", "--optim.lr=1e-9", "--train.validate_every=1")
+    train(more, prepared, tmp_path / "run", init_from=model, quiet=True)
+    after = load_model(tmp_path / "run")
+    for network in ("encoder", "decoder"):
+        torch.testing.assert_close(
+            getattr(after, network).state_dict(), getattr(before, network).state_dict(), atol=1e-6, rtol=0
+        )
+    crops = CodecData(prepared, more).train_crops
+    speech = torch.cat([crops[step] for step in range(8)])
+    latent = after.analyse(speech[:, 0], after.mdct.start(len(speech)), after.encoder.start(len(speech)))[0]
+    errors = [
+        (after.quantizer.folded().decode(after.quantizer.folded().encode(latent, k).codes) - latent).norm()
+        for k in (3, 4, 5)
+    ]
+    assert errors[1] < 0.97 * errors[0] and errors[2] < 0.97 * errors[1]
+    with pytest.raises(UserError, match="architecture"):
+        train(recipe("--codec.quantizer.codebooks=2"), prepared, tmp_path / "less", init_from=model, quiet=True)
 
 
 def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):

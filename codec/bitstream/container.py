@@ -203,11 +203,14 @@ class Reader:
             yield Packet(place, frames, codes, reason)
 
     def _live_frames(self) -> Iterator[live.Frames]:
+        """All that follow the header, but none behind the end that the file has."""
         parser, place = live.Parser(self.header), self._start
-        while not parser.done:
+        most = self.header.frames if self.ended else self.file_bytes
+        while not parser.done and parser.next < most:
             data = self._read(place, live.READ_BYTES)
             place += len(data)
-            yield parser.push(data) if data else parser.finish()
+            frames = parser.push(data) if data else parser.finish()
+            yield live.Frames(frames.first, frames.bodies[: most - frames.first])
 
     def _live(self, coder: live.FixedCoder, first: int) -> Iterator[Packet]:
         for frames in self._live_frames():

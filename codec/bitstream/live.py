@@ -6,9 +6,10 @@ a receiver that lost bytes learns where it is again.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -89,11 +90,43 @@ def parse_end(data: bytes) -> End | None:
     return End(int.from_bytes(data[1:9], "little"), int.from_bytes(data[9:17], "little"))
 
 
+class Sender:
+    """Writes a stream to ``output``, a binary file: frame after frame, each as soon as its codes are there."""
+
+    def __init__(self, output: BinaryIO, header: Header, coder: FixedCoder, tags: Mapping[str, str] | None = None):
+        self._output, self._coder = output, coder
+        self.frames = self.bytes = self.payload_bytes = 0
+        self._send(header.to_bytes(tags))
+
+    def write(self, codes: npt.NDArray[np.integer]) -> None:
+        """``[channels, codebooks, frames]``, any number of frames."""
+        if codes.shape[2]:
+            self._send(self._framed(codes))
+
+    def finish(self, codes: npt.NDArray[np.integer], samples: int) -> None:
+        """The last codes, of a sound that turned out to have ``samples`` per channel. The end is sent before them too,
+        so that a receiver which plays them at once knows where to stop."""
+        closing = end(samples, self.frames + codes.shape[2])
+        self._send((closing if codes.shape[2] else b"") + self._framed(codes) + closing)
+
+    def _framed(self, codes: npt.NDArray[np.integer]) -> bytes:
+        bodies = [self._coder.pack(codes[..., index]) for index in range(codes.shape[2])]
+        framed = b"".join(frame(number, body) for number, body in enumerate(bodies, self.frames))
+        self.frames += len(bodies)
+        self.payload_bytes += sum(map(len, bodies))
+        return framed
+
+    def _send(self, data: bytes) -> None:
+        self._output.write(data)
+        self._output.flush()
+        self.bytes += len(data)
+
+
 class Parser:
     """Bytes behind the header, in pieces of any length, to frames.
 
-    Where a frame is damaged, the stream goes on where two whole frames follow each other, or one and the end.
-    ``done`` says that nothing more will come: the end was met (``ended`` then holds it), or no way on was found.
+    Where a frame is damaged, the stream goes on where two whole frames follow each other, or the end. ``end`` is known
+    from shortly before it on. ``done`` says that nothing more will come: the end was met, or no way on was found.
     """
 
     def __init__(self, header: Header):
@@ -104,7 +137,7 @@ class Parser:
         self._searched: int | None = None  # up to where, while the way on is searched
         self.next = 0
         self.done = False
-        self.ended: End | None = None
+        self.end: End | None = None
 
     def push(self, data: bytes) -> Frames:
         """The frames that are complete with ``data``."""
@@ -114,8 +147,10 @@ class Parser:
     def finish(self) -> Frames:
         """The frames that can be told when nothing follows."""
         frames = self._parse(last=True)
+        missing = 0 if self.done or self.end is None else self.end.frames - self.next
+        self.next += missing
         self.done = True
-        return frames
+        return Frames(frames.first, [*frames.bodies, *[None] * missing])
 
     def _parse(self, last: bool) -> Frames:
         first, bodies = self.next, list[bytes | None]()
@@ -124,14 +159,14 @@ class Parser:
                 found = self._look(self._place)
                 if found == "more" and not last:
                     break
-                if isinstance(found, End) and found.frames == self.next:
-                    self.ended, self.done = found, True
-                    break
+                if isinstance(found, End) and self._can_follow(found, self.next):
+                    self.end, self.done = found, found.frames == self.next
+                    self._place += END_BYTES
+                    continue
                 if isinstance(found, tuple) and found[0] == self.next % _MODULUS:
-                    body = found[1]
-                    bodies.append(body)
+                    bodies.append(found[1])
                     self.next += 1
-                    self._place += len(body) + CHECK_BYTES
+                    self._place += len(found[1]) + CHECK_BYTES
                     continue
                 self._searched = self._place
             lost = self._search(last)
@@ -144,6 +179,11 @@ class Parser:
             self._searched -= self._place
         self._place = 0
         return Frames(first, bodies)
+
+    @staticmethod
+    def _can_follow(end: End, number: int) -> bool:
+        """Whether this end can stand before frame ``number``, and at most :data:`MAX_GAP` more."""
+        return 0 <= end.frames - number <= MAX_GAP
 
     def _look(self, place: int) -> tuple[int, bytes] | End | str:
         """What is at a place: a frame's number, modulo the checksum's range, and its body; the end; ``"more"`` where
@@ -177,28 +217,28 @@ class Parser:
                 return None
             if here == "more" and not last:
                 return None
-            if isinstance(here, End) and 0 <= here.frames - self.next <= MAX_GAP:
-                return self._go_on(at, here.frames - self.next)
-            if not isinstance(here, tuple):
+            if isinstance(here, str) or (isinstance(here, End) and not self._can_follow(here, self.next)):
                 continue
-            lost = (here[0] - self.next) % _MODULUS
-            if lost > MAX_GAP:
-                continue
-            behind = self._look(at + len(here[1]) + CHECK_BYTES)
+            behind = self._look(at + (END_BYTES if isinstance(here, End) else len(here[1]) + CHECK_BYTES))
             if behind == "more" and not last:
                 return None
-            if isinstance(behind, tuple) and behind[0] == (here[0] + 1) % _MODULUS:
-                return self._go_on(at, lost)
-            if isinstance(behind, End) and behind.frames == self.next + lost + 1:
-                return self._go_on(at, lost)
+            lost = self._lost_before(here, behind)
+            if lost is not None and lost <= MAX_GAP:
+                self._place, self._searched = at, None
+                return lost
         self._searched = len(self._data)
         if last:
             self._place = len(self._data)
         return None
 
-    def _go_on(self, at: int, lost: int) -> int:
-        self._place, self._searched = at, None
-        return lost
+    def _lost_before(self, here: tuple[int, bytes] | End, behind: tuple[int, bytes] | End | str) -> int | None:
+        """How many frames are missing before ``here``, if what is ``behind`` it confirms it."""
+        if isinstance(here, End):  # before the last frames, or behind them
+            return (behind[0] - self.next) % _MODULUS if isinstance(behind, tuple) else here.frames - self.next
+        lost = (here[0] - self.next) % _MODULUS
+        if isinstance(behind, End):
+            return lost if self._can_follow(behind, self.next + lost + 1) else None
+        return lost if isinstance(behind, tuple) and behind[0] == (here[0] + 1) % _MODULUS else None
 
 
 def stretches(frames: Frames, header: Header, coder: FixedCoder) -> Iterator[tuple[int, int, npt.NDArray | None]]:

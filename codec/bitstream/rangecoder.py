@@ -129,9 +129,9 @@ class RangeCoder:
         points += self._first_points(codes[:, 0], used)
         for codebook in range(1, used):
             present = counts > codebook
-            group = self._winners(points[codebook][present], codebook, codes[:, codebook - 1][present])
-            order, parts = _by_group(group)
-            values = np.empty(len(group), np.int64)
+            groups = self._winners(points[codebook][present], codebook, codes[:, codebook - 1][present])
+            order, parts = _by_group(groups)
+            values = np.empty(len(groups), np.int64)
             for number, start, end in parts:
                 values[order[start:end]] = decoder.decode(self._model(codebook, number), end - start)
             codes[:, codebook][present] = values

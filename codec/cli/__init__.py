@@ -16,6 +16,7 @@ from codec.cli.evaluation import add_compare, add_evaluate, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
 from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
+from codec.cli.tokens import add_tokens
 from codec.cli.training import add_quickstart, add_train
 from codec.errors import UserError
 
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_prepare(command)
     add_train(command)
     add_coding(command)
+    add_tokens(command)
     add_models(command)
     add_export(command)
     add_evaluate(command)

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NoReturn
 
@@ -36,6 +36,13 @@ def positive(text: str) -> int:
 def complain(message: str, status: int) -> int:
     print(f"codec: error: {message}", file=sys.stderr)
     return status
+
+
+def told_lost(spans: Sequence[tuple[float, float]]) -> str:
+    """Which moments were lost, in words; the first few of many."""
+    some = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in spans[:5])
+    more = f" and {len(spans) - 5} more stretches" if len(spans) > 5 else ""
+    return f"damaged or cut off; lost and concealed are {some}{more}"
 
 
 def show(result: Any, as_json: bool) -> None:

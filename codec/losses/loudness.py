@@ -2,10 +2,10 @@ r"""Loudness disturbance: how far the loudness of the output lies from that of t
 
 Powers in critical bands become specific loudness (Zwicker),
 :math:`L = (P_0 / 0.5)^{0.23} ((0.5 + 0.5 P / P_0)^{0.23} - 1)` with the threshold in quiet :math:`P_0`. Differences
-below a quarter of the smaller loudness count as masked. What is left is weighed twice: as it is, and, since what a codec
-adds is more annoying than what it leaves out, by how much stronger the output is than the target. Both are averaged over
-bands and frames and added as in PESQ, whose raw score of 4.5 falls by that sum. The alignment in time and level and the
-equalisation of PESQ are left out: a codec in training needs none.
+below a quarter of the smaller loudness count as masked. What is left is weighed twice: as it is, and, since what a
+codec adds is more annoying than what it leaves out, by how much stronger the output is than the target. Both are
+averaged over bands and frames and added as in PESQ, whose raw score of 4.5 falls by that sum. The alignment in time and
+level and the equalisation of PESQ are left out: a codec in training needs none.
 
 Sources: ITU-T P.862 (2001) and P.862.2 (2007), section 10.2; E. Zwicker, R. Feldtkeller, "Das Ohr als
 Nachrichtenempfänger", 1967.

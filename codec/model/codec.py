@@ -5,7 +5,7 @@ whole file, a stream cut anywhere and a batch are the same computation, product 
 depend on length. Training runs the same layers over a crop as one block.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Coded, Quantized, Quantizer, build_quantizer
+from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
 from codec.model.transform import MDCT
 
 BLOCK = 256
@@ -80,8 +80,8 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the codes
-        ``[batch, codebooks, frames]``."""
+        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the
+        codes ``[batch, codebooks, frames]``."""
         raise NotImplementedError
 
 
@@ -131,6 +131,28 @@ class Codec(Trainable):
         self.encoder.direct[:count] = (directions / scale).T.float() * self.spread
         self.decoder.direct[:, :count] = (directions * scale).float() / self.spread[:, None]
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
+
+    def can_grow_from(self, other: "Codec") -> bool:
+        """Whether this is ``other`` with more codebooks, or as many."""
+
+        def rest(config: CodecConfig) -> CodecConfig:
+            """Without what training may change."""
+            return replace(config, quantizer=replace(config.quantizer, codebooks=1, contexts=1, full_rate_share=0.0))
+
+        ours, theirs = self.config.quantizer, other.config.quantizer
+        return ours.kind == "rvq" and ours.codebooks >= theirs.codebooks and rest(self.config) == rest(other.config)
+
+    @torch.no_grad()
+    def grow_from(self, other: "Codec", wave: Tensor, generator: torch.Generator) -> None:
+        """Takes over another codec's weights; codebooks that it lacks are fitted to what it leaves over of ``wave``
+        ``[batch, 1, samples]``. The tables are no longer those of its codes."""
+        kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
+        self.load_state_dict(kept, strict=False)
+        whole = wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop]
+        latents = [
+            self.analyse(part, self.mdct.start(len(part)), self.encoder.start(len(part)))[0] for part in whole.split(64)
+        ]
+        self.quantizer.initialise(torch.cat(latents), generator, first=other.config.quantizer.codebooks)
 
     def adapt(self, generator: torch.Generator) -> int:
         return self.quantizer.adapt(generator)
@@ -193,18 +215,22 @@ class Codec(Trainable):
         """Latent frames before a sample's own that its decoding depends on."""
         return self.decoder.history + 1
 
-    def stream_encoder(self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK) -> "StreamEncoder":
+    def stream_encoder(
+        self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
+    ) -> "StreamEncoder":
         """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all). ``block``:
         latent frames that are waited for; fewer than 16 mean less delay, more work, and codes that may differ where two
-        entries are equally near to within rounding."""
+        entries are equally near to within rounding. Unless ``quantize``, it gives continuous latents ``[batch,
+        features, frames]`` in the place of codes."""
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self, batch, codebooks or most, block)
+        return StreamEncoder(self, batch, codebooks or most, block, quantize)
 
-    def stream_decoder(self, batch: int = 1, block: int = BLOCK) -> "StreamDecoder":
-        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`."""
-        return StreamDecoder(self, batch, block)
+    def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> "StreamDecoder":
+        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
+        ``quantized``, it takes continuous latents in the place of codes."""
+        return StreamDecoder(self, batch, block, quantized)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -236,9 +262,10 @@ def filled(frames: int, block: int) -> int:
 class StreamEncoder:
     """Waves in pieces of any length to codes. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int):
+    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int, quantize: bool):
         self.codec, self.codebooks, self.block = codec, codebooks, block
-        self.quantizer = codec.quantizer.folded()
+        folded = codec.quantizer.folded()
+        self.quantizer = folded if quantize else Unquantized(folded)
         self.waiting = codec.mdct.basis.new_zeros(batch, 0)
         self.previous = codec.mdct.start(batch)
         self.state = codec.encoder.start(batch)
@@ -273,16 +300,18 @@ class StreamEncoder:
         return self.quantizer.encode(latent, self.codebooks)
 
     def _nothing(self) -> Coded:
-        need = self.waiting.new_zeros(len(self.waiting), self.codebooks, 0)
-        return Coded(need.long(), need)
+        rows = self.codec.config.quantizer.features if isinstance(self.quantizer, Unquantized) else self.codebooks
+        need = self.waiting.new_zeros(len(self.waiting), rows, 0)
+        return Coded(need if isinstance(self.quantizer, Unquantized) else need.long(), need)
 
 
 class StreamDecoder:
     """Codes in pieces of any length to waves. ``push`` returns what is ready, ``flush`` the rest."""
 
-    def __init__(self, codec: Codec, batch: int, block: int):
+    def __init__(self, codec: Codec, batch: int, block: int, quantized: bool):
         self.codec, self.block = codec, block
-        self.quantizer = codec.quantizer.folded()
+        folded = codec.quantizer.folded()
+        self.quantizer = folded if quantized else Unquantized(folded)
         self.waiting: Tensor | None = None
         self.previous = codec.mdct.start(batch)
         self.state = codec.decoder.start(batch)

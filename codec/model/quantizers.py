@@ -230,8 +230,12 @@ class FoldedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        errors = torch.stack(errors).view(shape).transpose(0, 1)
-        return Coded(torch.stack(codes).view(shape).transpose(0, 1), need(errors, level))
+        needs = need(torch.stack(errors).view(shape).transpose(0, 1), level)
+        return Coded(torch.stack(codes).view(shape).transpose(0, 1), needs)
+
+    def continuous(self, latent: Tensor) -> Tensor:
+        """What decoding would give if the codes were exact: the latent itself."""
+        return latent
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
@@ -280,11 +284,12 @@ class ResidualVQ(nn.Module):
         return power.mean().sqrt().expand_as(power)
 
     @torch.no_grad()
-    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
-        """Stage after stage, on ``[batch, frames, features]``."""
+    def initialise(self, latent: Tensor, generator: torch.Generator, first: int = 0) -> None:
+        """Stage after stage, from the ``first`` to be fitted on, on ``[batch, frames, features]``."""
         residual = latent.flatten(0, 1)
-        for stage in self.stages:
-            stage.initialise(residual, generator)
+        for index, stage in enumerate(self.stages):
+            if index >= first:
+                stage.initialise(residual, generator)
             residual = residual - stage.lookup(_assign(residual @ stage.basis.T, stage.codebook))
 
     @torch.no_grad()
@@ -368,7 +373,7 @@ class ResidualFSQ(nn.Module):
         """By what to divide directions of the signal of such ``power`` ``[features]``: each fills its grid."""
         return SPREAD * power.sqrt()
 
-    def initialise(self, latent: Tensor, generator: torch.Generator) -> None:
+    def initialise(self, latent: Tensor, generator: torch.Generator, first: int = 0) -> None:
         """Nothing: the grid is fixed."""
 
     def adapt(self, generator: torch.Generator) -> int:
@@ -383,11 +388,31 @@ class ResidualFSQ(nn.Module):
         cells, needs = self._cells(self._bound(latent))
         return Coded(self._codes(cells)[:, :codebooks], needs[:, :codebooks])
 
+    def continuous(self, latent: Tensor) -> Tensor:
+        """As :meth:`FoldedVQ.continuous`: inside the grid's range."""
+        return self._bound(latent).flatten(2)
+
     def decode(self, codes: Tensor) -> Tensor:
         codes = F.pad(codes, (0, 0, 0, self.depth * self.groups - codes.shape[1]), value=ABSENT)
         cells = (codes.clamp(min=0).transpose(1, 2)[..., None] // self.place) % self.levels.long()
         cells = cells.unflatten(2, (self.depth, self.groups)).float()
         return self._sum(cells, (codes != ABSENT).float()).flatten(2)
+
+
+class Unquantized:
+    """In the place of a quantizer for inference: continuous latents ``[batch, features, frames]`` in the place of
+    codes."""
+
+    def __init__(self, quantizer: FoldedVQ | ResidualFSQ):
+        self.quantizer = quantizer
+
+    def encode(self, latent: Tensor, codebooks: int) -> Coded:
+        """``[batch, frames, features]``, all of it whatever ``codebooks`` is."""
+        latents = self.quantizer.continuous(latent).transpose(1, 2)
+        return Coded(latents, torch.zeros_like(latents))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents.transpose(1, 2)
 
 
 Quantizer = ResidualVQ | ResidualFSQ

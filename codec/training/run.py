@@ -110,6 +110,7 @@ def train(
     )
     if not quiet:
         print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
+    threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
     try:
         trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
     except Interrupted:
@@ -117,6 +118,8 @@ def train(
     except OSError as error:
         reason = f"{error.filename or run}: {error.strerror or error}"
         raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+    finally:
+        threading.excepthook = before
     if tables and isinstance(module.codec, Codec):
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
@@ -147,22 +150,32 @@ def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
 
 
 def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """First weights: another model's, or those of a transform codec fitted to the first batches."""
+    """First weights: another model's, with further codebooks where the recipe has more; or those of a transform codec
+    fitted to the first batches."""
     recipe = module.recipe
     if init_from is not None:
         codec = load_model(init_from)
-        if codec.config != recipe.codec:
+        if codec.config == recipe.codec:
+            module.start_from(codec)
+            if recipe.train.freeze_encoder:
+                module.average.decodes = (fingerprint(codec), *codec.decodes)
+        elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
+            module.codec.grow_from(codec, _first_sound(module, crops), module.generator_at(-1))
+            module.start_from(module.codec)
+        else:
             raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
-        module.start_from(codec)
-        if recipe.train.freeze_encoder:
-            module.average.decodes = (fingerprint(codec), *codec.decodes)
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
-    wave = torch.cat([crops[step] for step in range(min(batches, len(crops)))])
-    module.codec.initialise(wave, module.generator_at(-1))
+    module.codec.initialise(_first_sound(module, crops), module.generator_at(-1))
     module.start_from(module.codec)
+
+
+def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
+    """The first batches, :data:`INITIAL_SECONDS` of them."""
+    recipe = module.recipe
+    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
+    return torch.cat([crops[step] for step in range(min(batches, len(crops)))])
 
 
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
@@ -197,13 +210,12 @@ def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
 
 
 def _hush() -> None:
-    """Lightning announces devices and advises on workers; here that is decided by the recipe. TensorBoard's thread
-    prints the error that it then raises in the main thread."""
+    """Lightning announces devices and advises on workers; here that is decided by the recipe."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    threading.excepthook = _told_by_the_main_thread
 
 
 def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread prints the error that it then raises in the main thread."""
     if not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)

@@ -24,7 +24,7 @@ from codec.model.entropy import CODE_VOTERS, COUNT_VOTERS, FrequencyTables, freq
 from codec.model.quantizers import ABSENT, Coded, bounds
 from codec.packed import PackedSplit
 
-SECONDS = 3600.0
+SECONDS = 7200.0
 PIECE_S = 30.0
 SEED = 30_000
 RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
@@ -58,8 +58,8 @@ class Packets:
 
 
 def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitted:
-    """Fits ``codec.tables`` to the codes of the split: of all of it, or of pieces drawn from it that make an hour and
-    depend on nothing but the split."""
+    """Fits ``codec.tables`` to the codes of the split: of all of it, or of pieces drawn from it that make two hours
+    and depend on nothing but the split."""
     tables = codec.tables
     parts, samples, frames = [], 0, 0
     total = sum(clip.frames for clip in split.clips)
@@ -76,16 +76,21 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
         present = [row[row != ABSENT] for row in codes.transpose(0, 1)]
         tables.fit(torch.stack([torch.bincount(row, minlength=tables.size) for row in present]))
         return fitted
-    fixed = Packets(codes, variable=False)
-    variants = [fixed]
+    fit_contexts(tables, codes, need, _entries(codec), quiet=quiet)
+    return fitted
+
+
+def fit_contexts(tables: FrequencyTables, codes: Tensor, need: Tensor, entries: Tensor, *, quiet: bool = False) -> None:
+    """Fits tables with classes to codes and needs ``[packets, codebooks, frames]``; in frames that are only there to
+    fill a packet, codes are absent. ``entries`` ``[codebooks, size + 1, features]``: what each code stands for, of mean
+    power 1; the last, for none, is zero."""
+    variants = [Packets(codes, variable=False)]
     for rate in RATES:
         bound = bounds(need, torch.tensor([rate * tables.codebooks]))
         variants.append(Packets(torch.where(need >= bound, codes, ABSENT), variable=True))
-    entries = _entries(codec)
     for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
         _learn_votes(tables, codebook, variants, entries[codebook])
     _count(tables, variants)
-    return fitted
 
 
 @torch.inference_mode()
@@ -166,8 +171,8 @@ class _Mixture(nn.Module):
 
     def forward(self, near: Tensor, numbers: Tensor, codes: Tensor, hardness: float) -> Tensor:
         votes = self.votes()
-        points = sum(votes[i, near[:, i]] for i in range(CODE_VOTERS))
-        points = points + sum(self.counts[i, numbers[:, i]] for i in range(COUNT_VOTERS))
+        points = torch.stack([votes[i, near[:, i]] for i in range(CODE_VOTERS)]).sum(0)
+        points = points + torch.stack([self.counts[i, numbers[:, i]] for i in range(COUNT_VOTERS)]).sum(0)
         share = F.log_softmax(points, -1)
         fits = F.log_softmax(self.tables, -1).T[codes]
         mixture, mean = torch.logsumexp(share + fits, -1), (share.exp() * fits).sum(-1)
@@ -205,18 +210,19 @@ def _count(tables: FrequencyTables, variants: list[Packets]) -> None:
     coder = RangeCoder(tables)
     counts, shares = (torch.zeros(tables.codebooks, tables.classes, tables.size).double() for _ in range(2))
     held_out = torch.zeros_like(counts)
+    real = [codes[:, 0] != ABSENT for codes in variants[0].codes.split(AT_ONCE)]
     numbers = torch.zeros(tables.codebooks + 2, tables.codebooks + 1).double()
     for packets in variants:
         for part, codes in enumerate(packets.codes.split(AT_ONCE)):
             groups = torch.from_numpy(coder.groups(codes.numpy(), packets.variable))
-            codes = codes.transpose(0, 1)
-            books = torch.arange(tables.codebooks)[:, None, None].expand_as(codes)
+            after = (codes != ABSENT).sum(1).numpy()
+            codes = codes.transpose(0, 1)[: len(groups)]
+            books = torch.arange(len(groups))[:, None, None].expand_as(codes)
             index = torch.stack([books, groups, codes])[:, codes != ABSENT]
             for target in [held_out if part % HELD_OUT == 0 else counts] + [shares] * (not packets.variable):
                 target.index_put_(tuple(index), torch.ones((), dtype=target.dtype), accumulate=True)
             if packets.variable:
-                after = (codes != ABSENT).sum(0).numpy()
-                index = torch.from_numpy(np.stack([beside(after, -1), after]).reshape(2, -1))
+                index = torch.from_numpy(np.stack([beside(after, -1), after]))[:, real[part]]
                 numbers.index_put_(tuple(index), torch.ones((), dtype=numbers.dtype), accumulate=True)
     tables.shares.copy_(frequencies(shares.sum(2) + 0.01))
     tables.counts.copy_(frequencies(numbers + 0.05))

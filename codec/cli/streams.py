@@ -1,0 +1,76 @@
+"""``codec encode -`` and ``codec decode -``: from standard input to standard output, as it comes."""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from codec import interrupts
+from codec.cli.models import DEFAULT_MODEL, MODEL_VARIABLE, own_models
+from codec.cli.shared import FAILED, complain, told_lost
+from codec.errors import UserError
+
+if TYPE_CHECKING:
+    from codec.pcm import Encoding, PcmFormat
+
+_ENCODINGS: "dict[str | None, Encoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
+
+
+def is_stream(arguments: argparse.Namespace) -> bool:
+    """Whether the one input is ``-``. Raises ``UserError`` where that is mixed with what belongs to files."""
+    if not any(str(path) == "-" for path in arguments.inputs):
+        if arguments.out is None:
+            raise UserError(f"give --out; see codec {arguments.command} --help")
+        if arguments.raw is not None:
+            raise UserError("--raw is for streams; give - as the input")
+        return False
+    if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or arguments.workers > 1:
+        raise UserError("- stands alone: standard input becomes standard output, without --out, --list and -j")
+    return True
+
+
+def encode(arguments: argparse.Namespace) -> int:
+    with interrupts.ends_at_once():
+        import torch
+
+        from codec.checkpoint import load_model
+        from codec.library import find
+        from codec.streaming import encode_stream
+
+    torch.set_num_threads(arguments.threads)
+    codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
+    raw = None if arguments.raw is None else raw_format(arguments.raw)
+    encode_stream(sys.stdin.buffer, sys.stdout.buffer, codec, kbps=arguments.kbps, raw=raw, tags=dict(arguments.tag))
+    return 0
+
+
+def decode(arguments: argparse.Namespace) -> int:
+    with interrupts.ends_at_once():
+        import torch
+
+        from codec.checkpoint import load_model
+        from codec.library import find, finder
+        from codec.streaming import decode_stream
+
+    if arguments.start or arguments.end is not None:
+        raise UserError("--from and --to are for files; give one as the input")
+    torch.set_num_threads(arguments.threads)
+    report = decode_stream(
+        sys.stdin.buffer,
+        sys.stdout.buffer,
+        load_model(find(arguments.model)) if arguments.model else finder(own_models()),
+        strict=arguments.strict,
+        encoding=_ENCODINGS[arguments.bits],
+        raw=arguments.raw is not None,
+    )
+    return complain(f"standard input: {told_lost(report.lost)}", FAILED) if report.lost else 0
+
+
+def raw_format(text: str) -> "PcmFormat":
+    """``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``."""
+    from codec.pcm import PcmFormat
+
+    rate, channels, encoding = (*text.split(":"), "s16", "", "")[:3]
+    if not (rate.isdecimal() and channels.isdecimal()) or text.count(":") > 2:
+        raise UserError(f"--raw takes RATE:CHANNELS or RATE:CHANNELS:ENCODING, such as 16000:1:s16, not {text}")
+    return PcmFormat(int(rate), int(channels), encoding)  # type: ignore[arg-type]

@@ -1,0 +1,54 @@
+"""Sound to codes for language models: tokens."""
+
+import argparse
+from pathlib import Path
+
+from codec import interrupts
+from codec.cli.coding import ENCODING_MODEL, add_batch, encoding_model, report
+from codec.cli.shared import AddCommand, positive
+
+
+def add_tokens(command: AddCommand) -> None:
+    parser = command(
+        "tokens",
+        _tokens,
+        "sound files to codes for language models, in tar shards; codec decode takes them back",
+        "Sound files to WebDataset shards tokens-000000.tar, …: KEY.npy, an array [quantizers, frames], or [channels,"
+        " quantizers, frames] where there are several channels; and KEY.json, which says what it is of. KEY is the"
+        " file's place in its tree. What is there already and good is kept, so that the same command continues; a bad"
+        " file is named at the end and left out.",
+    )
+    parser.add_argument("--codebooks", type=positive, metavar="N", help="of each frame (default: all)")
+    parser.add_argument(
+        "--per-shard", type=positive, default=1000, metavar="N", help="files, by their keys in order (%(default)s)"
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="CSV",
+        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json",
+    )
+    add_batch(parser, "sound files", ENCODING_MODEL, pipes=False)
+
+
+def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        import torch
+
+        from codec.checkpoint import load_model
+        from codec.library import find
+        from codec.tokens import encode_tokens
+
+    torch.set_num_threads(arguments.threads)
+    batch = encode_tokens(
+        arguments.inputs,
+        arguments.out,
+        load_model(find(encoding_model(arguments.model))),
+        lists=arguments.list,
+        codebooks=arguments.codebooks,
+        per_shard=arguments.per_shard,
+        manifest=arguments.manifest,
+        force=arguments.force,
+        workers=arguments.workers,
+    )
+    return report(batch, arguments.json)

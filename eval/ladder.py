@@ -1,0 +1,92 @@
+"""What each codebook adds: validation quality with 1, 2, … codebooks in every frame, and the steps between."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from codec.bitstream.rangecoder import RangeCoder
+from codec.checkpoint import load_model
+from codec.errors import UserError
+from codec.model.codec import Codec
+from codec.packed import open_split
+from codec.reading import range_coder
+from codec.writing import write_text
+from eval.judging import Excerpt, excerpts
+from eval.metrics import metric
+from eval.statistics import estimate
+from eval.tables import Table
+
+METRICS = ("mel", "estoi", "pesq")
+CLIPS = 48
+
+
+def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
+    """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % bootstrap interval
+    over the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
+    rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, range_coder(codec)
+    used = [metric(name) for name in METRICS if not metric(name).absent]
+    scores = np.full((most, len(used), len(clips)), np.nan)
+    kbps = np.zeros(most)
+    for place, clip in enumerate(tqdm(clips, desc="what each codebook adds", unit="clip")):
+        wave = torch.from_numpy(np.ascontiguousarray(clip.wave[None, :1]))
+        codes = codec.encode(wave)
+        for number in range(1, most + 1):
+            decoded = codec.decode(codes[:, :number], wave.shape[-1])[0].numpy()
+            kbps[number - 1] += _kbps(coder, codes[:, :number].numpy(), wave.shape[-1] / rate) / len(clips)
+            for which, entry in enumerate(used):
+                value = entry.score(clip.wave[:1], decoded, rate).value
+                scores[number - 1, which, place] = np.nan if value is None else value
+    groups = np.array([clip.group for clip in clips])
+    rows = []
+    for number in range(most):
+        cells = [str(number + 1), f"{kbps[number]:.2f}"]
+        for which in range(len(used)):
+            now = scores[number, which]
+            cell = f"{np.nanmean(now):.3f}"
+            if number:
+                step = now - scores[number - 1, which]
+                valid = np.isfinite(step)
+                found = estimate(step[valid].tolist(), groups[valid].tolist())
+                if found and found.low is not None and found.high is not None:
+                    cell += f" ({found.mean:+.3f}: {found.low:+.3f} to {found.high:+.3f})"
+            cells.append(cell)
+        rows.append(cells)
+    note = (
+        f"{len(clips)} validation clips of {len(set(groups.tolist()))} speakers or recordings. In brackets: the step"
+        " from the row above, paired by clip, with its 95 % bootstrap interval over speakers."
+    )
+    return Table("What each codebook adds", note, ["codebooks", "kbps", *(entry.label for entry in used)], rows)
+
+
+def _kbps(coder: RangeCoder, codes: np.ndarray, seconds: float) -> float:
+    return coder.bits(codes, variable=False) / seconds / 1000
+
+
+def main() -> None:
+    from codec.library import find
+
+    parser = argparse.ArgumentParser(prog="python -m eval.ladder", description=__doc__)
+    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="validation clips at most (%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write it as Markdown, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        codec = load_model(find(arguments.model))
+        clips = excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
+        table = ladder(codec, clips)
+        print(f"{table.title}: {table.note}\n{table.text()}")
+        if arguments.out:
+            write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

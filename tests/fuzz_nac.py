@@ -1,0 +1,201 @@
+"""Mutated .nac files and streams through all that reads them, in one process: python tests/fuzz_nac.py [COUNT [SEED]]
+
+Nothing may come out but codes in range or one line, within a time that the size of the file accounts for. What is
+tried is the header with its tags, the packets, the index, the live profile, version 1, the range coder and the coder of
+fixed width; of the model, nothing (it takes any codes in range). Checksums are made right again in most of the mutants,
+for otherwise nearly all of them would end there. Not collected by pytest; the suite runs a few thousand of the same.
+"""
+
+import io
+import random
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from codec.bitstream import live
+from codec.bitstream.container import Reader, Writer
+from codec.bitstream.header import HEADER_BYTES, Header, read_start
+from codec.bitstream.packets import pack
+from codec.bitstream.rangecoder import RangeCoder
+from codec.errors import UserError
+from codec.model.entropy import FrequencyTables
+from codec.model.quantizers import ABSENT
+
+SIZE = 60
+HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8, receptive_frames=25)
+CODER = RangeCoder(FrequencyTables(3, SIZE, classes=5))
+FIXED = live.FixedCoder(SIZE)
+SLOWEST_S = 10.0
+_FIRST_VERSION_HEADER_BYTES = 52
+
+
+def originals(folder: Path) -> list[bytes]:
+    """Good files of each kind, short and not so short."""
+    rng, made = np.random.default_rng(0), []
+    for frames in (0, 1, 20, 300):
+        codes = rng.integers(0, SIZE, (2, 3, frames))
+        samples = max(0, 320 * (frames - 1)) or frames
+        made.append(first_version(codes, samples))
+        for variable in (False, True):
+            if variable:
+                codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = ABSENT
+            header, tags = replace(HEADER, variable=variable), {"title": "x"} if frames % 20 else {}
+            with Writer(folder / "x.nac", header, CODER, tags) as writer:
+                writer.write(codes)
+                writer.finish(samples)
+            made.append((folder / "x.nac").read_bytes())
+        sender = live.Sender(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
+        sender.write(codes[..., :-1])
+        sender.finish(codes[..., -1:], samples)
+        made.append(out.getvalue())
+    return made
+
+
+def first_version(codes: np.ndarray, samples: int) -> bytes:
+    head = replace(HEADER, frames=codes.shape[2], samples=samples)
+    fields = bytearray(head.to_bytes()[:48])
+    fields[4], fields[6:8] = 1, _FIRST_VERSION_HEADER_BYTES.to_bytes(2, "little")
+    data = bytes(fields) + zlib.crc32(fields).to_bytes(4, "little")
+    for number in range(head.packets):
+        payload = CODER.encode(codes[..., number * 8 : number * 8 + 8])
+        length = len(payload).to_bytes(4, "little")
+        check = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little") + length))
+        data += length + check.to_bytes(4, "little") + payload
+    return data
+
+
+def mutant(data: bytes, rng: random.Random) -> bytes:
+    """Some bytes flipped, cut out, put in, moved or replaced by telling values."""
+    new = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(new) + 1) if rng.random() < 0.5 else rng.randrange(min(len(new), 120) + 1)
+        size = rng.choice((1, 1, 2, 4, 8, 40))
+        kind = rng.randrange(7)
+        if kind == 0:
+            new = new[:at]
+        elif kind == 1:
+            del new[at : at + size]
+        elif kind == 2:
+            new[at:at] = rng.randbytes(size)
+        elif kind == 3:
+            new[at:at] = new[rng.randrange(len(new) + 1) :][: 4 * size]
+        elif kind == 4:
+            new[at : at + size] = rng.choice((b"\0", b"\xff", b"\x7f", b"\x80", b"\1")) * len(new[at : at + size])
+        else:
+            for place in range(at, min(at + size, len(new))):
+                new[place] ^= 1 << rng.randrange(8) if kind == 5 else rng.randrange(1, 256)
+    return repaired(new, rng) if rng.random() < 0.75 else bytes(new)
+
+
+def repaired(data: bytearray, rng: random.Random) -> bytes:
+    """With the checksum of the header made right, and those of packets of any content behind it, if there is one."""
+    size = _FIRST_VERSION_HEADER_BYTES if data[4:5] == b"\1" else HEADER_BYTES
+    if len(data) < size:
+        return bytes(data)
+    data[size - 4 : size] = zlib.crc32(data[: size - 4]).to_bytes(4, "little")
+    rest = bytes(data[size:])
+    if data[4] == 2 and data[5] & 2:
+        if rng.random() < 0.3:
+            return bytes(data) + live.end(rng.getrandbits(rng.randrange(1, 64)), rng.getrandbits(rng.randrange(1, 64)))
+        if rng.random() < 0.5:
+            bodies = [rest[at : at + 1] + rest[at : at + rng.randrange(12)] for at in range(0, min(len(rest), 300), 9)]
+            rest = b"".join(live.frame(number, body) for number, body in enumerate(bodies))
+    elif data[4] == 2 and rng.random() < 0.5:
+        cuts = [*range(0, len(rest), rng.choice((1, 9, 40, 70))), len(rest)]
+        packets = [pack(number, rest[a:b]) for number, (a, b) in enumerate(pairwise(cuts)) if a < b]
+        sums = [sum(map(len, packets[at : at + 16])) for at in range(0, len(packets), 16)]
+        index = b"".join(number.to_bytes(4, "little") for number in sums)
+        rest = b"".join(packets) + index + zlib.crc32(index).to_bytes(4, "little")
+        if rng.random() < 0.5:  # as many frames as there are packets for
+            frames = 8 * len(packets)
+            data[28:36], data[36:44] = max(0, 320 * frames - 320).to_bytes(8, "little"), frames.to_bytes(8, "little")
+            data[size - 4 : size] = zlib.crc32(data[: size - 4]).to_bytes(4, "little")
+    return bytes(data[:size]) + rest
+
+
+def examine(path: Path, data: bytes) -> str:
+    """Reads a file in every way; what came of it. Raises ``AssertionError`` where it is not as it should be."""
+    path.write_bytes(data)
+    try:
+        with Reader(path) as reader:
+            head = reader.header
+            coder = FIXED if head.live else CODER
+            done, damaged = 0, 0
+            for packet in reader.packets(coder):
+                assert packet.first == done and packet.frames > 0
+                done += packet.frames
+                damaged += packet.codes is None
+                if packet.codes is not None:
+                    assert packet.codes.shape == (head.channels, head.codebooks, packet.frames)
+                    assert (
+                        packet.codes.min() >= (ABSENT if head.live or head.variable else 0)
+                        and packet.codes.max() < SIZE
+                    )
+            assert done <= head.frames or head.live
+            reader.damaged_packets()
+            for packet in reader.packets(coder, head.packets // 2):
+                assert packet.codes is None or packet.codes.max() < SIZE
+            try:
+                list(reader.codes(coder))
+            except UserError as error:
+                assert "\n" not in str(error)
+                return "damage concealed" if done else "nothing left"
+            assert not damaged and done == head.frames
+            return "read"
+    except UserError as error:
+        assert "\n" not in str(error)
+        return "refused"
+
+
+def receive(data: bytes, rng: random.Random) -> None:
+    """The same as a stream that comes in pieces."""
+    source = io.BytesIO(data)
+    try:
+        start = read_start(source.read, "stream")
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    if not start.header.live:
+        return
+    parser = live.Parser(start.header)
+    while not parser.done and (piece := source.read(rng.choice((1, 7, 100)))):
+        for _, count, codes in live.stretches(parser.push(piece), start.header, FIXED):
+            assert codes is None or (codes.shape[2] == count and codes.max() < SIZE)
+    parser.finish()
+
+
+def fuzz(count: int, seed: int, folder: Path) -> Counter[str]:
+    """Outcomes of so many mutants. Raises ``AssertionError``, or whatever else comes out; ``x.nac`` in ``folder`` is
+    the mutant then."""
+    rng, came = random.Random(seed), Counter[str]()
+    good = originals(folder)
+    for _ in range(count):
+        data = mutant(rng.choice(good), rng)
+        started = time.perf_counter()
+        came[examine(folder / "x.nac", data)] += 1
+        receive(data, rng)
+        assert time.perf_counter() - started < SLOWEST_S, "too slow"
+    return came
+
+
+def main(count: int = 200_000, seed: int = 0) -> None:
+    begun, folder = time.perf_counter(), Path(tempfile.mkdtemp())
+    try:
+        outcomes = fuzz(count, seed, folder)
+    except BaseException:
+        print(f"the mutant is {folder / 'x.nac'}", file=sys.stderr)
+        raise
+    shutil.rmtree(folder)
+    print(f"{count} streams in {time.perf_counter() - begun:.0f} s: {dict(outcomes)}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,214 @@
+"""The codec in Python, as a user would write it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import TINY
+
+import codec
+from codec.batch import decode_batch, encode_batch
+from codec.checkpoint import load_model, save_model
+from codec.model.codec import Codec
+from codec.recipe import read_recipe
+
+FSQ = [
+    *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),
+    *("--codec.quantizer.levels=[8,5,5,5]", "--codec.quantizer.contexts=1"),
+]
+
+
+def saved(folder: Path, *more: str) -> Path:
+    torch.manual_seed(0)
+    model = Codec(read_recipe("speech_16k", [*TINY, *more]).codec)
+    generator = torch.Generator().manual_seed(0)
+    model.initialise(torch.from_numpy(hum(1, 1, 160000)), generator)
+    save_model(folder, model, {"step": 1})
+    return folder
+
+
+def hum(*shape: int) -> np.ndarray:
+    """Low frequencies."""
+    wave = np.convolve(noise(int(np.prod(shape))).ravel(), np.hanning(99), "same")
+    return (0.2 * wave / np.abs(wave).max()).astype(np.float32).reshape(shape)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return saved(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def c(folder) -> codec.SoundCodec:
+    return codec.load(folder)
+
+
+@pytest.fixture(scope="module", params=[[], FSQ], ids=["rvq", "fsq"])
+def either(request, tmp_path_factory) -> codec.SoundCodec:
+    return codec.load(saved(tmp_path_factory.mktemp("either"), *request.param))
+
+
+def noise(*shape: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+
+
+def test_importing_is_quick_and_everything_named_is_there():
+    script = "import sys, codec; assert not {'torch', 'numpy'} & set(sys.modules); print(sorted(codec.__all__))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(hasattr(codec, name) and name in dir(codec) for name in codec.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        codec.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3])
+@pytest.mark.parametrize("rate", [16000, 44100, 8000])
+def test_it_codes_and_decodes_what_files_do(tmp_path, c, channels, rate):
+    wave = noise(rate + 7) if channels is None else noise(channels, rate + 7)
+    soundfile.write(tmp_path / "a.wav", wave.T, rate, subtype="FLOAT")
+    encode_batch([tmp_path / "a.wav"], tmp_path, c.model)
+    decode_batch([tmp_path / "a.nac"], tmp_path / "out", c.model, bits="32f")
+    expected, _ = soundfile.read(tmp_path / "out/a.wav", dtype="float32")
+
+    encoded = c.encode(wave, rate)
+    assert encoded.codes.dtype == np.int64 and encoded.codes.shape[-2] == c.codebooks == 3
+    assert (encoded.sample_rate, encoded.samples) == (rate, rate + 7)
+    decoded = c.decode(encoded)
+    assert decoded.dtype == np.float32 and decoded.shape == wave.shape
+    np.testing.assert_array_equal(decoded, expected.T.reshape(wave.shape))
+
+    tensor = c.encode(torch.from_numpy(wave), rate)
+    assert isinstance(tensor.codes, torch.Tensor) and (tensor.codes.numpy() == encoded.codes).all()
+    np.testing.assert_array_equal(c.decode(tensor).numpy(), decoded)
+    np.testing.assert_array_equal(c.encode(wave.astype(np.float64), rate).codes, encoded.codes)
+
+
+def test_there_is_no_delay_and_every_length_comes_back(c):
+    wave, built_in = hum(9000), codec.load()
+    for rate in (16000, 22050, 48000):
+        decoded = built_in.decode(built_in.encode(wave, rate))
+        assert np.correlate(decoded, wave, "full").argmax() == len(wave) - 1
+    for samples in (0, 1, 319, 320, 321, 5000):
+        assert c.decode(c.encode(wave[:samples], 16000)).shape == (samples,)
+        assert c.decode(c.encode(wave[None, :samples], 24000)).shape == (1, samples)
+
+
+def test_codes_alone_decode_to_all_that_they_cover(c):
+    encoded = c.encode(noise(2, 8000), 16000, codebooks=2)
+    assert encoded.codes.shape[1] == 2
+    whole = c.decode(encoded.codes)
+    assert whole.shape[1] >= 8000 and (whole[:, :8000] == c.decode(encoded)).all()
+    again = codec.Encoded(encoded.codes.astype(np.uint16), 16000, 8000)
+    assert (c.decode(again) == c.decode(encoded)).all()
+    assert c.decode(np.full((3, 10), -1)).shape == (9 * 320,)
+
+
+def test_latents_are_continuous_and_lead_back(either):
+    c, wave = either, torch.from_numpy(hum(2, 9000))
+    encoded = c.encode(wave, 16000)
+    latents = c.codes_to_latents(encoded)
+    assert isinstance(latents, codec.Latents) and latents.latents.shape[::2] == encoded.codes.shape[::2]
+    assert torch.equal(c.decode_latents(latents), c.decode(encoded))
+    assert torch.equal(c.codes_to_latents(encoded.codes[0]), latents.latents[0])
+
+    exact = c.encode(wave, 16000, quantize=False)
+    assert exact.latents.shape == latents.latents.shape and exact.latents.dtype == torch.float32
+    assert (exact.latents - latents.latents).norm() < exact.latents.norm()
+    whole = c.decode_latents(exact)
+    assert whole.shape == wave.shape and (whole - wave).norm() < (c.decode(encoded) - wave).norm()
+    assert c.encode(wave[:, :0], 16000, quantize=False).latents.shape == (2, latents.latents.shape[1], 0)
+
+
+def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, folder, c):
+    wave = noise(2, 44100)
+    report = c.save(tmp_path / "a.nac", wave, 44100, codebooks=2, tags={"title": "Noise"})
+    assert report.kbps > 0 and report.target == tmp_path / "a.nac"
+    expected = c.decode(c.encode(wave, 44100, codebooks=2))
+    for model in (c, folder, str(folder), c.model):
+        with codec.open(tmp_path / "a.nac", model) as sound:
+            assert (sound.sample_rate, sound.channels, sound.samples) == (44100, 2, 44100)
+            assert sound.tags["title"] == "Noise"
+            np.testing.assert_array_equal(sound.read(0, 44100), expected)
+            np.testing.assert_array_equal(sound.read(20000, 100), expected[:, 20000:20100])
+    c.save(tmp_path / "empty.nac", wave[0, :0], 16000)
+    with codec.open(tmp_path / "empty.nac", c) as sound:
+        assert sound.read(0, 10).shape == (1, 0)
+    with pytest.raises(codec.UserError, match="not at hand"):
+        codec.open(tmp_path / "a.nac")
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2)])
+def test_streams_give_the_same_piece_by_piece(c, rate, channels):
+    wave = noise(channels, rate)
+    encoder, pieces = c.stream_encoder(rate, channels, codebooks=2, block=16), []
+    for first in range(0, rate, 997):
+        pieces.append(encoder.push(wave[:, first : first + 997]))
+    codes = torch.cat([*pieces, encoder.flush()], 2)
+    assert sum(piece.shape[2] > 0 for piece in pieces) > 1
+    assert (codes.numpy() == c.encode(wave, rate, codebooks=2).codes).all()
+
+    decoder = c.stream_decoder(rate, channels)
+    parts = [decoder.push(part) for part in codes.split(3, 2)]
+    assert all(part.shape[1] for part in parts[2:-1])
+    decoded = np.concatenate([*parts, decoder.flush()], 1)
+    assert rate <= decoded.shape[1] < rate + 2 * rate // c.frames_per_second
+    expected = c.decode(c.encode(wave, rate, codebooks=2))
+    np.testing.assert_allclose(decoded[:, :rate], expected, atol=1e-4)
+
+
+def test_reduced_precision_is_close_and_threads_are_put_back(folder, c):
+    wave = noise(16000)
+    before, exact = torch.get_num_threads(), c.encode(wave, 16000)
+    for dtype, share in (("bfloat16", 0.8), ("float16", 0.95)):
+        reduced = codec.load(folder, dtype=dtype, threads=2)
+        assert reduced.fingerprint == c.fingerprint
+        assert (reduced.encode(wave, 16000).codes == exact.codes).mean() > share
+        decoded = reduced.decode(exact)
+        assert decoded.dtype == np.float32 and np.abs(decoded - c.decode(exact)).max() < 0.05
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_tensors_come_back_to_where_they_were(folder, c):
+    wave, exact = torch.from_numpy(noise(2, 16000)), c.encode(noise(2, 16000), 16000)
+    there = codec.load(folder, device="cuda")
+    assert there.encode(wave, 16000).codes.device == wave.device
+    assert (there.encode(wave.cuda(), 16000).codes.cpu().numpy() == exact.codes).mean() > 0.999
+    assert there.decode(there.encode(wave.cuda(), 16000)).is_cuda
+
+
+def test_what_cannot_be_is_said(folder, c):
+    for wave, says in (
+        (noise(1, 1, 9), r"\[samples\] or \[channels, samples\], not float32 of the shape \[1, 1, 9\]"),
+        (noise(9000, 2), r"\[9000, 2\]"),
+        (np.zeros(9, np.int16), "not int16; divide"),
+        (np.full(9, np.nan), "NaN or infinity"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            c.encode(wave, 16000)
+    for codes in (np.zeros((4, 9), int), np.zeros(9, int), np.zeros((3, 9)), np.full((3, 9), 16), np.full((3, 9), -2)):
+        with pytest.raises(ValueError, match="expected"):
+            c.decode(codes)
+    with pytest.raises(ValueError, match="16000 samples at 16000 Hz have 51 frames, not 9"):
+        c.decode(codec.Encoded(np.zeros((3, 9), int), 16000, 16000))
+    with pytest.raises(ValueError, match="expected float latents"):
+        c.decode_latents(np.zeros((3, 9)))
+    for wrong, says in (
+        (lambda: c.encode(noise(9), 0), "a sample rate from 1000"),
+        (lambda: c.encode(noise(9), 16000, codebooks=4), "1 to 3 codebooks, not 4"),
+        (lambda: codec.load("none"), "no model none"),
+        (lambda: codec.load(folder, dtype="int8"), "no such type as 'int8'; use float32"),
+        (lambda: codec.load(folder, device="nowhere"), "the device nowhere cannot be used"),
+        (lambda: codec.load(folder, threads=0), "at least 1 thread"),
+    ):
+        with pytest.raises(codec.UserError, match=says):
+            wrong()
+
+
+def test_a_codec_of_ones_own_can_be_used(folder):
+    model = load_model(folder)
+    assert codec.SoundCodec(model).encode(noise(999), 16000).codes.shape[0] == model.config.quantizer.codebooks
