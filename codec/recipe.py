@@ -1,7 +1,8 @@
 """Recipes: found by name or path, checked, with overrides from the command line."""
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -79,6 +80,12 @@ def _check_names(given: Any, defaults: Any, where: str) -> None:
             raise UserError(f"{where}: {key} has no value")
         if is_dataclass(getattr(defaults, key)):
             _check_names(value, getattr(defaults, key), f"{where}: {key}")
+
+
+def override_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings, such as ``{"optim.lr": 3e-4}``, as the command line and :func:`read_recipe` have them."""
+    plain = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in settings.items()}
+    return [f"--{key}={value}" for key, value in plain.items()]
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

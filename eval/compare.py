@@ -9,8 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from codec.checkpoint import load_weights
 from codec.config import Recipe
 from codec.errors import UserError
@@ -18,11 +16,10 @@ from codec.losses import LossBank
 from codec.packed import candidates as candidates_on_validation
 from codec.packed import open_split
 from codec.recipe import read_recipe
-from codec.training.data import CodecData
-from codec.training.forecast import seconds_per_step
 from codec.training.module import Build
-from codec.training.run import RESULT, TrainingResult, new_module, train
+from codec.training.run import RESULT, TrainingResult, train
 from codec.writing import make_folder, write_text
+from eval.budget import Budget
 from eval.comparison import Compared, Comparison, Run, draw_curves, markdown, rate_rows
 from eval.comparison_plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.judging import METRICS, Judged, judge, read_judged, write_judged
@@ -140,17 +137,11 @@ def _train(entry: _Work, plan: Plan, data: Path) -> None:
     if (entry.folder / "recipe.yaml").is_file():
         recipe = read_recipe(str(entry.folder / "recipe.yaml"))
     else:
-        recipe = within_budget(entry.trial, plan, plan.steps or _expected_steps(entry, plan, data))
+        expected = Budget(plan.minutes, plan.steps).expected_steps(entry.trial.recipe, data, entry.build)
+        recipe = within_budget(entry.trial, plan, expected)
     make_folder(entry.folder)
     write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
     train(recipe, data, entry.folder, quiet=True, build=entry.build)
-
-
-def _expected_steps(entry: _Work, plan: Plan, data: Path) -> int:
-    recipe = entry.trial.recipe
-    module = new_module(recipe, entry.build)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return max(1, int(60 * plan.minutes / seconds_per_step(module, CodecData(data, recipe).train_crops, device)))
 
 
 def _compared(

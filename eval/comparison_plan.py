@@ -1,19 +1,15 @@
 """What a comparison is: a short YAML file that differs from its neighbour only where the comparisons do."""
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.recipe import find_recipe, read_recipe, read_settings
+from codec.recipe import find_recipe, override_words, read_recipe, read_settings
+from eval.budget import Budget
 
 FOLDER = "compare"
-WARM_UP = 1 / 20
-"""The learning rate has risen after this share of the steps at the latest."""
-MANY = 10
-"""Under a limit of time the steps are not counted: this many times those expected are allowed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Plan:
 
     @property
     def budget(self) -> str:
-        return f"{self.minutes:g} minutes" if self.minutes else f"{self.steps:,} steps"
+        return str(Budget(self.minutes, self.steps))
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def trials(plan: Plan, published: dict[str, int]) -> list[Trial]:
     found = []
     for key, entry in plan.candidates.items():
         settings = {**plan.settings, **entry.settings}
-        base = read_recipe(plan.recipe, _words(settings))
+        base = read_recipe(plan.recipe, override_words(settings))
         width = published.get(entry.architecture, 0) if entry.width is None else entry.width
         started = "adversarial.start_step" in settings
         for seed in dict.fromkeys(plan.seeds if entry.seeds is None else entry.seeds):
@@ -123,27 +119,10 @@ def trials(plan: Plan, published: dict[str, int]) -> list[Trial]:
     return found
 
 
-def _words(settings: dict[str, Any]) -> list[str]:
-    """Settings as the command line has them."""
-    plain = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in settings.items()}
-    return [f"--{key}={value}" for key, value in plain.items()]
-
-
 def within_budget(trial: Trial, plan: Plan, expected_steps: int) -> Recipe:
-    """The trial's recipe for a run of about so many steps: its end, its warm-up, when it is validated, and, where there
-    is a discriminator and nothing said about its start, half of the run without it."""
-    recipe = trial.recipe
-    train = replace(
-        recipe.train,
-        steps=plan.steps or MANY * expected_steps,
-        max_minutes=plan.minutes,
-        validate_every=max(1, -(-expected_steps // plan.validations)),
-    )
-    warm_up = min(recipe.optim.warmup_steps, max(1, round(WARM_UP * expected_steps)))
-    adversarial = recipe.adversarial
-    if adversarial.weight > 0 and not trial.own_start:
-        adversarial = replace(adversarial, start_step=expected_steps // 2)
-    return replace(recipe, train=train, optim=replace(recipe.optim, warmup_steps=warm_up), adversarial=adversarial)
+    """The trial's recipe for a run of about so many steps."""
+    budget = Budget(plan.minutes, plan.steps)
+    return budget.limit(trial.recipe, expected_steps, plan.validations, own_start=trial.own_start)
 
 
 def identity(trial: Trial, plan: Plan, width: int, data: Path) -> dict[str, Any]:

@@ -101,7 +101,15 @@ def _code(codec: Trainable, wave: Wave, codebooks: int) -> _Coded:
     return _Coded(unfold(decoded.cpu(), stereo).numpy(), codes.transpose(0, 1).flatten(1).cpu())
 
 
-def judge(codec: Trainable, data: Path, channels: int, kbps: Sequence[float], most: int, name: str) -> list[Judged]:
+def judge(
+    codec: Trainable,
+    data: Path,
+    channels: int,
+    kbps: Sequence[float],
+    most: int,
+    name: str,
+    metrics: Sequence[str] = METRICS,
+) -> list[Judged]:
     """Codes and judges validation clips at each of the rates, with the number of codebooks that comes nearest.
 
     Raises ``UserError`` where no clip is long enough.
@@ -129,20 +137,22 @@ def judge(codec: Trainable, data: Path, channels: int, kbps: Sequence[float], mo
             found = []
             for clip in clips:
                 coded = code(clip.wave, codebooks)
-                found.append(_judge_clip(clip, coded, tables, config.sample_rate))
+                bits = coded_bits(coded.codes, tables)
+                found.append(judge_clip(clip, coded.decoded, bits, config.sample_rate, metrics))
             judged.append(Judged(asked, codebooks, codebooks * per_codebook, found))
     return judged
 
 
-def _judge_clip(clip: Excerpt, coded: _Coded, tables: FrequencyTables, sample_rate: int) -> JudgedClip:
-    meant = [metric(name) for name in METRICS]
+def judge_clip(clip: Excerpt, decoded: Wave, bits: float, sample_rate: int, metrics: Sequence[str]) -> JudgedClip:
+    """By those of the metrics that are installed and meant for it."""
+    meant = [metric(name) for name in metrics]
     return JudgedClip(
         clip.clip_id,
         clip.group,
         clip.wave.shape[1] / sample_rate,
-        coded_bits(coded.codes, tables),
+        bits,
         {
-            entry.name: entry.score(clip.wave, coded.decoded, sample_rate)
+            entry.name: entry.score(clip.wave, decoded, sample_rate)
             for entry in meant
             if entry.applies(clip.domain, sample_rate) and not entry.absent
         },

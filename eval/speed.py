@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from codec.checkpoint import load_model, model_folder, save_model
-from codec.config import Recipe
+from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
@@ -90,10 +90,15 @@ def _build(name: str) -> tuple[Recipe, Codec]:
         recipe = read_recipe(str(written)) if written.is_file() else Recipe()
         return replace(recipe, codec=codec.config), codec
     recipe = read_recipe(name)
+    return recipe, untrained(recipe.codec)
+
+
+def untrained(config: CodecConfig) -> Codec:
+    """Speed does not depend on the weights: these are random, always the same."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec = Codec(recipe.codec)
-    return recipe, codec.eval().requires_grad_(False)
+        codec = Codec(config)
+    return codec.eval().requires_grad_(False)
 
 
 def _work(name: str, codec: Codec, rate: float) -> list[Work]:

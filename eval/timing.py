@@ -102,11 +102,20 @@ def clock(run: Callable[[], object]) -> float:
 
 
 @torch.inference_mode()
-def time_systems(systems: list[System], lengths: Sequence[float], rounds: int, unlimited: set[str]) -> list[Timing]:
-    """``unlimited``: names of the systems that are timed in every round, however slow."""
+def time_systems(
+    systems: list[System],
+    lengths: Sequence[float],
+    rounds: int,
+    unlimited: set[str],
+    *,
+    reference: str = REFERENCE,
+    quiet: bool = False,
+) -> list[Timing]:
+    """``unlimited``: names of the systems that are timed in every round, however slow. ``reference``: the name of the
+    one that ratios are to."""
     lengths = sorted(lengths)
     plan = {}
-    for system in tqdm(systems, desc="warming up", unit="system"):
+    for system in tqdm(systems, desc="warming up", unit="system", disable=quiet):
         probe = noise(1.0, system.sample_rate)
         system.decode(system.encode(probe))
         speed = 1.0 / clock(lambda system=system, probe=probe: system.decode(system.encode(probe)))  # type: ignore[misc]
@@ -117,7 +126,7 @@ def time_systems(systems: list[System], lengths: Sequence[float], rounds: int, u
     times: dict[tuple[str, str, float, int], tuple[float, float]] = {}
     total = sum(2 * seconds * min(count, rounds) for (_, _, seconds), count in plan.items())
     layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    with tqdm(total=total, desc="encode, decode", bar_format=layout) as bar:
+    with tqdm(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
         for round_ in range(rounds):
             for seconds in lengths:
                 for system in systems:
@@ -132,7 +141,10 @@ def time_systems(systems: list[System], lengths: Sequence[float], rounds: int, u
                     times[(*key, round_)] = middle - started, time.perf_counter() - middle
                     bar.update(2 * seconds)
     return [
-        _timing(system, seconds, times) for seconds in lengths for system in systems if _rounds(system, seconds, times)
+        _timing(system, seconds, times, reference)
+        for seconds in lengths
+        for system in systems
+        if _rounds(system, seconds, times)
     ]
 
 
@@ -140,10 +152,13 @@ def _rounds(system: System, seconds: float, times: dict[tuple[str, str, float, i
     return [r for name, mode, length, r in times if (name, mode, length) == (system.name, system.mode, seconds)]
 
 
-def _timing(system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]) -> Timing:
+def _timing(
+    system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]], name: str
+) -> Timing:
+    """``name``: the reference's."""
     rounds = _rounds(system, seconds, times)
     own = [times[system.name, system.mode, seconds, r] for r in rounds]
-    reference = [times.get((REFERENCE, system.mode, seconds, r)) for r in rounds]
+    reference = [times.get((name, system.mode, seconds, r)) for r in rounds]
 
     def ratio(which: int) -> Spread | None:
         ratios = [theirs[which] / ours[which] for ours, theirs in zip(own, reference) if theirs]

@@ -31,6 +31,7 @@ from codec.recipe import read_recipe, write_recipe
 
 COMMANDS = (
     *("quickstart", "prepare", "train", "encode", "decode", "info", "models", "export", "evaluate", "speed", "compare"),
+    "search",
 )
 SHORT = [*TINY, "--train.steps=4", "--train.validate_every=2"]
 HEAVY = "torch torchaudio lightning optuna matplotlib librosa scipy numpy soundfile soxr auraloss jinja2 tensorboard"

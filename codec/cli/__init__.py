@@ -14,6 +14,7 @@ from codec.cli.coding import add_coding
 from codec.cli.data import add_prepare
 from codec.cli.evaluation import add_compare, add_evaluate, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
+from codec.cli.search import add_search
 from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
 from codec.cli.tokens import add_tokens
 from codec.cli.training import add_quickstart, add_train
@@ -88,4 +89,5 @@ def build_parser() -> argparse.ArgumentParser:
     add_evaluate(command)
     add_speed(command)
     add_compare(command)
+    add_search(command)
     return parser

@@ -53,10 +53,12 @@ def train(
     init_from: Path | None = None,
     quiet: bool = False,
     build: Build = Codec,
+    tables: bool = True,
 ) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
     ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
+    Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
 
     Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
     weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``.
@@ -118,7 +120,7 @@ def train(
         raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
     finally:
         threading.excepthook = before
-    if isinstance(module.codec, Codec):
+    if tables and isinstance(module.codec, Codec):
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:

@@ -1,0 +1,74 @@
+"""The page of a search: one HTML file that loads nothing; a point shows its recipe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from codec.writing import write_text
+from eval.metrics import metric
+from eval.results import format_value
+from eval.search.results import Row, SearchResult, explanation, front_table, label, shown
+
+
+def write_page(result: SearchResult, path: Path, command: str) -> None:
+    """``command``: makes the search again, or goes on with it."""
+    environment = Environment(
+        loader=PackageLoader("eval", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    meant = metric(result.metric)
+    axes = {
+        "kbps": "Real bit rate, kbit/s",
+        "encode": "Encode speed, times real time",
+        "decode": "Decode speed, times real time",
+        "parameters": "Parameters",
+        "latency_ms": "Latency, ms",
+    }
+    data = {
+        "axes": axes,
+        "quality": f"{meant.label} ({meant.better} is better)",
+        "points": [_point(row, result) for row in result.rows if row.reported is not None],
+    }
+    table = front_table(result)
+    html = environment.get_template("search.html.j2").render(
+        result=result,
+        command=command,
+        explanation=explanation(result),
+        table=table,
+        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+    )
+    write_text(path, html)
+
+
+def _point(row: Row, result: SearchResult) -> dict[str, Any]:
+    assert row.reported is not None
+    interval = ""
+    if row.reported.low is not None and row.reported.high is not None:
+        low, high = (format_value(result.metric, value) for value in (row.reported.low, row.reported.high))
+        interval = f" ({low} to {high})"
+    lines = [
+        f"{metric(result.metric).label} {format_value(result.metric, row.reported.mean)}{interval}",
+        f"{row.kbps:.2f} kbit/s, {row.encode:.0f} and {row.decode:.0f} × real time",
+        f"{row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms",
+        *(f"{name}: {shown(value)}" for name, value in row.settings.items()),
+    ]
+    return {
+        "name": label(row),
+        "lines": lines,
+        "y": row.reported.mean,
+        "kbps": row.kbps,
+        "encode": row.encode,
+        "decode": row.decode,
+        "parameters": row.parameters,
+        "latency_ms": row.latency_ms,
+        "arm": row.names[0].split()[0],
+        "front": row.front,
+        "default": row.default,
+        "pale": row.rung < result.front_rung,
+    }

@@ -1,0 +1,97 @@
+"""``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codec.errors import UserError
+from codec.recipe import write_recipe
+from codec.writing import write_text
+from eval.metrics import metric
+from eval.results import format_value
+from eval.search.plan import SearchPlan
+from eval.search.publish import JSON
+from eval.search.run import read_search
+
+
+@dataclass(frozen=True)
+class Picked:
+    """``quality``: on the half of the clips that reports. Speeds are times real time on one thread."""
+
+    key: str
+    names: list[str]
+    settings: dict[str, Any]
+    metric: str
+    quality: float
+    kbps: float
+    encode: float
+    decode: float
+    written: Path | None
+    next: str
+
+    def text(self) -> str:
+        settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in self.settings.items())
+        return (
+            f"{', '.join(self.names)}: {settings}\n"
+            f"{self.kbps:.2f} kbit/s, {metric(self.metric).label} {format_value(self.metric, self.quality)} on clips"
+            f" that did not choose, {self.encode:.0f} and {self.decode:.0f} x real time\n{self.next}"
+        )
+
+
+def pick(
+    out: Path, *, max_kbps: float | None = None, min_speed: float | None = None, recipe: Path | None = None
+) -> Picked:
+    """The candidate on the front with the best quality at no more than ``max_kbps`` (real bits) and no less than
+    ``min_speed`` (times real time, the slower of encoding and decoding); written to ``recipe``.
+
+    What decides is the half of the clips that chose all along.
+
+    Raises:
+        UserError: no search, nothing on its front yet, nothing within the limits.
+    """
+    record = read_search(out)
+    try:
+        found = json.loads((out / JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out}: nothing is judged yet; let codec search run go on") from error
+    rows = [row for row in found["rows"] if row["front"] and row["reported"] is not None]
+    if not rows:
+        raise UserError(f"{out}: nothing is on the front yet; let codec search run go on")
+    within = [
+        row
+        for row in rows
+        if (max_kbps is None or row["kbps"] <= max_kbps)
+        and (min_speed is None or min(row["encode"], row["decode"]) >= min_speed)
+    ]
+    if not within:
+        least, most = min(row["kbps"] for row in rows), max(min(row["encode"], row["decode"]) for row in rows)
+        raise UserError(
+            f"nothing on the front is within these limits: it begins at {least:.2f} kbps, and ends at {most:.0f} x real"
+            " time"
+        )
+    sign = 1 if metric(found["metric"]).better == "lower" else -1
+    best = min(within, key=lambda row: sign * row["selected"])
+    if recipe is not None:
+        following = _write(recipe, record, best["settings"])
+    else:
+        following = "write it with --out recipe.yaml"
+    return Picked(
+        best["key"], best["names"], best["settings"], found["metric"], best["reported"]["mean"], best["kbps"],
+        best["encode"], best["decode"], recipe, following,
+    )  # fmt: skip
+
+
+def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
+    """A recipe, or how to use the model; returns what to do with it."""
+    plan = record["plan"]
+    if plan["kind"] == "operating":
+        use = {"model": plan["model"], **settings}
+        write_text(path, yaml.safe_dump(use, sort_keys=False))
+        codebooks = f" --codebooks {settings['codebooks']}" if "codebooks" in settings else ""
+        return f"next: codec encode AUDIO --out nac/ --model {plan['model']}{codebooks}"
+    design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
+    write_recipe(path, design.recipe_with(settings))
+    return f"next: codec train {path} --data {record['data']} --run RUN"

@@ -1,0 +1,338 @@
+"""What a search found, as small dataclasses (``front.json`` is exactly these), and as tables."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from codec.packed import candidates as candidates_on_validation
+from eval.comparison import clip_values, paired_difference
+from eval.halves import half
+from eval.judging import Judged
+from eval.metrics import metric
+from eval.results import format_estimate, format_value
+from eval.search.candidate import Footprint
+from eval.search.footprint import times_real_time
+from eval.search.pareto import front
+from eval.search.plan import SearchPlan
+from eval.statistics import Estimate, estimate
+from eval.tables import Table
+from eval.timing import Spread
+
+SPEED_STEP = 1.1
+"""Speeds count in steps of 10 %, so that the noise of timing makes no candidate better than another."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate and what the arms call it."""
+
+    key: str
+    settings: dict[str, Any]
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate with all that is known. ``judged``: rung to seed to scores."""
+
+    key: str
+    names: list[str]
+    settings: dict[str, Any]
+    default: bool
+    footprint: Footprint | None
+    judged: dict[int, dict[int, Judged]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate as far as it got. ``selected``: mean over the clips that select; ``reported``: over the others, which
+    had no say; ``difference``: there, to the default on the same rung, paired by clip. ``kbps``: real bits of all
+    clips. Speeds are times real time on one thread, ratios to the reference's."""
+
+    key: str
+    names: list[str]
+    settings: dict[str, Any]
+    default: bool
+    front: bool
+    rung: int
+    seeds: list[int]
+    kbps: float
+    selected: float
+    reported: Estimate | None
+    difference: Estimate | None
+    encode: float
+    decode: float
+    encode_ratio: Spread
+    decode_ratio: Spread
+    parameters: int
+    latency_ms: float
+    memory_mb: float | None
+    reason: str
+
+    @property
+    def gap(self) -> float | None:
+        return None if self.reported is None else self.reported.mean - self.selected
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """``rows``: all that were judged, the front first. ``front_rung``: on which rung the front is."""
+
+    title: str
+    kind: str
+    recipe: str
+    metric: str
+    data: str
+    out: Path
+    made: str
+    space: list[str]
+    budgets: list[str]
+    """Of training, up to the end of each rung."""
+    planned: int
+    """Candidates of each arm."""
+    drawn: dict[str, int]
+    failed: dict[str, str]
+    """Name: why."""
+    refused: int
+    front_rung: int
+    front_by_arm: dict[str, int]
+    gap: float | None
+    """Of the front: mean of what it reached on the clips that report, less that on the clips that select."""
+    gap_of_all: float | None
+    """The same over all candidates of that rung: what the two halves differ by without selection."""
+    candidates_on_validation: int
+    rows: list[Row]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def text(self) -> str:
+        return f"{_counts(self)}\n\n{front_table(self).text()}"
+
+
+def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
+    """What is minimised, on the clips that select: quality, bit rate, encode and decode speed.
+
+    Raises ``ValueError`` where the metric has no value on any of these clips.
+    """
+    chosen = half(judged, selecting=True)
+    quality = _mean([chosen], name)
+    if quality is None:
+        raise ValueError(f"no clip that selects could be judged by {name}")
+    sign = 1 if metric(name).better == "lower" else -1
+    speeds = (footprint.speed.encode.median, footprint.speed.decode.median)
+    return [sign * quality, chosen.kbps, *(-float(round(math.log(ratio, SPEED_STEP))) for ratio in speeds)]
+
+
+def _mean(judged: Sequence[Judged], name: str) -> float | None:
+    values = [value for value in clip_values(judged, name).values() if value is not None]
+    return sum(values) / len(values) if values else None
+
+
+def summarise(
+    plan: SearchPlan, entries: Sequence[Entry], rung: int, refused: int, data: Path, out: Path
+) -> SearchResult:
+    """``rung``: the one whose front is wanted; all candidates on it have had the same training."""
+    known = [entry for entry in entries if entry.judged and entry.footprint is not None]
+    level = [entry for entry in known if rung in entry.judged]
+    best = {level[i].key for i in front([_costs(entry, rung, plan) for entry in level])}
+    default = next((entry for entry in known if entry.default), None)
+    speeds = [entry.footprint.speed for entry in known if entry.footprint]
+    references = ([speed.reference_encode for speed in speeds], [speed.reference_decode for speed in speeds])
+    rows = [_row(entry, plan, entry.key in best, default, references) for entry in known]
+    rows.sort(key=lambda row: (not row.front, -row.rung, row.kbps))
+    on_front = [row for row in rows if row.front]
+    return SearchResult(
+        title=plan.title or "Search",
+        kind=plan.kind,
+        recipe=plan.recipe if plan.kind == "design" else plan.model,
+        metric=plan.metric,
+        data=str(data),
+        out=out,
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        space=list(plan.space),
+        budgets=[str(plan.budget(i)) for i in range(plan.rungs)] if plan.kind == "design" else [],
+        planned=plan.candidates,
+        drawn={arm: sum(_drawn_by(entry.names, arm) for entry in entries) for arm in ("genetic", "random")},
+        failed={entry.names[0]: entry.reason for entry in entries if entry.reason},
+        refused=refused,
+        front_rung=rung,
+        front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
+        gap=_mean_gap(on_front),
+        gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
+        candidates_on_validation=candidates_on_validation(data),
+        rows=rows,
+    )
+
+
+def _costs(entry: Entry, rung: int, plan: SearchPlan) -> list[float]:
+    assert entry.footprint is not None
+    return costs(entry.judged[rung][plan.seeds[0]], entry.footprint, plan.metric)
+
+
+def _drawn_by(names: Sequence[str], arm: str) -> bool:
+    return any(name.startswith(arm) for name in names)
+
+
+def _mean_gap(rows: Sequence[Row]) -> float | None:
+    gaps = [row.gap for row in rows if row.gap is not None]
+    return sum(gaps) / len(gaps) if gaps else None
+
+
+def _row(
+    entry: Entry, plan: SearchPlan, on_front: bool, default: Entry | None, references: tuple[list[float], list[float]]
+) -> Row:
+    assert entry.footprint is not None
+    rung = max(entry.judged)
+    judged = list(entry.judged[rung].values())
+    selecting = [half(one, selecting=True) for one in judged]
+    reporting = [half(one, selecting=False) for one in judged]
+    groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
+    values = clip_values(reporting, plan.metric)
+    known = {clip: value for clip, value in values.items() if value is not None}
+    difference = None
+    if default is not None and not entry.default and rung in default.judged:
+        theirs = [half(one, selecting=False) for one in default.judged[rung].values()]
+        difference = paired_difference(values, clip_values(theirs, plan.metric), groups)
+    size, speed = entry.footprint.size, entry.footprint.speed
+    return Row(
+        key=entry.key,
+        names=entry.names,
+        settings=entry.settings,
+        default=entry.default,
+        front=on_front,
+        rung=rung,
+        seeds=list(entry.judged[rung]),
+        kbps=sum(one.kbps for one in judged) / len(judged),
+        selected=_mean(selecting, plan.metric) or 0.0,
+        reported=estimate(list(known.values()), [groups[clip] for clip in known]),
+        difference=difference,
+        encode=times_real_time(speed.encode.median, references[0]),
+        decode=times_real_time(speed.decode.median, references[1]),
+        encode_ratio=speed.encode,
+        decode_ratio=speed.decode,
+        parameters=size.parameters,
+        latency_ms=size.latency_ms,
+        memory_mb=entry.footprint.memory_mb,
+        reason=entry.reason,
+    )
+
+
+# --- as tables ----------------------------------------------------------------------------------------------
+
+
+def label(row: Row) -> str:
+    return ("default = " if row.default else "") + ", ".join(row.names)
+
+
+def front_table(result: SearchResult) -> Table:
+    """The front, and the default where it is not on it."""
+    meant = metric(result.metric)
+    arrow = "↓" if meant.better == "lower" else "↑"
+    head = ["candidate", "kbps", f"{meant.label} {arrow}", "selected", "to default", "encode", "decode"]
+    head += ["M parameters", "latency ms", *result.space]
+    rows = [row for row in result.rows if row.front or row.default]
+    return Table("Pareto front", "", head, [_cells(row, result) for row in rows])
+
+
+def _cells(row: Row, result: SearchResult) -> list[str]:
+    def number(found: Estimate | None) -> str:
+        return "–" if found is None else format_estimate(result.metric, found)
+
+    return [
+        label(row) + ("" if row.front else " (not on the front)"),
+        f"{row.kbps:.2f}",
+        number(row.reported),
+        format_value(result.metric, row.selected),
+        number(row.difference),
+        f"{row.encode:.0f} ({row.encode_ratio.median:.2f})",
+        f"{row.decode:.0f} ({row.decode_ratio.median:.2f})",
+        f"{row.parameters / 1e6:.2f}",
+        f"{row.latency_ms:.0f}",
+        *(shown(row.settings[name]) for name in result.space),
+    ]
+
+
+def shown(value: Any) -> str:
+    """A setting in a table."""
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value
+
+
+def _counts(result: SearchResult) -> str:
+    judged = len(result.rows)
+    drawn = ", ".join(f"{count} of {result.planned} {arm}" for arm, count in result.drawn.items())
+    on_front = sum(row.front for row in result.rows)
+    rung = f" on rung {result.front_rung + 1} of {len(result.budgets)}" if len(result.budgets) > 1 else ""
+    return (
+        f"{drawn}; {judged} judged, {len(result.failed)} failed, {result.refused} draws refused; {on_front} on the"
+        f" front{rung}"
+    )
+
+
+def explanation(result: SearchResult) -> list[str]:
+    """Paragraphs: what was searched, and how to read it."""
+    meant = metric(result.metric)
+    what = f"the recipe {result.recipe}" if result.kind == "design" else f"the model {result.recipe}"
+    arms = ", ".join(f"{count} from the {arm} arm" for arm, count in result.front_by_arm.items())
+    rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
+    return [
+        f"A search that started from {what}, on the validation split of {result.data}. {_counts(result)}: {arms} (one"
+        f" that both drew counts for both).{rungs}",
+        f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
+        f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
+        f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
+        "kbps: real bits. Speeds: times real time on one thread; in brackets, how many times as fast as the default,"
+        f" both by turns; what it says of the default itself is noise. Steps"
+        f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
+    ]
+
+
+def markdown(result: SearchResult, command: str) -> str:
+    """``command``: makes the search again, or goes on with it."""
+    lines = [f"# {result.title}", ""]
+    for paragraph in explanation(result):
+        lines += [paragraph, ""]
+    lines += ["Made by", "", f"    {command}", "", "## Front", "", front_table(result).markdown()]
+    if result.failed:
+        lines += ["", "## Failed", "", *(f"- {name}: {reason}" for name, reason in result.failed.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _gap(result: SearchResult) -> str:
+    if result.gap is None or result.gap_of_all is None:
+        return ""
+    worse = "above" if metric(result.metric).better == "lower" else "below"
+    front_, all_, rest = (
+        f"{format_value(result.metric, value)}"
+        for value in (result.gap, result.gap_of_all, result.gap - result.gap_of_all)
+    )
+    return (
+        f" From the half that chose to the half that reports the front's mean changes by {front_}, that of all"
+        f" candidates on its rung by {all_}. What is left, {rest}, is what choosing flattered, if it is {worse} 0."
+    )
+
+
+def as_csv(result: SearchResult) -> str:
+    """All candidates, a row each."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    head = ["key", "names", "front", "default", "rung", "seeds", "kbps", f"{result.metric}_selected"]
+    head += [f"{result.metric}_reported", "low", "high", "encode", "decode", "encode_ratio", "decode_ratio"]
+    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.space, "reason"])
+    for row in result.rows:
+        told: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
+        who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
+        quality = [row.kbps, row.selected, *(told.get(name) for name in ("mean", "low", "high"))]
+        speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
+        size = [row.parameters, row.latency_ms, row.memory_mb]
+        table.writerow(
+            [*who, *quality, *speed, *size, *(shown(row.settings[name]) for name in result.space), row.reason]
+        )
+    return text.getvalue()
