@@ -27,7 +27,7 @@ LEAST_DBFS = -50.0
 SONE = 0.1866
 """Scale of loudness for wide-band signals (P.862.2)."""
 PIECE = 40
-"""Frames of a quarter of the window, at 16 kHz."""
+"""Frames in 320 ms at 16 kHz; at other rates the pieces are shorter."""
 TINY = 1e-6
 SYMMETRIC, ASYMMETRIC = 0.1, 0.0309
 """Weights of the two disturbances (P.862)."""
