@@ -36,6 +36,8 @@ PRIORS = (30.0, 100.0, 400.0, 1600.0, 6400.0)
 """A class counts so many occurrences as the codebook's codes occur overall; how many, is tried on packets held out."""
 HELD_OUT = 8
 """One packet of so many is held out."""
+MOST_NEEDS = 1 << 22
+"""So many decide where the bounds lie."""
 AT_ONCE = 64
 """Packets whose contexts are classified at once; more take much memory."""
 
@@ -85,8 +87,9 @@ def fit_contexts(tables: FrequencyTables, codes: Tensor, need: Tensor, entries: 
     fill a packet, codes are absent. ``entries`` ``[codebooks, size + 1, features]``: what each code stands for, of mean
     power 1; the last, for none, is zero."""
     variants = [Packets(codes, variable=False)]
+    thinned = need[:: -(-need.numel() // MOST_NEEDS)]  # torch.quantile takes 2^24 values
     for rate in RATES:
-        bound = bounds(need, torch.tensor([rate * tables.codebooks]))
+        bound = bounds(thinned, torch.tensor([rate * tables.codebooks]))
         variants.append(Packets(torch.where(need >= bound, codes, ABSENT), variable=True))
     for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
         _learn_votes(tables, codebook, variants, entries[codebook])
