@@ -361,7 +361,7 @@ def test_what_a_code_is_needed_for_is_the_error_without_it(config):
 
 def test_untrained_codec_is_a_transform_codec(codec):
     """The direct paths are orthogonal up to scale, and invert each other where the latent is large enough."""
-    quantizer = replace(codec.config.quantizer, latent_dim=16, levels=(5,) * 8)
+    quantizer = replace(codec.config.quantizer, latent_dim=16, levels=(5,) * 8, contexts=1)
     codec = make_codec(quantizer)
     wave = noise(2, 1, 4000).cumsum(2) / 20
     codec.initialise(wave, torch.Generator().manual_seed(0))

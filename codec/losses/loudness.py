@@ -29,6 +29,7 @@ SONE = 0.1866
 PIECE = 40
 """Frames in 320 ms at 16 kHz; at other rates the pieces are shorter."""
 TINY = 1e-6
+"""Keeps gradients finite where nothing is disturbed."""
 SYMMETRIC, ASYMMETRIC = 0.1, 0.0309
 """Weights of the two disturbances (P.862)."""
 
@@ -83,7 +84,7 @@ def disturbance(pair: Pair, sample_rate: int) -> Tensor:
     added = ((output + 50) / (target + 50)) ** 1.2
     added = torch.where(added < 3, torch.zeros_like(added), added.clamp(max=12))
     weighted, total = audible * bands.width, bands.width.sum()
-    symmetric = ((weighted.square() * total).sum(-1) + TINY).sqrt() * emphasis
+    symmetric = (((weighted.square() * total).sum(-1) + TINY).sqrt() - TINY**0.5) * emphasis
     asymmetric = (weighted * added).sum(-1) * emphasis
     return SYMMETRIC * over_time(symmetric).mean() + ASYMMETRIC * over_time(asymmetric).mean()
 
@@ -92,4 +93,4 @@ def over_time(frames: Tensor) -> Tensor:
     """``[batch, frames]`` to ``[batch]``: the sixth power mean within pieces of 320 ms that overlap by half, for what
     is worst in a syllable is what is heard, and the second over all pieces."""
     pieces = (frames + TINY).unfold(1, min(PIECE, frames.shape[1]), PIECE // 2)
-    return (pieces**6).mean(-1).pow(1 / 3).mean(1).sqrt()
+    return (pieces**6).mean(-1).pow(1 / 3).mean(1).sqrt() - TINY
