@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from codec.bitstream.rangecoder import Codes
 from codec.model.quantizers import Coded
 
 TOLERANCE = 0.02
@@ -21,8 +21,6 @@ SLACK_S = 0.2
 """and less than that by what so many seconds cost: short files must not be above their rate."""
 MEMORY_S = 5.0
 """What was spent wrongly is made good over about so many seconds."""
-
-Codes = npt.NDArray[np.int64]
 
 
 class RateControl:
@@ -93,11 +91,10 @@ class RateControl:
         bound = self._bound or within(self.bits_per_frame * frames)
         codes = used(bound)
         bits = self.cost(codes)
-        if bits > most:
-            codes = used(within(most))
-        elif bits < least and codes.min() < 0:
-            codes = used(within(least))
-        self.spent += self.cost(codes)
+        if bits > most or (bits < least and codes.min() < 0):
+            codes = used(within(most if bits > most else least))
+            bits = self.cost(codes)
+        self.spent += bits
         excess = (self.spent - allowed) / (self.bits_per_frame * self.frames_per_second * MEMORY_S)
         if math.isfinite(bound):
             self._bound = bound * math.exp(excess * frames / self.frames_per_second / MEMORY_S)

@@ -114,7 +114,7 @@ class RangeCoder:
             if counts.max(initial=0) > codebooks:
                 raise ValueError("more codes than codebooks")
         used = max(1, counts.max(initial=0))
-        points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), used)
+        points = self._count_points(counts, variable, used)
         for channel in range(channels):
             before = previous = ABSENT
             for frame in range(frames):
@@ -141,7 +141,7 @@ class RangeCoder:
         no meaning where a code is absent."""
         counts = _counts(codes)
         codebooks = max(1, counts.max(initial=0))
-        points = self._count_points(counts if variable else np.full_like(counts, UNKNOWN), codebooks)
+        points = self._count_points(counts, variable, codebooks)
         if self.classes > 1:
             first = codes[:, 0]
             points[0] += self._votes[0, 0, beside(first, -1)]
@@ -164,10 +164,11 @@ class RangeCoder:
             bits += float(self._count_bits[beside(counts, -1), counts].sum())
         return bits
 
-    def _count_points(self, counts: Ints, codebooks: int) -> Points:
+    def _count_points(self, counts: Ints, variable: bool, codebooks: int) -> Points:
         """What numbers of codes ``[channels, frames]`` say: points ``[codebooks, channels, frames, classes]``."""
         points = np.zeros((codebooks, *counts.shape, self.classes), np.int16)
         if self.classes > 1:
+            counts = counts if variable else np.full_like(counts, UNKNOWN)
             for votes, numbers in zip(self._count_votes[:codebooks].swapaxes(0, 1), count_voters(counts)):
                 points += votes[:, numbers]
         return points
