@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,24 @@ _BLOCK = 1 << 20
 _CHILD = "import sys; from eval.memory import _code; _code(*sys.argv[1:])"
 
 
+@dataclass(frozen=True)
+class Coded:
+    """A made file, coded with all codes and decoded. ``bytes``: of the ``.nac`` file; ``peak_mb``: resident memory."""
+
+    seconds: float
+    bytes: int
+    encode_s: float
+    decode_s: float
+    peak_mb: float
+
+
 def peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
-    """Peak resident memory in MB of a process that codes and decodes a made file of this length.
+    """Peak resident memory in MB of a process that codes and decodes a made file of this length."""
+    return code_made(model, seconds, sample_rate, channels).peak_mb
+
+
+def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> Coded:
+    """Codes and decodes a made file of this length, in a process of its own with one thread.
 
     Raises:
         UserError: that process failed.
@@ -37,7 +54,7 @@ def peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) ->
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"the memory measurement failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
-        return float(json.loads(done.stdout)["peak_mb"])
+        return Coded(**json.loads(done.stdout))
 
 
 def _own_peak_mb() -> float:
@@ -61,9 +78,10 @@ def _code(source: str, model: str) -> None:
 
     torch.set_num_threads(1)
     codec, path = load_model(Path(model)), Path(source)
-    encode_file(path, path.with_suffix(".nac"), codec)
-    decode_file(path.with_suffix(".nac"), path.with_name("decoded.wav"), codec)
-    print(json.dumps({"peak_mb": _own_peak_mb()}))
+    encoded = encode_file(path, path.with_suffix(".nac"), codec)
+    decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
+    times = encoded.elapsed_seconds, decoded.elapsed_seconds
+    print(json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, _own_peak_mb()))))
 
 
 def main() -> None:
