@@ -8,14 +8,18 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import TINY
 
+from codec import audio
+from codec.bitstream.container import HEADER_BYTES
 from codec.checkpoint import save_model
 from codec.cli import main
 from codec.errors import UserError
+from codec.files import encode_file
 from codec.model.codec import Codec
 from codec.packed import SealedError, candidates, ledger, open_split
 from codec.recipe import read_recipe, recipe_names
@@ -25,9 +29,11 @@ from eval.judging import Judged, JudgedClip
 from eval.metrics import Score
 from eval.quantizer_scale import Objective, by_genes, by_gradient, laplacian
 from eval.search import footprint, study
+from eval.search.locks import Turns
+from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
-from eval.search.plan import read_search_plan
+from eval.search.plan import SearchPlan, read_search_plan
 from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
@@ -208,6 +214,43 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
         search(str(plan), prepared, tmp_path / "out")
 
 
+def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
+    """The same packets as ``encode_file`` writes, and sound that does not depend on how codes are packed."""
+    operating = OperatingPoints(
+        SearchPlan(kind="operating", model="speech_16k_v2", space={}, starts=[{"codebooks": 24}]), prepared
+    )
+    rate, rng = 16000, np.random.default_rng(0)
+    wave = np.cumsum(rng.standard_normal(5 * rate, dtype=np.float32))[None] * 1e-3
+    audio.write(tmp_path / "a.wav", wave, rate, "FLOAT")
+    streams, decoded = torch.from_numpy(wave)[:, None], {}
+    for name, settings, asked in (
+        ("all", {}, {}),
+        ("rate", {"kbps": 3.0}, {"kbps": 3.0}),
+        ("order 0", {"entropy": "order 0"}, {}),
+        ("none", {"entropy": "none"}, {}),
+    ):
+        system = operating.system({"codebooks": 24, **settings})
+        coded = system.encode(streams)
+        decoded[name] = system.decode(coded)
+        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", operating.model, **asked)
+        index = 4 * (1 + -(-len(coded.packets) // 16))
+        if settings.get("entropy") is None:
+            assert coded.bits / 8 == report.bytes_total - HEADER_BYTES - index
+        elif name == "order 0":
+            ideal = judging.coded_bits(operating.model.encode(streams)[0], operating.model.tables.order_0())
+            assert ideal < coded.bits < ideal * 1.01 + 8 * 12 * len(coded.packets)
+        else:
+            frames = len(coded.packets)
+            assert coded.bits / 8 == frames * (1 + 24 * 10 // 8 + 2)  # docs/bitstream.md, the live profile
+    assert torch.equal(decoded["all"], decoded["order 0"]) and torch.equal(decoded["all"], decoded["none"])
+    reduced = operating.system({"codebooks": 24, "precision": "bfloat16"})
+    there = reduced.decode(operating.system({"codebooks": 24}).encode(streams))
+    error = (there - decoded["all"]).square().mean() / decoded["all"].square().mean()
+    assert 0 < error < 0.01
+    with pytest.raises(UserError, match="kbps must be 0"):
+        operating.use({"kbps": 3.0, "entropy": "order 0"})
+
+
 def test_the_test_split_stays_sealed(tmp_path, prepared, monkeypatch):
     """Whatever the search opens goes through the seal, which names it and refuses."""
     asked = []
@@ -341,3 +384,32 @@ def test_gradients_and_genes_agree_where_there_is_a_gradient_and_genes_alone_see
     assert by_genes(both).loss == pytest.approx(best[1], rel=0.01)
     blind = by_gradient(both, 0.1)
     assert blind.loss > 1.05 * best[1] and blind.scale == pytest.approx(by_gradient(error, 0.1).scale)
+
+
+def _step_by_step(out, stamps, stop):
+    turns = Turns(out)
+    while not stop.is_set():
+        with turns:
+            stamps.put(time.monotonic())
+            time.sleep(0.002)
+
+
+def test_others_wait_while_one_measures(tmp_path):
+    context = multiprocessing.get_context("fork")
+    stamps, stop = context.Queue(), context.Event()
+    workers = [context.Process(target=_step_by_step, args=(tmp_path, stamps, stop)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    stamps.get(timeout=20)
+    with Turns(tmp_path).alone():
+        began = time.monotonic()
+        time.sleep(0.3)
+        ended = time.monotonic()
+    after = stamps.get(timeout=20)
+    while after < ended:
+        assert not began <= after
+        after = stamps.get(timeout=20)
+    stop.set()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0

@@ -62,6 +62,14 @@ class FrequencyTables(nn.Module):
         seen = counts.sum(1, keepdim=True).double()
         self.frequencies.copy_(frequencies(counts + seen.sqrt().clamp(min=1) / counts.shape[1]))
 
+    def order_0(self) -> "FrequencyTables":
+        """One table per codebook: how often each code occurs, whatever its context."""
+        if self.classes == 1:
+            return self
+        tables = FrequencyTables(self.codebooks, self.size)
+        tables.frequencies.copy_(frequencies((self.frequencies.double() * self.shares.double()[..., None]).sum(1)))
+        return tables
+
     def check(self) -> None:
         """Raises ``ValueError`` unless the tables are ones that a range coder can use."""
         for table in (self.frequencies, self.shares, self.counts) if self.classes > 1 else (self.frequencies,):

@@ -1,6 +1,5 @@
 """What a candidate costs whoever uses it: time, delay, size, memory. None of it depends on how it was trained."""
 
-import platform
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from codec.model.codec import Codec
 from eval.coding import one_thread
 from eval.memory import peak_mb
 from eval.peers import System
-from eval.search.locks import Lock
+from eval.search.locks import Turns
 from eval.search.plan import Constraints
 from eval.timing import Spread, time_systems
 
@@ -49,8 +48,8 @@ class Speed:
 
 
 def measure_speed(candidate: System, reference: System, out: Path) -> Speed:
-    """Both take turns, so that what else the machine does falls on both; one search process at a time."""
-    with Lock(out / "locks" / f"speed-{platform.node()}").held(), one_thread():
+    """Both take turns, so that what else the machine does falls on both; the search's other processes wait."""
+    with Turns(out).alone(), one_thread():
         names = {reference.name, candidate.name}
         found = time_systems(
             [reference, candidate], [SECONDS], ROUNDS, names, reference=reference.name, quiet=True

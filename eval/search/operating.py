@@ -1,20 +1,26 @@
 """Candidates that are ways to use one trained model: nothing is trained, bits are those of real packets."""
 
-from dataclasses import replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from codec.api import SoundCodec
+from codec.bitstream.live import FixedCoder, frame
 from codec.bitstream.packets import pack
-from codec.bitstream.rangecoder import Codes
+from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
 from codec.channels import fold, unfold
 from codec.checkpoint import load_model, model_folder
 from codec.errors import UserError
 from codec.library import find
 from codec.model.codec import Codec
 from codec.packed import open_split, record_candidate
+from codec.ratecontrol import RateControl
 from codec.reading import range_coder
 from codec.recipe import read_recipe
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
@@ -27,15 +33,74 @@ MOST_FRAMES = 255
 """Of a packet."""
 
 
+@dataclass(frozen=True)
+class Packet:
+    """``bytes``: with all that is around the payload."""
+
+    frames: int
+    payload: bytes
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Of so many streams together."""
+
+    streams: int
+    packets: list[Packet]
+
+    @property
+    def bits(self) -> float:
+        return 8.0 * sum(packet.bytes for packet in self.packets)
+
+
+class Packing:
+    """Codes ``[channels, codebooks, frames]`` as packets of range-coded codes."""
+
+    def __init__(self, coder: RangeCoder, frames: int, variable: bool):
+        self.coder, self.frames, self.variable = coder, frames, variable
+
+    def pack(self, codes: Codes) -> Iterator[Packet]:
+        for number, start in enumerate(range(0, codes.shape[2], self.frames)):
+            part = codes[..., start : start + self.frames]
+            payload = self.coder.encode(part, self.variable)
+            yield Packet(part.shape[2], payload, len(pack(number, payload)))
+
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+        return self.coder.decode(packet.payload, channels, codebooks, packet.frames, self.variable)
+
+    def cost(self, codes: Codes) -> float:
+        return self.coder.bits(codes, self.variable) + 8 * WORD_BYTES / 2
+
+
+class FixedPacking:
+    """Each frame as a packet with codes of fixed width, as in live streams."""
+
+    def __init__(self, coder: FixedCoder):
+        self.coder = coder
+
+    def pack(self, codes: Codes) -> Iterator[Packet]:
+        for number in range(codes.shape[2]):
+            body = self.coder.pack(codes[..., number])
+            yield Packet(1, body, len(frame(number, body)))
+
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+        return self.coder.unpack(packet.payload, channels, codebooks)[..., None]
+
+    def cost(self, codes: Codes) -> float:
+        return 8.0 * sum(len(packet.payload) for packet in self.pack(codes))
+
+
 class OperatingPoints:
     """What a search asks about candidates of this kind."""
 
     def __init__(self, plan: SearchPlan, data: Path):
         self.plan, self.data = plan, data
-        place = find(plan.model)
-        self.model = load_model(place)
-        self.coder = range_coder(self.model)
-        self.sample_rate, self.channels = self.model.config.sample_rate, _channels(place)
+        self.place = find(plan.model)
+        self.model = load_model(self.place)
+        self.coders = {"contexts": range_coder(self.model), "order 0": RangeCoder(self.model.tables.order_0())}
+        self.models = {("float32", False): self.model}
+        self.sample_rate, self.channels = self.model.config.sample_rate, _channels(self.place)
         self.reference = replace(self.system(plan.starts[0]), name="the default")
 
     def use(self, settings: Settings) -> Use:
@@ -44,6 +109,10 @@ class OperatingPoints:
         self.model.stream_encoder(codebooks=use.codebooks)  # refuses what it does not have
         if use.threads < 1 or use.block < 1:
             raise UserError("threads and block must be at least 1")
+        if use.entropy not in (*self.coders, "none"):
+            raise UserError(f"entropy must be {', '.join(self.coders)} or none, not {use.entropy}")
+        if use.kbps < 0 or (use.kbps and (use.entropy == "order 0" or self.model.config.quantizer.contexts == 1)):
+            raise UserError("kbps must be 0, or above where the model and entropy have contexts")
         if not 1 <= self.packet_frames(use) <= MOST_FRAMES:
             seconds = MOST_FRAMES / self.model.config.latents_per_second
             raise UserError(f"packet_s must be a frame to {seconds:g} s for this model, not {use.packet_s:g}")
@@ -59,20 +128,41 @@ class OperatingPoints:
         return Size(count_parameters(self.model), config.latency_ms + waited_ms)
 
     def system(self, settings: Settings) -> System:
-        use = self.use(settings)
+        """Sound to packets and back, entropy coding and rate control included."""
+        use, config = self.use(settings), self.model.config
+        model, packing = self._model(use), self._packing(use)
+        frames = 1 if isinstance(packing, FixedPacking) else self.packet_frames(use)
 
-        def encode(wave: Tensor) -> Tensor:
+        def encode(wave: Tensor) -> Packets:
             torch.set_num_threads(use.threads)
-            stream = self.model.stream_encoder(len(wave), use.codebooks, use.block)
-            return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
+            stream = model.stream_encoder(len(wave), use.codebooks, use.block)
+            control = RateControl(use.kbps or math.inf, config.latents_per_second, frames, packing.cost)
+            parts = [control.push(stream.push(wave)), control.push(stream.flush()), control.flush()]
+            return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
-        def decode(codes: Tensor) -> Tensor:
+        def decode(coded: Packets) -> Tensor:
             torch.set_num_threads(use.threads)
-            stream = self.model.stream_decoder(len(codes), use.block)
-            return torch.cat([stream.push(codes), stream.flush()], 2)
+            stream = model.stream_decoder(coded.streams, use.block)
+            codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
+            return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
 
-        kbps = use.codebooks * self.model.config.kbps_per_codebook
-        return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(self.model), encode, decode)
+        kbps = use.codebooks * config.kbps_per_codebook
+        return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
+
+    def _model(self, use: Use) -> Codec:
+        key = use.precision, use.compiled
+        if key not in self.models:
+            model = SoundCodec(load_model(self.place), dtype=use.precision).model
+            if use.compiled:
+                model.encoder.compile()
+                model.decoder.compile()
+            self.models[key] = model
+        return self.models[key]
+
+    def _packing(self, use: Use) -> Packing | FixedPacking:
+        if use.entropy == "none":
+            return FixedPacking(FixedCoder(self.model.config.quantizer.size))
+        return Packing(self.coders[use.entropy], self.packet_frames(use), use.kbps > 0)
 
     def codec(self, settings: Settings) -> Codec:
         return self.model
@@ -83,25 +173,17 @@ class OperatingPoints:
         use, system = self.use(settings), self.system(settings)
         split = open_split(self.data, "val", self.sample_rate, self.channels)
         clips = [
-            self._judge(clip, use, system)
+            self._judge(clip, system)
             for clip in tqdm(excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
         ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
         return Judged(nominal, use.codebooks, nominal, clips)
 
-    def _judge(self, clip: Excerpt, use: Use, system: System) -> JudgedClip:
+    def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
         stereo = self.model.config.stereo
-        streams = fold(torch.from_numpy(clip.wave), stereo)
-        codes = system.encode(streams)
-        decoded = unfold(system.decode(codes)[..., : clip.wave.shape[1]], stereo).numpy()
-        bits = self._bits(codes.numpy(), self.packet_frames(use))
-        return judge_clip(clip, decoded, bits, self.sample_rate, [self.plan.metric])
-
-    def _bits(self, codes: Codes, frames: int) -> float:
-        """Of packets of so many frames, with all that is around the codes in each."""
-        starts = range(0, codes.shape[2], frames)
-        packets = [pack(i, self.coder.encode(codes[..., at : at + frames])) for i, at in enumerate(starts)]
-        return 8.0 * sum(map(len, packets))
+        coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
+        decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
+        return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

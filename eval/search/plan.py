@@ -37,6 +37,16 @@ class Use:
     """How a trained model is used; what an operating search may vary."""
 
     codebooks: int
+    """Codes per frame, at most."""
+    kbps: float = 0.0
+    """What rate control keeps to, channels together; 0: each frame has all its codes."""
+    entropy: str = "contexts"
+    """``contexts``: the model's tables; ``order 0``: one table per codebook; ``none``: codes of fixed width, each frame
+    in a packet of its own, as in live streams."""
+    precision: str = "float32"
+    """Of encoder and decoder; or ``bfloat16``, ``float16``."""
+    compiled: bool = False
+    """By ``torch.compile``, which needs a C++ compiler."""
     threads: int = 1
     block: int = BLOCK
     """Latent frames that are waited for and computed at once."""
