@@ -127,8 +127,15 @@ def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
     if quality is None:
         raise ValueError(f"no clip that selects could be judged by {name}")
     sign = 1 if metric(name).better == "lower" else -1
-    speeds = (footprint.speed.encode.median, footprint.speed.decode.median)
-    return [sign * quality, chosen.kbps, *(-float(round(math.log(ratio, SPEED_STEP))) for ratio in speeds)]
+    return [
+        sign * quality,
+        chosen.kbps,
+        *(-speed_steps(one) for one in (footprint.speed.encode, footprint.speed.decode)),
+    ]
+
+
+def speed_steps(ratio: Spread) -> float:
+    return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
 def _mean(judged: Sequence[Judged], name: str) -> float | None:
