@@ -20,7 +20,9 @@ def add_evaluate(command: AddCommand) -> None:
     )
     parser.add_argument("run", help="folder of the run, or name of a built-in model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation, RUN/validation)"
+    )
     parser.add_argument(
         "--split",
         choices=("test", "val"),
