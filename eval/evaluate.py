@@ -27,7 +27,7 @@ from codec.packed import (
 )
 from codec.recipe import read_recipe
 from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
-from eval.diagnosis import diagnose_run
+from codec.training.diagnosis import diagnose_run
 from eval.metrics import METRICS
 from eval.opus import check_opus, opus_clips
 from eval.report import write_report

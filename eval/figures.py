@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import LogLocator, NullLocator
 
-from eval.curves import Curve
+from codec.training.curves import Curve
 from eval.metrics import Wave, mono
 
 _PAGE_COLOURS = {

@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from codec import audio
 from eval.coding import CodedClip
-from eval.curves import read_curves
-from eval.diagnosis import TERMS
+from codec.training.curves import read_curves
+from codec.training.diagnosis import TERMS
 from eval.figures import curves_svg, data_address, spectrogram_triple
 from eval.metrics import METRICS, metric
 from eval.results import ClipResult, EvaluationResult, format_value

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.diagnosis import Diagnosis
+from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
 

@@ -14,7 +14,7 @@ from codec.recipe import read_recipe
 from codec.training.run import train
 from data_prep.synthetic import synthesise
 from eval.baseline import shaped_noise
-from eval.diagnosis import Diagnosis, diagnose_run
+from codec.training.diagnosis import Diagnosis, diagnose_run
 
 SMALL = (
     "--codec.encoder.width=96 --codec.encoder.depth=2 --codec.decoder.width=192 --codec.decoder.depth=2"

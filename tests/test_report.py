@@ -13,8 +13,8 @@ import soundfile
 from codec.audio import write
 from codec.packed import Clip
 from eval.coding import CodedClip
-from eval.curves import Curve
-from eval.diagnosis import Diagnosis
+from codec.training.curves import Curve
+from codec.training.diagnosis import Diagnosis
 from eval.figures import curves_svg, spectrogram_db, spectrogram_triple
 from eval.metrics import Score
 from eval.report import duration, write_report

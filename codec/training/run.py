@@ -19,16 +19,20 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.packed import record_candidate
 from codec.recipe import read_recipe, write_recipe
-from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely
-from codec.training.curves import CurvesLogger
+from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely, Tell
+from codec.training.curves import read_curves
+from codec.training.logger import CurvesLogger
 from codec.training.data import CodecData, Crops
 from codec.training.forecast import forecast
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import Build, CodecModule
+from codec.training.sounds import KeepSounds
+from codec.training.standing import why_early
 from codec.training.tables import fit_tables
 from codec.writing import write_text
 
 RESULT = "run.json"
+SOUNDS = "sounds"
 INITIAL_SECONDS = 600.0
 """So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
 
@@ -54,14 +58,16 @@ def train(
     quiet: bool = False,
     build: Build = Codec,
     tables: bool = True,
+    sounds: bool = True,
 ) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
     ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
     Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
 
-    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
-    weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``.
+    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they
+    were decoded over time), ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation
+    loss; at the end its frequency tables are fitted) and then ``run.json``.
 
     Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
     checkpoint written).
@@ -83,10 +89,13 @@ def train(
     write_recipe(run / "recipe.yaml", recipe)
     record_candidate(data, str(run.resolve()))
 
-    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe.train.max_minutes)
+    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe)
     best, health = KeepBest(run / "model", recipe), Health(recipe.train.stop_on_collapse)
-    # the order counts: the best model is known before the checkpoint that remembers it is written
-    callbacks = [Bar(recipe, prepared.train_crops.samples), clock, best, health, keep, StopSafely(keep)]
+    # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
+    callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe), health]
+    if sounds:
+        callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
+    callbacks += [keep, StopSafely(keep)]
     patience = None
     if recipe.train.patience:
         patience = EarlyStopping("val_total", patience=recipe.train.patience, min_delta=0.0)
@@ -124,7 +133,7 @@ def train(
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
-        reason = f"early stopping: {recipe.train.patience} validations without improvement"
+        reason = why_early(read_curves(run)["val", "total"], recipe.train.patience)
     result = TrainingResult(
         steps=module.step,
         stopped=reason or "all steps done",

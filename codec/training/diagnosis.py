@@ -18,16 +18,19 @@ the total loss):
 Fewer than three points decide nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from eval.curves import Curve, read_curves
+from codec.training.curves import Curve, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
 TERMS = ("mel", "total")
+Curves = Mapping[tuple[str, str], Curve]
+"""By split and term."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,12 @@ def _round(steps: int) -> int:
 
 
 def diagnose_run(run: Path, baseline_mel: float | None = None) -> Diagnosis:
-    """The verdict on a run folder, from its mel distance or else its total loss."""
-    curves = read_curves(run)
+    """The verdict on a run folder, see :func:`diagnose_curves`."""
+    return diagnose_curves(read_curves(run), baseline_mel)
+
+
+def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagnosis:
+    """The verdict from the mel distance or else the total loss."""
     nothing = Curve((), ())
     for term in TERMS:
         train, validation = (curves.get((split, term), nothing) for split in ("train_fixed", "val"))
