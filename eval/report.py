@@ -1,21 +1,17 @@
 """One HTML file that holds everything, sounds and pictures too, and loads nothing from anywhere."""
 
-import json
 import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from codec import audio
 from eval.coding import CodedClip
 from codec.training.curves import read_curves
 from codec.training.diagnosis import TERMS
 from eval.figures import curves_svg, data_address, spectrogram_triple
+from eval.html import as_json, duration, write_page
 from eval.metrics import METRICS, metric
 from eval.results import ClipResult, EvaluationResult, format_value
 
@@ -42,15 +38,6 @@ class Example:
 
 def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Path) -> None:
     """Renders ``result`` with the sounds of ``coded`` (same order as ``result.clips``) to ``path``."""
-    environment = Environment(
-        loader=PackageLoader("eval", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["value"] = lambda value, name: format_value(name, value)
-    environment.filters["duration"] = duration
     curves = read_curves(Path(result.run))
     noise = result.main.baseline.get("mel")
     pictures = [
@@ -62,7 +49,12 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
         if ("val", term) in curves or ("train_fixed", term) in curves
     ]  # fmt: skip
     recipe = Path(result.run) / "recipe.yaml"
-    html = environment.get_template("report.html.j2").render(
+    write_page(
+        path,
+        "report.html.j2",
+        title=result.run,
+        kind="evaluation",
+        made=result.made,
         result=result,
         row=result.main,
         summary=summary(result),
@@ -70,15 +62,13 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
         metrics=[entry for entry in METRICS if _concerns(result, entry.name)],
         metric=metric,
         failures=failures(result),
-        curves=[Markup(svg) for svg in pictures],
+        curves=pictures,
         examples=examples(result, coded),
         nyquist_khz=result.trained.sample_rate / 2000,
         recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
         commands=commands(result),
-        version=version("lathe-codec"),
-        data=Markup(json.dumps(result.to_dict()).replace("<", "\\u003c")),
+        data=as_json(result.to_dict()),
     )
-    path.write_text(html, encoding="utf-8", errors="replace")
 
 
 def _concerns(result: EvaluationResult, name: str) -> bool:
@@ -202,10 +192,3 @@ def commands(result: EvaluationResult) -> list[str]:
         shlex.join(["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]),
         result.command,
     ]
-
-
-def duration(seconds: float) -> str:
-    """As one would say it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -16,8 +16,9 @@ from eval.coding import CodedClip
 from codec.training.curves import Curve
 from codec.training.diagnosis import Diagnosis
 from eval.figures import curves_svg, spectrogram_db, spectrogram_triple
+from eval.html import duration
 from eval.metrics import Score
-from eval.report import duration, write_report
+from eval.report import write_report
 from eval.results import ClipResult, Codebook, EvaluationResult, Trained, build_rows, format_value
 
 RATE = 16000
@@ -117,7 +118,7 @@ def test_nothing_is_loaded_from_anywhere(made):
 
 
 def test_light_and_dark_are_both_there(made):
-    assert "prefers-color-scheme: dark" in made[1]
+    assert "color-scheme: light dark" in made[1]
     svg = re.search(r"<svg.*?</svg>", made[1], re.DOTALL).group()
     assert not re.search(r"(stroke|fill): #", svg)  # every colour is the page's
 

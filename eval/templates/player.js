@@ -60,29 +60,4 @@
       gains.forEach((gain, j) => gain.gain.setTargetAtTime(i === j ? 1 : 0, context.currentTime, 0.004));
     }));
   }
-
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-    const value = (row, column) => {
-      const cell = row.cells[column];
-      if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
-      return cell.classList.contains("n") ? null : cell.textContent;
-    };
-    heads.forEach((head, column) => {
-      const sort = () => {
-        const descending = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        const rows = [...body.rows].sort((a, b) => {
-          const x = value(a, column), y = value(b, column);
-          if (x === null || y === null) return (x === null) - (y === null); // without a value: last
-          return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
-        });
-        body.append(...rows);
-      };
-      head.tabIndex = 0;
-      head.addEventListener("click", sort);
-      head.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
-    });
-  }
 })();
