@@ -26,8 +26,8 @@ from codec.packed import (
     record_result,
 )
 from codec.recipe import read_recipe
-from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 from codec.training.diagnosis import diagnose_run
+from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 from eval.metrics import METRICS
 from eval.opus import check_opus, opus_clips
 from eval.report import write_report

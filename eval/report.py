@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec import audio
-from eval.coding import CodedClip
 from codec.training.curves import read_curves
 from codec.training.diagnosis import TERMS
+from eval.coding import CodedClip
 from eval.figures import curves_svg, data_address, spectrogram_triple
 from eval.html import as_json, duration, write_page
 from eval.metrics import METRICS, metric

@@ -12,9 +12,9 @@ import soundfile
 
 from codec.audio import write
 from codec.packed import Clip
-from eval.coding import CodedClip
 from codec.training.curves import Curve
 from codec.training.diagnosis import Diagnosis
+from eval.coding import CodedClip
 from eval.figures import curves_svg, spectrogram_db, spectrogram_triple
 from eval.html import duration
 from eval.metrics import Score

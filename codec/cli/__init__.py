@@ -17,7 +17,7 @@ from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
 from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
 from codec.cli.tokens import add_tokens
-from codec.cli.training import add_quickstart, add_train
+from codec.cli.training import add_health, add_quickstart, add_train
 from codec.errors import UserError
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "MODEL_VARIABLE", "build_parser", "main"]
@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_quickstart(command)
     add_prepare(command)
     add_train(command)
+    add_health(command)
     add_coding(command)
     add_tokens(command)
     add_models(command)

@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from codec.checkpoint import save_model, save_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.losses import mel_distance
+from codec.losses.baseline import shaped_noise
 from codec.model.codec import Codec
 from codec.training.curves import read_curves
+from codec.training.data import Crops
+from codec.training.diagnosis import NOISE
 from codec.training.module import LOG_EVERY, CodecModule
 from codec.training.standing import standing, step_audio_s
 
 CHECKPOINT_SECONDS = 120.0
+NOISE_BATCHES = 4
 COLLAPSED = 0.1
 """A codebook of which less than this share is in use has collapsed."""
 
@@ -168,10 +174,20 @@ class Clock(Callback):
 
 
 class Tell(Callback):
-    """Says at each validation where the run stands, as its curves have it."""
+    """Says at each validation where the run stands, as its curves have it, to which the verdict needs what noise
+    scores. ``crops``: those of the validation."""
 
-    def __init__(self, run: Path, recipe: Recipe):
-        self.run, self.recipe = run, recipe
+    def __init__(self, run: Path, recipe: Recipe, crops: Crops):
+        self.run, self.recipe, self.crops = run, recipe, crops
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if NOISE not in read_curves(self.run):
+            rate, batches = self.recipe.codec.sample_rate, range(NOISE_BATCHES)
+            waves = torch.cat([self.crops[batch] for batch in batches])
+            noise = torch.from_numpy(shaped_noise(waves[:, 0].numpy(), rate))[:, None]
+            split, term = NOISE
+            module.write(split, {term: mel_distance(noise, waves, rate)})
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.sanity_checking and (found := standing(read_curves(self.run), self.recipe)) is not None:

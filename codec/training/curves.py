@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+METRICS = "metrics.csv"
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -26,7 +28,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
     """The curves of ``RUN/metrics.csv`` by (split, term); empty if there is none. A repeated step counts
     once, last.
     """
-    path = run / "metrics.csv"
+    path = run / METRICS
     points: dict[tuple[str, str], dict[int, float]] = {}
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,7 +1,6 @@
 """What a run sounded like over time: clips of the validation split, decoded at some of its validations."""
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from codec.config import AugmentConfig, Recipe
 from codec.packed import PackedSplit
 from codec.training.callbacks import KeepBest
 from codec.training.data import Crops
+from codec.training.folder import ORIGINAL, step_folder, versions
 from codec.training.module import CodecModule
 from codec.writing import part_of
 
@@ -25,8 +25,6 @@ CLIPS, CLIP_S = 3, 4.0
 SEED = 30_001
 """The clips are the same for every run on the same data."""
 DOUBLINGS = 5
-ORIGINAL = "original"
-_STEP = re.compile(r"step_(\d+)")
 
 
 def kept(steps: Sequence[int], best: int, every: int) -> set[int]:
@@ -34,12 +32,6 @@ def kept(steps: Sequence[int], best: int, every: int) -> set[int]:
     five at a power of two of validations; eight at most. ``every``: steps between validations."""
     doubled = [step for step in steps if step % every == 0 and (step // every).bit_count() == 1]
     return {steps[0], *doubled[-DOUBLINGS:], best, steps[-1]}
-
-
-def versions(folder: Path) -> dict[int, Path]:
-    """The folders of decoded clips by their step, ascending."""
-    found = {int(match[1]): path for path in folder.glob("step_*") if (match := _STEP.fullmatch(path.name))}
-    return {step: found[step] for step in sorted(found)}
 
 
 class KeepSounds(Callback):
@@ -58,28 +50,28 @@ class KeepSounds(Callback):
             if step > module.step:
                 shutil.rmtree(path)
         if not (self.folder / ORIGINAL).is_dir():
-            self._write(ORIGINAL, self.clips)
+            self._write(self.folder / ORIGINAL, self.clips)
 
     @torch.no_grad()
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
         if trainer.sanity_checking:
             return
-        self._write(f"step_{module.step}", module.average(self.clips.to(module.device)).wave.float().cpu())
+        decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
+        self._write(step_folder(self.folder, module.step), decoded)
         there = versions(self.folder)
         for step in there.keys() - kept(list(there), self.best.best_step, self.recipe.train.validate_every):
             shutil.rmtree(there[step])
 
-    def _write(self, name: str, streams: torch.Tensor) -> None:
+    def _write(self, folder: Path, streams: torch.Tensor) -> None:
         """All clips ``[clips * channels, 1, samples]`` or none."""
-        final = self.folder / name
-        part = part_of(final)
+        part = part_of(folder)
         try:
             part.mkdir(parents=True, exist_ok=True)
             for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):
                 wave = unfold(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
                 write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), self.recipe.codec.sample_rate)
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(part, final)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -141,10 +141,17 @@ def best_so_far(validation: Curve) -> str:
     )
 
 
-def why_best(validation: Curve) -> str:
-    """Why the weights of one step were kept: by which measure, and how far it is from the others."""
+def why_best(validation: Curve, kept: int | None = None) -> str:
+    """Why the weights of one step were kept: by which measure, and how far it is from the others. ``kept``: the step
+    that the run itself names."""
     best = int(np.argmin(validation.values))
     lowest = validation.values[best]
+    if kept in validation.steps and kept != validation.steps[best]:
+        value = validation.values[validation.steps.index(kept)]
+        return (
+            f"step {kept:,}, with a validation loss of {value:.4g}; the {lowest:.4g} of step {validation.steps[best]:,}"
+            " did not count (as where a resumed run has other losses)"
+        )
     text = f"step {validation.steps[best]:,} has the lowest validation loss, {lowest:.4g} (all terms, averaged weights)"
     others = [index for index in range(len(validation)) if index != best]
     if not others:
@@ -208,7 +215,7 @@ def _usage(curves: Curves) -> Usage | None:
 
 def codebook_curves(curves: Curves, name: str) -> list[Curve]:
     """``usage`` or ``perplexity`` of each codebook, in order."""
-    found = []
+    found: list[Curve] = []
     while curve := curves.get(("val", f"{name}_q{len(found)}")):
         found.append(curve)
     return found

@@ -18,7 +18,7 @@ class Window:
     def take(self) -> dict[str, float]:
         """The mean of each since the last call; of gradient norms, in which a spike would hide the rest, the median
         and, as ``NAME_max``, the largest."""
-        told = {}
+        told: dict[str, float] = {}
         for name, values in self.state().items():
             if name.endswith("grad_norm"):
                 told |= {name: statistics.median(values), f"{name}_max": max(values)}

@@ -1,4 +1,5 @@
-// Original and decode play from one clock, one of them silent, so that switching is instant and the position the same.
+// All versions of a sound play from one clock, all but one silent, so that switching is instant and the position the
+// same.
 (() => {
   let context = null, stopOther = () => {};
   const bytes = (address) => Uint8Array.from(atob(address.split(",")[1]), (c) => c.charCodeAt(0)).buffer;
@@ -7,7 +8,8 @@
     const addresses = [...player.querySelectorAll("audio")].map((audio) => audio.src);
     const play = player.querySelector(".play"), position = player.querySelector("input");
     const choices = [...player.querySelectorAll(".switch button")];
-    let buffers = null, sources = [], gains = [], started = 0, offset = 0, chosen = 1;
+    let buffers = null, sources = [], gains = [], started = 0, offset = 0;
+    let chosen = choices.findIndex((button) => button.getAttribute("aria-pressed") === "true");
     player.querySelector(".sources").hidden = true;
     player.querySelector(".controls").hidden = false;
 
