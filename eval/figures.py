@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from codec.training.curves import Curve
 from eval.metrics import Wave, mono
-from eval.svg import DECODED, FAINT, INK, MUTED, ORIGINAL, style, svg
+from eval.svg import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0
 _ERROR_COLOURS = LinearSegmentedColormap.from_list(
@@ -53,7 +53,7 @@ def curves_svg(
         axes.yaxis.set_minor_locator(NullLocator())
     style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="upper right")
+    legend_above(axes)
     return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
 
 

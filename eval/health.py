@@ -183,7 +183,10 @@ def _discriminator(curves: Curves, recipe: Recipe) -> Finding:
         )  # fmt: skip
     if share < TELLS_NOTHING:
         return Finding(
-            "discriminator", "watch", f"{text} It hardly tells real from decoded sound.", "Raise adversarial.lr."
+            "discriminator",
+            "watch",
+            f"{text} It hardly tells real from decoded sound.",
+            "It needs more steps, or a higher adversarial.lr.",
         )
     return Finding("discriminator", "good", f"{text} Neither side has won.")
 
@@ -192,7 +195,10 @@ def _speed(curves: Curves, recipe: Recipe) -> Finding:
     speed = speed_curve(curves, recipe)
     if speed is None:
         return Finding("speed", "unknown", "Not recorded.")
-    latest, before = _part(speed, 0.75, 1.0), _part(speed, 0.0, 0.75)
+    alike = (
+        recipe.adversarial.start_step if recipe.adversarial.weight else 0
+    )  # with the discriminator, steps are slower
+    latest, before = _part(speed, 0.75, 1.0), _part(speed, min(0.75, alike / speed.steps[-1]), 0.75)
     text = f"{statistics.median(latest):.0f} s of audio per second"
     if before and statistics.median(latest) < SLOWED * statistics.median(before):
         text += f", {statistics.median(before):.0f} before."

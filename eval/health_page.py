@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from codec import audio
 from codec.config import Recipe
@@ -22,12 +23,14 @@ from codec.training.standing import codebook_curves, duration, speed_curve
 from eval.figures import curves_svg, data_address
 from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, missing
 from eval.html import write_page
-from eval.svg import DECODED, FAINT, INK, MUTED, style, svg
+from eval.svg import DECODED, FAINT, MUTED, legend_above, style, svg
 from eval.svg import ORIGINAL as BLUE
 from eval.tables import Table
 
 COLUMNS = 48
 """Validations in the map of codebooks, at most."""
+FEWEST = 8
+"""Of fewer recorded batches no curve is drawn beside those of training and validation."""
 NARROWEST = 0.3
 """The map's colours span at least so large a share, or small differences would look large."""
 POINTS = 300
@@ -74,7 +77,11 @@ class Clip:
 def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
     """``run``: the folder that ``health`` is about."""
     curves, recipe = read_curves(run), read_recipe(str(run / "recipe.yaml"))
-    drawn = {key: thinned(curve) for key, curve in curves.items()}
+    drawn = {
+        (split, term): thinned(curve)
+        for (split, term), curve in curves.items()
+        if split != "train" or len(curve) >= FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
+    }
     weighted, others = _terms(curves, recipe)
     validation = curves.get(("val", "total"))
     sounds = _clips(run / SOUNDS, validation.steps[int(np.argmin(validation.values))] if validation else None)
@@ -161,7 +168,7 @@ def _finished(figure: Figure, axes: Axes, name: str, label: str, legend: bool = 
     style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if legend:
-        axes.legend(frameon=False, fontsize=10, labelcolor=INK)
+        legend_above(axes)
     return svg(figure, name, f"{label} over steps")
 
 
@@ -183,7 +190,10 @@ def _gradients(curves: Curves, recipe: Recipe) -> Sequence[Markup]:
         if bound is not None:
             axes.axhline(bound, color=MUTED, lw=1, ls=(0, (1, 2.5)), label="clipped above")
         if drawn:
-            axes.set_yscale("log")
+            low, high = axes.get_ylim()
+            if low <= 0 or high > 10 * low:
+                axes.set_yscale("log")
+                axes.yaxis.set_minor_formatter(NullFormatter())
             axes.yaxis.set_major_formatter("{x:g}")
             label = f"gradient norm, {owner or 'discriminator'}"
             pictures.append(_finished(figure, axes, name.replace("_", "-"), label))

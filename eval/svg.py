@@ -30,6 +30,14 @@ def style(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
 
 
+def legend_above(axes: Axes) -> None:
+    """The legend in a line above the plot, where it hides nothing."""
+    axes.legend(
+        frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
+        borderaxespad=0.2, columnspacing=1.2, handlelength=1.4,
+    )  # fmt: skip
+
+
 def svg(figure: Figure, name: str, about: str) -> Markup:
     """An SVG element, as wide as what it stands in; ``name`` keeps its identifiers apart from other figures', ``about``
     is read to those who do not see it."""
