@@ -25,7 +25,7 @@ from codec.training.run import train
 from codec.training.sounds import kept
 from codec.training.standing import duration, standing, why_best, why_early
 from codec.training.window import Window
-from eval.health import examine
+from eval.health import RunHealth, examine
 
 STEPS = np.arange(500, 10_001, 500)
 RECIPE = read_recipe(
@@ -65,8 +65,8 @@ def made(run: Path, curves: dict[tuple[str, str], np.ndarray], ended: bool = Tru
     return run
 
 
-def state(run: Path, topic: str) -> str:
-    return next(finding.state for finding in examine(run).findings if finding.topic == topic)
+def state(health: RunHealth, topic: str) -> str:
+    return next(finding.state for finding in health.findings if finding.topic == topic)
 
 
 # --- findings -----------------------------------------------------------------------------------------------
@@ -113,16 +113,18 @@ def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, ex
     recipe = read_recipe("quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000"])
     for name, values, wanted in (("good", good, "good"), ("other", other, expected)):
         run = made(tmp_path / name, WELL | {("train", term): values}, recipe=recipe)
-        assert state(run, topic) == wanted
-        assert (topic in examine(run).answer) == (wanted != "good")
+        found = examine(run)
+        assert state(found, topic) == wanted
+        assert (topic in found.answer) == (wanted != "good")
 
 
 @pytest.mark.parametrize(("used", "expected"), [(0.9, "good"), (0.3, "watch"), (0.05, "bad")])
 def test_codebooks_that_are_not_used_are_found(tmp_path, used, expected):
     curves = {("val", "usage_q0"): np.full(20, used), ("val", "perplexity_q0"): np.full(20, 16 * used)}
     run = made(tmp_path / "run", WELL | curves)
-    assert state(run, "codebooks") == expected and examine(run).state == expected
-    assert f"{1 - used:.0%} of entries unused" in examine(run).text()
+    found = examine(run)
+    assert state(found, "codebooks") == expected and found.state == expected
+    assert f"{1 - used:.0%} of entries unused" in found.text()
 
 
 def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
