@@ -55,7 +55,15 @@ def curves_svg(
         axes.yaxis.set_minor_locator(NullLocator())
     style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="upper right")
+    figure.legend(
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        loc="outside upper left",
+        ncols=4,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
     return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
 
 

@@ -22,8 +22,8 @@ BYTES_PER_SAMPLE = 1.6
 
 @dataclass(frozen=True)
 class View:
-    """A choice of clips: ``ranks`` says of each, by its place among all clips, what it is here. ``name``: of a metric, or
-    "domains"."""
+    """A choice of clips: ``ranks`` says of each, by its place among all clips, what it is here. ``name``: of a metric,
+    or "domains"."""
 
     name: str
     label: str
@@ -41,9 +41,10 @@ class Sound:
 
 @dataclass(frozen=True)
 class Example:
-    """A clip with its ``sounds``, the original first, then ours, then others; ``pictures``: original, ours, and the
-    difference. ``ranks``: what it is in each view."""
+    """A clip, ``place`` among all, with its ``sounds``: the original first, then ours, then others; ``pictures``:
+    original, ours, and the difference. ``ranks``: what it is in each view, by the view's label."""
 
+    place: int
     clip: ClipResult
     ranks: dict[str, str]
     seconds: float
@@ -94,7 +95,7 @@ def listening(
     per_second = BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(beside))
     most = int(MOST_BYTES / (SHORTEST_S * per_second))
     shown: dict[int, None] = {}
-    kept = []
+    kept: list[View] = []
     for view in offered:
         if not kept or len(shown | dict.fromkeys(view.ranks)) <= most:
             shown |= dict.fromkeys(view.ranks)
@@ -102,8 +103,9 @@ def listening(
     seconds = min(LONGEST_S, max(SHORTEST_S, MOST_BYTES / (len(shown) * per_second)))
     examples = [
         _example(
+            i,
             clips[i],
-            {view.name: view.ranks[i] for view in kept if i in view.ranks},
+            {view.label: view.ranks[i] for view in kept if i in view.ranks},
             {"Original": coded[i].original, "Ours": coded[i].decoded}
             | {label: entries[i].decoded for label, entries in beside.items()},
             seconds,
@@ -113,12 +115,13 @@ def listening(
     return Listening(kept, examples)
 
 
-def _example(clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float) -> Example:
+def _example(place: int, clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float) -> Example:
     read = [audio.read(path) for path in paths.values()]
     rate = read[0].sample_rate
     waves = [sound.samples[:, : int(seconds * rate)] for sound in read]
     gains = matching_gains(waves, rate)
     return Example(
+        place,
         clip,
         ranks,
         waves[0].shape[1] / rate,

@@ -1,6 +1,7 @@
-"""Rate-distortion curves as figures of a page: every system in one plot; what is in and what is out of distribution, and
-each domain, in plots of their own."""
+"""Rate-distortion curves as figures of a page: every system in one plot; what is in distribution, what is out of it,
+and each domain have plots of their own."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from eval.metrics import METRICS, metric
 from eval.rates import ALL
-from eval.results import RatePoint
+from eval.results import Difference, RatePoint
 from eval.svg import MUTED, SERIES, style, svg
 
 MARKERS = "osD^vP"
+TICKS = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,39 @@ def series(rates: Sequence[RatePoint]) -> dict[str, str]:
     return {name: f"var(--series-{i % len(SERIES) + 1})" for i, name in enumerate(names)}
 
 
+@dataclass(frozen=True)
+class Cell:
+    """Clips that have a plot of their own."""
+
+    distribution: str
+    domain: str
+
+    def has(self, entry: RatePoint | Difference) -> bool:
+        return (entry.distribution, entry.domain) == (self.distribution, self.domain)
+
+    @property
+    def title(self) -> str:
+        where = "in distribution" if self.distribution == "in" else "out of distribution"
+        return f"{'all domains' if self.domain == ALL else self.domain}, {where}"
+
+
+def shown_cells(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[Cell]:
+    """Each distribution as a whole and by domain; where it has one domain, by that alone."""
+    cells = dict.fromkeys(Cell(entry.distribution, entry.domain) for entry in entries)
+    sizes = Counter(cell.distribution for cell in cells)
+    return [cell for cell in cells if cell.domain != ALL or sizes[cell.distribution] > 2]
+
+
 def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
-    """For each metric, each distribution as a whole and by domain; where it has one domain, by that alone."""
-    cells = dict.fromkeys((point.distribution, point.domain) for point in rates)
-    domains = {side: [domain for its, domain in cells if its == side and domain != ALL] for side, _ in cells}
-    found = []
+    """For each metric, a plot for each of the cells."""
+    systems = list(series(rates))
+    found: list[RateFigure] = []
     for entry in METRICS:
-        for side, domain in cells:
-            if domain == ALL and len(domains[side]) == 1:
-                continue
-            points = [
-                point
-                for point in rates
-                if (point.metric, point.distribution, point.domain) == (entry.name, side, domain)
-            ]
+        for cell in shown_cells(rates):
+            points = [point for point in rates if point.metric == entry.name and cell.has(point)]
             if points:
-                title = f"{'all domains' if domain == ALL else domain}, {side} {'of ' if side == 'out' else ''}distribution"
-                name = f"rate-{len(found)}"
-                found.append(RateFigure(entry.name, title, _figure(points, list(series(rates)), name, title)))
+                figure = _figure(points, systems, f"rate-{len(found)}", cell.title)
+                found.append(RateFigure(entry.name, cell.title, figure))
     return found
 
 
@@ -74,8 +91,7 @@ def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, titl
         axes.set_xscale("log", base=2)
         low, high = min(known) / 1.15, max(known) * 1.15
         axes.set_xlim(low, high)
-        ticks = [tick for tick in (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256) if low < tick < high]
-        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low < tick < high]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
     clips = max(point.clips for point in points)

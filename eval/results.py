@@ -180,6 +180,8 @@ class EvaluationResult:
     rates: list[RatePoint] = field(default_factory=list, repr=False)
     differences: list[Difference] = field(default_factory=list, repr=False)
     halves: Halves | None = None
+    memory_mb: float | None = None
+    """Peak of a process that codes and decodes a minute of sound, with the interpreter and all libraries."""
 
     @property
     def main(self) -> Row:
