@@ -1,4 +1,4 @@
-"""``codec evaluate``: the sealed test split, opened on record, or the validation split; coded for real, judged, reported."""
+"""``codec evaluate``: the sealed test split, opened on record, or the validation split; coded, judged, reported."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,8 @@ from eval.scoring import ClipScores, ScoreJob, score_clips
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
+FOLDERS = {"test": "evaluation", "val": "validation"}
+"""Of a run: where its report goes."""
 
 
 def evaluate(
@@ -58,10 +60,10 @@ def evaluate(
 ) -> EvaluationResult:
     """Judges the model of ``run`` on the test or validation split of ``data``.
 
-    Writes into ``out`` (default ``RUN/evaluation``): report.html, results.json and .md, clips.csv, rates.csv,
-    differences.csv, and coded/ with the ``.nac`` files whose sizes the bit rate is taken from. Nothing there changes
-    before all is done. Each opening of the test split is a line in the ledger beside the data; each model judged on
-    validation counts as a candidate.
+    Writes into ``out`` (default ``RUN/evaluation`` or ``RUN/validation``): report.html, results.json and .md,
+    clips.csv, rates.csv, differences.csv, and coded/ with the ``.nac`` files whose sizes the bit rate is taken from.
+    Nothing there changes before all is done. Each opening of the test split is a line in the ledger beside the data;
+    each model judged on validation counts as a candidate.
 
     Args:
         points: at which to code (default: with all codebooks). The first is what the report is about, the others have
@@ -79,7 +81,7 @@ def evaluate(
             writable; wrong number of codebooks; decoded files that do not fit the clips.
     """
     run, data = Path(run), Path(data)
-    out = Path(out) if out else run / "evaluation"
+    out = Path(out) if out else run / FOLDERS[split]
     codec = load_model(run)
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
@@ -116,23 +118,12 @@ def evaluate(
             opened = open_split(data, "val", rate, channels)
             for path in (run, *beside.models):
                 record_candidate(data, str(path.resolve()))
-        chosen = choose(opened.clips, max_clips)
-        selecting = [index for index in chosen if split == "val" and selects(opened.clips[index].group)]
-        reporting = [index for index in chosen if index not in selecting]
-        if not reporting:
-            raise UserError(f"{data}: all validation clips are of groups that select; prepare more groups")
-        brought = bring(beside, opened, reporting, work)
-        originals = work / "original"
-        every = code_clips(opened, reporting + selecting, codec, originals, work, points[0])
-        coded = every[: len(reporting)]
-        others = code_models(models, points, opened, reporting, originals, work)
-        made, absent = code_others(beside, coded, brought, work)
-        others += made
-        judged = _judge(every, others, recipe.target, workers)
-        clips, chosen_clips = judged[0][: len(reporting)], judged[0][len(reporting) :]
+        material = _code(opened, choose(opened.clips, max_clips), split, models, points, beside, work)
+        coded, others = material.reporting, material.others
+        clips, selecting, *rest = _judge(material, recipe.target, workers)
         rows = build_rows(clips)
         systems = [System(ours, str(points[0]), clips)]
-        systems += [System(entry.name, entry.point, found) for entry, found in zip(others, judged[1:])]
+        systems += [System(entry.name, entry.point, found) for entry, found in zip(others, rest)]
         seconds = sum(clip.seconds for clip in clips)
         aimed_at = [clip for clip in clips if clip.in_distribution] or clips
         codes = count_codes([entry.coded for entry in coded], codec)
@@ -171,13 +162,13 @@ def evaluate(
             split=split,
             system=ours,
             openings=before,
-            absent_systems=absent,
+            absent_systems=material.absent,
             rates=rate_points(systems),
             differences=differences(
                 [system for system in systems if system.name == ours],
                 [system for system in systems if system.name != ours],
             ),
-            halves=compare_halves(clips, chosen_clips) if split == "val" else None,
+            halves=compare_halves(clips, selecting) if split == "val" else None,
             memory_mb=peak_mb(run, MEMORY_SECONDS, rate, channels),
         )
         write_report(result, coded, others, work / "report.html")
@@ -193,21 +184,51 @@ def evaluate(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _judge(
-    coded: Sequence[CodedClip], others: Sequence[CodedSystem], target: TargetConfig, workers: int
-) -> list[list[ClipResult]]:
-    """Of the model, with noise and other clips' codes; then of each of the others."""
-    jobs = _jobs(coded)
+@dataclass(frozen=True)
+class _Material:
+    """The clips coded in every way: by the model those that the report is about (``reporting``) and those of the groups
+    that select, by all ``others`` the first alone."""
+
+    reporting: list[CodedClip]
+    selecting: list[CodedClip]
+    others: list[CodedSystem]
+    absent: dict[str, str]
+
+
+def _code(
+    opened: PackedSplit,
+    chosen: Sequence[int],
+    split: Literal["test", "val"],
+    models: Mapping[str, Codec],
+    points: Sequence[OperatingPoint],
+    beside: Beside,
+    work: Path,
+) -> _Material:
+    selecting = [index for index in chosen if split == "val" and selects(opened.clips[index].group)]
+    reporting = [index for index in chosen if index not in selecting]
+    if not reporting:
+        raise UserError("all of these validation clips are of groups that select; prepare more groups")
+    brought = bring(beside, opened, reporting, work)
+    originals = work / "original"
+    codec = next(iter(models.values()))
+    coded = code_clips(opened, reporting + selecting, codec, originals, work, points[0])
+    coded, rest = coded[: len(reporting)], coded[len(reporting) :]
+    others = code_models(models, points, opened, reporting, originals, work)
+    made, absent = code_others(beside, coded, brought, work)
+    return _Material(coded, rest, others + made, absent)
+
+
+def _judge(material: _Material, target: TargetConfig, workers: int) -> list[list[ClipResult]]:
+    """Of the clips that report and those that select, with noise and other clips' codes; then of each of the others."""
+    groups = [material.reporting, material.selecting, *(system.coded for system in material.others)]
+    jobs = _jobs([*material.reporting, *material.selecting])
     jobs += [
         ScoreJob(entry.original, entry.decoded, None, entry.clip.domain, 0, alone=True)
-        for system in others
-        for entry in system.coded
+        for some in groups[2:]
+        for entry in some
     ]
     scores = iter(score_clips(jobs, workers))
-    return [
-        [_clip_result(entry, next(scores), target) for entry in some]
-        for some in (coded, *(system.coded for system in others))
-    ]
+    return [[_clip_result(entry, next(scores), target) for entry in some] for some in groups]
 
 
 def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
@@ -276,7 +297,7 @@ def _command(
     max_clips: int | None,
 ) -> str:
     words = ["codec", "evaluate", name_of(run), "--data", str(data)]
-    words += ["--out", str(out)] if out != run / "evaluation" else []
+    words += ["--out", str(out)] if out != run / FOLDERS[split] else []
     words += ["--split", split] if split != "test" else []
     for option, values in (
         ("--kbps", [point.kbps for point in points if point.kbps is not None]),

@@ -1,5 +1,5 @@
-"""Quality over bit rate, in tidy tables: a row per system, operating point, domain, distribution and metric; and how far
-we are from each of the other systems, clip by clip, where the bit rates come nearest."""
+"""Quality over bit rate as a tidy table: a row per system, operating point, domain, distribution and metric. And how
+far we are from each of the other systems, clip by clip, where the bit rates come nearest."""
 
 import math
 from collections.abc import Sequence

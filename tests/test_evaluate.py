@@ -57,7 +57,7 @@ def pack(data: Path, split: str, clips: list[tuple[str, str, float, float]]) -> 
 
 
 def hash_of(split: str, i: int) -> int:
-    return {"train": 0, "test": 100}[split] + i
+    return {"train": 0, "test": 100, "val": 200}[split] + i
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,9 @@ def add_evaluate(command: AddCommand) -> None:
     )
     parser.add_argument("run", help="folder of the run, or name of a built-in model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation, RUN/validation)"
+    )
     parser.add_argument(
         "--split",
         choices=("test", "val"),
@@ -109,6 +111,25 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         workers=arguments.workers,
     )
     show(result, arguments.json)
+    return 0
+
+
+def add_report(command: AddCommand) -> None:
+    parser = command(
+        "report",
+        _report,
+        "join evaluations and searches into one HTML page",
+        "One page that loads nothing: systems side by side, their curves in one plot, and links to each report.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="that codec evaluate or search wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page to write")
+
+
+def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.joined import join
+
+    join(arguments.folders, arguments.out)
+    print(f"report: {arguments.out}")
     return 0
 
 
