@@ -1,14 +1,15 @@
 """Packed audio: what ``codec prepare`` wrote, read through memory maps; and the seal on the test split.
 
 Training and search read ``train`` and ``val``. The test split opens through :func:`open_sealed_test` alone,
-which first writes a line into the ledger beside the data, so that every look at it is on record.
+which first writes a line into the ledger beside the data, so that every look at it is on record. Models that are named
+together are judged in one opening; a later one for other models has to be asked for.
 """
 
 import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -196,12 +197,28 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
 
 
 def open_sealed_test(
-    data: Path, sample_rate: int, channels: int, *, run: str, weights: list[str], purpose: Purpose
+    data: Path,
+    sample_rate: int,
+    channels: int,
+    *,
+    run: str,
+    weights: list[str],
+    purpose: Purpose,
+    again: bool = False,
 ) -> PackedSplit:
-    """The test clips, after a line in the ledger that says who looked: the run, and checksums of its
-    weights.
+    """The test clips, after a line in the ledger that says who looked: the run, and checksums of all weights that are
+    to be judged.
+
+    Raises ``SealedError`` where it was opened before and not for all of these weights, unless ``again``.
     """
     split = _open(data, "test", sample_rate, channels)
+    before = ledger(data)
+    known = {name for entry in before for name in entry.weights}
+    if before and not known.issuperset(weights) and not again:
+        raise SealedError(
+            f"{data}: the test split was opened before ({told(before)}); another candidate is judged on it only with"
+            " --open-test-again, and the report says so"
+        )
     entry = LedgerEntry(_now(), purpose, list(weights), run, None)
     _append(Path(data) / LEDGER, asdict(entry), "the test split stays sealed")
     return split
@@ -221,6 +238,12 @@ def ledger(data: Path) -> list[LedgerEntry]:
     """Every opening of the test split, oldest first."""
     names = [field.name for field in fields(LedgerEntry)]
     return [LedgerEntry(**{name: line[name] for name in names}) for line in _lines(Path(data) / LEDGER)]
+
+
+def told(openings: Sequence[LedgerEntry]) -> str:
+    """When and for which weights, in a line."""
+    each = (f"{entry.opened[:10]} for {', '.join(entry.weights)} of {Path(entry.run).name}" for entry in openings[-5:])
+    return "; ".join([f"{len(openings) - 5} times, then", *each] if len(openings) > 5 else each)
 
 
 def record_candidate(data: Path, run: str) -> None:

@@ -24,8 +24,8 @@ from eval.results import Codebook
 
 @dataclass(frozen=True)
 class CodedClip:
-    """``index`` in the split; the files ``original`` and ``decoded`` (WAV) and ``coded``; ``kbps`` and times
-    are real.
+    """``index`` in the split; the files ``original`` and ``decoded`` (WAV) and ``coded``; ``bytes`` and times
+    are real. ``bytes``: None where nobody knows. ``container_bytes``: of a file around them, not counted in them.
     """
 
     index: int
@@ -34,9 +34,10 @@ class CodedClip:
     coded: Path
     decoded: Path
     seconds: float
-    bytes: int
+    bytes: int | None
     encode_s: float
     decode_s: float
+    container_bytes: int | None = None
 
 
 def choose(clips: list[Clip], most: int | None) -> list[int]:

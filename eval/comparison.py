@@ -1,6 +1,6 @@
 """What a comparison found, as dataclasses (``comparison.json`` is exactly these), tables and a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from eval.judging import METRICS, Judged
 from eval.metrics import metric
 from eval.peers_training import Cost
 from eval.results import format_estimate, format_value
-from eval.statistics import Estimate, estimate
+from eval.statistics import Estimate, estimate, paired_difference
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,6 @@ def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
         if any(score is not None for score in scores):
             found[clips[0].clip_id] = sum(values) / len(values) if len(values) == len(scores) else None
     return found
-
-
-def paired_difference(
-    values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
-) -> Estimate | None:
-    """Mean of the differences clip by clip, with its interval over groups, where both have a value."""
-    both = {
-        clip: value - other
-        for clip, value in values.items()
-        if value is not None and (other := reference.get(clip)) is not None
-    }
-    return estimate(list(both.values()), [groups[clip] for clip in both])
 
 
 def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[RateRow]:

@@ -1,20 +1,20 @@
-"""``codec evaluate``: the sealed test split, opened on record, coded for real, judged, reported."""
+"""``codec evaluate``: the sealed test split, opened on record, or the validation split; coded, judged, reported."""
 
-import csv
 import json
 import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
     PackedSplit,
@@ -23,16 +23,26 @@ from codec.packed import (
     ledger,
     open_sealed_test,
     open_split,
+    record_candidate,
     record_result,
 )
 from codec.recipe import read_recipe
 from codec.training.diagnosis import diagnose_run
+from eval.beside import Beside, CodedSystem, bring, code_models, code_others, name_models
 from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
+from eval.halves import compare_halves, selects
+from eval.memory import peak_mb
 from eval.metrics import METRICS
-from eval.opus import check_opus, opus_clips
+from eval.rates import System, differences, rate_points
 from eval.report import write_report
+from eval.result_files import CLIPS, DIFFERENCES, RATES, SUMMARY, write_tables
 from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
+
+ALONE = Beside()
+MEMORY_SECONDS = 60.0
+FOLDERS = {"test": "evaluation", "val": "validation"}
+"""Of a run: where its report goes."""
 
 
 def evaluate(
@@ -41,41 +51,51 @@ def evaluate(
     *,
     out: Path | None = None,
     points: Sequence[OperatingPoint] = (),
-    opus: Sequence[float] = (),
+    beside: Beside = ALONE,
+    split: Literal["test", "val"] = "test",
+    again: bool = False,
     demonstration: bool = False,
     max_clips: int | None = None,
     workers: int = 2,
 ) -> EvaluationResult:
-    """Judges the model of ``run`` on the test split of ``data``.
+    """Judges the model of ``run`` on the test or validation split of ``data``.
 
-    Writes into ``out`` (default ``RUN/evaluation``): report.html, results.json, clips.csv, and coded/ with
-    the ``.nac`` files whose sizes the bit rate is taken from. Nothing there changes before all is done. Each
-    call is a line in the ledger beside the data.
+    Writes into ``out`` (default ``RUN/evaluation`` or ``RUN/validation``): report.html, results.json and .md,
+    clips.csv, rates.csv, differences.csv, and coded/ with the ``.nac`` files whose sizes the bit rate is taken from.
+    Nothing there changes before all is done. Each opening of the test split is a line in the ledger beside the data;
+    each model judged on validation counts as a candidate.
 
     Args:
         points: at which to code (default: with all codebooks). The first is what the report is about, the others have
             rows beside it.
-        opus: bit rates in kbit/s at which the same clips are coded with Opus, for rows beside.
-        demonstration: marks the opening of the test split as one.
+        beside: what else is judged on the same clips, in the same opening.
+        split: on validation the report is about the groups that report, with the gap to those that select.
+        again: opens the test split for models other than those that it was opened for before.
+        demonstration: marks the opening of the test split as one; opens it again, too.
         max_clips: judge so many clips at most, spread over the groups.
         workers: processes that judge.
 
     Raises:
+        SealedError: the test split was opened before for other models, and is not to be opened ``again``.
         UserError: no run, no model or recipe in it; no data at the model's rate and channels; ``out`` not
-            writable; wrong number of codebooks.
+            writable; wrong number of codebooks; decoded files that do not fit the clips.
     """
     run, data = Path(run), Path(data)
-    out = Path(out) if out else run / "evaluation"
+    out = Path(out) if out else run / FOLDERS[split]
     codec = load_model(run)
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
     channels = recipe.data.channels
-    point, *further = points or (OperatingPoint(),)
-    for entry in (point, *further):
-        entry.check(codec)
-    if opus:
-        check_opus(opus)
+    models = name_models(run, codec, beside)
+    ours = next(iter(models))
+    points = points or (OperatingPoint(),)
+    for model in models.values():
+        for point in points:
+            point.check(model)
+    beside.check()
+    if again and split != "test":
+        raise UserError("--open-test-again is about the test split, which stays closed here")
     if max_clips is not None and max_clips < 1:
         raise UserError(f"at least 1 clip must be judged, not {max_clips}")
     if (out / "coded").exists() and not (out / "results.json").exists():
@@ -88,44 +108,43 @@ def evaluate(
     try:
         rate = codec.config.sample_rate
         training = open_split(data, "train", rate, channels)
-        before = len(ledger(data))
-        split = open_sealed_test(
-            data, rate, channels, run=str(run), weights=[checksum(codec)],
-            purpose="demonstration" if demonstration else "evaluation",
-        )  # fmt: skip
-        indices = choose(split.clips, max_clips)
-        originals = work / "original"
-        coded = code_clips(split, indices, codec, originals, work, point)
-        scores = score_clips(_jobs(coded), workers)
-        clips = [_clip_result(entry, found, recipe.target) for entry, found in zip(coded, scores)]
+        before = ledger(data)
+        if split == "test":
+            opened = open_sealed_test(
+                data, rate, channels, run=str(run), weights=[checksum(model) for model in models.values()],
+                purpose="demonstration" if demonstration else "evaluation", again=again or demonstration,
+            )  # fmt: skip
+        else:
+            opened = open_split(data, "val", rate, channels)
+            for path in (run, *beside.models):
+                record_candidate(data, str(path.resolve()))
+        material = _code(opened, choose(opened.clips, max_clips), split, models, points, beside, work)
+        coded, others = material.reporting, material.others
+        clips, selecting, *rest = _judge(material, recipe.target, workers)
         rows = build_rows(clips)
-        beside = {
-            str(entry): code_clips(split, indices, codec, originals, work / f"point-{number}", entry)
-            for number, entry in enumerate(further)
-        }
-        beside |= {f"Opus {rate:g}": opus_clips(coded, rate, work / f"opus-{rate:g}") for rate in opus}
-        others = [_other_row(name, entries, recipe.target, workers) for name, entries in beside.items()]
+        systems = [System(ours, str(points[0]), clips)]
+        systems += [System(entry.name, entry.point, found) for entry, found in zip(others, rest)]
         seconds = sum(clip.seconds for clip in clips)
-        judged = [clip for clip in clips if clip.in_distribution] or clips
+        aimed_at = [clip for clip in clips if clip.in_distribution] or clips
         codes = count_codes([entry.coded for entry in coded], codec)
         noise = rows[0].baseline.get("mel")
         result = EvaluationResult(
             run=str(run),
             data=str(data),
             report=out / "report.html",
-            command=_command(run, data, out, points, opus, max_clips),
+            command=_command(run, data, out, points, beside, split, again, max_clips),
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
-            opened_before=before,
+            opened_before=len(before),
             candidates=candidates(data),
-            clips_in_split=len(split),
-            operating_point=str(point),
-            kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
+            clips_in_split=len(opened),
+            operating_point=str(points[0]),
+            kbps=8 * sum(entry.coded.stat().st_size for entry in coded) / seconds / 1000,
             nominal_kbps=float(codes.counts.sum()) * codec.config.bits_per_code / seconds / 1000,
             ideal_kbps=codes.ideal_bits / seconds / 1000,
             encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
             decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
-            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in judged),
+            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in aimed_at),
             absent={
                 entry.name: entry.missing
                 for entry in METRICS
@@ -134,15 +153,30 @@ def evaluate(
             trained=_trained(run, codec, training, channels),
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
-            others=others,
+            others=[
+                replace(build_rows(system.clips)[0], name=entry.label, note=entry.note)
+                for entry, system in zip(others, systems[1:])
+            ],
             usage=usage(codes.counts),
             clips=clips,
+            split=split,
+            system=ours,
+            openings=before,
+            absent_systems=material.absent,
+            rates=rate_points(systems),
+            differences=differences(
+                [system for system in systems if system.name == ours],
+                [system for system in systems if system.name != ours],
+            ),
+            halves=compare_halves(clips, selecting) if split == "val" else None,
+            memory_mb=peak_mb(run, MEMORY_SECONDS, rate, channels),
         )
-        write_report(result, coded, work / "report.html")
+        write_report(result, coded, others, work / "report.html")
         (work / "results.json").write_text(json.dumps(result.to_dict(), indent=1) + "\n")
-        _write_clips(work / "clips.csv", clips)
+        write_tables(result, systems, work)
         _publish(work, out)
-        record_result(data, _headline(result))
+        if split == "test":
+            record_result(data, _headline(result))
         return result
     except OSError as error:
         raise UserError(f"{out}: cannot write the evaluation ({error.strerror or error})") from error
@@ -150,17 +184,57 @@ def evaluate(
         shutil.rmtree(work, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Material:
+    """The clips coded in every way: by the model those that the report is about (``reporting``) and those of the groups
+    that select, by all ``others`` the first alone."""
+
+    reporting: list[CodedClip]
+    selecting: list[CodedClip]
+    others: list[CodedSystem]
+    absent: dict[str, str]
+
+
+def _code(
+    opened: PackedSplit,
+    chosen: Sequence[int],
+    split: Literal["test", "val"],
+    models: Mapping[str, Codec],
+    points: Sequence[OperatingPoint],
+    beside: Beside,
+    work: Path,
+) -> _Material:
+    selecting = [index for index in chosen if split == "val" and selects(opened.clips[index].group)]
+    reporting = [index for index in chosen if index not in selecting]
+    if not reporting:
+        raise UserError("all of these validation clips are of groups that select; prepare more groups")
+    brought = bring(beside, opened, reporting, work)
+    originals = work / "original"
+    codec = next(iter(models.values()))
+    coded = code_clips(opened, reporting + selecting, codec, originals, work, points[0])
+    coded, rest = coded[: len(reporting)], coded[len(reporting) :]
+    others = code_models(models, points, opened, reporting, originals, work)
+    made, absent = code_others(beside, coded, brought, work)
+    return _Material(coded, rest, others + made, absent)
+
+
+def _judge(material: _Material, target: TargetConfig, workers: int) -> list[list[ClipResult]]:
+    """Of the clips that report and those that select, with noise and other clips' codes; then of each of the others."""
+    groups = [material.reporting, material.selecting, *(system.coded for system in material.others)]
+    jobs = _jobs([*material.reporting, *material.selecting])
+    jobs += [
+        ScoreJob(entry.original, entry.decoded, None, entry.clip.domain, 0, alone=True)
+        for some in groups[2:]
+        for entry in some
+    ]
+    scores = iter(score_clips(jobs, workers))
+    return [[_clip_result(entry, next(scores), target) for entry in some] for some in groups]
+
+
 def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
     return [
         ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i) for i, entry in enumerate(coded)
     ]
-
-
-def _other_row(name: str, coded: Sequence[CodedClip], target: TargetConfig, workers: int) -> Row:
-    """The clips that are in distribution, or all there are, coded in another way."""
-    jobs = [ScoreJob(entry.original, entry.decoded, None, entry.clip.domain, 0, alone=True) for entry in coded]
-    clips = [_clip_result(entry, found, target) for entry, found in zip(coded, score_clips(jobs, workers))]
-    return replace(build_rows(clips)[0], name=name)
 
 
 def _other(coded: Sequence[CodedClip], i: int) -> Path | None:
@@ -179,12 +253,13 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
         in_distribution=in_distribution(entry.clip, target),
         seconds=entry.seconds,
         bytes=entry.bytes,
-        kbps=8 * entry.bytes / entry.seconds / 1000,
+        kbps=None if entry.bytes is None else 8 * entry.bytes / entry.seconds / 1000,
         encode_s=entry.encode_s,
         decode_s=entry.decode_s,
         scores=scores.decoded,
         baseline=scores.baseline,
         other_codes_mel=scores.other_mel,
+        container_bytes=entry.container_bytes,
     )
 
 
@@ -207,42 +282,41 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         groups=len({clip.group for clip in split.clips}),
         seconds=sum(domains.values()),
         domains=domains,
+        checksum=checksum(codec),
     )
 
 
 def _command(
-    run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], opus: Sequence[float], max_clips: int | None
+    run: Path,
+    data: Path,
+    out: Path,
+    points: Sequence[OperatingPoint],
+    beside: Beside,
+    split: str,
+    again: bool,
+    max_clips: int | None,
 ) -> str:
-    words = ["codec", "evaluate", str(run), "--data", str(data)]
-    words += ["--out", str(out)] if out != run / "evaluation" else []
+    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
+    words += ["--out", str(out)] if out != run / FOLDERS[split] else []
+    words += ["--split", split] if split != "test" else []
     for option, values in (
         ("--kbps", [point.kbps for point in points if point.kbps is not None]),
         ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
     ):
         words += [option, *(f"{value:g}" for value in values)] if values else []
-    words += ["--opus", *(f"{rate:g}" for rate in opus)] if opus else []
+    words += beside.words()
     words += ["--clips", str(max_clips)] if max_clips is not None else []
-    return shlex.join(words)
+    return shlex.join([*words, "--open-test-again"] if again else words)
 
 
 def _headline(result: EvaluationResult) -> dict[str, Any]:
-    """What the ledger keeps."""
-    means = {name: found.mean for name, found in result.main.metrics.items()}
-    return {"clips": len(result.clips), "kbps": result.kbps, **means}
+    """What the ledger keeps: means of the model, and of all that was judged beside it."""
 
+    def means(row: Row) -> Mapping[str, float | None]:
+        return {"kbps": row.kbps, **{name: found.mean for name, found in row.metrics.items()}}
 
-def _write_clips(path: Path, clips: Sequence[ClipResult]) -> None:
-    """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        columns = "clip_id path domain group in_distribution seconds bytes kbps encode_s decode_s".split()
-        names = [entry.name for entry in METRICS]
-        writer.writerow([*columns, *names, "baseline_mel", "other_codes_mel", "failed"])
-        for clip in clips:
-            values = [score.value if (score := clip.scores.get(name)) else None for name in names]
-            failed = "; ".join(f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None)
-            beside = [clip.baseline["mel"].value, clip.other_codes_mel.value]
-            writer.writerow([*(getattr(clip, column) for column in columns), *values, *beside, failed])
+    told = {"clips": len(result.clips), **means(result.main), "kbps": result.kbps}
+    return {**told, "beside": {row.name: means(row) for row in result.others}}
 
 
 def _publish(work: Path, out: Path) -> None:
@@ -251,5 +325,5 @@ def _publish(work: Path, out: Path) -> None:
     if (out / "coded").exists():
         os.replace(out / "coded", old)
     os.replace(work / "coded", out / "coded")
-    for name in ("clips.csv", "results.json", "report.html"):
+    for name in (CLIPS, RATES, DIFFERENCES, SUMMARY, "results.json", "report.html"):
         os.replace(work / name, out / name)

@@ -9,14 +9,16 @@ import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 
 from codec.training.curves import Curve
 from eval.metrics import Wave, mono
 from eval.svg import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0
+WIDEST = 640
+"""Pixels of a spectrogram."""
 _ERROR_COLOURS = LinearSegmentedColormap.from_list(
     "error", ["#bfe3f5", "#3f8fc0", "#14323f", "#0b0b0d", "#4a1d10", "#d0602f", "#fbd9b5"]
 )
@@ -53,7 +55,7 @@ def curves_svg(
         axes.yaxis.set_minor_locator(NullLocator())
     style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    legend_above(axes)
+    legend_above(figure)
     return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
 
 
@@ -66,7 +68,7 @@ def spectrogram_db(wave: Wave, sample_rate: int) -> npt.NDArray[np.float64]:
 
 
 def spectrogram_triple(original: Wave, decoded: Wave, sample_rate: int) -> list[str]:
-    """Original, decode and their difference as PNG data addresses. The difference is decode minus original,
+    """Original, decode and their difference as data addresses. The difference is decode minus original,
     in dB.
     """
     first, second = (spectrogram_db(wave, sample_rate) for wave in (original, decoded))
@@ -74,16 +76,20 @@ def spectrogram_triple(original: Wave, decoded: Wave, sample_rate: int) -> list[
     first, second = (np.clip(picture, top - RANGE_DB, top) for picture in (first, second))
     magma = matplotlib.colormaps["magma"]
     return [
-        _png(first, magma, top - RANGE_DB, top),
-        _png(second, magma, top - RANGE_DB, top),
-        _png(second - first, _ERROR_COLOURS, -ERROR_DB, ERROR_DB),
+        _picture(first, magma, top - RANGE_DB, top),
+        _picture(second, magma, top - RANGE_DB, top),
+        _picture(second - first, _ERROR_COLOURS, -ERROR_DB, ERROR_DB),
     ]
 
 
-def _png(picture: npt.NDArray[np.float64], colours: Colormap, low: float, high: float) -> str:
+def _picture(levels: npt.NDArray[np.float64], colours: Colormap, low: float, high: float) -> str:
+    """The lowest frequency at the bottom; WebP, a tenth of what PNG takes for noise."""
+    pixels = colours((levels[::-1] - low) / (high - low), bytes=True)[..., :3]
+    picture = Image.fromarray(pixels)
+    picture = picture.resize((min(picture.width, WIDEST), picture.height), Image.Resampling.BOX)
     data = io.BytesIO()
-    imsave(data, picture[::-1], cmap=colours, vmin=low, vmax=high, format="png")
-    return data_address("image/png", data.getvalue())
+    picture.save(data, format="webp", quality=80)
+    return data_address("image/webp", data.getvalue())
 
 
 def data_address(kind: str, content: bytes) -> str:

@@ -168,7 +168,7 @@ def _finished(figure: Figure, axes: Axes, name: str, label: str, legend: bool = 
     style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if legend:
-        legend_above(axes)
+        legend_above(figure)
     return svg(figure, name, f"{label} over steps")
 
 

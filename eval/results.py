@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from codec.packed import LedgerEntry, told
 from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
@@ -12,9 +13,7 @@ from eval.statistics import Estimate, estimate
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One test clip, coded for real. ``scores`` has the metrics meant for it; ``baseline`` those of shaped
-    noise.
-    """
+    """One clip, coded for real. ``scores`` has the metrics meant for it; ``baseline`` those of shaped noise."""
 
     clip_id: str
     path: str
@@ -22,9 +21,9 @@ class ClipResult:
     group: str
     in_distribution: bool
     seconds: float
-    bytes: int
-    """Of the ``.nac`` file, header and checksums included."""
-    kbps: float
+    bytes: int | None
+    """Of the ``.nac`` file, header and checksums included; of Opus, MP3 and AAC, the payload; None if unknown."""
+    kbps: float | None
     """All those bits per second of audio, in kbit/s."""
     encode_s: float
     decode_s: float
@@ -32,6 +31,8 @@ class ClipResult:
     baseline: dict[str, Score]
     other_codes_mel: Score
     """Mel distance to what another clip's codes decode to."""
+    container_bytes: int | None = None
+    """Of the file around a payload, not counted above."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,66 @@ class Row:
     clips: int
     groups: int
     seconds: float
-    kbps: float
+    kbps: float | None
+    """None if unknown."""
     metrics: dict[str, Estimate]
     baseline: dict[str, Estimate]
     failed: dict[str, dict[str, int]]
     """Metric: reason: number of clips."""
+    container_kbps: float | None = None
+    """What the files have beside the payload that is counted; None where whole files are counted."""
+    note: str = ""
+    """How it differs from what its name says."""
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """A point of a rate-distortion curve: one metric of one system at one operating point, over the clips of one
+    ``domain`` ("all": of any) in or out of ``distribution``. ``kbps``: real bits of all these clips, None if unknown;
+    ``groups`` and ``clips``: those that have a value."""
+
+    system: str
+    point: str
+    domain: str
+    distribution: Literal["in", "out"]
+    metric: str
+    kbps: float | None
+    mean: float
+    low: float | None
+    high: float | None
+    groups: int
+    clips: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Our value less that of ``system`` at its ``point``, paired by clip, at whichever operating point ``ours`` is the
+    nearest in bit rate. ``better``: whose is better, where the interval leaves out 0."""
+
+    ours: str
+    our_kbps: float | None
+    system: str
+    point: str
+    kbps: float | None
+    domain: str
+    distribution: Literal["in", "out"]
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    groups: int
+    clips: int
+    better: Literal["ours", "theirs", ""]
+
+
+@dataclass(frozen=True)
+class Halves:
+    """On validation the report is about the half of the groups that never selects; this is the half that does, and how
+    far the first is from it."""
+
+    selecting: Row
+    gap: dict[str, Estimate]
+    """Metric: mean on the half that reports less mean on the half that selects."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +130,8 @@ class Trained:
     seconds: float
     domains: dict[str, float]
     """Seconds of the training split by domain."""
+    checksum: str = ""
+    """Names the whole model, as the ledger does; the fingerprint, what decodes."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +166,22 @@ class EvaluationResult:
     diagnosis: Diagnosis
     rows: list[Row]
     others: list[Row]
-    """The clips of the first row at other operating points, or with Opus (payload bits alone)."""
+    """The clips of the first row at other operating points, and with other codecs (Opus, MP3, AAC: payload alone)."""
     usage: list[Codebook]
     clips: list[ClipResult] = field(repr=False)
+    split: Literal["test", "val"] = "test"
+    """On validation all is about the half of the groups that reports."""
+    system: str = ""
+    """What the model is called in ``rates`` and ``differences``."""
+    openings: list[LedgerEntry] = field(default_factory=list)
+    """Of the test split, before this one."""
+    absent_systems: dict[str, str] = field(default_factory=dict)
+    """What was asked for and could not be coded: why."""
+    rates: list[RatePoint] = field(default_factory=list, repr=False)
+    differences: list[Difference] = field(default_factory=list, repr=False)
+    halves: Halves | None = None
+    memory_mb: float | None = None
+    """Peak of a process that codes and decodes a minute of sound, with the interpreter and all libraries."""
 
     @property
     def main(self) -> Row:
@@ -123,7 +194,8 @@ class EvaluationResult:
     def text(self) -> str:
         """For the screen."""
         row = self.main
-        lines = [f"{row.clips} test clips {row.name}, {row.groups} groups, {row.kbps:.2f} kbps measured"]
+        kind = "test" if self.split == "test" else "validation"
+        lines = [f"{row.clips} {kind} clips {row.name}, {row.groups} groups, {format_kbps(row.kbps)} measured"]
         for name, found in row.metrics.items():
             noise = row.baseline.get(name)
             beside = "" if noise is None else f"   (noise: {format_value(name, noise.mean)})"
@@ -136,7 +208,7 @@ class EvaluationResult:
         if self.other_codes_mel:
             lines.append(f"  mel distance with another file's codes: {self.other_codes_mel.mean:.2f}")
         for other in self.rows[1:]:
-            lines.append(f"{other.name}: {other.clips} clips, {other.kbps:.2f} kbps")
+            lines.append(f"{other.name}: {other.clips} clips, {format_kbps(other.kbps)}")
             if mel := other.metrics.get("mel"):
                 lines[-1] += f", mel distance {format_estimate('mel', mel)}"
             if noise := other.baseline.get("mel"):
@@ -148,12 +220,40 @@ class EvaluationResult:
             values = ", ".join(
                 f"{metric(key).label} {format_estimate(key, found)}" for key, found in other.metrics.items()
             )
-            lines.append(f"{other.name}: {other.kbps:.2f} kbps, {values}")
+            around = "" if other.container_kbps is None else f" (and {other.container_kbps:.2f} of container)"
+            note = f" ({other.note})" if other.note else ""
+            lines.append(f"{other.name}{note}: {format_kbps(other.kbps)}{around}, {values}")
+        lines += [f"{name}: absent: {why}" for name, why in self.absent_systems.items()]
+        lines += self.history()
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
         lines.append(f"report: {self.report}")
         return "\n".join(lines)
+
+    def history(self) -> list[str]:
+        """What was seen of these clips before: openings of the test split, or candidates on validation."""
+        if self.split == "test":
+            count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
+            before = f": {told(self.openings)}" if self.openings else ""
+            others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
+            strangers = f" ({others} of these without this model)" if others else ""
+            compared = f"{self.candidates} runs were ever compared on validation"
+            return [f"the test split was opened {count}{before}{strangers}; {compared}"]
+        lines = [
+            f"the half of the validation groups that reports; {self.candidates} candidates were ever compared here"
+        ]
+        for name, found in self.halves.gap.items() if self.halves else ():
+            chosen = self.halves.selecting.metrics[name].mean if self.halves else 0.0
+            lines.append(
+                f"  {metric(name).label:<16}{format_value(name, chosen)} on the half that selects, gap"
+                f" {format_estimate(name, found)}"
+            )
+        return lines
+
+
+def format_kbps(kbps: float | None) -> str:
+    return "bit rate unknown" if kbps is None else f"{kbps:.2f} kbps"
 
 
 def format_value(name: str, value: float) -> str:
@@ -188,17 +288,27 @@ def _row(name: str, clips: Sequence[ClipResult]) -> Row:
             if score.value is None:
                 reasons = failed.setdefault(key, {})
                 reasons[score.reason] = reasons.get(score.reason, 0) + 1
-    seconds = sum(clip.seconds for clip in clips)
     return Row(
         name=name,
         clips=len(clips),
         groups=len({clip.group for clip in clips}),
-        seconds=seconds,
-        kbps=8 * sum(clip.bytes for clip in clips) / seconds / 1000,
+        seconds=sum(clip.seconds for clip in clips),
+        kbps=real_kbps(clips),
+        container_kbps=_kbps(clips, [clip.container_bytes for clip in clips]),
         metrics=_estimates([(clip.scores, clip.group) for clip in clips]),
         baseline=_estimates([(clip.baseline, clip.group) for clip in clips]),
         failed=failed,
     )
+
+
+def real_kbps(clips: Sequence[ClipResult]) -> float | None:
+    """Bits of all clips over seconds of all clips; None where those of a clip are not known."""
+    return _kbps(clips, [clip.bytes for clip in clips])
+
+
+def _kbps(clips: Sequence[ClipResult], sizes: Sequence[int | None]) -> float | None:
+    known = [size for size in sizes if size is not None]
+    return 8 * sum(known) / sum(clip.seconds for clip in clips) / 1000 if len(known) == len(sizes) > 0 else None
 
 
 def _estimates(scores: Sequence[tuple[dict[str, Score], str]]) -> dict[str, Estimate]:

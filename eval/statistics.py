@@ -2,10 +2,11 @@
 again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 RESAMPLES = 2000
 
@@ -32,12 +33,48 @@ def estimate(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> E
     """
     if not values:
         return None
+    number = len(set(groups))
+    return _interval(float(np.mean(values)), _means(values, groups, seed), len(values), number)
+
+
+def _means(values: Sequence[float], groups: Sequence[str], seed: int) -> npt.NDArray[np.float64] | None:
+    """Of the draws; None where there are fewer than two groups to draw from."""
     _, index = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     sums, counts = np.bincount(index, values), np.bincount(index)
-    mean = float(np.mean(values))
     if len(counts) < 2:
-        return Estimate(mean, None, None, len(values), len(counts))
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
-    low, high = np.percentile(drawn @ sums / (drawn @ counts), [2.5, 97.5])
-    return Estimate(mean, float(low), float(high), len(values), len(counts))
+        return None
+    drawn = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
+    means: npt.NDArray[np.float64] = drawn @ sums / (drawn @ counts)
+    return means
+
+
+def _interval(mean: float, draws: npt.NDArray[np.float64] | None, clips: int, groups: int) -> Estimate:
+    if draws is None:
+        return Estimate(mean, None, None, clips, groups)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Estimate(mean, float(low), float(high), clips, groups)
+
+
+def paired_difference(
+    values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
+) -> Estimate | None:
+    """Mean of the differences clip by clip, with its interval over groups, where both have a value."""
+    both = {
+        clip: value - other
+        for clip, value in values.items()
+        if value is not None and (other := reference.get(clip)) is not None
+    }
+    return estimate(list(both.values()), [groups[clip] for clip in both])
+
+
+def gap(
+    values: Sequence[float], groups: Sequence[str], others: Sequence[float], other_groups: Sequence[str]
+) -> Estimate | None:
+    """Mean of ``values`` less that of ``others``, which are of other groups; the groups of either side are drawn again
+    by themselves. ``clips`` and ``groups`` of the result are those of both. None where a side has no values."""
+    if not values or not others:
+        return None
+    here, there = _means(values, groups, 0), _means(others, other_groups, 1)
+    draws = None if here is None or there is None else here - there
+    number = len({*groups}) + len({*other_groups})
+    return _interval(float(np.mean(values) - np.mean(others)), draws, len(values) + len(others), number)

@@ -30,12 +30,17 @@ def style(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
 
 
-def legend_above(axes: Axes) -> None:
+def legend_above(figure: Figure) -> None:
     """The legend in a line above the plot, where it hides nothing."""
-    axes.legend(
-        frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
-        borderaxespad=0.2, columnspacing=1.2, handlelength=1.4,
-    )  # fmt: skip
+    figure.legend(
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        loc="outside upper left",
+        ncols=4,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
 
 
 def svg(figure: Figure, name: str, about: str) -> Markup:

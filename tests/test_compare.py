@@ -22,10 +22,10 @@ from codec.training.run import train
 from eval import compare as comparing
 from eval import judging
 from eval.compare import compare
-from eval.comparison import paired_difference
 from eval.comparison_plan import read_plan, trials, within_budget
 from eval.judging import coded_bits, excerpts, fit_tables
 from eval.peers_training import PEERS, Peer, builder, cost, matching_width
+from eval.statistics import paired_difference
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 WIDTHS = {name: peer.width for name, peer in PEERS.items()}

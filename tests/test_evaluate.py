@@ -17,6 +17,7 @@ from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
 from codec.model.codec import Codec
 from codec.packed import Clip, ledger
+from eval.beside import Beside
 from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
 from eval.scoring import ScoreJob, score_clips
@@ -56,7 +57,7 @@ def pack(data: Path, split: str, clips: list[tuple[str, str, float, float]]) -> 
 
 
 def hash_of(split: str, i: int) -> int:
-    return {"train": 0, "test": 100}[split] + i
+    return {"train": 0, "test": 100, "val": 200}[split] + i
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +165,11 @@ def test_json_and_table_say_the_same_as_the_result(folder, result):
     assert sorted(path.name for path in out.iterdir()) == [
         "clips.csv",
         "coded",
+        "differences.csv",
+        "rates.csv",
         "report.html",
         "results.json",
+        "results.md",
     ]
     written = json.loads((out / "results.json").read_text())
     assert written == json.loads(json.dumps(asdict(result), default=str))
@@ -181,7 +185,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         folder / "data",
         out=folder / "again",
         points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
-        opus=[24.0],
+        beside=Beside(opus=[24.0]),
         max_clips=2,
         demonstration=True,
         workers=1,
@@ -206,7 +210,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         ({"points": [OperatingPoint(codebooks=5)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(), OperatingPoint(codebooks=0)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(kbps=-1.0)]}, "above 0 kbps"),
-        ({"opus": (3.0,)}, "6 to 510"),
+        ({"beside": Beside(opus=(-3.0,))}, "above 0 kbps"),
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
         ({"out": "theirs"}, "not from an evaluation"),

@@ -26,6 +26,8 @@ from codec.training.sounds import kept
 from codec.training.standing import duration, standing, why_best, why_early
 from codec.training.window import Window
 from eval.health import RunHealth, examine
+from eval.health_page import write_health_page
+from eval.screenshot import browser, browser_path
 
 STEPS = np.arange(500, 10_001, 500)
 RECIPE = read_recipe(
@@ -299,3 +301,26 @@ def test_train_leaves_the_page_and_says_why(prepared, tmp_path, capsys):
     assert ended.value.code == 0 and "stopped after 2 steps (all steps done)" in out
     assert re.search(r"best: step [12] has the lowest validation loss", out)
     assert (tmp_path / "run/health.html").is_file()
+
+
+def test_versions_of_a_clip_are_switched_while_it_plays(ran):
+    if browser_path() is None:
+        pytest.skip("no Chromium or Chrome is installed")
+    pytest.importorskip("playwright")
+    path, faults = ran[0] / "played.html", []
+    write_health_page(examine(ran[0]), ran[0], path)
+    with browser() as opened:
+        page = opened.new_context(offline=True).new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(path.as_uri())
+        clip = page.locator(".ab").first
+        pressed = clip.locator(".switch [aria-pressed=true]")
+        assert pressed.inner_text().startswith("16")
+        clip.locator(".play").click()
+        page.wait_for_function("Number(document.querySelector('.position').value) > 0.1")
+        clip.locator(".switch button").first.click()
+        at = float(clip.locator(".position").input_value())
+        assert pressed.inner_text() == "Original" and at > 0.1
+        page.wait_for_function(f"Number(document.querySelector('.position').value) > {at}")
+        assert "playing" in clip.get_attribute("class")
+    assert faults == []

@@ -52,11 +52,31 @@ def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None
         packed.record_result(data, {})
     split = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
     assert len(split) > 0
-    packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation")
+    packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
     packed.record_result(data, {"mel": 1.5})
     first, second = packed.ledger(data)
     assert (first.run, first.purpose, first.result) == ("r1", "demonstration", None)
     assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
+
+
+def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: Path) -> None:
+    def opened(*weights: str, again: bool = False) -> None:
+        packed.open_sealed_test(
+            data, 16000, 2, run="runs/third", weights=list(weights), purpose="evaluation", again=again
+        )
+
+    before = packed.ledger(data)
+    for weights in (["ef"], ["ab", "ef"]):
+        with pytest.raises(
+            packed.SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again"
+        ) as refusal:
+            opened(*weights)
+        assert "\n" not in str(refusal.value)
+    assert packed.ledger(data) == before
+    opened("ab", "cd")
+    opened("ab", "ef", again=True)
+    opened("ef")
+    assert [entry.weights for entry in packed.ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
 
 
 def test_a_refused_opening_leaves_no_line(data: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from codec import interrupts
 from codec.cli.coding import add_coding
 from codec.cli.data import add_prepare
-from codec.cli.evaluation import add_compare, add_evaluate, add_speed
+from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
 from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_models(command)
     add_export(command)
     add_evaluate(command)
+    add_report(command)
     add_speed(command)
     add_compare(command)
     add_search(command)

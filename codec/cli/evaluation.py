@@ -15,12 +15,25 @@ def add_evaluate(command: AddCommand) -> None:
         "evaluate",
         _evaluate,
         "open the sealed test split and judge a run on it; writes an HTML report",
-        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split; open the"
-        " test split when you are done.",
+        "Each opening of the test split is recorded in a ledger beside the data. Tune on the validation split (--split"
+        " val); open the test split when you are done, for all that is to be compared at once.",
     )
     parser.add_argument("run", help="folder of the run, or name of a built-in model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation, RUN/validation)"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "val"),
+        default="test",
+        help="val: the half of the validation groups that reports, and the gap to the half that selects",
+    )
+    parser.add_argument(
+        "--open-test-again",
+        action="store_true",
+        help="judge on a test split that was opened before for other models; the report says so",
+    )
     parser.add_argument(
         "--kbps",
         type=float,
@@ -33,33 +46,90 @@ def add_evaluate(command: AddCommand) -> None:
         "--codebooks", type=positive, nargs="+", default=[], metavar="N", help="judge with N codebooks, likewise"
     )
     parser.add_argument(
-        "--opus", type=float, nargs="+", default=[], metavar="KBPS", help="judge Opus on the same clips"
+        "--beside", nargs="+", default=[], metavar="MODEL", help="judge these runs or models on the same clips, too"
+    )
+    for name in ("Opus", "MP3", "AAC"):
+        parser.add_argument(
+            f"--{name.lower()}",
+            type=float,
+            nargs="+",
+            default=[],
+            metavar="KBPS",
+            help=f"judge {name} on the same clips",
+        )
+    parser.add_argument(
+        "--decoded",
+        type=_named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="judge what another codec made of the recordings: a folder of sound files named like these, with the bytes"
+        " needed in bytes.csv (columns file, bytes) or in coded files beside them; may be given several times",
     )
     parser.add_argument("--clips", type=positive, metavar="N", help="judge at most N clips, spread over the groups")
     parser.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"must be NAME=DIR, not {text}")
+    return name, Path(folder)
+
+
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.library import built_in
+        from eval.beside import Beside
         from eval.coding import OperatingPoint
         from eval.evaluate import evaluate
 
-    run = built_in().get(arguments.run)
+    there = built_in()
+    run = there.get(arguments.run)
     if run and arguments.out is None:
         raise UserError(f"{arguments.run} is a built-in model; say with --out where its report should go")
+    decoded = dict(arguments.decoded)
+    if len(decoded) < len(arguments.decoded):
+        raise UserError("two folders after --decoded have the same name")
     result = evaluate(
         run or Path(arguments.run),
         arguments.data,
         out=arguments.out,
         points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
         + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
-        opus=arguments.opus,
+        beside=Beside(
+            models=[there.get(name, Path(name)) for name in arguments.beside],
+            opus=arguments.opus,
+            mp3=arguments.mp3,
+            aac=arguments.aac,
+            decoded=decoded,
+        ),
+        split=arguments.split,
+        again=arguments.open_test_again,
         max_clips=arguments.clips,
         workers=arguments.workers,
     )
     show(result, arguments.json)
+    return 0
+
+
+def add_report(command: AddCommand) -> None:
+    parser = command(
+        "report",
+        _report,
+        "join evaluations and searches into one HTML page",
+        "One page that loads nothing: systems side by side, their curves in one plot, and links to each report.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="that codec evaluate or search wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page to write")
+
+
+def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.joined import join
+
+    join(arguments.folders, arguments.out)
+    print(f"report: {arguments.out}")
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.packed import candidates as candidates_on_validation
-from eval.comparison import clip_values, paired_difference
+from eval.comparison import clip_values
 from eval.halves import half
 from eval.judging import Judged
 from eval.metrics import metric
@@ -20,7 +20,7 @@ from eval.search.candidate import Footprint
 from eval.search.footprint import times_real_time
 from eval.search.pareto import front
 from eval.search.plan import SearchPlan
-from eval.statistics import Estimate, estimate
+from eval.statistics import Estimate, estimate, paired_difference
 from eval.tables import Table
 from eval.timing import Spread
 

@@ -1,0 +1,147 @@
+"""The tables of an evaluation: CSV, a row per clip, per point of the curves and per difference; and Markdown."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from eval.metrics import METRICS, metric
+from eval.rates import ALL, System
+from eval.results import (
+    ClipResult,
+    Difference,
+    EvaluationResult,
+    RatePoint,
+    Row,
+    format_estimate,
+    format_kbps,
+    format_value,
+)
+from eval.statistics import Estimate
+from eval.tables import Table
+
+CLIPS, RATES, DIFFERENCES, SUMMARY = "clips.csv", "rates.csv", "differences.csv", "results.md"
+
+
+def write_tables(result: EvaluationResult, systems: Sequence[System], folder: Path) -> None:
+    """Into ``folder``: clips.csv, rates.csv, differences.csv and results.md."""
+    _write_clips(folder / CLIPS, systems)
+    _write_rows(folder / RATES, RatePoint, result.rates)
+    _write_rows(folder / DIFFERENCES, Difference, result.differences)
+    (folder / SUMMARY).write_text(markdown(result), encoding="utf-8", errors="replace")
+
+
+def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Difference]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def _write_clips(path: Path, systems: Sequence[System]) -> None:
+    """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        columns = (
+            "clip_id path domain group in_distribution seconds bytes container_bytes kbps encode_s decode_s".split()
+        )
+        names = [entry.name for entry in METRICS]
+        writer.writerow(["system", "point", *columns, *names, "baseline_mel", "other_codes_mel", "failed"])
+        for system in systems:
+            for clip in system.clips:
+                values = [score.value if (score := clip.scores.get(name)) else None for name in names]
+                noise = clip.baseline.get("mel")
+                beside = [noise.value if noise else None, clip.other_codes_mel.value]
+                cells = [getattr(clip, column) for column in columns]
+                writer.writerow([system.name, system.point, *cells, *values, *beside, _failures(clip)])
+
+
+def _failures(clip: ClipResult) -> str:
+    return "; ".join(f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None)
+
+
+def markdown(result: EvaluationResult) -> str:
+    """What is in the tables of the report."""
+    kind = "test" if result.split == "test" else "validation"
+    own = result.operating_point
+    lines = [
+        f"# {result.system or result.run} on the {kind} split of {result.data}",
+        "",
+        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % bootstrap intervals over"
+        f" groups. {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
+        "",
+        f"    {result.command}",
+        "",
+        *(f"- {line.strip()}" for line in result.history()),
+        "",
+        f"## {result.main.name.capitalize()}",
+        "",
+        "kbps: real bits, of whole files for our models, of the payload alone where there is a container beside it.",
+        "",
+        _quality([(own, result.main), *((row.name, row) for row in result.others)]),
+    ]
+    lines += [f"- {name}: absent: {why}" for name, why in {**_metrics(result), **result.absent_systems}.items()]
+    if result.differences:
+        lines += ["", "## Differences", "", _differences(result)]
+    if len(result.rows) > 1:
+        lines += ["", f"## {own}, by kind of clip", "", _quality([(row.name, row) for row in result.rows])]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(result: EvaluationResult) -> dict[str, str]:
+    return {metric(name).label: why.removeprefix("absent: ") for name, why in result.absent.items()}
+
+
+def _head(name: str) -> str:
+    return f"{metric(name).label} {'↓' if metric(name).better == 'lower' else '↑'}"
+
+
+def _quality(rows: Sequence[tuple[str, Row]]) -> str:
+    names = [entry.name for entry in METRICS if any(entry.name in row.metrics for _, row in rows)]
+    around = any(row.container_kbps is not None for _, row in rows)
+    head = ["", "clips", "kbps", *(["container"] if around else []), *map(_head, names)]
+    table = [
+        [
+            f"{heading} ({row.note})" if row.note else heading,
+            str(row.clips),
+            "unknown" if row.kbps is None else f"{row.kbps:.2f}",
+            *(["–" if row.container_kbps is None else f"{row.container_kbps:.2f}"] if around else []),
+            *(_value(name, row) for name in names),
+        ]
+        for heading, row in rows
+    ]
+    return Table("", "", head, table).markdown()
+
+
+def _value(name: str, row: Row) -> str:
+    failed = sum(row.failed.get(name, {}).values())
+    shown = format_estimate(name, row.metrics[name]) if name in row.metrics else "–"
+    return f"{shown}, {failed} failed" if failed else shown
+
+
+def _differences(result: EvaluationResult) -> str:
+    """Ours less theirs, on the clips of the first table."""
+    inside = "in" if any(clip.in_distribution for clip in result.clips) else "out"
+    meant = [entry for entry in result.differences if entry.domain == ALL and entry.distribution == inside]
+    names = [entry.name for entry in METRICS if any(found.metric == entry.name for found in meant)]
+    rows: dict[tuple[str, str], dict[str, Difference]] = {}
+    for found in meant:
+        rows.setdefault((found.system, found.point), {})[found.metric] = found
+    table = []
+    for (system, point), cells in rows.items():
+        first = next(iter(cells.values()))
+        ours = f"{first.ours} ({format_kbps(first.our_kbps)})"
+        theirs = f"{system}, {point} ({format_kbps(first.kbps)})"
+        table.append([f"{ours} less {theirs}", *(_difference(cells.get(name)) for name in names)])
+    note = (
+        "Ours less theirs, clip by clip, at the nearest bit rate; ▲ ours is better, ▼ theirs, where the interval leaves"
+    )
+    return f"{note} out 0.\n\n{Table('', '', ['', *map(_head, names)], table).markdown()}"
+
+
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return "–"
+    value = format_estimate(found.metric, Estimate(found.mean, found.low, found.high, found.clips, found.groups))
+    plus = "+" if not format_value(found.metric, found.mean).startswith("-") else ""
+    return f"{plus}{value}" + {"ours": " ▲", "theirs": " ▼", "": ""}[found.better]
