@@ -30,6 +30,11 @@ def built_in() -> dict[str, Path]:
     return {config.parent.name: config.parent for config in sorted(MODELS.glob(f"*/{CONFIG}"))}
 
 
+def name_of(place: Path) -> str:
+    """What :func:`find` finds it by: the name of a built-in model, or else the path."""
+    return next((name for name, path in built_in().items() if path.resolve() == place.resolve()), str(place))
+
+
 def find(name: str) -> Path:
     """Where the model is that has this name, or else this path. Raises ``UserError`` where there is neither."""
     there = built_in()

@@ -16,8 +16,9 @@ from codec.losses import LossBank
 from codec.packed import candidates as candidates_on_validation
 from codec.packed import open_split
 from codec.recipe import read_recipe
+from codec.training.folder import RESULT, TrainingResult
 from codec.training.module import Build
-from codec.training.run import RESULT, TrainingResult, train
+from codec.training.run import train
 from codec.writing import make_folder, write_text
 from eval.budget import Budget
 from eval.comparison import Compared, Comparison, Run, draw_curves, markdown, rate_rows

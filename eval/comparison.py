@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from eval.curves import Curve, read_curves
+from codec.training.curves import Curve, read_curves
 from eval.judging import METRICS, Judged
 from eval.metrics import metric
 from eval.peers_training import Cost

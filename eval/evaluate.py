@@ -14,6 +14,7 @@ from typing import Any, Literal
 from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
     PackedSplit,
@@ -26,10 +27,11 @@ from codec.packed import (
     record_result,
 )
 from codec.recipe import read_recipe
+from codec.training.diagnosis import diagnose_run
 from eval.beside import Beside, CodedSystem, bring, code_models, code_others, name_models
 from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
-from eval.diagnosis import diagnose_run
 from eval.halves import compare_halves, selects
+from eval.memory import peak_mb
 from eval.metrics import METRICS
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
@@ -38,6 +40,7 @@ from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows,
 from eval.scoring import ClipScores, ScoreJob, score_clips
 
 ALONE = Beside()
+MEMORY_SECONDS = 60.0
 FOLDERS = {"test": "evaluation", "val": "validation"}
 """Of a run: where its report goes."""
 
@@ -166,8 +169,9 @@ def evaluate(
                 [system for system in systems if system.name != ours],
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
+            memory_mb=peak_mb(run, MEMORY_SECONDS, rate, channels),
         )
-        write_report(result, coded, work / "report.html")
+        write_report(result, coded, others, work / "report.html")
         (work / "results.json").write_text(json.dumps(result.to_dict(), indent=1) + "\n")
         write_tables(result, systems, work)
         _publish(work, out)
@@ -292,7 +296,7 @@ def _command(
     again: bool,
     max_clips: int | None,
 ) -> str:
-    words = ["codec", "evaluate", str(run), "--data", str(data)]
+    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / FOLDERS[split] else []
     words += ["--split", split] if split != "test" else []
     for option, values in (

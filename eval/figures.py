@@ -1,53 +1,32 @@
-"""Pictures of the report, as text that goes into the page: they take its colours, in light and in dark."""
+"""Pictures of the report, as text that goes into the page."""
 
 import base64
 import io
-import re
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 
-from eval.curves import Curve
+from codec.training.curves import Curve
 from eval.metrics import Wave, mono
-
-_PAGE_COLOURS = {
-    f"#{number:02x}{number:02x}{number:02x}": f"var(--{name})"
-    for number, name in enumerate(("ink", "muted", "rule", "original", "decoded", "faint"), 1)
-}
-_INK, _MUTED, _RULE, _TRAIN, _VALIDATION, _FAINT = _PAGE_COLOURS
+from eval.svg import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0
+WIDEST = 640
+"""Pixels of a spectrogram."""
 _ERROR_COLOURS = LinearSegmentedColormap.from_list(
     "error", ["#bfe3f5", "#3f8fc0", "#14323f", "#0b0b0d", "#4a1d10", "#d0602f", "#fbd9b5"]
 )
 
 
-def _svg(figure: Figure, name: str) -> str:
-    """An SVG element in the page's colours; ``name`` keeps its identifiers apart from other figures'."""
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()[text.getvalue().index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(xmlns(:xlink)?|version)="[^"]*"', "", svg)
-    svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{name}-\2"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = re.sub(r"font: ([^;]*?)([\d.]+px) [^;\"]*", r"font-size: \2; font-family: inherit", svg)
-    svg = re.sub(r'^<svg width="[^"]*" height="[^"]*"|(?<=<svg) (?:width|height)="[^"]*"', "<svg", svg)
-    for placeholder, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(placeholder, colour)
-    return svg
-
-
 def curves_svg(
     curves: dict[tuple[str, str], Curve], term: str, label: str, since: int | None, baseline: float | None
-) -> str:
+) -> Markup:
     """Training (fixed crops, evaluation mode) and validation over steps, the noise baseline, where the
     verdict began.
     """
@@ -56,17 +35,17 @@ def curves_svg(
     marker = "o" if max(len(curve) for key, curve in curves.items() if key[1] == term) < 40 else ""
     raw = curves.get(("train", term))
     if raw:
-        axes.plot(raw.steps, raw.values, color=_FAINT, lw=0.8, label="training batches")
-    for split, name, colour in (("train_fixed", "training", _TRAIN), ("val", "validation", _VALIDATION)):
+        axes.plot(raw.steps, raw.values, color=FAINT, lw=0.8, label="training batches")
+    for split, name, colour in (("train_fixed", "training", ORIGINAL), ("val", "validation", DECODED)):
         if curve := curves.get((split, term)):
             axes.plot(curve.steps, curve.values, color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
     if baseline is not None:
-        axes.axhline(baseline, color=_MUTED, lw=1, ls=(0, (1, 2.5)), label="shaped noise")
+        axes.axhline(baseline, color=MUTED, lw=1, ls=(0, (1, 2.5)), label="shaped noise")
     if since is not None:
-        axes.axvline(since, color=_MUTED, lw=0.8, ls=(0, (4, 3)))
+        axes.axvline(since, color=MUTED, lw=0.8, ls=(0, (4, 3)))
         axes.annotate(
             f"since step {since:,}", (since, 1), (4, -2), xycoords=("data", "axes fraction"),
-            textcoords="offset points", va="top", color=_MUTED, fontsize=9,
+            textcoords="offset points", va="top", color=MUTED, fontsize=9,
         )  # fmt: skip
     low, high = axes.get_ylim()
     if low > 0 and high / low > 3:  # from an untrained model's first value down, the end would lie on the axis
@@ -74,16 +53,10 @@ def curves_svg(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("step", color=_MUTED, fontsize=10)
-    axes.set_ylabel(label, color=_MUTED, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_RULE)
-    axes.tick_params(color=_RULE, labelcolor=_MUTED, labelsize=9)
-    axes.grid(axis="y", color=_RULE, lw=0.6)
-    axes.set_axisbelow(True)
+    style(axes, "step", label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(frameon=False, fontsize=10, labelcolor=_INK, loc="upper right")
-    return _svg(figure, f"curve-{term}")
+    legend_above(figure)
+    return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
 
 
 def spectrogram_db(wave: Wave, sample_rate: int) -> npt.NDArray[np.float64]:
@@ -95,7 +68,7 @@ def spectrogram_db(wave: Wave, sample_rate: int) -> npt.NDArray[np.float64]:
 
 
 def spectrogram_triple(original: Wave, decoded: Wave, sample_rate: int) -> list[str]:
-    """Original, decode and their difference as PNG data addresses. The difference is decode minus original,
+    """Original, decode and their difference as data addresses. The difference is decode minus original,
     in dB.
     """
     first, second = (spectrogram_db(wave, sample_rate) for wave in (original, decoded))
@@ -103,16 +76,20 @@ def spectrogram_triple(original: Wave, decoded: Wave, sample_rate: int) -> list[
     first, second = (np.clip(picture, top - RANGE_DB, top) for picture in (first, second))
     magma = matplotlib.colormaps["magma"]
     return [
-        _png(first, magma, top - RANGE_DB, top),
-        _png(second, magma, top - RANGE_DB, top),
-        _png(second - first, _ERROR_COLOURS, -ERROR_DB, ERROR_DB),
+        _picture(first, magma, top - RANGE_DB, top),
+        _picture(second, magma, top - RANGE_DB, top),
+        _picture(second - first, _ERROR_COLOURS, -ERROR_DB, ERROR_DB),
     ]
 
 
-def _png(picture: npt.NDArray[np.float64], colours: Colormap, low: float, high: float) -> str:
+def _picture(levels: npt.NDArray[np.float64], colours: Colormap, low: float, high: float) -> str:
+    """The lowest frequency at the bottom; WebP, a tenth of what PNG takes for noise."""
+    pixels = colours((levels[::-1] - low) / (high - low), bytes=True)[..., :3]
+    picture = Image.fromarray(pixels)
+    picture = picture.resize((min(picture.width, WIDEST), picture.height), Image.Resampling.BOX)
     data = io.BytesIO()
-    imsave(data, picture[::-1], cmap=colours, vmin=low, vmax=high, format="png")
-    return data_address("image/png", data.getvalue())
+    picture.save(data, format="webp", quality=80)
+    return data_address("image/webp", data.getvalue())
 
 
 def data_address(kind: str, content: bytes) -> str:

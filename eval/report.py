@@ -1,59 +1,77 @@
-"""One HTML file that holds everything, sounds and pictures too, and loads nothing from anywhere."""
+"""The report of an evaluation: one HTML file that holds everything, sounds and pictures too."""
 
-import json
+import math
 import shlex
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from codec import audio
+from codec.library import name_of
+from codec.training.curves import read_curves
+from codec.training.diagnosis import TERMS
+from eval.beside import CodedSystem
 from eval.coding import CodedClip
-from eval.curves import read_curves
-from eval.diagnosis import TERMS
-from eval.figures import curves_svg, data_address, spectrogram_triple
+from eval.figures import curves_svg
+from eval.html import as_json, duration, write_page
+from eval.listening import listening
 from eval.metrics import METRICS, metric
-from eval.results import ClipResult, EvaluationResult, format_value
+from eval.rate_figure import rate_figures, series, shown_cells
+from eval.results import Difference, EvaluationResult, format_value
 
-SOUNDS = 6
-EXCERPT_SECONDS = 8.0
-EXCERPT_SECONDS_FULL_BAND = 5.0
-"""Of clips above 24 kHz, to keep the file small enough to send."""
 HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
 
 
-@dataclass(frozen=True)
-class Example:
-    """A clip to listen to: ``original`` and ``decoded`` are FLAC data addresses, the pictures PNG ones, or
-    none.
-    """
-
-    clip: ClipResult
-    rank: str
-    seconds: float
-    original: str
-    decoded: str
-    pictures: list[str]
-
-
-def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Path) -> None:
-    """Renders ``result`` with the sounds of ``coded`` (same order as ``result.clips``) to ``path``."""
-    environment = Environment(
-        loader=PackageLoader("eval", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def write_report(
+    result: EvaluationResult, coded: Sequence[CodedClip], others: Sequence[CodedSystem], path: Path
+) -> None:
+    """Renders ``result`` to ``path``, with the sounds of ``coded`` (same order as ``result.clips``) and of that one of
+    ``others`` which is nearest in bit rate and no model of ours."""
+    concerned = [entry for entry in METRICS if _concerns(result, entry.name)]
+    heard = listening(result.clips, coded, _nearest(result, others))
+    comparisons = compare(result.differences)
+    recipe = Path(result.run) / "recipe.yaml"
+    left_out = [
+        name
+        for name, there in (
+            ("rates", result.rates),
+            ("listen", heard.examples),
+            ("systems", result.others or result.absent_systems),
+        )
+        if not there
+    ]
+    write_page(
+        path,
+        "report.html.j2",
+        title=Path(result.run).name or result.run,
+        kind="evaluation",
+        made=result.made,
+        result=result,
+        row=result.main,
+        summary=summary(result),
+        tiles=tiles(result),
+        left_out=left_out,
+        metrics=concerned,
+        measured=[entry for entry in concerned if entry.name not in result.absent],
+        metric=metric,
+        failures=failures(result),
+        curves=rate_figures(result.rates),
+        series=series(result.rates),
+        comparisons=comparisons,
+        losses=_losses(result),
+        listening=heard,
+        nyquist_khz=result.trained.sample_rate / 2000,
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        commands=commands(result),
+        data=as_json(result.to_dict()),
     )
-    environment.filters["value"] = lambda value, name: format_value(name, value)
-    environment.filters["duration"] = duration
+
+
+def _losses(result: EvaluationResult) -> list[Markup]:
     curves = read_curves(Path(result.run))
     noise = result.main.baseline.get("mel")
-    pictures = [
+    return [
         curves_svg(
             curves, term, label, result.diagnosis.since if term == result.diagnosis.term else None,
             noise.mean if term == "mel" and noise else None,
@@ -61,24 +79,55 @@ def write_report(result: EvaluationResult, coded: Sequence[CodedClip], path: Pat
         for term, label in zip(TERMS, ("mel distance", "total loss"))
         if ("val", term) in curves or ("train_fixed", term) in curves
     ]  # fmt: skip
-    recipe = Path(result.run) / "recipe.yaml"
-    html = environment.get_template("report.html.j2").render(
-        result=result,
-        row=result.main,
-        summary=summary(result),
-        tiles=tiles(result),
-        metrics=[entry for entry in METRICS if _concerns(result, entry.name)],
-        metric=metric,
-        failures=failures(result),
-        curves=[Markup(svg) for svg in pictures],
-        examples=examples(result, coded),
-        nyquist_khz=result.trained.sample_rate / 2000,
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
-        commands=commands(result),
-        version=version("lathe-codec"),
-        data=Markup(json.dumps(result.to_dict()).replace("<", "\\u003c")),
-    )
-    path.write_text(html, encoding="utf-8", errors="replace")
+
+
+def _nearest(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping[str, Sequence[CodedClip]]:
+    """The one to listen to beside ours; one whose bits nobody knows only where there is no other."""
+    rates = {row.name: row.kbps for row in result.others}
+
+    def distance(system: CodedSystem) -> float:
+        kbps = rates.get(system.label)
+        return abs(math.log(kbps / result.kbps)) if kbps else math.inf
+
+    foreign = [system for system in others if system.name != result.system]
+    if not foreign:
+        return {}
+    found = min(foreign, key=distance)
+    return {found.label: found.coded}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One of theirs beside ours; ``found``: metric and difference."""
+
+    system: str
+    point: str
+    kbps: float | None
+    ours: str
+    our_kbps: float | None
+    found: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs on some clips; ``title`` says which."""
+
+    title: str
+    metrics: list[str]
+    pairs: list[Pair]
+
+
+def compare(differences: Sequence[Difference]) -> list[Comparison]:
+    """A table for each distribution and domain that has a plot, too."""
+    found = []
+    for cell in shown_cells(differences):
+        here = [entry for entry in differences if cell.has(entry)]
+        pairs: dict[tuple[str, str], Pair] = {}
+        for entry in here:
+            made = Pair(entry.system, entry.point, entry.kbps, entry.ours, entry.our_kbps, {})
+            pairs.setdefault((entry.system, entry.point), made).found[entry.metric] = entry
+        found.append(Comparison(cell.title, [entry.metric for entry in here], list(pairs.values())))
+    return found
 
 
 def _concerns(result: EvaluationResult, name: str) -> bool:
@@ -92,10 +141,11 @@ def summary(result: EvaluationResult) -> list[str]:
     channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
     steps = "" if made.steps is None else f" for {made.steps:,} steps"
     domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
+    ours = _trained_here(result)
+    audio = f"on {duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
     text = [
         f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
-        f"million parameters, trained{steps} on {duration(made.seconds)} of audio ({domains}) from "
-        f"{made.groups:,} groups."
+        f"million parameters, trained{steps} {audio if ours else '(its model card says on what)'}."
     ]
     quality = [
         f"{metric(name).label} {format_value(name, row.metrics[name].mean)}" for name in HEADLINE if name in row.metrics
@@ -107,8 +157,8 @@ def summary(result: EvaluationResult) -> list[str]:
         quality.insert(0, mel)
     reaches = ", ".join(quality) or "no measured quality"
     text.append(
-        f"At {result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
-        f"on {row.clips} clips of {row.groups} groups that it never saw ({row.name})."
+        f"At {row.kbps or result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
+        f"on {row.clips} clips of {row.groups} groups{' that it was not trained on' if ours else ''} ({row.name})."
     )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
@@ -128,7 +178,7 @@ class Tile:
 def tiles(result: EvaluationResult) -> list[Tile]:
     """The figures that stand large below the summary."""
     row = result.main
-    shown = [Tile("Real bit rate", f"{result.kbps:.2f}", "kbit/s")]
+    shown = [Tile("Real bit rate", f"{row.kbps or result.kbps:.2f}", "kbit/s")]
     for name in ("mel", *HEADLINE):
         if name in row.metrics and len(shown) < 5:
             noise = row.baseline.get(name)
@@ -150,62 +200,13 @@ def failures(result: EvaluationResult) -> list[str]:
     return [f"{len(clips[reason])} × {reason} ({', '.join(names[reason])})" for reason in clips]
 
 
-def examples(result: EvaluationResult, coded: Sequence[CodedClip]) -> list[Example]:
-    """Best, median and worst by mel distance, with pictures; then one of each other domain, and others
-    between.
-    """
-    order = [i for i, clip in enumerate(result.clips) if clip.scores["mel"].value is not None]
-    order.sort(key=lambda i: result.clips[i].scores["mel"].value or 0.0)
-    if not order:
-        return []
-    places = {0: "best", len(order) // 2: "median", len(order) - 1: "worst"}
-    chosen = list(places)
-    for domain in sorted({clip.domain for clip in result.clips}):
-        its = [place for place, i in enumerate(order) if result.clips[i].domain == domain]
-        if its and not set(its) & set(chosen):
-            chosen.append(its[len(its) // 2])
-    quantiles = [round(share * (len(order) - 1)) for share in (0.25, 0.75, 0.1, 0.9)]
-    chosen += [place for place in dict.fromkeys(quantiles) if place not in chosen]
-    return [
-        _example(
-            result.clips[order[place]],
-            coded[order[place]],
-            places.get(place, f"{place + 1} of {len(order)}"),
-            place in places,
-        )
-        for place in sorted(chosen[:SOUNDS])
-    ]
-
-
-def _example(clip: ClipResult, coded: CodedClip, rank: str, pictures: bool) -> Example:
-    first, second = audio.read(coded.original), audio.read(coded.decoded)
-    rate = first.sample_rate
-    length = int((EXCERPT_SECONDS if rate <= 24000 else EXCERPT_SECONDS_FULL_BAND) * rate)
-    original, decoded = first.samples[:, :length], second.samples[:, :length]
-    return Example(
-        clip, rank, original.shape[1] / rate, _flac(original, rate), _flac(decoded, rate),
-        spectrogram_triple(original, decoded, rate) if pictures else [],
-    )  # fmt: skip
-
-
-def _flac(wave: audio.FloatArray, sample_rate: int) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound.flac"
-        audio.write(path, wave, sample_rate)
-        return data_address("audio/flac", path.read_bytes())
-
-
 def commands(result: EvaluationResult) -> list[str]:
-    """What makes model and report again."""
+    """What makes the model, unless it is a built-in one, and the report again."""
     run, data = result.run, result.data
-    return [
-        shlex.join(["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]),
-        result.command,
-    ]
+    train = ["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]
+    return [*([shlex.join(train)] if _trained_here(result) else []), result.command]
 
 
-def duration(seconds: float) -> str:
-    """As one would say it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _trained_here(result: EvaluationResult) -> bool:
+    """Whether the run is one of ours, on this data; a built-in model was trained on other data."""
+    return name_of(Path(result.run)) == result.run

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.packed import LedgerEntry, told
-from eval.diagnosis import Diagnosis
+from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
 
@@ -180,6 +180,8 @@ class EvaluationResult:
     rates: list[RatePoint] = field(default_factory=list, repr=False)
     differences: list[Difference] = field(default_factory=list, repr=False)
     halves: Halves | None = None
+    memory_mb: float | None = None
+    """Peak of a process that codes and decodes a minute of sound, with the interpreter and all libraries."""
 
     @property
     def main(self) -> Row:

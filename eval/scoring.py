@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.errors import UserError
 from codec.interrupts import kept_from_children
-from eval.baseline import shaped_noise
+from codec.losses.baseline import shaped_noise
 from eval.metrics import METRICS, Score, metric
 
 BASELINE = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.curves import Curve, read_curves
-from eval.diagnosis import diagnose, diagnose_run
+from codec.training.curves import Curve, read_curves
+from codec.training.diagnosis import diagnose, diagnose_run
 
 STEPS = np.arange(0, 10_001, 500)
 

@@ -9,12 +9,12 @@ import torch
 
 from codec import audio
 from codec.losses import mel_distance
+from codec.losses.baseline import shaped_noise
 from codec.packed import folder_for, open_split
 from codec.recipe import read_recipe
+from codec.training.diagnosis import Diagnosis, diagnose_run
 from codec.training.run import train
 from data_prep.synthetic import synthesise
-from eval.baseline import shaped_noise
-from eval.diagnosis import Diagnosis, diagnose_run
 
 SMALL = (
     "--codec.encoder.width=96 --codec.encoder.depth=2 --codec.decoder.width=192 --codec.decoder.depth=2"

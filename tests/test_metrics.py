@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.baseline import shaped_noise
+from codec.losses.baseline import shaped_noise
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import estimate, gap
 

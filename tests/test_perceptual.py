@@ -7,9 +7,9 @@ from torch import Tensor
 
 from codec import audio
 from codec.losses import nmr
+from codec.losses.baseline import shaped_noise
 from codec.losses.perceptual import bands_for, bark, masking_threshold, quiet_db_spl, window_for
 from codec.losses.spectra import magnitude
-from eval.baseline import shaped_noise
 
 RATES = (16000, 24000, 44100)
 CPU = torch.device("cpu")

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from codec import interrupts
 from codec.cli.coding import add_coding
 from codec.cli.data import add_prepare
-from codec.cli.evaluation import add_compare, add_evaluate, add_speed
+from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
 from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
 from codec.cli.tokens import add_tokens
-from codec.cli.training import add_quickstart, add_train
+from codec.cli.training import add_health, add_quickstart, add_train
 from codec.errors import UserError
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "MODEL_VARIABLE", "build_parser", "main"]
@@ -82,11 +82,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_quickstart(command)
     add_prepare(command)
     add_train(command)
+    add_health(command)
     add_coding(command)
     add_tokens(command)
     add_models(command)
     add_export(command)
     add_evaluate(command)
+    add_report(command)
     add_speed(command)
     add_compare(command)
     add_search(command)

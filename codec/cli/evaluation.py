@@ -114,6 +114,25 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def add_report(command: AddCommand) -> None:
+    parser = command(
+        "report",
+        _report,
+        "join evaluations and searches into one HTML page",
+        "One page that loads nothing: systems side by side, their curves in one plot, and links to each report.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="that codec evaluate or search wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page to write")
+
+
+def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.joined import join
+
+    join(arguments.folders, arguments.out)
+    print(f"report: {arguments.out}")
+    return 0
+
+
 def add_speed(command: AddCommand) -> None:
     parser = command(
         "speed",

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand
+from codec.cli.shared import AddCommand, show
 from codec.errors import UserError
+
+HEALTH_PAGE = "health.html"
 
 
 def add_quickstart(command: AddCommand) -> None:
@@ -38,11 +40,44 @@ def add_train(command: AddCommand) -> None:
     parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
 
 
+def add_health(command: AddCommand) -> None:
+    parser = command(
+        "health",
+        _health,
+        "is this run all right? a verdict, and a page of curves and sounds; also of a run in progress",
+        "Reads what a run wrote while it trained. Of runs of earlier versions it says what was not recorded.",
+    )
+    parser.add_argument("run", help="folder of the run, or name of a built-in model")
+    parser.add_argument("--out", type=Path, metavar="PAGE", help="where the page goes (default: RUN/health.html)")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _health(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with interrupts.ends_at_once():
+        from codec.library import built_in
+        from eval.health import examine
+        from eval.health_page import write_health_page
+
+    model = built_in().get(arguments.run)
+    if model and arguments.out is None:
+        raise UserError(f"{arguments.run} is a built-in model; say with --out where its page should go")
+    run = model or Path(arguments.run)
+    page = arguments.out or run / HEALTH_PAGE
+    health = examine(run, arguments.run)
+    write_health_page(health, run, page)
+    show(health, arguments.json)
+    if not arguments.json:
+        print(f"page: {page}")
+    return 0
+
+
 def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.library import find
         from codec.recipe import read_recipe
         from codec.training.run import range_test, train
+        from eval.health import examine
+        from eval.health_page import write_health_page
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
@@ -52,9 +87,11 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
         raise UserError("where should the run go? give a folder with --run")
     parent = find(arguments.init_from) if arguments.init_from else None
     result = train(recipe, arguments.data, arguments.run, init_from=parent)
+    health, page = examine(arguments.run), arguments.run / HEALTH_PAGE
+    write_health_page(health, arguments.run, page)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
-    print(
-        f"best at step {result.best_step}, validation loss {result.best_validation_loss:.4f}: {arguments.run / 'model'}"
-    )
+    print(f"best: {health.best}")
+    print(f"model: {arguments.run / 'model'}")
+    print(f"health: {health.answer} {page}")
     print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
     return 0

@@ -48,6 +48,20 @@ def generator_loss(kind: Kind, fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([_JUDGE[kind](logits.float(), True) for logits in fake]).mean()
 
 
+@torch.no_grad()
+def balance(kind: Kind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> dict[str, Tensor]:
+    """How the discriminators judge: the mean logit of real and of decoded sound, ``real_score`` and ``fake_score``, and
+    ``discriminator_right``, the share of logits on the right side of the middle: 1 where the two are always told apart,
+    0.5 where they are not told apart at all."""
+    middle = 0.5 if kind == "least_squares" else 0.0
+    right = [((r > middle).float().mean() + (f <= middle).float().mean()) / 2 for r, f in zip(real, fake)]
+    means = {"real_score": real, "fake_score": fake}
+    return {
+        **{name: torch.stack([logits.float().mean() for logits in several]).mean() for name, several in means.items()},
+        "discriminator_right": torch.stack(right).mean(),
+    }
+
+
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference of the discriminators' features, relative to their size in real sound."""
     terms = [(f - r.detach()).abs().mean() / r.detach().abs().mean().clamp(min=1e-5) for r, f in zip(real, fake)]

@@ -15,10 +15,17 @@ from tqdm import tqdm
 from codec.checkpoint import save_model, save_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.losses import mel_distance
+from codec.losses.baseline import shaped_noise
 from codec.model.codec import Codec
+from codec.training.curves import read_curves
+from codec.training.data import Crops
+from codec.training.diagnosis import NOISE
 from codec.training.module import LOG_EVERY, CodecModule
+from codec.training.standing import standing, step_audio_s
 
 CHECKPOINT_SECONDS = 120.0
+NOISE_BATCHES = 4
 COLLAPSED = 0.1
 """A codebook of which less than this share is in use has collapsed."""
 
@@ -108,11 +115,13 @@ class Health(Callback):
 
 class Clock(Callback):
     """Stops after ``max_minutes`` of training, counted over all resumptions. Validation does not count, so that how
-    often a run is judged changes neither its end nor its learning rates."""
+    often a run is judged changes neither its end nor its learning rates. Tells how fast training is."""
 
-    def __init__(self, max_minutes: float):
-        self.limit_s = 60 * max_minutes
+    def __init__(self, recipe: Recipe):
+        self.limit_s = 60 * recipe.train.max_minutes
+        self.step_audio_s = step_audio_s(recipe)
         self.elapsed_s = 0.0
+        self.audio_s_per_s = 0.0
         self.reason = ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -124,6 +133,7 @@ class Clock(Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
         self.last = time.monotonic()
+        self.mark = (module.step, self.elapsed_s)
         self._tell(module)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -132,18 +142,56 @@ class Clock(Callback):
         self.elapsed_s += now - self.last
         self.last = now
         self._tell(module)
+        if module.step % LOG_EVERY == 0:
+            self._measure(module)
         if self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
             self.reason = f"the clock: {self.limit_s / 60:g} minutes"
             trainer.should_stop = True
 
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if not trainer.sanity_checking:
+            self._measure(module)
+            self.judging_since = time.monotonic()
+
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
         if not trainer.sanity_checking:
-            module.write("val", {"minutes": torch.tensor(self.elapsed_s / 60)})
             self.last = time.monotonic()
+            judging_s = self.last - self.judging_since
+            module.write("val", {"minutes": self.elapsed_s / 60, "judging_s": judging_s})
+
+    def _measure(self, module: CodecModule) -> None:
+        """Speed since it was last measured."""
+        steps, seconds = module.step - self.mark[0], self.elapsed_s - self.mark[1]
+        if steps and seconds:
+            self.mark = (module.step, self.elapsed_s)
+            self.audio_s_per_s = steps * self.step_audio_s / seconds
+            module.write("train", {"audio_s_per_s": self.audio_s_per_s})
 
     def _tell(self, module: CodecModule) -> None:
         module.time_spent = self.elapsed_s / self.limit_s if self.limit_s else 0.0
+
+
+class Tell(Callback):
+    """Says at each validation where the run stands, as its curves have it, to which the verdict needs what noise
+    scores. ``crops``: those of the validation."""
+
+    def __init__(self, run: Path, recipe: Recipe, crops: Crops):
+        self.run, self.recipe, self.crops = run, recipe, crops
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, CodecModule)
+        if NOISE not in read_curves(self.run):
+            rate, batches = self.recipe.codec.sample_rate, range(NOISE_BATCHES)
+            waves = torch.cat([self.crops[batch] for batch in batches])
+            noise = torch.from_numpy(shaped_noise(waves[:, 0].numpy(), rate))[:, None]
+            split, term = NOISE
+            module.write(split, {term: mel_distance(noise, waves, rate)})
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.sanity_checking and (found := standing(read_curves(self.run), self.recipe)) is not None:
+            tqdm.write(found.line())
 
 
 class Interrupted(Exception):
@@ -179,31 +227,20 @@ class StopSafely(Callback):
 
 
 class Bar(Callback):
-    """One bar over all steps: losses, seconds of audio per second, time left."""
+    """One bar over all steps, with the speed and the time left."""
 
-    def __init__(self, recipe: Recipe, samples: int):
-        self.steps = recipe.train.steps
-        self.audio_s = recipe.data.batch_size * samples / recipe.codec.sample_rate
+    def __init__(self, steps: int, clock: Clock):
+        self.steps, self.clock = steps, clock
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
         self.bar = tqdm(total=self.steps, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
-        self.mark = (module.step, time.monotonic())
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, CodecModule)
         self.bar.update(module.step - self.bar.n)
         if module.step % LOG_EVERY == 0:
-            steps, seconds = module.step - self.mark[0], time.monotonic() - self.mark[1]
-            self.mark = (module.step, time.monotonic())
-            speed = steps * self.audio_s / seconds
-            module.write("train", {"audio_s_per_s": torch.tensor(speed)})
-            self.bar.set_postfix_str(f"{speed:.0f} s of audio per second")
-
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            value = float(trainer.callback_metrics["val_total"])
-            tqdm.write(f"step {module.step}: validation loss {value:.4f}")
+            self.bar.set_postfix_str(f"{self.clock.audio_s_per_s:.0f} s of audio per second")
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):

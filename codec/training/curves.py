@@ -1,55 +1,45 @@
-"""The curves of a run as a table: ``metrics.csv`` with the columns step, split, term, value."""
+"""The curves of a run, from the ``metrics.csv`` that training writes (columns step, split, term, value)."""
 
 import csv
-import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
+import numpy as np
 
-from codec.writing import write_text
-
-COLUMNS = ("step", "split", "term", "value")
+METRICS = "metrics.csv"
 
 
-class CurvesLogger(Logger):
-    """Appends each value as a row. ``forget_after`` takes back what a resumed run writes again, and rows that were cut
-    off."""
+@dataclass(frozen=True)
+class Curve:
+    """A loss over training steps."""
 
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path = path
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
 
-    @property
-    def name(self) -> str:
-        return "curves"
+    def __len__(self) -> int:
+        return len(self.steps)
 
-    @property
-    def version(self) -> str:
-        return ""
+    def at(self, step: float) -> float:
+        """The value at ``step``, by linear interpolation."""
+        return float(np.interp(step, self.steps, self.values))
 
-    @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the recipe stands beside the table."""
 
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        with self.path.open("a", newline="") as file:
-            table = csv.writer(file)
-            if new:
-                table.writerow(COLUMNS)
-            for name, value in metrics.items():
-                split, slash, term = name.partition("/")
-                if slash:
-                    table.writerow([step, split, term, f"{value:.7g}"])
-
-    def forget_after(self, step: int) -> None:
-        if not self.path.exists():
-            return
-        with self.path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
-        text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= step)])
-        write_text(self.path, text.getvalue())
+def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
+    """The curves of ``RUN/metrics.csv`` by (split, term); empty if there is none. A repeated step counts
+    once, last.
+    """
+    path = run / METRICS
+    points: dict[tuple[str, str], dict[int, float]] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                try:
+                    step, value = int(float(row["step"])), float(row["value"])
+                except (TypeError, ValueError, KeyError):  # a line cut off by a kill
+                    continue
+                if np.isfinite(value):
+                    points.setdefault((row["split"], row["term"]), {})[step] = value
+    return {
+        key: Curve(tuple(sorted(values)), tuple(values[step] for step in sorted(values)))
+        for key, values in points.items()
+    }

@@ -13,6 +13,7 @@ from codec.channels import fold
 from codec.config import AugmentConfig, Recipe
 from codec.packed import PackedSplit, open_split
 from codec.training.augment import augment
+from codec.training.standing import crop_samples
 
 VALIDATION_SEED = 20_000
 """Validation crops are the same for every run on the same data, whatever its seed."""
@@ -30,8 +31,7 @@ class Crops(Dataset[Tensor]):
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
-        hop = recipe.codec.latent_hop
-        self.samples = max(1, round(recipe.data.crop_s * split.sample_rate / hop)) * hop
+        self.samples = crop_samples(recipe)
         self.ends = np.cumsum([clip.frames for clip in split.clips])
         self.silence = 10 ** (recipe.data.silence_dbfs / 20)
 

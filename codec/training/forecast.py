@@ -12,6 +12,7 @@ import torch
 
 from codec.training.data import Crops
 from codec.training.module import CodecModule
+from codec.training.standing import duration, step_audio_s
 
 STEPS = 4
 ENOUGH_S = 10.0
@@ -32,13 +33,8 @@ class Forecast:
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
             f"forecast: {self.steps_per_s:.2f} steps/s, {self.audio_s_per_s:.0f} s of audio per second,"
-            f" {self.memory_gb:.1f} GB, done in {_duration(self.seconds)} (about {day}{end:%H:%M})"
+            f" {self.memory_gb:.1f} GB, done in {duration(self.seconds)} (about {day}{end:%H:%M})"
         )
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecast:
@@ -50,7 +46,7 @@ def forecast(module: CodecModule, crops: Crops, device: torch.device) -> Forecas
         left_s = min(left_s, 60 * recipe.train.max_minutes)
     return Forecast(
         steps_per_s=1 / step_s,
-        audio_s_per_s=recipe.data.batch_size * crops.samples / recipe.codec.sample_rate / step_s,
+        audio_s_per_s=step_audio_s(recipe) / step_s,
         memory_gb=_peak_memory_gb(device),
         seconds=left_s,
     )

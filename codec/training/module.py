@@ -1,7 +1,7 @@
 """The training step: a Lightning module that knows how a codec learns, and nothing of files."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning as L
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig, Recipe
 from codec.losses import LossBank
-from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
+from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectra import ALL_MEL_SCALES
 from codec.model.codec import Codec, Trainable
+from codec.training.window import Window
 
 COMMITMENT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
@@ -49,6 +50,7 @@ class CodecModule(L.LightningModule):
             self.codec.quantizer.requires_grad_(False)
         if recipe.train.compile:
             self.codec.compile()
+        self.window = Window()
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
@@ -130,28 +132,30 @@ class CodecModule(L.LightningModule):
         if self.diverged:
             return
         first.step()
+        self.window.add(grad_norm=norm.detach(), clipped=(norm > self.recipe.optim.clip_norm).float())
         if not self.recipe.train.freeze_encoder:
-            terms["restarted"] = torch.tensor(float(self.codec.adapt(generator)))
+            self.window.add(restarted=float(self.codec.adapt(generator)))
         self.step += 1
         self.update_average()
         if logged:
-            scalars = {"total": total, "lr": torch.tensor(self.recipe.optim.lr * ratio), "grad_norm": norm}
-            self.write("train", terms | scalars)
+            self.write("train", terms | {"total": total, "lr": self.recipe.optim.lr * ratio})
+        if self.step % LOG_EVERY == 0:
+            self.write("train", self.window.take())
 
     def adversarial_step(
         self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Teaches the discriminator on every ``every``-th step, and returns the codec's losses before it."""
         adversarial = self.recipe.adversarial
-        terms = {}
         if self.step % adversarial.every == 0:
             loss = discriminator_loss(
                 adversarial.loss, discriminator(target).logits, discriminator(output.detach()).logits
             )
             optimizer.zero_grad()
             self.manual_backward(loss)
+            norm = nn.utils.get_total_norm([p.grad for p in discriminator.parameters() if p.grad is not None])
             optimizer.step()
-            terms["discriminator"] = loss.detach()
+            self.window.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
         discriminator.requires_grad_(
             False
         )  # the codec's gradient passes through, the discriminator's own is not needed
@@ -159,9 +163,11 @@ class CodecModule(L.LightningModule):
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        terms["adversarial"] = generator_loss(adversarial.loss, fake.logits)
-        terms["features"] = feature_matching(real.features, fake.features)
-        return terms
+        self.window.add(**balance(adversarial.loss, real.logits, fake.logits))
+        return {
+            "adversarial": generator_loss(adversarial.loss, fake.logits),
+            "features": feature_matching(real.features, fake.features),
+        }
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -193,6 +199,8 @@ class CodecModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.sums = {}
+        if self.window.values:
+            self.write("train", self.window.take())
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:
@@ -213,14 +221,17 @@ class CodecModule(L.LightningModule):
                     terms[f"usage_q{index}"], terms[f"perplexity_q{index}"] = used, value
             self.write(split, terms)
 
-    def write(self, split: str, terms: dict[str, Tensor]) -> None:
+    def write(self, split: str, terms: Mapping[str, Tensor | float]) -> None:
         for logger in self.loggers:
-            logger.log_metrics({f"{split}/{name}": float(value.detach()) for name, value in terms.items()}, self.step)
+            values = {name: value.detach() if isinstance(value, Tensor) else value for name, value in terms.items()}
+            logger.log_metrics({f"{split}/{name}": float(value) for name, value in values.items()}, self.step)
 
     # --- resuming --------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"], checkpoint["decodes"] = self.step, self.average.decodes
+        checkpoint["window"] = self.window.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.step, self.average.decodes = checkpoint["step"], checkpoint["decodes"]
+        self.window.go_on_from(checkpoint.get("window", {}))

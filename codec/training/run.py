@@ -1,11 +1,10 @@
 """A training run from its recipe: set up, resume, train, and leave a model behind."""
 
-import json
 import logging
 import math
 import threading
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
@@ -19,30 +18,20 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.packed import record_candidate
 from codec.recipe import read_recipe, write_recipe
-from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely
-from codec.training.curves import CurvesLogger
+from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely, Tell
+from codec.training.curves import METRICS, read_curves
 from codec.training.data import CodecData, Crops
+from codec.training.folder import RESULT, SOUNDS, TrainingResult, read_result
 from codec.training.forecast import forecast
+from codec.training.logger import CurvesLogger
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import Build, CodecModule
+from codec.training.sounds import KeepSounds
+from codec.training.standing import why_early
 from codec.training.tables import fit_tables
-from codec.writing import write_text
 
-RESULT = "run.json"
 INITIAL_SECONDS = 600.0
 """So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a run ended; also RUN/run.json."""
-
-    steps: int
-    stopped: str
-    """Why: all steps done, the clock, early stopping, a collapsed codebook."""
-    best_step: int
-    best_validation_loss: float
-    minutes: float
 
 
 def train(
@@ -54,14 +43,16 @@ def train(
     quiet: bool = False,
     build: Build = Codec,
     tables: bool = True,
+    sounds: bool = True,
 ) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
     ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
     Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
 
-    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/last.ckpt``, ``model/`` (the averaged
-    weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``.
+    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they
+    were decoded over time), ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation
+    loss; at the end its frequency tables are fitted) and then ``run.json``.
 
     Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
     checkpoint written).
@@ -83,15 +74,18 @@ def train(
     write_recipe(run / "recipe.yaml", recipe)
     record_candidate(data, str(run.resolve()))
 
-    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe.train.max_minutes)
+    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe)
     best, health = KeepBest(run / "model", recipe), Health(recipe.train.stop_on_collapse)
-    # the order counts: the best model is known before the checkpoint that remembers it is written
-    callbacks = [Bar(recipe, prepared.train_crops.samples), clock, best, health, keep, StopSafely(keep)]
+    # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
+    callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
+    if sounds:
+        callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
+    callbacks += [keep, StopSafely(keep)]
     patience = None
     if recipe.train.patience:
         patience = EarlyStopping("val_total", patience=recipe.train.patience, min_delta=0.0)
         callbacks.insert(0, patience)
-    curves = CurvesLogger(run / "metrics.csv")
+    curves = CurvesLogger(run / METRICS)
     curves.forget_after(module.step)
     trainer = L.Trainer(
         accelerator="auto",
@@ -124,7 +118,7 @@ def train(
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
-        reason = f"early stopping: {recipe.train.patience} validations without improvement"
+        reason = why_early(read_curves(run)["val", "total"], recipe.train.patience)
     result = TrainingResult(
         steps=module.step,
         stopped=reason or "all steps done",
@@ -132,7 +126,7 @@ def train(
         best_validation_loss=best.best,
         minutes=clock.elapsed_s / 60,
     )
-    write_text(run / RESULT, json.dumps(asdict(result), indent=1) + "\n")
+    result.write(run)
     return result
 
 
@@ -192,10 +186,7 @@ def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     """How this very run ended, if it did. With more steps or minutes in the recipe it is not the same, and goes on."""
     if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
-    try:
-        return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
-    except (ValueError, TypeError):  # damaged: the checkpoint knows how far the run is
-        return None
+    return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
 
 
 def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:

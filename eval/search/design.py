@@ -59,7 +59,8 @@ class Designs:
         for step in range(rung + 1):
             finished = folder / f"seed{seed}-rung{step}.txt"
             if not finished.is_file():
-                result = train(self._limited(settings, run, step, seed), self.data, run, quiet=True, tables=False)
+                recipe = self._limited(settings, run, step, seed)
+                result = train(recipe, self.data, run, quiet=True, tables=False, sounds=False)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels

@@ -1,27 +1,16 @@
 """The page of a search: one HTML file that loads nothing; a point shows its recipe."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
-
-from codec.writing import write_text
+from eval.html import as_json, write_page
 from eval.metrics import metric
 from eval.results import format_value
 from eval.search.results import Row, SearchResult, explanation, front_table, label, shown
 
 
-def write_page(result: SearchResult, path: Path, command: str) -> None:
+def write_search_page(result: SearchResult, path: Path, command: str) -> None:
     """``command``: makes the search again, or goes on with it."""
-    environment = Environment(
-        loader=PackageLoader("eval", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     meant = metric(result.metric)
     axes = {
         "kbps": "Real bit rate, kbit/s",
@@ -35,15 +24,18 @@ def write_page(result: SearchResult, path: Path, command: str) -> None:
         "quality": f"{meant.label} ({meant.better} is better)",
         "points": [_point(row, result) for row in result.rows if row.reported is not None],
     }
-    table = front_table(result)
-    html = environment.get_template("search.html.j2").render(
+    write_page(
+        path,
+        "search.html.j2",
+        title=result.title,
+        kind="search",
+        made=result.made,
         result=result,
         command=command,
         explanation=explanation(result),
-        table=table,
-        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+        table=front_table(result),
+        data=as_json(data),
     )
-    write_text(path, html)
 
 
 def _point(row: Row, result: SearchResult) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from codec.writing import write_text
 from eval.search.figure import draw
-from eval.search.page import write_page
+from eval.search.page import write_search_page
 from eval.search.results import SearchResult, as_csv, markdown
 
 JSON = "front.json"
@@ -16,7 +16,7 @@ def publish(result: SearchResult, out: Path, command: str, *, picture: bool) -> 
     candidate takes few."""
     if picture:
         draw(result, out / "front.png")
-    write_page(result, out / "front.html", command)
+    write_search_page(result, out / "front.html", command)
     write_text(out / "front.md", markdown(result, command) + "\n![front](front.png)\n")
     write_text(out / "front.csv", as_csv(result))
     write_text(out / JSON, json.dumps(result.to_dict(), indent=1, default=str) + "\n")

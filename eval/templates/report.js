@@ -1,88 +1,11 @@
-// Original and decode play from one clock, one of them silent, so that switching is instant and the position the same.
+// Curves of the metric that is chosen.
 (() => {
-  let context = null, stopOther = () => {};
-  const bytes = (address) => Uint8Array.from(atob(address.split(",")[1]), (c) => c.charCodeAt(0)).buffer;
-
-  for (const player of document.querySelectorAll(".ab")) {
-    const addresses = [...player.querySelectorAll("audio")].map((audio) => audio.src);
-    const play = player.querySelector(".play"), position = player.querySelector("input");
-    const choices = [...player.querySelectorAll(".switch button")];
-    let buffers = null, sources = [], gains = [], started = 0, offset = 0, chosen = 1;
-    player.querySelector(".sources").hidden = true;
-    player.querySelector(".controls").hidden = false;
-
-    const playing = () => sources.length > 0;
-    const now = () => (playing() ? Math.max(0, context.currentTime - started) + offset : offset);
-    const show = () => {
-      player.classList.toggle("playing", playing());
-      play.setAttribute("aria-label", playing() ? "Pause" : "Play");
-    };
-    const stop = () => {
-      offset = now();
-      for (const source of sources) { source.onended = null; source.stop(); }
-      sources = [];
-      show();
-    };
-    const follow = () => {
-      if (!playing()) return;
-      position.value = now();
-      requestAnimationFrame(follow);
-    };
-    const start = async () => {
-      context ??= new AudioContext();
-      await context.resume();
-      buffers ??= await Promise.all(addresses.map((address) => context.decodeAudioData(bytes(address))));
-      stopOther();
-      stopOther = stop;
-      if (offset >= buffers[0].duration - 0.02) offset = 0;
-      started = context.currentTime + 0.02;
-      gains = buffers.map((_, i) => new GainNode(context, { gain: i === chosen ? 1 : 0 }));
-      sources = buffers.map((buffer, i) => {
-        const source = new AudioBufferSourceNode(context, { buffer });
-        source.connect(gains[i]).connect(context.destination);
-        source.start(started, offset);
-        return source;
-      });
-      sources[0].onended = () => { stop(); offset = 0; position.value = 0; };
-      show();
-      follow();
-    };
-    play.addEventListener("click", () => (playing() ? stop() : start()));
-    position.addEventListener("input", () => {
-      const resume = playing();
-      if (resume) stop();
-      offset = Number(position.value);
-      if (resume) start();
-    });
-    choices.forEach((button, i) => button.addEventListener("click", () => {
-      chosen = i;
-      choices.forEach((other, j) => other.setAttribute("aria-pressed", String(i === j)));
-      gains.forEach((gain, j) => gain.gain.setTargetAtTime(i === j ? 1 : 0, context.currentTime, 0.004));
-    }));
-  }
-
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-    const value = (row, column) => {
-      const cell = row.cells[column];
-      if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
-      return cell.classList.contains("n") ? null : cell.textContent;
-    };
-    heads.forEach((head, column) => {
-      const sort = () => {
-        const descending = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        const rows = [...body.rows].sort((a, b) => {
-          const x = value(a, column), y = value(b, column);
-          if (x === null || y === null) return (x === null) - (y === null); // without a value: last
-          return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
-        });
-        body.append(...rows);
-      };
-      head.tabIndex = 0;
-      head.addEventListener("click", sort);
-      head.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
-    });
-  }
+  const chosen = document.getElementById("curve-metric");
+  if (!chosen) return;
+  const show = () => {
+    for (const figure of document.querySelectorAll("figure[data-metric]")) figure.hidden = figure.dataset.metric !== chosen.value;
+  };
+  chosen.closest("[hidden]").hidden = false;
+  chosen.addEventListener("change", show);
+  show();
 })();

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from eval.metrics import Wave
+from codec.audio import FloatArray
 
 FRAME_S = 0.032
 FLOOR = 1e-7
 
 
-def shaped_noise(wave: Wave, sample_rate: int, seed: int = 0) -> Wave:
+def shaped_noise(wave: FloatArray, sample_rate: int, seed: int = 0) -> FloatArray:
     """Noise with the mean spectrum and the temporal envelope of ``wave`` ``[channels, samples]``.
 
     In windows of 32 ms with three quarters overlap, white noise takes the mean level of each bin and then the
@@ -20,7 +20,7 @@ def shaped_noise(wave: Wave, sample_rate: int, seed: int = 0) -> Wave:
     size = int(FRAME_S * sample_rate) // 4 * 4
     window = torch.hann_window(size)
 
-    def analyse(samples: Wave) -> torch.Tensor:
+    def analyse(samples: FloatArray) -> torch.Tensor:
         x = torch.from_numpy(np.ascontiguousarray(samples))
         return torch.stft(x, size, size // 4, window=window, pad_mode="constant", return_complex=True)
 

@@ -5,8 +5,8 @@ augmentation, so that their distance means something. The rule, first match coun
 the total loss):
 
 1. underfitted, *starved*: training at the end is not below 0.85 of the noise baseline (or, where that is not
-   known, of its own first value), and no longer falling as in 4: little was learned, and more steps alone
-   would not help.
+   known, of its own first value or that of the first batch, whichever is higher), and no longer falling as in
+   4: little was learned, and more steps alone would not help.
 2. overfitted, *turned*: validation ends over 3 % above its lowest value, while training fell by 3 % or more
    since then.
 3. overfitted, *apart*: the ratio of validation to training grew by over 0.25 since the first point. Part of
@@ -18,16 +18,21 @@ the total loss):
 Fewer than three points decide nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from eval.curves import Curve, read_curves
+from codec.training.curves import Curve, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
 TERMS = ("mel", "total")
+NOISE = ("noise", "mel")
+"""The curve of one point that says what noise scores on the validation clips."""
+Curves = Mapping[tuple[str, str], Curve]
+"""By split and term."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     last, end, learned = validation.steps[-1], validation.values[-1], train.values[-1]
     limit = train.values[0] if baseline is None else baseline
     before = validation.at(0.75 * last)
-    falling = end < (1 - STILL) * before
+    falling = still_falling(validation)
     if learned >= LEARNED * limit and not falling:
         against = "its first value" if baseline is None else "noise with the clips' own spectrum and envelope"
         reason = f"training stands at {learned:.3g}, hardly better than {against} ({limit:.3g})"
@@ -83,6 +88,18 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     return Diagnosis("well fitted", since, reason, action)
 
 
+def still_falling(validation: Curve) -> bool:
+    """By over 5 % in the last quarter of the steps."""
+    return validation.values[-1] < (1 - STILL) * validation.at(0.75 * validation.steps[-1])
+
+
+def _since_first_batch(train: Curve, batches: Curve) -> Curve:
+    """A run that starts well may have learned most of it before the first validation."""
+    if batches.steps[0] >= train.steps[0] or batches.values[0] <= train.values[0]:
+        return train
+    return Curve((batches.steps[0], *train.steps), (batches.values[0], *train.values))
+
+
 def _relative(share: float) -> str:
     return f"{abs(share):.0%} {'above' if share >= 0 else 'below'}"
 
@@ -94,11 +111,21 @@ def _round(steps: int) -> int:
 
 
 def diagnose_run(run: Path, baseline_mel: float | None = None) -> Diagnosis:
-    """The verdict on a run folder, from its mel distance or else its total loss."""
-    curves = read_curves(run)
+    """The verdict on a run folder, see :func:`diagnose_curves`."""
+    return diagnose_curves(read_curves(run), baseline_mel)
+
+
+def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagnosis:
+    """The verdict from the mel distance or else the total loss. ``baseline_mel``: of noise, where it is known better
+    than the run itself recorded it."""
+    if baseline_mel is None and NOISE in curves:
+        baseline_mel = curves[NOISE].values[-1]
     nothing = Curve((), ())
     for term in TERMS:
         train, validation = (curves.get((split, term), nothing) for split in ("train_fixed", "val"))
         if len(train) and len(validation):
-            return replace(diagnose(train, validation, baseline_mel if term == "mel" else None), term=term)
+            baseline = baseline_mel if term == "mel" else None
+            if baseline is None and (batches := curves.get(("train", term))) is not None:
+                train = _since_first_batch(train, batches)
+            return replace(diagnose(train, validation, baseline), term=term)
     return diagnose(nothing, nothing)

@@ -1,0 +1,44 @@
+"""What a run leaves in its folder, for those who look at it without training."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from codec.writing import write_text
+
+RESULT, SOUNDS, ORIGINAL = "run.json", "sounds", "original"
+_STEP = re.compile(r"step_(\d+)")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended; also RUN/run.json."""
+
+    steps: int
+    stopped: str
+    """Why: all steps done, the clock, early stopping, a collapsed codebook."""
+    best_step: int
+    best_validation_loss: float
+    minutes: float
+
+    def write(self, run: Path) -> None:
+        write_text(run / RESULT, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def read_result(run: Path) -> TrainingResult | None:
+    """None where the run has not ended, or the file is damaged."""
+    try:
+        return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def step_folder(sounds: Path, step: int) -> Path:
+    return sounds / f"step_{step}"
+
+
+def versions(sounds: Path) -> dict[int, Path]:
+    """The folders of decoded clips by their step, ascending."""
+    found = {int(match[1]): path for path in sounds.glob("step_*") if (match := _STEP.fullmatch(path.name))}
+    return {step: found[step] for step in sorted(found)}

@@ -1,0 +1,232 @@
+"""Is a run all right? Read from what it wrote while it trained, whether it goes on or has ended.
+
+Each topic gives a finding: *good*, *watch* or *bad*, or that nothing was recorded, as in runs of earlier versions. The
+bounds below are rules of thumb; what they are compared with is said beside them.
+"""
+
+import statistics
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from codec.config import Recipe
+from codec.errors import UserError
+from codec.recipe import read_recipe
+from codec.training.curves import METRICS, Curve, read_curves
+from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
+from codec.training.folder import TrainingResult, read_result
+from codec.training.standing import Standing, codebook_curves, duration, speed_curve, standing, why_best
+
+State = Literal["good", "watch", "bad", "unknown"]
+
+RISING = 3.0
+"""Median gradient norm of the last quarter over that of the second quarter."""
+COLLAPSED, THIN = 0.1, 0.5
+"""Share of a codebook's entries in use: below the first, of any codebook, and below the second, on average."""
+TELLS_ALL, TELLS_NOTHING = 0.95, 0.55
+"""Share of judgements, in the last quarter, in which the discriminator is right."""
+SLOWED = 0.7
+"""Speed in the last quarter over that before."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    topic: str
+    state: State
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class RunHealth:
+    """``standing`` and ``diagnosis`` are those of the last validation."""
+
+    run: str
+    made: str
+    progress: str
+    """In progress, or ended and why."""
+    best: str
+    """Why the weights of one step were kept."""
+    diagnosis: Diagnosis
+    standing: Standing | None
+    findings: list[Finding]
+
+    @property
+    def state(self) -> State:
+        states = {finding.state for finding in self.findings}
+        return next((state for state in ("bad", "watch", "good") if state in states), "unknown")
+
+    @property
+    def answer(self) -> str:
+        """One sentence."""
+        amiss = [finding.topic for finding in self.findings if finding.state == self.state]
+        return {
+            "good": "This run is all right.",
+            "watch": f"Nothing is broken, but look at: {', '.join(amiss)}.",
+            "bad": f"This run is not all right: {', '.join(amiss)}.",
+            "unknown": "It is too early to say whether this run is all right.",
+        }[self.state]
+
+    def text(self) -> str:
+        lines = [f"{self.run}: {self.progress}", self.answer]
+        for finding in self.findings:
+            advice = f" {finding.advice}" if finding.advice and finding.state != "good" else ""
+            lines.append(f"  {finding.state:8}{finding.topic}: {finding.text}{advice}")
+        return "\n".join([*lines, f"  best    {self.best}"])
+
+
+def examine(run: Path, name: str = "") -> RunHealth:
+    """Judges the run in the folder ``run``, called ``name`` if not like the folder.
+
+    Raises ``UserError`` where it has no recipe, or no curves.
+    """
+    curves = read_curves(run)
+    if not curves:
+        raise UserError(f"{run / METRICS}: no curves; is this the folder of a run?")
+    recipe, result = read_recipe(str(run / "recipe.yaml")), read_result(run)
+    found, diagnosis = standing(curves, recipe), diagnose_curves(curves)
+    ended = result is not None or (found is not None and found.step >= recipe.train.steps)
+    findings = [
+        _fit(curves, diagnosis, ended),
+        _gradients(curves, recipe),
+        _codebooks(found),
+        _discriminator(curves, recipe),
+        _speed(curves, recipe),
+    ]
+    return RunHealth(
+        run=name or str(run),
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        progress=_progress(run, curves, recipe, found, result),
+        best=why_best(curves["val", "total"], result.best_step if result else None) if found else "no validation yet",
+        diagnosis=diagnosis,
+        standing=found,
+        findings=findings,
+    )
+
+
+def _progress(run: Path, curves: Curves, recipe: Recipe, found: Standing | None, result: TrainingResult | None) -> str:
+    if result is not None:
+        return f"stopped after {result.steps:,} steps, {result.minutes:.0f} minutes of training: {result.stopped}"
+    step = max(curve.steps[-1] for curve in curves.values())
+    if step >= recipe.train.steps:
+        return f"all {step:,} steps done"
+    heard = datetime.now().timestamp() - (run / METRICS).stat().st_mtime
+    left = f", {duration(found.left_s)} left" if found and found.left_s is not None else ""
+    return (
+        f"at step {step:,} of {recipe.train.steps:,}{left}; last heard of {duration(max(0.0, heard))} ago"
+        " (in progress, or interrupted)"
+    )
+
+
+def _fit(curves: Curves, found: Diagnosis, ended: bool) -> Finding:
+    since = "" if found.since is None else f" since step {found.since:,}"
+    term = f" ({found.term})" if found.term else ""
+    text = f"{found.verdict}{since}: {found.reason}{term}."
+    if found.verdict == "undecided":
+        return Finding("fit", "unknown", text, found.action)
+    if found.verdict == "well fitted":
+        return Finding("fit", "good", text, found.action)
+    if found.verdict == "underfitted" and not ended and still_falling(curves["val", found.term]):
+        return Finding("fit", "good", f"{text} It is still learning.")
+    return Finding("fit", "watch", text, found.action)
+
+
+def _gradients(curves: Curves, recipe: Recipe) -> Finding:
+    norms, bound = curves.get(("train", "grad_norm")), recipe.optim.clip_norm
+    if norms is None:
+        return Finding("gradients", "unknown", "Not recorded.")
+    latest = _part(norms, 0.75, 1.0)
+    clipped = curves.get(("train", "clipped"))
+    share = statistics.fmean(_part(clipped, 0.75, 1.0) if clipped else [norm > bound for norm in latest])
+    text = f"Norm {statistics.median(latest):.3g} in the last quarter, {share:.0%} of steps clipped to {bound:g}"
+    largest = curves.get(("train", "grad_norm_max"))
+    if largest is not None:
+        text += f"; largest {max(largest.values):.3g}, at step {largest.steps[int(np.argmax(largest.values))]:,}"
+    second = _part(norms, 0.25, 0.5)
+    if len(norms) >= 8 and second and statistics.median(latest) > RISING * statistics.median(second):
+        return Finding("gradients", "watch", f"{text}; it has grown since the second quarter.", "Lower optim.lr.")
+    return Finding("gradients", "good", f"{text}.")
+
+
+def _codebooks(found: Standing | None) -> Finding:
+    usage = found.usage if found else None
+    if usage is None:
+        return Finding("codebooks", "unknown", "Not recorded.")
+    least = int(np.argmax(usage.each_unused))
+    text = (
+        f"{usage.unused:.0%} of entries unused on the validation clips (most in codebook {least + 1}:"
+        f" {usage.each_unused[least]:.0%}), perplexity {usage.perplexity:.0f} on average."
+    )
+    if 1 - usage.each_unused[least] < COLLAPSED:
+        return Finding("codebooks", "bad", f"Collapsed. {text}", "A lower optim.lr or more crops per step may help.")
+    if 1 - usage.unused < THIN:
+        return Finding("codebooks", "watch", text, "Validate on more clips to be sure; else use smaller codebooks.")
+    return Finding("codebooks", "good", text)
+
+
+def _discriminator(curves: Curves, recipe: Recipe) -> Finding:
+    if not recipe.adversarial.weight:
+        return Finding("discriminator", "good", "None in this recipe.")
+    right = curves.get(("train", "discriminator_right"))
+    if right is None:
+        started = ("train", "adversarial") in curves
+        return Finding("discriminator", "unknown", "Its balance was not recorded." if started else "Not started yet.")
+    share = statistics.fmean(_part(right, 0.75, 1.0))
+    text = f"It is right in {share:.0%} of its judgements in the last quarter."
+    if share > TELLS_ALL:
+        return Finding(
+            "discriminator", "watch", f"{text} It tells nearly all: the codec learns little from it.",
+            "Lower adversarial.lr, or raise adversarial.every.",
+        )  # fmt: skip
+    if share < TELLS_NOTHING:
+        return Finding(
+            "discriminator",
+            "watch",
+            f"{text} It hardly tells real from decoded sound.",
+            "It needs more steps, or a higher adversarial.lr.",
+        )
+    return Finding("discriminator", "good", f"{text} Neither side has won.")
+
+
+def _speed(curves: Curves, recipe: Recipe) -> Finding:
+    speed = speed_curve(curves, recipe)
+    if speed is None:
+        return Finding("speed", "unknown", "Not recorded.")
+    alike = (
+        recipe.adversarial.start_step if recipe.adversarial.weight else 0
+    )  # with the discriminator, steps are slower
+    latest, before = _part(speed, 0.75, 1.0), _part(speed, min(0.75, alike / speed.steps[-1]), 0.75)
+    text = f"{statistics.median(latest):.0f} s of audio per second"
+    if before and statistics.median(latest) < SLOWED * statistics.median(before):
+        text += f", {statistics.median(before):.0f} before."
+        return Finding("speed", "watch", text, "Is other work on the machine?")
+    return Finding("speed", "good", f"{text}.")
+
+
+def _part(curve: Curve, start: float, end: float) -> list[float]:
+    """Values in a part of the run, by its steps; the last value if there is none."""
+    last = curve.steps[-1]
+    found = [value for step, value in zip(curve.steps, curve.values) if start * last < step <= end * last]
+    return found or ([curve.values[-1]] if end == 1.0 else [])
+
+
+def missing(curves: Curves, recipe: Recipe, sounds: bool) -> list[str]:
+    """What later versions record and this run does not have."""
+    wanted = {
+        "largest gradient norms": ("train", "grad_norm_max"),
+        "the share of clipped steps": ("train", "clipped"),
+        "seconds of audio per second": ("train", "audio_s_per_s"),
+        "minutes of training": ("val", "minutes"),
+    }
+    if recipe.adversarial.weight and ("train", "adversarial") in curves:
+        wanted |= {
+            "the discriminator's balance": ("train", "discriminator_right"),
+            "the discriminator's gradients": ("train", "discriminator_grad_norm"),
+        }
+    absent = [name for name, key in wanted.items() if key not in curves]
+    if not codebook_curves(curves, "usage"):
+        absent.append("the use of codebooks")
+    return absent if sounds else [*absent, "sounds"]

@@ -1,0 +1,50 @@
+"""Pages of one HTML file that loads nothing from anywhere: what all of them share.
+
+A page is a template that extends ``base.html.j2``, which brings the style (light or dark, as the reader's system has it
+or as the button says), tables that sort (class ``sortable``; ``parts.html.j2`` makes one of a
+:class:`~eval.tables.Table`), and the blocks ``style``, ``head``, ``main``, ``data`` and ``script``.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from codec.writing import write_text
+from eval.results import format_value
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Renders ``eval/templates/TEMPLATE`` to ``path``, whole or not at all.
+
+    ``values``: what the template names. ``base.html.j2`` itself wants ``title``, ``kind`` (of page, one word) and
+    ``made`` (ISO date and time, UTC).
+
+    Raises :class:`~codec.errors.UserError` where ``path`` cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("eval", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "value": lambda value, name: format_value(name, value)}
+    environment.globals["version"] = version("lathe-codec")
+    html = environment.get_template(template).render(**values)
+    write_text(path, html.encode("utf-8", "replace").decode())  # names of files need not be valid UTF-8
+
+
+def as_json(value: Any) -> Markup:
+    """For an element ``<script type="application/json">``, which nothing in ``value`` can end."""
+    return Markup(json.dumps(value).replace("<", "\\u003c"))
+
+
+def duration(seconds: float) -> str:
+    """As one would say it: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

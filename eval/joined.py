@@ -1,0 +1,197 @@
+"""``codec report``: several evaluations, and searches, on one page."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from codec.errors import UserError
+from eval.html import write_page
+from eval.metrics import METRICS, metric
+from eval.rate_figure import rate_figures, series, shown_cells
+from eval.results import RatePoint
+
+EVALUATION, SEARCH = "results.json", "front.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the page takes from one ``results.json``. ``clips``: identifies what was judged; ``checksum``: the model."""
+
+    folder: Path
+    link: str
+    system: str
+    checksum: str
+    data: str
+    split: str
+    made: str
+    clips: frozenset[str]
+    parameters: int
+    latency_ms: float
+    encode_times_real_time: float
+    decode_times_real_time: float
+    memory_mb: float | None
+    verdict: str
+    opened_before: int
+    candidates: int
+    rates: list[RatePoint]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the page takes from one ``front.json``."""
+
+    link: str
+    title: str
+    metric: str
+    judged: int
+    on_front: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A system at one operating point; ``found``: metric and value."""
+
+    system: str
+    point: str
+    kbps: float | None
+    found: dict[str, RatePoint]
+
+
+@dataclass(frozen=True)
+class Side:
+    """All systems on some clips; ``title`` says which."""
+
+    title: str
+    metrics: list[str]
+    lines: list[Line]
+
+
+def join(folders: Sequence[Path], out: Path) -> None:
+    """Writes the page of the evaluations and searches in ``folders`` to ``out``.
+
+    Raises:
+        UserError: a folder has neither, or what cannot be read; ``out`` cannot be written.
+    """
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: no such folder; create it first")
+    evaluations, searches = [], []
+    for folder in folders:
+        found = [name for name in (EVALUATION, SEARCH) if (folder / name).is_file()]
+        if not found:
+            raise UserError(f"{folder}: neither {EVALUATION} of codec evaluate nor {SEARCH} of codec search is there")
+        try:
+            content = json.loads((folder / found[0]).read_text(encoding="utf-8"))
+            if found[0] == EVALUATION:
+                evaluations.append(_evaluation(content, folder, out))
+            else:
+                searches.append(_search(content, folder, out))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{folder / found[0]}: not readable; make it again with this version") from error
+    evaluations = named_apart(evaluations)
+    rates = joined_rates(evaluations)
+    named = {point.metric for point in rates}
+    write_page(
+        out,
+        "joined.html.j2",
+        title=f"{len(evaluations)} evaluations" if evaluations else f"{len(searches)} searches",
+        kind="report",
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        evaluations=evaluations,
+        searches=searches,
+        alike=len({entry.clips for entry in evaluations}) <= 1,
+        curves=rate_figures(rates),
+        series=series(rates),
+        sides=sides(rates),
+        metric=metric,
+        measured=[entry for entry in METRICS if entry.name in named],
+    )
+
+
+def _evaluation(content: Mapping[str, Any], folder: Path, out: Path) -> Evaluation:
+    made = content["trained"]
+    return Evaluation(
+        folder=folder,
+        link=_link(folder / "report.html", out),
+        system=content["system"],
+        checksum=made["checksum"],
+        data=content["data"],
+        split=content["split"],
+        made=content["made"],
+        clips=frozenset(clip["clip_id"] for clip in content["clips"]),
+        parameters=made["parameters"],
+        latency_ms=made["latency_ms"],
+        encode_times_real_time=content["encode_times_real_time"],
+        decode_times_real_time=content["decode_times_real_time"],
+        memory_mb=content["memory_mb"],
+        verdict=content["diagnosis"]["verdict"],
+        opened_before=content["opened_before"],
+        candidates=content["candidates"],
+        rates=[RatePoint(**point) for point in content["rates"]],
+    )
+
+
+def _search(content: Mapping[str, Any], folder: Path, out: Path) -> Search:
+    rows = content["rows"]
+    return Search(
+        link=_link(folder / "front.html", out),
+        title=content["title"],
+        metric=content["metric"],
+        judged=len(rows),
+        on_front=sum(row["front"] for row in rows),
+    )
+
+
+def _link(page: Path, out: Path) -> str:
+    """From ``out`` to a page, so that both can move together."""
+    return quote(Path(os.path.relpath(page.resolve(), out.parent.resolve())).as_posix())
+
+
+def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Different models of one name, and other codecs judged on different clips, get the folder's name behind theirs."""
+    models: dict[str, set[str]] = {}
+    judged: dict[str, set[frozenset[str]]] = {}
+    for entry in evaluations:
+        models.setdefault(entry.system, set()).add(entry.checksum)
+        for name in {point.system for point in entry.rates}:
+            judged.setdefault(name, set()).add(entry.clips)
+
+    def name_in(entry: Evaluation, name: str) -> str:
+        return f"{name} ({entry.folder})" if len(models.get(name, ())) > 1 or len(judged[name]) > 1 else name
+
+    return [
+        replace(
+            entry,
+            system=name_in(entry, entry.system),
+            rates=[replace(point, system=name_in(entry, point.system)) for point in entry.rates],
+        )
+        for entry in evaluations
+    ]
+
+
+def joined_rates(evaluations: Sequence[Evaluation]) -> list[RatePoint]:
+    """All points, ours first; what several have, such as Opus on the same clips, once."""
+    ours = {entry.system for entry in evaluations}
+    points: dict[tuple[str, ...], RatePoint] = {}
+    for entry in evaluations:
+        for point in entry.rates:
+            key = (point.system, point.point, point.domain, point.distribution, point.metric)
+            points.setdefault(key, point)
+    return sorted(points.values(), key=lambda point: point.system not in ours)
+
+
+def sides(rates: Sequence[RatePoint]) -> list[Side]:
+    """A table for each distribution and domain that has a plot, too."""
+    found = []
+    for cell in shown_cells(rates):
+        here = [point for point in rates if cell.has(point)]
+        lines: dict[tuple[str, str], Line] = {}
+        for point in here:
+            line = lines.setdefault((point.system, point.point), Line(point.system, point.point, point.kbps, {}))
+            line.found[point.metric] = point
+        found.append(Side(cell.title, [point.metric for point in here], list(lines.values())))
+    return found

@@ -1,0 +1,32 @@
+"""Programme loudness after ITU-R BS.1770, so that sounds can be compared at the same."""
+
+import math
+
+import numpy as np
+import pyloudnorm
+
+from eval.metrics import Wave
+
+BLOCK_S = 0.4
+"""Of the gating; sounds that are shorter make one block."""
+
+
+def loudness_lufs(wave: Wave, sample_rate: int) -> float | None:
+    """Of ``[channels, samples]``; None for silence, or nothing."""
+    seconds = wave.shape[1] / sample_rate
+    if not seconds:
+        return None
+    meter = pyloudnorm.Meter(sample_rate, block_size=min(BLOCK_S, seconds))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = float(meter.integrated_loudness(wave.T.astype(np.float64)))
+    return found if math.isfinite(found) else None
+
+
+def matching_gains(waves: list[Wave], sample_rate: int) -> list[float]:
+    """Factors that bring all to the loudness of the first, and all of them down together where one would clip."""
+    wanted, *others = (loudness_lufs(wave, sample_rate) for wave in waves)
+    gains = [1.0]
+    for found in others:
+        gains.append(1.0 if wanted is None or found is None else 10 ** ((wanted - found) / 20))
+    peak = max(gain * float(np.abs(wave).max(initial=0.0)) for gain, wave in zip(gains, waves))
+    return [gain / max(1.0, peak) for gain in gains]
