@@ -87,6 +87,16 @@ def folder_for(data: Path, sample_rate: int, channels: int) -> Path:
     return data / "packed" / f"{sample_rate}x{channels}"
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a model is trained on. ``domains``: seconds of each."""
+
+    clips: int
+    groups: int
+    seconds: float
+    domains: dict[str, float]
+
+
 class PackedSplit:
     """The clips of one split. Memory-maps are opened on first use, also after pickling into another
     process.
@@ -102,6 +112,13 @@ class PackedSplit:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def material(self) -> Material:
+        domains: dict[str, float] = {}
+        for clip in self.clips:
+            domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+        return Material(len(self), len({clip.group for clip in self.clips}), sum(domains.values()), domains)
 
     def wave(self, i: int, start: int = 0, frames: int | None = None) -> npt.NDArray[np.int16]:
         """Clip ``i`` from ``start``: int16 ``[frames, channels]``, a view of the file. Shorter at the clip's

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -264,11 +264,9 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
 
 
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
-    domains: dict[str, float] = {}
-    for clip in split.clips:
-        domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+    """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
     info = read_info(run)
-    steps = info.get("step", info.get("steps"))
+    steps, material = info.get("step", info.get("steps")), info.get("trained_on")
     return Trained(
         sample_rate=codec.config.sample_rate,
         channels=channels,
@@ -278,10 +276,7 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
         steps=None if steps is None else int(steps),
-        clips=len(split),
-        groups=len({clip.group for clip in split.clips}),
-        seconds=sum(domains.values()),
-        domains=domains,
+        **(material or asdict(split.material)),
         checksum=checksum(codec),
     )
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +152,11 @@ def test_what_a_run_leaves_behind(tmp_path, prepared):
     assert load_model(tmp_path).config == plan.codec
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert candidates(prepared) == runs + 1
+    with (prepared / "manifest.csv").open(newline="") as manifest:
+        clips = [row for row in csv.DictReader(manifest) if row["split"] == "train"]
+    told = read_info(tmp_path)["trained_on"]
+    assert (told["clips"], told["groups"]) == (len(clips), len({row["group"] for row in clips}))
+    assert told["seconds"] == pytest.approx(sum(float(row["seconds"]) for row in clips), abs=0.1)
     assert not list(tmp_path.rglob("*.part"))
     rows = curves(tmp_path)
     for split, steps in (("train", {1}), ("train_fixed", {4, 8, 12}), ("val", {4, 8, 12})):
@@ -176,6 +182,24 @@ def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
     result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
     assert result.stopped.startswith("the clock") and 1 <= result.steps < 12
     assert result.best_step == result.steps and load_model(tmp_path)
+
+
+def test_waiting_before_a_step_is_no_training(tmp_path, prepared):
+    """Each step has its turn, and what turns are waited for is not in the minutes."""
+    entered, ended = [], []
+
+    class Turns:
+        def __enter__(self):
+            entered.append(len(entered))
+            time.sleep(0.1)
+
+        def __exit__(self, *_):
+            ended.append(len(entered))
+
+    started = time.monotonic()
+    result = train(recipe(), prepared, tmp_path, quiet=True, tables=False, around_steps=Turns())
+    assert len(entered) == 12 and ended == list(range(1, 13))
+    assert 60 * result.minutes < time.monotonic() - started - 12 * 0.1
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, prepared):

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from codec.errors import UserError
 from codec.losses import mel_distance
 from codec.losses.baseline import shaped_noise
 from codec.model.codec import Codec
+from codec.packed import Material
 from codec.training.curves import read_curves
 from codec.training.data import Crops
 from codec.training.diagnosis import NOISE
@@ -59,8 +62,8 @@ class KeepCheckpoint(Callback):
 class KeepBest(Callback):
     """Saves the averaged weights as the run's model whenever the validation loss is the lowest so far."""
 
-    def __init__(self, folder: Path, recipe: Recipe):
-        self.folder, self.recipe = folder, recipe
+    def __init__(self, folder: Path, recipe: Recipe, material: Material):
+        self.folder, self.recipe, self.material = folder, recipe, material
         self.best, self.best_step = float("inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,7 +80,8 @@ class KeepBest(Callback):
         if value < self.best:
             self.best, self.best_step = value, module.step
             if isinstance(module.average, Codec):
-                save_model(self.folder, module.average, {"step": module.step, "validation_loss": value})
+                known = {"step": module.step, "validation_loss": value, "trained_on": asdict(self.material)}
+                save_model(self.folder, module.average, known)
             else:
                 save_weights(self.folder, module.average)
 
@@ -115,9 +119,11 @@ class Health(Callback):
 
 class Clock(Callback):
     """Stops after ``max_minutes`` of training, counted over all resumptions. Validation does not count, so that how
-    often a run is judged changes neither its end nor its learning rates. Tells how fast training is."""
+    often a run is judged changes neither its end nor its learning rates; nor does what steps wait for at the entrance
+    of ``around_steps``. Tells how fast training is."""
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, around_steps: AbstractContextManager[object]):
+        self.around_steps = around_steps
         self.limit_s = 60 * recipe.train.max_minutes
         self.step_audio_s = step_audio_s(recipe)
         self.elapsed_s = 0.0
@@ -136,17 +142,24 @@ class Clock(Callback):
         self.mark = (module.step, self.elapsed_s)
         self._tell(module)
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._count()
+        self.around_steps.__enter__()
+        self.last = time.monotonic()
+
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, CodecModule)
-        now = time.monotonic()
-        self.elapsed_s += now - self.last
-        self.last = now
+        self._count()
+        self.around_steps.__exit__(None, None, None)
         self._tell(module)
         if module.step % LOG_EVERY == 0:
             self._measure(module)
         if self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
             self.reason = f"the clock: {self.limit_s / 60:g} minutes"
             trainer.should_stop = True
+
+    def on_exception(self, *_: Any) -> None:
+        self.around_steps.__exit__(None, None, None)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
@@ -160,6 +173,11 @@ class Clock(Callback):
             self.last = time.monotonic()
             judging_s = self.last - self.judging_since
             module.write("val", {"minutes": self.elapsed_s / 60, "judging_s": judging_s})
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self.elapsed_s += now - self.last
+        self.last = now
 
     def _measure(self, module: CodecModule) -> None:
         """Speed since it was last measured."""

@@ -4,6 +4,7 @@ import logging
 import math
 import threading
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from codec.training.tables import fit_tables
 
 INITIAL_SECONDS = 600.0
 """So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
+ALONE: AbstractContextManager[object] = nullcontext()
 
 
 def train(
@@ -44,11 +46,13 @@ def train(
     build: Build = Codec,
     tables: bool = True,
     sounds: bool = True,
+    around_steps: AbstractContextManager[object] = ALONE,
 ) -> TrainingResult:
     """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
 
     ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
     Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
+    ``around_steps`` is entered for each step and can be entered again; to wait there does not count as training.
 
     Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they
     were decoded over time), ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation
@@ -74,8 +78,11 @@ def train(
     write_recipe(run / "recipe.yaml", recipe)
     record_candidate(data, str(run.resolve()))
 
-    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe)
-    best, health = KeepBest(run / "model", recipe), Health(recipe.train.stop_on_collapse)
+    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe, around_steps)
+    best, health = (
+        KeepBest(run / "model", recipe, prepared.train_crops.split.material),
+        Health(recipe.train.stop_on_collapse),
+    )
     # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
     callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
     if sounds:

@@ -17,6 +17,7 @@ from eval.budget import MANY
 from eval.judging import Judged, judge
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
+from eval.search.locks import Turns
 from eval.search.plan import SearchPlan
 from eval.search.space import Settings
 from eval.speed import untrained
@@ -25,8 +26,8 @@ from eval.speed import untrained
 class Designs:
     """What a search asks about candidates of this kind."""
 
-    def __init__(self, plan: SearchPlan, data: Path):
-        self.plan, self.data = plan, data
+    def __init__(self, plan: SearchPlan, data: Path, out: Path):
+        self.plan, self.data, self.turns = plan, data, Turns(out)
         default = self._recipe({})
         self.sample_rate, self.channels = default.codec.sample_rate, default.data.channels
         self.reference = _system("the default", default.codec)
@@ -60,7 +61,7 @@ class Designs:
             finished = folder / f"seed{seed}-rung{step}.txt"
             if not finished.is_file():
                 recipe = self._limited(settings, run, step, seed)
-                result = train(recipe, self.data, run, quiet=True, tables=False, sounds=False)
+                result = train(recipe, self.data, run, quiet=True, tables=False, sounds=False, around_steps=self.turns)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
