@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import signal
 import time
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from eval.search.plan import SearchPlan, read_search_plan
 from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
+from eval.search.verdict import verdict
+from eval.statistics import Estimate
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 QUICK = {"SHORTEST_S": 3.0, "LONGEST_S": 3.2, "TABLE_CLIPS": 2}
@@ -413,3 +416,35 @@ def test_others_wait_while_one_measures(tmp_path):
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory, prepared):
+    """A search that judged the default alone."""
+    folder = tmp_path_factory.mktemp("known")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUICK.items():
+            patch.setattr(judging, name, value)
+        return search(write_plan(folder, candidates=1), prepared, folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "kbps", "wanted"),
+    [
+        (0.2, 0.1, 4.0, "1 of 1 candidates .* than the default (5.00 kbps) are better"),
+            0.2,
+            0.1,
+            4.0,
+            "1 of 1 candidates with no more bits and no less speed than the default (5.00 kbps) are better",
+        ),
+        (0.05, 0.1, 4.0, "1 of 1 candidates with no more bits .* cannot be told from it in quality"),
+        (-0.3, 0.1, 4.0, "None of 1 candidates .* The default is on the front"),
+        (0.2, 0.1, 6.0, "No candidate that got as far costs no more bits"),
+    ],
+)
+def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
+    default = replace(known.rows[0], kbps=5.0)
+    difference = Estimate(mean, mean - half_width, mean + half_width, 20, 10)
+    other = replace(default, names=["random 1"], default=False, kbps=kbps, difference=difference)
+    told = verdict(replace(known, metric="pesq", rows=[default, other]))
+    assert re.match(wanted.replace("(", r"\(").replace(")", r"\)"), told)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand, Parser, show
+from codec.cli.shared import AddCommand, Parser
 from codec.errors import UserError
 
 
@@ -59,6 +59,7 @@ def _search(arguments: argparse.Namespace, rest: list[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     with interrupts.ends_at_once():
         from eval.search.run import search
+        from eval.search.tables import text
 
     with contextlib.redirect_stdout(sys.stderr):  # what trainings say is progress, not the result
         result = search(
@@ -66,11 +67,12 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.data,
             arguments.out,
             storage=arguments.storage,
-            show=lambda known: print(f"\n{known.text()}\n", flush=True),
+            show=lambda known: print(f"\n{text(known)}\n", flush=True),
         )
-    show(result, arguments.json)
-    if not arguments.json:
-        print(f"next: codec search pick {arguments.out} --out recipe.yaml")
+    if arguments.json:
+        print(json.dumps(result.to_dict(), indent=1, default=str))
+    else:
+        print(f"{text(result)}\nnext: codec search pick {arguments.out} --out recipe.yaml")
     return 0
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from eval.html import as_json, write_page
 from eval.metrics import metric
 from eval.results import format_value
-from eval.search.results import Row, SearchResult, explanation, front_table, label, shown
+from eval.search.results import Row, SearchResult
+from eval.search.tables import explanation, front_table, shown
 
 
 def write_search_page(result: SearchResult, path: Path, command: str) -> None:
@@ -51,7 +52,7 @@ def _point(row: Row, result: SearchResult) -> dict[str, Any]:
         *(f"{name}: {shown(value)}" for name, value in row.settings.items()),
     ]
     return {
-        "name": label(row),
+        "name": row.label,
         "lines": lines,
         "y": row.reported.mean,
         "kbps": row.kbps,

@@ -6,7 +6,8 @@ from pathlib import Path
 from codec.writing import write_text
 from eval.search.figure import draw
 from eval.search.page import write_search_page
-from eval.search.results import SearchResult, as_csv, markdown
+from eval.search.results import SearchResult
+from eval.search.tables import as_csv, markdown
 
 JSON = "front.json"
 

@@ -2,7 +2,7 @@
 
 from eval.metrics import metric
 from eval.results import format_estimate
-from eval.search.results import Row, SearchResult, label, speed_steps
+from eval.search.results import Row, SearchResult, speed_steps
 from eval.statistics import Estimate
 
 
@@ -25,7 +25,7 @@ def verdict(result: SearchResult) -> str:
         )
         times = " and ".join(f"{ours / theirs:.1f}" for ours, theirs in speeds)
         quality = f"{format_estimate(result.metric, difference)} {meant.label}"
-        return f"{label(row)} ({quality}, {row.kbps:.2f} kbps, {times} times as fast)"
+        return f"{row.label} ({quality}, {row.kbps:.2f} kbps, {times} times as fast)"
 
     among = (
         f"of {len(rivals)} candidates with no more bits and no less speed than the default ({default.kbps:.2f} kbps)"

@@ -1,0 +1,127 @@
+"""What a search found as tables and text, for the screen, Markdown, CSV and the page."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from eval.metrics import metric
+from eval.results import format_estimate, format_value
+from eval.search.results import SPEED_STEP, Row, SearchResult
+from eval.search.verdict import verdict
+from eval.statistics import Estimate
+from eval.tables import Table
+
+
+def text(result: SearchResult) -> str:
+    """For the screen."""
+    return f"{_counts(result)}\n\n{front_table(result).text()}\n\n{verdict(result)}"
+
+
+def front_table(result: SearchResult) -> Table:
+    """The front, and the default where it is not on it."""
+    meant = metric(result.metric)
+    arrow = "↓" if meant.better == "lower" else "↑"
+    head = ["candidate", "kbps", f"{meant.label} {arrow}", "selected", "to default", "encode", "decode"]
+    head += ["M parameters", "latency ms", *result.space]
+    rows = [row for row in result.rows if row.front or row.default]
+    return Table("Pareto front", "", head, [_cells(row, result) for row in rows])
+
+
+def _cells(row: Row, result: SearchResult) -> list[str]:
+    def number(found: Estimate | None) -> str:
+        return "–" if found is None else format_estimate(result.metric, found)
+
+    return [
+        row.label + ("" if row.front else " (not on the front)"),
+        f"{row.kbps:.2f}",
+        number(row.reported),
+        format_value(result.metric, row.selected),
+        number(row.difference),
+        f"{row.encode:.0f} ({row.encode_ratio.median:.2f})",
+        f"{row.decode:.0f} ({row.decode_ratio.median:.2f})",
+        f"{row.parameters / 1e6:.2f}",
+        f"{row.latency_ms:.0f}",
+        *(shown(row.settings[name]) for name in result.space),
+    ]
+
+
+def shown(value: Any) -> str:
+    """A setting in a table."""
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value
+
+
+def _counts(result: SearchResult) -> str:
+    judged = len(result.rows)
+    drawn = ", ".join(f"{count} of {result.planned} {arm}" for arm, count in result.drawn.items())
+    on_front = sum(row.front for row in result.rows)
+    rung = f" on rung {result.front_rung + 1} of {len(result.budgets)}" if len(result.budgets) > 1 else ""
+    return (
+        f"{drawn}; {judged} judged, {len(result.failed)} failed, {result.refused} draws refused; {on_front} on the"
+        f" front{rung}"
+    )
+
+
+def explanation(result: SearchResult) -> list[str]:
+    """Paragraphs: what was searched, and how to read it."""
+    meant = metric(result.metric)
+    what = f"the recipe {result.recipe}" if result.kind == "design" else f"the model {result.recipe}"
+    arms = ", ".join(f"{count} from the {arm} arm" for arm, count in result.front_by_arm.items())
+    rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
+    return [
+        f"A search that started from {what}, on the validation split of {result.data}. {_counts(result)}: {arms} (one"
+        f" that both drew counts for both).{rungs}",
+        f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
+        f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
+        f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
+        "kbps: real bits. Speeds: times real time on one thread; in brackets, how many times as fast as the default,"
+        f" both by turns; what it says of the default itself is noise. Steps"
+        f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
+        verdict(result),
+    ]
+
+
+def markdown(result: SearchResult, command: str) -> str:
+    """``command``: makes the search again, or goes on with it."""
+    lines = [f"# {result.title}", ""]
+    for paragraph in explanation(result):
+        lines += [paragraph, ""]
+    lines += ["Made by", "", f"    {command}", "", "## Front", "", front_table(result).markdown()]
+    if result.failed:
+        lines += ["", "## Failed", "", *(f"- {name}: {reason}" for name, reason in result.failed.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _gap(result: SearchResult) -> str:
+    if result.gap is None or result.gap_of_all is None:
+        return ""
+    worse = "above" if metric(result.metric).better == "lower" else "below"
+    front_, all_, rest = (
+        f"{format_value(result.metric, value)}"
+        for value in (result.gap, result.gap_of_all, result.gap - result.gap_of_all)
+    )
+    return (
+        f" From the half that chose to the half that reports the front's mean changes by {front_}, that of all"
+        f" candidates on its rung by {all_}. What is left, {rest}, is what choosing flattered, if it is {worse} 0."
+    )
+
+
+def as_csv(result: SearchResult) -> str:
+    """All candidates, a row each."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    head = ["key", "names", "front", "default", "rung", "seeds", "kbps", f"{result.metric}_selected"]
+    head += [f"{result.metric}_reported", "low", "high", "encode", "decode", "encode_ratio", "decode_ratio"]
+    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.space, "reason"])
+    for row in result.rows:
+        told: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
+        who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
+        quality = [row.kbps, row.selected, *(told.get(name) for name in ("mean", "low", "high"))]
+        speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
+        size = [row.parameters, row.latency_ms, row.memory_mb]
+        table.writerow(
+            [*who, *quality, *speed, *size, *(shown(row.settings[name]) for name in result.space), row.reason]
+        )
+    return text.getvalue()
