@@ -32,7 +32,7 @@ def write_tables(result: EvaluationResult, systems: Sequence[System], folder: Pa
 
 
 def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Difference]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
@@ -40,7 +40,7 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
 
 def _write_clips(path: Path, systems: Sequence[System]) -> None:
     """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         columns = (
             "clip_id path domain group in_distribution seconds bytes container_bytes kbps encode_s decode_s".split()
@@ -72,7 +72,7 @@ def markdown(result: EvaluationResult) -> str:
         "",
         f"    {result.command}",
         "",
-        *(f"- {line.strip()}" for line in result.history()),
+        *(f"- {' '.join(line.split())}" for line in result.history()),
         "",
         f"## {result.main.name.capitalize()}",
         "",

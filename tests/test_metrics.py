@@ -7,7 +7,7 @@ import pytest
 
 from eval.baseline import shaped_noise
 from eval.metrics import METRICS, Score, metric
-from eval.statistics import estimate
+from eval.statistics import estimate, gap
 
 RATE = 16000
 
@@ -190,3 +190,13 @@ def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
 def test_baseline_of_silence_is_silent():
     noise = shaped_noise(np.zeros((2, RATE), np.float32), RATE)
     assert np.abs(noise).max() < 1e-4
+
+
+def test_the_gap_of_two_halves_is_as_uncertain_as_both_together():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(3.0, 1.0, 400), rng.normal(1.0, 2.0, 300)
+    found = gap(list(first), [str(i) for i in range(400)], list(second), [f"other {i}" for i in range(300)])
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+    wanted = 1.96 * np.sqrt(first.var() / 400 + second.var() / 300)
+    assert (found.high - found.low) / 2 == pytest.approx(wanted, rel=0.1)
+    assert gap([1.0], ["a"], [], []) is None and gap([1.0], ["a"], [3.0], ["b"]).low is None
