@@ -44,8 +44,8 @@ def curves_svg(
     if since is not None:
         axes.axvline(since, color=MUTED, lw=0.8, ls=(0, (4, 3)))
         axes.annotate(
-            f"since step {since:,}", (since, 1), (4, -2), xycoords=("data", "axes fraction"),
-            textcoords="offset points", va="top", color=MUTED, fontsize=9,
+            f"since step {since:,}", (since, 0), (4, 4), xycoords=("data", "axes fraction"),
+            textcoords="offset points", va="bottom", color=MUTED, fontsize=9,
         )  # fmt: skip
     low, high = axes.get_ylim()
     if low > 0 and high / low > 3:  # from an untrained model's first value down, the end would lie on the axis

@@ -71,8 +71,8 @@ def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
 
 def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, title: str) -> Markup:
     """Means with their intervals over the real bit rate. What took bits that nobody knows is a level line."""
-    figure = Figure(figsize=(5.4, 3.3), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(5.4, 3.3))
+    axes = figure.subplots(gridspec_kw={"left": 0.12, "right": 0.98, "bottom": 0.15, "top": 0.92})
     for number, system in enumerate(systems):
         colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
         its = sorted((point for point in points if point.system == system and point.kbps), key=_kbps)

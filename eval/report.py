@@ -160,12 +160,33 @@ def summary(result: EvaluationResult) -> list[str]:
         f"At {row.kbps or result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
         f"on {row.clips} clips of {row.groups} groups{' that it was not trained on' if ours else ''} ({row.name})."
     )
+    if beside := nearest_pair(result):
+        differences = ", ".join(_told(beside.found[name]) for name in ("mel", *HEADLINE) if name in beside.found)
+        text.append(
+            f"At {beside.our_kbps:.2f} kbps it differs from {beside.system} at {beside.kbps:.2f}, clip by clip, by"
+            f" {differences}."
+        )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
         f"It encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as the sound plays, on one "
         f"thread, with {made.latency_ms:.0f} ms of delay."
     )
     return text
+
+
+def nearest_pair(result: EvaluationResult) -> Pair | None:
+    """Of the clips that the summary is about: what is nearest in bit rate to one of our operating points."""
+    comparisons = compare(result.differences)
+    pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
+    return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
+
+
+def _told(found: Difference) -> str:
+    def signed(value: float) -> str:
+        return f"{value:+.{metric(found.metric).digits}f}"
+
+    text = f"{metric(found.metric).label} {signed(found.mean)}"
+    return text if found.low is None or found.high is None else f"{text} ({signed(found.low)} to {signed(found.high)})"
 
 
 @dataclass(frozen=True)

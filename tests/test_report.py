@@ -256,6 +256,10 @@ def test_differences_absent_systems_and_the_gap_are_told(made):
     assert "+0.25 0.12 to 0.38" in text  # the gap between the halves
     mel = next(entry for entry in result.differences if (entry.system, entry.metric) == ("Opus", "mel"))
     assert mel.better == "theirs" and f"+{format_value('mel', mel.mean)}" in text
+    assert (
+        f"At 3.20 kbps it differs from Opus at 7.20, clip by clip, by Mel distance +{format_value('mel', mel.mean)}"
+        in text
+    )
     assert re.search(r'<td class="n theirs" data-v="[\d.]+">', html) and "unknown" in text
 
 
