@@ -17,8 +17,8 @@ from eval.metrics import Wave, mono
 from eval.svg import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0
-WIDEST = 640
-"""Pixels of a spectrogram."""
+LARGEST = (480, 192)
+"""Pixels of a spectrogram across and upwards."""
 _ERROR_COLOURS = LinearSegmentedColormap.from_list(
     "error", ["#bfe3f5", "#3f8fc0", "#14323f", "#0b0b0d", "#4a1d10", "#d0602f", "#fbd9b5"]
 )
@@ -86,9 +86,9 @@ def _picture(levels: npt.NDArray[np.float64], colours: Colormap, low: float, hig
     """The lowest frequency at the bottom; WebP, a tenth of what PNG takes for noise."""
     pixels = colours((levels[::-1] - low) / (high - low), bytes=True)[..., :3]
     picture = Image.fromarray(pixels)
-    picture = picture.resize((min(picture.width, WIDEST), picture.height), Image.Resampling.BOX)
+    picture = picture.resize(list(map(min, picture.size, LARGEST)), Image.Resampling.BOX)
     data = io.BytesIO()
-    picture.save(data, format="webp", quality=80)
+    picture.save(data, format="webp", quality=65)
     return data_address("image/webp", data.getvalue())
 
 

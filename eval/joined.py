@@ -98,7 +98,7 @@ def join(folders: Sequence[Path], out: Path) -> None:
     write_page(
         out,
         "joined.html.j2",
-        title=f"{len(evaluations)} evaluations" if evaluations else f"{len(searches)} searches",
+        title="Joined report",
         kind="report",
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         evaluations=evaluations,
