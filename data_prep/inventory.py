@@ -135,7 +135,7 @@ class Meter:
             rms_dbfs=decibel(self._energy / self.frames),
             mix_rms_dbfs=decibel(self._mix_energy / self.frames),
             noise_dbfs=decibel(self._noise()),
-            bandwidth_hz=self._bandwidth(),
+            bandwidth_hz=self.bandwidth_hz,
             clipped_share=self._clipped / (self.frames * self.channels),
             sha256=self._hash.hexdigest(),
         )
@@ -147,9 +147,10 @@ class Meter:
         quiet = max(1, len(powers) // 10)
         return float(np.partition(powers, quiet - 1)[:quiet].mean())
 
-    def _bandwidth(self) -> float:
-        """Energy is that of the mean power spectrum; octaves are counted from its second line up, so without
-        DC.
+    @property
+    def bandwidth_hz(self) -> float:
+        """As :class:`Probe` has it. Energy is that of the mean power spectrum; octaves are counted from its second line
+        up, so without DC.
         """
         spectrum, rest = self._spectrum, self._long.rest
         if not spectrum.any() and rest is not None:

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pyloudnorm
 
-from eval.metrics import Wave
+Wave = npt.NDArray[np.float32]
 
 BLOCK_S = 0.4
 """Of the gating; sounds that are shorter make one block."""

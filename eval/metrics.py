@@ -20,6 +20,8 @@ import torch
 
 from codec.audio import resample
 from codec.losses import mel_distance, nmr, stft_distance
+from data_prep.inventory import Meter
+from eval.loudness import BLOCK_S, loudness_lufs
 
 Wave = npt.NDArray[np.float32]
 Function = Callable[[Wave, Wave, int], float]
@@ -211,6 +213,19 @@ def _nmr(reference: Wave, decoded: Wave, sample_rate: int) -> float:
     return float(nmr(_batch(decoded), _batch(reference), sample_rate))
 
 
+def _loudness_lu(reference: Wave, decoded: Wave, sample_rate: int) -> float:
+    first, second = (loudness_lufs(wave, sample_rate) for wave in (reference, decoded))
+    if first is None or second is None:
+        raise ValueError("no loudness: all below the gate of BS.1770")
+    return abs(second - first)
+
+
+def _bandwidth_khz(reference: Wave, decoded: Wave, sample_rate: int) -> float:
+    meter = Meter(sample_rate)
+    meter.push(decoded)
+    return meter.bandwidth_hz / 1000
+
+
 INTELLIGIBILITY = "intelligibility, 0 to 1"
 METRICS = (
     Metric("mel", "Mel distance", "lower", _mel, about="7 scales, log10 amplitude"),
@@ -228,6 +243,14 @@ METRICS = (
     Metric("nmr", "Noise to mask", "lower", _nmr, about="log10(1 + noise / masking threshold)"),
     Metric("stft", "STFT distance", "lower", _stft, about="print, do not rank by it"),
     Metric("si_sdr", "SI-SDR", "higher", si_sdr_db, "dB", 1, 0.0, True, about="print, do not rank by it"),
+    Metric(
+        "loudness", "Loudness difference", "lower", _loudness_lu, "LU", 2, BLOCK_S, True,
+        about="of programme loudness (BS.1770), either way",
+    ),
+    Metric(
+        "bandwidth", "Bandwidth", "higher", _bandwidth_khz, "kHz", 1, 0.0, True,
+        about="of the decode; above it there is 60 dB less energy than in the strongest octave",
+    ),
     Metric("l1", "L1", "lower", _l1, "", 4, about="mean absolute error of the waveform"),
     Metric("l2", "L2", "lower", _l2, "", 5, about="mean squared error of the waveform"),
 )  # fmt: skip

@@ -35,12 +35,24 @@ def test_identity_has_the_known_best_values():
     assert best["pesq"] == pytest.approx(4.644, abs=1e-3)
     assert best["stoi"] == pytest.approx(1, abs=1e-6) and best["estoi"] == pytest.approx(1, abs=1e-6)
     assert best["visqol_speech"] == pytest.approx(5, abs=0.01)
-    assert best["si_sdr"] > 100
+    assert best["si_sdr"] > 100 and best["loudness"] == 0
+
+
+def test_loudness_and_bandwidth_of_known_changes():
+    wave = np.random.default_rng(0).standard_normal((1, 4 * RATE)).astype(np.float32) * 0.05
+    assert metric("loudness").score(wave, wave / 2, RATE).value == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert metric("bandwidth").score(wave, wave, RATE).value == pytest.approx(RATE / 2000, rel=0.01)
+    spectrum = np.fft.rfft(wave)
+    spectrum[:, np.fft.rfftfreq(wave.shape[1], 1 / RATE) > 4000] = 0
+    low = np.fft.irfft(spectrum, wave.shape[1]).astype(np.float32)
+    assert metric("bandwidth").score(wave, low, RATE).value == pytest.approx(4.0, rel=0.02)
 
 
 def test_every_metric_prefers_less_noise():
     wave = voice(3.0)
     for entry in METRICS:
+        if entry.name == "bandwidth":  # which noise fills
+            continue
         slight, strong = (entry.score(wave, noisy(wave, level), RATE).value for level in (0.003, 0.1))
         assert slight is not None and strong is not None, entry.name
         assert slight < strong if entry.better == "lower" else slight > strong, entry.name
@@ -86,7 +98,9 @@ def test_what_cannot_be_judged_fails_with_a_reason(name):
         assert score.value is None
 
 
-@pytest.mark.parametrize("name", ["pesq", "stoi", "estoi", "visqol_speech", "visqol_audio", "si_sdr"])
+@pytest.mark.parametrize(
+    "name", ["pesq", "stoi", "estoi", "visqol_speech", "visqol_audio", "si_sdr", "loudness", "bandwidth"]
+)
 def test_silence_fails_where_it_has_no_meaning(name):
     wave, silence = voice(), np.zeros((1, 4 * RATE), np.float32)
     assert metric(name).score(silence, wave, RATE).reason == "silent reference"
