@@ -141,11 +141,10 @@ def summary(result: EvaluationResult) -> list[str]:
     channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
     steps = "" if made.steps is None else f" for {made.steps:,} steps"
     domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
-    ours = _trained_here(result)
     audio = f"on {duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
     text = [
         f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
-        f"million parameters, trained{steps} {audio if ours else '(its model card says on what)'}."
+        f"million parameters, trained{steps} {audio}."
     ]
     quality = [
         f"{metric(name).label} {format_value(name, row.metrics[name].mean)}" for name in HEADLINE if name in row.metrics
@@ -156,9 +155,10 @@ def summary(result: EvaluationResult) -> list[str]:
             mel += f" (shaped noise: {format_value('mel', row.baseline['mel'].mean)})"
         quality.insert(0, mel)
     reaches = ", ".join(quality) or "no measured quality"
+    unseen = " that it was not trained on" if _trained_here(result) else ""
     text.append(
         f"At {row.kbps or result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
-        f"on {row.clips} clips of {row.groups} groups{' that it was not trained on' if ours else ''} ({row.name})."
+        f"on {row.clips} clips of {row.groups} groups{unseen} ({row.name})."
     )
     if beside := nearest_pair(result):
         differences = ", ".join(_told(beside.found[name]) for name in ("mel", *HEADLINE) if name in beside.found)

@@ -238,10 +238,11 @@ class EvaluationResult:
             before = f": {told(self.openings)}" if self.openings else ""
             others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
             strangers = f" ({others} of these without this model)" if others else ""
-            compared = f"{self.candidates} runs were ever compared on validation"
+            compared = f"runs that were ever compared on validation: {self.candidates}"
             return [f"the test split was opened {count}{before}{strangers}; {compared}"]
         lines = [
-            f"the half of the validation groups that reports; {self.candidates} candidates were ever compared here"
+            "the half of the validation groups that reports; candidates that were ever compared here:"
+            f" {self.candidates}"
         ]
         for name, found in self.halves.gap.items() if self.halves else ():
             chosen = self.halves.selecting.metrics[name].mean if self.halves else 0.0

@@ -193,7 +193,7 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     assert gap.mean == pytest.approx(found.main.metrics["mel"].mean - found.halves.selecting.metrics["mel"].mean)
     assert gap.low <= gap.mean <= gap.high
     assert found.candidates == candidates(folder / "data") == 1
-    assert f"{found.candidates} candidates were ever compared" in found.text() and "gap" in found.text()
+    assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
     evaluate(folder / "run", folder / "data", split="val", beside=Beside(models=[folder / "late"]), workers=1)
     assert candidates(folder / "data") == 2
     with pytest.raises(UserError, match="stays closed"):
