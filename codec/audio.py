@@ -188,11 +188,13 @@ class _Sink:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
+        rest = memoryview(data)
         try:
-            return self.file.write(data)
+            while rest:  # at the end of a disk a part is written, and only the next attempt says why
+                rest = rest[self.file.write(rest) :]
         except OSError as error:
             self.error = error
-            return 0
+        return len(data) - len(rest)
 
     def read(self, count: int) -> bytes:
         return self.file.read(count)

@@ -4,6 +4,7 @@ Each topic gives a finding: *good*, *watch* or *bad*, or that nothing was record
 bounds below are rules of thumb; what they are compared with is said beside them.
 """
 
+import contextlib
 import statistics
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from codec.checkpoint import read_info
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.recipe import read_recipe
@@ -100,11 +102,21 @@ def examine(run: Path, name: str = "") -> RunHealth:
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         progress=_progress(run, curves, recipe, found, result),
-        best=why_best(curves["val", "total"], result.best_step if result else None) if found else "no validation yet",
+        best=why_best(curves["val", "total"], kept_step(run, result)) if found else "no validation yet",
         diagnosis=diagnosis,
         standing=found,
         findings=findings,
     )
+
+
+def kept_step(run: Path, result: TrainingResult | None) -> int | None:
+    """The step whose weights the run, or the model in its folder, has."""
+    if result is not None:
+        return result.best_step
+    with contextlib.suppress(UserError):
+        step = read_info(run).get("step")
+        return step if isinstance(step, int) else None
+    return None
 
 
 def _progress(run: Path, curves: Curves, recipe: Recipe, found: Standing | None, result: TrainingResult | None) -> str:

@@ -18,10 +18,10 @@ from codec.config import Recipe
 from codec.recipe import read_recipe
 from codec.training.curves import Curve, read_curves
 from codec.training.diagnosis import Curves
-from codec.training.folder import ORIGINAL, SOUNDS, versions
+from codec.training.folder import ORIGINAL, SOUNDS, read_result, versions
 from codec.training.standing import codebook_curves, duration, speed_curve
 from eval.figures import curves_svg, data_address
-from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, missing
+from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
 from eval.html import write_page
 from eval.svg import DECODED, FAINT, MUTED, legend_above, style, svg
 from eval.svg import ORIGINAL as BLUE
@@ -83,8 +83,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         if split != "train" or len(curve) >= FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
     }
     weighted, others = _terms(curves, recipe)
-    validation = curves.get(("val", "total"))
-    sounds = _clips(run / SOUNDS, validation.steps[int(np.argmin(validation.values))] if validation else None)
+    sounds = _clips(run / SOUNDS, kept_step(run, read_result(run)))
     write_page(
         path,
         "health.html.j2",

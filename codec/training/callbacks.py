@@ -217,27 +217,25 @@ class Interrupted(Exception):
 
 
 class StopSafely(Callback):
-    """On Ctrl-C finishes the step, writes the checkpoint, and ends. A second Ctrl-C ends at once."""
+    """On Ctrl-C finishes the step, writes the checkpoint, and ends. A second Ctrl-C ends at once. A context manager
+    around the whole fit: what starts a run may take a while, too."""
 
     def __init__(self, checkpoint: KeepCheckpoint):
         self.checkpoint = checkpoint
         self.asked = False
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             self.previous = signal.signal(signal.SIGINT, self._ask)
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "previous"):
+            signal.signal(signal.SIGINT, self.previous)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self.asked:
             self.checkpoint.write(trainer)
             raise Interrupted
-
-    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        if hasattr(self, "previous"):
-            signal.signal(signal.SIGINT, self.previous)
-
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        self.teardown(trainer, module, "fit")
 
     def _ask(self, *_: Any) -> None:
         self.asked = True

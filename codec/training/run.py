@@ -87,7 +87,8 @@ def train(
     callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
     if sounds:
         callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
-    callbacks += [keep, StopSafely(keep)]
+    safely = StopSafely(keep)
+    callbacks += [keep, safely]
     patience = None
     if recipe.train.patience:
         patience = EarlyStopping("val_total", patience=recipe.train.patience, min_delta=0.0)
@@ -113,7 +114,8 @@ def train(
         print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
     threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
     try:
-        trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
+        with safely:
+            trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
     except Interrupted:
         raise KeyboardInterrupt from None
     except OSError as error:
