@@ -46,7 +46,8 @@ def test_the_commands_of_the_readme_lead_from_audio_to_a_judged_codec(corpus, tm
     monkeypatch.setenv("HOME", str(tmp_path))
     typed = commands(section)
     assert [words[0] for words in typed] == [
-        *("prepare", "train", "evaluate", "encode", "decode", "info", "tokens", "models", "export"),
+        *("prepare", "train", "health", "evaluate", "report"),
+        *("encode", "decode", "info", "tokens", "models", "export"),
     ]
     for words in typed:
         expanded = [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
