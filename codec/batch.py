@@ -1,5 +1,6 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,8 +44,10 @@ def encode_batch(
     """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     An output is skipped if it is newer than its source, complete, of this model and of the bit rate and with the tags
-    asked for, unless ``force``. For ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than
-    one of ``workers`` are processes with one thread each, and write the same bytes.
+    asked for, unless ``force``. Without that, it is a failure where a file would be replaced that is no ``.nac`` file
+    of a sound with the source's length, rate and channel count, or that the source may have been decoded from. For
+    ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than one of ``workers`` are
+    processes with one thread each, and write the same bytes.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
@@ -74,7 +77,8 @@ def decode_batch(
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
     ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
     :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
-    than its source and has its length, rate and channel count and these bits. ``workers``: see :func:`encode_batch`.
+    than its source and has its length, rate and channel count and these bits; and a file that was not decoded is not
+    replaced, which is a failure. ``workers``: see :func:`encode_batch`.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
@@ -131,10 +135,18 @@ class Encoding:
         with Reader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
+        if not _is_of(head, audio.info(job.source)):
+            return False
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
         coded = head.fingerprint, head.codebooks, head.target_bps
         wanted_tags = self.tags.items() <= tags.items()
         return wanted_tags and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+
+    def may_replace(self, job: Job) -> bool:
+        source = audio.info(job.source)
+        with contextlib.suppress(UserError):
+            return not source.decoded and _is_of(read_header(job.target, whole=False), source)
+        return False
 
     def seconds(self, job: Job) -> float:
         described = audio.info(job.source)
@@ -177,7 +189,14 @@ class Decoding:
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
             and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
             and found.subtype == self.subtype
+            and found.decoded
         )
+
+    def may_replace(self, job: Job) -> bool:
+        described(job)
+        with contextlib.suppress(UserError):
+            return audio.info(job.target).decoded
+        return False
 
     def seconds(self, job: Job) -> float:
         head = described(job)
@@ -208,6 +227,12 @@ class Decoding:
             coder=model.coder,
             progress=progress,
         )
+
+
+def _is_of(head: Header, source: audio.AudioInfo) -> bool:
+    """Whether a file with this header can be that of the source. An MP3 file may state an estimated length."""
+    same = (head.sample_rate, head.channels) == (source.sample_rate, source.channels)
+    return same and (head.samples == source.frames or source.format in ("MP3", "MPEG"))
 
 
 def described(job: Job) -> Header | TokenInfo:

@@ -1,10 +1,11 @@
 """Runs a batch, one file after the other or on several processes, with a progress bar, and sums it up.
 
-Outputs that are there and good are skipped, so that the same call continues where it was stopped; a file that
-fails is reported and does not stop the others.
+Outputs that are there and good are skipped, so that the same call continues where it was stopped; other files than
+earlier outputs are not replaced; a file that fails is reported and does not stop the others.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,6 +92,10 @@ class Task(Protocol):
     def is_done(self, job: Job) -> bool:
         """Whether the output, which is newer than the source, is what would be written."""
 
+    def may_replace(self, job: Job) -> bool:
+        """Whether the file at the target, which is not what would be written, is an earlier output from this source.
+        Raises :class:`UserError` where the source cannot be read."""
+
     def seconds(self, job: Job) -> float:
         """Of audio, as the source's header says."""
 
@@ -99,27 +104,26 @@ class Task(Protocol):
 
 
 def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
-    """Does what is left to do of the jobs: all, where ``force``. More than one of ``workers`` are processes.
+    """Does what is left to do of the jobs: all, where ``force``; unless that, no file is replaced that is not an
+    earlier output. More than one of ``workers`` are processes.
 
     Raises:
         UserError: a folder of the outputs cannot be made.
     """
     started = time.monotonic()
     _make_folders({job.target.parent for job in jobs})
-    left = [job for job in jobs if force or not _is_done(job, task)]
-    remaining = set(left)
-    skipped = [path for job in jobs if job not in remaining for path in job.sources]
-    ended: dict[Job, list[Outcome]] = {}
+    there = [job for job in jobs if not force and os.path.lexists(job.target)]
+    ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
+    left = [job for job in jobs if job not in ended]
     with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
         for job, outcome in _outcomes(task, left, workers, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
-    outcomes = [outcome for job in left for outcome in ended[job]]
-    skipped += [one.path for one in outcomes if isinstance(one, Kept)]
+    outcomes = [outcome for job in jobs for outcome in ended[job]]
     return BatchReport(
         [one for one in outcomes if isinstance(one, FileReport)],
         [one for one in outcomes if isinstance(one, Failure)],
-        sorted(skipped),
+        sorted(one.path for one in outcomes if isinstance(one, Kept)),
         time.monotonic() - started,
     )
 
@@ -198,6 +202,17 @@ def _make_folders(folders: set[Path]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
+
+
+def _settled(job: Job, task: Task) -> list[Outcome]:
+    """What becomes of a job by what is at its target already; nothing where the job is still to be done."""
+    if _is_done(job, task):
+        return [Kept(path) for path in job.sources]
+    replaces = attempt(job.source, partial(task.may_replace, job))
+    if isinstance(replaces, Failure):
+        return [replaces]
+    what = "is there already, and is not what an earlier run made of this source"
+    return [] if replaces else [Failure(job.source, f"{job.target}: {what}; --force replaces it")]
 
 
 def _is_done(job: Job, task: Task) -> bool:

@@ -25,6 +25,7 @@ from codec.jobs import plan
 from codec.library import finder
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
+from codec.running import BatchReport
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +219,42 @@ def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
     os.kill(busy.pid, signal.SIGKILL)
     until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     assert not begun(tmp_path / "out")
+
+
+# --- what is there already ------------------------------------------------------------------------
+
+
+def refused(batch: BatchReport) -> list[str]:
+    assert not batch.reports and not batch.skipped
+    assert all("is there already" in one.reason and "--force" in one.reason for one in batch.failures)
+    return [one.path.name for one in batch.failures]
+
+
+def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
+    """In a folder of sounds with their .nac files beside them, and where other sounds have the same names."""
+    x, y = tmp_path / "x", tmp_path / "y"
+    for name in ("a.wav", "b.wav"):
+        make(x / name)
+    assert len(encode_batch([x], x, codec, codebooks=2).reports) == 2
+    before = contents(x)
+    for mtime in (1e9, 2e9):  # originals older and newer than what was made of them
+        os.utime(x / "a.wav", (mtime, mtime))
+        assert refused(decode_batch([x], x, codec)) == ["a.nac", "b.nac"]
+    assert contents(x) == before
+    assert len(decode_batch([x], x, codec, force=True).reports) == 2
+    assert len(decode_batch([x], x, codec, bits="24").reports) == 2  # earlier outputs by now
+
+    # by now the .nac files are the nearest to an original that there is
+    assert refused(encode_batch([x], x, codec, codebooks=3)) == ["a.wav", "b.wav"]
+    make(y / "a.wav", 0.7)
+    assert refused(encode_batch([y / "a.wav"], x, codec, codebooks=2)) == ["a.wav"]
+    assert all(contents(x)[name] == before[name] for name in ("a.nac", "b.nac"))
+    make(y / "b.wav")
+    (y / "b.nac").write_text("other work")
+    assert refused(encode_batch([y / "b.wav"], y, codec)) == ["b.wav"]
+    (y / "a.nac").symlink_to("nowhere")
+    assert refused(encode_batch([y / "a.wav"], y, codec)) == ["a.wav"]
+    assert not encode_batch([y], y, codec, force=True).failures and not (y / "a.nac").is_symlink()
 
 
 # --- what goes in, and what comes out ------------------------------------------------------------

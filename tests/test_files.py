@@ -504,6 +504,16 @@ def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
     assert names(tmp_path) == ["a.nac", "a.wav"]
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_decoded_files_say_so(tmp_path, codec, coded, suffix):
+    (tmp_path / "a.nac").write_bytes(coded)
+    decode_file(tmp_path / "a.nac", tmp_path / f"a.{suffix}", codec)
+    assert audio.info(tmp_path / f"a.{suffix}").decoded
+    assert soundfile.SoundFile(tmp_path / f"a.{suffix}").copy_metadata()["software"].startswith("Lathe")
+    make(tmp_path / "b.wav")
+    assert not audio.info(tmp_path / "b.wav").decoded
+
+
 # --- batches ------------------------------------------------------------------------------------
 
 
@@ -554,7 +564,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
         return len(decode_batch([out], tmp_path / "wav", codec, **options).reports)
 
     assert (back(), back(), back(force=True), back(suffix="flac")) == (3, 0, 3, 3)
-    make(tmp_path / "wav" / "1.wav", samples=17)
+    decode_batch([out / "1.nac"], tmp_path / "wav", codec, end=0.01)  # a part, under the same name
     assert back() == 1
 
 
