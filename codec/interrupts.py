@@ -1,4 +1,4 @@
-"""Ctrl-C where an exception in the middle would do harm."""
+"""Ctrl-C, and SIGTERM, which does the same; and what to do where an exception in the middle would do harm."""
 
 import os
 import signal
@@ -9,17 +9,24 @@ from types import FrameType
 
 MESSAGE = "interrupted; run the same command again to go on"
 STATUS = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def terminable() -> None:
+    """From now on SIGTERM raises ``KeyboardInterrupt``, too, so that nothing half-written is left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process without more ado. For imports: a module that was interrupted in C++ aborts the process
-    with a trace, and nothing is under way yet that could be lost."""
-    before = signal.signal(signal.SIGINT, _end)
+    """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
+    process with a trace, and nothing is under way yet that could be lost."""
+    before = {number: signal.signal(number, _end) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -161,15 +161,15 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def busy(tmp_path, model):
+@pytest.fixture(params=[2])
+def busy(request, tmp_path, model):
     """``codec encode -j 2`` of two long files and two short ones, when it writes one of the long ones."""
     for name in ("a", "bb"):
         (tmp_path / "in").mkdir(exist_ok=True)
         soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(600 * 16000, np.int16), 16000)
     make(tmp_path / "in/ccc.wav")
     make(tmp_path / "in/dddd.wav", 2.0, 44100, 2)
-    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", 2, "--json"]
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", request.param, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "codec", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -188,10 +188,14 @@ def begun(folder: Path) -> list[tuple[str, int]]:
     return [(name, int(process)) for _, name, _, process, _ in parts]
 
 
-def test_ctrl_c_ends_all_processes_at_once_and_leaves_nothing_half_written(busy, tmp_path):
+@pytest.mark.parametrize(
+    ("busy", "number", "kill"),
+    [(1, signal.SIGTERM, os.kill), (2, signal.SIGTERM, os.kill), (2, signal.SIGINT, os.killpg)],
+    indirect=["busy"],
+)
+def test_interrupts_end_all_processes_at_once_and_leave_nothing_half_written(busy, tmp_path, number, kill):
     workers = children(busy.pid)
-    assert len(workers) == 2
-    os.killpg(busy.pid, signal.SIGINT)
+    kill(busy.pid, number)
     started = time.monotonic()
     out, complaints = busy.communicate(timeout=60)
     assert time.monotonic() - started < 5

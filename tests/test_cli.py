@@ -23,6 +23,7 @@ import soundfile
 import torch
 from conftest import TINY
 
+from codec import interrupts
 from codec.checkpoint import load_model, save_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.model.codec import Codec
@@ -555,7 +556,7 @@ def test_read_only_output_is_one_line(codec, place, prepared, tmp_path, command)
     assert str(tmp_path / "out") in codec(command, *words[command]).complaint
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------
+# --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
 
 INTERRUPTED_AFTER = """
 import os, signal, sys, threading
@@ -587,11 +588,12 @@ def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, cor
     assert table.read_bytes() == (folder_for(prepared, 16000, 1) / "train.csv").read_bytes()
 
 
-def test_ctrl_c_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path):
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_interrupt_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path, number):
     def interrupt_when_it_trains() -> None:
         while not (tmp_path / "metrics.csv").exists():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     other = threading.Thread(target=interrupt_when_it_trains, daemon=True)
     other.start()

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from codec.checkpoint import save_model, save_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.interrupts import SIGNALS
 from codec.model.codec import Codec
 from codec.training.module import LOG_EVERY, CodecModule
 
@@ -151,15 +152,16 @@ class Interrupted(Exception):
 
 
 class StopSafely(Callback):
-    """On Ctrl-C finishes the step, writes the checkpoint, and ends. A second Ctrl-C ends at once."""
+    """On Ctrl-C or SIGTERM finishes the step, writes the checkpoint, and ends. A second one ends at once."""
 
     def __init__(self, checkpoint: KeepCheckpoint):
         self.checkpoint = checkpoint
         self.asked = False
+        self.previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.previous = signal.signal(signal.SIGINT, self._ask)
+            self.previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self.asked:
@@ -167,15 +169,16 @@ class StopSafely(Callback):
             raise Interrupted
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        if hasattr(self, "previous"):
-            signal.signal(signal.SIGINT, self.previous)
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         self.teardown(trainer, module, "fit")
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
 
 
 class Bar(Callback):
