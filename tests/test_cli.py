@@ -267,6 +267,7 @@ CODE = "--out out --model model"
         (f"decode good.nac {CODE} --suffix .ogg --bits 24", "ogg cannot hold samples of 24 bits; use --suffix"),
         (f"decode good.nac {CODE} --bits 8", "--bits: invalid choice: '8'"),
         ("encode good.wav --model model", "give --out; see codec encode --help"),
+        ("encode good.wav --out - --model model", r"argument --out: must be a folder; for pipes: codec encode - < IN"),
         (f"encode - good.wav {CODE}", "- stands alone"),
         (f"decode - {CODE}", "- stands alone"),
         ("decode - --from 3", "--from and --to are for files"),

@@ -91,7 +91,7 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
         help="text file with one IN a line (repeat)",
     )
     parser.add_argument(
-        "--out", type=Path, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
+        "--out", type=_folder, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
     parser.add_argument("--force", action="store_true", help="write again what is there already")
@@ -113,6 +113,13 @@ def _tag(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"must be NAME=TEXT, not {text}")
     return name, value
+
+
+def _folder(text: str) -> Path:
+    """Pipes have the live profile alone: the header of the archive profile is completed at the end."""
+    if text == "-":
+        raise argparse.ArgumentTypeError("must be a folder; for pipes: codec encode - < IN | codec decode - > OUT")
+    return Path(text)
 
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
