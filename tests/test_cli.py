@@ -415,6 +415,26 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
         assert wrong.returncode == BAD_INPUT and not wrong.stdout and wrong.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_interrupt_ends_a_stream_as_its_source_would(place, number):
+    def command(*words: str) -> subprocess.Popen:
+        line = [sys.executable, "-m", "codec", *words, "--model", place / "model"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    given = np.random.default_rng(0).bytes(2 * 16000)
+    encoding = command("encode", "-", "--raw", "16000:1")
+    encoding.stdin.write(given)
+    encoding.stdin.flush()
+    coded = encoding.stdout.read(200)  # the header and frames: it is at work
+    encoding.send_signal(number)
+    coded += encoding.stdout.read()  # while its input is open still
+    assert encoding.stderr.read() == b"codec: error: interrupted; the stream was ended\n"
+    assert encoding.wait() == INTERRUPTED
+    sound, complaints = (decoding := command("decode", "-", "--raw")).communicate(coded)
+    assert decoding.returncode == 0 and not complaints and len(sound) == len(given)
+
+
 def test_names_that_are_not_utf8_pass(codec, place, tmp_path):
     name = os.fsdecode(b"caf\xe9")
     (tmp_path / name).mkdir()
