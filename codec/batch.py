@@ -10,9 +10,10 @@ from codec import audio
 from codec.bitstream.container import Header, Reader, read_header
 from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
+from codec.concealment import losses
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
-from codec.jobs import Job, find, one_each, plan
+from codec.jobs import Job, Kept, find, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
@@ -131,16 +132,18 @@ class Encoding:
     tags: dict[str, str]
     verb = "encode"
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         with Reader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
-        if not _is_of(head, audio.info(job.source)):
-            return False
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
         coded = head.fingerprint, head.codebooks, head.target_bps
-        wanted_tags = self.tags.items() <= tags.items()
-        return wanted_tags and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+        good = (
+            _is_of(head, audio.info(job.source))
+            and self.tags.items() <= tags.items()
+            and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+        )
+        return [Kept(job.source)] if good else []
 
     def may_replace(self, job: Job) -> bool:
         source = audio.info(job.source)
@@ -180,17 +183,21 @@ class Decoding:
         found = model_for(self.codec, wanted, job.source)
         return self.models.setdefault(found, _Model(found))
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         if self.strict or self.start or self.end is not None:
-            return False  # the sound there does not say which part it is, nor what was concealed
+            return []  # the sound there does not say which part it is, nor what was concealed
         head, found = described(job), audio.info(job.target)
         model = self.model_for(job, head.fingerprint)
-        return (
+        good = (
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
             and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
             and found.subtype == self.subtype
             and found.decoded
         )
+        if not good or isinstance(job, TokenJob):
+            return [Kept(job.source)] if good else []
+        with Reader(job.source) as reader:
+            return [Kept(job.source, losses(reader, model.codec.config.hop))]
 
     def may_replace(self, job: Job) -> bool:
         described(job)

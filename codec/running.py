@@ -31,6 +31,8 @@ class Summary:
     done: int
     skipped: int
     failed: int
+    damaged: int
+    """Of those done or skipped: something of them was lost."""
     hours: float
     """Of audio."""
     bytes: int
@@ -50,6 +52,8 @@ class Summary:
                 ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
+        if self.damaged:
+            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost and concealed"))
         if self.clipped_samples:
             lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
@@ -61,9 +65,15 @@ class BatchReport:
 
     reports: list[FileReport]
     failures: list[Failure]
-    skipped: list[Path]
+    kept: list[Kept]
     """Sources whose outputs were there already, and good."""
     elapsed_seconds: float
+
+    @property
+    def damaged(self) -> dict[Path, tuple[tuple[float, float], ...]]:
+        """Sources that are decoded, now or earlier, and what was lost of them: starts and ends in seconds."""
+        lost = {report.source: report.lost for report in self.reports} | {kept.path: kept.lost for kept in self.kept}
+        return {path: spans for path, spans in lost.items() if spans}
 
     @property
     def summary(self) -> Summary:
@@ -72,8 +82,9 @@ class BatchReport:
         size = sum(report.bytes_total for report in self.reports)
         return Summary(
             done=len(self.reports),
-            skipped=len(self.skipped),
+            skipped=len(self.kept),
             failed=len(self.failures),
+            damaged=len(self.damaged),
             hours=seconds / 3600,
             bytes=size,
             payload_kbps=8 * payload / seconds / 1000 if seconds else 0.0,
@@ -89,8 +100,9 @@ class Task(Protocol):
     @property
     def verb(self) -> str: ...
 
-    def is_done(self, job: Job) -> bool:
-        """Whether the output, which is newer than the source, is what would be written."""
+    def kept(self, job: Job) -> list[Kept]:
+        """The sources, if the output, which is newer than them, is what would be written. May raise
+        :class:`UserError` if not."""
 
     def may_replace(self, job: Job) -> bool:
         """Whether the file at the target, which is not what would be written, is an earlier output from this source.
@@ -123,7 +135,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
     return BatchReport(
         [one for one in outcomes if isinstance(one, FileReport)],
         [one for one in outcomes if isinstance(one, Failure)],
-        sorted(one.path for one in outcomes if isinstance(one, Kept)),
+        sorted((one for one in outcomes if isinstance(one, Kept)), key=lambda one: one.path),
         time.monotonic() - started,
     )
 
@@ -206,8 +218,8 @@ def _make_folders(folders: set[Path]) -> None:
 
 def _settled(job: Job, task: Task) -> list[Outcome]:
     """What becomes of a job by what is at its target already; nothing where the job is still to be done."""
-    if _is_done(job, task):
-        return [Kept(path) for path in job.sources]
+    if kept := _kept(job, task):
+        return list(kept)
     replaces = attempt(job.source, partial(task.may_replace, job))
     if isinstance(replaces, Failure):
         return [replaces]
@@ -215,12 +227,12 @@ def _settled(job: Job, task: Task) -> list[Outcome]:
     return [] if replaces else [Failure(job.source, f"{job.target}: {what}; --force replaces it")]
 
 
-def _is_done(job: Job, task: Task) -> bool:
+def _kept(job: Job, task: Task) -> list[Kept]:
     try:
         made = job.target.stat().st_mtime
-        return all(made >= path.stat().st_mtime for path in job.files) and task.is_done(job)
+        return task.kept(job) if all(made >= path.stat().st_mtime for path in job.files) else []
     except (OSError, UserError):
-        return False
+        return []
 
 
 def _seconds(job: Job, task: Task) -> float:

@@ -164,9 +164,10 @@ class Tokenising:
     force: bool
     verb = "tokens of"
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         assert isinstance(job, ShardJob)
-        return self._kept(job).keys() == self._old(job).keys() == {entry.key for entry in job.entries}
+        whole = self._kept(job).keys() == self._old(job).keys() == {entry.key for entry in job.entries}
+        return [Kept(path) for path in job.sources] if whole else []
 
     def may_replace(self, job: Job) -> bool:
         assert isinstance(job, ShardJob)

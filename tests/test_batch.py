@@ -137,7 +137,7 @@ def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, mo
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
     again = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
-    assert (len(again.reports), len(again.skipped), len(again.failures)) == (0, 3, 1)
+    assert (len(again.reports), len(again.kept), len(again.failures)) == (0, 3, 1)
 
 
 def children(process: int) -> list[int]:
@@ -229,7 +229,7 @@ def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
 
 
 def refused(batch: BatchReport) -> list[str]:
-    assert not batch.reports and not batch.skipped
+    assert not batch.reports and not batch.kept
     assert all("is there already" in one.reason and "--force" in one.reason for one in batch.failures)
     return [one.path.name for one in batch.failures]
 
@@ -318,7 +318,7 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
         if suffix != ".ogg":  # clipped, not wrapped around
             step = 2.0 ** (1 - int(bits or 16))
             np.testing.assert_allclose(back, truth.clip(-1, 1 - step), atol=0.51 * step)
-    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).skipped
+    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).kept
     if suffix != ".ogg":
         other = "24" if bits != "24" else "16"
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports

@@ -544,7 +544,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
 
     def run(**options) -> tuple[list[str], list[str]]:
         report = encode_batch([tmp_path / "in"], out, options.pop("codec", codec), **{"codebooks": 2, **options})
-        return [one.source.stem for one in report.reports], [path.stem for path in report.skipped]
+        return [one.source.stem for one in report.reports], [one.path.stem for one in report.kept]
 
     assert run() == (["0", "1", "2"], [])
     first = (out / "0.nac").read_bytes()
@@ -601,4 +601,4 @@ def test_interrupted_batch_keeps_what_is_done(tmp_path, codec, monkeypatch):
         encode_batch([tmp_path / "in"], tmp_path / "out", codec)
     assert names(tmp_path / "out") == ["0.nac"]
     report = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
-    assert len(report.skipped) == 1 and len(report.reports) == 2
+    assert len(report.kept) == 1 and len(report.reports) == 2

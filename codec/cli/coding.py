@@ -177,9 +177,8 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
 def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
-    damaged = [report for report in batch.reports if report.lost]
-    for report in damaged:
-        complain(f"{report.source}: {told_lost(report.lost)}", FAILED)
+    for path, lost in batch.damaged.items():
+        complain(f"{path}: {told_lost(lost)}", FAILED)
     if as_json:
         done = [
             {
@@ -196,12 +195,12 @@ def report(batch: "BatchReport", as_json: bool) -> int:
             for report in batch.reports
         ]
         failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
-        skipped = [str(path) for path in batch.skipped]
+        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.kept]
         told = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(told, indent=1))
     else:
         print(batch.summary.text())
-    return FAILED if batch.failures or damaged else 0
+    return FAILED if batch.failures or batch.damaged else 0
 
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
