@@ -49,6 +49,9 @@ _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
 """What is read of a file's tags, and written."""
 
+DECODER = "Lathe decoder"
+"""What decoded files name as their software: these may be replaced, and no other file is taken for one."""
+
 Kind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
 
 
@@ -78,6 +81,8 @@ class AudioInfo:
     frames: int
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Title, artist and the like, by the names in :data:`TAGS`."""
+    decoded: bool = False
+    """Whether the file says that it was decoded from codes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def info(path: Path) -> AudioInfo:
     with _open(path) as file:
         found = file.copy_metadata()
         tags = {name: found[name] for name in TAGS if found.get(name)}
-        return AudioInfo(path, file.format, file.subtype, file.samplerate, file.channels, file.frames, tags)
+        decoded = found.get("software", "").startswith(DECODER)
+        return AudioInfo(path, file.format, file.subtype, file.samplerate, file.channels, file.frames, tags, decoded)
 
 
 def _announces_length(path: Path, file: soundfile.SoundFile) -> bool:
@@ -213,7 +219,8 @@ class Writer:
     follows from the suffix. Formats without the subtype asked for (OGG, MP3) take their own default. Integer
     subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped, and
     counted in ``clipped``. ``samples`` (per channel) are expected; a WAV file that they would fill becomes RF64.
-    Of the ``tags``, those in :data:`TAGS` are written, where the format has them.
+    Of the ``tags``, those in :data:`TAGS` are written, where the format has them, and with ``decoded`` what
+    :class:`AudioInfo` knows such files by.
 
     Raises:
         AudioError: unknown suffix, a rate or channel count that the format cannot hold, full disk, no
@@ -228,6 +235,7 @@ class Writer:
         subtype: str = "PCM_16",
         samples: int = 0,
         tags: Mapping[str, str] | None = None,
+        decoded: bool = False,
     ) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
@@ -255,8 +263,9 @@ class Writer:
             self._discard()
             what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
-        for name in TAGS:
-            if text := (tags or {}).get(name):
+        written = {name: (tags or {}).get(name) for name in TAGS} | {"software": DECODER if decoded else None}
+        for name, text in written.items():
+            if text:
                 with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
                     setattr(self._file, name, text)
 

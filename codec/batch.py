@@ -1,5 +1,6 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,9 +10,10 @@ from codec import audio
 from codec.bitstream.container import Header, Reader, read_header
 from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
+from codec.concealment import losses
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
-from codec.jobs import Job, find, one_each, plan
+from codec.jobs import Job, Kept, find, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
@@ -43,8 +45,10 @@ def encode_batch(
     """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     An output is skipped if it is newer than its source, complete, of this model and of the bit rate and with the tags
-    asked for, unless ``force``. For ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than
-    one of ``workers`` are processes with one thread each, and write the same bytes.
+    asked for, unless ``force``. Without that, it is a failure where a file would be replaced that is no ``.nac`` file
+    of a sound with the source's length, rate and channel count, or that the source may have been decoded from. For
+    ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than one of ``workers`` are
+    processes with one thread each, and write the same bytes.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
@@ -74,7 +78,8 @@ def decode_batch(
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
     ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
     :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
-    than its source and has its length, rate and channel count and these bits. ``workers``: see :func:`encode_batch`.
+    than its source and has its length, rate and channel count and these bits; and a file that was not decoded is not
+    replaced, which is a failure. ``workers``: see :func:`encode_batch`.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
@@ -127,14 +132,24 @@ class Encoding:
     tags: dict[str, str]
     verb = "encode"
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         with Reader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
         coded = head.fingerprint, head.codebooks, head.target_bps
-        wanted_tags = self.tags.items() <= tags.items()
-        return wanted_tags and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+        good = (
+            _is_of(head, audio.info(job.source))
+            and self.tags.items() <= tags.items()
+            and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+        )
+        return [Kept(job.source)] if good else []
+
+    def may_replace(self, job: Job) -> bool:
+        source = audio.info(job.source)
+        with contextlib.suppress(UserError):
+            return not source.decoded and _is_of(read_header(job.target, whole=False), source)
+        return False
 
     def seconds(self, job: Job) -> float:
         described = audio.info(job.source)
@@ -168,16 +183,27 @@ class Decoding:
         found = model_for(self.codec, wanted, job.source)
         return self.models.setdefault(found, _Model(found))
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         if self.strict or self.start or self.end is not None:
-            return False  # the sound there does not say which part it is, nor what was concealed
+            return []  # the sound there does not say which part it is, nor what was concealed
         head, found = described(job), audio.info(job.target)
         model = self.model_for(job, head.fingerprint)
-        return (
+        good = (
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
             and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
             and found.subtype == self.subtype
+            and found.decoded
         )
+        if not good or isinstance(job, TokenJob):
+            return [Kept(job.source)] if good else []
+        with Reader(job.source) as reader:
+            return [Kept(job.source, losses(reader, model.codec.config.hop))]
+
+    def may_replace(self, job: Job) -> bool:
+        described(job)
+        with contextlib.suppress(UserError):
+            return audio.info(job.target).decoded
+        return False
 
     def seconds(self, job: Job) -> float:
         head = described(job)
@@ -208,6 +234,12 @@ class Decoding:
             coder=model.coder,
             progress=progress,
         )
+
+
+def _is_of(head: Header, source: audio.AudioInfo) -> bool:
+    """Whether a file with this header can be that of the source. An MP3 file may state an estimated length."""
+    same = (head.sample_rate, head.channels) == (source.sample_rate, source.channels)
+    return same and (head.samples == source.frames or source.format in ("MP3", "MPEG"))
 
 
 def described(job: Job) -> Header | TokenInfo:

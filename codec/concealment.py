@@ -8,7 +8,7 @@ windows, without a click. As codes alone do it, it is the same for streams and f
 
 import numpy as np
 
-from codec.bitstream.header import Header
+from codec.bitstream.container import Header, Reader
 from codec.bitstream.rangecoder import Codes
 from codec.model.quantizers import ABSENT
 
@@ -61,3 +61,14 @@ class Losses:
             else:
                 merged.append((start, end))
         return tuple(merged)
+
+
+def losses(reader: Reader, hop: int) -> tuple[tuple[float, float], ...]:
+    """What decoding a file conceals, in seconds, told by checksums alone. ``hop``: see :class:`Losses`."""
+    head, found = reader.header, Losses(reader.header, hop)
+    for number in reader.damaged_packets():
+        first = number * head.packet_frames
+        found.add(first, first + head.frames_in(number))
+    if not reader.ended:
+        found.add(head.frames, head.frames)
+    return found.spans

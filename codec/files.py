@@ -214,7 +214,7 @@ def decode_file(
         first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
-        with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags) as writer:
+        with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags, decoded=True) as writer:
             for wave in reader.blocks(first, stop):
                 samples += wave.shape[1]
                 writer.write(wave)

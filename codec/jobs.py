@@ -34,9 +34,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Kept:
-    """A source whose part of the output was there already, and good."""
+    """A source whose part of the output was there already, and good; but for what was ``lost``, from when to when in
+    seconds."""
 
     path: Path
+    lost: tuple[tuple[float, float], ...] = ()
 
 
 def read_list(path: Path) -> list[Path]:

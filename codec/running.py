@@ -1,10 +1,11 @@
 """Runs a batch, one file after the other or on several processes, with a progress bar, and sums it up.
 
-Outputs that are there and good are skipped, so that the same call continues where it was stopped; a file that
-fails is reported and does not stop the others.
+Outputs that are there and good are skipped, so that the same call continues where it was stopped; other files than
+earlier outputs are not replaced; a file that fails is reported and does not stop the others.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Summary:
     done: int
     skipped: int
     failed: int
+    damaged: int
+    """Of those done or skipped: something of them was lost."""
     hours: float
     """Of audio."""
     bytes: int
@@ -49,6 +52,8 @@ class Summary:
                 ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
+        if self.damaged:
+            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost and concealed"))
         if self.clipped_samples:
             lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
@@ -60,9 +65,15 @@ class BatchReport:
 
     reports: list[FileReport]
     failures: list[Failure]
-    skipped: list[Path]
+    kept: list[Kept]
     """Sources whose outputs were there already, and good."""
     elapsed_seconds: float
+
+    @property
+    def damaged(self) -> dict[Path, tuple[tuple[float, float], ...]]:
+        """Sources that are decoded, now or earlier, and what was lost of them: starts and ends in seconds."""
+        lost = {report.source: report.lost for report in self.reports} | {kept.path: kept.lost for kept in self.kept}
+        return {path: spans for path, spans in lost.items() if spans}
 
     @property
     def summary(self) -> Summary:
@@ -71,8 +82,9 @@ class BatchReport:
         size = sum(report.bytes_total for report in self.reports)
         return Summary(
             done=len(self.reports),
-            skipped=len(self.skipped),
+            skipped=len(self.kept),
             failed=len(self.failures),
+            damaged=len(self.damaged),
             hours=seconds / 3600,
             bytes=size,
             payload_kbps=8 * payload / seconds / 1000 if seconds else 0.0,
@@ -88,8 +100,13 @@ class Task(Protocol):
     @property
     def verb(self) -> str: ...
 
-    def is_done(self, job: Job) -> bool:
-        """Whether the output, which is newer than the source, is what would be written."""
+    def kept(self, job: Job) -> list[Kept]:
+        """The sources, if the output, which is newer than them, is what would be written. May raise
+        :class:`UserError` if not."""
+
+    def may_replace(self, job: Job) -> bool:
+        """Whether the file at the target, which is not what would be written, is an earlier output from this source.
+        Raises :class:`UserError` where the source cannot be read."""
 
     def seconds(self, job: Job) -> float:
         """Of audio, as the source's header says."""
@@ -99,27 +116,26 @@ class Task(Protocol):
 
 
 def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
-    """Does what is left to do of the jobs: all, where ``force``. More than one of ``workers`` are processes.
+    """Does what is left to do of the jobs: all, where ``force``; unless that, no file is replaced that is not an
+    earlier output. More than one of ``workers`` are processes.
 
     Raises:
         UserError: a folder of the outputs cannot be made.
     """
     started = time.monotonic()
     _make_folders({job.target.parent for job in jobs})
-    left = [job for job in jobs if force or not _is_done(job, task)]
-    remaining = set(left)
-    skipped = [path for job in jobs if job not in remaining for path in job.sources]
-    ended: dict[Job, list[Outcome]] = {}
+    there = [job for job in jobs if not force and os.path.lexists(job.target)]
+    ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
+    left = [job for job in jobs if job not in ended]
     with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
         for job, outcome in _outcomes(task, left, workers, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
-    outcomes = [outcome for job in left for outcome in ended[job]]
-    skipped += [one.path for one in outcomes if isinstance(one, Kept)]
+    outcomes = [outcome for job in jobs for outcome in ended[job]]
     return BatchReport(
         [one for one in outcomes if isinstance(one, FileReport)],
         [one for one in outcomes if isinstance(one, Failure)],
-        sorted(skipped),
+        sorted((one for one in outcomes if isinstance(one, Kept)), key=lambda one: one.path),
         time.monotonic() - started,
     )
 
@@ -200,12 +216,23 @@ def _make_folders(folders: set[Path]) -> None:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
 
 
-def _is_done(job: Job, task: Task) -> bool:
+def _settled(job: Job, task: Task) -> list[Outcome]:
+    """What becomes of a job by what is at its target already; nothing where the job is still to be done."""
+    if kept := _kept(job, task):
+        return list(kept)
+    replaces = attempt(job.source, partial(task.may_replace, job))
+    if isinstance(replaces, Failure):
+        return [replaces]
+    what = "is there already, and is not what an earlier run made of this source"
+    return [] if replaces else [Failure(job.source, f"{job.target}: {what}; --force replaces it")]
+
+
+def _kept(job: Job, task: Task) -> list[Kept]:
     try:
         made = job.target.stat().st_mtime
-        return all(made >= path.stat().st_mtime for path in job.files) and task.is_done(job)
+        return task.kept(job) if all(made >= path.stat().st_mtime for path in job.files) else []
     except (OSError, UserError):
-        return False
+        return []
 
 
 def _seconds(job: Job, task: Task) -> float:

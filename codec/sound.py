@@ -24,10 +24,11 @@ def encoded(
     channels: int,
     codebooks: int | None = None,
     quantize: bool = True,
+    block: int = BLOCK,
 ) -> Iterator[Coded]:
-    """Codes of ``blocks`` ``[channels, n]`` at constant memory, a canonical block after the other. ``codebooks``,
-    ``quantize``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
-    encoder = codec.stream_encoder(channels, codebooks, quantize=quantize)
+    """Codes of ``blocks`` ``[channels, n]`` at constant memory, as they come: those that are ready, none or more, then
+    the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
+    encoder = codec.stream_encoder(channels, codebooks, block, quantize)
     for wave in resampled(blocks, sample_rate, codec.config.sample_rate, channels):
         yield encoder.push(fold(torch.from_numpy(wave), codec.config.stereo))
     yield encoder.flush()

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import torch
 
 from codec.audio import FloatArray
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.rangecoder import Codes
-from codec.channels import fold, unfold
+from codec.channels import unfold
 from codec.checkpoint import fingerprint
 from codec.concealment import Concealment, Losses
 from codec.errors import UserError
@@ -27,6 +28,7 @@ from codec.model.quantizers import ABSENT
 from codec.pcm import Encoding, PcmFormat, PcmReader, PcmWriter, exactly, pieces
 from codec.reading import ModelFinder, SoundReader, check_model, model_for
 from codec.resampling import resampled
+from codec.sound import encoded
 
 PIPE = Path("-")
 
@@ -76,19 +78,23 @@ def encode_stream(
     coder = live.FixedCoder(codec.config.quantizer.size)
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
     sender = live.Sender(output, header, coder, tags)
-    encoder = codec.stream_encoder(channels, count, block=1)
-    samples = 0
+    samples, ended = 0, False
 
     def counted() -> Iterator[FloatArray]:
-        nonlocal samples
+        nonlocal samples, ended
         for block in reader.blocks():
             samples += block.shape[1]
             yield block
+        ended = True
 
-    for wave in resampled(counted(), rate, header.model_rate, channels):
-        streams = fold(torch.from_numpy(wave), codec.config.stereo)
-        sender.write(control.push(encoder.push(streams)))
-    sender.finish(control.push(encoder.flush()), samples)
+    last = []
+    for coded in encoded(codec, counted(), rate, channels, count, block=1):
+        codes = control.push(coded)
+        if ended:
+            last.append(codes)
+        else:
+            sender.write(codes)
+    sender.finish(np.concatenate(last, 2), samples)
     return FileReport(
         source=PIPE,
         target=PIPE,

@@ -112,7 +112,8 @@ def encode_tokens(
 
     Files are taken in the order of their keys, ``per_shard`` to a shard. What is there already, newer than its source,
     of this model, this number of ``codebooks`` (default: all) and these columns of the ``manifest`` is kept, unless
-    ``force``. ``workers``: processes, each at a shard, which write the same bytes as one.
+    ``force``; and without that, no other file than such a shard is replaced. ``workers``: processes, each at a shard,
+    which write the same bytes as one.
 
     Raises:
         UserError: nothing to do, two sources with one key, ``out`` cannot be made or holds shards that are not of this
@@ -163,9 +164,15 @@ class Tokenising:
     force: bool
     verb = "tokens of"
 
-    def is_done(self, job: Job) -> bool:
+    def kept(self, job: Job) -> list[Kept]:
         assert isinstance(job, ShardJob)
-        return self._kept(job).keys() == self._old(job).keys() == {entry.key for entry in job.entries}
+        whole = self._kept(job).keys() == self._old(job).keys() == {entry.key for entry in job.entries}
+        return [Kept(path) for path in job.sources] if whole else []
+
+    def may_replace(self, job: Job) -> bool:
+        assert isinstance(job, ShardJob)
+        samples = self._old(job).values()
+        return any(isinstance(attempt(sample.name, partial(read_info, sample)), TokenInfo) for sample in samples)
 
     def seconds(self, job: Job) -> float:
         described = [attempt(source, partial(audio.info, source)) for source in job.sources]
@@ -330,7 +337,7 @@ def decode_tokens(
 
     first, last = part(job.source, info, start, end)
     sound = Sound(codec, info.sample_rate, info.channels, info.samples, between)
-    with audio.Writer(job.target, info.sample_rate, info.channels, subtype, last - first) as writer:
+    with audio.Writer(job.target, info.sample_rate, info.channels, subtype, last - first, decoded=True) as writer:
         for wave in sound.blocks(first, last):
             writer.write(wave)
             if progress:

@@ -25,6 +25,7 @@ from codec.jobs import plan
 from codec.library import finder
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
+from codec.running import BatchReport
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, mo
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
     again = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
-    assert (len(again.reports), len(again.skipped), len(again.failures)) == (0, 3, 1)
+    assert (len(again.reports), len(again.kept), len(again.failures)) == (0, 3, 1)
 
 
 def children(process: int) -> list[int]:
@@ -160,15 +161,15 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def busy(tmp_path, model):
+@pytest.fixture(params=[2])
+def busy(request, tmp_path, model):
     """``codec encode -j 2`` of two long files and two short ones, when it writes one of the long ones."""
     for name in ("a", "bb"):
         (tmp_path / "in").mkdir(exist_ok=True)
         soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(600 * 16000, np.int16), 16000)
     make(tmp_path / "in/ccc.wav")
     make(tmp_path / "in/dddd.wav", 2.0, 44100, 2)
-    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", 2, "--json"]
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", request.param, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "codec", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -187,10 +188,14 @@ def begun(folder: Path) -> list[tuple[str, int]]:
     return [(name, int(process)) for _, name, _, process, _ in parts]
 
 
-def test_ctrl_c_ends_all_processes_at_once_and_leaves_nothing_half_written(busy, tmp_path):
+@pytest.mark.parametrize(
+    ("busy", "number", "kill"),
+    [(1, signal.SIGTERM, os.kill), (2, signal.SIGTERM, os.kill), (2, signal.SIGINT, os.killpg)],
+    indirect=["busy"],
+)
+def test_interrupts_end_all_processes_at_once_and_leave_nothing_half_written(busy, tmp_path, number, kill):
     workers = children(busy.pid)
-    assert len(workers) == 2
-    os.killpg(busy.pid, signal.SIGINT)
+    kill(busy.pid, number)
     started = time.monotonic()
     out, complaints = busy.communicate(timeout=60)
     assert time.monotonic() - started < 5
@@ -218,6 +223,42 @@ def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
     os.kill(busy.pid, signal.SIGKILL)
     until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     assert not begun(tmp_path / "out")
+
+
+# --- what is there already ------------------------------------------------------------------------
+
+
+def refused(batch: BatchReport) -> list[str]:
+    assert not batch.reports and not batch.kept
+    assert all("is there already" in one.reason and "--force" in one.reason for one in batch.failures)
+    return [one.path.name for one in batch.failures]
+
+
+def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
+    """In a folder of sounds with their .nac files beside them, and where other sounds have the same names."""
+    x, y = tmp_path / "x", tmp_path / "y"
+    for name in ("a.wav", "b.wav"):
+        make(x / name)
+    assert len(encode_batch([x], x, codec, codebooks=2).reports) == 2
+    before = contents(x)
+    for mtime in (1e9, 2e9):  # originals older and newer than what was made of them
+        os.utime(x / "a.wav", (mtime, mtime))
+        assert refused(decode_batch([x], x, codec)) == ["a.nac", "b.nac"]
+    assert contents(x) == before
+    assert len(decode_batch([x], x, codec, force=True).reports) == 2
+    assert len(decode_batch([x], x, codec, bits="24").reports) == 2  # earlier outputs by now
+
+    # by now the .nac files are the nearest to an original that there is
+    assert refused(encode_batch([x], x, codec, codebooks=3)) == ["a.wav", "b.wav"]
+    make(y / "a.wav", 0.7)
+    assert refused(encode_batch([y / "a.wav"], x, codec, codebooks=2)) == ["a.wav"]
+    assert all(contents(x)[name] == before[name] for name in ("a.nac", "b.nac"))
+    make(y / "b.wav")
+    (y / "b.nac").write_text("other work")
+    assert refused(encode_batch([y / "b.wav"], y, codec)) == ["b.wav"]
+    (y / "a.nac").symlink_to("nowhere")
+    assert refused(encode_batch([y / "a.wav"], y, codec)) == ["a.wav"]
+    assert not encode_batch([y], y, codec, force=True).failures and not (y / "a.nac").is_symlink()
 
 
 # --- what goes in, and what comes out ------------------------------------------------------------
@@ -277,7 +318,7 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
         if suffix != ".ogg":  # clipped, not wrapped around
             step = 2.0 ** (1 - int(bits or 16))
             np.testing.assert_allclose(back, truth.clip(-1, 1 - step), atol=0.51 * step)
-    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).skipped
+    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).kept
     if suffix != ".ogg":
         other = "24" if bits != "24" else "16"
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports

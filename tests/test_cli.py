@@ -23,6 +23,7 @@ import soundfile
 import torch
 from conftest import TINY
 
+from codec import interrupts
 from codec.checkpoint import load_model, save_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.model.codec import Codec
@@ -266,6 +267,7 @@ CODE = "--out out --model model"
         (f"decode good.nac {CODE} --suffix .ogg --bits 24", "ogg cannot hold samples of 24 bits; use --suffix"),
         (f"decode good.nac {CODE} --bits 8", "--bits: invalid choice: '8'"),
         ("encode good.wav --model model", "give --out; see codec encode --help"),
+        ("encode good.wav --out - --model model", r"argument --out: must be a folder; for pipes: codec encode - < IN"),
         (f"encode - good.wav {CODE}", "- stands alone"),
         (f"decode - {CODE}", "- stands alone"),
         ("decode - --from 3", "--from and --to are for files"),
@@ -387,6 +389,12 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
     assert ran.status == FAILED and "concealed are 1.98 to 4.00 s" in ran.complaint
     assert json.loads(ran.out)["done"][0]["lost_s"] == [[1.98, 4.0]]
+    written = (tmp_path / "wav/a.wav").stat()
+    again = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
+    told = json.loads(again.out)
+    assert (again.status, again.complaints) == (FAILED, ran.complaints) and (tmp_path / "wav/a.wav").stat() == written
+    assert told["skipped"] == [{"source": str(tmp_path / "a.nac"), "lost_s": [[1.98, 4.0]]}]
+    assert (told["summary"]["skipped"], told["summary"]["damaged"]) == (1, 1)
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
 
@@ -411,6 +419,26 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     for words in (["encode", "-"], ["decode", "-"]):
         wrong = run(*words, given=b"no sound")
         assert wrong.returncode == BAD_INPUT and not wrong.stdout and wrong.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_interrupt_ends_a_stream_as_its_source_would(place, number):
+    def command(*words: str) -> subprocess.Popen:
+        line = [sys.executable, "-m", "codec", *words, "--model", place / "model"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    given = np.random.default_rng(0).bytes(2 * 16000)
+    encoding = command("encode", "-", "--raw", "16000:1")
+    encoding.stdin.write(given)
+    encoding.stdin.flush()
+    coded = encoding.stdout.read(200)  # the header and frames: it is at work
+    encoding.send_signal(number)
+    coded += encoding.stdout.read()  # while its input is open still
+    assert encoding.stderr.read() == b"codec: error: interrupted; the stream was ended\n"
+    assert encoding.wait() == INTERRUPTED
+    sound, complaints = (decoding := command("decode", "-", "--raw")).communicate(coded)
+    assert decoding.returncode == 0 and not complaints and len(sound) == len(given)
 
 
 def test_names_that_are_not_utf8_pass(codec, place, tmp_path):
@@ -555,7 +583,7 @@ def test_read_only_output_is_one_line(codec, place, prepared, tmp_path, command)
     assert str(tmp_path / "out") in codec(command, *words[command]).complaint
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------
+# --- Ctrl-C and SIGTERM -------------------------------------------------------------------------------------
 
 INTERRUPTED_AFTER = """
 import os, signal, sys, threading
@@ -587,11 +615,12 @@ def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, cor
     assert table.read_bytes() == (folder_for(prepared, 16000, 1) / "train.csv").read_bytes()
 
 
-def test_ctrl_c_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path):
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_interrupt_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path, number):
     def interrupt_when_it_trains() -> None:
         while not (tmp_path / "metrics.csv").exists():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     other = threading.Thread(target=interrupt_when_it_trains, daemon=True)
     other.start()

@@ -504,6 +504,16 @@ def test_interrupt_passes_through_and_leaves_nothing(tmp_path, codec):
     assert names(tmp_path) == ["a.nac", "a.wav"]
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_decoded_files_say_so(tmp_path, codec, coded, suffix):
+    (tmp_path / "a.nac").write_bytes(coded)
+    decode_file(tmp_path / "a.nac", tmp_path / f"a.{suffix}", codec)
+    assert audio.info(tmp_path / f"a.{suffix}").decoded
+    assert soundfile.SoundFile(tmp_path / f"a.{suffix}").copy_metadata()["software"].startswith("Lathe")
+    make(tmp_path / "b.wav")
+    assert not audio.info(tmp_path / "b.wav").decoded
+
+
 # --- batches ------------------------------------------------------------------------------------
 
 
@@ -534,7 +544,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
 
     def run(**options) -> tuple[list[str], list[str]]:
         report = encode_batch([tmp_path / "in"], out, options.pop("codec", codec), **{"codebooks": 2, **options})
-        return [one.source.stem for one in report.reports], [path.stem for path in report.skipped]
+        return [one.source.stem for one in report.reports], [one.path.stem for one in report.kept]
 
     assert run() == (["0", "1", "2"], [])
     first = (out / "0.nac").read_bytes()
@@ -554,7 +564,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
         return len(decode_batch([out], tmp_path / "wav", codec, **options).reports)
 
     assert (back(), back(), back(force=True), back(suffix="flac")) == (3, 0, 3, 3)
-    make(tmp_path / "wav" / "1.wav", samples=17)
+    decode_batch([out / "1.nac"], tmp_path / "wav", codec, end=0.01)  # a part, under the same name
     assert back() == 1
 
 
@@ -591,4 +601,4 @@ def test_interrupted_batch_keeps_what_is_done(tmp_path, codec, monkeypatch):
         encode_batch([tmp_path / "in"], tmp_path / "out", codec)
     assert names(tmp_path / "out") == ["0.nac"]
     report = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
-    assert len(report.skipped) == 1 and len(report.reports) == 2
+    assert len(report.kept) == 1 and len(report.reports) == 2

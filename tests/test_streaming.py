@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from test_files import codec, fails, make, make_codec, sound  # noqa: F401 (a fixture)
 
 from codec import audio
+from codec.batch import decode_batch
 from codec.bitstream import live
 from codec.bitstream.container import Reader
 from codec.bitstream.header import HEADER_BYTES, Header
@@ -285,6 +286,9 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     assert "truncated" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec, strict=True)
     report = decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
     assert report.seconds == pytest.approx(0.6, abs=0.003) and report.lost
+    (tmp_path / "b.nac").write_bytes(broken)
+    first, again = (decode_batch([tmp_path], tmp_path / "out", codec) for _ in range(2))
+    assert len(first.reports) == len(again.kept) == len(again.damaged) == 2 and again.damaged == first.damaged
 
 
 def test_latency_is_what_the_model_promises(codec):  # noqa: F811

@@ -73,7 +73,7 @@ def read(*paths: Path) -> dict[str, dict[str, bytes]]:
 
 
 def figures(batch: BatchReport) -> tuple[int, int, int]:
-    return len(batch.reports), len(batch.skipped), len(batch.failures)
+    return len(batch.reports), len(batch.kept), len(batch.failures)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

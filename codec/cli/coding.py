@@ -91,7 +91,7 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
         help="text file with one IN a line (repeat)",
     )
     parser.add_argument(
-        "--out", type=Path, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
+        "--out", type=_folder, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
     parser.add_argument("--force", action="store_true", help="write again what is there already")
@@ -113,6 +113,13 @@ def _tag(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"must be NAME=TEXT, not {text}")
     return name, value
+
+
+def _folder(text: str) -> Path:
+    """Pipes have the live profile alone: the header of the archive profile is completed at the end."""
+    if text == "-":
+        raise argparse.ArgumentTypeError("must be a folder; for pipes: codec encode - < IN | codec decode - > OUT")
+    return Path(text)
 
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -170,9 +177,8 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
 def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
-    damaged = [report for report in batch.reports if report.lost]
-    for report in damaged:
-        complain(f"{report.source}: {told_lost(report.lost)}", FAILED)
+    for path, lost in batch.damaged.items():
+        complain(f"{path}: {told_lost(lost)}", FAILED)
     if as_json:
         done = [
             {
@@ -189,12 +195,12 @@ def report(batch: "BatchReport", as_json: bool) -> int:
             for report in batch.reports
         ]
         failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
-        skipped = [str(path) for path in batch.skipped]
+        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.kept]
         told = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(told, indent=1))
     else:
         print(batch.summary.text())
-    return FAILED if batch.failures or damaged else 0
+    return FAILED if batch.failures or batch.damaged else 0
 
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codec import interrupts
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, complain, told_lost
+from codec.cli.shared import FAILED, INTERRUPTED, complain, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -41,8 +41,10 @@ def encode(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
     raw = None if arguments.raw is None else raw_format(arguments.raw)
-    encode_stream(sys.stdin.buffer, sys.stdout.buffer, codec, kbps=arguments.kbps, raw=raw, tags=dict(arguments.tag))
-    return 0
+    source, tags = sys.stdin.buffer, dict(arguments.tag)
+    with interrupts.ends_input(source) as interrupted:
+        encode_stream(source, sys.stdout.buffer, codec, kbps=arguments.kbps, raw=raw, tags=tags)
+    return complain("interrupted; the stream was ended", INTERRUPTED) if interrupted.is_set() else 0
 
 
 def decode(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from codec.checkpoint import save_model, save_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.interrupts import SIGNALS
 from codec.losses import mel_distance
 from codec.losses.baseline import shaped_noise
 from codec.model.codec import Codec
@@ -217,20 +218,21 @@ class Interrupted(Exception):
 
 
 class StopSafely(Callback):
-    """On Ctrl-C finishes the step, writes the checkpoint, and ends. A second Ctrl-C ends at once. A context manager
-    around the whole fit: what starts a run may take a while, too."""
+    """On Ctrl-C or SIGTERM finishes the step, writes the checkpoint, and ends. A second one ends at once. A context
+    manager around the whole fit: what starts a run may take a while, too."""
 
     def __init__(self, checkpoint: KeepCheckpoint):
         self.checkpoint = checkpoint
         self.asked = False
+        self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.previous = signal.signal(signal.SIGINT, self._ask)
+            self.previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def __exit__(self, *_: object) -> None:
-        if hasattr(self, "previous"):
-            signal.signal(signal.SIGINT, self.previous)
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self.asked:
@@ -239,7 +241,8 @@ class StopSafely(Callback):
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
 
 
 class Bar(Callback):
