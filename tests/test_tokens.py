@@ -12,34 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import TINY
 
 from codec import shards
 from codec.batch import decode_batch, encode_batch
 from codec.bitstream.container import Reader
-from codec.checkpoint import fingerprint, load_model, save_model
+from codec.checkpoint import fingerprint
 from codec.cli import BAD_INPUT, FAILED, main
 from codec.errors import UserError
 from codec.files import range_coder
 from codec.library import finder
-from codec.model.codec import Codec
-from codec.recipe import read_recipe
 from codec.running import BatchReport
 from codec.tokens import encode_tokens, token_jobs
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    save_model(folder, Codec(read_recipe("speech_16k", TINY).codec), {"step": 1})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def codec(model) -> Codec:
-    return load_model(model)
 
 
 def make(path: Path, samples: int = 8000, rate: int = 16000, channels: int = 1) -> Path:
