@@ -36,7 +36,7 @@ TINY = [
 
 
 def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
-    """Writes a model of that size as training begins with it, fitted to noise of low frequencies, quiet and very loud."""
+    """Writes a model of that size as training begins with it, fitted to low noise, quiet and very loud."""
     torch.manual_seed(seed)
     made = Codec(read_recipe("speech_16k", [*TINY, *overrides]).codec)
     wave = torch.nn.functional.conv1d(torch.randn(2, 1, 80000), torch.hann_window(99)[None, None])

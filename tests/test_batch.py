@@ -21,6 +21,7 @@ from codec.errors import UserError
 from codec.jobs import plan
 from codec.library import finder
 from codec.running import BatchReport
+from codec.tokens import encode_tokens
 
 
 def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, gain: float = 0.1, **how) -> Path:
@@ -69,6 +70,21 @@ def planned(*sources: str, **options) -> list[str]:
 def test_files_folders_and_patterns_keep_the_tree(tree, source, targets):
     assert planned(source) == targets.split()
     assert planned(str(tree / source)) == targets.split()
+
+
+def test_files_that_differ_in_their_suffix_alone_keep_it(tmp_path, codec, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a.flac", "a.wav", "b.wav", "x/a.wav", "x/a.b.wav"), 1):
+        make(Path("in") / name, number / 10)
+    for sources in (["in"], ["in", "in/a.wav", "in/../in/a.wav"]):
+        assert planned(*sources) == "a.flac.nac a.wav.nac b.nac x/a.b.nac x/a.nac".split()
+    assert not encode_batch([Path("in")], Path("nac"), codec).failures
+    assert not decode_batch([Path("nac")], Path("out"), codec).failures
+    assert not encode_tokens([Path("in")], Path("tok"), codec).failures
+    assert not decode_batch([Path("tok")], Path("out2"), codec).failures
+    for out in (Path("out"), Path("out2")):
+        lengths = {str(path.relative_to(out)): soundfile.info(path).frames for path in out.rglob("*.wav")}
+        assert lengths == {"a.flac.wav": 1600, "a.wav.wav": 3200, "b.wav": 4800, "x/a.wav": 6400, "x/a.b.wav": 8000}
 
 
 @pytest.mark.parametrize(

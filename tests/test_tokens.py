@@ -189,9 +189,8 @@ def test_columns_of_the_manifest_go_along(sounds, codec):
 
 
 def test_what_would_mix_up_files_is_refused(sounds, codec, model, capsys):
-    make(Path("in/a.flac"))
-    with pytest.raises(UserError, match=r"in/a.flac and in/a.wav would both become tok/a"):
-        encode_tokens([Path("in")], Path("tok"), codec)
+    with pytest.raises(UserError, match=r"in/a.wav and other/a.wav would both become tok/a"):
+        encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), codec)
     encode_tokens([Path("in/x")], Path("tok"), codec, per_shard=1)
     with pytest.raises(UserError, match=r"tok/tokens-000001.tar: of other files or another --per-shard; delete it"):
         encode_tokens([Path("in/x")], Path("tok"), codec)
