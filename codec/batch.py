@@ -13,7 +13,7 @@ from codec.checkpoint import fingerprint
 from codec.concealment import losses
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
-from codec.jobs import Job, Kept, find, one_each, plan
+from codec.jobs import Job, Kept, find, named, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
@@ -87,11 +87,9 @@ def decode_batch(
     """
     suffix = f".{suffix.lower().lstrip('.')}"
     subtype = _subtype(suffix, bits)
-    found = find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)
     jobs: list[Job] = []
-    for path, relative in found:
-        shard = path.suffix.lower() == SHARD
-        target = (out / relative).with_suffix(suffix)
+    for path, place in named(find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)):
+        shard, target = path.suffix.lower() == SHARD, out / place.with_name(place.name + suffix)
         jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
     return run(Decoding(codec, subtype, start, end, strict), one_each(jobs), force, workers)
 

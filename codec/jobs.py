@@ -61,10 +61,22 @@ def plan(
     *,
     lists: Sequence[Path] = (),
 ) -> list[Job]:
-    """A job for each file that :func:`find` finds, its target under ``out``. Raises likewise, and where two files have
-    one target."""
-    found = find(sources, wanted, what, lists)
-    return one_each(Job(path, (out / relative).with_suffix(suffix)) for path, relative in found)
+    """A job for each file that :func:`find` finds, its target under ``out`` as :func:`named` says. Raises likewise,
+    and where two files have one target."""
+    found = named(find(sources, wanted, what, lists))
+    return one_each(Job(path, out / place.with_name(place.name + suffix)) for path, place in found)
+
+
+def named(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """The same files, with their places in the tree of the outputs: without suffix, but for files that differ in
+    nothing else, such as ``a.wav`` and ``a.mp3``."""
+    names: dict[Path, set[Path]] = {}
+    for _, relative in found:
+        names.setdefault(relative.with_suffix(""), set()).add(relative)
+    return [
+        (path, relative if len(names[relative.with_suffix("")]) > 1 else relative.with_suffix(""))
+        for path, relative in found
+    ]
 
 
 def find(

@@ -23,7 +23,7 @@ from codec.channels import Stereo
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, part, source_blocks
-from codec.jobs import Failure, Job, Kept, find, one_each
+from codec.jobs import Failure, Job, Kept, find, named, one_each
 from codec.model.codec import Codec
 from codec.running import BatchReport, Outcome, attempt, run
 from codec.sound import Sound, encoded, model_samples
@@ -120,8 +120,8 @@ def encode_tokens(
             call, a manifest that is none or names no source.
     """
     count = choose_codebooks(codec, 1, kbps=None, codebooks=codebooks)
-    found = find(sources, audio.AUDIO_SUFFIXES, "sound files", lists)
-    keyed = one_each(Job(path, out / shards.key_of(relative.with_suffix(""))) for path, relative in found)
+    found = named(find(sources, audio.AUDIO_SUFFIXES, "sound files", lists))
+    keyed = one_each(Job(path, out / shards.key_of(place)) for path, place in found)
     columns = read_manifest(manifest, [job.source for job in keyed]) if manifest else {}
     keys = {job.target.relative_to(out).as_posix(): job.source for job in keyed}
     entries = [Entry(keys[key], key, columns.get(keys[key], {})) for key in sorted(keys)]

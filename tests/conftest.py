@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from codec.checkpoint import load_model, save_model
+from codec.model.codec import Codec
+from codec.recipe import read_recipe
 from data_prep.prepare import prepare
 from data_prep.synthetic import synthesise
 
@@ -30,6 +33,29 @@ TINY = [
     *("--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=4", "--optim.warmup_steps=5"),
 ]
 """Overrides that make any of the rvq recipes a matter of milliseconds per step."""
+
+
+def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
+    """Writes a model of that size as training begins with it, fitted to low noise, quiet and very loud."""
+    torch.manual_seed(seed)
+    made = Codec(read_recipe("speech_16k", [*TINY, *overrides]).codec)
+    wave = torch.nn.functional.conv1d(torch.randn(2, 1, 80000), torch.hann_window(99)[None, None])
+    peaks = torch.tensor([0.2, 4.0])[:, None, None]
+    made.initialise(peaks * wave / wave.abs().max(), torch.Generator().manual_seed(seed))
+    save_model(folder, made, {"step": 1})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a :func:`tiny_model`. Do not write to it."""
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def codec(model: Path) -> Codec:
+    """That model. Do not change it."""
+    return load_model(model)
 
 
 @pytest.fixture(scope="session")

@@ -2,33 +2,21 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import TINY
+from conftest import tiny_model
 
 import codec
 from codec.batch import decode_batch, encode_batch
-from codec.checkpoint import load_model, save_model
-from codec.model.codec import Codec
-from codec.recipe import read_recipe
+from codec.checkpoint import load_model
 
 FSQ = [
     *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),
     *("--codec.quantizer.levels=[8,5,5,5]", "--codec.quantizer.contexts=1"),
 ]
-
-
-def saved(folder: Path, *more: str) -> Path:
-    torch.manual_seed(0)
-    model = Codec(read_recipe("speech_16k", [*TINY, *more]).codec)
-    generator = torch.Generator().manual_seed(0)
-    model.initialise(torch.from_numpy(hum(1, 1, 160000)), generator)
-    save_model(folder, model, {"step": 1})
-    return folder
 
 
 def hum(*shape: int) -> np.ndarray:
@@ -38,18 +26,13 @@ def hum(*shape: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return saved(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def c(folder) -> codec.SoundCodec:
-    return codec.load(folder)
+def c(model) -> codec.SoundCodec:
+    return codec.load(model)
 
 
 @pytest.fixture(scope="module", params=[[], FSQ], ids=["rvq", "fsq"])
 def either(request, tmp_path_factory) -> codec.SoundCodec:
-    return codec.load(saved(tmp_path_factory.mktemp("either"), *request.param))
+    return codec.load(tiny_model(tmp_path_factory.mktemp("either"), *request.param))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -123,13 +106,13 @@ def test_latents_are_continuous_and_lead_back(either):
     assert c.encode(wave[:, :0], 16000, quantize=False).latents.shape == (2, latents.latents.shape[1], 0)
 
 
-def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, folder, c):
+def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, model, c):
     wave = noise(2, 44100)
     report = c.save(tmp_path / "a.nac", wave, 44100, codebooks=2, tags={"title": "Noise"})
     assert report.kbps > 0 and report.target == tmp_path / "a.nac"
     expected = c.decode(c.encode(wave, 44100, codebooks=2))
-    for model in (c, folder, str(folder), c.model):
-        with codec.open(tmp_path / "a.nac", model) as sound:
+    for given in (c, model, str(model), c.model):
+        with codec.open(tmp_path / "a.nac", given) as sound:
             assert (sound.sample_rate, sound.channels, sound.samples) == (44100, 2, 44100)
             assert sound.tags["title"] == "Noise"
             np.testing.assert_array_equal(sound.read(0, 44100), expected)
@@ -160,11 +143,11 @@ def test_streams_give_the_same_piece_by_piece(c, rate, channels):
     np.testing.assert_allclose(decoded[:, :rate], expected, atol=1e-4)
 
 
-def test_reduced_precision_is_close_and_threads_are_put_back(folder, c):
+def test_reduced_precision_is_close_and_threads_are_put_back(model, c):
     wave = noise(16000)
     before, exact = torch.get_num_threads(), c.encode(wave, 16000)
     for dtype, share in (("bfloat16", 0.8), ("float16", 0.95)):
-        reduced = codec.load(folder, dtype=dtype, threads=2)
+        reduced = codec.load(model, dtype=dtype, threads=2)
         assert reduced.fingerprint == c.fingerprint
         assert (reduced.encode(wave, 16000).codes == exact.codes).mean() > share
         decoded = reduced.decode(exact)
@@ -173,15 +156,15 @@ def test_reduced_precision_is_close_and_threads_are_put_back(folder, c):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_tensors_come_back_to_where_they_were(folder, c):
+def test_on_a_gpu_tensors_come_back_to_where_they_were(model, c):
     wave, exact = torch.from_numpy(noise(2, 16000)), c.encode(noise(2, 16000), 16000)
-    there = codec.load(folder, device="cuda")
+    there = codec.load(model, device="cuda")
     assert there.encode(wave, 16000).codes.device == wave.device
     assert (there.encode(wave.cuda(), 16000).codes.cpu().numpy() == exact.codes).mean() > 0.999
     assert there.decode(there.encode(wave.cuda(), 16000)).is_cuda
 
 
-def test_what_cannot_be_is_said(folder, c):
+def test_what_cannot_be_is_said(model, c):
     for wave, says in (
         (noise(1, 1, 9), r"\[samples\] or \[channels, samples\], not float32 of the shape \[1, 1, 9\]"),
         (noise(9000, 2), r"\[9000, 2\]"),
@@ -201,14 +184,14 @@ def test_what_cannot_be_is_said(folder, c):
         (lambda: c.encode(noise(9), 0), "a sample rate from 1000"),
         (lambda: c.encode(noise(9), 16000, codebooks=4), "1 to 3 codebooks, not 4"),
         (lambda: codec.load("none"), "no model none"),
-        (lambda: codec.load(folder, dtype="int8"), "no such type as 'int8'; use float32"),
-        (lambda: codec.load(folder, device="nowhere"), "the device nowhere cannot be used"),
-        (lambda: codec.load(folder, threads=0), "at least 1 thread"),
+        (lambda: codec.load(model, dtype="int8"), "no such type as 'int8'; use float32"),
+        (lambda: codec.load(model, device="nowhere"), "the device nowhere cannot be used"),
+        (lambda: codec.load(model, threads=0), "at least 1 thread"),
     ):
         with pytest.raises(codec.UserError, match=says):
             wrong()
 
 
-def test_a_codec_of_ones_own_can_be_used(folder):
-    model = load_model(folder)
-    assert codec.SoundCodec(model).encode(noise(999), 16000).codes.shape[0] == model.config.quantizer.codebooks
+def test_a_codec_of_ones_own_can_be_used(model):
+    own = load_model(model)
+    assert codec.SoundCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks

@@ -14,31 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import TINY
 
 from codec.batch import decode_batch, encode_batch
-from codec.checkpoint import load_model, save_model
 from codec.cli import FAILED, main
 from codec.errors import UserError
 from codec.jobs import plan
 from codec.library import finder
-from codec.model.codec import Codec
-from codec.recipe import read_recipe
 from codec.running import BatchReport
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    save_model(folder, Codec(read_recipe("speech_16k", TINY).codec), {"step": 1})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def codec(model) -> Codec:
-    return load_model(model)
+from codec.tokens import encode_tokens
 
 
 def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, gain: float = 0.1, **how) -> Path:
@@ -87,6 +70,21 @@ def planned(*sources: str, **options) -> list[str]:
 def test_files_folders_and_patterns_keep_the_tree(tree, source, targets):
     assert planned(source) == targets.split()
     assert planned(str(tree / source)) == targets.split()
+
+
+def test_files_that_differ_in_their_suffix_alone_keep_it(tmp_path, codec, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a.flac", "a.wav", "b.wav", "x/a.wav", "x/a.b.wav"), 1):
+        make(Path("in") / name, number / 10)
+    for sources in (["in"], ["in", "in/a.wav", "in/../in/a.wav"]):
+        assert planned(*sources) == "a.flac.nac a.wav.nac b.nac x/a.b.nac x/a.nac".split()
+    assert not encode_batch([Path("in")], Path("nac"), codec).failures
+    assert not decode_batch([Path("nac")], Path("out"), codec).failures
+    assert not encode_tokens([Path("in")], Path("tok"), codec).failures
+    assert not decode_batch([Path("tok")], Path("out2"), codec).failures
+    for out in (Path("out"), Path("out2")):
+        lengths = {str(path.relative_to(out)): soundfile.info(path).frames for path in out.rglob("*.wav")}
+        assert lengths == {"a.flac.wav": 1600, "a.wav.wav": 3200, "b.wav": 4800, "x/a.wav": 6400, "x/a.b.wav": 8000}
 
 
 @pytest.mark.parametrize(
@@ -299,8 +297,8 @@ def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec
 )
 def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix, bits, subtype):
     rate, loud = 16000, 4.0
-    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
-    soundfile.write(tmp_path / "a.wav", loud * tone, rate, subtype="FLOAT")
+    noise = np.convolve(np.random.default_rng(0).standard_normal(rate), np.hanning(99))
+    soundfile.write(tmp_path / "a.wav", loud * noise / np.abs(noise).max(), rate, subtype="FLOAT")
     assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
     decode_batch([tmp_path / "a.nac"], tmp_path / "float", codec, bits="32f")
     truth, _ = soundfile.read(tmp_path / "float/a.wav")

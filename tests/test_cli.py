@@ -20,13 +20,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import TINY
+from conftest import TINY, tiny_model
 
 from codec import interrupts
-from codec.checkpoint import load_model, save_model
+from codec.checkpoint import load_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
-from codec.model.codec import Codec
 from codec.packed import candidates, folder_for, ledger
 from codec.recipe import read_recipe, write_recipe
 
@@ -106,12 +104,6 @@ def at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def write_model(folder: Path, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    save_model(folder, Codec(read_recipe("speech_16k", TINY).codec), {"step": 1})
-    return folder
-
-
 # --- what it imports, and what it explains ------------------------------------------------------------------
 
 
@@ -179,8 +171,8 @@ def place(tmp_path_factory, prepared) -> Path:
     for name, text in RECIPES.items():
         (place / name).write_text(text)
     (place / "binary.yaml").write_bytes(b"\xff\xfe\0\1")
-    write_model(place / "model")
-    write_model(place / "other_model", seed=1)
+    tiny_model(place / "model")
+    tiny_model(place / "other_model", seed=1)
     shutil.copytree(place / "model", place / "cut_model")
     os.truncate(place / "cut_model/model.safetensors", 1000)
     shutil.copytree(place / "model", place / "mixed_model")

@@ -571,7 +571,7 @@ def test_batch_goes_on_where_it_was(tmp_path, codec):
 def test_batch_refuses_what_cannot_be_meant(tmp_path, codec):
     out = tmp_path / "out"
     make(tmp_path / "x" / "a.wav")
-    make(tmp_path / "y" / "a.flac")
+    make(tmp_path / "y" / "a.wav")
     assert "a.nac" in fails(encode_batch, [tmp_path / "x", tmp_path / "y"], out, codec)
     (tmp_path / "empty").mkdir()
     assert "empty" in fails(encode_batch, [tmp_path / "x", tmp_path / "empty"], out, codec)

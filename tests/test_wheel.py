@@ -10,14 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import TINY
 
 from codec.audio import info
-from codec.checkpoint import save_model
 from codec.files import decode_file
-from codec.model.codec import Codec
-from codec.recipe import read_recipe, recipe_names
+from codec.recipe import recipe_names
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("codec", "data_prep", "eval", "recipes")
@@ -77,14 +73,11 @@ print(*(module.__file__ for module in (codec.recipe, data_prep.prepare, eval, re
     assert all(Path(name).is_relative_to(installed) for name in done.stdout.split())
 
 
-def test_the_installed_command_codes_a_file(installed, tmp_path):
-    torch.manual_seed(0)
-    model = Codec(read_recipe("speech_16k", TINY).codec)
-    save_model(tmp_path / "model", model, {"step": 1})
+def test_the_installed_command_codes_a_file(installed, tmp_path, model, codec):
     soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal((30_000, 2)), 22050)
-    command = [installed / "bin/codec", "encode", "a.wav", "--out", "nac", "--model", "model"]
+    command = [installed / "bin/codec", "encode", "a.wav", "--out", "nac", "--model", model]
     done = run(*command, cwd=tmp_path, env=elsewhere(installed))
     assert done.returncode == 0, done.stderr
-    decode_file(tmp_path / "nac/a.nac", tmp_path / "b.wav", model.eval().requires_grad_(False))
+    decode_file(tmp_path / "nac/a.nac", tmp_path / "b.wav", codec)
     back = info(tmp_path / "b.wav")
     assert (back.frames, back.sample_rate, back.channels) == (30_000, 22050, 2)
