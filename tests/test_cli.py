@@ -246,6 +246,8 @@ CODE = "--out out --model model"
         ("encode good.wav --out out --model cut_model", "cut_model: the model cannot be read"),
         ("encode good.wav --out out --model mixed_model", "mixed_model: .* do not belong together"),
         (f"encode good.wav {CODE} --kbps 0", "bit rate must be above 0"),
+        (f"encode good.wav {CODE} --kbps 3 --codebooks 3", "--codebooks: not allowed with argument --kbps"),
+        (f"encode good.wav {CODE} --codebooks 200", "this model has 1 to 3 codebooks, not 200"),
         (f"encode good.wav {CODE} --threads 0", "--threads: must be a whole number above 0"),
         ("encode good.wav --out good.wav/out --model model", "good.wav/out: cannot make this folder"),
         ("encode good.wav --out /proc/out --model model", "/proc/out: cannot make this folder"),

@@ -30,9 +30,11 @@ def add_coding(command: AddCommand) -> None:
         " that; the container adds 0.03 kbit/s and 62 bytes. (A model without contexts, such as the first speech_16k,"
         " gives every frame as many codes as may be expected to stay within.)",
     )
-    encode.add_argument(
+    rate = encode.add_mutually_exclusive_group()
+    rate.add_argument(
         "--kbps", type=float, help="bit rate of the codes, channels together (default: all codes that the model has)"
     )
+    rate.add_argument("--codebooks", type=positive, help="codes of each frame, all frames alike")
     encode.add_argument(
         "--tag",
         type=_tag,
@@ -140,6 +142,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         codec,
         lists=arguments.list,
         kbps=arguments.kbps,
+        codebooks=arguments.codebooks,
         tags=dict(arguments.tag),
         force=arguments.force,
         workers=arguments.workers,

@@ -41,9 +41,9 @@ def encode(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
     raw = None if arguments.raw is None else raw_format(arguments.raw)
-    source, tags = sys.stdin.buffer, dict(arguments.tag)
+    source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
     with interrupts.ends_input(source) as interrupted:
-        encode_stream(source, sys.stdout.buffer, codec, kbps=arguments.kbps, raw=raw, tags=tags)
+        encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=dict(arguments.tag))
     return complain("interrupted; the stream was ended", INTERRUPTED) if interrupted.is_set() else 0
 
 

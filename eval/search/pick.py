@@ -90,8 +90,9 @@ def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
     if plan["kind"] == "operating":
         use = {"model": plan["model"], **settings}
         write_text(path, yaml.safe_dump(use, sort_keys=False))
-        codebooks = f" --codebooks {settings['codebooks']}" if "codebooks" in settings else ""
-        return f"next: codec encode AUDIO --out nac/ --model {plan['model']}{codebooks}"
+        asked = next((name for name in ("kbps", "codebooks") if settings.get(name)), None)
+        point = f" --{asked} {settings[asked]:g}" if asked else ""
+        return f"next: codec encode AUDIO --out nac/ --model {plan['model']}{point}"
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
     return f"next: codec train {path} --data {record['data']} --run RUN"
