@@ -21,6 +21,7 @@ from torch import Tensor
 from codec.audio import FloatArray
 from codec.bitstream.container import read_header
 from codec.bitstream.header import SAMPLE_RATES
+from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint, load_model
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
@@ -29,7 +30,7 @@ from codec.library import find, finder
 from codec.model.codec import Codec
 from codec.model.layers import Stack, State
 from codec.model.quantizers import ABSENT
-from codec.reading import SoundReader, model_for
+from codec.reading import SoundReader, model_for, range_coder
 from codec.sound import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
@@ -88,18 +89,23 @@ def open(
         UserError: not a .nac file, or its model is not at hand.
     """
     path = Path(path)
+    if model is None:
+        model = _ready(model_for(_built_in(), read_header(path, whole=False).fingerprint, path))
     if isinstance(model, SoundCodec):
-        return SoundReader(path, model.model, strict=strict, model=model.fingerprint)
-    if isinstance(model, str | Path):
-        model = load_model(find(str(model)))
-    found = model_for(model or _built_in(), read_header(path, whole=False).fingerprint, path)
-    return SoundReader(path, found, strict=strict)
+        return SoundReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
+    return SoundReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
 
 
 @functools.cache
 def _built_in() -> Callable[[str], Codec | None]:
     """So that each is loaded once."""
     return finder()
+
+
+@functools.cache
+def _ready(built_in: Codec) -> "SoundCodec":
+    """So that what follows from it is made once, not once a file."""
+    return SoundCodec(built_in)
 
 
 class SoundCodec:
@@ -125,6 +131,15 @@ class SoundCodec:
         if dtype != "float32":
             for stack in (self.model.encoder, self.model.decoder):
                 _reduce(stack, DTYPES[dtype])
+
+    @functools.cached_property
+    def coder(self) -> RangeCoder:
+        """Codes to bytes and back, under the model's tables."""
+        return range_coder(self.model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Processes make range coders of their own, which cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "coder"}
 
     @property
     def sample_rate(self) -> int:
@@ -250,6 +265,7 @@ class SoundCodec:
                 codebooks=codebooks,
                 tags=tags,
                 model=self.fingerprint,
+                coder=self.coder,
             )
 
     def stream_encoder(

@@ -1,5 +1,6 @@
 """The codec in Python, as a user would write it."""
 
+import pickle
 import subprocess
 import sys
 
@@ -117,6 +118,8 @@ def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, model, c):
             assert sound.tags["title"] == "Noise"
             np.testing.assert_array_equal(sound.read(0, 44100), expected)
             np.testing.assert_array_equal(sound.read(20000, 100), expected[:, 20000:20100])
+    pickle.loads(pickle.dumps(c)).save(tmp_path / "b.nac", wave, 44100, codebooks=2, tags={"title": "Noise"})
+    assert (tmp_path / "b.nac").read_bytes() == (tmp_path / "a.nac").read_bytes()
     c.save(tmp_path / "empty.nac", wave[0, :0], 16000)
     with codec.open(tmp_path / "empty.nac", c) as sound:
         assert sound.read(0, 10).shape == (1, 0)
