@@ -26,7 +26,7 @@ from codec.checkpoint import fingerprint, load_model
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import FileReport, encode_sound
-from codec.library import find, finder
+from codec.library import find, finder, usable
 from codec.model.codec import Codec
 from codec.model.layers import Stack, State
 from codec.model.quantizers import ABSENT
@@ -124,10 +124,7 @@ class SoundCodec:
         self.fingerprint = fingerprint(model)
         """16 hexadecimal digits that are in the files it writes."""
         self.threads = threads
-        try:
-            self.model = model.eval().requires_grad_(False).to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(f"the device {device} cannot be used ({str(error).splitlines()[0]}); use cpu") from error
+        self.model = model.eval().requires_grad_(False).to(usable(device))
         if dtype != "float32":
             for stack in (self.model.encoder, self.model.decoder):
                 _reduce(stack, DTYPES[dtype])

@@ -198,7 +198,7 @@ class Decoding:
             return [Kept(job.source, losses(reader, model.codec.config.hop))]
 
     def may_replace(self, job: Job) -> bool:
-        described(job)
+        self.model_for(job, described(job).fingerprint)
         with contextlib.suppress(UserError):
             return audio.info(job.target).decoded
         return False

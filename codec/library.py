@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from codec.checkpoint import CONFIG, fingerprint, load_model, read_fingerprints
 from codec.errors import UserError
 from codec.files import expected_kbps
@@ -46,21 +48,39 @@ def find(name: str) -> Path:
     return Path(name)
 
 
-def finder(others: Iterable[Path] = ()) -> Callable[[str], Codec | None]:
-    """What finds the model for a fingerprint: among ``others``, then among the built-in ones; each is loaded once.
+def usable(device: str | torch.device) -> torch.device:
+    """That device, such as ``"cpu"`` or ``"cuda"``. Raises ``UserError`` where nothing can be computed on it."""
+    try:
+        torch.zeros(1, device=device).cpu()
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"the device {device} cannot be used ({str(error).splitlines()[0]}); use cpu") from error
+
+
+def load(name: str, device: str | torch.device = "cpu") -> Codec:
+    """The model that :func:`find` finds, on a device. Raises ``UserError`` where one of both cannot be used."""
+    return load_model(find(name)).to(usable(device))
+
+
+def finder(others: Iterable[Path] = (), device: str | torch.device = "cpu") -> Callable[[str], Codec | None]:
+    """What finds the model for a fingerprint: among ``others``, then among the built-in ones; each is loaded once, to
+    the ``device``.
 
     A model that wrote the file is preferred to one that can decode it. The finder can be pickled.
     """
-    return partial(_model_for, [(place, read_fingerprints(place)) for place in (*others, *built_in().values())], {})
+    known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
+    return partial(_model_for, known, usable(device), {})
 
 
-def _model_for(known: list[tuple[Path, list[str]]], loaded: dict[Path, Codec], wanted: str) -> Codec | None:
+def _model_for(
+    known: list[tuple[Path, list[str]]], device: torch.device, loaded: dict[Path, Codec], wanted: str
+) -> Codec | None:
     places = [place for place, (own, *_) in known if own == wanted]
     places += [place for place, names in known if wanted in names]
     if not places:
         return None
     if places[0] not in loaded:
-        loaded[places[0]] = load_model(places[0])
+        loaded[places[0]] = load_model(places[0]).to(device)
     return loaded[places[0]]
 
 

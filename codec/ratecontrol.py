@@ -46,11 +46,12 @@ class RateControl:
     def push(self, coded: Coded) -> Codes:
         """What the encoder gave, any number of frames, to the codes ``[channels, codebooks, frames]`` of the packets
         that are whole by now; the codes that these do without are absent."""
+        coded = Coded(coded.codes.cpu(), coded.need.cpu())
         waiting = coded if self._waiting is None else Coded.join([self._waiting, coded])
         size = self.packet_frames
         whole, rest = divmod(waiting.codes.shape[2], size)
         *packets, self._waiting = waiting.split([size] * whole + [rest])
-        return np.concatenate([coded.codes[..., :0].cpu().numpy(), *map(self._spend, packets)], 2)
+        return np.concatenate([coded.codes[..., :0].numpy(), *map(self._spend, packets)], 2)
 
     def flush(self) -> Codes:
         """The last packet, as :meth:`push`."""
@@ -60,7 +61,7 @@ class RateControl:
     def _spend(self, packet: Coded) -> Codes:
         frames = packet.codes.shape[2]
         if not frames or math.isinf(self.bits_per_frame):
-            return packet.codes.cpu().numpy()
+            return packet.codes.numpy()
         self.frames += frames
         allowed = self.bits_per_frame * self.frames
         most = (1 + TOLERANCE) * allowed - self.spent
@@ -69,7 +70,7 @@ class RateControl:
         needs = packet.need.flatten().sort(descending=True).values
 
         def used(bound: float) -> Codes:
-            return packet.within(torch.tensor(bound)).cpu().numpy()
+            return packet.within(torch.tensor(bound)).numpy()
 
         def within(bits: float) -> float:
             """The lowest bound at which the packet costs no more, about; 0 if it never does."""

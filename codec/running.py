@@ -106,7 +106,7 @@ class Task(Protocol):
 
     def may_replace(self, job: Job) -> bool:
         """Whether the file at the target, which is not what would be written, is an earlier output from this source.
-        Raises :class:`UserError` where the source cannot be read."""
+        Raises :class:`UserError` where the source cannot be used."""
 
     def seconds(self, job: Job) -> float:
         """Of audio, as the source's header says."""

@@ -14,13 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from codec.batch import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.errors import UserError
 from codec.jobs import plan
-from codec.library import finder
+from codec.library import finder, load
 from codec.running import BatchReport
+from codec.shards import contents as shard_contents
+from codec.shards import read_array
 from codec.tokens import encode_tokens
 
 
@@ -327,6 +330,23 @@ def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bi
     with pytest.raises(UserError, match=f"{suffix} cannot hold samples of {bits} bits; use --suffix {says}"):
         decode_batch([tmp_path], tmp_path / "out", codec, suffix=suffix, bits=bits)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
+    for number, rate in enumerate((16000, 8000, 44100)):
+        make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
+    there = load(str(model), "cuda")
+    for place, one, find in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
+        assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1).failures
+        assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one).failures
+        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", find, bits="32f").failures
+    for name in ("0", "1", "2"):
+        shards = [shard_contents(path).samples for path in (tmp_path / "tok").rglob("*.tar")]
+        codes = [read_array(sample) for samples in shards for sample in samples if sample.key == name]
+        assert (codes[0] == codes[1]).mean() > 0.999
+        waves = [soundfile.read(tmp_path / f"wav/{place}/{name}.wav")[0] for place in ("cpu", "gpu")]
+        np.testing.assert_allclose(*waves, atol=1e-3)
 
 
 # --- what is told ---------------------------------------------------------------------------------

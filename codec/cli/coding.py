@@ -96,12 +96,13 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
         "--out", type=_folder, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
-    parser.add_argument("--force", action="store_true", help="write again what is there already")
+    parser.add_argument("--force", action="store_true", help="write again what is there already, and over other files")
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
     )
     several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
+    several.add_argument("--device", default="cpu", help="such as cuda: one file after the other (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -131,11 +132,10 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         import torch
 
         from codec.batch import encode_batch
-        from codec.checkpoint import load_model
-        from codec.library import find
+        from codec.library import load
 
     torch.set_num_threads(arguments.threads)
-    codec = load_model(find(encoding_model(arguments.model)))
+    codec = load(encoding_model(arguments.model), arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
@@ -157,14 +157,14 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
         import torch
 
         from codec.batch import decode_batch
-        from codec.checkpoint import load_model
-        from codec.library import find, finder
+        from codec.library import finder, load
 
     torch.set_num_threads(arguments.threads)
+    device = arguments.device
     batch = decode_batch(
         arguments.inputs,
         arguments.out,
-        load_model(find(arguments.model)) if arguments.model else finder(own_models()),
+        load(arguments.model, device) if arguments.model else finder(own_models(), device),
         lists=arguments.list,
         start=arguments.start,
         end=arguments.end,

@@ -34,12 +34,11 @@ def encode(arguments: argparse.Namespace) -> int:
     with interrupts.ends_at_once():
         import torch
 
-        from codec.checkpoint import load_model
-        from codec.library import find
+        from codec.library import load
         from codec.streaming import encode_stream
 
     torch.set_num_threads(arguments.threads)
-    codec = load_model(find(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL))
+    codec = load(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL, arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
     with interrupts.ends_input(source) as interrupted:
@@ -51,17 +50,17 @@ def decode(arguments: argparse.Namespace) -> int:
     with interrupts.ends_at_once():
         import torch
 
-        from codec.checkpoint import load_model
-        from codec.library import find, finder
+        from codec.library import finder, load
         from codec.streaming import decode_stream
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are for files; give one as the input")
     torch.set_num_threads(arguments.threads)
+    device = arguments.device
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,
-        load_model(find(arguments.model)) if arguments.model else finder(own_models()),
+        load(arguments.model, device) if arguments.model else finder(own_models(), device),
         strict=arguments.strict,
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,

@@ -35,15 +35,14 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         import torch
 
-        from codec.checkpoint import load_model
-        from codec.library import find
+        from codec.library import load
         from codec.tokens import encode_tokens
 
     torch.set_num_threads(arguments.threads)
     batch = encode_tokens(
         arguments.inputs,
         arguments.out,
-        load_model(find(encoding_model(arguments.model))),
+        load(encoding_model(arguments.model), arguments.device),
         lists=arguments.list,
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,
