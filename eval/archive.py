@@ -110,7 +110,8 @@ def run(*words: str | Path) -> Command:
 
 
 def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
-    """Times real time on one thread of coding and of decoding the codes of these files: the better of three rounds."""
+    """Times real time, by processor time of one thread, of coding and of decoding the codes of these files: the better
+    of three rounds."""
     coder, packets = range_coder(codec), []
     for path in paths:
         with Reader(path) as reader:
@@ -119,13 +120,13 @@ def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
     seconds = sum(codes.shape[2] for codes in packets) / codec.config.latents_per_second
     spent: list[tuple[float, float]] = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         coded = [coder.encode(codes, variable) for codes in packets]
-        middle = time.perf_counter()
+        middle = time.process_time()
         for payload, codes in zip(coded, packets):
             channels, codebooks, frames = codes.shape
             coder.decode(payload, channels, codebooks, frames, variable)
-        spent.append((middle - start, time.perf_counter() - middle))
+        spent.append((middle - start, time.process_time() - middle))
     return seconds / min(one for one, _ in spent), seconds / min(other for _, other in spent)
 
 
@@ -187,8 +188,8 @@ def tables(points: Sequence[Point]) -> list[Table]:
         Table(
             "Commands",
             "Times real time, start of the program and loading of the model included, and peak memory in MB, of each"
-            " command over the whole folder, one process with one thread; range coding alone, the better of three"
-            " rounds.",
+            " command over the whole folder, one process with one thread; range coding alone by processor time,"
+            " the better of three rounds.",
             [
                 "", "files", "encode, x real time", "decode, x real time", "encode, MB", "decode, MB",
                 "range encode, x real time", "range decode, x real time",
