@@ -93,7 +93,12 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
         help="text file with one IN a line (repeat)",
     )
     parser.add_argument(
-        "--out", type=_folder, required=not pipes, metavar="DIR", help="folder to write to; trees are kept"
+        "--out",
+        type=_folder,
+        required=not pipes,
+        metavar="DIR",
+        help="folder to write to; trees are kept, and of a.wav and a.mp3 side by side the suffixes, too (a.wav.nac); no"
+        " file is replaced that is not an earlier output",
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
     parser.add_argument("--force", action="store_true", help="write again what is there already, and over other files")
