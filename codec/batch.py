@@ -106,6 +106,10 @@ def _subtype(suffix: str, bits: str | None) -> str:
     return held[bits]
 
 
+ESTIMATED = 0.05
+"""So far an MP3 file's own statement of its length may be off, relative to it."""
+
+
 class _Model:
     """A codec, and what follows from it once, not once a file."""
 
@@ -237,7 +241,8 @@ class Decoding:
 def _is_of(head: Header, source: audio.AudioInfo) -> bool:
     """Whether a file with this header can be that of the source. An MP3 file may state an estimated length."""
     same = (head.sample_rate, head.channels) == (source.sample_rate, source.channels)
-    return same and (head.samples == source.frames or source.format in ("MP3", "MPEG"))
+    off = ESTIMATED * source.frames if source.format in ("MP3", "MPEG") else 0
+    return same and abs(head.samples - source.frames) <= off
 
 
 def described(job: Job) -> Header | TokenInfo:

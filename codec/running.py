@@ -223,7 +223,7 @@ def _settled(job: Job, task: Task) -> list[Outcome]:
     replaces = attempt(job.source, partial(task.may_replace, job))
     if isinstance(replaces, Failure):
         return [replaces]
-    what = "is there already, and is not what an earlier run made of this source"
+    what = "is there already, and does not say that an earlier run made it of this source"
     return [] if replaces else [Failure(job.source, f"{job.target}: {what}; --force replaces it")]
 
 

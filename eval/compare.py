@@ -142,7 +142,7 @@ def _train(entry: _Work, plan: Plan, data: Path) -> None:
         recipe = within_budget(entry.trial, plan, expected)
     make_folder(entry.folder)
     write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
-    train(recipe, data, entry.folder, quiet=True, build=entry.build)
+    train(recipe, data, entry.folder, quiet=True, build=entry.build, sounds=False)
 
 
 def _compared(

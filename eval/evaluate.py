@@ -169,7 +169,7 @@ def evaluate(
                 [system for system in systems if system.name != ours],
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
-            memory_mb=peak_mb(run, MEMORY_SECONDS, rate, channels),
+            memory_mb=_memory_mb(run, rate, channels),
         )
         write_report(result, coded, others, work / "report.html")
         (work / "results.json").write_text(json.dumps(result.to_dict(), indent=1) + "\n")
@@ -279,6 +279,14 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         **(material or asdict(split.material)),
         checksum=checksum(codec),
     )
+
+
+def _memory_mb(run: Path, sample_rate: int, channels: int) -> float | None:
+    """None where it cannot be measured: all else that was evaluated is not lost for that."""
+    try:
+        return peak_mb(run, MEMORY_SECONDS, sample_rate, channels)
+    except UserError:
+        return None
 
 
 def _command(

@@ -17,6 +17,7 @@ from codec.checkpoint import read_info
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.recipe import read_recipe
+from codec.training.callbacks import COLLAPSED
 from codec.training.curves import METRICS, Curve, read_curves
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
 from codec.training.folder import TrainingResult, read_result
@@ -26,8 +27,8 @@ State = Literal["good", "watch", "bad", "unknown"]
 
 RISING = 3.0
 """Median gradient norm of the last quarter over that of the second quarter."""
-COLLAPSED, THIN = 0.1, 0.5
-"""Share of a codebook's entries in use: below the first, of any codebook, and below the second, on average."""
+THIN = 0.5
+"""Share of the entries in use, below which, on average, codebooks are larger than they need be."""
 TELLS_ALL, TELLS_NOTHING = 0.95, 0.55
 """Share of judgements, in the last quarter, in which the discriminator is right."""
 SLOWED = 0.7

@@ -101,7 +101,6 @@ OPUS = Lossy("Opus", "libopus", "ogg", "flt", _opus)
 MP3 = Lossy("MP3", "libmp3lame", "mp3", "fltp", _mp3)
 AAC = Lossy("AAC", "aac", "mp4", "fltp", _aac)
 """AAC-LC; FFmpeg's encoder has no more, and spends more than asked for below about 10 kbit/s at 16 kHz."""
-CODECS = (OPUS, MP3, AAC)
 
 
 def check_rates(rates_kbps: Sequence[float]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import correlate
 
 from codec import audio
-from eval.lossy import AAC, CODECS, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
+from eval.lossy import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
 from eval.metrics import Wave, metric
 
 
@@ -34,7 +34,7 @@ def test_bits_are_about_those_asked_for(voice, codec, kbps):
     assert 0 < found.container_bits < found.bits
 
 
-@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", (OPUS, MP3, AAC), ids=lambda codec: codec.name)
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channels):

@@ -220,7 +220,7 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
 def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
     """The same packets as ``encode_file`` writes, and sound that does not depend on how codes are packed."""
     operating = OperatingPoints(
-        SearchPlan(kind="operating", model="speech_16k_v2", space={}, starts=[{"codebooks": 24}]), prepared
+        SearchPlan(kind="operating", model="speech_16k_v2", space={}, starts=[{"codebooks": 24}]), prepared, tmp_path
     )
     rate, rng = 16000, np.random.default_rng(0)
     wave = np.cumsum(rng.standard_normal(5 * rate, dtype=np.float32))[None] * 1e-3

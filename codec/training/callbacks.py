@@ -139,13 +139,15 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
-        self.last = time.monotonic()
+        self.stands = True
         self.mark = (module.step, self.elapsed_s)
         self._tell(module)
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self._count()
+        if not self.stands:
+            self._count()
         self.around_steps.__enter__()
+        self.stands = False
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -171,9 +173,9 @@ class Clock(Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
         if not trainer.sanity_checking:
-            self.last = time.monotonic()
-            judging_s = self.last - self.judging_since
+            judging_s = time.monotonic() - self.judging_since
             module.write("val", {"minutes": self.elapsed_s / 60, "judging_s": judging_s})
+            self.stands = True  # while other callbacks save and tell what they found
 
     def _count(self) -> None:
         now = time.monotonic()

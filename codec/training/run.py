@@ -127,7 +127,11 @@ def train(
         _finish_model(run / "model", prepared, quiet)
     reason = health.reason or clock.reason
     if not reason and patience is not None and patience.stopped_epoch:
-        reason = why_early(read_curves(run)["val", "total"], recipe.train.patience)
+        validation = read_curves(run).get(("val", "total"))
+        if validation is None or not math.isfinite(float(trainer.callback_metrics["val_total"])):
+            reason = "the validation loss is not finite"
+        else:
+            reason = why_early(validation, recipe.train.patience)
     result = TrainingResult(
         steps=module.step,
         stopped=reason or "all steps done",

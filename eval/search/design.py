@@ -66,7 +66,8 @@ class Designs:
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
         name, metrics = folder.name, [self.plan.metric]
-        return judge(codec, self.data, self.channels, [full], self.plan.clips, name, metrics)[0]
+        with self.turns:
+            return judge(codec, self.data, self.channels, [full], self.plan.clips, name, metrics)[0]
 
     def _limited(self, settings: Settings, run: Path, rung: int, seed: int) -> Recipe:
         """There is a validation at the end of each rung, and between rungs one each first rung's length."""

@@ -26,6 +26,7 @@ from codec.recipe import read_recipe
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
+from eval.search.locks import Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
 
@@ -94,8 +95,8 @@ class FixedPacking:
 class OperatingPoints:
     """What a search asks about candidates of this kind."""
 
-    def __init__(self, plan: SearchPlan, data: Path):
-        self.plan, self.data = plan, data
+    def __init__(self, plan: SearchPlan, data: Path, out: Path):
+        self.plan, self.data, self.turns = plan, data, Turns(out)
         self.place = find(plan.model)
         self.model = load_model(self.place)
         self.coders = {"contexts": range_coder(self.model), "order 0": RangeCoder(self.model.tables.order_0())}
@@ -181,9 +182,10 @@ class OperatingPoints:
 
     def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
         stereo = self.model.config.stereo
-        coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
-        decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
-        return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
+        with self.turns:
+            coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
+            decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
+            return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

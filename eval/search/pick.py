@@ -90,9 +90,15 @@ def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
     if plan["kind"] == "operating":
         use = {"model": plan["model"], **settings}
         write_text(path, yaml.safe_dump(use, sort_keys=False))
-        asked = next((name for name in ("kbps", "codebooks") if settings.get(name)), None)
-        point = f" --{asked} {settings[asked]:g}" if asked else ""
-        return f"next: codec encode AUDIO --out nac/ --model {plan['model']}{point}"
+        told = {name: value for name, value in settings.items() if name in ("kbps", "codebooks", "threads") and value}
+        if told.get("kbps"):
+            told.pop("codebooks", None)  # codec encode takes one of the two, and the rate is what bits are about
+        words = "".join(f" --{name} {value:g}" for name, value in told.items())
+        others = ", ".join(name for name in settings if name not in told)
+        return (
+            f"next: codec encode AUDIO --out nac/ --model {plan['model']}{words}; its other settings ({others}) are for"
+            " codec.load and the streams of the Python interface"
+        )
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
     return f"next: codec train {path} --data {record['data']} --run RUN"

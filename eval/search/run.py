@@ -96,7 +96,7 @@ def search(
 class _Search:
     def __init__(self, plan: SearchPlan, name: str, data: Path, out: Path, storage: str | None):
         self.plan, self.data, self.out = plan, data, out
-        self.kind: Kind = Designs(plan, data, out) if plan.kind == "design" else OperatingPoints(plan, data)
+        self.kind: Kind = Designs(plan, data, out) if plan.kind == "design" else OperatingPoints(plan, data, out)
         self._check_halves()
         self.lock = Lock(out / "locks" / "search")
         with self.lock.held():
