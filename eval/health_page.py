@@ -22,7 +22,7 @@ from codec.training.folder import ORIGINAL, SOUNDS, read_result, versions
 from codec.training.standing import codebook_curves, duration, speed_curve
 from eval.figures import curves_svg, data_address
 from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
-from eval.html import write_page
+from eval.html import Tile, write_page
 from eval.svg import DECODED, FAINT, MUTED, legend_above, style, svg
 from eval.svg import ORIGINAL as BLUE
 from eval.tables import Table
@@ -126,13 +126,6 @@ def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
 def _loss(curves: dict[tuple[str, str], Curve], term: str, health: RunHealth) -> Markup:
     since = health.diagnosis.since if term == health.diagnosis.term else None
     return curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
-
-
-@dataclass(frozen=True)
-class Tile:
-    label: str
-    value: str
-    note: str
 
 
 def _tiles(health: RunHealth) -> list[Tile]:

@@ -6,6 +6,7 @@ or as the button says), tables that sort (class ``sortable``; ``parts.html.j2`` 
 """
 
 import json
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     environment.globals["version"] = version("lathe-codec")
     html = environment.get_template(template).render(**values)
     write_text(path, html.encode("utf-8", "replace").decode())  # names of files need not be valid UTF-8
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that stands large."""
+
+    label: str
+    value: str
+    note: str
 
 
 def as_json(value: Any) -> Markup:

@@ -14,7 +14,7 @@ from codec.training.diagnosis import TERMS
 from eval.beside import CodedSystem
 from eval.coding import CodedClip
 from eval.figures import curves_svg
-from eval.html import as_json, duration, write_page
+from eval.html import Tile, as_json, duration, write_page
 from eval.listening import listening
 from eval.metrics import METRICS, metric
 from eval.rate_figure import rate_figures, series, shown_cells
@@ -187,13 +187,6 @@ def _told(found: Difference) -> str:
 
     text = f"{metric(found.metric).label} {signed(found.mean)}"
     return text if found.low is None or found.high is None else f"{text} ({signed(found.low)} to {signed(found.high)})"
-
-
-@dataclass(frozen=True)
-class Tile:
-    label: str
-    value: str
-    note: str
 
 
 def tiles(result: EvaluationResult) -> list[Tile]:
