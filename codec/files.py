@@ -17,7 +17,7 @@ from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.ratecontrol import RateControl
+from codec.ratecontrol import RateControl, payload_bits
 from codec.reading import SoundReader, range_coder
 from codec.sound import encoded
 
@@ -160,8 +160,7 @@ def encode_sound(
                 progress(block.shape[1] / rate)
 
     coder = coder or range_coder(codec)
-    half_word = 8 * WORD_BYTES / 2  # is lost at the end of a payload
-    control = rate_control(codec, header, lambda codes: coder.bits(codes, True) + half_word)
+    control = rate_control(codec, header, payload_bits(coder))
     with Writer(target, header, coder, tags) as writer:
         for coded in encoded(codec, counted(), rate, channels, header.codebooks):
             writer.write(control.push(coded))

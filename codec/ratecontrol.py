@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from codec.bitstream.rangecoder import Codes
+from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
 from codec.model.quantizers import Coded
 
 TOLERANCE = 0.02
@@ -21,6 +21,12 @@ SLACK_S = 0.2
 """and less than that by what so many seconds cost: short files must not be above their rate."""
 MEMORY_S = 5.0
 """What was spent wrongly is made good over about so many seconds."""
+
+
+def payload_bits(coder: RangeCoder) -> Callable[[Codes], float]:
+    """What a packet costs whose frames have different numbers of codes: ideally coded, and the half word that is lost
+    at the end of a payload."""
+    return lambda codes: coder.bits(codes, True) + 8 * WORD_BYTES / 2
 
 
 class RateControl:

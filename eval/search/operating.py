@@ -13,14 +13,14 @@ from tqdm import tqdm
 from codec.api import SoundCodec
 from codec.bitstream.live import FixedCoder, frame
 from codec.bitstream.packets import pack
-from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
+from codec.bitstream.rangecoder import Codes, RangeCoder
 from codec.channels import fold, unfold
 from codec.checkpoint import load_model, model_folder
 from codec.errors import UserError
 from codec.library import find
 from codec.model.codec import Codec
 from codec.packed import open_split, record_candidate
-from codec.ratecontrol import RateControl
+from codec.ratecontrol import RateControl, payload_bits
 from codec.reading import range_coder
 from codec.recipe import read_recipe
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
@@ -60,6 +60,7 @@ class Packing:
 
     def __init__(self, coder: RangeCoder, frames: int, variable: bool):
         self.coder, self.frames, self.variable = coder, frames, variable
+        self.cost = payload_bits(coder)
 
     def pack(self, codes: Codes) -> Iterator[Packet]:
         for number, start in enumerate(range(0, codes.shape[2], self.frames)):
@@ -70,12 +71,11 @@ class Packing:
     def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
         return self.coder.decode(packet.payload, channels, codebooks, packet.frames, self.variable)
 
-    def cost(self, codes: Codes) -> float:
-        return self.coder.bits(codes, self.variable) + 8 * WORD_BYTES / 2
-
 
 class FixedPacking:
     """Each frame as a packet with codes of fixed width, as in live streams."""
+
+    frames = 1
 
     def __init__(self, coder: FixedCoder):
         self.coder = coder
@@ -132,12 +132,11 @@ class OperatingPoints:
         """Sound to packets and back, entropy coding and rate control included."""
         use, config = self.use(settings), self.model.config
         model, packing = self._model(use), self._packing(use)
-        frames = 1 if isinstance(packing, FixedPacking) else self.packet_frames(use)
 
         def encode(wave: Tensor) -> Packets:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
-            control = RateControl(use.kbps or math.inf, config.latents_per_second, frames, packing.cost)
+            control = RateControl(use.kbps or math.inf, config.latents_per_second, packing.frames, packing.cost)
             parts = [control.push(stream.push(wave)), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
