@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from threading import Event
 from types import FrameType
 from typing import BinaryIO
@@ -62,6 +63,7 @@ def ends_input(file: BinaryIO) -> Iterator[Event]:
 def kept_from_children() -> Iterator[None]:
     """Processes that are started here never get Ctrl-C, not even while they start; this one gets it at the end of the
     block. Who started them ends them."""
+    resource_tracker.ensure_running()  # starting it, as the first process does otherwise, lets SIGINT in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -206,6 +206,16 @@ def test_interrupts_end_all_processes_at_once_and_leave_nothing_half_written(bus
     assert not begun(tmp_path / "out")
 
 
+def test_processes_leave_interrupts_to_their_parent(busy):
+    """A terminal sends Ctrl-C to all of them."""
+    workers = children(busy.pid)
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker, signal.SIGINT)
+    out, complaints = busy.communicate(timeout=120)
+    assert busy.returncode == 0 and len(json.loads(out)["done"]) == 4 and "Traceback" not in complaints
+
+
 def test_a_process_that_is_killed_costs_its_file_alone(busy, tmp_path, codec):
     (source, process), *_ = begun(tmp_path / "out")
     assert process in children(busy.pid)
