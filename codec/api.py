@@ -302,7 +302,7 @@ class SoundCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)

@@ -118,6 +118,10 @@ class CodecConfig:
     def latents_per_second(self) -> float:
         return self.sample_rate / self.latent_hop
 
+    def latents_for(self, samples: int) -> int:
+        """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""
+        return -(-(samples + self.hop) // self.latent_hop) if samples else 0
+
     @property
     def bits_per_code(self) -> int:
         return math.ceil(math.log2(self.quantizer.size))

@@ -163,6 +163,6 @@ def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
         or head.bits_per_code != config.bits_per_code
         or head.codebooks > config.quantizer.codebooks
-        or head.frames != codec.latents_for(head.model_samples)
+        or head.frames != codec.config.latents_for(head.model_samples)
     ):
         raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")

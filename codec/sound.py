@@ -12,8 +12,9 @@ from torch import Tensor
 
 from codec.audio import FloatArray
 from codec.channels import fold, unfold
-from codec.model.codec import BLOCK, Codec
+from codec.model.codec import Codec
 from codec.model.quantizers import Coded
+from codec.model.streams import BLOCK
 from codec.resampling import ExactResampler, SegmentResampler, resampled
 
 
@@ -75,7 +76,7 @@ class Sound:
         first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(self.codec.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        stop_frame = min(self.codec.config.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
         decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
         at = first_frame * config.latent_hop
 

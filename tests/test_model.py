@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from codec.checkpoint import checksum, fingerprint, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
-from codec.model.codec import BLOCK, Codec, compress, expand
+from codec.model.codec import Codec, compress, expand
 from codec.model.entropy import FrequencyTables
 from codec.model.quantizers import ABSENT, LEVEL_WEIGHT, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
+from codec.model.streams import BLOCK
 from codec.model.transform import MDCT
 
 RVQ = QuantizerConfig(codebooks=4, latent_dim=12, codebook_size=32, codebook_dim=4)
@@ -98,7 +99,7 @@ def test_streamed_encoding_is_whole_encoding(codec, length, cuts):
     stream = codec.stream_encoder(batch=2, codebooks=3)
     parts = torch.tensor_split(wave, sorted(cuts), dim=2)
     streamed = Coded.join([*(stream.push(part) for part in parts), stream.flush()])
-    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.latents_for(length))
+    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.config.latents_for(length))
     whole = codec.stream_encoder(batch=2, codebooks=3)
     whole = Coded.join([whole.push(wave), whole.flush()])
     assert torch.equal(streamed.codes, whole.codes) and torch.equal(streamed.need, whole.need)
@@ -128,7 +129,7 @@ def test_batch_is_single(codec, size):
 def test_codes_cover_every_sample(codec):
     for length in range(0, 100):
         codes = codec.encode(noise(1, 1, length))
-        assert codes.shape[2] == codec.latents_for(length)
+        assert codes.shape[2] == codec.config.latents_for(length)
         assert codec.decode(codes, length).shape == (1, 1, length)
 
 

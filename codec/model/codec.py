@@ -1,8 +1,7 @@
 """The codec: MDCT, encoder, quantizer, decoder, inverse MDCT, for one channel.
 
-There is one path. Inference runs in canonical blocks of :data:`BLOCK` latent frames whose state is handed on, so that a
-whole file, a stream cut anywhere and a batch are the same computation, product for product, and memory does not
-depend on length. Training runs the same layers over a crop as one block.
+There is one path. Inference runs in canonical blocks whose state is handed on, see :mod:`codec.model.streams`; training
+runs the same layers over a crop as one block.
 """
 
 from dataclasses import dataclass, replace
@@ -15,14 +14,8 @@ from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
 from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
+from codec.model.streams import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.transform import MDCT
-
-BLOCK = 256
-"""Latent frames per canonical block: with fewer the products are slower, with more they are not faster (measured)."""
-
-ROWS = 16
-"""The last block is filled up to a multiple of so many frames: from that number of rows on, matrix products of any size
-were seen to agree bit for bit."""
 
 LEAST_SPREAD = 0.02
 """Of a coefficient, relative to all: those that the data hardly has must not be divided by nothing."""
@@ -186,7 +179,7 @@ class Codec(Trainable):
         batch, _, samples = wave.shape
         if codebooks is None:
             codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave[:, 0], (0, self.latents_for(samples) * self.config.latent_hop - samples))
+        padded = nn.functional.pad(wave[:, 0], (0, self.config.latents_for(samples) * self.config.latent_hop - samples))
         latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
@@ -204,12 +197,6 @@ class Codec(Trainable):
             if not name.startswith("encoder.") and not name.endswith(".usage")
         }
 
-    def latents_for(self, samples: int) -> int:
-        """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""
-        if samples == 0:
-            return 0
-        return -(-(samples + self.config.hop) // self.config.latent_hop)
-
     @property
     def receptive_field(self) -> int:
         """Latent frames before a sample's own that its decoding depends on."""
@@ -217,7 +204,7 @@ class Codec(Trainable):
 
     def stream_encoder(
         self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
-    ) -> "StreamEncoder":
+    ) -> StreamEncoder:
         """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all). ``block``:
         latent frames that are waited for; fewer than 16 mean less delay, more work, and codes that may differ where two
         entries are equally near to within rounding. Unless ``quantize``, it gives continuous latents ``[batch,
@@ -225,12 +212,12 @@ class Codec(Trainable):
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self, batch, codebooks or most, block, quantize)
+        return StreamEncoder(self.config, EncodeStep(self, codebooks or most, quantize), batch, block)
 
-    def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> "StreamDecoder":
+    def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
         ``quantized``, it takes continuous latents in the place of codes."""
-        return StreamDecoder(self, batch, block, quantized)
+        return StreamDecoder(self.config, DecodeStep(self, quantized), batch, block)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -254,98 +241,38 @@ class Codec(Trainable):
         return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]
 
 
-def filled(frames: int, block: int) -> int:
-    """Latent frames that are computed for the last ``frames`` of a stream in blocks of ``block``."""
-    return -(-frames // min(ROWS, block)) * min(ROWS, block)
+class EncodeStep:
+    """What is computed of a block of sound; see :class:`codec.model.streams.EncodingStep`."""
 
-
-class StreamEncoder:
-    """Waves in pieces of any length to codes. ``push`` returns what is ready, ``flush`` the rest."""
-
-    def __init__(self, codec: Codec, batch: int, codebooks: int, block: int, quantize: bool):
-        self.codec, self.codebooks, self.block = codec, codebooks, block
+    def __init__(self, codec: Codec, codebooks: int, quantize: bool):
+        self.codec, self.codebooks = codec, codebooks
         folded = codec.quantizer.folded()
         self.quantizer = folded if quantize else Unquantized(folded)
-        self.waiting = codec.mdct.basis.new_zeros(batch, 0)
-        self.previous = codec.mdct.start(batch)
-        self.state = codec.encoder.start(batch)
-        self.samples = self.frames = 0
 
-    @torch.inference_mode()
-    def push(self, wave: Tensor) -> Coded:
-        """``[batch, 1, samples]`` to codes ``[batch, quantizers, frames]``, ``frames`` being any number from 0 up."""
-        self.samples += wave.shape[-1]
-        self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
-        size = self.block * self.codec.config.latent_hop
-        whole, rest = divmod(self.waiting.shape[1], size)
-        *blocks, self.waiting = self.waiting.split([size] * whole + [rest], 1)
-        coded = [self._encode(block) for block in blocks]
-        self.frames += self.block * len(coded)
-        return Coded.join(coded) if coded else self._nothing()
+    def start(self, batch: int) -> State:
+        return self.codec.mdct.start(batch), *self.codec.encoder.start(batch)
 
-    @torch.inference_mode()
-    def flush(self) -> Coded:
-        """The codes of the last, partly filled block."""
-        missing = self.codec.latents_for(self.samples) - self.frames
-        if not missing:
-            return self._nothing()
-        hop = self.codec.config.latent_hop
-        rest = nn.functional.pad(self.waiting, (0, filled(missing, self.block) * hop - self.waiting.shape[1]))
-        last = Coded.join([self._encode(block) for block in rest.split(self.block * hop, 1)])
-        return Coded(last.codes[..., :missing], last.need[..., :missing])
+    def empty(self, batch: int) -> Coded:
+        return self.quantizer.encode(
+            self.codec.spread.new_zeros(batch, 0, self.codec.config.quantizer.features), self.codebooks
+        )
 
-    def _encode(self, block: Tensor) -> Coded:
-        latent, self.state = self.codec.analyse(block, self.previous, self.state)
-        self.previous = block[:, -self.codec.config.hop :]
-        return self.quantizer.encode(latent, self.codebooks)
-
-    def _nothing(self) -> Coded:
-        rows = self.codec.config.quantizer.features if isinstance(self.quantizer, Unquantized) else self.codebooks
-        need = self.waiting.new_zeros(len(self.waiting), rows, 0)
-        return Coded(need if isinstance(self.quantizer, Unquantized) else need.long(), need)
+    def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
+        latent, past = self.codec.analyse(wave, state[0], state[1:])
+        return self.quantizer.encode(latent, self.codebooks), (wave[:, -self.codec.config.hop :], *past)
 
 
-class StreamDecoder:
-    """Codes in pieces of any length to waves. ``push`` returns what is ready, ``flush`` the rest."""
+class DecodeStep:
+    """What is computed of a block of codes; see :class:`codec.model.streams.DecodingStep`."""
 
-    def __init__(self, codec: Codec, batch: int, block: int, quantized: bool):
-        self.codec, self.block = codec, block
+    def __init__(self, codec: Codec, quantized: bool):
+        self.codec = codec
         folded = codec.quantizer.folded()
         self.quantizer = folded if quantized else Unquantized(folded)
-        self.waiting: Tensor | None = None
-        self.previous = codec.mdct.start(batch)
-        self.state = codec.decoder.start(batch)
-        self.started = False
 
-    @torch.inference_mode()
-    def push(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, samples]``, any
-        number from 0 up."""
-        codes = codes.to(self.previous.device)
-        waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
-        whole, rest = divmod(waiting.shape[2], self.block)
-        *blocks, self.waiting = waiting.split([self.block] * whole + [rest], 2)
-        return self._join([self._decode(block) for block in blocks])
+    def start(self, batch: int) -> State:
+        return self.codec.mdct.start(batch), *self.codec.decoder.start(batch)
 
-    @torch.inference_mode()
-    def flush(self) -> Tensor:
-        """The samples of the last, partly filled block."""
-        frames = 0 if self.waiting is None else self.waiting.shape[2]
-        if self.waiting is None or not frames:
-            return self._join([])
-        block = nn.functional.pad(self.waiting, (0, filled(frames, self.block) - frames))
-        hop, latent_hop = self.codec.config.hop, self.codec.config.latent_hop
-        first = 0 if self.started else hop
-        return self._decode(block)[:, None, : frames * latent_hop - first]
-
-    def _decode(self, codes: Tensor) -> Tensor:
-        latent = self.quantizer.decode(codes)
-        wave, self.previous, self.state = self.codec.synthesise(latent, self.previous, self.state)
-        if not self.started:  # the first hop lies before the first sample
-            self.started = True
-            wave = wave[:, self.codec.config.hop :]
-        return wave
-
-    def _join(self, waves: list[Tensor]) -> Tensor:
-        empty = self.previous.new_zeros(len(self.previous), 0)
-        return torch.cat([empty, *waves], 1)[:, None]
+    def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+        wave, previous, past = self.codec.synthesise(self.quantizer.decode(codes), state[0], state[1:])
+        return wave, (previous, *past)

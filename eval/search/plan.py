@@ -10,7 +10,7 @@ from codec.checkpoint import load_model
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.library import find
-from codec.model.codec import BLOCK
+from codec.model.streams import BLOCK
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.budget import Budget
 from eval.metrics import METRICS
