@@ -26,7 +26,8 @@ from codec.checkpoint import fingerprint, load_model
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import FileReport, encode_sound
-from codec.library import find, finder, usable
+from codec.library import find, finder
+from codec.library import load as load_model_on
 from codec.model.codec import Codec
 from codec.model.layers import Stack, State
 from codec.model.quantizers import ABSENT
@@ -65,15 +66,16 @@ def load(
 
     Args:
         model: name of a built-in model, or the folder of a run or of an exported model.
-        device: where it runs, such as ``"cpu"`` or ``"cuda"``.
-        dtype: of the networks: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact. Transform and
-            quantizer are float32 always.
+        device: where it runs, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``: ONNX Runtime, with the graphs that
+            ``codec export --onnx`` writes beside a model. A few codes in 100,000 may differ from those of the CPU.
+        dtype: of the decoder: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact. Codes are always
+            computed in float32: where one of a frame is another, so are most of those after it.
         threads: of the matrix products. With another number a code in 100,000 may differ from those in files.
 
     Raises:
         UserError: no such model, device or type, or the model is damaged.
     """
-    return SoundCodec(load_model(find(str(model))), device=device, dtype=dtype, threads=threads)
+    return SoundCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
 
 
 def open(
@@ -109,14 +111,12 @@ def _ready(built_in: Codec) -> "SoundCodec":
 
 
 class SoundCodec:
-    """A model, and the device, the precision and the number of threads that it runs with. See :func:`load`.
+    """A model, and the precision and the number of threads that it runs with. See :func:`load`.
 
     ``model`` is the :class:`codec.model.codec.Codec` itself; from here on it belongs to this object.
     """
 
-    def __init__(
-        self, model: Codec, *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
-    ) -> None:
+    def __init__(self, model: Codec, *, dtype: str = "float32", threads: int = 1) -> None:
         if dtype not in DTYPES:
             raise UserError(f"no such type as {dtype!r}; use {', '.join(DTYPES)}")
         if threads < 1:
@@ -124,10 +124,11 @@ class SoundCodec:
         self.fingerprint = fingerprint(model)
         """16 hexadecimal digits that are in the files it writes."""
         self.threads = threads
-        self.model = model.eval().requires_grad_(False).to(usable(device))
+        self.model = model.eval().requires_grad_(False)
         if dtype != "float32":
-            for stack in (self.model.encoder, self.model.decoder):
-                _reduce(stack, DTYPES[dtype])
+            if model.steps:
+                raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
+            _reduce(self.model.decoder, DTYPES[dtype])
 
     @functools.cached_property
     def coder(self) -> RangeCoder:

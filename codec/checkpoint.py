@@ -4,7 +4,6 @@ read."""
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,25 +75,6 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
-
-
-@torch.no_grad()
-def export_model(source: Path, folder: Path) -> Codec:
-    """Writes the model of a run or folder with its networks in half precision: half as large. Returns it.
-
-    It is another model, with a fingerprint of its own: what the rounded decoder makes of codes is not bit for bit the
-    same. Recipe and curves of a run go with it. Raises like :func:`load_model`, and where ``folder`` holds a model.
-    """
-    if (folder / CONFIG).exists():
-        raise UserError(f"{folder}: holds a model already; choose another --out")
-    codec, info = load_model(source), read_info(source)
-    for weight in codec.parameters():
-        weight.copy_(weight.half())
-    save_model(folder, codec, info, torch.float16)
-    for name in ("recipe.yaml", "metrics.csv"):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    return codec
 
 
 def save_weights(folder: Path, codec: Trainable) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from codec.checkpoint import CONFIG, fingerprint, load_model, read_fingerprints
+from codec.checkpoint import CONFIG, fingerprint, load_model, model_folder, read_fingerprints
 from codec.errors import UserError
 from codec.files import expected_kbps
 from codec.model.codec import Codec
@@ -48,18 +48,33 @@ def find(name: str) -> Path:
     return Path(name)
 
 
-def usable(device: str | torch.device) -> torch.device:
-    """That device, such as ``"cpu"`` or ``"cuda"``. Raises ``UserError`` where nothing can be computed on it."""
+ONNX = "onnx"
+"""The device that is ONNX Runtime on the CPU, with the graphs beside a model."""
+
+
+def load(name: str, device: str | torch.device = "cpu", threads: int = 1) -> Codec:
+    """The model that :func:`find` finds, on a device, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`, which has
+    ``threads``. Raises ``UserError`` where one of both cannot be used."""
+    _check(device)
+    return _load(find(name), device, threads)
+
+
+def _load(place: Path, device: str | torch.device, threads: int = 1) -> Codec:
+    codec = load_model(place)
+    if device != ONNX:
+        return codec.to(device)
+    from codec.graphs import Graphs
+
+    codec.steps = Graphs(codec, model_folder(place), threads)
+    return codec
+
+
+def _check(device: str | torch.device) -> None:
+    """Raises ``UserError`` where nothing can be computed on it."""
     try:
-        torch.zeros(1, device=device).cpu()
-        return torch.device(device)
+        torch.zeros(1, device="cpu" if device == ONNX else device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"the device {device} cannot be used ({str(error).splitlines()[0]}); use cpu") from error
-
-
-def load(name: str, device: str | torch.device = "cpu") -> Codec:
-    """The model that :func:`find` finds, on a device. Raises ``UserError`` where one of both cannot be used."""
-    return load_model(find(name)).to(usable(device))
 
 
 def finder(others: Iterable[Path] = (), device: str | torch.device = "cpu") -> Callable[[str], Codec | None]:
@@ -69,18 +84,19 @@ def finder(others: Iterable[Path] = (), device: str | torch.device = "cpu") -> C
     A model that wrote the file is preferred to one that can decode it. The finder can be pickled.
     """
     known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
-    return partial(_model_for, known, usable(device), {})
+    _check(device)
+    return partial(_model_for, known, device, {})
 
 
 def _model_for(
-    known: list[tuple[Path, list[str]]], device: torch.device, loaded: dict[Path, Codec], wanted: str
+    known: list[tuple[Path, list[str]]], device: str | torch.device, loaded: dict[Path, Codec], wanted: str
 ) -> Codec | None:
     places = [place for place, (own, *_) in known if own == wanted]
     places += [place for place, names in known if wanted in names]
     if not places:
         return None
     if places[0] not in loaded:
-        loaded[places[0]] = load_model(places[0]).to(device)
+        loaded[places[0]] = _load(places[0], device)
     return loaded[places[0]]
 
 

@@ -28,11 +28,10 @@ def test_pieces_of_sound_make_no_difference_and_precision_does(sounds):
     model, sounds = DEFAULT_MODEL, sounds[:1]  # the codebooks of a tiny model are too coarse
     exact, rough = agreements(model, sounds, [Way(block=256), Way(dtype="bfloat16")])
     assert (exact.codes, exact.first_codes, exact.max_difference, exact.snr_db) == (1, 1, 0, math.inf)
+    assert (rough.codes, rough.first_codes) == (1, 1)
     c, less = api.load(model), api.load(model, dtype="bfloat16")
-    codes = [(c.encode(s.samples, s.sample_rate).codes, less.encode(s.samples, s.sample_rate).codes) for s in sounds]
-    equal = np.concatenate([(one == other).ravel() for one, other in codes])
-    assert rough.codes == equal.mean() and 0 < rough.codes < 1
-    waves = np.concatenate([np.stack([c.decode(one), less.decode(one)]).reshape(2, -1) for one, _ in codes], 1)
+    codes = [c.encode(sound.samples, sound.sample_rate).codes for sound in sounds]
+    waves = np.concatenate([np.stack([c.decode(one), less.decode(one)]).reshape(2, -1) for one in codes], 1)
     assert rough.max_difference == pytest.approx(np.abs(waves[0] - waves[1]).max(), rel=1e-5)
     ratio = np.square(waves[0]).mean() / np.square(waves[0] - waves[1]).mean()
     assert rough.snr_db == pytest.approx(10 * math.log10(ratio), abs=0.01)

@@ -149,12 +149,12 @@ def test_streams_give_the_same_piece_by_piece(c, rate, channels):
 def test_reduced_precision_is_close_and_threads_are_put_back(model, c):
     wave = noise(16000)
     before, exact = torch.get_num_threads(), c.encode(wave, 16000)
-    for dtype, share in (("bfloat16", 0.8), ("float16", 0.95)):
+    for dtype in ("bfloat16", "float16"):
         reduced = codec.load(model, dtype=dtype, threads=2)
         assert reduced.fingerprint == c.fingerprint
-        assert (reduced.encode(wave, 16000).codes == exact.codes).mean() > share
+        assert (reduced.encode(wave, 16000).codes == exact.codes).mean() > 0.999  # the threads may flip one
         decoded = reduced.decode(exact)
-        assert decoded.dtype == np.float32 and np.abs(decoded - c.decode(exact)).max() < 0.05
+        assert decoded.dtype == np.float32 and 0 < np.abs(decoded - c.decode(exact)).max() < 0.05
     assert torch.get_num_threads() == before
 
 

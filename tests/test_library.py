@@ -9,10 +9,11 @@ import soundfile
 import torch
 
 from codec import cli, library
-from codec.checkpoint import export_model, fingerprint, load_model, save_model
+from codec.checkpoint import fingerprint, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
+from codec.export import export_model
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
 
@@ -143,5 +144,5 @@ def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
     assert (back.encode(wave)[:, 0] == codes[:, 0]).float().mean() > 0.95
     decoded = codec.decode(codes)
     assert (back.decode(codes) - decoded).norm() < 0.01 * decoded.norm()
-    with pytest.raises(UserError, match="holds a model already"):
+    with pytest.raises(UserError, match="is there already"):
         export_model(tmp_path / "run", tmp_path / "small")

@@ -55,13 +55,19 @@ def add_export(command: AddCommand) -> None:
     parser = command("export", _export, "a model to keep or pass on: half the size, without what only training needs")
     parser.add_argument("run", help="folder of a run or model")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="write ONNX graphs beside it, for --device onnx, and for use without this program (needs the extra onnx)",
+    )
 
 
 def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
-        from codec.checkpoint import export_model, fingerprint
+        from codec.checkpoint import fingerprint
+        from codec.export import export_model
         from codec.library import find
 
-    codec = export_model(find(arguments.run), arguments.out)
+    codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
     print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

@@ -14,7 +14,7 @@ from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
 from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
-from codec.model.streams import BLOCK, StreamDecoder, StreamEncoder
+from codec.model.streams import BLOCK, Steps, StreamDecoder, StreamEncoder
 from codec.model.transform import MDCT
 
 LEAST_SPREAD = 0.02
@@ -82,7 +82,8 @@ class Codec(Trainable):
     """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
 
     ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
-    that a step of training moves quiet high frequencies as much as loud low ones.
+    that a step of training moves quiet high frequencies as much as loud low ones. ``steps``, where there are any,
+    compute the blocks of streams of codes in the place of the layers.
     """
 
     spread: Tensor
@@ -93,6 +94,7 @@ class Codec(Trainable):
     def __init__(self, config: CodecConfig):
         super().__init__()
         self.config = config
+        self.steps: Steps | None = None
         per_latent = config.hop * config.frames_per_latent
         self.mdct = MDCT(config.hop)
         self.register_buffer("spread", torch.ones(per_latent))
@@ -161,14 +163,14 @@ class Codec(Trainable):
     def _spectrum(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
         """Compressed MDCT coefficients relative to their spread, as many frames side by side as make a latent."""
         spectrum = compress(self.mdct.analysis(wave, previous), self.config.power)
-        return spectrum.reshape(len(wave), -1, self.config.latent_hop) / self.spread
+        return spectrum.reshape(wave.shape[0], -1, self.config.latent_hop) / self.spread
 
     def synthesise(self, latent: Tensor, previous: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """Latents to samples ``[batch, frames * latent_hop]``, the MDCT's state and the decoder's."""
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
             coefficients = expand(spectrum.float() * self.spread, self.config.power)
-            wave, previous = self.mdct.synthesis(coefficients.reshape(len(latent), -1, self.config.hop), previous)
+            wave, previous = self.mdct.synthesis(coefficients.reshape(latent.shape[0], -1, self.config.hop), previous)
         return wave, previous, state
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
@@ -212,12 +214,15 @@ class Codec(Trainable):
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self.config, EncodeStep(self, codebooks or most, quantize), batch, block)
+        count = codebooks or most
+        step = self.steps.encode_step(count) if self.steps and quantize else EncodeStep(self, count, quantize)
+        return StreamEncoder(self.config, step, batch, block)
 
     def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
         ``quantized``, it takes continuous latents in the place of codes."""
-        return StreamDecoder(self.config, DecodeStep(self, quantized), batch, block)
+        step = self.steps.decode_step() if self.steps and quantized else DecodeStep(self, quantized)
+        return StreamDecoder(self.config, step, batch, block)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""

@@ -44,6 +44,13 @@ class DecodingStep(Protocol):
         stream lie before its first sample."""
 
 
+class Steps(Protocol):
+    """What computes the blocks of a codec in the place of its layers."""
+
+    def encode_step(self, codebooks: int) -> EncodingStep: ...
+    def decode_step(self) -> DecodingStep: ...
+
+
 def filled(frames: int, block: int) -> int:
     """Latent frames that are computed for the last ``frames`` of a stream in blocks of ``block``."""
     return -(-frames // min(ROWS, block)) * min(ROWS, block)

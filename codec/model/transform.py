@@ -48,18 +48,18 @@ class MDCT(nn.Module):
 
         The first frame reaches ``hop`` samples back, into ``previous``.
         """
-        previous = self.start(len(wave)) if previous is None else previous
+        previous = self.start(wave.shape[0]) if previous is None else previous
         earlier = torch.cat([previous, wave[:, : -self.hop]], 1).reshape(-1, self.hop)
         later = wave.reshape(-1, self.hop)
         spectrum = earlier @ self.basis[: self.hop] + later @ self.basis[self.hop :]
-        return spectrum.view(len(wave), -1, self.hop)
+        return spectrum.view(wave.shape[0], -1, self.hop)
 
     def synthesis(self, coefficients: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``[batch, frames, hop]`` coefficients to ``[batch, frames * hop]`` samples and the next state.
 
         The samples end where the last frame has its middle, ``hop`` samples before its end.
         """
-        previous = self.start(len(coefficients)) if previous is None else previous
+        previous = self.start(coefficients.shape[0]) if previous is None else previous
         halves = coefficients @ self.basis.T
         rising, falling = halves[..., : self.hop], halves[..., self.hop :]
         carried = torch.cat([previous[:, None], falling[:, :-1]], 1)

@@ -1,0 +1,130 @@
+"""ONNX graphs: what ONNX Runtime computes with them is what the codec computes, to within rounding."""
+
+import pickle
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import tiny_model
+
+import codec as library
+from codec.errors import UserError
+from codec.export import export_model
+from codec.files import decode_file, encode_file
+from codec.graphs import DECODER, ENCODER
+from codec.library import load
+from codec.model.quantizers import ABSENT
+
+KINDS = {"rvq": (), "fsq": ("--codec.quantizer.kind=fsq",)}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def exported(request, tmp_path_factory):
+    """The folder of a model with graphs."""
+    folder = tmp_path_factory.mktemp("exported")
+    tiny_model(folder / "model", *KINDS[request.param])
+    export_model(folder / "model", folder / "out", onnx=True)
+    return folder / "out"
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("frames", [1, 7, 40])
+def test_a_stream_in_numpy_alone_is_that_of_the_codec(exported, frames):
+    codec = load(str(exported))
+    hop, count = codec.config.latent_hop, 40
+    wave = noise(2, 1, count * hop - codec.config.hop)
+    codes = codec.encode(wave)
+    padded = np.pad(wave[:, 0].numpy(), ((0, 0), (0, codec.config.hop)))
+    found = run(exported / ENCODER, padded, frames * hop, axis=1)
+    assert found.shape == codes.shape and (found == codes.numpy()).mean() > 0.99
+    sound = run(exported / DECODER, codes.numpy(), frames, axis=2)
+    expected = codec.decode(codes)[:, 0].numpy()
+    np.testing.assert_allclose(sound[:, codec.config.hop :], expected, atol=1e-5)
+
+
+def run(path, values, size, axis):
+    """The way docs/graphs.md describes, for values that are cut along ``axis`` into blocks of ``size``."""
+    session = onnxruntime.InferenceSession(path)
+    block, *states = session.get_inputs()
+    state = {one.name: np.zeros((len(values), *one.shape[1:]), np.float32) for one in states}
+    made = []
+    for start in range(0, values.shape[axis], size):
+        part = values.take(range(start, min(start + size, values.shape[axis])), axis)
+        outputs = session.run(None, {block.name: part, **state})
+        named = dict(zip((one.name for one in session.get_outputs()), outputs))
+        state = {name: named[name.replace("state", "next")] for name in state}
+        made.append(outputs[0])
+    return np.concatenate(made, -1)
+
+
+def test_graphs_say_what_they_are_of(exported):
+    told = onnxruntime.InferenceSession(exported / DECODER).get_modelmeta().custom_metadata_map
+    codec = library.load(exported)
+    config = codec.model.config
+    assert told["fingerprint"] == codec.fingerprint and int(told["sample_rate"]) == codec.sample_rate
+    assert (int(told["latent_hop"]), int(told["hop"])) == (config.latent_hop, config.hop)
+
+
+@pytest.mark.parametrize("how", [{}, {"kbps": 0.4}, {"codebooks": 2}])
+def test_files_are_the_same_to_within_rounding(exported, tmp_path, how):
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", noise(30 * 22050, 2).numpy(), 22050)
+    plain, graphs = load(str(exported)), load(str(exported), "onnx")
+    if how.get("kbps") and plain.config.quantizer.contexts == 1:
+        pytest.skip("no contexts")
+    reports = [encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, **how) for i, c in enumerate((plain, graphs))]
+    assert reports[0].bytes_payload == pytest.approx(reports[1].bytes_payload, rel=0.01)
+    for codec in (plain, graphs):
+        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, subtype="FLOAT")
+    sounds = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("True", "False")]
+    np.testing.assert_allclose(*sounds, atol=1e-5)
+    assert np.abs(sounds[0]).max() > 0.01
+
+
+def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
+    plain, graphs = library.load(exported), library.load(exported, device="onnx")
+    codes = plain.encode(noise(16000), 16000)
+    holes = codes.codes.clone()
+    holes[1:, ::3] = ABSENT
+    for given in (holes, codes.codes[:1], codes.codes):
+        torch.testing.assert_close(graphs.decode(given), plain.decode(given), atol=1e-5, rtol=0)
+    latents = [c.encode(noise(16000), 16000, quantize=False).latents for c in (plain, graphs)]
+    assert torch.equal(*latents)
+
+
+def test_a_model_with_graphs_can_be_handed_to_processes(exported):
+    graphs = load(str(exported), "onnx", threads=2)
+    again = pickle.loads(pickle.dumps(graphs))
+    wave = noise(1, 1, 9999)
+    assert again.steps.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
+
+
+def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):
+    with pytest.raises(UserError, match="codec export MODEL --onnx"):
+        load(str(model), "onnx")
+    with pytest.raises(UserError, match="float32, not bfloat16"):
+        library.load(exported, device="onnx", dtype="bfloat16")
+    export_model(tiny_model(tmp_path / "model", seed=1), tmp_path / "other")
+    for name in (ENCODER, DECODER):
+        (tmp_path / "other" / name).write_bytes((exported / name).read_bytes())
+    with pytest.raises(UserError, match="of another model"):
+        load(str(tmp_path / "other"), "onnx")
+    (tmp_path / "other" / ENCODER).write_bytes((exported / ENCODER).read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be read"):
+        load(str(tmp_path / "other"), "onnx")
+
+
+def test_an_export_is_whole_or_not_there(exported, tmp_path, monkeypatch):
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(UserError, match="is there already"):
+        export_model(exported, exported)
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"need onnx; pip install 'lathe-codec\[onnx\]'"):
+        export_model(exported, tmp_path / "new", onnx=True)
+    assert not list(tmp_path.iterdir())
