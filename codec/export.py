@@ -145,11 +145,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _running_minimum(values: Any, dim: int) -> tuple[Any, Any]:
-    """``torch.cummin`` of ``[batch, quantizers, frames]`` over the quantizers, in operators of ONNX, which has none such:
-    the minimum of all of them, the later ones made infinite. Without indices, for which no one asks."""
+    """``torch.cummin`` of ``[batch, quantizers, frames]`` over the quantizers, in operators of ONNX, which has no such
+    thing: the minimum of all of them, the later ones made infinite. Without indices, for which no one asks."""
     from onnx.numpy_helper import from_array
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
 
+    op: Any = opset18  # its types are stricter than it is
     count = values.shape[dim]
     later = np.triu(np.full((count, count), np.inf, np.float32), 1)[None, :, :, None]
     others = op.Unsqueeze(values, op.Constant(value_ints=[dim]))
