@@ -194,19 +194,25 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
     space = {
         "codebooks": {"low": 1, "high": 3},
         "threads": {"choices": [1, 2]},
+        "runtime": {"choices": ["eager", "onnx"]},
         "block": {"choices": [16, 256]},
         "packet_s": {"choices": [0.1, 2.0]},
     }
     whole = {"kind": "operating", "model": str(tmp_path / "model"), "space": space, "clips": 3, "metric": "mel"}
+    whole["starts"] = [{"runtime": "onnx"}]
     plan = tmp_path / "plan.yaml"
     plan.write_text(yaml.safe_dump({**whole, "candidates": 6, "population": 3}, sort_keys=False))
     counted = candidates(prepared)
     result = search(str(plan), prepared, tmp_path / "out")
     default = next(row for row in result.rows if row.default)
-    assert default.settings == {"codebooks": 3, "threads": 1, "block": 256, "packet_s": 2.0}
+    assert default.settings == {"codebooks": 3, "threads": 1, "runtime": "eager", "block": 256, "packet_s": 2.0}
+    graphs = next(row for row in result.rows if row.settings == {**default.settings, "runtime": "onnx"})
+    assert graphs.kbps == pytest.approx(default.kbps, rel=0.01) and graphs.reported.mean == pytest.approx(
+        default.reported.mean, rel=0.01
+    )
     assert 6 < len(result.rows) <= 11 and candidates(prepared) == counted + len(result.rows) and not result.failed
     by_settings = {tuple(row.settings.values()): row for row in result.rows}
-    for (codebooks, _, block, packet_s), row in by_settings.items():
+    for (codebooks, _, _, block, packet_s), row in by_settings.items():
         nominal = codebooks * recipe.codec.kbps_per_codebook
         assert nominal < row.kbps < nominal + (1.0 if packet_s == 0.1 else 0.1)
         assert row.latency_ms == 40 + 20 * (block - 1)
@@ -250,8 +256,13 @@ def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
     there = reduced.decode(operating.system({"codebooks": 24}).encode(streams))
     error = (there - decoded["all"]).square().mean() / decoded["all"].square().mean()
     assert 0 < error < 0.01
-    with pytest.raises(UserError, match="kbps must be 0"):
-        operating.use({"kbps": 3.0, "entropy": "order 0"})
+    for wrong, reason in (
+        ({"kbps": 3.0, "entropy": "order 0"}, "kbps must be 0"),
+        ({"runtime": "onnx", "precision": "bfloat16"}, "float32 alone"),
+        ({"runtime": "jax"}, "runtime must be eager, compiled, onnx"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            operating.use(wrong)
 
 
 def test_the_test_split_stays_sealed(tmp_path, prepared, monkeypatch):

@@ -17,21 +17,26 @@ from codec.bitstream.rangecoder import Codes, RangeCoder
 from codec.channels import fold, unfold
 from codec.checkpoint import load_model, model_folder
 from codec.errors import UserError
+from codec.export import export_graphs
+from codec.graphs import Graphs
 from codec.library import find
 from codec.model.codec import Codec
 from codec.packed import open_split, record_candidate
 from codec.ratecontrol import RateControl, payload_bits
 from codec.reading import range_coder
 from codec.recipe import read_recipe
+from codec.writing import part_of
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
-from eval.search.locks import Turns
+from eval.search.locks import Lock, Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
 
 MOST_FRAMES = 255
 """Of a packet."""
+
+RUNTIMES = ("eager", "compiled", "onnx")
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ class OperatingPoints:
         self.place = find(plan.model)
         self.model = load_model(self.place)
         self.coders = {"contexts": range_coder(self.model), "order 0": RangeCoder(self.model.tables.order_0())}
-        self.models = {("float32", False): self.model}
+        self.models = {("float32", "eager", 1): self.model}
+        self.graphs = out / "onnx" / "graphs"
         self.sample_rate, self.channels = self.model.config.sample_rate, _channels(self.place)
         self.reference = replace(self.system(plan.starts[0]), name="the default")
 
@@ -110,6 +116,10 @@ class OperatingPoints:
         self.model.stream_encoder(codebooks=use.codebooks)  # refuses what it does not have
         if use.threads < 1 or use.block < 1:
             raise UserError("threads and block must be at least 1")
+        if use.runtime not in RUNTIMES:
+            raise UserError(f"runtime must be {', '.join(RUNTIMES)}, not {use.runtime}")
+        if use.runtime == "onnx" and use.precision != "float32":
+            raise UserError(f"the runtime onnx has float32 alone, not {use.precision}")
         if use.entropy not in (*self.coders, "none"):
             raise UserError(f"entropy must be {', '.join(self.coders)} or none, not {use.entropy}")
         if use.kbps < 0 or (use.kbps and (use.entropy == "order 0" or self.model.config.quantizer.contexts == 1)):
@@ -150,14 +160,29 @@ class OperatingPoints:
         return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
 
     def _model(self, use: Use) -> Codec:
-        key = use.precision, use.compiled
+        key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1
         if key not in self.models:
-            model = SoundCodec(load_model(self.place), dtype=use.precision).model
-            if use.compiled:
-                model.encoder.compile()
-                model.decoder.compile()
-            self.models[key] = model
+            self.models[key] = self._graphs(use.threads) if use.runtime == "onnx" else self._torch(use)
         return self.models[key]
+
+    def _torch(self, use: Use) -> Codec:
+        model = SoundCodec(load_model(self.place), dtype=use.precision).model
+        if use.runtime == "compiled":
+            model.encoder.compile()
+            model.decoder.compile()
+        return model
+
+    def _graphs(self, threads: int) -> Codec:
+        """Of the model as it is; they are written once for all processes of a search."""
+        with Lock(self.graphs.with_name("graphs.lock")).held():
+            if not self.graphs.exists():
+                part = part_of(self.graphs)
+                part.mkdir(parents=True)
+                export_graphs(self.model, part)
+                part.rename(self.graphs)
+        model = load_model(self.place)
+        model.steps = Graphs(model, self.graphs, threads)
+        return model
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
         if use.entropy == "none":

@@ -90,13 +90,17 @@ def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
     if plan["kind"] == "operating":
         use = {"model": plan["model"], **settings}
         write_text(path, yaml.safe_dump(use, sort_keys=False))
-        told = {name: value for name, value in settings.items() if name in ("kbps", "codebooks", "threads") and value}
+        names = ("kbps", "codebooks") if settings.get("runtime") == "onnx" else ("kbps", "codebooks", "threads")
+        told = {name: value for name, value in settings.items() if name in names and value}
         if told.get("kbps"):
             told.pop("codebooks", None)  # codec encode takes one of the two, and the rate is what bits are about
         words = "".join(f" --{name} {value:g}" for name, value in told.items())
         others = ", ".join(name for name in settings if name not in told)
+        model, export = plan["model"], ""
+        if settings.get("runtime") == "onnx":
+            model, export, words = "model/", f"codec export {model} --out model/ --onnx; ", f"{words} --device onnx"
         return (
-            f"next: codec encode AUDIO --out nac/ --model {plan['model']}{words}; its other settings ({others}) are for"
+            f"next: {export}codec encode AUDIO --out nac/ --model {model}{words}; its other settings ({others}) are for"
             " codec.load and the streams of the Python interface"
         )
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])

@@ -44,9 +44,9 @@ class Use:
     """``contexts``: the model's tables; ``order 0``: one table per codebook; ``none``: codes of fixed width, each frame
     in a packet of its own, as in live streams."""
     precision: str = "float32"
-    """Of encoder and decoder; or ``bfloat16``, ``float16``."""
-    compiled: bool = False
-    """By ``torch.compile``, which needs a C++ compiler."""
+    """Of the decoder; or ``bfloat16``, ``float16``. Codes are computed in float32."""
+    runtime: str = "eager"
+    """Or ``compiled``: by ``torch.compile``, which needs a C++ compiler; or ``onnx``: ONNX Runtime."""
     threads: int = 1
     block: int = BLOCK
     """Latent frames that are waited for and computed at once."""
