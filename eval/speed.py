@@ -1,5 +1,6 @@
 """``codec speed``: measures everything about a codec that does not depend on its training, beside its peers."""
 
+import copy
 import os
 import platform
 import statistics
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from codec.checkpoint import load_model, model_folder, save_model
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
+from codec.export import export_graphs
+from codec.graphs import Graphs
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
 from eval.latency import measure_reach
@@ -38,6 +41,7 @@ def speed(
     threads: int = 1,
     training: bool = False,
     compiled: bool = False,
+    onnx: bool = False,
     memory_minutes: Sequence[float] = MEMORY_MINUTES,
     command: str = "codec speed",
 ) -> SpeedResult:
@@ -63,7 +67,13 @@ def speed(
         unlimited = {*models, REFERENCE}
         timings = time_systems(systems, seconds, rounds, unlimited)
         files = time_files(models, seconds, rounds)
-        streams = time_streams(models, rounds)
+        with tempfile.TemporaryDirectory() as folder:
+            graphs = {
+                f"{name}, ONNX": _graphs(codec, Path(folder) / Path(name).name)
+                for name, codec in models.items()
+                if onnx
+            }
+            streams = time_streams({**models, **graphs}, rounds)
         reach = {name: measure_reach(codec) for name, codec in tqdm(models.items(), desc="latency", unit="model")}
         rate = matrix_rate()
         work = [one for name, codec in models.items() for one in _work(name, codec, rate)]
@@ -99,6 +109,15 @@ def untrained(config: CodecConfig) -> Codec:
         torch.manual_seed(0)
         codec = Codec(config)
     return codec.eval().requires_grad_(False)
+
+
+def _graphs(codec: Codec, folder: Path) -> Codec:
+    """The same model in ONNX Runtime."""
+    folder.mkdir(parents=True)
+    export_graphs(codec, folder)
+    same = copy.copy(codec)
+    same.steps = Graphs(same, folder)
+    return same
 
 
 def _work(name: str, codec: Codec, rate: float) -> list[Work]:

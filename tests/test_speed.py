@@ -81,7 +81,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
     """A model from a folder, in a run with all its tables; the longest files are seconds."""
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, tiny("speech_16k"), {})
-    return speed([str(folder)], seconds=(0.5, 1.0), rounds=2, memory_minutes=(0.1,), command="codec speed x --json")
+    return speed([str(folder)], seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,), command="codec speed x")
 
 
 def test_every_measurement_is_there(result):
@@ -92,7 +92,8 @@ def test_every_measurement_is_there(result):
         one.encode.rounds == 2 and one.encode.low <= one.encode.median <= one.encode.high for one in result.timings
     )
     assert [one.seconds for one in result.files] == [0.5, 1.0]
-    assert result.streams[0].frame_ms == 20.0
+    plain, graphs = result.streams
+    assert plain.frame_ms == graphs.frame_ms == 20.0 and graphs.name == f"{plain.name}, ONNX"
     assert result.memory[0].peak_mb[0] > 50
     assert [one.direction for one in result.work] == ["encode", "decode"]
     assert all(0 < one.gmac_per_audio_s < 1 for one in result.work)

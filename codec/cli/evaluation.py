@@ -156,6 +156,7 @@ def add_speed(command: AddCommand) -> None:
     parser.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
     parser.add_argument("--training", action="store_true", help="time training steps, too")
     parser.add_argument("--compile", action="store_true", help="best against best with torch.compile on both sides")
+    parser.add_argument("--onnx", action="store_true", help="time streams in ONNX Runtime, too (needs the extra onnx)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write a Markdown page, too")
 
@@ -174,6 +175,7 @@ def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
         threads=arguments.threads,
         training=arguments.training,
         compiled=arguments.compile,
+        onnx=arguments.onnx,
         command=_command_line(arguments),
     )
     show(result, arguments.json)
@@ -185,7 +187,7 @@ def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
 def _command_line(arguments: argparse.Namespace) -> str:
     """What to type for the same measurement."""
     words = ["codec", "speed", *arguments.systems]
-    words += [f"--{name}" for name in ("peers", "training", "compile") if getattr(arguments, name)]
+    words += [f"--{name}" for name in ("peers", "training", "compile", "onnx") if getattr(arguments, name)]
     words += ["--seconds", *(f"{length:g}" for length in arguments.seconds)]
     words += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
     return shlex.join(words + (["--out", str(arguments.out)] if arguments.out else []))
