@@ -1,5 +1,5 @@
 """How far codes and sound agree where the same computation is done in another way: more threads, other pieces, another
-precision, a GPU. ``python -m eval.agreement MODEL FILE …`` prints a table in Markdown.
+precision of the decoder, ONNX Runtime, a GPU. ``python -m eval.agreement MODEL FILE …`` prints a table in Markdown.
 
 What is compared with is what files are made by: canonical blocks, one thread, float32, on the CPU.
 """
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.api import DTYPES, SoundCodec, load
 from codec.errors import UserError
+from codec.library import ONNX
 
 Codes = npt.NDArray[np.int64]
 
@@ -126,9 +127,11 @@ def table(found: Sequence[Agreement]) -> str:
 
 
 def usual_ways(device: str) -> list[Way]:
-    """What is compared without a GPU; and the precisions on another ``device``."""
+    """What is compared on the CPU; and what there is on another ``device``: precisions, or with ONNX streams."""
     ways = [Way(threads=2), *(Way(block=block) for block in (1, 16, 256))]
     ways += [Way(dtype=dtype) for dtype in DTYPES if dtype != "float32"]
+    if device == ONNX:
+        return [*ways, Way(device), Way(device, block=1)]
     return ways if device == "cpu" else [*ways, *(Way(device, dtype) for dtype in DTYPES)]
 
 
@@ -151,7 +154,7 @@ def main() -> None:
     parser.add_argument("model", help="a built-in model, or the folder of a run or model")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="sound")
     parser.add_argument("--seconds", type=float, default=60.0, help="of sound that are taken (%(default)g)")
-    parser.add_argument("--device", default="cpu", help="that is compared, too, such as cuda")
+    parser.add_argument("--device", default="cpu", help="that is compared, too, such as cuda or onnx")
     arguments = parser.parse_args()
     try:
         sounds = first_seconds(arguments.files, arguments.seconds)

@@ -81,7 +81,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
     """A model from a folder, in a run with all its tables; the longest files are seconds."""
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, tiny("speech_16k"), {})
-    return speed([str(folder)], seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,), command="codec speed x")
+    return speed(
+        [str(folder)], seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,), command="codec speed x --json"
+    )
 
 
 def test_every_measurement_is_there(result):
