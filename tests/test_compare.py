@@ -77,7 +77,8 @@ def test_from_plan_to_tables_and_on_after_an_interruption(tmp_path, prepared, mo
     with pytest.raises(SystemExit, match="0"):
         main(words)
     assert (out / "runs/ours-seed0/model/model.safetensors").stat().st_mtime_ns == kept
-    assert "no power law-seed1" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "no power law-seed1" in told.err and "no power law | 0.2" in told.out
     found = json.loads((out / "comparison.json").read_text())
     assert found["command"] == " ".join(["codec", *words])
     assert found["candidates_on_validation"] == candidates(prepared) == before + 3
