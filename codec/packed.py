@@ -2,7 +2,8 @@
 
 Training and search read ``train`` and ``val``. The test split opens through :func:`open_sealed_test` alone,
 which first writes a line into the ledger beside the data, so that every look at it is on record. Models that are named
-together are judged in one opening; a later one for other models has to be asked for.
+together are judged in one opening; a later one for other models has to be asked for. What its clips are called and how
+long they are (:func:`list_clips`) may be known before, so that what is to be judged can be checked first.
 """
 
 import contextlib
@@ -211,6 +212,12 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
     if split not in ("train", "val"):
         raise SealedError(f"the {split} split is sealed; only codec evaluate opens it, and writes that down")
     return _open(data, split, sample_rate, channels)
+
+
+def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
+    """What the table of a split says of its clips, without their sound. Raises like :func:`open_split`, but for the
+    seal."""
+    return _open(data, split, sample_rate, channels).clips
 
 
 def open_sealed_test(

@@ -190,7 +190,10 @@ class Tokenising:
                 continue
             report = attempt(entry.source, partial(self._encode, entry, job.target, samples, progress))
             outcomes.append(report)
-        if any(isinstance(outcome, FileReport) for outcome in outcomes) or len(samples) < len(self._old(job)):
+        old = self._old(job)
+        if old and not samples:
+            job.target.unlink()  # a shard of nothing does not say whose it is, and could not be replaced
+        elif any(isinstance(outcome, FileReport) for outcome in outcomes) or len(samples) < len(old):
             shards.write(job.target, samples)
         return outcomes
 

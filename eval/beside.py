@@ -8,7 +8,7 @@ from pathlib import Path
 from codec.checkpoint import load_model
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.packed import PackedSplit
+from codec.packed import Clip, PackedSplit
 from eval.coding import CodedClip, OperatingPoint, code_clips
 from eval.lossy import AAC, MP3, OPUS, Lossy, Refused, check_rates, lossy_clips, lossy_note
 from eval.supplied import Supplied, check_folders, supplied
@@ -80,10 +80,12 @@ def name_models(run: Path, codec: Codec, beside: Beside) -> dict[str, Codec]:
     return dict(zip(names, codecs))
 
 
-def bring(beside: Beside, split: PackedSplit, indices: list[int], work: Path) -> dict[str, list[Supplied]]:
-    """What other codecs made of these clips, by the codecs' names. Raises ``UserError`` where that does not fit."""
+def bring(
+    beside: Beside, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
+) -> dict[str, list[Supplied]]:
+    """What other codecs made of these clips, by the codecs' names; see :func:`eval.supplied.supplied`."""
     return {
-        name: supplied(folder, split, indices, work / f"decoded-{number}")
+        name: supplied(folder, clips, indices, sample_rate, channels, work / f"decoded-{number}")
         for number, (name, folder) in enumerate(beside.decoded.items())
     }
 

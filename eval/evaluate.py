@@ -17,10 +17,12 @@ from codec.errors import UserError
 from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
+    Clip,
     PackedSplit,
     candidates,
     in_distribution,
     ledger,
+    list_clips,
     open_sealed_test,
     open_split,
     record_candidate,
@@ -38,6 +40,7 @@ from eval.report import write_report
 from eval.result_files import CLIPS, DIFFERENCES, RATES, SUMMARY, write_tables
 from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
+from eval.supplied import Supplied, check_delays
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
@@ -62,8 +65,9 @@ def evaluate(
 
     Writes into ``out`` (default ``RUN/evaluation`` or ``RUN/validation``): report.html, results.json and .md,
     clips.csv, rates.csv, differences.csv, and coded/ with the ``.nac`` files whose sizes the bit rate is taken from.
-    Nothing there changes before all is done. Each opening of the test split is a line in the ledger beside the data;
-    each model judged on validation counts as a candidate.
+    Nothing there changes before all is done. Each opening of the test split is a line in the ledger beside the data,
+    written when all that can be checked without the sound of the clips is found good; each model judged on validation
+    counts as a candidate.
 
     Args:
         points: at which to code (default: with all codebooks). The first is what the report is about, the others have
@@ -107,7 +111,10 @@ def evaluate(
         raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
     try:
         rate = codec.config.sample_rate
-        training = open_split(data, "train", rate, channels)
+        trained = _trained(run, codec, open_split(data, "train", rate, channels), channels)
+        listed = list_clips(data, split, rate, channels)
+        parts = _parts(listed, split, max_clips)
+        brought = bring(beside, listed, parts.reporting, rate, channels, work)
         before = ledger(data)
         if split == "test":
             opened = open_sealed_test(
@@ -118,7 +125,7 @@ def evaluate(
             opened = open_split(data, "val", rate, channels)
             for path in (run, *beside.models):
                 record_candidate(data, str(path.resolve()))
-        material = _code(opened, choose(opened.clips, max_clips), split, models, points, beside, work)
+        material = _code(opened, parts, models, points, beside, brought, work)
         coded, others = material.reporting, material.others
         clips, selecting, *rest = _judge(material, recipe.target, workers)
         rows = build_rows(clips)
@@ -150,7 +157,7 @@ def evaluate(
                 for entry in METRICS
                 if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
             },
-            trained=_trained(run, codec, training, channels),
+            trained=trained,
             diagnosis=diagnose_run(run, noise.mean if noise else None),
             rows=rows,
             others=[
@@ -185,6 +192,23 @@ def evaluate(
 
 
 @dataclass(frozen=True)
+class _Parts:
+    """Indices of the clips that the report is about, and of those of the validation groups that select."""
+
+    reporting: list[int]
+    selecting: list[int]
+
+
+def _parts(clips: list[Clip], split: Literal["test", "val"], most: int | None) -> _Parts:
+    chosen = choose(clips, most)
+    selecting = [index for index in chosen if split == "val" and selects(clips[index].group)]
+    reporting = [index for index in chosen if index not in selecting]
+    if not reporting:
+        raise UserError("all of these validation clips are of groups that select; prepare more groups")
+    return _Parts(reporting, selecting)
+
+
+@dataclass(frozen=True)
 class _Material:
     """The clips coded in every way: by the model those that the report is about (``reporting``) and those of the groups
     that select, by all ``others`` the first alone."""
@@ -197,21 +221,18 @@ class _Material:
 
 def _code(
     opened: PackedSplit,
-    chosen: Sequence[int],
-    split: Literal["test", "val"],
+    parts: _Parts,
     models: Mapping[str, Codec],
     points: Sequence[OperatingPoint],
     beside: Beside,
+    brought: Mapping[str, Sequence[Supplied]],
     work: Path,
 ) -> _Material:
-    selecting = [index for index in chosen if split == "val" and selects(opened.clips[index].group)]
-    reporting = [index for index in chosen if index not in selecting]
-    if not reporting:
-        raise UserError("all of these validation clips are of groups that select; prepare more groups")
-    brought = bring(beside, opened, reporting, work)
-    originals = work / "original"
+    for found in brought.values():
+        check_delays(found, opened, parts.reporting)
+    originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
-    coded = code_clips(opened, reporting + selecting, codec, originals, work, points[0])
+    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0])
     coded, rest = coded[: len(reporting)], coded[len(reporting) :]
     others = code_models(models, points, opened, reporting, originals, work)
     made, absent = code_others(beside, coded, brought, work)

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from codec.training.standing import duration
 from codec.writing import write_text
 from eval.results import format_value
 
@@ -51,10 +52,3 @@ class Tile:
 def as_json(value: Any) -> Markup:
     """For an element ``<script type="application/json">``, which nothing in ``value`` can end."""
     return Markup(json.dumps(value).replace("<", "\\u003c"))
-
-
-def duration(seconds: float) -> str:
-    """As one would say it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,6 +1,7 @@
 """``codec report``: several evaluations, and searches, on one page."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from eval.rate_figure import rate_figures, series, shown_cells
 from eval.results import RatePoint
 
 EVALUATION, SEARCH = "results.json", "front.json"
+SAME = 1e-3
+"""Values nearer than this are one codec's, computed twice."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +155,23 @@ def _link(page: Path, out: Path) -> str:
 
 
 def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Different models of one name, and other codecs judged on different clips, get the folder's name behind theirs."""
+    """Different models of one name, other codecs judged on different clips, and those whose values differ, such as two
+    folders of decodes that were given one name, get the evaluation's folder behind their name."""
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
+    points: dict[tuple[str, ...], RatePoint] = {}
+    differing = set()
     for entry in evaluations:
         models.setdefault(entry.system, set()).add(entry.checksum)
         for name in {point.system for point in entry.rates}:
             judged.setdefault(name, set()).add(entry.clips)
+        for point in entry.rates:
+            if not _alike(point, points.setdefault(_place(point), point)):
+                differing.add(point.system)
 
     def name_in(entry: Evaluation, name: str) -> str:
-        return f"{name} ({entry.folder})" if len(models.get(name, ())) > 1 or len(judged[name]) > 1 else name
+        several = len(models.get(name, ())) > 1 or len(judged[name]) > 1 or name in differing
+        return f"{name} ({entry.folder})" if several else name
 
     return [
         replace(
@@ -173,14 +183,27 @@ def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     ]
 
 
+def _place(point: RatePoint) -> tuple[str, ...]:
+    """What of it says which value it is."""
+    return point.system, point.point, point.domain, point.distribution, point.metric
+
+
+def _alike(one: RatePoint, other: RatePoint) -> bool:
+    """Whether they are the same for who reads them."""
+    pairs = ((one.kbps, other.kbps), (one.mean, other.mean))
+    return all(
+        first is second if first is None or second is None else math.isclose(first, second, rel_tol=SAME, abs_tol=SAME)
+        for first, second in pairs
+    )
+
+
 def joined_rates(evaluations: Sequence[Evaluation]) -> list[RatePoint]:
     """All points, ours first; what several have, such as Opus on the same clips, once."""
     ours = {entry.system for entry in evaluations}
     points: dict[tuple[str, ...], RatePoint] = {}
     for entry in evaluations:
         for point in entry.rates:
-            key = (point.system, point.point, point.domain, point.distribution, point.metric)
-            points.setdefault(key, point)
+            points.setdefault(_place(point), point)
     return sorted(points.values(), key=lambda point: point.system not in ours)
 
 

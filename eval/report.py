@@ -11,10 +11,11 @@ from markupsafe import Markup
 from codec.library import name_of
 from codec.training.curves import read_curves
 from codec.training.diagnosis import TERMS
+from codec.training.standing import duration
 from eval.beside import CodedSystem
 from eval.coding import CodedClip
 from eval.figures import curves_svg
-from eval.html import Tile, as_json, duration, write_page
+from eval.html import Tile, as_json, write_page
 from eval.listening import listening
 from eval.metrics import METRICS, metric
 from eval.rate_figure import rate_figures, series, shown_cells

@@ -32,8 +32,10 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Supplied:
-    """``decoded``: at the clip's rate, channels and length. ``bytes``: None if unknown."""
+    """``source``: the file that was brought. ``decoded``: at the clip's rate, channels and length. ``bytes``: None if
+    unknown."""
 
+    source: Path
     decoded: Path
     bytes: int | None
 
@@ -47,22 +49,34 @@ def check_folders(decoded: Mapping[str, Path]) -> None:
             raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(SOUND[:3])} and the like)")
 
 
-def supplied(folder: Path, split: PackedSplit, indices: Sequence[int], work: Path) -> list[Supplied]:
-    """Finds, checks and converts the decodes of the clips; they are written to ``work``.
+def supplied(
+    folder: Path, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
+) -> list[Supplied]:
+    """Finds, checks and converts the decodes of the clips with these ``indices``, packed at ``sample_rate`` with
+    ``channels``; they are written to ``work``. The sound of the clips is not needed.
 
-    Raises ``UserError`` where a decode is missing or could be that of several recordings, lasts longer or shorter than
-    its recording or is shifted against it, or where the bytes of some are known and of others not.
+    Raises ``UserError`` where a decode is missing or could be that of several recordings, cannot be read, lasts longer
+    or shorter than its recording, or where the bytes of some are known and of others not.
     """
-    files = _match(folder, split.clips, indices)
+    files = _match(folder, clips, indices)
     sizes = _sizes(folder, files)
     work.mkdir()
     found = []
     for index, file, size in zip(indices, files, sizes):
         target = work / f"{index:05d}.wav"
-        original = split.wave(index).T * np.float32(1 / 32768)
-        audio.write(target, _fitted(file, original, split.sample_rate), split.sample_rate)
-        found.append(Supplied(target, size))
+        audio.write(target, _fitted(file, channels, clips[index].frames, sample_rate), sample_rate)
+        found.append(Supplied(file, target, size))
     return found
+
+
+def check_delays(found: Sequence[Supplied], split: PackedSplit, indices: Sequence[int]) -> None:
+    """Raises ``UserError`` where a decode is shifted against its recording."""
+    for index, one in zip(indices, found):
+        original = split.wave(index).T * np.float32(1 / 32768)
+        wave = audio.read(one.decoded).samples
+        if late := _shift(wave, original, round(MOST_LATE_S * split.sample_rate)):
+            how = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
+            raise UserError(f"{one.source}: begins {how} against its recording; take out the delay of the codec")
 
 
 def _by_key(folder: Path, *, sound: bool) -> dict[Key, list[Path]]:
@@ -133,10 +147,10 @@ def _listed(path: Path) -> dict[Key, int]:
     return found
 
 
-def _fitted(path: Path, original: Wave, sample_rate: int) -> Wave:
-    """``[channels, samples]`` like the original. Channels are handled as in the packing of recordings."""
+def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> Wave:
+    """``[channels, samples]`` like the recording. Channels are handled as in the packing of recordings."""
     clip = audio.read(path)
-    wave, (channels, samples) = clip.samples, original.shape
+    wave = clip.samples
     if len(wave) != channels:
         wave = np.repeat(wave.mean(0, keepdims=True), channels, axis=0)
     wave = audio.resample(wave, clip.sample_rate, sample_rate)
@@ -144,11 +158,7 @@ def _fitted(path: Path, original: Wave, sample_rate: int) -> Wave:
         raise UserError(
             f"{path}: lasts {wave.shape[1] / sample_rate:.2f} s, its recording {samples / sample_rate:.2f} s"
         )
-    wave = np.pad(wave, ((0, 0), (0, max(0, samples - wave.shape[1]))))[:, :samples]
-    if late := _shift(wave, original, round(MOST_LATE_S * sample_rate)):
-        how = f"{abs(late) / sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
-        raise UserError(f"{path}: begins {how} against its recording; take out the delay of the codec")
-    return wave
+    return np.pad(wave, ((0, 0), (0, max(0, samples - wave.shape[1]))))[:, :samples]
 
 
 def _shift(wave: Wave, original: Wave, tolerance: int) -> int:

@@ -31,9 +31,9 @@ def c(model) -> codec.SoundCodec:
     return codec.load(model)
 
 
-@pytest.fixture(scope="module", params=[[], FSQ], ids=["rvq", "fsq"])
-def either(request, tmp_path_factory) -> codec.SoundCodec:
-    return codec.load(tiny_model(tmp_path_factory.mktemp("either"), *request.param))
+@pytest.fixture(scope="module", params=["rvq", "fsq"])
+def either(request, c, tmp_path_factory) -> codec.SoundCodec:
+    return c if request.param == "rvq" else codec.load(tiny_model(tmp_path_factory.mktemp("fsq"), *FSQ))
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -3,6 +3,7 @@ reports; and a test split that does not open for another candidate unless asked 
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,28 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
 def test_two_of_one_name_are_refused(folder):
     with pytest.raises(UserError, match="called Opus"):
         evaluate(folder / "run", folder / "data", beside=Beside(opus=[12.0], decoded={"Opus": folder / "theirs"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.unlink(), "no decode of 1 of 4"),
+        (lambda path: path.write_text("no sound"), "test2"),
+        (lambda path: write(path, waves()[2][:, :8000], RATE), "lasts 0.50 s, its recording 0.90"),
+        (lambda path: path.with_suffix(".packets").unlink(), "no coded file beside it"),
+    ],
+)
+def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):
+    shutil.copytree(folder / "theirs", tmp_path / "theirs")
+    spoil(tmp_path / "theirs" / "somewhere" / "test2.wav")
+    before = ledger(folder / "data")
+    with pytest.raises(UserError, match=words):
+        evaluate(folder / "run", folder / "data", beside=Beside(decoded={"Theirs": tmp_path / "theirs"}), workers=1)
+    assert ledger(folder / "data") == before
+
+
+def test_decodes_of_no_validation_clip_count_no_candidate(folder):
+    before = candidates(folder / "data")
+    with pytest.raises(UserError, match="no decode of"):
+        evaluate(folder / "finalist", folder / "data", split="val", beside=Beside(decoded={"T": folder / "theirs"}))
+    assert candidates(folder / "data") == before

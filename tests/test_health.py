@@ -169,8 +169,8 @@ def test_reasons_name_the_step_and_by_how_much():
 
 
 def test_durations_are_told_in_two_units():
-    assert [duration(s) for s in (4.4, 59.4, 61, 3599, 3600, 11_100)] == [
-        "4 s", "59 s", "1 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
+    assert [duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
+        "4 s", "59 s", "75 s", "2 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
     ]  # fmt: skip
 
 

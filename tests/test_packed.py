@@ -47,6 +47,7 @@ def test_waves_are_views_of_the_file_also_after_pickling(data: Path) -> None:
 def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
     with pytest.raises(packed.SealedError, match="sealed"):
         packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
+    assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
     assert packed.ledger(data) == []
     with pytest.raises(UserError):
         packed.record_result(data, {})

@@ -229,3 +229,23 @@ def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     assert "Not on the same clips" in html
     named = re.findall(r"</i>(Opus[^<]*)</span>", html)
     assert named == [f"Opus ({folder})" for folder in (evaluated, tmp_path)]
+
+
+def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):
+    """Decodes of another folder under the name of the first one, and those of the first one judged once more."""
+    content = json.loads((evaluated / "results.json").read_text())
+    for name, factor in (("first", 1.0), ("again", 1.0 + 1e-6), ("other", 1.1)):
+        for point in content["rates"]:
+            if point["system"] == "Opus":
+                point.update(system="Theirs", point="as supplied", kbps=None)
+            if point["system"] == "Theirs":
+                point["mean"] *= factor
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(content))
+
+    def named(*names: str) -> list[str]:
+        join([tmp_path / name for name in names], tmp_path / "joined.html")
+        return re.findall(r"</i>((?:Theirs|run)[^<]*)</span>", (tmp_path / "joined.html").read_text())
+
+    assert named("first", "again") == ["run", "Theirs"]
+    assert named("first", "other") == ["run", *(f"Theirs ({tmp_path / name})" for name in ("first", "other"))]

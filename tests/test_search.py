@@ -24,6 +24,7 @@ from codec.files import encode_file
 from codec.model.codec import Codec
 from codec.packed import SealedError, candidates, ledger, open_split
 from codec.recipe import read_recipe, recipe_names
+from codec.training.run import train
 from eval import judging
 from eval.halves import half, selects
 from eval.judging import Judged, JudgedClip
@@ -400,33 +401,46 @@ def test_gradients_and_genes_agree_where_there_is_a_gradient_and_genes_alone_see
     assert blind.loss > 1.05 * best[1] and blind.scale == pytest.approx(by_gradient(error, 0.1).scale)
 
 
-def _step_by_step(out, stamps, stop):
+def _step_by_step(out, steps):
     turns = Turns(out)
-    while not stop.is_set():
+    while True:
         with turns:
-            stamps.put(time.monotonic())
+            steps.value += 1
             time.sleep(0.002)
 
 
-def test_others_wait_while_one_measures(tmp_path):
+def _training(out, data, steps, validations):
+    class Counted(Codec):
+        def forward(self, *given):
+            (steps if self.training else validations).value += 1
+            return super().forward(*given)
+
+    recipe = read_recipe("quickstart", [*TINY, "--train.steps=100000", "--train.validate_every=1"])
+    train(recipe, data, out / "run", quiet=True, tables=False, sounds=False, build=Counted, around_steps=Turns(out))
+
+
+def test_others_wait_while_one_measures(tmp_path, prepared):
+    """Steps of any work, and the steps and validations of a training."""
     context = multiprocessing.get_context("fork")
-    stamps, stop = context.Queue(), context.Event()
-    workers = [context.Process(target=_step_by_step, args=(tmp_path, stamps, stop)) for _ in range(2)]
+    counts = [context.Value("q", 0, lock=False) for _ in range(4)]
+    workers = [context.Process(target=_step_by_step, args=(tmp_path, count)) for count in counts[:2]]
+    workers.append(context.Process(target=_training, args=(tmp_path, prepared, *counts[2:])))
     for worker in workers:
         worker.start()
-    stamps.get(timeout=20)
-    with Turns(tmp_path).alone():
-        began = time.monotonic()
-        time.sleep(0.3)
-        ended = time.monotonic()
-    after = stamps.get(timeout=20)
-    while after < ended:
-        assert not began <= after
-        after = stamps.get(timeout=20)
-    stop.set()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+    try:
+        done = [0] * 4
+        for _ in range(4):
+            while any(count.value <= before for count, before in zip(counts, done)):
+                assert all(worker.is_alive() for worker in workers)
+                time.sleep(0.01)
+            with Turns(tmp_path).alone():
+                done = [count.value for count in counts]
+                time.sleep(0.2)
+                assert [count.value for count in counts] == done
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
 
 
 @pytest.fixture(scope="module")

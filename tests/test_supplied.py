@@ -9,7 +9,7 @@ import pytest
 from codec.audio import read, write
 from codec.errors import UserError
 from codec.packed import Clip, PackedSplit, Place
-from eval.supplied import check_folders, supplied
+from eval.supplied import Supplied, check_delays, check_folders, supplied
 
 RATE = 16000
 NAMES = ("anna/1.flac", "anna/2.flac", "bert/1.flac")
@@ -44,8 +44,10 @@ def theirs(tmp_path: Path, waves) -> Path:
     return tmp_path / "theirs"
 
 
-def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)):
-    return supplied(theirs, split, list(indices), theirs.parent / "work")
+def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[Supplied]:
+    found = supplied(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
+    check_delays(found, split, indices)
+    return found
 
 
 def test_each_recording_gets_its_own_decode_and_bytes_are_unknown(theirs, split, waves):

@@ -168,6 +168,17 @@ def test_bad_files_are_reported_left_out_and_tried_again(sounds, codec, model, c
     assert contents(Path("tok")) == before
 
 
+def test_a_shard_of_which_nothing_is_left_is_made_again(tmp_path, codec):
+    source, out = make(tmp_path / "a.wav"), tmp_path / "tok"
+    encode_tokens([source], out, codec)
+    before = contents(out)
+    source.write_text("no sound")
+    os.utime(source, (2e9, 2e9))
+    assert figures(encode_tokens([source], out, codec)) == (0, 0, 1) and contents(out) == {}
+    make(source)
+    assert figures(encode_tokens([source], out, codec)) == (1, 0, 0) and contents(out) == before
+
+
 def test_columns_of_the_manifest_go_along(sounds, codec):
     with Path("in/list.csv").open("w", newline="") as file:
         rows = csv.writer(file)

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from codec.model.entropy import FrequencyTables, frequencies
 from codec.model.quantizers import ABSENT
 from codec.packed import candidates, folder_for, open_split
 from codec.recipe import read_recipe, write_recipe
-from codec.training import tables
+from codec.training import callbacks, tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
 from codec.training.module import CodecModule
@@ -184,22 +186,36 @@ def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
     assert result.best_step == result.steps and load_model(tmp_path)
 
 
-def test_waiting_before_a_step_is_no_training(tmp_path, prepared):
-    """Each step has its turn, and what turns are waited for is not in the minutes."""
-    entered, ended = [], []
+def test_waiting_before_a_step_is_no_training(tmp_path, prepared, monkeypatch):
+    """The first weights, each step and each batch of validation have their turns, and what these are waited for, an
+    hour each by the clock, is not in the minutes."""
+    turns, waited_s, worked = [], 0, []
 
     class Turns:
         def __enter__(self):
-            entered.append(len(entered))
-            time.sleep(0.1)
+            nonlocal waited_s
+            turns.append("begun")
+            waited_s += 3600
 
         def __exit__(self, *_):
-            ended.append(len(entered))
+            turns.append("ended")
 
-    started = time.monotonic()
-    result = train(recipe(), prepared, tmp_path, quiet=True, tables=False, around_steps=Turns())
-    assert len(entered) == 12 and ended == list(range(1, 13))
-    assert 60 * result.minutes < time.monotonic() - started - 12 * 0.1
+    class Watched(Codec):
+        def initialise(self, *given):
+            worked.append(("first weights", turns[-1]))
+            super().initialise(*given)
+
+        def forward(self, *given):
+            worked.append(("step" if self.training else "validation", turns[-1]))
+            return super().forward(*given)
+
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + waited_s))
+    options = {"quiet": True, "tables": False, "sounds": False}
+    result = train(recipe(), prepared, tmp_path, **options, build=Watched, around_steps=Turns())
+    kinds = Counter(worked)
+    assert kinds == {("first weights", "begun"): 1, ("step", "begun"): 12, ("validation", "begun"): 3 * 2 * 2}
+    assert turns == ["begun", "ended"] * len(worked)
+    assert result.minutes < 60
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, prepared):

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import FAILED, AddCommand, positive, show
+from codec.cli.shared import FAILED, AddCommand, positive, result_alone, show
 from codec.errors import UserError
 
 
@@ -217,14 +217,15 @@ def add_compare(command: AddCommand) -> None:
 def _compare(arguments: argparse.Namespace, rest: list[str]) -> int:
     from eval.compare import compare
 
-    result = compare(
-        arguments.plan,
-        arguments.data,
-        arguments.out,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        seeds=arguments.seeds,
-        only=arguments.only,
-    )
+    with result_alone():
+        result = compare(
+            arguments.plan,
+            arguments.data,
+            arguments.out,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            seeds=arguments.seeds,
+            only=arguments.only,
+        )
     show(result, arguments.json)
     return FAILED if result.failed else 0

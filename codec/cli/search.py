@@ -1,14 +1,12 @@
 """Searching recipes and operating points: search run, search pick."""
 
 import argparse
-import contextlib
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand, Parser
+from codec.cli.shared import AddCommand, Parser, result_alone
 from codec.errors import UserError
 
 
@@ -61,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from eval.search.run import search
         from eval.search.tables import text
 
-    with contextlib.redirect_stdout(sys.stderr):  # what trainings say is progress, not the result
+    with result_alone():
         result = search(
             arguments.plan,
             arguments.data,

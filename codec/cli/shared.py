@@ -1,9 +1,10 @@
 """What the commands share: exit statuses, how arguments are read, how results and errors are shown."""
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NoReturn
 
@@ -43,6 +44,13 @@ def told_lost(spans: Sequence[tuple[float, float]]) -> str:
     some = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in spans[:5])
     more = f" and {len(spans) - 5} more stretches" if len(spans) > 5 else ""
     return f"damaged or cut off; lost and concealed are {some}{more}"
+
+
+@contextlib.contextmanager
+def result_alone() -> Iterator[None]:
+    """What trainings say meanwhile is progress, not the result: it goes where progress bars go."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def show(result: Any, as_json: bool) -> None:

@@ -121,7 +121,7 @@ class Health(Callback):
 class Clock(Callback):
     """Stops after ``max_minutes`` of training, counted over all resumptions. Validation does not count, so that how
     often a run is judged changes neither its end nor its learning rates; nor does what steps wait for at the entrance
-    of ``around_steps``. Tells how fast training is."""
+    of ``around_steps``, which batches of validation enter, too. Tells how fast training is."""
 
     def __init__(self, recipe: Recipe, around_steps: AbstractContextManager[object]):
         self.around_steps = around_steps
@@ -169,6 +169,12 @@ class Clock(Callback):
         if not trainer.sanity_checking:
             self._measure(module)
             self.judging_since = time.monotonic()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        self.around_steps.__enter__()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.around_steps.__exit__(None, None, None)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)

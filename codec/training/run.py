@@ -52,7 +52,8 @@ def train(
 
     ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
     Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
-    ``around_steps`` is entered for each step and can be entered again; to wait there does not count as training.
+    ``around_steps`` is entered for the first weights, each step and each batch of validation, and can be entered again;
+    to wait there does not count as training.
 
     Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they
     were decoded over time), ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation
@@ -72,7 +73,8 @@ def train(
         step = _check_resumable(checkpoint, run, recipe)
         module.step = step
     else:
-        _start(module, prepared.train_crops, init_from)
+        with around_steps:
+            _start(module, prepared.train_crops, init_from)
     run.mkdir(parents=True, exist_ok=True)
     (run / RESULT).unlink(missing_ok=True)
     write_recipe(run / "recipe.yaml", recipe)

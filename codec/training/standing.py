@@ -22,8 +22,8 @@ def step_audio_s(recipe: Recipe) -> float:
 
 
 def duration(seconds: float) -> str:
-    """As one would say it: 45 s, 12 min, 3 h 5 min."""
-    if seconds < 59.5:
+    """As one would say it: 75 s, 12 min, 3 h 5 min."""
+    if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
