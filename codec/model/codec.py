@@ -4,7 +4,7 @@ There is one path. Inference runs in canonical blocks whose state is handed on, 
 runs the same layers over a crop as one block.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
+from codec.model.quantizers import Coded, Folded, Quantized, Quantizer, Unquantized, build_quantizer
 from codec.model.streams import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.transform import MDCT
 
@@ -212,12 +212,18 @@ class Codec(Trainable):
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        return StreamEncoder(self.config, EncodeStep(self, codebooks or most, quantize), batch, block)
+        step = EncodeStep(self, codebooks or most, quantize, self._inference_quantizer(quantize))
+        return StreamEncoder(self.config, step, batch, block)
 
     def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
         ``quantized``, it takes continuous latents in the place of codes."""
-        return StreamDecoder(self.config, DecodeStep(self, quantized), batch, block)
+        step = DecodeStep(self, quantized, self._inference_quantizer(quantized))
+        return StreamDecoder(self.config, step, batch, block)
+
+    def _inference_quantizer(self, quantized: bool) -> Folded | Unquantized:
+        folded = self.quantizer.folded()
+        return folded if quantized else Unquantized(folded)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -241,13 +247,15 @@ class Codec(Trainable):
         return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]
 
 
+@dataclass(frozen=True)
 class EncodeStep:
     """What is computed of a block of sound; see :class:`codec.model.streams.EncodingStep`."""
 
-    def __init__(self, codec: Codec, codebooks: int, quantize: bool):
-        self.codec, self.codebooks = codec, codebooks
-        folded = codec.quantizer.folded()
-        self.quantizer = folded if quantize else Unquantized(folded)
+    codec: Codec
+    codebooks: int
+    quantize: bool
+    quantizer: Folded | Unquantized = field(compare=False)
+    """Follows from the others."""
 
     def start(self, batch: int) -> State:
         return self.codec.mdct.start(batch), *self.codec.encoder.start(batch)
@@ -262,13 +270,14 @@ class EncodeStep:
         return self.quantizer.encode(latent, self.codebooks), (wave[:, -self.codec.config.hop :], *past)
 
 
+@dataclass(frozen=True)
 class DecodeStep:
     """What is computed of a block of codes; see :class:`codec.model.streams.DecodingStep`."""
 
-    def __init__(self, codec: Codec, quantized: bool):
-        self.codec = codec
-        folded = codec.quantizer.folded()
-        self.quantizer = folded if quantized else Unquantized(folded)
+    codec: Codec
+    quantized: bool
+    quantizer: Folded | Unquantized = field(compare=False)
+    """Follows from the others."""
 
     def start(self, batch: int) -> State:
         return self.codec.mdct.start(batch), *self.codec.decoder.start(batch)
