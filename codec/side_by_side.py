@@ -3,10 +3,11 @@ together, as a GPU wants it; see :mod:`codec.model.lanes`. To those who run a ba
 """
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -14,6 +15,18 @@ from codec.errors import UserError
 from codec.model.lanes import Meeting
 
 Job = TypeVar("Job")
+
+
+@dataclass(frozen=True)
+class _Progress(Generic[Job]):
+    job: Job
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Ended(Generic[Job]):
+    job: Job
+    outcome: Any
 
 
 def side_by_side(
@@ -34,11 +47,11 @@ def side_by_side(
             yield job, work(job, partial(progress, job))
         return
     meeting, threads_each, left = Meeting(lanes), torch.get_num_threads(), iter(jobs)
-    heard: SimpleQueue[tuple[Job | None, Any]] = SimpleQueue()
+    heard: SimpleQueue[_Progress[Job] | _Ended[Job] | BaseException] = SimpleQueue()
 
     def tell(job: Job, seconds: float) -> None:
         meeting.check()
-        heard.put((job, seconds))
+        heard.put(_Progress(job, seconds))
 
     def lane() -> None:
         try:
@@ -46,12 +59,12 @@ def side_by_side(
             with meeting.lane():
                 for job in left:  # of all lanes: each takes the next
                     meeting.check()
-                    heard.put((job, work(job, partial(tell, job))))
+                    heard.put(_Ended(job, work(job, partial(tell, job))))
         except torch.OutOfMemoryError as error:
             reason = str(error).splitlines()[0]
-            heard.put((None, UserError(f"{lanes} files at once are too many ({reason}); use a smaller --batch")))
+            heard.put(UserError(f"{lanes} files at once are too many ({reason}); use a smaller --batch"))
         except BaseException as error:
-            heard.put((None, error))
+            heard.put(error)
 
     threads = [Thread(target=lane) for _ in range(lanes)]
     try:
@@ -59,14 +72,14 @@ def side_by_side(
             thread.start()
         ended = 0
         while ended < len(jobs):
-            of, said = heard.get()
-            if of is None:
+            said = heard.get()
+            if isinstance(said, BaseException):
                 raise said
-            if isinstance(said, int | float):
-                progress(of, said)
+            if isinstance(said, _Progress):
+                progress(said.job, said.seconds)
             else:
                 ended += 1
-                yield of, said
+                yield said.job, said.outcome
     finally:
         meeting.stop()
         for thread in threads:
