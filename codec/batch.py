@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from codec import audio
 from codec.bitstream.container import Header, Reader, read_header
@@ -41,6 +42,7 @@ def encode_batch(
     tags: Mapping[str, str] | None = None,
     force: bool = False,
     workers: int = 1,
+    lanes: int = 1,
 ) -> BatchReport:
     """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
@@ -48,14 +50,15 @@ def encode_batch(
     asked for, unless ``force``. Without that, it is a failure where a file would be replaced that is no ``.nac`` file
     of a sound with the source's length, rate and channel count, or that the source may have been decoded from. For
     ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than one of ``workers`` are
-    processes with one thread each, and write the same bytes.
+    processes with one thread each, and write the same bytes. Without these, the blocks of ``lanes`` files are computed
+    together, which a GPU needs; on a CPU, the bytes are the same.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
     jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
-    return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers)
+    return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers, lanes)
 
 
 def decode_batch(
@@ -71,6 +74,7 @@ def decode_batch(
     bits: str | None = None,
     force: bool = False,
     workers: int = 1,
+    lanes: int = 1,
 ) -> BatchReport:
     """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``; for ``sources`` and ``lists`` see
     :func:`codec.jobs.plan`.
@@ -79,7 +83,7 @@ def decode_batch(
     ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
     :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
     than its source and has its length, rate and channel count and these bits; and a file that was not decoded is not
-    replaced, which is a failure. ``workers``: see :func:`encode_batch`.
+    replaced, which is a failure. ``workers``, ``lanes``: see :func:`encode_batch`.
 
     Raises:
         UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
@@ -91,7 +95,7 @@ def decode_batch(
     for path, place in named(find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)):
         shard, target = path.suffix.lower() == SHARD, out / place.with_name(place.name + suffix)
         jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
-    return run(Decoding(codec, subtype, start, end, strict), one_each(jobs), force, workers)
+    return run(Decoding(codec, subtype, start, end, strict), one_each(jobs), force, workers, lanes)
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -110,18 +114,31 @@ ESTIMATED = 0.05
 """So far an MP3 file's own statement of its length may be off, relative to it."""
 
 
+_MAKING = Lock()
+
+
 class _Model:
-    """A codec, and what follows from it once, not once a file."""
+    """A codec, and what follows from it once, not once a file; nor once a thread."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
+        with _MAKING:
+            return self._fingerprint
+
+    @property
+    def coder(self) -> RangeCoder:
+        with _MAKING:
+            return self._coder
+
+    @cached_property
+    def _fingerprint(self) -> str:
         return fingerprint(self.codec)
 
     @cached_property
-    def coder(self) -> RangeCoder:
+    def _coder(self) -> RangeCoder:
         """Cannot be pickled, unlike the rest: made where it is used."""
         return range_coder(self.codec)
 

@@ -74,7 +74,8 @@ def export_graphs(codec: Codec, folder: Path) -> None:
     codes = torch.zeros(2, config.quantizer.codebooks, FEW, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MOST)
     frames = torch.export.Dim("frames", min=FEW, max=MOST)
-    encode, decode = EncodeStep(codec, config.quantizer.codebooks, quantize=True), DecodeStep(codec, quantized=True)
+    quantizer = codec.quantizer.folded()
+    encode, decode = EncodeStep(codec, config.quantizer.codebooks, True, quantizer), DecodeStep(codec, True, quantizer)
     with tqdm(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)

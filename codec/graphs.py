@@ -5,6 +5,7 @@ block before, which is zeros at first, to what comes out and the state after it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.layers import State
 from codec.model.quantizers import ABSENT, Coded
+from codec.model.streams import DecodingStep, EncodingStep
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 INSTALL = "pip install 'lathe-codec[onnx]'"
@@ -49,39 +51,48 @@ class Graphs:
         """Sessions cannot be pickled: made where they are used."""
         return {"codec": self.codec, "folder": self.folder, "threads": self.threads}
 
-    def encode_step(self, codebooks: int) -> "GraphEncodeStep":
-        return GraphEncodeStep(self.codec, codebooks, self)
+    def encoding(self, step: EncodeStep) -> EncodingStep:
+        return _EncodeStep(step, _runner(self.encoder))
 
-    def decode_step(self) -> "GraphDecodeStep":
-        return GraphDecodeStep(self.codec, self)
+    def decoding(self, step: DecodeStep) -> DecodingStep:
+        return _DecodeStep(step, _runner(self.decoder))
 
 
-class GraphEncodeStep(EncodeStep):
-    """An :class:`EncodeStep` in ONNX Runtime."""
+Runner = Callable[[Tensor, State], list[Tensor]]
 
-    def __init__(self, codec: Codec, codebooks: int, graphs: Graphs):
-        super().__init__(codec, codebooks, quantize=True)
-        self.run = _runner(graphs.encoder)
+
+@dataclass(frozen=True)
+class _EncodeStep:
+    plain: EncodeStep
+    run: Runner = field(compare=False)
+
+    def start(self, batch: int) -> State:
+        return self.plain.start(batch)
+
+    def empty(self, batch: int) -> Coded:
+        return self.plain.empty(batch)
 
     def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
-        codes, need, *state_after = self.run(wave, state)
-        return Coded(codes[:, : self.codebooks], need[:, : self.codebooks]), tuple(state_after)
+        codes, need, *after = self.run(wave, state)
+        count = self.plain.codebooks
+        return Coded(codes[:, :count], need[:, :count]), tuple(after)
 
 
-class GraphDecodeStep(DecodeStep):
-    """A :class:`DecodeStep` in ONNX Runtime."""
+@dataclass(frozen=True)
+class _DecodeStep:
+    plain: DecodeStep
+    run: Runner = field(compare=False)
 
-    def __init__(self, codec: Codec, graphs: Graphs):
-        super().__init__(codec, quantized=True)
-        self.run = _runner(graphs.decoder)
+    def start(self, batch: int) -> State:
+        return self.plain.start(batch)
 
     def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
-        missing = self.codec.config.quantizer.codebooks - codes.shape[1]
-        wave, *state_after = self.run(F.pad(codes, (0, 0, 0, missing), value=ABSENT), state)
-        return wave, tuple(state_after)
+        missing = self.plain.codec.config.quantizer.codebooks - codes.shape[1]
+        wave, *after = self.run(F.pad(codes, (0, 0, 0, missing), value=ABSENT), state)
+        return wave, tuple(after)
 
 
-def _runner(session: Any) -> Callable[[Tensor, State], list[Tensor]]:
+def _runner(session: Any) -> Runner:
     names = [value.name for value in session.get_inputs()]
 
     def run(block: Tensor, state: State) -> list[Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import torch
 
@@ -13,6 +14,9 @@ from codec.files import expected_kbps
 from codec.model.codec import Codec
 
 MODELS = Path(__file__).parent / "models"
+
+_LOADING = Lock()
+"""Threads that share a finder have each model once."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,10 @@ def _model_for(
     places += [place for place, names in known if wanted in names]
     if not places:
         return None
-    if places[0] not in loaded:
-        loaded[places[0]] = _load(places[0], device)
-    return loaded[places[0]]
+    with _LOADING:
+        if places[0] not in loaded:
+            loaded[places[0]] = _load(places[0], device)
+        return loaded[places[0]]
 
 
 def describe(name: str, place: Path) -> Description:

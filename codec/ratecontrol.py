@@ -56,7 +56,7 @@ class RateControl:
         waiting = coded if self._waiting is None else Coded.join([self._waiting, coded])
         size = self.packet_frames
         whole, rest = divmod(waiting.codes.shape[2], size)
-        *packets, self._waiting = waiting.split([size] * whole + [rest])
+        *packets, self._waiting = waiting.split([size] * whole + [rest], 2)
         return np.concatenate([coded.codes[..., :0].numpy(), *map(self._spend, packets)], 2)
 
     def flush(self) -> Codes:

@@ -1,4 +1,4 @@
-"""Runs a batch, one file after the other or on several processes, with a progress bar, and sums it up.
+"""Runs a batch, one file after the other, side by side or on several processes, with a progress bar, and sums it up.
 
 Outputs that are there and good are skipped, so that the same call continues where it was stopped; other files than
 earlier outputs are not replaced; a file that fails is reported and does not stop the others.
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from codec.errors import UserError
 from codec.files import FileReport, Progress
 from codec.jobs import Failure, Job, Kept
+from codec.side_by_side import side_by_side
 from codec.workers import spread
 
 Outcome = FileReport | Failure | Kept
@@ -115,9 +116,10 @@ class Task(Protocol):
         """Does it. Where a job has several files, what became of each."""
 
 
-def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
+def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) -> BatchReport:
     """Does what is left to do of the jobs: all, where ``force``; unless that, no file is replaced that is not an
-    earlier output. More than one of ``workers`` are processes.
+    earlier output. More than one of ``workers`` are processes; without these, ``lanes`` jobs are done
+    :func:`codec.side_by_side.side_by_side`.
 
     Raises:
         UserError: a folder of the outputs cannot be made.
@@ -128,7 +130,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
     ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
     left = [job for job in jobs if job not in ended]
     with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
-        for job, outcome in _outcomes(task, left, workers, bar):
+        for job, outcome in _outcomes(task, left, workers, lanes, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
     outcomes = [outcome for job in jobs for outcome in ended[job]]
@@ -140,14 +142,14 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int) -> BatchReport:
     )
 
 
-def _outcomes(task: Task, jobs: list[Job], workers: int, bar: "_Bar") -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
+def _outcomes(
+    task: Task, jobs: list[Job], workers: int, lanes: int, bar: "_Bar"
+) -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
     work = partial(_attempt, task)
-    if min(workers, len(jobs)) > 1:
-        with contextlib.closing(spread(work, jobs, workers, bar.hear)) as outcomes:
-            yield from outcomes
-    else:
-        for job in jobs:
-            yield job, work(job, partial(bar.hear, job))
+    several = min(workers, len(jobs)) > 1
+    all_ended = spread(work, jobs, workers, bar.hear) if several else side_by_side(work, jobs, lanes, bar.hear)
+    with contextlib.closing(all_ended):
+        yield from all_ended
 
 
 def _attempt(task: Task, job: Job, progress: Progress) -> Outcome | list[Outcome]:

@@ -4,6 +4,7 @@ The array of a mono file is ``[quantizers, frames]``, of others ``[channels, qua
 are those that the model codes: mid and side of a stereo file, if its metadata says so. All frames have all codes.
 """
 
+import contextlib
 import csv
 import os
 import time
@@ -26,6 +27,7 @@ from codec.files import FileReport, Progress, choose_codebooks, part, source_blo
 from codec.jobs import Failure, Job, Kept, find, named, one_each
 from codec.model.codec import Codec
 from codec.running import BatchReport, Outcome, attempt, run
+from codec.side_by_side import side_by_side
 from codec.sound import Sound, encoded, model_samples
 
 MAX_CHANNELS = 255
@@ -106,6 +108,7 @@ def encode_tokens(
     manifest: Path | None = None,
     force: bool = False,
     workers: int = 1,
+    lanes: int = 1,
 ) -> BatchReport:
     """Codes sound files into shards ``out/tokens-000000.tar`` and so on; for ``sources`` and ``lists`` see
     :func:`codec.jobs.plan`.
@@ -113,7 +116,8 @@ def encode_tokens(
     Files are taken in the order of their keys, ``per_shard`` to a shard. What is there already, newer than its source,
     of this model, this number of ``codebooks`` (default: all) and these columns of the ``manifest`` is kept, unless
     ``force``; and without that, no other file than such a shard is replaced. ``workers``: processes, each at a shard,
-    which write the same bytes as one.
+    which write the same bytes as one. ``lanes``: so many files of a shard are coded
+    :func:`codec.side_by_side.side_by_side`.
 
     Raises:
         UserError: nothing to do, two sources with one key, ``out`` cannot be made or holds shards that are not of this
@@ -132,7 +136,7 @@ def encode_tokens(
     others = sorted(set(out.glob(f"tokens-*{shards.SUFFIX}")) - {job.target for job in jobs})
     if others:
         raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
-    return run(Tokenising(codec, fingerprint(codec), count, force), jobs, force, workers)
+    return run(Tokenising(codec, fingerprint(codec), count, force, lanes), jobs, force, workers)
 
 
 def read_manifest(path: Path, sources: Iterable[Path]) -> dict[Path, dict[str, str]]:
@@ -162,6 +166,7 @@ class Tokenising:
     model: str
     codebooks: int
     force: bool
+    lanes: int
     verb = "tokens of"
 
     def kept(self, job: Job) -> list[Kept]:
@@ -180,25 +185,28 @@ class Tokenising:
 
     def __call__(self, job: Job, progress: Progress) -> list[Outcome]:
         assert isinstance(job, ShardJob)
-        kept = {} if self.force else self._kept(job)
-        samples: list[bytes] = []
-        outcomes: list[Outcome] = []
-        for entry in job.entries:
-            if entry.key in kept:
-                samples.append(kept[entry.key])
-                outcomes.append(Kept(entry.source))
-                continue
-            report = attempt(entry.source, partial(self._encode, entry, job.target, samples, progress))
-            outcomes.append(report)
+        samples = {} if self.force else self._kept(job)
+        outcomes: dict[str, Outcome] = {entry.key: Kept(entry.source) for entry in job.entries if entry.key in samples}
+        left = [entry for entry in job.entries if entry.key not in samples]
+
+        def work(entry: Entry, progress: Progress) -> tuple[FileReport, bytes] | Failure:
+            return attempt(entry.source, partial(self._encode, entry, job.target, progress))
+
+        with contextlib.closing(side_by_side(work, left, self.lanes, lambda _, seconds: progress(seconds))) as ended:
+            for entry, made in ended:
+                if isinstance(made, Failure):
+                    outcomes[entry.key] = made
+                else:
+                    outcomes[entry.key], samples[entry.key] = made
         old = self._old(job)
         if old and not samples:
             job.target.unlink()  # a shard of nothing does not say whose it is, and could not be replaced
-        elif any(isinstance(outcome, FileReport) for outcome in outcomes) or len(samples) < len(old):
-            shards.write(job.target, samples)
-        return outcomes
+        elif any(isinstance(one, FileReport) for one in outcomes.values()) or len(samples) < len(old):
+            shards.write(job.target, [samples[entry.key] for entry in job.entries if entry.key in samples])
+        return [outcomes[entry.key] for entry in job.entries]
 
-    def _encode(self, entry: Entry, target: Path, samples: list[bytes], progress: Progress) -> FileReport:
-        """Appends the packed sample."""
+    def _encode(self, entry: Entry, target: Path, progress: Progress) -> tuple[FileReport, bytes]:
+        """And the packed sample."""
         started = time.perf_counter()
         described = audio.info(entry.source)
         rate, channels, count = described.sample_rate, described.channels, 0
@@ -230,8 +238,7 @@ class Tokenising:
             stereo=self.codec.config.stereo if channels == 2 else None,
         )
         sample = shards.packed(entry.key, codes[0] if channels == 1 else codes, asdict(info))
-        samples.append(sample)
-        return FileReport(
+        report = FileReport(
             source=entry.source,
             target=target,
             seconds=info.seconds,
@@ -242,6 +249,7 @@ class Tokenising:
             bytes_payload=codes.nbytes,
             elapsed_seconds=time.perf_counter() - started,
         )
+        return report, sample
 
     def _settled(self, entry: Entry) -> dict[str, Any]:
         """What the metadata say before the sound is read."""

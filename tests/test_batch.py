@@ -166,15 +166,15 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(params=[2])
+@pytest.fixture(params=["-j 2"])
 def busy(request, tmp_path, model):
-    """``codec encode -j 2`` of two long files and two short ones, when it writes one of the long ones."""
+    """``codec encode`` of two long files and two short ones, when it writes one of the long ones."""
     for name in ("a", "bb"):
         (tmp_path / "in").mkdir(exist_ok=True)
         soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(600 * 16000, np.int16), 16000)
     make(tmp_path / "in/ccc.wav")
     make(tmp_path / "in/dddd.wav", 2.0, 44100, 2)
-    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "-j", request.param, "--json"]
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--json", *request.param.split()]
     process = subprocess.Popen(
         [sys.executable, "-m", "codec", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -195,10 +195,16 @@ def begun(folder: Path) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize(
     ("busy", "number", "kill"),
-    [(1, signal.SIGTERM, os.kill), (2, signal.SIGTERM, os.kill), (2, signal.SIGINT, os.killpg)],
+    [
+        ("-j 1", signal.SIGTERM, os.kill),
+        ("-j 2", signal.SIGTERM, os.kill),
+        ("-j 2", signal.SIGINT, os.killpg),
+        ("--batch 3", signal.SIGTERM, os.kill),
+        ("--batch 2", signal.SIGINT, os.killpg),
+    ],
     indirect=["busy"],
 )
-def test_interrupts_end_all_processes_at_once_and_leave_nothing_half_written(busy, tmp_path, number, kill):
+def test_interrupts_end_all_files_at_once_and_leave_nothing_half_written(busy, tmp_path, number, kill):
     workers = children(busy.pid)
     kill(busy.pid, number)
     out, complaints = busy.communicate(timeout=60)
@@ -350,9 +356,9 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
     there = load(str(model), "cuda")
     for place, one, find in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
-        assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1).failures
-        assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one).failures
-        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", find, bits="32f").failures
+        assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1, lanes=3).failures
+        assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one, lanes=3).failures
+        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", find, bits="32f", lanes=3).failures
     for name in ("0", "1", "2"):
         shards = [shard_contents(path).samples for path in (tmp_path / "tok").rglob("*.tar")]
         codes = [read_array(sample) for samples in shards for sample in samples if sample.key == name]

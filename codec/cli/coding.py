@@ -17,6 +17,8 @@ from codec.errors import UserError
 if TYPE_CHECKING:
     from codec.running import BatchReport
 
+BATCH = 16
+"""Files on a GPU, which then has some thousand frames to compute at once."""
 ENCODING_MODEL = f"the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"
 
 
@@ -107,8 +109,23 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
         "-j", "--workers", type=positive, default=1, help="processes, of one thread each (%(default)s)"
     )
     several.add_argument("--threads", type=positive, default=1, help="of the matrix products (%(default)s)")
-    several.add_argument("--device", default="cpu", help="such as cuda: one file after the other (%(default)s)")
+    several.add_argument("--device", default="cpu", help="such as cuda; or onnx, see docs/graphs.md (%(default)s)")
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help=f"files whose blocks are computed together (default: {BATCH} on a GPU, else 1)",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def lanes(arguments: argparse.Namespace) -> int:
+    """The number that ``--batch`` says, or its default. Raises ``UserError`` beside processes."""
+    if arguments.batch is None:
+        return 1 if arguments.device in ("cpu", "onnx") else BATCH
+    if arguments.workers > 1:
+        raise UserError("--batch is not for -j: processes code one file after the other; give one of both")
+    return int(arguments.batch)
 
 
 def encoding_model(name: str | None) -> str:
@@ -133,6 +150,7 @@ def _folder(text: str) -> Path:
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
     if streams.is_stream(arguments):
         return streams.encode(arguments)
+    several = lanes(arguments)
     with interrupts.ends_at_once():
         import torch
 
@@ -151,6 +169,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         tags=dict(arguments.tag),
         force=arguments.force,
         workers=arguments.workers,
+        lanes=several,
     )
     return report(batch, arguments.json)
 
@@ -158,6 +177,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
     if streams.is_stream(arguments):
         return streams.decode(arguments)
+    several = lanes(arguments)
     with interrupts.ends_at_once():
         import torch
 
@@ -178,6 +198,7 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
         bits=arguments.bits,
         force=arguments.force,
         workers=arguments.workers,
+        lanes=several,
     )
     return report(batch, arguments.json)
 

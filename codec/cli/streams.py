@@ -25,8 +25,9 @@ def is_stream(arguments: argparse.Namespace) -> bool:
         if arguments.raw is not None:
             raise UserError("--raw is for streams; give - as the input")
         return False
-    if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or arguments.workers > 1:
-        raise UserError("- stands alone: standard input becomes standard output, without --out, --list and -j")
+    several = arguments.workers > 1 or arguments.batch is not None
+    if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or several:
+        raise UserError("- stands alone: standard input becomes standard output, without --out, --list, -j and --batch")
     return True
 
 

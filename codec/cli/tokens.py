@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.coding import ENCODING_MODEL, add_batch, encoding_model, report
+from codec.cli.coding import ENCODING_MODEL, add_batch, encoding_model, lanes, report
 from codec.cli.shared import AddCommand, positive
 
 
@@ -32,6 +32,7 @@ def add_tokens(command: AddCommand) -> None:
 
 
 def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
+    several = lanes(arguments)
     with interrupts.ends_at_once():
         import torch
 
@@ -49,5 +50,6 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
         manifest=arguments.manifest,
         force=arguments.force,
         workers=arguments.workers,
+        lanes=several,
     )
     return report(batch, arguments.json)

@@ -4,7 +4,8 @@ There is one path. Inference runs in canonical blocks whose state is handed on, 
 runs the same layers over a crop as one block.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,8 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.entropy import FrequencyTables
 from codec.model.layers import Stack, State
-from codec.model.quantizers import Coded, Quantized, Quantizer, Unquantized, build_quantizer
-from codec.model.streams import BLOCK, Steps, StreamDecoder, StreamEncoder
+from codec.model.quantizers import Coded, Folded, Quantized, Quantizer, Unquantized, build_quantizer
+from codec.model.streams import BLOCK, DecodingStep, EncodingStep, StreamDecoder, StreamEncoder
 from codec.model.transform import MDCT
 
 LEAST_SPREAD = 0.02
@@ -40,6 +41,16 @@ def compress(x: Tensor, power: float) -> Tensor:
 def expand(y: Tensor, power: float) -> Tensor:
     """Inverse of :func:`compress`; the magnitude is bounded, so that no latent can make the output overflow."""
     return y.sign() * ((y.abs().clamp(max=32.0) + EPSILON**power) ** (1 / power) - EPSILON)
+
+
+class Steps(Protocol):
+    """What computes the blocks of streams of codes in the place of a codec's layers."""
+
+    def encoding(self, step: "EncodeStep") -> EncodingStep:
+        """In the place of this step."""
+
+    def decoding(self, step: "DecodeStep") -> DecodingStep:
+        """In the place of this step."""
 
 
 class Trainable(nn.Module):
@@ -83,7 +94,7 @@ class Codec(Trainable):
 
     ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
     that a step of training moves quiet high frequencies as much as loud low ones. ``steps``, where there are any,
-    compute the blocks of streams of codes in the place of the layers.
+    compute in the place of the layers.
     """
 
     spread: Tensor
@@ -214,15 +225,20 @@ class Codec(Trainable):
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        count = codebooks or most
-        step = self.steps.encode_step(count) if self.steps and quantize else EncodeStep(self, count, quantize)
-        return StreamEncoder(self.config, step, batch, block)
+        step = EncodeStep(self, codebooks or most, quantize, self._inference_quantizer(quantize))
+        used = self.steps.encoding(step) if self.steps and quantize else step
+        return StreamEncoder(self.config, used, batch, block)
 
     def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
         ``quantized``, it takes continuous latents in the place of codes."""
-        step = self.steps.decode_step() if self.steps and quantized else DecodeStep(self, quantized)
-        return StreamDecoder(self.config, step, batch, block)
+        step = DecodeStep(self, quantized, self._inference_quantizer(quantized))
+        used = self.steps.decoding(step) if self.steps and quantized else step
+        return StreamDecoder(self.config, used, batch, block)
+
+    def _inference_quantizer(self, quantized: bool) -> Folded | Unquantized:
+        folded = self.quantizer.folded()
+        return folded if quantized else Unquantized(folded)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
@@ -246,13 +262,15 @@ class Codec(Trainable):
         return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]
 
 
+@dataclass(frozen=True)
 class EncodeStep:
     """What is computed of a block of sound; see :class:`codec.model.streams.EncodingStep`."""
 
-    def __init__(self, codec: Codec, codebooks: int, quantize: bool):
-        self.codec, self.codebooks = codec, codebooks
-        folded = codec.quantizer.folded()
-        self.quantizer = folded if quantize else Unquantized(folded)
+    codec: Codec
+    codebooks: int
+    quantize: bool
+    quantizer: Folded | Unquantized = field(compare=False)
+    """Follows from the others."""
 
     def start(self, batch: int) -> State:
         return self.codec.mdct.start(batch), *self.codec.encoder.start(batch)
@@ -267,13 +285,14 @@ class EncodeStep:
         return self.quantizer.encode(latent, self.codebooks), (wave[:, -self.codec.config.hop :], *past)
 
 
+@dataclass(frozen=True)
 class DecodeStep:
     """What is computed of a block of codes; see :class:`codec.model.streams.DecodingStep`."""
 
-    def __init__(self, codec: Codec, quantized: bool):
-        self.codec = codec
-        folded = codec.quantizer.folded()
-        self.quantizer = folded if quantized else Unquantized(folded)
+    codec: Codec
+    quantized: bool
+    quantizer: Folded | Unquantized = field(compare=False)
+    """Follows from the others."""
 
     def start(self, batch: int) -> State:
         return self.codec.mdct.start(batch), *self.codec.decoder.start(batch)

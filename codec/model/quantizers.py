@@ -14,6 +14,7 @@ lost 4 dB by it (measured).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +58,9 @@ class Coded:
         number, or broadcasts to the codes."""
         return torch.where(self.need >= bound, self.codes, ABSENT)
 
-    def split(self, frames: list[int]) -> list["Coded"]:
-        """Parts of so many frames."""
-        return [Coded(*pair) for pair in zip(self.codes.split(frames, 2), self.need.split(frames, 2))]
+    def split(self, sizes: list[int], dim: int = 0) -> list["Coded"]:
+        """Parts of such sizes along a dimension, as of tensors."""
+        return [Coded(*pair) for pair in zip(self.codes.split(sizes, dim), self.need.split(sizes, dim))]
 
     @staticmethod
     def join(parts: Sequence["Coded"]) -> "Coded":
@@ -194,6 +195,10 @@ def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return vectors[index] + 1e-3 * vectors.std() * noise
 
 
+_FOLDING = Lock()
+"""Threads that use one model fold it once."""
+
+
 class FoldedVQ:
     """A :class:`ResidualVQ` for inference: everything that does not depend on the input is multiplied out once.
 
@@ -301,9 +306,10 @@ class ResidualVQ(nn.Module):
     def folded(self) -> FoldedVQ:
         """For inference with the codebooks as they are now; made anew only when they have changed."""
         state = [(buffer.data_ptr(), buffer._version) for buffer in self.buffers()]
-        if self._folded is None or state != self._folded_from:
-            self._folded, self._folded_from = FoldedVQ(self.stages), state
-        return self._folded
+        with _FOLDING:
+            if self._folded is None or state != self._folded_from:
+                self._folded, self._folded_from = FoldedVQ(self.stages), state
+            return self._folded
 
 
 class ResidualFSQ(nn.Module):
@@ -403,7 +409,7 @@ class Unquantized:
     """In the place of a quantizer for inference: continuous latents ``[batch, features, frames]`` in the place of
     codes."""
 
-    def __init__(self, quantizer: FoldedVQ | ResidualFSQ):
+    def __init__(self, quantizer: "Folded"):
         self.quantizer = quantizer
 
     def encode(self, latent: Tensor, codebooks: int) -> Coded:
@@ -416,6 +422,8 @@ class Unquantized:
 
 
 Quantizer = ResidualVQ | ResidualFSQ
+Folded = FoldedVQ | ResidualFSQ
+"""For inference."""
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
