@@ -19,7 +19,8 @@ from eval.search.run import read_search
 
 @dataclass(frozen=True)
 class Picked:
-    """``quality``: on the half of the clips that reports. Speeds are times real time on one thread."""
+    """``quality``: on the half of the clips that reports. Speeds are times real time, on one thread or as many as the
+    settings say."""
 
     key: str
     names: list[str]

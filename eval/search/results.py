@@ -49,7 +49,7 @@ class Entry:
 class Row:
     """A candidate as far as it got. ``selected``: mean over the clips that select; ``reported``: over the others, which
     had no say; ``difference``: there, to the default on the same rung, paired by clip. ``kbps``: real bits of all
-    clips. Speeds are times real time on one thread, ratios to the reference's."""
+    clips. Speeds are times real time on one thread, or as many as the settings say, ratios to the reference's."""
 
     key: str
     names: list[str]

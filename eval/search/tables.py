@@ -67,6 +67,7 @@ def _counts(result: SearchResult) -> str:
 def explanation(result: SearchResult) -> list[str]:
     """Paragraphs: what was searched, and how to read it."""
     meant = metric(result.metric)
+    threads = "on one thread" if result.kind == "design" else "on as many threads as the settings say"
     what = f"the recipe {result.recipe}" if result.kind == "design" else f"the model {result.recipe}"
     arms = ", ".join(f"{count} from the {arm} arm" for arm, count in result.front_by_arm.items())
     rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
@@ -76,7 +77,7 @@ def explanation(result: SearchResult) -> list[str]:
         f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
         f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
         f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
-        "kbps: real bits. Speeds: times real time on one thread; in brackets, how many times as fast as the default,"
+        f"kbps: real bits. Speeds: times real time {threads}; in brackets, how many times as fast as the default,"
         f" both by turns; what it says of the default itself is noise. Steps"
         f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
         verdict(result),
