@@ -530,6 +530,7 @@ def test_other_files_and_versions(tmp_path):
     write(path, 3)
     version_3 = bytearray(path.read_bytes())
     version_3[4] = 3
+    version_3[54:58] = zlib.crc32(version_3[:54]).to_bytes(4, "little")
     flagged = bytearray(path.read_bytes())
     flagged[5] = 4
     flagged[54:58] = zlib.crc32(flagged[:54]).to_bytes(4, "little")

@@ -89,6 +89,7 @@ class Reader:
                 self.file_bytes = os.fstat(self._file.fileno()).st_size
                 start = read_start(self._file.read, self.path)
                 self.header, self.tags, self.tags_damaged = start.header, start.tags, start.tags_damaged
+                self.repaired = start.repaired
                 self._start = start.bytes
                 self._index = None if self.header.live or self.header.version == 1 else self._read_index()
                 self.ended = True
@@ -245,6 +246,8 @@ class Reader:
         Raises:
             UserError: truncated, or not of the length that its parts add up to.
         """
+        if self.repaired:
+            raise UserError(f"{self.path}: a byte of the header is damaged, and read as its checksum says; {AGAIN}")
         if self.tags_damaged:
             raise UserError(f"{self.path}: the tags are damaged (checksum); {AGAIN}")
         if self.header.live:

@@ -1,5 +1,6 @@
 """What stands before the packets of a ``.nac`` file or stream: numbers of fixed size, then tags; docs/bitstream.md."""
 
+import functools
 import json
 import struct
 import zlib
@@ -130,12 +131,13 @@ class Header:
 @dataclass(frozen=True)
 class Start:
     """What was read of the start of a file: ``tags`` are missing where they were damaged, which ``tags_damaged``
-    says."""
+    says; ``repaired``: a byte of the header was damaged, and its checksum said which, and what it was."""
 
     header: Header
     tags: dict[str, str]
     tags_damaged: bool
     bytes: int
+    repaired: bool
 
 
 def read_start(read: Callable[[int], bytes], name: object) -> Start:
@@ -145,22 +147,23 @@ def read_start(read: Callable[[int], bytes], name: object) -> Start:
     Raises:
         UserError: not a .nac file, cut off within the header, damaged there, or of an unknown version.
     """
-    data = read(_FIRST_VERSION_BYTES)
+    data = found = read(_FIRST_VERSION_BYTES)
     if not data:
         raise UserError(f"{name}: the file is empty (0 bytes); encode the source again")
+    first_version = data[4:5] == b"\x01" and not _error(data)
+    if not first_version:
+        found += read(HEADER_BYTES - _FIRST_VERSION_BYTES)
+        data = _repaired(found)
     if data[:4] != MAGIC[: len(data)]:
         raise UserError(f"{name}: not a .nac file; give one that was written by: codec encode")
     if len(data) > 4 and data[4] not in (1, VERSION):
         raise UserError(f"{name}: .nac version {data[4]}, this program reads versions 1 to {VERSION}; update it")
-    first_version = len(data) > 4 and data[4] == 1
-    if not first_version:
-        data += read(HEADER_BYTES - _FIRST_VERSION_BYTES)
     wanted = _FIRST_VERSION_BYTES if first_version else HEADER_BYTES
     if len(data) < wanted:
         raise UserError(f"{name}: truncated within the header; {AGAIN}")
-    fields = data[: -_CRC.size]
-    if _CRC.unpack(data[-_CRC.size :])[0] != zlib.crc32(fields):
+    if _error(data):
         raise UserError(f"{name}: the header is damaged (checksum); {AGAIN}")
+    fields = data[: -_CRC.size]
     _, version, flags, size, model, rate, model_rate, hop, samples, frames, *counts = _FIELDS.unpack(
         fields[:START_BYTES]
     )
@@ -177,7 +180,36 @@ def read_start(read: Callable[[int], bytes], name: object) -> Start:
     if fault := header.fault():
         raise UserError(f"{name}: not a valid .nac file: {fault}; encode the source again")
     tags = _parse_tags(read(size - wanted)) if size > wanted else {}
-    return Start(header, tags or {}, tags is None, size)
+    return Start(header, tags or {}, tags is None, size, repaired=data != found)
+
+
+def _error(data: bytes) -> int:
+    """Difference between the checksum at the end of ``data`` and what it should be."""
+    return zlib.crc32(data[: -_CRC.size]) ^ int.from_bytes(data[-_CRC.size :], "little")
+
+
+def _repaired(data: bytes) -> bytes:
+    """A header as it was before one of its bytes was damaged, where the checksum says which: of its 2^32 errors, each
+    of the 58 · 255 that a byte can cause has one cause. ``data`` itself where it is whole, or damaged beyond that."""
+    error = _error(data) if len(data) == HEADER_BYTES else 0
+    if not error or error not in _one_byte_errors():
+        return data
+    place, change = _one_byte_errors()[error]
+    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
+
+
+@functools.cache
+def _one_byte_errors() -> dict[int, tuple[int, int]]:
+    """The byte, and what was added to it without carry, for each error of the checksum that this causes. What the rest
+    of the header is does not matter, for the checksum is linear."""
+    whole = _error(bytes(HEADER_BYTES))
+    changes = [(place, change) for place in range(HEADER_BYTES) for change in range(1, 256)]
+    found = {}
+    for place, change in changes:
+        damaged = bytes(place) + bytes([change]) + bytes(HEADER_BYTES - place - 1)
+        found[_error(damaged) ^ whole] = place, change
+    assert len(found) == len(changes)
+    return found
 
 
 def _tag_block(tags: Mapping[str, str]) -> bytes:
