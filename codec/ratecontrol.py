@@ -19,6 +19,8 @@ TOLERANCE = 0.02
 """At any time so much more or less may have been spent than the rate allows, relative to that,"""
 SLACK_S = 0.2
 """and less than that by what so many seconds cost: short files must not be above their rate."""
+NEEDED = 1e-9
+"""Codes that are needed less, which are those of digital silence, are always left out: without them, it is silent."""
 MEMORY_S = 5.0
 """What was spent wrongly is made good over about so many seconds."""
 
@@ -76,7 +78,7 @@ class RateControl:
         needs = packet.need.flatten().sort(descending=True).values
 
         def used(bound: float) -> Codes:
-            return packet.within(torch.tensor(bound)).numpy()
+            return packet.within(torch.tensor(max(bound, NEEDED))).numpy()
 
         def within(bits: float) -> float:
             """The lowest bound at which the packet costs no more, about; 0 if it never does."""

@@ -179,3 +179,24 @@ def test_a_stream_and_a_whole_file_get_the_same_codes(frames_each):
     first = np.concatenate([*map(whole.push, packets(20, 2)), whole.flush()], 2)
     second = np.concatenate([*map(pieces.push, packets(20, 2, frames_each)), pieces.flush()], 2)
     np.testing.assert_array_equal(first, second)
+
+
+def test_digital_silence_has_no_codes(codec):
+    """Frames of zeros behind zeros, whatever the pieces; what is decoded there is silence, and the rest is as ever."""
+    hop, latent_hop = codec.config.hop, codec.config.latent_hop
+    rng = np.random.default_rng(0)
+    wave = torch.from_numpy(0.1 * rng.standard_normal((1, 1, 100 * latent_hop), dtype=np.float32))
+    wave[..., 20 * latent_hop : 50 * latent_hop] = 0
+    wave[..., 60 * latent_hop - hop : 62 * latent_hop] = 0
+    wave[..., 70 * latent_hop - hop + 1 : 71 * latent_hop] = 0
+    for size in (wave.shape[-1], 999):
+        stream = codec.stream_encoder(block=16)
+        coded = Coded.join([*map(stream.push, wave.split(size, 2)), stream.flush()])
+        silent = (coded.need[0] == 0).all(0).nonzero()[:, 0].tolist()
+        assert silent == [*range(21, 50), 60, 61]
+        control = RateControl(100.0, 50, 64, cost)
+        codes = np.concatenate([control.push(coded), control.flush()], 2)
+        assert [frame for frame in range(codes.shape[2]) if (codes[0, :, frame] == ABSENT).all()] == silent
+        assert (codes[0].T[[*range(20), 50]] != ABSENT).all()
+    decoded = codec.decode(torch.from_numpy(codes), wave.shape[-1])[0, 0]
+    assert decoded[30 * latent_hop : 49 * latent_hop - hop].abs().max() < 1e-3

@@ -281,8 +281,19 @@ class EncodeStep:
         )
 
     def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
-        latent, past = self.codec.analyse(wave, state[0], state[1:])
-        return self.quantizer.encode(latent, self.codebooks), (wave[:, -self.codec.config.hop :], *past)
+        previous, hop = state[0], self.codec.config.hop
+        latent, past = self.codec.analyse(wave, previous, state[1:])
+        coded = self.quantizer.encode(latent, self.codebooks)
+        silent = _silent(wave.unflatten(1, (-1, self.codec.config.latent_hop)), previous)
+        return Coded(coded.codes, coded.need.masked_fill(silent[:, None], 0.0)), (wave[:, -hop:], *past)
+
+
+def _silent(frames: Tensor, previous: Tensor) -> Tensor:
+    """Which of the ``frames`` ``[batch, frames, samples]`` are nothing but zeros, as are the samples before them that
+    their transform sees; before the first, these are ``previous`` ``[batch, hop]``."""
+    heard = frames.abs().amax(-1)
+    before = torch.cat([previous.abs().amax(-1, keepdim=True), frames[:, :-1, -previous.shape[1] :].abs().amax(-1)], 1)
+    return (heard + before) == 0
 
 
 @dataclass(frozen=True)
