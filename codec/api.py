@@ -197,6 +197,7 @@ class SoundCodec:
             ValueError: codes that this model does not have.
         """
         if not isinstance(codes, Encoded):
+            _check_array(codes, "codec.open and codec decode read files")
             codes = Encoded(codes, self.sample_rate, self._covered(codes))
         self._check_codes(codes.codes)
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
@@ -346,14 +347,21 @@ def _threads(count: int) -> Iterator[None]:
 def _check_wave(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[int, int]:
     """Channels and samples."""
     _check_rate(sample_rate)
+    _check_array(wave, "codec.audio.read and codec encode read files")
     channels = wave.shape[0] if wave.ndim == 2 else 1
     if wave.ndim not in (1, 2) or not 1 <= channels <= MAX_CHANNELS:
-        raise ValueError(f"expected a wave [samples] or [channels, samples], {_described(wave)}")
+        advice = "; transpose it" if wave.ndim == 2 and wave.shape[1] <= MAX_CHANNELS else ""
+        raise ValueError(f"expected a wave [samples] or [channels, samples], {_described(wave)}{advice}")
     if not _is_float(wave):
         raise ValueError(f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it")
     if not np.isfinite(_numpy(wave)).all():
         raise ValueError("NaN or infinity in the wave")
     return channels, wave.shape[-1]
+
+
+def _check_array(values: Any, advice: str) -> None:
+    if not isinstance(values, np.ndarray | Tensor):
+        raise ValueError(f"expected an array of NumPy or a tensor, not {type(values).__name__}; {advice}")
 
 
 def _check_rate(sample_rate: int) -> int:

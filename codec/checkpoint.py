@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from codec.config import CodecConfig
@@ -65,7 +65,7 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
     """Both files, under their names once both are complete. Raises ``UserError`` where that cannot be."""
     parts = {name: folder / f"{name}.part" for name in ((WEIGHTS, CONFIG) if config else (WEIGHTS,))}
     try:
-        save_file(weights, parts[WEIGHTS])
+        parts[WEIGHTS].write_bytes(save(weights))  # save_file makes files that their owner alone can read
         if config:
             parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():

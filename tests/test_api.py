@@ -176,6 +176,12 @@ def test_what_cannot_be_is_said(model, c):
     ):
         with pytest.raises(ValueError, match=says):
             c.encode(wave, 16000)
+    with pytest.raises(ValueError, match=r"shape \[44100, 2\]; transpose it"):
+        c.encode(noise(44100, 2), 44100)
+    with pytest.raises(ValueError, match="expected an array of NumPy or a tensor, not str; codec.audio.read"):
+        c.encode("a.wav", 16000)
+    with pytest.raises(ValueError, match=r"not str; codec\.open"):
+        c.decode("a.nac")
     for codes in (np.zeros((4, 9), int), np.zeros(9, int), np.zeros((3, 9)), np.full((3, 9), 16), np.full((3, 9), -2)):
         with pytest.raises(ValueError, match="expected"):
             c.decode(codes)

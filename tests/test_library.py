@@ -138,6 +138,8 @@ def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
     back = load_model(tmp_path / "small")
     assert fingerprint(back) == fingerprint(exported) != fingerprint(codec)
     sizes = [(tmp_path / place / "model.safetensors").stat().st_size for place in ("small", "run/model")]
+    modes = {path.stat().st_mode for path in (tmp_path / "small").iterdir() if path.is_file()}
+    assert len(modes) == 1  # of the weights, too
     assert sizes[0] < 0.7 * sizes[1] and (tmp_path / "small/recipe.yaml").is_file()
     wave = 0.1 * torch.randn(1, 1, 16000)
     codes = codec.encode(wave)

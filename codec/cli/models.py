@@ -52,7 +52,7 @@ def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def add_export(command: AddCommand) -> None:
-    parser = command("export", _export, "a model to keep or pass on: half the size, without what only training needs")
+    parser = command("export", _export, "a model to keep or pass on: smaller, without what only training needs")
     parser.add_argument("run", help="folder of a run or model")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
