@@ -29,8 +29,8 @@ MOST = 1 << 16
 
 @torch.no_grad()
 def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
-    """Writes the model of a run or folder with its networks in half precision, which makes it smaller; with ``onnx``, the
-    graphs of :mod:`codec.graphs` beside it. Returns it.
+    """Writes the model of a run or folder with its networks in half precision, which makes it smaller; with ``onnx``,
+    the graphs of :mod:`codec.graphs` beside it. Returns it.
 
     It is another model, with a fingerprint of its own: what the rounded decoder makes of codes is not bit for bit the
     same. Recipe and curves of a run go with it.
