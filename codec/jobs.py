@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.errors import UserError
@@ -108,6 +108,19 @@ def one_each(jobs: Iterable[Job]) -> list[Job]:
         if other.source.resolve() != job.source.resolve():
             raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
     return list(kept.values())
+
+
+def is_file(out: Path, suffixes: Collection[str]) -> bool:
+    """Whether an output with this name is meant as a file, not as a folder: by its suffix, unless there is such a
+    folder."""
+    return out.suffix.lower() in suffixes and not out.is_dir()
+
+
+def into_file(jobs: Sequence[Job], out: Path) -> list[Job]:
+    """The one job, with the file ``out`` for its target. Raises :class:`UserError` where there are several."""
+    if len(jobs) > 1:
+        raise UserError(f"{out}: one file, but {len(jobs)} are to be written; name a folder as --out")
+    return [replace(job, target=out) for job in jobs]
 
 
 def _found(source: Path, wanted: Collection[str], what: str) -> Iterator[tuple[Path, Path]]:

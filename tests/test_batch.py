@@ -280,6 +280,35 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     assert not encode_batch([y], y, codec, force=True).failures and not (y / "a.nac").is_symlink()
 
 
+def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = make(Path("a.wav")), make(Path("b.wav"))
+    encode_batch([a], Path("nac"), codec)
+    assert encode_batch([a], Path("new/one.nac"), codec).reports[0].target == Path("new/one.nac")
+    assert contents(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
+    assert encode_batch([a], Path("new/one.nac"), codec).kept
+    assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), codec)) == ["c.wav"]
+    for suffix in (".wav", ".flac", ".ogg"):
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).reports
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).kept
+        assert soundfile.info(f"new/x{suffix}").format == suffix[1:].upper()
+    assert refused(decode_batch([Path("new/one.nac")], a, codec)) == ["one.nac"]
+    before = contents(tmp_path)
+    for run, what, out, more, says in (
+        (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
+        (decode_batch, [Path("nac"), Path("new")], "two.wav", {}, "two.wav: one file, but 2"),
+        (decode_batch, [Path("new/one.nac")], "x.wav", {"suffix": ".flac"}, "--suffix .flac contradicts this name"),
+        (decode_batch, [Path("new/one.nac")], "x.mp3", {}, "cannot decode to '.mp3'; use one of .wav"),
+    ):
+        with pytest.raises(UserError, match=says):
+            run(what, Path(out), codec, **more)
+    assert contents(tmp_path) == before
+    Path("folder.nac").mkdir()
+    assert encode_batch([a], Path("folder.nac"), codec).reports[0].target == Path("folder.nac/a.nac")
+    assert encode_tokens([a], Path("tok"), codec).reports
+    assert decode_batch([Path("tok")], Path("new/token.wav"), codec).reports[0].target == Path("new/token.wav")
+
+
 # --- what goes in, and what comes out ------------------------------------------------------------
 
 SOURCES = [

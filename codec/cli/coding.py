@@ -59,32 +59,35 @@ def add_coding(command: AddCommand) -> None:
     decode.add_argument("--to", type=float, dest="end", metavar="S", help="end there (the end), exactly")
     decode.add_argument("--strict", action="store_true", help="refuse damage instead")
     decode.add_argument("--raw", action="store_const", const="", help="with -: samples without a WAV header")
-    decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
+    decode.add_argument(
+        "--suffix", choices=(".wav", ".flac", ".ogg"), help="format (default: that of the file --out, else .wav)"
+    )
     decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
-    for parser, what, default in (
-        (encode, "sound files", ENCODING_MODEL),
+    for parser, what, one_file, default in (
+        (encode, "sound files", ".nac", ENCODING_MODEL),
         (
             decode,
             ".nac files, token shards",
+            ".wav, .flac or .ogg",
             f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones",
         ),
     ):
-        add_batch(parser, what, default)
+        add_batch(parser, what, default, one_file)
     info = command("info", _info, "what a .nac file holds, and whether it is whole")
     info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
     info.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: bool = True) -> None:
-    """What all commands on many files take. ``what`` names these, ``model`` the default;
-    with ``pipes``, - is one of them, and needs no folder."""
+def add_batch(parser: argparse.ArgumentParser, what: str, model: str, one_file: str = "") -> None:
+    """What all commands on many files take. ``what`` names these, ``model`` the default; ``one_file``, if there can be
+    one, the suffixes of the output of a single file: then - is an input, too, and needs no output."""
     parser.add_argument(
         "inputs",
         type=Path,
         nargs="*",
         metavar="IN",
         help=f"{what}, folders of them, patterns such as 'in/**/a*'"
-        + ("; or - for standard input to standard output" if pipes else ""),
+        + ("; or - for standard input to standard output" if one_file else ""),
     )
     parser.add_argument(
         "--list",
@@ -96,10 +99,12 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
     )
     parser.add_argument(
         "--out",
-        type=_folder,
-        required=not pipes,
-        metavar="DIR",
-        help="folder to write to; trees are kept, and of a.wav and a.mp3 side by side the suffixes, too (a.wav.nac); no"
+        type=_out,
+        required=not one_file,
+        metavar="OUT" if one_file else "DIR",
+        help="folder to write to"
+        + (f", or for a single input the file, if the name ends in {one_file}" if one_file else "")
+        + "; trees are kept, and of a.wav and a.mp3 side by side the suffixes, too (a.wav.nac); no"
         " file is replaced that is not an earlier output",
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
@@ -140,10 +145,12 @@ def _tag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _folder(text: str) -> Path:
+def _out(text: str) -> Path:
     """Pipes have the live profile alone: the header of the archive profile is completed at the end."""
     if text == "-":
-        raise argparse.ArgumentTypeError("must be a folder; for pipes: codec encode - < IN | codec decode - > OUT")
+        raise argparse.ArgumentTypeError(
+            "must be a folder or file; for pipes: codec encode - < IN | codec decode - > OUT"
+        )
     return Path(text)
 
 

@@ -28,7 +28,7 @@ def add_tokens(command: AddCommand) -> None:
         metavar="CSV",
         help="table with a column path; its other columns (group, domain, transcript, …) go into the .json",
     )
-    add_batch(parser, "sound files", ENCODING_MODEL, pipes=False)
+    add_batch(parser, "sound files", ENCODING_MODEL)
 
 
 def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
