@@ -83,10 +83,10 @@ def decode_batch(
     has the suffix of a sound file and is no folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
-    ``ogg``, by default that of the file ``out``, else ``wav``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
-    :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
-    than its source and has its length, rate and channel count and these bits; and a file that was not decoded is not
-    replaced, which is a failure. ``workers``, ``lanes``: see :func:`encode_batch`.
+    ``ogg``, by default that of the file ``out``, else ``wav``; ``bits``: of a sample, see :data:`SUBTYPES`. For
+    ``start``, ``end`` and ``strict`` see :func:`codec.files.decode_file`. Unless one of these is given, or ``force``,
+    an output is skipped if it is newer than its source and has its length, rate and channel count and these bits; and a
+    file that was not decoded is not replaced, which is a failure. ``workers``, ``lanes``: see :func:`encode_batch`.
 
     Raises:
         UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, unknown

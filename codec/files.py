@@ -52,6 +52,9 @@ class FileReport:
     """Of the whole file; where a part of it was decoded, as ``bytes_payload``."""
     bytes_payload: int
     """The codes alone, without header, packet lengths and checksums, of the packets that were read."""
+    bytes_seconds: float
+    """Of sound that these bytes stand for: more than ``seconds`` where a part was decoded, for packets are read
+    whole."""
     elapsed_seconds: float
     clipped: int = 0
     """Decoded samples that were beyond full scale, in a format that ends there."""
@@ -61,11 +64,11 @@ class FileReport:
     @property
     def kbps(self) -> float:
         """Real bit rate: all bits of the coded file per second of audio, channels together, in kbit/s."""
-        return _kbps(self.bytes_total, self.seconds)
+        return _kbps(self.bytes_total, self.bytes_seconds)
 
     @property
     def payload_kbps(self) -> float:
-        return _kbps(self.bytes_payload, self.seconds)
+        return _kbps(self.bytes_payload, self.bytes_seconds)
 
     @property
     def times_real_time(self) -> float:
@@ -175,6 +178,7 @@ def encode_sound(
         codebooks=header.codebooks,
         bytes_total=writer.file_bytes,
         bytes_payload=writer.payload_bytes,
+        bytes_seconds=header.seconds,
         elapsed_seconds=time.perf_counter() - started,
     )
 
@@ -229,6 +233,7 @@ def decode_file(
             codebooks=reader.header.codebooks,
             bytes_total=reader.file.file_bytes if whole else payload,
             bytes_payload=payload,
+            bytes_seconds=samples / rate if whole else reader.file.payload_seconds,
             elapsed_seconds=time.perf_counter() - started,
             clipped=writer.clipped,
             lost=reader.lost,

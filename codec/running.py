@@ -27,7 +27,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Summary:
-    """A batch in figures. Bytes and rates are those of the coded files that were written or decoded now."""
+    """A batch in figures. Bytes and rates are those of the coded files that were written or decoded now, or of those
+    of their packets that were read."""
 
     done: int
     skipped: int
@@ -81,6 +82,7 @@ class BatchReport:
         seconds = sum(report.seconds for report in self.reports)
         payload = sum(report.bytes_payload for report in self.reports)
         size = sum(report.bytes_total for report in self.reports)
+        stood_for = sum(report.bytes_seconds for report in self.reports)
         return Summary(
             done=len(self.reports),
             skipped=len(self.kept),
@@ -88,8 +90,8 @@ class BatchReport:
             damaged=len(self.damaged),
             hours=seconds / 3600,
             bytes=size,
-            payload_kbps=8 * payload / seconds / 1000 if seconds else 0.0,
-            kbps=8 * size / seconds / 1000 if seconds else 0.0,
+            payload_kbps=8 * payload / stood_for / 1000 if stood_for else 0.0,
+            kbps=8 * size / stood_for / 1000 if stood_for else 0.0,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
         )

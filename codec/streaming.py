@@ -104,6 +104,7 @@ def encode_stream(
         codebooks=count,
         bytes_total=sender.bytes,
         bytes_payload=sender.payload_bytes,
+        bytes_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
     )
 
@@ -172,6 +173,7 @@ def decode_stream(
         codebooks=header.codebooks,
         bytes_total=size,
         bytes_payload=payload,
+        bytes_seconds=samples / header.sample_rate,
         elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
         lost=lost,

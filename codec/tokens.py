@@ -247,6 +247,7 @@ class Tokenising:
             codebooks=self.codebooks,
             bytes_total=len(sample),
             bytes_payload=codes.nbytes,
+            bytes_seconds=info.seconds,
             elapsed_seconds=time.perf_counter() - started,
         )
         return report, sample
@@ -362,6 +363,7 @@ def decode_tokens(
         codebooks=codes.shape[1],
         bytes_total=sum(extent.size for extent in (job.sample.array, job.sample.metadata) if extent),
         bytes_payload=codes.nbytes,
+        bytes_seconds=info.seconds,
         elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
     )

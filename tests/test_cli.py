@@ -269,7 +269,7 @@ CODE = "--out out --model model"
         (f"tokens good.wav {CODE} --device meta", "the device meta cannot be used"),
         ("decode good.nac --out out --device meta", "the device meta cannot be used"),
         ("encode good.wav --model model", "give --out; see codec encode --help"),
-        ("encode good.wav --out - --model model", r"argument --out: must be a folder or file; for pipes: codec encode - < IN"),
+        ("encode good.wav --out - --model model", "argument --out: must be a folder or file; for pipes: codec encode"),
         (f"encode - good.wav {CODE}", "- stands alone"),
         (f"decode - {CODE}", "- stands alone"),
         ("decode - --from 3", "--from and --to are for files"),

@@ -251,6 +251,8 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         out = io.BytesIO()
         report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
         (tmp_path / "a.nac").write_bytes(out.getvalue())
+        info = file_info(tmp_path / "a.nac")
+        assert (info["payload_bytes"], info["payload_kbps"]) == (report.bytes_payload, report.payload_kbps)
         with Reader(tmp_path / "a.nac") as reader:
             codes = np.concatenate(list(reader.codes(live.FixedCoder(9**4))), 2)
         assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != ABSENT).sum() / 1000 <= 1.03 * kbps
