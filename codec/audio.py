@@ -294,7 +294,7 @@ class Writer:
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
             return wave
-        self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
+        self.clipped += beyond_full_scale(wave)
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)
@@ -332,6 +332,11 @@ def write(path: Path, wave: FloatArray, sample_rate: int, subtype: str = "PCM_16
     """Write float32 ``[channels, samples]`` as one file, see :class:`Writer`."""
     with Writer(path, sample_rate, wave.shape[0], subtype) as writer:
         writer.write(wave)
+
+
+def beyond_full_scale(wave: FloatArray) -> int:
+    """How many samples are."""
+    return int(np.count_nonzero(np.abs(wave) > 1))
 
 
 def resample(wave: FloatArray, from_hz: int, to_hz: int) -> FloatArray:

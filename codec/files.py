@@ -58,6 +58,8 @@ class FileReport:
     elapsed_seconds: float
     clipped: int = 0
     """Decoded samples that were beyond full scale, in a format that ends there."""
+    too_loud: int = 0
+    """Samples of a source that were beyond full scale: models are made for what is within, and may garble them."""
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of what was damaged and is concealed, or missing at the end."""
 
@@ -152,12 +154,13 @@ def encode_sound(
         variable=kbps is not None and codec.config.quantizer.contexts > 1,
         target_bps=target_bps(kbps),
     )
-    samples = 0
+    samples = too_loud = 0
 
     def counted() -> Iterator[FloatArray]:
-        nonlocal samples
+        nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
+            too_loud += audio.beyond_full_scale(block)
             yield block
             if progress:
                 progress(block.shape[1] / rate)
@@ -180,6 +183,7 @@ def encode_sound(
         bytes_payload=writer.payload_bytes,
         bytes_seconds=header.seconds,
         elapsed_seconds=time.perf_counter() - started,
+        too_loud=too_loud,
     )
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from codec.audio import FloatArray
+from codec.audio import FloatArray, beyond_full_scale
 from codec.bitstream.header import SAMPLE_RATES
 from codec.errors import UserError
 
@@ -193,7 +193,7 @@ class PcmWriter:
     def write(self, wave: FloatArray) -> None:
         """float32 ``[channels, n]``."""
         if self.format.encoding[0] != "f":
-            self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
+            self.clipped += beyond_full_scale(wave)
         self._send(self.format.to_bytes(wave))
 
     def _send(self, data: bytes) -> None:

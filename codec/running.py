@@ -44,6 +44,7 @@ class Summary:
     times_real_time: float
     """Audio over the time that the whole batch took, processes started included."""
     clipped_samples: int
+    too_loud_samples: int
 
     def text(self) -> str:
         lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
@@ -58,6 +59,9 @@ class Summary:
             lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost and concealed"))
         if self.clipped_samples:
             lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
+        if self.too_loud_samples:
+            what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale"
+            lines.append(("loud", f"{what}, where models garble; scale these down to a peak of 1 (--json names them)"))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
 
 
@@ -94,6 +98,7 @@ class BatchReport:
             kbps=8 * size / stood_for / 1000 if stood_for else 0.0,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
+            too_loud_samples=sum(report.too_loud for report in self.reports),
         )
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from codec.audio import FloatArray
+from codec.audio import FloatArray, beyond_full_scale
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.rangecoder import Codes
@@ -78,12 +78,14 @@ def encode_stream(
     coder = live.FixedCoder(codec.config.quantizer.size)
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
     sender = live.Sender(output, header, coder, tags)
-    samples, ended = 0, False
+    samples = too_loud = 0
+    ended = False
 
     def counted() -> Iterator[FloatArray]:
-        nonlocal samples, ended
+        nonlocal samples, too_loud, ended
         for block in reader.blocks():
             samples += block.shape[1]
+            too_loud += beyond_full_scale(block)
             yield block
         ended = True
 
@@ -106,6 +108,7 @@ def encode_stream(
         bytes_payload=sender.payload_bytes,
         bytes_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
+        too_loud=too_loud,
     )
 
 

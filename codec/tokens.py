@@ -209,14 +209,16 @@ class Tokenising:
         """And the packed sample."""
         started = time.perf_counter()
         described = audio.info(entry.source)
-        rate, channels, count = described.sample_rate, described.channels, 0
+        rate, channels = described.sample_rate, described.channels
+        count = too_loud = 0
         if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
             raise UserError(f"{entry.source}: {channels} channels at {rate} Hz are beyond what can be coded")
 
         def counted() -> Iterable[audio.FloatArray]:
-            nonlocal count
+            nonlocal count, too_loud
             for block in source_blocks(described):
                 count += block.shape[1]
+                too_loud += audio.beyond_full_scale(block)
                 yield block
                 progress(block.shape[1] / rate)
 
@@ -249,6 +251,7 @@ class Tokenising:
             bytes_payload=codes.nbytes,
             bytes_seconds=info.seconds,
             elapsed_seconds=time.perf_counter() - started,
+            too_loud=too_loud,
         )
         return report, sample
 

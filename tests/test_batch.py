@@ -24,6 +24,7 @@ from codec.library import finder, load
 from codec.running import BatchReport
 from codec.shards import contents as shard_contents
 from codec.shards import read_array
+from codec.streaming import encode_stream
 from codec.tokens import encode_tokens
 
 
@@ -370,6 +371,21 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
     if suffix != ".ogg":
         other = "24" if bits != "24" else "16"
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
+
+
+def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
+    wave = np.full(5000, 0.5, np.float32)
+    wave[100:130], wave[200], wave[300] = -7.8, 1.0, -1.0
+    soundfile.write(tmp_path / "loud.wav", wave, 16000, subtype="FLOAT")
+    make(tmp_path / "good.wav")
+    coded = encode_batch([tmp_path], tmp_path / "nac", codec)
+    assert [(report.source.name, report.too_loud) for report in coded.reports] == [("good.wav", 0), ("loud.wav", 30)]
+    assert "30 samples of the sources are beyond full scale" in coded.summary.text()
+    assert encode_tokens([tmp_path / "loud.wav"], tmp_path / "tok", codec).summary.too_loud_samples == 30
+    quiet = encode_batch([tmp_path / "good.wav"], tmp_path / "one", codec)
+    assert quiet.summary.too_loud_samples == 0 and "full scale" not in quiet.summary.text()
+    with (tmp_path / "loud.wav").open("rb") as source, (tmp_path / "live.nac").open("wb") as output:
+        assert encode_stream(source, output, codec).too_loud == 30
 
 
 @pytest.mark.parametrize(("suffix", "bits", "says"), [(".flac", "32f", ".wav"), (".ogg", "16", ".wav or .flac")])

@@ -226,6 +226,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "payload_kbps": report.payload_kbps,
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
+                "too_loud_samples": report.too_loud,
                 "lost_s": report.lost,
             }
             for report in batch.reports

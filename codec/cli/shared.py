@@ -39,6 +39,11 @@ def complain(message: str, status: int) -> int:
     return status
 
 
+def note(message: str) -> None:
+    """What the user may want to know of what is done all the same."""
+    print(f"codec: note: {message}", file=sys.stderr)
+
+
 def told_lost(spans: Sequence[tuple[float, float]]) -> str:
     """Which moments were lost, in words; the first few of many."""
     some = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in spans[:5])
