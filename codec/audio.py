@@ -40,6 +40,7 @@ _FORMATS = {
 _WRITE_BLOCK = 65536
 _WAV_BYTES = 0xFFFFFFFF - 4096
 """More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
+_FLAC_CHANNELS = 8
 _SLACK_BYTES = 64
 _SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
@@ -247,6 +248,9 @@ class Writer:
         bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
         if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
             self._format = "RF64"
+        if self._format == "FLAC" and channels > _FLAC_CHANNELS:
+            reason = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
+            raise AudioError(self.path, "unwritable", reason)
         self.subtype = subtype
         self.channels = channels
         self.clipped = 0
@@ -318,6 +322,9 @@ class Writer:
             if kind is None:
                 if self._sink.error:
                     raise self._failure("")
+                if self._format == "FLAC" and self._raw.seek(0, os.SEEK_END) == 0:  # libsndfile waits for samples
+                    reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
+                    raise AudioError(self.path, "unwritable", reason)
                 self._raw.close()
                 try:
                     os.replace(self._part, self.path)

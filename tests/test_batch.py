@@ -395,6 +395,20 @@ def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bi
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "channels", "says"),
+    [(0.0, 1, "FLAC cannot hold a sound without samples"), (0.1, 9, "FLAC holds at most 8 channels, not 9")],
+)
+def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, channels, says):
+    make(tmp_path / "a.wav", seconds, channels=channels)
+    assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
+    (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=".flac").failures
+    assert f"{says}; use --suffix .wav" in failure.reason and not contents(tmp_path / "out")
+    for suffix in (".wav", ".ogg"):
+        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix).reports
+        assert soundfile.info(tmp_path / f"out/a{suffix}").frames == 16000 * seconds
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
