@@ -1,7 +1,7 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,16 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.concealment import losses
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
+from codec.files import (
+    FileReport,
+    Progress,
+    choose_codebooks,
+    decode_file,
+    encode_file,
+    expected_kbps,
+    part,
+    target_bps,
+)
 from codec.jobs import Job, Kept, find, into_file, is_file, named, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
@@ -43,6 +52,7 @@ def encode_batch(
     force: bool = False,
     workers: int = 1,
     lanes: int = 1,
+    note: Callable[[str], None] | None = None,
 ) -> BatchReport:
     """Codes sound files into the folder ``out``, or one sound file as ``out``, where that ends in ``.nac`` and is no
     folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
@@ -52,7 +62,8 @@ def encode_batch(
     of a sound with the source's length, rate and channel count, or that the source may have been decoded from. For
     ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than one of ``workers`` are
     processes with one thread each, and write the same bytes. Without these, the blocks of ``lanes`` files are computed
-    together, which a GPU needs; on a CPU, the bytes are the same.
+    together, which a GPU needs; on a CPU, the bytes are the same. ``note`` is told beforehand, in a line, where the bit
+    rate is not one that the model has.
 
     Raises:
         UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, a wrong
@@ -61,6 +72,8 @@ def encode_batch(
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
     jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
     jobs = into_file(jobs, out) if is_file(out, {NAC}) else jobs
+    if note and kbps is not None and (said := _beyond(codec, kbps, jobs)):
+        note(said)
     return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers, lanes)
 
 
@@ -103,6 +116,22 @@ def decode_batch(
         jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
     jobs = into_file(one_each(jobs), out) if one_file else one_each(jobs)
     return run(Decoding(codec, subtype, start, end, strict), jobs, force, workers, lanes)
+
+
+def _beyond(codec: Codec, kbps: float, jobs: Sequence[Job]) -> str | None:
+    """That the model does not have this bit rate, and what comes of it, where that is so of one of the files."""
+    for job in jobs:
+        with contextlib.suppress(UserError):  # such a file is told of in its turn
+            channels = audio.info(job.source).channels
+            least, most = (expected_kbps(codec, channels)[place] for place in (0, -1))
+            has = f"{least:.2g} to {most:.2g} kbit/s for {channels} channel{'s' if channels > 1 else ''}"
+            if kbps > most:
+                return f"has {has}; where --kbps {kbps:g} is above that, files get all codes"
+            if kbps < least:
+                fewer = codec.config.quantizer.contexts > 1
+                what = "frames are left without codes" if fewer else "all frames get one code"
+                return f"has {has}; where --kbps {kbps:g} is below that, {what}"
+    return None
 
 
 def _subtype(suffix: str, bits: str | None) -> str:

@@ -19,6 +19,7 @@ import torch
 from codec.batch import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.errors import UserError
+from codec.files import expected_kbps
 from codec.jobs import plan
 from codec.library import finder, load
 from codec.running import BatchReport
@@ -427,6 +428,22 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
 
 
 # --- what is told ---------------------------------------------------------------------------------
+
+
+def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path, codec):
+    one, two, bad = make(tmp_path / "a.wav"), make(tmp_path / "b.wav", channels=2), tmp_path / "bad.wav"
+    least, most = expected_kbps(codec, 1)[0], expected_kbps(codec, 1)[-1]
+    for sources, kbps, says in (
+        ([one], 0.9 * least, "below that, frames are left without codes"),
+        ([one], 1.1 * least, ""),
+        ([one, two], 0.9 * most, "below" if 0.9 * most < 2 * least else ""),
+        ([two], 1.1 * most, ""),
+        ([bad, two, one], 1.1 * most, f"{most:.2g} kbit/s for 1 channel; where --kbps {1.1 * most:g} is above"),
+        ([two], 2.2 * most, "kbit/s for 2 channels;"),
+    ):
+        said: list[str] = []
+        encode_batch(sources, tmp_path / "out", codec, kbps=kbps, force=True, note=said.append)
+        assert len(said) == bool(says) and says in "".join(said), (kbps, said)
 
 
 def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codec import interrupts
 from codec.cli import streams
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, AddCommand, complain, positive, told_lost
+from codec.cli.shared import FAILED, AddCommand, complain, note, positive, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -165,7 +165,8 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.library import load
 
     torch.set_num_threads(arguments.threads)
-    codec = load(encoding_model(arguments.model), arguments.device)
+    name = encoding_model(arguments.model)
+    codec = load(name, arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
@@ -177,6 +178,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         force=arguments.force,
         workers=arguments.workers,
         lanes=several,
+        note=lambda said: note(f"{name} {said}"),
     )
     return report(batch, arguments.json)
 
