@@ -93,7 +93,8 @@ def encode_file(
 
     Args:
         kbps: of the payloads, total over all channels. Frames get the codes that they need most, see
-            :mod:`codec.ratecontrol`: within 3 % on half a minute and more, and never more than 2 % above. With a model
+            :mod:`codec.ratecontrol`: within 3 % on half a minute and more; short files may have less, and at most 2 %
+            and about 12 bytes for each packet of 2 s more. With a model
             without contexts, the file gets as many codebooks as have an expected rate (see :func:`expected_kbps`) that
             is not above it, and one where even that is more.
         codebooks: how many each frame gets, in place of ``kbps``. Default: all.

@@ -18,8 +18,10 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.channels import fold
 from codec.checkpoint import fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
+from codec.library import load
 from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables
 from codec.reading import SoundReader
@@ -166,6 +168,17 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
             assert info["variable"] and info["target_bps"] == 1000 * kbps and info["checksums_ok"]
     most = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=1e5)
     assert most.payload_kbps == pytest.approx(file_info(tmp_path / "a.nac")["nominal_kbps"], rel=0.1)
+
+
+@pytest.mark.parametrize("kbps", [1.5, 6.0])
+def test_short_files_are_hardly_above_the_bit_rate(tmp_path, kbps):
+    codec = load(DEFAULT_MODEL)
+    swelling = np.hanning(16000 * 5) * sound(1, 16000 * 5, 16000)[0]
+    for seconds in (0.1, 0.5, 1, 3, 5):
+        soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)
+        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=kbps)
+        asked = 1000 * kbps * seconds / 8
+        assert 0.5 * asked < report.bytes_payload <= 1.02 * asked + 12 * math.ceil(seconds / 2), seconds
 
 
 def test_bit_rate_chooses_the_codebooks(codec):
