@@ -252,7 +252,8 @@ class Decoding:
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
         with Reader(job.source) as reader:
-            return [Kept(job.source, losses(reader, model.codec.config.hop))]
+            found = losses(reader, model.codec.config.hop)
+            return [Kept(job.source, found.spans, found.cut_off)]
 
     def may_replace(self, job: Job) -> bool:
         self.model_for(job, described(job).fingerprint)

@@ -62,6 +62,8 @@ class FileReport:
     """Samples of a source that were beyond full scale: models are made for what is within, and may garble them."""
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of what was damaged and is concealed, or missing at the end."""
+    cut_off: float | None = None
+    """From where on, in seconds, all is missing; None if the source was not cut off."""
 
     @property
     def kbps(self) -> float:
@@ -242,6 +244,7 @@ def decode_file(
             elapsed_seconds=time.perf_counter() - started,
             clipped=writer.clipped,
             lost=reader.lost,
+            cut_off=reader.cut_off,
         )
 
 

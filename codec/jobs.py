@@ -35,10 +35,11 @@ class Failure:
 @dataclass(frozen=True)
 class Kept:
     """A source whose part of the output was there already, and good; but for what was ``lost``, from when to when in
-    seconds."""
+    seconds, and missing from where it was ``cut_off``."""
 
     path: Path
     lost: tuple[tuple[float, float], ...] = ()
+    cut_off: float | None = None
 
 
 def read_list(path: Path) -> list[Path]:

@@ -56,7 +56,7 @@ class Summary:
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
         if self.damaged:
-            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost and concealed"))
+            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost"))
         if self.clipped_samples:
             lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
         if self.too_loud_samples:
@@ -80,6 +80,13 @@ class BatchReport:
         """Sources that are decoded, now or earlier, and what was lost of them: starts and ends in seconds."""
         lost = {report.source: report.lost for report in self.reports} | {kept.path: kept.lost for kept in self.kept}
         return {path: spans for path, spans in lost.items() if spans}
+
+    @property
+    def cut_off(self) -> dict[Path, float]:
+        """Of these, the ones that were cut off, and from where on, in seconds, all is missing."""
+        ends = {report.source: report.cut_off for report in self.reports}
+        ends |= {kept.path: kept.cut_off for kept in self.kept}
+        return {path: end for path, end in ends.items() if end is not None}
 
     @property
     def summary(self) -> Summary:

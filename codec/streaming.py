@@ -159,6 +159,7 @@ def decode_stream(
         receiver = _Receiver(source, header, codec, strict, name)
         write(receiver.waves())
         size, payload, lost = len(read) + receiver.bytes, receiver.payload_bytes, receiver.losses.spans
+        cut_off = receiver.losses.cut_off
     else:
         with tempfile.NamedTemporaryFile(suffix=".nac") as spooled:
             spooled.write(read)
@@ -167,6 +168,7 @@ def decode_stream(
             with SoundReader(Path(spooled.name), codec, strict=strict) as reader:
                 write(reader.blocks())
                 size, payload, lost = reader.file.file_bytes, reader.file.payload_bytes, reader.lost
+                cut_off = reader.cut_off
     return FileReport(
         source=PIPE,
         target=PIPE,
@@ -180,6 +182,7 @@ def decode_stream(
         elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
         lost=lost,
+        cut_off=cut_off,
     )
 
 
@@ -222,7 +225,7 @@ class _Receiver:
         if self._parser.end is None:
             if self._strict:
                 raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")
-            self.losses.add(self._parser.next, self._parser.next)
+            self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.Frames]:
         for piece in pieces(self._source):

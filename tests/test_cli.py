@@ -25,6 +25,7 @@ from conftest import TINY, tiny_model
 from codec import interrupts
 from codec.checkpoint import load_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
+from codec.cli.shared import told_lost
 from codec.packed import candidates, folder_for, ledger
 from codec.recipe import read_recipe, write_recipe
 
@@ -368,7 +369,7 @@ def test_info_tells_of_good_files_and_complains_of_damaged_ones(codec, place, tm
     (tmp_path / "damaged.nac").write_bytes(damaged)
     ran = codec("info", place / "good.nac", place / "cut.nac", tmp_path / "damaged.nac", "--json")
     assert ran.status == FAILED and [info["checksums_ok"] for info in json.loads(ran.out)] == [True, False, False]
-    assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packets" in ran.complaints[1]
+    assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packet;" in ran.complaints[1]
 
 
 def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
@@ -399,6 +400,16 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ).stat().st_mtime_ns == written
     assert told["skipped"] == [{"source": str(tmp_path / "a.nac"), "lost_s": [[1.98, 4.0]]}]
     assert (told["summary"]["skipped"], told["summary"]["damaged"]) == (1, 1)
+    cut = tmp_path / "cut.nac"
+    cut.write_bytes(data[: len(data) * 3 // 4])
+    ran = codec("decode", cut, "--out", tmp_path / "wav", "--json", *there_and_back)
+    ends = soundfile.info(tmp_path / "wav/cut.wav").duration
+    assert ran.complaint == f"{cut}: cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is missing"
+    assert told_lost([(0.5, 1.0), (2.0, 5.0)], ends) == (
+        f"damaged; lost and concealed are 0.50 to 1.00 s; cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is"
+        " missing"
+    )
+    assert json.loads(ran.out)["done"][0]["cut_off_s"] == ends
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
 

@@ -282,7 +282,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     cut = data[: HEADER_BYTES + 300 * size + 5]
     report, out = decoded(cut, codec)
     np.testing.assert_array_equal(samples_of(out), expected[:, : 300 * 32 - 16])
-    assert report.lost == ((0.599, 0.6),)
+    assert report.lost == ((0.599, 0.6),) and report.cut_off == 0.599
     assert "cut off" in fails(decoded, cut, codec, strict=True)
     (tmp_path / "a.nac").write_bytes(cut)
     assert "truncated" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec, strict=True)
@@ -291,6 +291,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     (tmp_path / "b.nac").write_bytes(broken)
     first, again = (decode_batch([tmp_path], tmp_path / "out", codec) for _ in range(2))
     assert len(first.reports) == len(again.kept) == len(again.damaged) == 2 and again.damaged == first.damaged
+    assert again.cut_off == first.cut_off == {tmp_path / "a.nac": 0.598}
 
 
 def test_latency_is_what_the_model_promises(codec):  # noqa: F811

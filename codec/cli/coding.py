@@ -30,9 +30,9 @@ def add_coding(command: AddCommand) -> None:
         "Sound files to .nac files, range-coded. With --kbps, frames get the codes that they need most, so that those"
         " of a file of half a minute or more make 97 to 103 % of that bit rate; those of a short one may make less, and"
         " at most 2 % and about 12 bytes for each 2 s more. The container of a file adds 0.03 kbit/s and 62 bytes, that"
-        " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50 frames"
-        " a second. (A model without contexts, such as the first speech_16k,"
-        " gives every frame as many codes as may be expected to stay within.)",
+        " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50"
+        " frames a second. (A model without contexts, such as the first speech_16k, gives every frame as many codes as"
+        " may be expected to stay within.)",
     )
     rate = encode.add_mutually_exclusive_group()
     rate.add_argument(
@@ -218,7 +218,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
     for path, lost in batch.damaged.items():
-        complain(f"{path}: {told_lost(lost)}", FAILED)
+        complain(f"{path}: {told_lost(lost, batch.cut_off.get(path))}", FAILED)
     if as_json:
         done = [
             {
@@ -232,6 +232,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "clipped_samples": report.clipped,
                 "too_loud_samples": report.too_loud,
                 "lost_s": report.lost,
+                "cut_off_s": report.cut_off,
             }
             for report in batch.reports
         ]
@@ -255,7 +256,8 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
             if fault := found[-1]["fault"]:
                 status = complain(fault, FAILED)
             if damaged := found[-1]["damaged_packets"]:
-                status = complain(f"{path}: {len(damaged)} damaged packets; encode the source again", FAILED)
+                what = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
+                status = complain(f"{path}: {what}; encode the source again", FAILED)
         except UserError as error:
             status = complain(str(error), FAILED)
     if arguments.json:

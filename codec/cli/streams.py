@@ -68,7 +68,7 @@ def decode(arguments: argparse.Namespace) -> int:
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,
     )
-    return complain(f"standard input: {told_lost(report.lost)}", FAILED) if report.lost else 0
+    return complain(f"standard input: {told_lost(report.lost, report.cut_off)}", FAILED) if report.lost else 0
 
 
 def raw_format(text: str) -> "PcmFormat":
