@@ -26,6 +26,7 @@ from codec import interrupts
 from codec.checkpoint import load_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.shared import told_lost
+from codec.defaults import DEFAULT_MODEL
 from codec.packed import candidates, folder_for, ledger
 from codec.recipe import read_recipe, write_recipe
 
@@ -372,6 +373,27 @@ def test_info_tells_of_good_files_and_complains_of_damaged_ones(codec, place, tm
     assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packet;" in ran.complaints[1]
 
 
+def test_info_takes_folders_patterns_and_names_built_in_models(codec, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound(tmp_path / "in/a.wav")
+    for name, model in (("built", DEFAULT_MODEL), ("own", place / "model")):
+        assert codec("encode", "in", "--out", f"out/{name}", "--model", model).status == 0
+    assert codec("tokens", "in", "--out", "out", "--model", place / "model").status == 0
+    for given in (["out"], ["out/**"], ["out/*/*.nac"], ["out/built", "out/own/a.nac"]):
+        ran = codec("info", *given, "--json")
+        told = {info["path"]: info["model"] for info in json.loads(ran.out)}
+        assert ran.status == 0 and told == {"out/built/a.nac": DEFAULT_MODEL, "out/own/a.nac": None}
+    assert "codec decode takes it" in codec("info", "out/tokens-000000.tar").complaint
+    assert "no .nac files in this folder" in codec("info", "in").complaint
+
+
+def test_version_is_that_of_the_distribution(codec):
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (stated,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
+    ran = codec("--version")
+    assert (ran.status, ran.out) == (0, f"codec {stated}\n")
+
+
 def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     there_and_back = "--model", place / "model"
     sound(tmp_path / "a.wav", seconds=5)
@@ -379,6 +401,8 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", *there_and_back)
     assert ran.status == 0 and not ran.complaints
     whole = soundfile.read(tmp_path / "wav/a.wav")[0]
+    assert codec("decode", tmp_path / "a.nac", "--out", tmp_path, "--suffix", "FLAC", *there_and_back).status == 0
+    assert soundfile.info(tmp_path / "a.flac").frames == 5 * 16000
     part = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 1.5, "--to", 2, *there_and_back)
     assert part.status == 0 and len(whole) == 5 * 16000
     np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/a.wav")[0], whole[24000:32000])

@@ -1,6 +1,7 @@
 """Sound to .nac and back: encode, decode, info."""
 
 import argparse
+import contextlib
 import json
 import os
 from dataclasses import asdict
@@ -62,7 +63,10 @@ def add_coding(command: AddCommand) -> None:
     decode.add_argument("--strict", action="store_true", help="refuse damage instead")
     decode.add_argument("--raw", action="store_const", const="", help="with -: samples without a WAV header")
     decode.add_argument(
-        "--suffix", choices=(".wav", ".flac", ".ogg"), help="format (default: that of the file --out, else .wav)"
+        "--suffix",
+        type=lambda text: f".{text.lower().lstrip('.')}",
+        choices=(".wav", ".flac", ".ogg"),
+        help="format (default: that of the file --out, else .wav)",
     )
     decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
     for parser, what, one_file, default in (
@@ -75,8 +79,10 @@ def add_coding(command: AddCommand) -> None:
         ),
     ):
         add_batch(parser, what, default, one_file)
-    info = command("info", _info, "what a .nac file holds, and whether it is whole")
-    info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
+    info = command("info", _info, "what .nac files hold, and whether they are whole")
+    info.add_argument(
+        "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, patterns such as 'in/**/a*'"
+    )
     info.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -247,12 +253,18 @@ def report(batch: "BatchReport", as_json: bool) -> int:
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
+        from codec.batch import NAC
         from codec.files import file_info
+        from codec.jobs import find
+        from codec.shards import is_shard
 
-    found, status = [], 0
-    for path in arguments.inputs:
+    found, status, names = [], 0, _built_in_names()
+    for path, _ in find(arguments.inputs, {NAC}, f"{NAC} files"):
         try:
-            found.append(file_info(path))
+            if is_shard(path):
+                raise UserError(f"{path}: a shard of tokens, not a .nac file; codec decode takes it")
+            said = file_info(path)
+            found.append({"path": said.pop("path"), "model": names.get(said["fingerprint"]), **said})
             if fault := found[-1]["fault"]:
                 status = complain(fault, FAILED)
             if damaged := found[-1]["damaged_packets"]:
@@ -265,3 +277,15 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
     return status
+
+
+def _built_in_names() -> dict[str, str]:
+    """By the fingerprints in the files that these models write."""
+    from codec.checkpoint import read_fingerprints
+    from codec.library import built_in
+
+    names = {}
+    for name, place in built_in().items():
+        with contextlib.suppress(UserError):  # a damaged model is no matter of these files
+            names[read_fingerprints(place)[0]] = name
+    return names
