@@ -95,7 +95,7 @@ def find(
     """
     found = [pair for source in sources for pair in _found(Path(source), wanted, what)]
     for path in lists:
-        found += _below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
+        found += below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
     if not found:
         raise UserError(f"no {what} given; name files, folders or patterns, or a --list of them")
     return found
@@ -162,7 +162,7 @@ def _fixed(pattern: Path) -> Path:
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
-def _below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """The same files, with their places below the deepest folder that holds the trees of all."""
     whole = {path: Path(os.path.abspath(path)) for path, _ in found}
     roots = [whole[path].parents[len(relative.parts) - 1] for path, relative in found]

@@ -26,7 +26,8 @@ def add_tokens(command: AddCommand) -> None:
         "--manifest",
         type=Path,
         metavar="CSV",
-        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json",
+        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json; without IN"
+        " and --list, all files that it names are taken",
     )
     add_batch(parser, "sound files", ENCODING_MODEL)
 
