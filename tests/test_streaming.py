@@ -195,6 +195,8 @@ def test_what_is_no_sound_is_refused(tmp_path, codec):  # noqa: F811
     huge = data[:12] + b"LIST" + struct.pack("<I", 1 << 31) + data[12:]
     for wrong in (b"", b"RIFF", b"fLaC" + bytes(100), data[:30], data[:40], huge, data[:12] + data[36:], data[:36]):
         fails(encode_stream, io.BytesIO(wrong), io.BytesIO(), codec)
+    assert "empty" in fails(encode_stream, io.BytesIO(), io.BytesIO(), codec)
+    assert "ffmpeg -i IN -f wav -" in fails(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), codec)
     for change in [(20, 2), (22, 0), (34, 12), (32, 3)]:
         wrong = bytearray(data)
         wrong[change[0]] = change[1]
