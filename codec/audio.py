@@ -249,8 +249,8 @@ class Writer:
         if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
             self._format = "RF64"
         if self._format == "FLAC" and channels > _FLAC_CHANNELS:
-            reason = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
-            raise AudioError(self.path, "unwritable", reason)
+            most = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
+            raise AudioError(self.path, "unwritable", most)
         self.subtype = subtype
         self.channels = channels
         self.clipped = 0

@@ -252,8 +252,8 @@ class Decoding:
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
         with Reader(job.source) as reader:
-            found = losses(reader, model.codec.config.hop)
-            return [Kept(job.source, found.spans, found.cut_off)]
+            lost = losses(reader, model.codec.config.hop)
+        return [Kept(job.source, lost.spans, lost.cut_off)]
 
     def may_replace(self, job: Job) -> bool:
         self.model_for(job, described(job).fingerprint)
