@@ -40,6 +40,7 @@ _FORMATS = {
 _WRITE_BLOCK = 65536
 _WAV_BYTES = 0xFFFFFFFF - 4096
 """More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
+_FLAC_CHANNELS = 8
 _SLACK_BYTES = 64
 _SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
@@ -247,6 +248,9 @@ class Writer:
         bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
         if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
             self._format = "RF64"
+        if self._format == "FLAC" and channels > _FLAC_CHANNELS:
+            most = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
+            raise AudioError(self.path, "unwritable", most)
         self.subtype = subtype
         self.channels = channels
         self.clipped = 0
@@ -294,7 +298,7 @@ class Writer:
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
             return wave
-        self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
+        self.clipped += beyond_full_scale(wave)
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)
@@ -318,6 +322,9 @@ class Writer:
             if kind is None:
                 if self._sink.error:
                     raise self._failure("")
+                if self._format == "FLAC" and self._raw.seek(0, os.SEEK_END) == 0:  # libsndfile waits for samples
+                    reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
+                    raise AudioError(self.path, "unwritable", reason)
                 self._raw.close()
                 try:
                     os.replace(self._part, self.path)
@@ -332,6 +339,11 @@ def write(path: Path, wave: FloatArray, sample_rate: int, subtype: str = "PCM_16
     """Write float32 ``[channels, samples]`` as one file, see :class:`Writer`."""
     with Writer(path, sample_rate, wave.shape[0], subtype) as writer:
         writer.write(wave)
+
+
+def beyond_full_scale(wave: FloatArray) -> int:
+    """How many samples are."""
+    return int(np.count_nonzero(np.abs(wave) > 1))
 
 
 def resample(wave: FloatArray, from_hz: int, to_hz: int) -> FloatArray:

@@ -1,7 +1,7 @@
 """Many files, coded or decoded: what is done with each, and when its output is good already; see running.py."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,17 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import fingerprint
 from codec.concealment import losses
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, decode_file, encode_file, part, target_bps
-from codec.jobs import Job, Kept, find, named, one_each, plan
+from codec.files import (
+    FileReport,
+    Progress,
+    choose_codebooks,
+    decode_file,
+    encode_file,
+    expected_kbps,
+    part,
+    target_bps,
+)
+from codec.jobs import Job, Kept, find, into_file, is_file, named, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
@@ -43,21 +52,28 @@ def encode_batch(
     force: bool = False,
     workers: int = 1,
     lanes: int = 1,
+    note: Callable[[str], None] | None = None,
 ) -> BatchReport:
-    """Codes sound files into the folder ``out``; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
+    """Codes sound files into the folder ``out``, or one sound file as ``out``, where that ends in ``.nac`` and is no
+    folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     An output is skipped if it is newer than its source, complete, of this model and of the bit rate and with the tags
     asked for, unless ``force``. Without that, it is a failure where a file would be replaced that is no ``.nac`` file
     of a sound with the source's length, rate and channel count, or that the source may have been decoded from. For
     ``kbps``, ``codebooks`` and ``tags`` see :func:`codec.files.encode_file`. More than one of ``workers`` are
     processes with one thread each, and write the same bytes. Without these, the blocks of ``lanes`` files are computed
-    together, which a GPU needs; on a CPU, the bytes are the same.
+    together, which a GPU needs; on a CPU, the bytes are the same. ``note`` is told beforehand, in a line, where the bit
+    rate is not one that the model has.
 
     Raises:
-        UserError: nothing to do, two sources with one target, ``out`` cannot be made, a wrong bit rate.
+        UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, a wrong
+            bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
     jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
+    jobs = into_file(jobs, out) if is_file(out, {NAC}) else jobs
+    if note and kbps is not None and (said := _beyond(codec, kbps, jobs)):
+        note(said)
     return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers, lanes)
 
 
@@ -70,32 +86,52 @@ def decode_batch(
     start: float = 0.0,
     end: float | None = None,
     strict: bool = False,
-    suffix: str = ".wav",
+    suffix: str | None = None,
     bits: str | None = None,
     force: bool = False,
     workers: int = 1,
     lanes: int = 1,
 ) -> BatchReport:
-    """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``; for ``sources`` and ``lists`` see
-    :func:`codec.jobs.plan`.
+    """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``, or a single sound as ``out``, where that
+    has the suffix of a sound file and is no folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
-    ``ogg``; ``bits``: of a sample, see :data:`SUBTYPES`. For ``start``, ``end`` and ``strict`` see
-    :func:`codec.files.decode_file`. Unless one of these is given, or ``force``, an output is skipped if it is newer
-    than its source and has its length, rate and channel count and these bits; and a file that was not decoded is not
-    replaced, which is a failure. ``workers``, ``lanes``: see :func:`encode_batch`.
+    ``ogg``, by default that of the file ``out``, else ``wav``; ``bits``: of a sample, see :data:`SUBTYPES`. For
+    ``start``, ``end`` and ``strict`` see :func:`codec.files.decode_file`. Unless one of these is given, or ``force``,
+    an output is skipped if it is newer than its source and has its length, rate and channel count and these bits; and a
+    file that was not decoded is not replaced, which is a failure. ``workers``, ``lanes``: see :func:`encode_batch`.
 
     Raises:
-        UserError: nothing to do, two sources with one target, ``out`` cannot be made, unknown suffix, bits that its
-            format cannot hold.
+        UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, unknown
+            suffix, or one that contradicts that of ``out``, bits that its format cannot hold.
     """
-    suffix = f".{suffix.lower().lstrip('.')}"
+    one_file = is_file(out, audio.AUDIO_SUFFIXES)
+    suffix = f".{suffix.lower().lstrip('.')}" if suffix else out.suffix.lower() if one_file else ".wav"
+    if one_file and suffix != out.suffix.lower():
+        raise UserError(f"{out}: --suffix {suffix} contradicts this name; give one of both, or a folder as --out")
     subtype = _subtype(suffix, bits)
     jobs: list[Job] = []
     for path, place in named(find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)):
         shard, target = path.suffix.lower() == SHARD, out / place.with_name(place.name + suffix)
         jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
-    return run(Decoding(codec, subtype, start, end, strict), one_each(jobs), force, workers, lanes)
+    jobs = into_file(one_each(jobs), out) if one_file else one_each(jobs)
+    return run(Decoding(codec, subtype, start, end, strict), jobs, force, workers, lanes)
+
+
+def _beyond(codec: Codec, kbps: float, jobs: Sequence[Job]) -> str | None:
+    """That the model does not have this bit rate, and what comes of it, where that is so of one of the files."""
+    for job in jobs:
+        with contextlib.suppress(UserError):  # such a file is told of in its turn
+            channels = audio.info(job.source).channels
+            least, most = (expected_kbps(codec, channels)[place] for place in (0, -1))
+            has = f"{least:.2g} to {most:.2g} kbit/s for {channels} channel{'s' if channels > 1 else ''}"
+            if kbps > most:
+                return f"has {has}; where --kbps {kbps:g} is above that, files get all codes"
+            if kbps < least:
+                fewer = codec.config.quantizer.contexts > 1
+                what = "frames are left without codes" if fewer else "all frames get one code"
+                return f"has {has}; where --kbps {kbps:g} is below that, {what}"
+    return None
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -216,7 +252,8 @@ class Decoding:
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
         with Reader(job.source) as reader:
-            return [Kept(job.source, losses(reader, model.codec.config.hop))]
+            lost = losses(reader, model.codec.config.hop)
+        return [Kept(job.source, lost.spans, lost.cut_off)]
 
     def may_replace(self, job: Job) -> bool:
         self.model_for(job, described(job).fingerprint)

@@ -6,6 +6,8 @@ files). What is longer than a moment cannot be guessed: it fades out, and back i
 windows, without a click. As codes alone do it, it is the same for streams and files, and decoders need nothing for it.
 """
 
+import math
+
 import numpy as np
 
 from codec.bitstream.container import Header, Reader
@@ -42,11 +44,21 @@ class Losses:
     def __init__(self, header: Header, hop: int):
         self._header, self._hop = header, hop
         self._spans: list[tuple[float, float]] = []
+        self.cut_off: float | None = None
+        """Where nothing more followed, in seconds; what is lost before is concealed."""
+
+    def cut(self, first: int) -> None:
+        """All latent frames from ``first`` on."""
+        self.add(first, max(first, self._header.frames))
+        self.cut_off = min(self._starts(first), self._header.seconds if self._header.frames else math.inf)
+
+    def _starts(self, first: int) -> float:
+        return max(0, first * self._header.latent_hop - self._hop) / self._header.model_rate
 
     def add(self, first: int, stop: int) -> None:
         """Latent frames from ``first`` to below ``stop``: from where their windows begin to where they end."""
         head = self._header
-        start = max(0, first * head.latent_hop - self._hop) / head.model_rate
+        start = self._starts(first)
         end = max(start, stop * head.latent_hop / head.model_rate)
         sound_ends = head.seconds if head.frames else end
         self._spans.append((min(start, sound_ends), min(end, sound_ends)))
@@ -63,12 +75,12 @@ class Losses:
         return tuple(merged)
 
 
-def losses(reader: Reader, hop: int) -> tuple[tuple[float, float], ...]:
-    """What decoding a file conceals, in seconds, told by checksums alone. ``hop``: see :class:`Losses`."""
+def losses(reader: Reader, hop: int) -> Losses:
+    """What decoding a file conceals, told by checksums alone. ``hop``: see :class:`Losses`."""
     head, found = reader.header, Losses(reader.header, hop)
     for number in reader.damaged_packets():
         first = number * head.packet_frames
         found.add(first, first + head.frames_in(number))
     if not reader.ended:
-        found.add(head.frames, head.frames)
-    return found.spans
+        found.cut(head.frames)
+    return found

@@ -52,20 +52,27 @@ class FileReport:
     """Of the whole file; where a part of it was decoded, as ``bytes_payload``."""
     bytes_payload: int
     """The codes alone, without header, packet lengths and checksums, of the packets that were read."""
+    bytes_seconds: float
+    """Of sound that these bytes stand for: more than ``seconds`` where a part was decoded, for packets are read
+    whole."""
     elapsed_seconds: float
     clipped: int = 0
     """Decoded samples that were beyond full scale, in a format that ends there."""
+    too_loud: int = 0
+    """Samples of a source that were beyond full scale: models are made for what is within, and may garble them."""
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of what was damaged and is concealed, or missing at the end."""
+    cut_off: float | None = None
+    """From where on, in seconds, all is missing; None if the source was not cut off."""
 
     @property
     def kbps(self) -> float:
         """Real bit rate: all bits of the coded file per second of audio, channels together, in kbit/s."""
-        return _kbps(self.bytes_total, self.seconds)
+        return _kbps(self.bytes_total, self.bytes_seconds)
 
     @property
     def payload_kbps(self) -> float:
-        return _kbps(self.bytes_payload, self.seconds)
+        return _kbps(self.bytes_payload, self.bytes_seconds)
 
     @property
     def times_real_time(self) -> float:
@@ -88,7 +95,8 @@ def encode_file(
 
     Args:
         kbps: of the payloads, total over all channels. Frames get the codes that they need most, see
-            :mod:`codec.ratecontrol`: within 3 % on half a minute and more, and never more than 2 % above. With a model
+            :mod:`codec.ratecontrol`: within 3 % on half a minute and more; short files may have less, and at most 2 %
+            and about 12 bytes for each packet of 2 s more. With a model
             without contexts, the file gets as many codebooks as have an expected rate (see :func:`expected_kbps`) that
             is not above it, and one where even that is more.
         codebooks: how many each frame gets, in place of ``kbps``. Default: all.
@@ -149,12 +157,13 @@ def encode_sound(
         variable=kbps is not None and codec.config.quantizer.contexts > 1,
         target_bps=target_bps(kbps),
     )
-    samples = 0
+    samples = too_loud = 0
 
     def counted() -> Iterator[FloatArray]:
-        nonlocal samples
+        nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
+            too_loud += audio.beyond_full_scale(block)
             yield block
             if progress:
                 progress(block.shape[1] / rate)
@@ -175,7 +184,9 @@ def encode_sound(
         codebooks=header.codebooks,
         bytes_total=writer.file_bytes,
         bytes_payload=writer.payload_bytes,
+        bytes_seconds=header.seconds,
         elapsed_seconds=time.perf_counter() - started,
+        too_loud=too_loud,
     )
 
 
@@ -229,9 +240,11 @@ def decode_file(
             codebooks=reader.header.codebooks,
             bytes_total=reader.file.file_bytes if whole else payload,
             bytes_payload=payload,
+            bytes_seconds=samples / rate if whole else reader.file.payload_seconds,
             elapsed_seconds=time.perf_counter() - started,
             clipped=writer.clipped,
             lost=reader.lost,
+            cut_off=reader.cut_off,
         )
 
 

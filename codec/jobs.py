@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.errors import UserError
@@ -35,10 +35,11 @@ class Failure:
 @dataclass(frozen=True)
 class Kept:
     """A source whose part of the output was there already, and good; but for what was ``lost``, from when to when in
-    seconds."""
+    seconds, and missing from where it was ``cut_off``."""
 
     path: Path
     lost: tuple[tuple[float, float], ...] = ()
+    cut_off: float | None = None
 
 
 def read_list(path: Path) -> list[Path]:
@@ -94,7 +95,7 @@ def find(
     """
     found = [pair for source in sources for pair in _found(Path(source), wanted, what)]
     for path in lists:
-        found += _below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
+        found += below_common([pair for source in read_list(path) for pair in _found(source, wanted, what)])
     if not found:
         raise UserError(f"no {what} given; name files, folders or patterns, or a --list of them")
     return found
@@ -108,6 +109,19 @@ def one_each(jobs: Iterable[Job]) -> list[Job]:
         if other.source.resolve() != job.source.resolve():
             raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
     return list(kept.values())
+
+
+def is_file(out: Path, suffixes: Collection[str]) -> bool:
+    """Whether an output with this name is meant as a file, not as a folder: by its suffix, unless there is such a
+    folder."""
+    return out.suffix.lower() in suffixes and not out.is_dir()
+
+
+def into_file(jobs: Sequence[Job], out: Path) -> list[Job]:
+    """The one job, with the file ``out`` for its target. Raises :class:`UserError` where there are several."""
+    if len(jobs) > 1:
+        raise UserError(f"{out}: one file, but {len(jobs)} are to be written; name a folder as --out")
+    return [replace(job, target=out) for job in jobs]
 
 
 def _found(source: Path, wanted: Collection[str], what: str) -> Iterator[tuple[Path, Path]]:
@@ -148,7 +162,7 @@ def _fixed(pattern: Path) -> Path:
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
-def _below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """The same files, with their places below the deepest folder that holds the trees of all."""
     whole = {path: Path(os.path.abspath(path)) for path, _ in found}
     roots = [whole[path].parents[len(relative.parts) - 1] for path, relative in found]

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from codec.audio import FloatArray
+from codec.audio import FloatArray, beyond_full_scale
 from codec.bitstream.header import SAMPLE_RATES
 from codec.errors import UserError
 
@@ -115,7 +115,10 @@ class PcmReader:
     def _wav_header(self) -> PcmFormat:
         start = exactly(self._source, 12)
         if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
-            raise UserError(f"{self.name}: not a WAV stream; give one, or say what the samples are with --raw")
+            if not start:
+                raise UserError(f"{self.name}: empty (0 bytes); check the command that was to send WAV")
+            how = "send WAV, such as ffmpeg -i IN -f wav - | codec encode -, or say what the samples are with --raw"
+            raise UserError(f"{self.name}: not a WAV stream; {how}")
         found = None
         while len(head := exactly(self._source, 8)) == 8:
             size = int.from_bytes(head[4:], "little")
@@ -193,7 +196,7 @@ class PcmWriter:
     def write(self, wave: FloatArray) -> None:
         """float32 ``[channels, n]``."""
         if self.format.encoding[0] != "f":
-            self.clipped += int(np.count_nonzero(np.abs(wave) > 1))
+            self.clipped += beyond_full_scale(wave)
         self._send(self.format.to_bytes(wave))
 
     def _send(self, data: bytes) -> None:

@@ -90,6 +90,11 @@ class SoundReader:
         unsettled for the decoder's receptive field at most."""
         return self._losses.spans
 
+    @property
+    def cut_off(self) -> float | None:
+        """From where on, in seconds, all is missing, if that was met."""
+        return self._losses.cut_off
+
     def close(self) -> None:
         self.file.__exit__()
 
@@ -136,7 +141,7 @@ class SoundReader:
                 return
         if self.strict:
             self.file.check()
-        self._losses.add(done, head.frames)
+        self._losses.cut(done)
 
 
 def model_for(codec: Codec | ModelFinder, wanted: str, name: object) -> Codec:

@@ -27,7 +27,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Summary:
-    """A batch in figures. Bytes and rates are those of the coded files that were written or decoded now."""
+    """A batch in figures. Bytes and rates are those of the coded files that were written or decoded now, or of those
+    of their packets that were read."""
 
     done: int
     skipped: int
@@ -43,6 +44,7 @@ class Summary:
     times_real_time: float
     """Audio over the time that the whole batch took, processes started included."""
     clipped_samples: int
+    too_loud_samples: int
 
     def text(self) -> str:
         lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
@@ -54,9 +56,12 @@ class Summary:
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
         if self.damaged:
-            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost and concealed"))
+            lines.append(("damaged", f"{self.damaged} files, of which the moments named above are lost"))
         if self.clipped_samples:
             lines.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
+        if self.too_loud_samples:
+            what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale"
+            lines.append(("loud", f"{what}, where models garble; scale these down to a peak of 1 (--json names them)"))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
 
 
@@ -77,10 +82,18 @@ class BatchReport:
         return {path: spans for path, spans in lost.items() if spans}
 
     @property
+    def cut_off(self) -> dict[Path, float]:
+        """Of these, the ones that were cut off, and from where on, in seconds, all is missing."""
+        ends = {report.source: report.cut_off for report in self.reports}
+        ends |= {kept.path: kept.cut_off for kept in self.kept}
+        return {path: end for path, end in ends.items() if end is not None}
+
+    @property
     def summary(self) -> Summary:
         seconds = sum(report.seconds for report in self.reports)
         payload = sum(report.bytes_payload for report in self.reports)
         size = sum(report.bytes_total for report in self.reports)
+        stood_for = sum(report.bytes_seconds for report in self.reports)
         return Summary(
             done=len(self.reports),
             skipped=len(self.kept),
@@ -88,10 +101,11 @@ class BatchReport:
             damaged=len(self.damaged),
             hours=seconds / 3600,
             bytes=size,
-            payload_kbps=8 * payload / seconds / 1000 if seconds else 0.0,
-            kbps=8 * size / seconds / 1000 if seconds else 0.0,
+            payload_kbps=8 * payload / stood_for / 1000 if stood_for else 0.0,
+            kbps=8 * size / stood_for / 1000 if stood_for else 0.0,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
+            too_loud_samples=sum(report.too_loud for report in self.reports),
         )
 
 

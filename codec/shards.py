@@ -7,6 +7,7 @@ trusts nothing: no pickle, and no size that the file does not have.
 Source: A. Aizman et al., "High performance I/O for large scale deep learning", 2019.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -119,6 +120,14 @@ def contents(path: Path) -> Contents:
     if not samples and fault is None:
         fault = f"{path}: holds no tokens; make it again with codec tokens"
     return Contents(samples, fault)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether this is a tar file that begins as a shard does."""
+    with contextlib.suppress(OSError, tarfile.TarError, ValueError, EOFError), tarfile.open(path, "r:") as tar:
+        first = tar.next()
+        return first is not None and first.name.endswith((f".{ARRAY}", f".{METADATA}"))
+    return False
 
 
 def read_metadata(sample: Sample) -> dict[str, Any]:

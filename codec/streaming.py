@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from codec.audio import FloatArray
+from codec.audio import FloatArray, beyond_full_scale
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.rangecoder import Codes
@@ -78,12 +78,14 @@ def encode_stream(
     coder = live.FixedCoder(codec.config.quantizer.size)
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
     sender = live.Sender(output, header, coder, tags)
-    samples, ended = 0, False
+    samples = too_loud = 0
+    ended = False
 
     def counted() -> Iterator[FloatArray]:
-        nonlocal samples, ended
+        nonlocal samples, too_loud, ended
         for block in reader.blocks():
             samples += block.shape[1]
+            too_loud += beyond_full_scale(block)
             yield block
         ended = True
 
@@ -104,7 +106,9 @@ def encode_stream(
         codebooks=count,
         bytes_total=sender.bytes,
         bytes_payload=sender.payload_bytes,
+        bytes_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
+        too_loud=too_loud,
     )
 
 
@@ -155,6 +159,7 @@ def decode_stream(
         receiver = _Receiver(source, header, codec, strict, name)
         write(receiver.waves())
         size, payload, lost = len(read) + receiver.bytes, receiver.payload_bytes, receiver.losses.spans
+        cut_off = receiver.losses.cut_off
     else:
         with tempfile.NamedTemporaryFile(suffix=".nac") as spooled:
             spooled.write(read)
@@ -163,6 +168,7 @@ def decode_stream(
             with SoundReader(Path(spooled.name), codec, strict=strict) as reader:
                 write(reader.blocks())
                 size, payload, lost = reader.file.file_bytes, reader.file.payload_bytes, reader.lost
+                cut_off = reader.cut_off
     return FileReport(
         source=PIPE,
         target=PIPE,
@@ -172,9 +178,11 @@ def decode_stream(
         codebooks=header.codebooks,
         bytes_total=size,
         bytes_payload=payload,
+        bytes_seconds=samples / header.sample_rate,
         elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
         lost=lost,
+        cut_off=cut_off,
     )
 
 
@@ -217,7 +225,7 @@ class _Receiver:
         if self._parser.end is None:
             if self._strict:
                 raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")
-            self.losses.add(self._parser.next, self._parser.next)
+            self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.Frames]:
         for piece in pieces(self._source):

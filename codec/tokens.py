@@ -24,7 +24,7 @@ from codec.channels import Stereo
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
 from codec.files import FileReport, Progress, choose_codebooks, part, source_blocks
-from codec.jobs import Failure, Job, Kept, find, named, one_each
+from codec.jobs import Failure, Job, Kept, below_common, find, named, one_each
 from codec.model.codec import Codec
 from codec.running import BatchReport, Outcome, attempt, run
 from codec.side_by_side import side_by_side
@@ -111,7 +111,7 @@ def encode_tokens(
     lanes: int = 1,
 ) -> BatchReport:
     """Codes sound files into shards ``out/tokens-000000.tar`` and so on; for ``sources`` and ``lists`` see
-    :func:`codec.jobs.plan`.
+    :func:`codec.jobs.plan`. Without both, the ``manifest`` is the list: all files that it names are taken.
 
     Files are taken in the order of their keys, ``per_shard`` to a shard. What is there already, newer than its source,
     of this model, this number of ``codebooks`` (default: all) and these columns of the ``manifest`` is kept, unless
@@ -124,9 +124,17 @@ def encode_tokens(
             call, a manifest that is none or names no source.
     """
     count = choose_codebooks(codec, 1, kbps=None, codebooks=codebooks)
-    found = named(find(sources, audio.AUDIO_SUFFIXES, "sound files", lists))
-    keyed = one_each(Job(path, out / shards.key_of(place)) for path, place in found)
-    columns = read_manifest(manifest, [job.source for job in keyed]) if manifest else {}
+    rows = read_manifest(manifest) if manifest else {}
+    if manifest and not (sources or lists):
+        found = below_common([(path, Path(path.name)) for path in rows])
+    else:
+        found = find(sources, audio.AUDIO_SUFFIXES, "sound files", lists)
+    keyed = one_each(Job(path, out / shards.key_of(place)) for path, place in named(found))
+    columns = _rows_of([job.source for job in keyed], rows)
+    if manifest and not columns:
+        raise UserError(
+            f"{manifest}: names none of the sound files; its column path is relative to the manifest's folder"
+        )
     keys = {job.target.relative_to(out).as_posix(): job.source for job in keyed}
     entries = [Entry(keys[key], key, columns.get(keys[key], {})) for key in sorted(keys)]
     jobs: list[Job] = []
@@ -139,23 +147,29 @@ def encode_tokens(
     return run(Tokenising(codec, fingerprint(codec), count, force, lanes), jobs, force, workers)
 
 
-def read_manifest(path: Path, sources: Iterable[Path]) -> dict[Path, dict[str, str]]:
-    """The other columns of a CSV table with a column ``path``, relative to the table's folder, for the ``sources`` that
-    it names. Raises :class:`UserError` where it is no such table, or names none of them."""
-    wanted = {os.path.abspath(source): source for source in sources}
+def read_manifest(path: Path) -> dict[Path, dict[str, str]]:
+    """The files that the column ``path`` of a CSV table names, relative to the table's folder, with the other columns.
+    Raises :class:`UserError` where it is no such table, or names none."""
     found = {}
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             for row in csv.DictReader(file):
-                if (source := wanted.get(os.path.abspath(path.parent / row.pop("path")))) is not None:
-                    found[source] = {name: text or "" for name, text in row.items() if name}
+                if place := row.pop("path"):
+                    found[path.parent / place] = {name: text or "" for name, text in row.items() if name}
     except OSError as error:
         raise UserError(f"{path}: this manifest cannot be read ({error.strerror})") from error
     except (KeyError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: not a manifest; write a CSV table with a column named path") from error
     if not found:
-        raise UserError(f"{path}: names none of the sound files; its column path is relative to the manifest's folder")
+        raise UserError(f"{path}: names no files; write their paths into the column path")
     return found
+
+
+def _rows_of(sources: Iterable[Path], rows: Mapping[Path, dict[str, str]]) -> dict[Path, dict[str, str]]:
+    """Those of the ``rows`` that are of the ``sources``, however their paths are written."""
+    whole = {os.path.abspath(path): columns for path, columns in rows.items()}
+    paths = {source: os.path.abspath(source) for source in sources}
+    return {source: whole[path] for source, path in paths.items() if path in whole}
 
 
 @dataclass(frozen=True)
@@ -209,14 +223,16 @@ class Tokenising:
         """And the packed sample."""
         started = time.perf_counter()
         described = audio.info(entry.source)
-        rate, channels, count = described.sample_rate, described.channels, 0
+        rate, channels = described.sample_rate, described.channels
+        count = too_loud = 0
         if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
             raise UserError(f"{entry.source}: {channels} channels at {rate} Hz are beyond what can be coded")
 
         def counted() -> Iterable[audio.FloatArray]:
-            nonlocal count
+            nonlocal count, too_loud
             for block in source_blocks(described):
                 count += block.shape[1]
+                too_loud += audio.beyond_full_scale(block)
                 yield block
                 progress(block.shape[1] / rate)
 
@@ -247,7 +263,9 @@ class Tokenising:
             codebooks=self.codebooks,
             bytes_total=len(sample),
             bytes_payload=codes.nbytes,
+            bytes_seconds=info.seconds,
             elapsed_seconds=time.perf_counter() - started,
+            too_loud=too_loud,
         )
         return report, sample
 
@@ -362,6 +380,7 @@ def decode_tokens(
         codebooks=codes.shape[1],
         bytes_total=sum(extent.size for extent in (job.sample.array, job.sample.metadata) if extent),
         bytes_payload=codes.nbytes,
+        bytes_seconds=info.seconds,
         elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
     )

@@ -19,11 +19,13 @@ import torch
 from codec.batch import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.errors import UserError
+from codec.files import expected_kbps
 from codec.jobs import plan
 from codec.library import finder, load
 from codec.running import BatchReport
 from codec.shards import contents as shard_contents
 from codec.shards import read_array
+from codec.streaming import encode_stream
 from codec.tokens import encode_tokens
 
 
@@ -280,6 +282,35 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     assert not encode_batch([y], y, codec, force=True).failures and not (y / "a.nac").is_symlink()
 
 
+def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = make(Path("a.wav")), make(Path("b.wav"))
+    encode_batch([a], Path("nac"), codec)
+    assert encode_batch([a], Path("new/one.nac"), codec).reports[0].target == Path("new/one.nac")
+    assert contents(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
+    assert encode_batch([a], Path("new/one.nac"), codec).kept
+    assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), codec)) == ["c.wav"]
+    for suffix in (".wav", ".flac", ".ogg"):
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).reports
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).kept
+        assert soundfile.info(f"new/x{suffix}").format == suffix[1:].upper()
+    assert refused(decode_batch([Path("new/one.nac")], a, codec)) == ["one.nac"]
+    before = contents(tmp_path)
+    for run, what, out, more, says in (
+        (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
+        (decode_batch, [Path("nac"), Path("new")], "two.wav", {}, "two.wav: one file, but 2"),
+        (decode_batch, [Path("new/one.nac")], "x.wav", {"suffix": ".flac"}, "--suffix .flac contradicts this name"),
+        (decode_batch, [Path("new/one.nac")], "x.mp3", {}, "cannot decode to '.mp3'; use one of .wav"),
+    ):
+        with pytest.raises(UserError, match=says):
+            run(what, Path(out), codec, **more)
+    assert contents(tmp_path) == before
+    Path("folder.nac").mkdir()
+    assert encode_batch([a], Path("folder.nac"), codec).reports[0].target == Path("folder.nac/a.nac")
+    assert encode_tokens([a], Path("tok"), codec).reports
+    assert decode_batch([Path("tok")], Path("new/token.wav"), codec).reports[0].target == Path("new/token.wav")
+
+
 # --- what goes in, and what comes out ------------------------------------------------------------
 
 SOURCES = [
@@ -343,11 +374,40 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
 
 
+def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
+    wave = np.full(5000, 0.5, np.float32)
+    wave[100:130], wave[200], wave[300] = -7.8, 1.0, -1.0
+    soundfile.write(tmp_path / "loud.wav", wave, 16000, subtype="FLOAT")
+    make(tmp_path / "good.wav")
+    coded = encode_batch([tmp_path], tmp_path / "nac", codec)
+    assert [(report.source.name, report.too_loud) for report in coded.reports] == [("good.wav", 0), ("loud.wav", 30)]
+    assert "30 samples of the sources are beyond full scale" in coded.summary.text()
+    assert encode_tokens([tmp_path / "loud.wav"], tmp_path / "tok", codec).summary.too_loud_samples == 30
+    quiet = encode_batch([tmp_path / "good.wav"], tmp_path / "one", codec)
+    assert quiet.summary.too_loud_samples == 0 and "full scale" not in quiet.summary.text()
+    with (tmp_path / "loud.wav").open("rb") as source, (tmp_path / "live.nac").open("wb") as output:
+        assert encode_stream(source, output, codec).too_loud == 30
+
+
 @pytest.mark.parametrize(("suffix", "bits", "says"), [(".flac", "32f", ".wav"), (".ogg", "16", ".wav or .flac")])
 def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bits, says):
     with pytest.raises(UserError, match=f"{suffix} cannot hold samples of {bits} bits; use --suffix {says}"):
         decode_batch([tmp_path], tmp_path / "out", codec, suffix=suffix, bits=bits)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "channels", "says"),
+    [(0.0, 1, "FLAC cannot hold a sound without samples"), (0.1, 9, "FLAC holds at most 8 channels, not 9")],
+)
+def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, channels, says):
+    make(tmp_path / "a.wav", seconds, channels=channels)
+    assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
+    (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=".flac").failures
+    assert f"{says}; use --suffix .wav" in failure.reason and not contents(tmp_path / "out")
+    for suffix in (".wav", ".ogg"):
+        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix).reports
+        assert soundfile.info(tmp_path / f"out/a{suffix}").frames == 16000 * seconds
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -368,6 +428,22 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
 
 
 # --- what is told ---------------------------------------------------------------------------------
+
+
+def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path, codec):
+    one, two, bad = make(tmp_path / "a.wav"), make(tmp_path / "b.wav", channels=2), tmp_path / "bad.wav"
+    least, most = expected_kbps(codec, 1)[0], expected_kbps(codec, 1)[-1]
+    for sources, kbps, says in (
+        ([one], 0.9 * least, "below that, frames are left without codes"),
+        ([one], 1.1 * least, ""),
+        ([one, two], 0.9 * most, "below" if 0.9 * most < 2 * least else ""),
+        ([two], 1.1 * most, ""),
+        ([bad, two, one], 1.1 * most, f"{most:.2g} kbit/s for 1 channel; where --kbps {1.1 * most:g} is above"),
+        ([two], 2.2 * most, "kbit/s for 2 channels;"),
+    ):
+        said: list[str] = []
+        encode_batch(sources, tmp_path / "out", codec, kbps=kbps, force=True, note=said.append)
+        assert len(said) == bool(says) and says in "".join(said), (kbps, said)
 
 
 def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monkeypatch, capsys):

@@ -25,6 +25,8 @@ from conftest import TINY, tiny_model
 from codec import interrupts
 from codec.checkpoint import load_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
+from codec.cli.shared import told_lost
+from codec.defaults import DEFAULT_MODEL
 from codec.packed import candidates, folder_for, ledger
 from codec.recipe import read_recipe, write_recipe
 
@@ -269,7 +271,7 @@ CODE = "--out out --model model"
         (f"tokens good.wav {CODE} --device meta", "the device meta cannot be used"),
         ("decode good.nac --out out --device meta", "the device meta cannot be used"),
         ("encode good.wav --model model", "give --out; see codec encode --help"),
-        ("encode good.wav --out - --model model", r"argument --out: must be a folder; for pipes: codec encode - < IN"),
+        ("encode good.wav --out - --model model", "argument --out: must be a folder or file; for pipes: codec encode"),
         (f"encode - good.wav {CODE}", "- stands alone"),
         (f"decode - {CODE}", "- stands alone"),
         ("decode - --from 3", "--from and --to are for files"),
@@ -368,7 +370,28 @@ def test_info_tells_of_good_files_and_complains_of_damaged_ones(codec, place, tm
     (tmp_path / "damaged.nac").write_bytes(damaged)
     ran = codec("info", place / "good.nac", place / "cut.nac", tmp_path / "damaged.nac", "--json")
     assert ran.status == FAILED and [info["checksums_ok"] for info in json.loads(ran.out)] == [True, False, False]
-    assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packets" in ran.complaints[1]
+    assert "cut.nac" in ran.complaints[0] and "damaged.nac: 1 damaged packet;" in ran.complaints[1]
+
+
+def test_info_takes_folders_patterns_and_names_built_in_models(codec, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound(tmp_path / "in/a.wav")
+    for name, model in (("built", DEFAULT_MODEL), ("own", place / "model")):
+        assert codec("encode", "in", "--out", f"out/{name}", "--model", model).status == 0
+    assert codec("tokens", "in", "--out", "out", "--model", place / "model").status == 0
+    for given in (["out"], ["out/**"], ["out/*/*.nac"], ["out/built", "out/own/a.nac"]):
+        ran = codec("info", *given, "--json")
+        told = {info["path"]: info["model"] for info in json.loads(ran.out)}
+        assert ran.status == 0 and told == {"out/built/a.nac": DEFAULT_MODEL, "out/own/a.nac": None}
+    assert "codec decode takes it" in codec("info", "out/tokens-000000.tar").complaint
+    assert "no .nac files in this folder" in codec("info", "in").complaint
+
+
+def test_version_is_that_of_the_distribution(codec):
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (stated,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
+    ran = codec("--version")
+    assert (ran.status, ran.out) == (0, f"codec {stated}\n")
 
 
 def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
@@ -378,6 +401,8 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", *there_and_back)
     assert ran.status == 0 and not ran.complaints
     whole = soundfile.read(tmp_path / "wav/a.wav")[0]
+    assert codec("decode", tmp_path / "a.nac", "--out", tmp_path, "--suffix", "FLAC", *there_and_back).status == 0
+    assert soundfile.info(tmp_path / "a.flac").frames == 5 * 16000
     part = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 1.5, "--to", 2, *there_and_back)
     assert part.status == 0 and len(whole) == 5 * 16000
     np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/a.wav")[0], whole[24000:32000])
@@ -399,6 +424,16 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ).stat().st_mtime_ns == written
     assert told["skipped"] == [{"source": str(tmp_path / "a.nac"), "lost_s": [[1.98, 4.0]]}]
     assert (told["summary"]["skipped"], told["summary"]["damaged"]) == (1, 1)
+    cut = tmp_path / "cut.nac"
+    cut.write_bytes(data[: len(data) * 3 // 4])
+    ran = codec("decode", cut, "--out", tmp_path / "wav", "--json", *there_and_back)
+    ends = soundfile.info(tmp_path / "wav/cut.wav").duration
+    assert ran.complaint == f"{cut}: cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is missing"
+    assert told_lost([(0.5, 1.0), (2.0, 5.0)], ends) == (
+        f"damaged; lost and concealed are 0.50 to 1.00 s; cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is"
+        " missing"
+    )
+    assert json.loads(ran.out)["done"][0]["cut_off_s"] == ends
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
 

@@ -18,8 +18,10 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.channels import fold
 from codec.checkpoint import fingerprint
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
+from codec.library import load
 from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables
 from codec.reading import SoundReader
@@ -168,6 +170,17 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
     assert most.payload_kbps == pytest.approx(file_info(tmp_path / "a.nac")["nominal_kbps"], rel=0.1)
 
 
+@pytest.mark.parametrize("kbps", [1.5, 6.0])
+def test_short_files_are_hardly_above_the_bit_rate(tmp_path, kbps):
+    codec = load(DEFAULT_MODEL)
+    swelling = np.hanning(16000 * 5) * sound(1, 16000 * 5, 16000)[0]
+    for seconds in (0.1, 0.5, 1, 3, 5):
+        soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)
+        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=kbps)
+        asked = 1000 * kbps * seconds / 8
+        assert 0.5 * asked < report.bytes_payload <= 1.02 * asked + 12 * math.ceil(seconds / 2), seconds
+
+
 def test_bit_rate_chooses_the_codebooks(codec):
     bits, around = math.log2(9**4), 8 * 8.25 / 255  # of a code under uniform tables; per frame
     for channels in (1, 2, 5):
@@ -301,6 +314,10 @@ def test_any_part_is_that_part_of_the_whole(tmp_path, codec, long, rate):
         first, last = round(start * rate), expected.shape[1] if end is None else round(end * rate)
         part = expected[:, first:last]
         assert report.seconds == part.shape[1] / rate and report.lost == ()
+        if part.size:  # the rate of all packets is about that of any
+            head = file_info(long / f"{rate}.nac")
+            assert report.payload_kbps == pytest.approx(head["payload_kbps"], rel=0.03)
+            assert report.kbps == pytest.approx(head["kbps"], rel=0.05)
         if part.size:
             np.testing.assert_array_equal(audio.read(tmp_path / "b.wav").samples, part)
     for start, end in [(-1, None), (12, None), (3, 2), (math.nan, None), (0, math.nan)]:

@@ -195,6 +195,8 @@ def test_what_is_no_sound_is_refused(tmp_path, codec):  # noqa: F811
     huge = data[:12] + b"LIST" + struct.pack("<I", 1 << 31) + data[12:]
     for wrong in (b"", b"RIFF", b"fLaC" + bytes(100), data[:30], data[:40], huge, data[:12] + data[36:], data[:36]):
         fails(encode_stream, io.BytesIO(wrong), io.BytesIO(), codec)
+    assert "empty" in fails(encode_stream, io.BytesIO(), io.BytesIO(), codec)
+    assert "ffmpeg -i IN -f wav -" in fails(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), codec)
     for change in [(20, 2), (22, 0), (34, 12), (32, 3)]:
         wrong = bytearray(data)
         wrong[change[0]] = change[1]
@@ -251,6 +253,8 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         out = io.BytesIO()
         report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
         (tmp_path / "a.nac").write_bytes(out.getvalue())
+        info = file_info(tmp_path / "a.nac")
+        assert (info["payload_bytes"], info["payload_kbps"]) == (report.bytes_payload, report.payload_kbps)
         with Reader(tmp_path / "a.nac") as reader:
             codes = np.concatenate(list(reader.codes(live.FixedCoder(9**4))), 2)
         assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != ABSENT).sum() / 1000 <= 1.03 * kbps
@@ -280,7 +284,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     cut = data[: HEADER_BYTES + 300 * size + 5]
     report, out = decoded(cut, codec)
     np.testing.assert_array_equal(samples_of(out), expected[:, : 300 * 32 - 16])
-    assert report.lost == ((0.599, 0.6),)
+    assert report.lost == ((0.599, 0.6),) and report.cut_off == 0.599
     assert "cut off" in fails(decoded, cut, codec, strict=True)
     (tmp_path / "a.nac").write_bytes(cut)
     assert "truncated" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec, strict=True)
@@ -289,6 +293,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     (tmp_path / "b.nac").write_bytes(broken)
     first, again = (decode_batch([tmp_path], tmp_path / "out", codec) for _ in range(2))
     assert len(first.reports) == len(again.kept) == len(again.damaged) == 2 and again.damaged == first.damaged
+    assert again.cut_off == first.cut_off == {tmp_path / "a.nac": 0.598}
 
 
 def test_latency_is_what_the_model_promises(codec):  # noqa: F811

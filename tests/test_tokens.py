@@ -192,11 +192,21 @@ def test_columns_of_the_manifest_go_along(sounds, codec):
     assert told["a"] == {"group": "anna", "transcript": "so, said Å"}
     assert told["x/b%2Ec"] == {"group": "bert", "transcript": ""} and told["z"] == {}
 
+    batch = encode_tokens([], Path("alone"), codec, manifest=Path("in/list.csv"))
+    assert figures(batch) == (2, 0, 1) and "gone.wav: no such file" in batch.failures[0].reason
+    alone = {key: json.loads(members["json"])["manifest"] for key, members in read(*Path("alone").iterdir()).items()}
+    assert alone == {key: told[key] for key in ("a", "x/b%2Ec")}
+    with pytest.raises(UserError, match="no sound files given"):
+        encode_tokens([], Path("alone"), codec)
+
     Path("other.csv").write_text("name\na.wav\n")
     Path("none.csv").write_text("path\nb.wav\n")
     for name, says in (("other", "with a column named path"), ("none", "names none of"), ("gone", "cannot be read")):
         with pytest.raises(UserError, match=f"^{name}.csv: .*{says}"):
             encode_tokens([Path("in")], Path("tok"), codec, manifest=Path(f"{name}.csv"))
+    Path("blank.csv").write_text("path,group\n")
+    with pytest.raises(UserError, match=r"^blank.csv: names no files"):
+        encode_tokens([], Path("tok"), codec, manifest=Path("blank.csv"))
 
 
 def test_what_would_mix_up_files_is_refused(sounds, codec, model, capsys):

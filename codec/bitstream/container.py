@@ -82,7 +82,9 @@ class Reader:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.payload_bytes = 0
-        """Of the whole packets that were read so far."""
+        """Of the whole packets that were read so far, and"""
+        self._payload_frames = 0
+        """their latent frames."""
         try:
             self._file = self.path.open("rb")
             try:
@@ -101,6 +103,11 @@ class Reader:
                 raise
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+    @property
+    def payload_seconds(self) -> float:
+        """Of sound, for which ``payload_bytes`` stand."""
+        return min(self.header.seconds, self._payload_frames * self.header.latent_hop / self.header.model_rate)
 
     def __enter__(self) -> "Reader":
         return self
@@ -165,7 +172,7 @@ class Reader:
                 found: Found | None = framing.look(place, region.end, number)
                 if found and found.number == number:
                     if number >= first:
-                        self.payload_bytes += len(found.payload)
+                        self._count(found.payload, self.header.frames_in(number))
                         yield number, found.payload
                     number, place = number + 1, found.end
                     continue
@@ -175,6 +182,10 @@ class Reader:
                 place, found_number = following or (region.end, region.stop)
                 yield from ((lost, None) for lost in range(max(first, number), found_number))
                 number = found_number
+
+    def _count(self, payload: bytes, frames: int) -> None:
+        self.payload_bytes += len(payload)
+        self._payload_frames += frames
 
     def _is_last(self, framing: Framing, place: int, number: int) -> bool:
         """Whether the damaged packet is the file's last, and there in its length."""
@@ -213,9 +224,15 @@ class Reader:
             frames = parser.push(data) if data else parser.finish()
             yield live.Frames(frames.first, frames.bodies[: most - frames.first])
 
-    def _live(self, coder: live.FixedCoder, first: int) -> Iterator[Packet]:
+    def _counted_live_frames(self) -> Iterator[live.Frames]:
         for frames in self._live_frames():
-            self.payload_bytes += sum(len(body) for body in frames.bodies if body)
+            for body in frames.bodies:
+                if body is not None:
+                    self._count(body, 1)
+            yield frames
+
+    def _live(self, coder: live.FixedCoder, first: int) -> Iterator[Packet]:
+        for frames in self._counted_live_frames():
             for place, count, codes in live.stretches(frames, self.header, coder):
                 if place + count > first:
                     yield Packet(place, count, codes, "checksum")
@@ -279,7 +296,7 @@ class Reader:
     def damaged_packets(self) -> list[int]:
         """Numbers, from 0, of the packets that are lost, up to where the file was cut off, if it was."""
         if self.header.live:
-            bodies = (body for frames in self._live_frames() for body in frames.bodies)
+            bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
         return [number for number, payload in self._payloads(0) if payload is None]
 

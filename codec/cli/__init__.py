@@ -63,12 +63,27 @@ def _drop_unprintable() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Version(argparse.Action):
+    """Looks it up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("lathe-codec")
+        except PackageNotFoundError:
+            found = "not installed, so without a version"
+        print(f"{parser.prog} {found}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="codec",
         description="Train, test and use neural audio codecs: from a folder of audio to a judged codec.",
         epilog="codec COMMAND --help explains each. To see it all at work in a few minutes: codec quickstart",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Command, summary: str, description: str = "") -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """Sound to .nac and back: encode, decode, info."""
 
 import argparse
+import contextlib
 import json
 import os
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from codec import interrupts
 from codec.cli import streams
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, AddCommand, complain, positive, told_lost
+from codec.cli.shared import FAILED, AddCommand, complain, note, positive, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -28,9 +29,11 @@ def add_coding(command: AddCommand) -> None:
         _encode,
         "sound files to .nac files",
         "Sound files to .nac files, range-coded. With --kbps, frames get the codes that they need most, so that those"
-        " of a file of half a minute or more make 97 to 103 % of that bit rate, and those of a short one no more than"
-        " that; the container adds 0.03 kbit/s and 62 bytes. (A model without contexts, such as the first speech_16k,"
-        " gives every frame as many codes as may be expected to stay within.)",
+        " of a file of half a minute or more make 97 to 103 % of that bit rate; those of a short one may make less, and"
+        " at most 2 % and about 12 bytes for each 2 s more. The container of a file adds 0.03 kbit/s and 62 bytes, that"
+        " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50"
+        " frames a second. (A model without contexts, such as the first speech_16k, gives every frame as many codes as"
+        " may be expected to stay within.)",
     )
     rate = encode.add_mutually_exclusive_group()
     rate.add_argument(
@@ -59,32 +62,40 @@ def add_coding(command: AddCommand) -> None:
     decode.add_argument("--to", type=float, dest="end", metavar="S", help="end there (the end), exactly")
     decode.add_argument("--strict", action="store_true", help="refuse damage instead")
     decode.add_argument("--raw", action="store_const", const="", help="with -: samples without a WAV header")
-    decode.add_argument("--suffix", default=".wav", choices=(".wav", ".flac", ".ogg"), help="format (%(default)s)")
+    decode.add_argument(
+        "--suffix",
+        type=lambda text: f".{text.lower().lstrip('.')}",
+        choices=(".wav", ".flac", ".ogg"),
+        help="format (default: that of the file --out, else .wav)",
+    )
     decode.add_argument("--bits", choices=("16", "24", "32f"), help="of a sample; .flac up to 24, .ogg none (16)")
-    for parser, what, default in (
-        (encode, "sound files", ENCODING_MODEL),
+    for parser, what, one_file, default in (
+        (encode, "sound files", ".nac", ENCODING_MODEL),
         (
             decode,
             ".nac files, token shards",
+            ".wav, .flac or .ogg",
             f"the one that each file names, of {MODEL_VARIABLE} and the built-in ones",
         ),
     ):
-        add_batch(parser, what, default)
-    info = command("info", _info, "what a .nac file holds, and whether it is whole")
-    info.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
+        add_batch(parser, what, default, one_file)
+    info = command("info", _info, "what .nac files hold, and whether they are whole")
+    info.add_argument(
+        "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, patterns such as 'in/**/a*'"
+    )
     info.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: bool = True) -> None:
-    """What all commands on many files take. ``what`` names these, ``model`` the default;
-    with ``pipes``, - is one of them, and needs no folder."""
+def add_batch(parser: argparse.ArgumentParser, what: str, model: str, one_file: str = "") -> None:
+    """What all commands on many files take. ``what`` names these, ``model`` the default; ``one_file``, if there can be
+    one, the suffixes of the output of a single file: then - is an input, too, and needs no output."""
     parser.add_argument(
         "inputs",
         type=Path,
         nargs="*",
         metavar="IN",
         help=f"{what}, folders of them, patterns such as 'in/**/a*'"
-        + ("; or - for standard input to standard output" if pipes else ""),
+        + ("; or - for standard input to standard output" if one_file else ""),
     )
     parser.add_argument(
         "--list",
@@ -96,10 +107,12 @@ def add_batch(parser: argparse.ArgumentParser, what: str, model: str, pipes: boo
     )
     parser.add_argument(
         "--out",
-        type=_folder,
-        required=not pipes,
-        metavar="DIR",
-        help="folder to write to; trees are kept, and of a.wav and a.mp3 side by side the suffixes, too (a.wav.nac); no"
+        type=_out,
+        required=not one_file,
+        metavar="OUT" if one_file else "DIR",
+        help="folder to write to"
+        + (f", or for a single input the file, if the name ends in {one_file}" if one_file else "")
+        + "; trees are kept, and of a.wav and a.mp3 side by side the suffixes, too (a.wav.nac); no"
         " file is replaced that is not an earlier output",
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
@@ -140,10 +153,12 @@ def _tag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _folder(text: str) -> Path:
+def _out(text: str) -> Path:
     """Pipes have the live profile alone: the header of the archive profile is completed at the end."""
     if text == "-":
-        raise argparse.ArgumentTypeError("must be a folder; for pipes: codec encode - < IN | codec decode - > OUT")
+        raise argparse.ArgumentTypeError(
+            "must be a folder or file; for pipes: codec encode - < IN | codec decode - > OUT"
+        )
     return Path(text)
 
 
@@ -158,7 +173,8 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.library import load
 
     torch.set_num_threads(arguments.threads)
-    codec = load(encoding_model(arguments.model), arguments.device)
+    name = encoding_model(arguments.model)
+    codec = load(name, arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
@@ -170,6 +186,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         force=arguments.force,
         workers=arguments.workers,
         lanes=several,
+        note=lambda said: note(f"{name} {said}"),
     )
     return report(batch, arguments.json)
 
@@ -207,7 +224,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
         complain(failure.reason, FAILED)
     for path, lost in batch.damaged.items():
-        complain(f"{path}: {told_lost(lost)}", FAILED)
+        complain(f"{path}: {told_lost(lost, batch.cut_off.get(path))}", FAILED)
     if as_json:
         done = [
             {
@@ -219,7 +236,9 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "payload_kbps": report.payload_kbps,
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
+                "too_loud_samples": report.too_loud,
                 "lost_s": report.lost,
+                "cut_off_s": report.cut_off,
             }
             for report in batch.reports
         ]
@@ -234,16 +253,23 @@ def report(batch: "BatchReport", as_json: bool) -> int:
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
+        from codec.batch import NAC
         from codec.files import file_info
+        from codec.jobs import find
+        from codec.shards import is_shard
 
-    found, status = [], 0
-    for path in arguments.inputs:
+    found, status, names = [], 0, _built_in_names()
+    for path, _ in find(arguments.inputs, {NAC}, f"{NAC} files"):
         try:
-            found.append(file_info(path))
+            if is_shard(path):
+                raise UserError(f"{path}: a shard of tokens, not a .nac file; codec decode takes it")
+            said = file_info(path)
+            found.append({"path": said.pop("path"), "model": names.get(said["fingerprint"]), **said})
             if fault := found[-1]["fault"]:
                 status = complain(fault, FAILED)
             if damaged := found[-1]["damaged_packets"]:
-                status = complain(f"{path}: {len(damaged)} damaged packets; encode the source again", FAILED)
+                what = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
+                status = complain(f"{path}: {what}; encode the source again", FAILED)
         except UserError as error:
             status = complain(str(error), FAILED)
     if arguments.json:
@@ -251,3 +277,15 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
     return status
+
+
+def _built_in_names() -> dict[str, str]:
+    """By the fingerprints in the files that these models write."""
+    from codec.checkpoint import read_fingerprints
+    from codec.library import built_in
+
+    names = {}
+    for name, place in built_in().items():
+        with contextlib.suppress(UserError):  # a damaged model is no matter of these files
+            names[read_fingerprints(place)[0]] = name
+    return names

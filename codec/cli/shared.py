@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -39,11 +40,23 @@ def complain(message: str, status: int) -> int:
     return status
 
 
-def told_lost(spans: Sequence[tuple[float, float]]) -> str:
-    """Which moments were lost, in words; the first few of many."""
-    some = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in spans[:5])
-    more = f" and {len(spans) - 5} more stretches" if len(spans) > 5 else ""
-    return f"damaged or cut off; lost and concealed are {some}{more}"
+def note(message: str) -> None:
+    """What the user may want to know of what is done all the same."""
+    print(f"codec: note: {message}", file=sys.stderr)
+
+
+def told_lost(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
+    """Which moments were lost, in words; the first few of many. From ``cut_off`` on, they are not concealed."""
+    ends = math.inf if cut_off is None else cut_off
+    concealed = [(start, min(end, ends)) for start, end in spans if start < ends]
+    some = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in concealed[:5])
+    more = f" and {len(concealed) - 5} more stretches" if len(concealed) > 5 else ""
+    told = [f"damaged; lost and concealed are {some}{more}"] if concealed else []
+    if cut_off is not None:
+        until = spans[-1][1] if spans else cut_off
+        rest = f", up to {until:.2f} s," if until > cut_off else ""
+        told.append(f"cut off at {cut_off:.2f} s; what was to follow{rest} is missing")
+    return "; ".join(told)
 
 
 @contextlib.contextmanager

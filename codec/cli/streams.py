@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codec import interrupts
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, INTERRUPTED, complain, told_lost
+from codec.cli.shared import FAILED, INTERRUPTED, complain, note, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -43,7 +43,9 @@ def encode(arguments: argparse.Namespace) -> int:
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
     with interrupts.ends_input(source) as interrupted:
-        encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=dict(arguments.tag))
+        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=dict(arguments.tag))
+    if report.too_loud:
+        note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
     return complain("interrupted; the stream was ended", INTERRUPTED) if interrupted.is_set() else 0
 
 
@@ -66,7 +68,7 @@ def decode(arguments: argparse.Namespace) -> int:
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,
     )
-    return complain(f"standard input: {told_lost(report.lost)}", FAILED) if report.lost else 0
+    return complain(f"standard input: {told_lost(report.lost, report.cut_off)}", FAILED) if report.lost else 0
 
 
 def raw_format(text: str) -> "PcmFormat":

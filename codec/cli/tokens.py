@@ -26,9 +26,10 @@ def add_tokens(command: AddCommand) -> None:
         "--manifest",
         type=Path,
         metavar="CSV",
-        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json",
+        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json; without IN"
+        " and --list, all files that it names are taken",
     )
-    add_batch(parser, "sound files", ENCODING_MODEL, pipes=False)
+    add_batch(parser, "sound files", ENCODING_MODEL)
 
 
 def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
