@@ -244,7 +244,8 @@ class SoundCodec:
 
         Args:
             sample_rate: of the wave, in Hz.
-            kbps: bit rate to stay within, all channels together; ``codebooks``: how many, in its place. Default: all.
+            kbps: bit rate to keep to, all channels together, see :func:`codec.files.encode_file`; ``codebooks``: how
+                many, in its place. Default: all.
             tags: title, date and the like, to be kept in the file.
 
         Raises:

@@ -18,7 +18,7 @@ from codec.model.quantizers import Coded
 TOLERANCE = 0.02
 """At any time so much more or less may have been spent than the rate allows, relative to that,"""
 SLACK_S = 0.2
-"""and less than that by what so many seconds cost: short files must not be above their rate."""
+"""and less than that by what so many seconds cost: short files had better be below their rate than above it."""
 NEEDED = 1e-9
 """Codes that are needed less, which are those of digital silence, are always left out: without them, it is silent."""
 MEMORY_S = 5.0
