@@ -13,9 +13,9 @@ from eval.results import (
     EvaluationResult,
     RatePoint,
     Row,
+    format_difference,
     format_estimate,
     format_kbps,
-    format_value,
 )
 from eval.statistics import Estimate
 from eval.tables import Table
@@ -144,6 +144,5 @@ def _differences(result: EvaluationResult) -> str:
 def _difference(found: Difference | None) -> str:
     if found is None:
         return "–"
-    value = format_estimate(found.metric, Estimate(found.mean, found.low, found.high, found.clips, found.groups))
-    plus = "+" if not format_value(found.metric, found.mean).startswith("-") else ""
-    return f"{plus}{value}" + {"ours": " ▲", "theirs": " ▼", "": ""}[found.better]
+    value = Estimate(found.mean, found.low, found.high, found.clips, found.groups)
+    return format_difference(found.metric, value) + {"ours": " ▲", "theirs": " ▼", "": ""}[found.better]

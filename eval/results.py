@@ -299,6 +299,12 @@ def format_estimate(name: str, found: Estimate) -> str:
     return f"{mean} [{format_value(name, found.low)}, {format_value(name, found.high)}]"
 
 
+def format_difference(name: str, found: Estimate) -> str:
+    """Like :func:`format_estimate`, with the sign."""
+    plus = "" if format_value(name, found.mean).startswith("-") else "+"
+    return plus + format_estimate(name, found)
+
+
 def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
     """In distribution, out of distribution, and each domain if there are several; rows without clips are left
     out.

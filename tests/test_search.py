@@ -1,5 +1,6 @@
 """``codec search``: real searches of tiny codecs, killed, shared between processes, picked from; and its parts."""
 
+import csv
 import json
 import multiprocessing
 import re
@@ -39,6 +40,7 @@ from eval.search.plan import SearchPlan, read_search_plan
 from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
+from eval.search.tables import text
 from eval.search.verdict import verdict
 from eval.statistics import Estimate
 
@@ -217,6 +219,10 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
         nominal = codebooks * recipe.codec.kbps_per_codebook
         assert nominal < row.kbps < nominal + (1.0 if packet_s == 0.1 else 0.1)
         assert row.latency_ms == 40 + 20 * (block - 1)
+    with (tmp_path / "out/front.csv").open(newline="") as file:
+        (head, *_), table = csv.reader(file), text(result)
+    assert len(set(head)) == len(head) and {"real_kbps", "use.codebooks"} <= {*head}
+    assert "real kbps" in table and "use.codebooks" in table and "  codebooks" not in table
     found = pick(tmp_path / "out", recipe=tmp_path / "use.yaml")
     assert yaml.safe_load((tmp_path / "use.yaml").read_text()) == {"model": str(tmp_path / "model"), **found.settings}
     plan.write_text(yaml.safe_dump({**whole, "steps": 3}))
@@ -456,10 +462,15 @@ def known(tmp_path_factory, prepared):
 @pytest.mark.parametrize(
     ("mean", "half_width", "kbps", "wanted"),
     [
-        (0.2, 0.1, 4.0, "1 of 1 candidates .* than the default (5.00 kbps) are better"),
-        (0.05, 0.1, 4.0, "1 of 1 candidates with no more bits .* cannot be told from it in quality"),
-        (-0.3, 0.1, 4.0, "None of 1 candidates .* The default is on the front"),
-        (0.2, 0.1, 6.0, "No candidate that got as far costs no more bits"),
+        (
+            0.2,
+            0.1,
+            4.0,
+            "1 candidate is better than the default (5.00 kbps) at no more bits .*: random 1 (PESQ-WB +0.20",
+        ),
+        (0.05, 0.1, 4.0, "No candidate is clearly better than the default .*; 1 is about as good"),
+        (-0.3, 0.1, 4.0, "The default is on the front: none reaches .* The only candidate within these is random 1"),
+        (0.2, 0.1, 6.0, "The default is on the front: every other candidate .* either costs more bits or is slower"),
     ],
 )
 def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
@@ -467,4 +478,6 @@ def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
     difference = Estimate(mean, mean - half_width, mean + half_width, 20, 10)
     other = replace(default, names=["random 1"], default=False, kbps=kbps, difference=difference)
     told = verdict(replace(known, metric="pesq", rows=[default, other]))
-    assert re.match(wanted.replace("(", r"\(").replace(")", r"\)"), told)
+    assert re.match(wanted.replace("(", r"\(").replace(")", r"\)").replace("+", r"\+"), told)
+    alone = verdict(replace(known, metric="pesq", rows=[default, replace(other, rung=1)]))
+    assert "no other candidate got as far" in alone
