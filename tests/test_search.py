@@ -6,7 +6,7 @@ import multiprocessing
 import re
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from conftest import TINY
 from codec import audio
 from codec.bitstream.container import HEADER_BYTES
 from codec.checkpoint import save_model
-from codec.cli import main
+from codec.cli import build_parser, main
 from codec.errors import UserError
 from codec.files import encode_file
 from codec.model.codec import Codec
@@ -36,11 +36,12 @@ from eval.search.locks import Turns
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
-from eval.search.plan import SearchPlan, read_search_plan
+from eval.search.plan import SearchPlan, Use, read_search_plan
 from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
 from eval.search.tables import text
+from eval.search.using import usage
 from eval.search.verdict import verdict
 from eval.statistics import Estimate
 
@@ -228,6 +229,38 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
     plan.write_text(yaml.safe_dump({**whole, "steps": 3}))
     with pytest.raises(UserError, match="nothing is trained"):
         search(str(plan), prepared, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changed", "command", "notes"),
+    [
+        ({}, "codec encode AUDIO --out nac/ --model m", []),
+        ({"kbps": 3.0, "threads": 2}, "codec encode AUDIO --out nac/ --model m --kbps 3 --threads 2", ["--threads 2"]),
+        ({"codebooks": 6}, "codec encode AUDIO --out nac/ --model m --codebooks 6", []),
+        (
+            {"kbps": 3.0, "codebooks": 6, "precision": "bfloat16", "block": 16, "entropy": "order 0", "packet_s": 5.0},
+            "codec encode AUDIO --out nac/ --model m --kbps 3",
+            [
+                *("codebooks 6: codec encode takes one of", 'precision bfloat16: .* codec.load(…, dtype="bfloat16")'),
+                *("block 16: .* stream_encoder(block=16)", "entropy order 0: not in files", "packet_s 5.0: not in"),
+            ],
+        ),
+        ({"entropy": "none", "runtime": "compiled"}, "codec encode AUDIO --out nac/ --model m", ["fixed", "compile()"]),
+        (
+            {"runtime": "onnx", "threads": 2},
+            "codec export m --out model/ --onnx; codec encode AUDIO --out nac/ --model model/ --device onnx",
+            ['threads 2: .* device="onnx", threads=2', "codec decode nac/ --out wav/ --model model/ --device onnx"],
+        ),
+    ],
+)  # fmt: skip
+def test_of_an_operating_point_is_told_what_to_do_about_each_setting_that_differs(changed, command, notes):
+    default = asdict(Use(24))
+    found = usage("m", {**default, **changed}, default)
+    assert found.command == command and len(found.notes) == len(notes)
+    for note in notes:
+        assert re.search(re.escape(note).replace(r"\.\*", ".*"), "\n".join(found.notes)), note
+    for part in command.split("; "):  # which the command line takes
+        build_parser().parse_args(part.split()[1:])
 
 
 def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
