@@ -346,7 +346,10 @@ def test_plans_of_the_package_are_whole(name):
     [
         ({"space": {}}, "the space is empty"),
         ({"space": {"codec.hip": {"low": 1, "high": 2}}}, "no setting called 'codec.hip'"),
-        ({"space": {"codec.decoder.width": {"low": 32, "high": 64}}}, "must hold 16, where the search starts"),
+        (
+            {"space": {"codec.decoder.width": {"low": 32, "high": 64}}},
+            "width must hold 16, where the search starts: its value in",
+        ),
         ({"space": {"optim.lr": {"low": 0.0, "high": 1.0, "log": True}}}, "low must be above 0"),
         ({"space": {"optim.lr": {"low": 1.0}}}, "give choices, or low and high"),
         ({"space": {"train.steps": {"low": 1, "high": 100_000}}}, "the same for all"),
@@ -360,6 +363,19 @@ def test_plans_that_do_not_fit_are_refused_in_one_line(tmp_path, changes, reason
     with pytest.raises(UserError, match=reason) as error:
         read_search_plan(write_plan(tmp_path, **changes))
     assert "\n" not in str(error.value)
+
+
+def test_the_default_of_use_must_be_in_the_space_and_is_in_the_documentation(tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("kind: operating\nmodel: speech_16k_v2\nspace:\n  block: {choices: [1, 16]}\n")
+    with pytest.raises(
+        UserError, match="block must hold 256, where the search starts: its default when a model is used"
+    ):
+        read_search_plan(str(plan))
+    text = (Path(__file__).parents[1] / "docs/search.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| `?([\w.]+)`? \| .* \|$", text, re.MULTILINE))
+    defaults = {name: str(value).removesuffix(".0") for name, value in asdict(Use(24)).items()}
+    assert told == {**defaults, "codebooks": "all"}
 
 
 def test_what_is_drawn_is_in_the_space_and_the_same_every_time(tmp_path):
