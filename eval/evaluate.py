@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -130,6 +131,9 @@ def evaluate(
         material = _code(opened, parts, models, points, beside, brought, work)
         coded, others = material.reporting, material.others
         clips, selecting, *rest = _judge(material, recipe.target, workers)
+        _tell(f"measuring the memory that {MEMORY_SECONDS:g} s of sound take")
+        memory = _memory_mb(run, rate, channels)
+        _tell("computing means and intervals")
         rows = build_rows(clips)
         systems = [System(ours, str(points[0]), clips)]
         systems += [System(entry.name, entry.point, found) for entry, found in zip(others, rest)]
@@ -178,8 +182,9 @@ def evaluate(
                 [system for system in systems if system.name != ours],
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
-            memory_mb=_memory_mb(run, rate, channels),
+            memory_mb=memory,
         )
+        _tell("writing report and tables")
         write_report(result, coded, others, work / REPORT)
         (work / RESULTS).write_text(json.dumps(result.to_dict(), indent=1) + "\n")
         write_tables(result, systems, work)
@@ -234,7 +239,7 @@ def _code(
         check_delays(found, opened, parts.reporting)
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
-    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0])
+    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))
     coded, rest = coded[: len(reporting)], coded[len(reporting) :]
     others = code_models(models, points, opened, reporting, originals, work)
     made, absent = code_others(beside, coded, brought, work)
@@ -302,6 +307,11 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         **(material or asdict(split.material)),
         checksum=checksum(codec),
     )
+
+
+def _tell(what: str) -> None:
+    """Progress, where the bars are, too."""
+    print(f"{what} …", file=sys.stderr, flush=True)
 
 
 def _memory_mb(run: Path, sample_rate: int, channels: int) -> float | None:

@@ -180,7 +180,7 @@ def test_json_and_table_say_the_same_as_the_result(folder, result):
     assert table[2]["pesq"] == "" and "pesq: too short" in table[2]["failed"]
 
 
-def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result):
+def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result, capsys):
     again = evaluate(
         folder / "run",
         folder / "data",
@@ -191,6 +191,17 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         demonstration=True,
         workers=1,
     )
+    said = capsys.readouterr().err
+    phases = [
+        "code: 2 codebooks",
+        "code: 1 codebooks",
+        "code: Opus 24 kbps",
+        "judge",
+        "measuring",
+        "computing",
+        "writing",
+    ]
+    assert sorted(phases, key=said.index) == phases
     assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
