@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.packed import Clip
+from data_prep.adapters import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import Row
 from data_prep.split import SPLITS, Ratios
 from data_prep.target import TargetDistance
@@ -113,7 +114,7 @@ def summarise(
         splits=tuple(_split_summary(split, clips[split], total, shares.share(split)) for split in SPLITS),
         excluded=dict(Counter(row.reason.partition(":")[0] for row in rows if not row.used)),
         warned=dict(Counter(row.reason.partition(":")[0] for row in rows if row.status == "warned")),
-        advice=tuple(advice),
+        advice=(*advice, *_about_domains(clips)),
         target=target,
     )
 
@@ -136,3 +137,14 @@ def _split_summary(split: str, clips: Sequence[Clip], total: float, asked: float
         levels=tuple(levels),
         domains=domains,
     )
+
+
+def _about_domains(clips: dict[str, list[Clip]]) -> list[str]:
+    if any(clip.domain != OTHER_DOMAIN for members in clips.values() for clip in members):
+        return []
+    words = ", ".join(sorted(DOMAIN_WORDS))
+    return [
+        f'nothing says what these clips are, so their domain is "{OTHER_DOMAIN}": they are judged both as speech and as'
+        " other sound, and are outside the target of recipes for speech or music. If they are speech, have them in a"
+        f" folder of that name (there are {words}) anywhere on their path, or give a manifest with a column domain"
+    ]

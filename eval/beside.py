@@ -99,18 +99,15 @@ def code_models(
     work: Path,
 ) -> list[CodedSystem]:
     """The clips by every model at every point, but for the first model at the first point."""
-    ours = next(iter(models))
-    return [
-        CodedSystem(
-            name,
-            str(point),
-            str(point) if name == ours else f"{name}, {point}",
-            code_clips(split, indices, codec, originals, work / f"model-{order}-{number}", point),
-        )
-        for order, (name, codec) in enumerate(models.items())
-        for number, point in enumerate(points)
-        if order or number
-    ]
+    ours, found = next(iter(models)), []
+    for order, (name, codec) in enumerate(models.items()):
+        for number, point in enumerate(points):
+            if order or number:
+                label = str(point) if name == ours else f"{name}, {point}"
+                folder = work / f"model-{order}-{number}"
+                coded = code_clips(split, indices, codec, originals, folder, point, label)
+                found.append(CodedSystem(name, str(point), label, coded))
+    return found
 
 
 def code_others(

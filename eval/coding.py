@@ -84,10 +84,16 @@ class OperatingPoint:
 
 
 def code_clips(
-    split: PackedSplit, indices: list[int], codec: Codec, originals: Path, folder: Path, point: OperatingPoint
+    split: PackedSplit,
+    indices: list[int],
+    codec: Codec,
+    originals: Path,
+    folder: Path,
+    point: OperatingPoint,
+    label: str,
 ) -> list[CodedClip]:
     """Writes ``folder/decoded/*.wav`` and ``folder/coded/*.nac``, on one thread; and into ``originals`` what is not
-    there yet."""
+    there yet. ``label``: what the progress bar says."""
     originals.mkdir(parents=True, exist_ok=True)
     for name in ("coded", "decoded"):
         (folder / name).mkdir(parents=True)
@@ -95,7 +101,7 @@ def code_clips(
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     coder = range_coder(codec)
-    with one_thread(), tqdm(total=seconds, desc=str(point), bar_format=layout) as bar:
+    with one_thread(), tqdm(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:
         for number, index in enumerate(indices):
             clip = split.clips[index]
             name = f"{index:05d}-" + re.sub(r"[^\w.-]", "_", clip.clip_id)
@@ -126,7 +132,7 @@ def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
     """Over coded files."""
     coder, shape = range_coder(codec), (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
-    for path in paths:
+    for path in tqdm(paths, desc="count codes", unit="clip"):
         with Reader(path) as reader:
             for codes in reader.codes(coder):
                 bits += coder.bits(codes, reader.header.variable)

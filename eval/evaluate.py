@@ -1,9 +1,9 @@
 """``codec evaluate``: the sealed test split, opened on record, or the validation split; coded, judged, reported."""
 
 import json
-import os
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,9 +35,10 @@ from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_cod
 from eval.halves import compare_halves, selects
 from eval.memory import peak_mb
 from eval.metrics import METRICS
+from eval.place import AGAIN, REPORT, RESULTS, check_place, publish
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
-from eval.result_files import CLIPS, DIFFERENCES, RATES, SUMMARY, write_tables
+from eval.result_files import write_tables
 from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
 from eval.supplied import Supplied, check_delays
@@ -60,6 +61,7 @@ def evaluate(
     demonstration: bool = False,
     max_clips: int | None = None,
     workers: int = 2,
+    force: bool = False,
 ) -> EvaluationResult:
     """Judges the model of ``run`` on the test or validation split of ``data``.
 
@@ -78,11 +80,12 @@ def evaluate(
         demonstration: marks the opening of the test split as one; opens it again, too.
         max_clips: judge so many clips at most, spread over the groups.
         workers: processes that judge.
+        force: replaces what another evaluation left in ``out``; the same one again may replace its own.
 
     Raises:
         SealedError: the test split was opened before for other models, and is not to be opened ``again``.
         UserError: no run, no model or recipe in it; no data at the model's rate and channels; ``out`` not
-            writable; wrong number of codebooks; decoded files that do not fit the clips.
+            writable, or holding another evaluation; wrong number of codebooks; decoded files that do not fit the clips.
     """
     run, data = Path(run), Path(data)
     out = Path(out) if out else run / FOLDERS[split]
@@ -102,8 +105,6 @@ def evaluate(
         raise UserError("--open-test-again is about the test split, which stays closed here")
     if max_clips is not None and max_clips < 1:
         raise UserError(f"at least 1 clip must be judged, not {max_clips}")
-    if (out / "coded").exists() and not (out / "results.json").exists():
-        raise UserError(f"{out}: its folder coded is not from an evaluation; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".work-", dir=out))
@@ -115,6 +116,8 @@ def evaluate(
         listed = list_clips(data, split, rate, channels)
         parts = _parts(listed, split, max_clips)
         brought = bring(beside, listed, parts.reporting, rate, channels, work)
+        command = _command(run, data, out, points, beside, split, again, max_clips)
+        check_place(out, command, force)
         before = ledger(data)
         if split == "test":
             opened = open_sealed_test(
@@ -128,6 +131,9 @@ def evaluate(
         material = _code(opened, parts, models, points, beside, brought, work)
         coded, others = material.reporting, material.others
         clips, selecting, *rest = _judge(material, recipe.target, workers)
+        _tell(f"measuring the memory that {MEMORY_SECONDS:g} s of sound take")
+        memory = _memory_mb(run, rate, channels)
+        _tell("computing means and intervals")
         rows = build_rows(clips)
         systems = [System(ours, str(points[0]), clips)]
         systems += [System(entry.name, entry.point, found) for entry, found in zip(others, rest)]
@@ -138,8 +144,8 @@ def evaluate(
         result = EvaluationResult(
             run=str(run),
             data=str(data),
-            report=out / "report.html",
-            command=_command(run, data, out, points, beside, split, again, max_clips),
+            report=out / REPORT,
+            command=command,
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
             opened_before=len(before),
@@ -176,12 +182,13 @@ def evaluate(
                 [system for system in systems if system.name != ours],
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
-            memory_mb=_memory_mb(run, rate, channels),
+            memory_mb=memory,
         )
-        write_report(result, coded, others, work / "report.html")
-        (work / "results.json").write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+        _tell("writing report and tables")
+        write_report(result, coded, others, work / REPORT)
+        (work / RESULTS).write_text(json.dumps(result.to_dict(), indent=1) + "\n")
         write_tables(result, systems, work)
-        _publish(work, out)
+        publish(work, out)
         if split == "test":
             record_result(data, _headline(result))
         return result
@@ -232,7 +239,7 @@ def _code(
         check_delays(found, opened, parts.reporting)
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
-    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0])
+    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))
     coded, rest = coded[: len(reporting)], coded[len(reporting) :]
     others = code_models(models, points, opened, reporting, originals, work)
     made, absent = code_others(beside, coded, brought, work)
@@ -302,6 +309,11 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
     )
 
 
+def _tell(what: str) -> None:
+    """Progress, where the bars are, too."""
+    print(f"{what} …", file=sys.stderr, flush=True)
+
+
 def _memory_mb(run: Path, sample_rate: int, channels: int) -> float | None:
     """None where it cannot be measured: all else that was evaluated is not lost for that."""
     try:
@@ -330,7 +342,7 @@ def _command(
         words += [option, *(f"{value:g}" for value in values)] if values else []
     words += beside.words()
     words += ["--clips", str(max_clips)] if max_clips is not None else []
-    return shlex.join([*words, "--open-test-again"] if again else words)
+    return shlex.join(words) + (AGAIN if again else "")
 
 
 def _headline(result: EvaluationResult) -> dict[str, Any]:
@@ -341,13 +353,3 @@ def _headline(result: EvaluationResult) -> dict[str, Any]:
 
     told = {"clips": len(result.clips), **means(result.main), "kbps": result.kbps}
     return {**told, "beside": {row.name: means(row) for row in result.others}}
-
-
-def _publish(work: Path, out: Path) -> None:
-    """Moves what is finished to its place; the report last."""
-    old = work / "replaced"
-    if (out / "coded").exists():
-        os.replace(out / "coded", old)
-    os.replace(work / "coded", out / "coded")
-    for name in (CLIPS, RATES, DIFFERENCES, SUMMARY, "results.json", "report.html"):
-        os.replace(work / name, out / name)

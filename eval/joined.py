@@ -64,6 +64,11 @@ class Line:
     kbps: float | None
     found: dict[str, RatePoint]
 
+    @property
+    def clips(self) -> int:
+        """Those that some metric could judge."""
+        return max(point.clips for point in self.found.values())
+
 
 @dataclass(frozen=True)
 class Side:

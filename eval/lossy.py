@@ -117,7 +117,7 @@ def lossy_clips(codec: Lossy, kbps: float, coded: Sequence[CodedClip], folder: P
     """
     folder.mkdir()
     found = []
-    for entry in tqdm(coded, desc=f"{codec.name} {kbps:g} kbps", unit="clip"):
+    for entry in tqdm(coded, desc=f"code: {codec.name} {kbps:g} kbps", unit="clip"):
         clip = audio.read(entry.original)
         result = round_trip(codec, clip.samples, clip.sample_rate, kbps, speech=is_speech(entry.clip.domain))
         decoded = folder / entry.original.name

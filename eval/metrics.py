@@ -68,6 +68,11 @@ class Metric:
     """Module that comes with the extra ``[eval]``."""
     about: str = ""
 
+    @property
+    def heading(self) -> str:
+        """Label and unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
     def applies(self, domain: str, sample_rate: int) -> bool:
         """Whether the metric is meant for clips of this domain at this rate."""
         speech = is_speech(domain)

@@ -94,11 +94,21 @@ def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, titl
         axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low < tick < high]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
-    clips = max(point.clips for point in points)
-    axes.set_title(f"{title} · {clips} clips", loc="left", fontsize=10, color=MUTED)
+    axes.set_title(f"{title} · {count_clips(points)}", loc="left", fontsize=10, color=MUTED)
     return svg(figure, name, f"{meant.label} over bit rate, {title}: {', '.join(systems)}")
 
 
 def _kbps(point: RatePoint) -> float:
     assert point.kbps is not None
     return point.kbps
+
+
+def count_clips(points: Sequence[RatePoint]) -> str:
+    """How many there are of each system, where that is not the same for all."""
+    most: dict[str, int] = {}
+    for point in points:
+        most[point.system] = max(point.clips, most.get(point.system, 0))
+    counts = sorted(set(most.values()))
+    if len(counts) == 1:
+        return f"{counts[0]} clips"
+    return f"{counts[0]} to {counts[-1]} clips, depending on the system"

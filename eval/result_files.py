@@ -13,9 +13,9 @@ from eval.results import (
     EvaluationResult,
     RatePoint,
     Row,
+    format_difference,
     format_estimate,
     format_kbps,
-    format_value,
 )
 from eval.statistics import Estimate
 from eval.tables import Table
@@ -72,7 +72,7 @@ def markdown(result: EvaluationResult) -> str:
         "",
         f"    {result.command}",
         "",
-        *(f"- {' '.join(line.split())}" for line in result.history()),
+        f"- {result.history()}",
         "",
         f"## {result.main.name.capitalize()}",
         "",
@@ -85,6 +85,8 @@ def markdown(result: EvaluationResult) -> str:
         lines += ["", "## Differences", "", _differences(result)]
     if len(result.rows) > 1:
         lines += ["", f"## {own}, by kind of clip", "", _quality([(row.name, row) for row in result.rows])]
+    if gaps := result.gaps():
+        lines += ["", "## The half that reports less the half that selects", "", gaps.markdown()]
     return "\n".join(lines) + "\n"
 
 
@@ -93,7 +95,7 @@ def _metrics(result: EvaluationResult) -> dict[str, str]:
 
 
 def _head(name: str) -> str:
-    return f"{metric(name).label} {'↓' if metric(name).better == 'lower' else '↑'}"
+    return f"{metric(name).heading} {'↓' if metric(name).better == 'lower' else '↑'}"
 
 
 def _quality(rows: Sequence[tuple[str, Row]]) -> str:
@@ -142,6 +144,5 @@ def _differences(result: EvaluationResult) -> str:
 def _difference(found: Difference | None) -> str:
     if found is None:
         return "–"
-    value = format_estimate(found.metric, Estimate(found.mean, found.low, found.high, found.clips, found.groups))
-    plus = "+" if not format_value(found.metric, found.mean).startswith("-") else ""
-    return f"{plus}{value}" + {"ours": " ▲", "theirs": " ▼", "": ""}[found.better]
+    value = Estimate(found.mean, found.low, found.high, found.clips, found.groups)
+    return format_difference(found.metric, value) + {"ours": " ▲", "theirs": " ▼", "": ""}[found.better]

@@ -9,6 +9,10 @@ from codec.packed import LedgerEntry, told
 from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
+from eval.tables import Table
+
+SCREEN = 100
+"""Columns of a terminal that tables keep to."""
 
 
 @dataclass(frozen=True)
@@ -196,15 +200,15 @@ class EvaluationResult:
         row = self.main
         kind = "test" if self.split == "test" else "validation"
         lines = [f"{row.clips} {kind} clips {row.name}, {row.groups} groups, {format_kbps(row.kbps)} measured"]
-        for name, found in row.metrics.items():
-            noise = row.baseline.get(name)
-            beside = "" if noise is None else f"   (noise: {format_value(name, noise.mean)})"
-            lines.append(f"  {metric(name).label:<16}{format_estimate(name, found)}{beside}")
-        for name, why in self.absent.items():
-            lines.append(f"  {metric(name).label:<16}{why}")
+        measured = [
+            [metric(name).heading, format_estimate(name, found), _noise(name, row)]
+            for name, found in row.metrics.items()
+        ]
+        lines += _indented(Table("", "", ["", "mean and 95 % interval", "noise"], measured).text())
+        lines += [f"  {metric(name).label}: {why}" for name, why in self.absent.items()]
         for name, reasons in row.failed.items():
             counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
-            lines.append(f"  {metric(name).label:<16}failed: {counts}")
+            lines.append(f"  {metric(name).label} failed: {counts}")
         if self.other_codes_mel:
             lines.append(f"  mel distance with another file's codes: {self.other_codes_mel.mean:.2f}")
         for other in self.rows[1:]:
@@ -216,22 +220,36 @@ class EvaluationResult:
         lines.append(
             f"bit rate: {self.kbps:.2f} kbps in files; {self.nominal_kbps:.2f} nominal, {self.ideal_kbps:.2f} ideal"
         )
-        for other in self.others:
-            values = ", ".join(
-                f"{metric(key).label} {format_estimate(key, found)}" for key, found in other.metrics.items()
-            )
-            around = "" if other.container_kbps is None else f" (and {other.container_kbps:.2f} of container)"
-            note = f" ({other.note})" if other.note else ""
-            lines.append(f"{other.name}{note}: {format_kbps(other.kbps)}{around}, {values}")
+        if self.others:
+            lines += self._beside()
         lines += [f"{name}: absent: {why}" for name, why in self.absent_systems.items()]
-        lines += self.history()
+        lines.append(self.history())
+        if gaps := self.gaps():
+            lines += _indented(gaps.text())
         encodes, decodes = self.encode_times_real_time, self.decode_times_real_time
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
         lines.append(f"report: {self.report}")
         return "\n".join(lines)
 
-    def history(self) -> list[str]:
+    def _beside(self) -> list[str]:
+        """Tables of means, a column for each system at each point, ours first."""
+        systems = [self.main, *self.others]
+        cells = [["real kbps", *("unknown" if row.kbps is None else f"{row.kbps:.2f}" for row in systems)]]
+        if any(row.container_kbps is not None for row in systems):
+            around = (row.container_kbps for row in systems)
+            cells.append(["container, kbps", *("–" if kbps is None else f"{kbps:.2f}" for kbps in around)])
+        for entry in METRICS:
+            found = [row.metrics.get(entry.name) for row in systems]
+            if any(found):
+                cells.append([entry.heading, *(format_value(entry.name, one.mean) if one else "–" for one in found)])
+        table = Table("", "", ["", self.operating_point, *(row.name for row in self.others)], cells)
+        lines = ["beside it, on the same clips (means; results.md beside the report has their intervals):"]
+        for text in table.texts(SCREEN, kept=2):
+            lines += [*_indented(text), ""]
+        return lines[:-1] + [f"  {other.name}: {other.note}" for other in self.others if other.note]
+
+    def history(self) -> str:
         """What was seen of these clips before: openings of the test split, or candidates on validation."""
         if self.split == "test":
             count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
@@ -239,18 +257,30 @@ class EvaluationResult:
             others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
             strangers = f" ({others} of these without this model)" if others else ""
             compared = f"runs that were ever compared on validation: {self.candidates}"
-            return [f"the test split was opened {count}{before}{strangers}; {compared}"]
-        lines = [
+            return f"the test split was opened {count}{before}{strangers}; {compared}"
+        return (
             "the half of the validation groups that reports; candidates that were ever compared here:"
             f" {self.candidates}"
+        )
+
+    def gaps(self) -> Table | None:
+        """On validation: how far the half that reports is from the half that selects."""
+        if self.halves is None:
+            return None
+        chosen = self.halves.selecting.metrics
+        rows = [
+            [metric(name).heading, format_value(name, chosen[name].mean), format_estimate(name, found)]
+            for name, found in self.halves.gap.items()
         ]
-        for name, found in self.halves.gap.items() if self.halves else ():
-            chosen = self.halves.selecting.metrics[name].mean if self.halves else 0.0
-            lines.append(
-                f"  {metric(name).label:<16}{format_value(name, chosen)} on the half that selects, gap"
-                f" {format_estimate(name, found)}"
-            )
-        return lines
+        return Table("", "", ["", "half that selects", "gap to it"], rows)
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _noise(name: str, row: Row) -> str:
+    return format_value(name, row.baseline[name].mean) if name in row.baseline else ""
 
 
 def format_kbps(kbps: float | None) -> str:
@@ -267,6 +297,12 @@ def format_estimate(name: str, found: Estimate) -> str:
     if found.low is None or found.high is None:
         return mean
     return f"{mean} [{format_value(name, found.low)}, {format_value(name, found.high)}]"
+
+
+def format_difference(name: str, found: Estimate) -> str:
+    """Like :func:`format_estimate`, with the sign."""
+    plus = "" if format_value(name, found.mean).startswith("-") else "+"
+    return plus + format_estimate(name, found)
 
 
 def build_rows(clips: Sequence[ClipResult]) -> list[Row]:

@@ -77,15 +77,22 @@ def score_clips(jobs: Sequence[ScoreJob], workers: int) -> list[ClipScores]:
     try:
         with kept_from_children():
             results = pool.map(score_clip, jobs)
-        return _collect(results, len(jobs))
+        return _collect(results, len(jobs), f"judge: starting {workers} processes")
     except BrokenProcessPool as error:
         raise UserError("a process that judges clips died (out of memory?); try fewer --workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _collect(results: Iterator[ClipScores], total: int) -> list[ClipScores]:
-    return list(tqdm(results, total=total, desc="judge", unit="clip"))
+def _collect(results: Iterator[ClipScores], total: int, first: str = "judge") -> list[ClipScores]:
+    """``first``: said until there is a result."""
+    found = []
+    with tqdm(total=total, desc=first, unit="clip") as bar:
+        for scores in results:
+            bar.set_description("judge", refresh=False)
+            bar.update()
+            found.append(scores)
+    return found
 
 
 def _start_worker() -> None:

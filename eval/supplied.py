@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.signal import correlate
+from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
@@ -62,7 +63,7 @@ def supplied(
     sizes = _sizes(folder, files)
     work.mkdir()
     found = []
-    for index, file, size in zip(indices, files, sizes):
+    for index, file, size in zip(tqdm(indices, desc=f"read {folder}", unit="clip"), files, sizes):
         target = work / f"{index:05d}.wav"
         audio.write(target, _fitted(file, channels, clips[index].frames, sample_rate), sample_rate)
         found.append(Supplied(file, target, size))
@@ -71,7 +72,7 @@ def supplied(
 
 def check_delays(found: Sequence[Supplied], split: PackedSplit, indices: Sequence[int]) -> None:
     """Raises ``UserError`` where a decode is shifted against its recording."""
-    for index, one in zip(indices, found):
+    for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
         original = split.wave(index).T * np.float32(1 / 32768)
         wave = audio.read(one.decoded).samples
         if late := _shift(wave, original, round(MOST_LATE_S * split.sample_rate)):

@@ -20,6 +20,7 @@ from codec.packed import Clip, ledger
 from eval.beside import Beside
 from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
+from eval.place import check_place
 from eval.scoring import ScoreJob, score_clips
 
 RATE = 16000
@@ -179,7 +180,7 @@ def test_json_and_table_say_the_same_as_the_result(folder, result):
     assert table[2]["pesq"] == "" and "pesq: too short" in table[2]["failed"]
 
 
-def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result):
+def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result, capsys):
     again = evaluate(
         folder / "run",
         folder / "data",
@@ -190,6 +191,17 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         demonstration=True,
         workers=1,
     )
+    said = capsys.readouterr().err
+    phases = [
+        "code: 2 codebooks",
+        "code: 1 codebooks",
+        "code: Opus 24 kbps",
+        "judge",
+        "measuring",
+        "computing",
+        "writing",
+    ]
+    assert sorted(phases, key=said.index) == phases
     assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
@@ -214,10 +226,14 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
         ({"out": "theirs"}, "not from an evaluation"),
+        ({"max_clips": 2}, r"holds what `codec evaluate \S*run --data \S*data` made; .*--out, or --force"),
+        ({"out": "damaged"}, "holds what another command made"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, change, words):
     (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
+    (folder / "damaged").mkdir(exist_ok=True)
+    (folder / "damaged" / "results.json").write_text("{")
     before = (folder / "data" / "ledger.jsonl").read_text()
     paths = {key: folder / value for key, value in change.items() if isinstance(value, str)}
     numbers = {key: value for key, value in change.items() if not isinstance(value, str)}
@@ -226,6 +242,16 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
     assert "\n" not in str(caught.value)
     assert (folder / "data" / "ledger.jsonl").read_text() == before
     assert not list(folder.rglob(".work-*"))
+
+
+def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder, result):
+    out = result.report.parent
+    check_place(out, result.command, force=False)
+    check_place(out, result.command + " --open-test-again", force=False)
+    check_place(out, "codec evaluate another", force=True)
+    (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match="not from an evaluation"):
+        check_place(folder / "theirs", result.command, force=True)
 
 
 def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):

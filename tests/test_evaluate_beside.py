@@ -195,7 +195,11 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     assert gap.low <= gap.mean <= gap.high
     assert found.candidates == candidates(folder / "data") == 1
     assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
-    evaluate(folder / "run", folder / "data", split="val", beside=Beside(models=[folder / "late"]), workers=1)
+    late = Beside(models=[folder / "late"])
+    with pytest.raises(UserError, match="--opus 12` made"):
+        evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1)
+    assert candidates(folder / "data") == 1
+    evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1, force=True)
     assert candidates(folder / "data") == 2
     with pytest.raises(UserError, match="stays closed"):
         evaluate(folder / "run", folder / "data", split="val", again=True)

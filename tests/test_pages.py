@@ -223,12 +223,16 @@ def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
 def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     content = json.loads((evaluated / "results.json").read_text())
     content["clips"] = content["clips"][1:]
+    for point in content["rates"]:
+        point["clips"] -= 1
     (tmp_path / "results.json").write_text(json.dumps(content))
     join([evaluated, tmp_path], tmp_path / "joined.html")
     html = (tmp_path / "joined.html").read_text()
     assert "Not on the same clips" in html
     named = re.findall(r"</i>(Opus[^<]*)</span>", html)
     assert named == [f"Opus ({folder})" for folder in (evaluated, tmp_path)]
+    most = max(point["clips"] for point in content["rates"]) + 1
+    assert f"{most - 1} to {most} clips, depending on the system" in html and f"· {most} clips<" not in html
 
 
 def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):

@@ -311,6 +311,14 @@ def test_summary_adds_up(tmp_path: Path) -> None:
 # Layouts
 
 
+@pytest.mark.parametrize(("above", "told"), [("audio", True), ("Speech/audio", False)])
+def test_clips_of_no_stated_domain_are_told_how_to_state_it(tmp_path: Path, above: str, told: bool) -> None:
+    audio_dir = tree(tmp_path / above, groups=12)
+    text = prepare([audio_dir], tmp_path / "out", sample_rate=RATE, workers=1).text()
+    assert ("have them in a folder of that name (there are general, music, speech, voice)" in text) == told
+    assert ("  speech   " in text) != told
+
+
 def test_a_manifest_decides_group_and_domain(tmp_path: Path) -> None:
     for source in ("old", "new"):
         for number in range(6):

@@ -23,6 +23,7 @@ from eval.listening import views
 from eval.metrics import Score
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
+from eval.result_files import markdown
 from eval.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, build_rows, format_value
 from eval.statistics import Estimate
 
@@ -282,3 +283,33 @@ def test_two_figures_share_no_identifiers():
     assert names[0] and not names[0] & names[1]
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', figures[0]))
     assert used <= names[0]
+
+
+def test_the_screen_has_a_column_for_every_system_however_many_there_are(made):
+    result = replace(
+        made[0], others=[replace(row, name=f"{row.name} no. {i}") for i in range(4) for row in made[0].others]
+    )
+    lines = result.text().splitlines()
+    assert max(map(len, lines)) <= 102
+    shown: dict[str, dict[str, str]] = {}
+    for start, line in enumerate(lines):
+        if line.startswith("  real kbps"):
+            names = re.split(r"\s{2,}", lines[start - 1].strip())
+            for row in lines[start : start + 3]:
+                label, *values = re.split(r"\s{2,}", row.strip())
+                for name, value in zip(names, values, strict=True):
+                    shown.setdefault(name, {})[label] = value
+    assert list(shown) == ["6 codebooks", *(row.name for row in result.others)]
+    for row in result.others:
+        cells = shown[row.name]
+        assert cells["real kbps"] == ("unknown" if row.kbps is None else f"{row.kbps:.2f}")
+        assert cells["Mel distance"] == format_value("mel", row.metrics["mel"].mean)
+        assert (cells["ESTOI"] == "–") == ("estoi" not in row.metrics)
+
+
+def test_columns_are_apart_and_units_stand_on_the_screen_and_in_the_tables(made):
+    found = {name: Estimate(3.375, 2.015, 4.695, 6, 3) for name in ("loudness", "si_sdr", "bandwidth")}
+    result = replace(made[0], rows=[replace(made[0].main, metrics=found)])
+    for heading in ("Loudness difference, LU", "SI-SDR, dB", "Bandwidth, kHz"):
+        assert re.search(rf"^  {heading}  +3\.[34]\d* \[", result.text(), re.MULTILINE), heading
+        assert f"| {heading} " in markdown(result)

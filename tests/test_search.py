@@ -1,11 +1,12 @@
 """``codec search``: real searches of tiny codecs, killed, shared between processes, picked from; and its parts."""
 
+import csv
 import json
 import multiprocessing
 import re
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from conftest import TINY
 from codec import audio
 from codec.bitstream.container import HEADER_BYTES
 from codec.checkpoint import save_model
-from codec.cli import main
+from codec.cli import build_parser, main
 from codec.errors import UserError
 from codec.files import encode_file
 from codec.model.codec import Codec
@@ -35,10 +36,12 @@ from eval.search.locks import Turns
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
-from eval.search.plan import SearchPlan, read_search_plan
+from eval.search.plan import SearchPlan, Use, read_search_plan
 from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
+from eval.search.tables import text
+from eval.search.using import usage
 from eval.search.verdict import verdict
 from eval.statistics import Estimate
 
@@ -217,11 +220,47 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
         nominal = codebooks * recipe.codec.kbps_per_codebook
         assert nominal < row.kbps < nominal + (1.0 if packet_s == 0.1 else 0.1)
         assert row.latency_ms == 40 + 20 * (block - 1)
+    with (tmp_path / "out/front.csv").open(newline="") as file:
+        (head, *_), table = csv.reader(file), text(result)
+    assert len(set(head)) == len(head) and {"real_kbps", "use.codebooks"} <= {*head}
+    assert "real kbps" in table and "use.codebooks" in table and "  codebooks" not in table
     found = pick(tmp_path / "out", recipe=tmp_path / "use.yaml")
     assert yaml.safe_load((tmp_path / "use.yaml").read_text()) == {"model": str(tmp_path / "model"), **found.settings}
     plan.write_text(yaml.safe_dump({**whole, "steps": 3}))
     with pytest.raises(UserError, match="nothing is trained"):
         search(str(plan), prepared, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changed", "command", "notes"),
+    [
+        ({}, "codec encode AUDIO --out nac/ --model m", []),
+        ({"kbps": 3.0, "threads": 2}, "codec encode AUDIO --out nac/ --model m --kbps 3 --threads 2", ["--threads 2"]),
+        ({"codebooks": 6}, "codec encode AUDIO --out nac/ --model m --codebooks 6", []),
+        (
+            {"kbps": 3.0, "codebooks": 6, "precision": "bfloat16", "block": 16, "entropy": "order 0", "packet_s": 5.0},
+            "codec encode AUDIO --out nac/ --model m --kbps 3",
+            [
+                *("codebooks 6: codec encode takes one of", 'precision bfloat16: .* codec.load(…, dtype="bfloat16")'),
+                *("block 16: .* stream_encoder(block=16)", "entropy order 0: not in files", "packet_s 5.0: not in"),
+            ],
+        ),
+        ({"entropy": "none", "runtime": "compiled"}, "codec encode AUDIO --out nac/ --model m", ["fixed", "compile()"]),
+        (
+            {"runtime": "onnx", "threads": 2},
+            "codec export m --out model/ --onnx; codec encode AUDIO --out nac/ --model model/ --device onnx",
+            ['threads 2: .* device="onnx", threads=2', "codec decode nac/ --out wav/ --model model/ --device onnx"],
+        ),
+    ],
+)  # fmt: skip
+def test_of_an_operating_point_is_told_what_to_do_about_each_setting_that_differs(changed, command, notes):
+    default = asdict(Use(24))
+    found = usage("m", {**default, **changed}, default)
+    assert found.command == command and len(found.notes) == len(notes)
+    for note in notes:
+        assert re.search(re.escape(note).replace(r"\.\*", ".*"), "\n".join(found.notes)), note
+    for part in command.split("; "):  # which the command line takes
+        build_parser().parse_args(part.split()[1:])
 
 
 def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
@@ -307,7 +346,10 @@ def test_plans_of_the_package_are_whole(name):
     [
         ({"space": {}}, "the space is empty"),
         ({"space": {"codec.hip": {"low": 1, "high": 2}}}, "no setting called 'codec.hip'"),
-        ({"space": {"codec.decoder.width": {"low": 32, "high": 64}}}, "must hold 16, where the search starts"),
+        (
+            {"space": {"codec.decoder.width": {"low": 32, "high": 64}}},
+            "width must hold 16, where the search starts: its value in",
+        ),
         ({"space": {"optim.lr": {"low": 0.0, "high": 1.0, "log": True}}}, "low must be above 0"),
         ({"space": {"optim.lr": {"low": 1.0}}}, "give choices, or low and high"),
         ({"space": {"train.steps": {"low": 1, "high": 100_000}}}, "the same for all"),
@@ -321,6 +363,19 @@ def test_plans_that_do_not_fit_are_refused_in_one_line(tmp_path, changes, reason
     with pytest.raises(UserError, match=reason) as error:
         read_search_plan(write_plan(tmp_path, **changes))
     assert "\n" not in str(error.value)
+
+
+def test_the_default_of_use_must_be_in_the_space_and_is_in_the_documentation(tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("kind: operating\nmodel: speech_16k_v2\nspace:\n  block: {choices: [1, 16]}\n")
+    with pytest.raises(
+        UserError, match="block must hold 256, where the search starts: its default when a model is used"
+    ):
+        read_search_plan(str(plan))
+    text = (Path(__file__).parents[1] / "docs/search.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| `?([\w.]+)`? \| .* \|$", text, re.MULTILINE))
+    defaults = {name: str(value).removesuffix(".0") for name, value in asdict(Use(24)).items()}
+    assert told == {**defaults, "codebooks": "all"}
 
 
 def test_what_is_drawn_is_in_the_space_and_the_same_every_time(tmp_path):
@@ -456,10 +511,15 @@ def known(tmp_path_factory, prepared):
 @pytest.mark.parametrize(
     ("mean", "half_width", "kbps", "wanted"),
     [
-        (0.2, 0.1, 4.0, "1 of 1 candidates .* than the default (5.00 kbps) are better"),
-        (0.05, 0.1, 4.0, "1 of 1 candidates with no more bits .* cannot be told from it in quality"),
-        (-0.3, 0.1, 4.0, "None of 1 candidates .* The default is on the front"),
-        (0.2, 0.1, 6.0, "No candidate that got as far costs no more bits"),
+        (
+            0.2,
+            0.1,
+            4.0,
+            "1 candidate is better than the default (5.00 kbps) at no more bits .*: random 1 (PESQ-WB +0.20",
+        ),
+        (0.05, 0.1, 4.0, "No candidate is clearly better than the default .*; 1 is about as good"),
+        (-0.3, 0.1, 4.0, "The default is on the front: none reaches .* The only candidate within these is random 1"),
+        (0.2, 0.1, 6.0, "The default is on the front: every other candidate .* either costs more bits or is slower"),
     ],
 )
 def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
@@ -467,4 +527,6 @@ def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
     difference = Estimate(mean, mean - half_width, mean + half_width, 20, 10)
     other = replace(default, names=["random 1"], default=False, kbps=kbps, difference=difference)
     told = verdict(replace(known, metric="pesq", rows=[default, other]))
-    assert re.match(wanted.replace("(", r"\(").replace(")", r"\)"), told)
+    assert re.match(wanted.replace("(", r"\(").replace(")", r"\)").replace("+", r"\+"), told)
+    alone = verdict(replace(known, metric="pesq", rows=[default, replace(other, rung=1)]))
+    assert "no other candidate got as far" in alone

@@ -15,7 +15,9 @@ def add_prepare(command: AddCommand) -> None:
         "folders of audio to checked, split and packed training data",
         "Takes folders of audio, CSV or JSONL manifests, LibriSpeech and LibriTTS. Every file is decoded and checked"
         " once; what is left out stands with its reason in OUT/manifest.csv. The split is disjoint by group (speaker,"
-        " recording, track) and stable: run it again when files were added, and no group moves.",
+        " recording, track) and stable: run it again when files were added, and no group moves. The domain of a file is"
+        " the innermost folder on its path that is called speech, voice, music or general, or the column domain of a"
+        " manifest, else audio; metrics and the targets of recipes go by it.",
     )
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
@@ -29,7 +31,9 @@ def add_prepare(command: AddCommand) -> None:
         help="what must not be split: level:N (folder level), regex:PATTERN (its first group), column:NAME (of the"
         " manifest); default: the manifest's group column, else the file's folder, else the file",
     )
-    parser.add_argument("--domain", action="append", default=[], metavar="NAME", help="take only this domain (repeat)")
+    parser.add_argument(
+        "--domain", action="append", default=[], metavar="NAME", help="take only files of this domain (repeat)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
     parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter files are left out (%(default)s)")
     parser.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (%(default)s)")

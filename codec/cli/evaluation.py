@@ -24,6 +24,9 @@ def add_evaluate(command: AddCommand) -> None:
         "--out", type=Path, metavar="DIR", help="where the report goes (default: RUN/evaluation, RUN/validation)"
     )
     parser.add_argument(
+        "--force", action="store_true", help="replace what another command left there; the same one may anyway"
+    )
+    parser.add_argument(
         "--split",
         choices=("test", "val"),
         default="test",
@@ -109,6 +112,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         again=arguments.open_test_again,
         max_clips=arguments.clips,
         workers=arguments.workers,
+        force=arguments.force,
     )
     show(result, arguments.json)
     return 0

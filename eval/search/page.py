@@ -7,7 +7,7 @@ from eval.html import as_json, write_page
 from eval.metrics import metric
 from eval.results import format_value
 from eval.search.results import Row, SearchResult
-from eval.search.tables import explanation, front_table, shown
+from eval.search.tables import explanation, front_table, headings, shown
 
 
 def write_search_page(result: SearchResult, path: Path, command: str) -> None:
@@ -49,7 +49,7 @@ def _point(row: Row, result: SearchResult) -> dict[str, Any]:
         f"{metric(result.metric).label} {format_value(result.metric, row.reported.mean)}{interval}",
         f"{row.kbps:.2f} kbit/s, {row.encode:.0f} and {row.decode:.0f} × real time",
         f"{row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms",
-        *(f"{name}: {shown(value)}" for name, value in row.settings.items()),
+        *(f"{heading}: {shown(row.settings[name])}" for heading, name in zip(headings(result), result.space)),
     ]
     return {
         "name": row.label,

@@ -15,6 +15,7 @@ from eval.results import format_value
 from eval.search.plan import SearchPlan
 from eval.search.publish import JSON
 from eval.search.run import read_search
+from eval.search.using import Usage, usage
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,16 @@ class Picked:
     decode: float
     written: Path | None
     next: str
+    notes: list[str]
+    """Of an operating point: what to do about the settings that the next command does not take."""
 
     def text(self) -> str:
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in self.settings.items())
+        notes = "".join(f"\n  {note}" for note in self.notes)
         return (
             f"{', '.join(self.names)}: {settings}\n"
             f"{self.kbps:.2f} kbit/s, {metric(self.metric).label} {format_value(self.metric, self.quality)} on clips"
-            f" that did not choose, {self.encode:.0f} and {self.decode:.0f} x real time\n{self.next}"
+            f" that did not choose, {self.encode:.0f} and {self.decode:.0f} x real time\n{self.next}{notes}"
         )
 
 
@@ -78,32 +82,21 @@ def pick(
     if recipe is not None:
         following = _write(recipe, record, best["settings"])
     else:
-        following = "write it with --out recipe.yaml"
+        following = Usage("write it with --out recipe.yaml", [])
     return Picked(
         best["key"], best["names"], best["settings"], found["metric"], best["reported"]["mean"], best["kbps"],
-        best["encode"], best["decode"], recipe, following,
+        best["encode"], best["decode"], recipe, following.command, following.notes,
     )  # fmt: skip
 
 
-def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> str:
+def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> Usage:
     """A recipe, or how to use the model; returns what to do with it."""
     plan = record["plan"]
     if plan["kind"] == "operating":
         use = {"model": plan["model"], **settings}
         write_text(path, yaml.safe_dump(use, sort_keys=False))
-        names = ("kbps", "codebooks") if settings.get("runtime") == "onnx" else ("kbps", "codebooks", "threads")
-        told = {name: value for name, value in settings.items() if name in names and value}
-        if told.get("kbps"):
-            told.pop("codebooks", None)  # codec encode takes one of the two, and the rate is what bits are about
-        words = "".join(f" --{name} {value:g}" for name, value in told.items())
-        others = ", ".join(name for name in settings if name not in told)
-        model, export = plan["model"], ""
-        if settings.get("runtime") == "onnx":
-            model, export, words = "model/", f"codec export {model} --out model/ --onnx; ", f"{words} --device onnx"
-        return (
-            f"next: {export}codec encode AUDIO --out nac/ --model {model}{words}; its other settings ({others}) are for"
-            " codec.load and the streams of the Python interface"
-        )
+        found = usage(plan["model"], settings, plan["starts"][0])
+        return Usage(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    return f"next: codec train {path} --data {record['data']} --run RUN"
+    return Usage(f"next: codec train {path} --data {record['data']} --run RUN", [])

@@ -134,7 +134,8 @@ def read_search_plan(name: str) -> SearchPlan:
     default = plan.default
     for key, setting in plan.space.items():
         if not setting.holds(default[key]):
-            raise UserError(f"{path}: space: {key}: must hold {default[key]}, where the search starts")
+            origin = "its value in the recipe" if plan.kind == "design" else "its default when a model is used"
+            raise UserError(f"{path}: space: {key} must hold {default[key]}, where the search starts: {origin}")
     return replace(plan, starts=_whole_starts(plan, path, default))
 
 

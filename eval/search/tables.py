@@ -24,8 +24,8 @@ def front_table(result: SearchResult) -> Table:
     """The front, and the default where it is not on it."""
     meant = metric(result.metric)
     arrow = "↓" if meant.better == "lower" else "↑"
-    head = ["candidate", "kbps", f"{meant.label} {arrow}", "selected", "to default", "encode", "decode"]
-    head += ["M parameters", "latency ms", *result.space]
+    head = ["candidate", "real kbps", f"{meant.label} {arrow}", "selected", "to default", "encode", "decode"]
+    head += ["M parameters", "latency ms", *headings(result)]
     rows = [row for row in result.rows if row.front or row.default]
     return Table("Pareto front", "", head, [_cells(row, result) for row in rows])
 
@@ -48,6 +48,12 @@ def _cells(row: Row, result: SearchResult) -> list[str]:
     ]
 
 
+def headings(result: SearchResult) -> list[str]:
+    """What the settings are called where measurements stand beside them: the rate that is asked for is not the real
+    one."""
+    return [f"use.{name}" if result.kind == "operating" else name for name in result.space]
+
+
 def shown(value: Any) -> str:
     """A setting in a table."""
     return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value
@@ -68,6 +74,11 @@ def explanation(result: SearchResult) -> list[str]:
     """Paragraphs: what was searched, and how to read it."""
     meant = metric(result.metric)
     threads = "on one thread" if result.kind == "design" else "on as many threads as the settings say"
+    bits = (
+        "cross entropy of the codes under order-0 tables"
+        if result.kind == "design"
+        else "of real packets; use.… are the settings, such as use.kbps, what rate control was asked for"
+    )
     what = f"the recipe {result.recipe}" if result.kind == "design" else f"the model {result.recipe}"
     arms = ", ".join(f"{count} from the {arm} arm" for arm, count in result.front_by_arm.items())
     rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
@@ -77,7 +88,7 @@ def explanation(result: SearchResult) -> list[str]:
         f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
         f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
         f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
-        f"kbps: real bits. Speeds: times real time {threads}; in brackets, how many times as fast as the default,"
+        f"real kbps: {bits}. Speeds: times real time {threads}; in brackets, how many times as fast as the default,"
         f" both by turns; what it says of the default itself is noise. Steps"
         f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
         verdict(result),
@@ -113,9 +124,9 @@ def as_csv(result: SearchResult) -> str:
     """All candidates, a row each."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    head = ["key", "names", "front", "default", "rung", "seeds", "kbps", f"{result.metric}_selected"]
+    head = ["key", "names", "front", "default", "rung", "seeds", "real_kbps", f"{result.metric}_selected"]
     head += [f"{result.metric}_reported", "low", "high", "encode", "decode", "encode_ratio", "decode_ratio"]
-    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.space, "reason"])
+    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *headings(result), "reason"])
     for row in result.rows:
         told: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
         who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]

@@ -1,7 +1,7 @@
 """Whether the search beat what it started from."""
 
 from eval.metrics import metric
-from eval.results import format_estimate
+from eval.results import format_difference
 from eval.search.results import Row, SearchResult, speed_steps
 from eval.statistics import Estimate
 
@@ -12,41 +12,49 @@ def verdict(result: SearchResult) -> str:
     default = next((row for row in result.rows if row.default), None)
     if default is None:
         return "The default was not judged."
-    rivals = [(row, row.difference) for row in result.rows if row.difference and _costs_no_more(row, default)]
+    peers = [(row, row.difference) for row in result.rows if row.difference and row.rung == default.rung]
+    if not peers:
+        return "So far no other candidate got as far as the default: there is nothing to compare it with."
+    unbeaten = "The default is on the front" if default.front else "Nothing beats the default"
+    rivals = [(row, difference) for row, difference in peers if _costs_no_more(row, default)]
     if not rivals:
-        return "No candidate that got as far costs no more bits and is no slower than the default: it is on the front."
+        return f"{unbeaten}: every other candidate that got as far either costs more bits or is slower."
     meant = metric(result.metric)
     sign = -1 if meant.better == "lower" else 1
 
     def told(row: Row, difference: Estimate) -> str:
-        speeds = (
-            (row.encode_ratio.median, default.encode_ratio.median),
-            (row.decode_ratio.median, default.decode_ratio.median),
+        encodes = row.encode_ratio.median / default.encode_ratio.median
+        decodes = row.decode_ratio.median / default.decode_ratio.median
+        quality = f"{meant.label} {format_difference(result.metric, difference)}"
+        return (
+            f"{row.label} ({quality}; {row.kbps:.2f} kbps; encodes {encodes:.1f}, decodes {decodes:.1f} times as fast)"
         )
-        times = " and ".join(f"{ours / theirs:.1f}" for ours, theirs in speeds)
-        quality = f"{format_estimate(result.metric, difference)} {meant.label}"
-        return f"{row.label} ({quality}, {row.kbps:.2f} kbps, {times} times as fast)"
 
-    among = (
-        f"of {len(rivals)} candidates with no more bits and no less speed than the default ({default.kbps:.2f} kbps)"
-    )
+    limits = "at no more bits and no less speed"
+    reference = f"the default ({default.kbps:.2f} kbps)"
     better = [told(*rival) for rival in rivals if _side(rival[1]) == sign]
     if better:
-        return f"{len(better)} {among} are better, their intervals leaving out 0: {'; '.join(better)}."
+        count = "1 candidate is" if len(better) == 1 else f"{len(better)} candidates are"
+        return (
+            f"{count} better than {reference} {limits}, by a difference whose 95 % interval leaves out 0:"
+            f" {'; '.join(better)}."
+        )
     equal = [told(*rival) for rival in rivals if _side(rival[1]) == 0]
     if equal:
-        told_all = "; ".join(equal)
+        count = "1 is" if len(equal) == 1 else f"{len(equal)} are"
         return (
-            f"{len(equal)} {among} cannot be told from it in quality, none is better beyond its interval: {told_all}."
+            f"No candidate is clearly better than {reference} {limits}; {count} about as good, since the 95 % interval"
+            f" of the difference holds 0: {'; '.join(equal)}."
         )
     nearest = max(rivals, key=lambda rival: sign * rival[1].mean)
-    return f"None {among} reaches its quality; the nearest is {told(*nearest)}. The default is on the front."
+    count = "The only candidate" if len(rivals) == 1 else f"The nearest of {len(rivals)} candidates"
+    return f"{unbeaten}: none reaches the quality of {reference} {limits}. {count} within these is {told(*nearest)}."
 
 
 def _costs_no_more(row: Row, default: Row) -> bool:
     """With steps of 10 % in speed, as the front has them."""
     ours, theirs = ([speed_steps(one.encode_ratio), speed_steps(one.decode_ratio)] for one in (row, default))
-    return row.rung == default.rung and row.kbps <= default.kbps and all(a >= b for a, b in zip(ours, theirs))
+    return row.kbps <= default.kbps and all(a >= b for a, b in zip(ours, theirs))
 
 
 def _side(difference: Estimate) -> int:
