@@ -29,6 +29,8 @@ RISING = 3.0
 """Median gradient norm of the last quarter over that of the second quarter."""
 THIN = 0.5
 """Share of the entries in use, below which, on average, codebooks are larger than they need be."""
+ALL_CLIPPED = 0.98
+"""Share of clipped steps above which the gradient's direction alone counts."""
 TELLS_ALL, TELLS_NOTHING = 0.95, 0.55
 """Share of judgements, in the last quarter, in which the discriminator is right."""
 SLOWED = 0.7
@@ -59,19 +61,26 @@ class RunHealth:
 
     @property
     def state(self) -> State:
+        """The worst that was found; not good before there is a verdict on the fit."""
         states = {finding.state for finding in self.findings}
-        return next((state for state in ("bad", "watch", "good") if state in states), "unknown")
+        worst: tuple[State, ...] = ("bad", "watch") if self._undecided else ("bad", "watch", "good")
+        return next((state for state in worst if state in states), "unknown")
 
     @property
     def answer(self) -> str:
         """One sentence."""
         amiss = [finding.topic for finding in self.findings if finding.state == self.state]
+        so_far = "It is too early for a verdict" if self._undecided else "Nothing is broken"
         return {
             "good": "This run is all right.",
-            "watch": f"Nothing is broken, but look at: {', '.join(amiss)}.",
+            "watch": f"{so_far}, but look at: {', '.join(amiss)}.",
             "bad": f"This run is not all right: {', '.join(amiss)}.",
-            "unknown": "It is too early to say whether this run is all right.",
+            "unknown": "Too early to say whether this run is all right.",
         }[self.state]
+
+    @property
+    def _undecided(self) -> bool:
+        return self.diagnosis.verdict == "undecided"
 
     def text(self) -> str:
         lines = [f"{self.run}: {self.progress}", self.answer]
@@ -139,7 +148,7 @@ def _fit(curves: Curves, found: Diagnosis, ended: bool) -> Finding:
     term = f" ({found.term})" if found.term else ""
     text = f"{found.verdict}{since}: {found.reason}{term}."
     if found.verdict == "undecided":
-        return Finding("fit", "unknown", text, found.action)
+        return Finding("fit", "unknown", text, found.action if ended else "Wait for the next validations.")
     if found.verdict == "well fitted":
         return Finding("fit", "good", text, found.action)
     if found.verdict == "underfitted" and not ended and still_falling(curves["val", found.term]):
@@ -151,7 +160,7 @@ def _gradients(curves: Curves, recipe: Recipe) -> Finding:
     norms, bound = curves.get(("train", "grad_norm")), recipe.optim.clip_norm
     if norms is None:
         return Finding("gradients", "unknown", "Not recorded.")
-    latest = _part(norms, 0.75, 1.0)
+    latest, warmup = _part(norms, 0.75, 1.0), recipe.optim.warmup_steps
     clipped = curves.get(("train", "clipped"))
     share = statistics.fmean(_part(clipped, 0.75, 1.0) if clipped else [norm > bound for norm in latest])
     text = f"Norm {statistics.median(latest):.3g} in the last quarter, {share:.0%} of steps clipped to {bound:g}"
@@ -161,6 +170,11 @@ def _gradients(curves: Curves, recipe: Recipe) -> Finding:
     second = _part(norms, 0.25, 0.5)
     if len(norms) >= 8 and second and statistics.median(latest) > RISING * statistics.median(second):
         return Finding("gradients", "watch", f"{text}; it has grown since the second quarter.", "Lower optim.lr.")
+    if share >= ALL_CLIPPED and norms.steps[-1] <= warmup:
+        return Finding("gradients", "good", f"{text}; as yet the learning rate warms up, until step {warmup:,}.")
+    if share >= ALL_CLIPPED:
+        usual = f"Raise optim.clip_norm to about {2 * statistics.median(latest):.2g}, twice the usual norm."
+        return Finding("gradients", "watch", f"{text}; of nearly all the direction alone counts.", usual)
     return Finding("gradients", "good", f"{text}.")
 
 
