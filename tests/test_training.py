@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +185,25 @@ def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
     result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
     assert result.stopped.startswith("the clock") and 1 <= result.steps < 12
     assert result.best_step == result.steps and load_model(tmp_path)
+
+
+def test_the_bar_follows_the_clock_where_that_ends_the_run(tmp_path, prepared, capsys):
+    result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
+    assert f"100%|{'█' * 3}" in (told := capsys.readouterr().err) and f"| {result.steps}/{result.steps} [" in told
+    limited = callbacks.Clock(recipe("--train.steps=1000", "--train.max_minutes=2"), nullcontext())
+    assert limited.expected_steps(0) is None
+    limited.elapsed_s = 30.0
+    assert [limited.expected_steps(step) for step in (10, 100, 400)] == [40, 400, 1000]
+    assert callbacks.Clock(recipe("--train.max_minutes=0"), nullcontext()).expected_steps(0) == 12
+
+
+def test_what_takes_time_is_said_before_it_is_done(tmp_path, prepared, capsys):
+    train(recipe(), prepared, tmp_path / "run")
+    first, weights, _, told = capsys.readouterr().out.splitlines()[:4]
+    assert first == f"reading {prepared}" and weights == "first weights: fitted to 6 s of audio"
+    assert told.startswith("forecast:") and "tables of the codes" in told
+    train(recipe("--train.steps=16"), prepared, tmp_path / "run")
+    assert capsys.readouterr().out.splitlines()[1] == "going on from step 12"
 
 
 def test_waiting_before_a_step_is_no_training(tmp_path, prepared, monkeypatch):

@@ -125,7 +125,7 @@ class Clock(Callback):
 
     def __init__(self, recipe: Recipe, around_steps: AbstractContextManager[object]):
         self.around_steps = around_steps
-        self.limit_s = 60 * recipe.train.max_minutes
+        self.steps, self.limit_s = recipe.train.steps, 60 * recipe.train.max_minutes
         self.step_audio_s = step_audio_s(recipe)
         self.elapsed_s = 0.0
         self.audio_s_per_s = 0.0
@@ -196,6 +196,14 @@ class Clock(Callback):
             self.audio_s_per_s = steps * self.step_audio_s / seconds
             module.write("train", {"audio_s_per_s": self.audio_s_per_s})
 
+    def expected_steps(self, step: int) -> int | None:
+        """Steps of the whole run at the speed so far, as it stands at ``step``; None while that is not known."""
+        if not self.limit_s:
+            return self.steps
+        if not step or not self.elapsed_s:
+            return None
+        return min(self.steps, max(step, round(step * self.limit_s / self.elapsed_s)))
+
     def _tell(self, module: CodecModule) -> None:
         module.time_spent = self.elapsed_s / self.limit_s if self.limit_s else 0.0
 
@@ -254,17 +262,19 @@ class StopSafely(Callback):
 
 
 class Bar(Callback):
-    """One bar over all steps, with the speed and the time left."""
+    """One bar over all steps, as many as the clock allows, with the speed and the time left."""
 
-    def __init__(self, steps: int, clock: Clock):
-        self.steps, self.clock = steps, clock
+    def __init__(self, clock: Clock):
+        self.clock = clock
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
-        self.bar = tqdm(total=self.steps, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
+        total = self.clock.expected_steps(module.step)
+        self.bar = tqdm(total=total, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, CodecModule)
+        self.bar.total = self.clock.expected_steps(module.step)
         self.bar.update(module.step - self.bar.n)
         if module.step % LOG_EVERY == 0:
             self.bar.set_postfix_str(f"{self.clock.audio_s_per_s:.0f} s of audio per second")

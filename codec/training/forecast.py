@@ -33,7 +33,8 @@ class Forecast:
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
             f"forecast: {self.steps_per_s:.2f} steps/s, {self.audio_s_per_s:.0f} s of audio per second,"
-            f" {self.memory_gb:.1f} GB, done in {duration(self.seconds)} (about {day}{end:%H:%M})"
+            f" {self.memory_gb:.1f} GB, trained in {duration(self.seconds)} (about {day}{end:%H:%M}); validations and,"
+            " at the end, fitting the tables of the codes come on top"
         )
 
 

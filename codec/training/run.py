@@ -28,7 +28,7 @@ from codec.training.logger import CurvesLogger
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import Build, CodecModule
 from codec.training.sounds import KeepSounds
-from codec.training.standing import why_early
+from codec.training.standing import step_audio_s, why_early
 from codec.training.tables import fit_tables
 
 INITIAL_SECONDS = 600.0
@@ -63,6 +63,12 @@ def train(
     checkpoint written).
     """
     _hush()
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    say(f"reading {data}")
     prepared = CodecData(data, recipe)
     if (ended := _ended(run, recipe)) is not None:
         return ended
@@ -72,7 +78,11 @@ def train(
     if resuming:
         step = _check_resumable(checkpoint, run, recipe)
         module.step = step
+        say(f"going on from step {step:,}")
     else:
+        say(
+            f"first weights: {init_from or f'fitted to {_first_batches(recipe) * step_audio_s(recipe):.0f} s of audio'}"
+        )
         with around_steps:
             _start(module, prepared.train_crops, init_from)
     run.mkdir(parents=True, exist_ok=True)
@@ -86,7 +96,7 @@ def train(
         Health(recipe.train.stop_on_collapse),
     )
     # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
-    callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
+    callbacks = [clock, Bar(clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
     if sounds:
         callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
     safely = StopSafely(keep)
@@ -113,7 +123,8 @@ def train(
         default_root_dir=run,
     )
     if not quiet:
-        print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
+        say("measuring the speed")
+        say(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
     threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
     try:
         with safely:
@@ -182,9 +193,11 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
 
 def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
     """The first batches, :data:`INITIAL_SECONDS` of them."""
-    recipe = module.recipe
-    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
-    return torch.cat([crops[step] for step in range(min(batches, len(crops)))])
+    return torch.cat([crops[step] for step in range(_first_batches(module.recipe))])
+
+
+def _first_batches(recipe: Recipe) -> int:
+    return min(math.ceil(INITIAL_SECONDS / step_audio_s(recipe)), recipe.train.steps)
 
 
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
