@@ -109,6 +109,12 @@ def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
+def changes(before: Any, after: Any) -> list[str]:
+    """What differs between two of the same settings, such as ``--optim.lr 0.002 -> 0.001``."""
+    pairs = zip(settings_of(before), settings_of(after), strict=True)
+    return [f"--{name} {old} -> {new}" for (name, old), (_, new) in pairs if old != new]
+
+
 def override_words(settings: Mapping[str, Any]) -> list[str]:
     """Settings, such as ``{"optim.lr": 3e-4}``, as the command line and :func:`read_recipe` have them."""
     plain = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in settings.items()}

@@ -20,7 +20,7 @@ from codec.recipe import read_recipe
 from codec.training.callbacks import COLLAPSED
 from codec.training.curves import METRICS, Curve, read_curves
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
-from codec.training.folder import TrainingResult, read_result
+from codec.training.folder import TrainingResult, earlier_recipes, read_result
 from codec.training.standing import Standing, codebook_curves, duration, speed_curve, standing, why_best
 
 State = Literal["good", "watch", "bad", "unknown"]
@@ -111,7 +111,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
     return RunHealth(
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        progress=_progress(run, curves, recipe, found, result),
+        progress=_progress(run, curves, recipe, found, result) + _with_other_settings(run),
         best=why_best(curves["val", "total"], kept_step(run, result)) if found else "no validation yet",
         diagnosis=diagnosis,
         standing=found,
@@ -141,6 +141,11 @@ def _progress(run: Path, curves: Curves, recipe: Recipe, found: Standing | None,
         f"at step {step:,} of {recipe.train.steps:,}{left}; last heard of {duration(max(0.0, heard))} ago"
         " (in progress, or interrupted)"
     )
+
+
+def _with_other_settings(run: Path) -> str:
+    earlier = earlier_recipes(run)
+    return "".join(f"; until step {step:,} with the settings of {path.name}" for step, path in earlier.items())
 
 
 def _fit(curves: Curves, found: Diagnosis, ended: bool) -> Finding:

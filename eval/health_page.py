@@ -18,7 +18,7 @@ from codec.config import Recipe
 from codec.recipe import read_recipe
 from codec.training.curves import Curve, read_curves
 from codec.training.diagnosis import Curves
-from codec.training.folder import ORIGINAL, SOUNDS, read_result, versions
+from codec.training.folder import ORIGINAL, SOUNDS, earlier_recipes, read_result, versions
 from codec.training.standing import codebook_curves, duration, speed_curve
 from eval.figures import curves_svg, data_address
 from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
@@ -103,6 +103,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         missing=missing(curves, recipe, bool(sounds)),
         command=shlex.join(["codec", "health", health.run]),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
+        earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
 
 

@@ -15,7 +15,7 @@ the total loss):
    too early.
 5. well fitted.
 
-Fewer than three points decide nothing.
+Fewer than three points decide nothing (:data:`FEWEST`).
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ import numpy as np
 from codec.training.curves import Curve, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
+FEWEST = 3
 TERMS = ("mel", "total")
 NOISE = ("noise", "mel")
 """The curve of one point that says what noise scores on the validation clips."""
@@ -49,8 +50,9 @@ class Diagnosis:
 
 def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> Diagnosis:
     """Applies the rule above. ``baseline``: what noise scores in the same measure, where that is known."""
-    if min(len(train), len(validation)) < 3:
-        reason = f"only {min(len(train), len(validation))} points on the curves, 3 are needed"
+    points = min(len(train), len(validation))
+    if points < FEWEST:
+        reason = f"only {points} point{'s' * (points != 1)} on the curves, {FEWEST} are needed"
         return Diagnosis("undecided", None, reason, "Validate more often: lower train.validate_every.")
     last, end, learned = validation.steps[-1], validation.values[-1], train.values[-1]
     limit = train.values[0] if baseline is None else baseline

@@ -28,6 +28,11 @@ class Forecast:
     seconds: float
     """For the steps that are left, or until the clock stops the run."""
 
+    @property
+    def steps(self) -> int:
+        """Within that time."""
+        return round(self.seconds * self.steps_per_s)
+
     def text(self) -> str:
         end = datetime.now() + timedelta(seconds=self.seconds)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "

@@ -200,7 +200,7 @@ def _left_s(curves: Curves, recipe: Recipe, step: int) -> float | None:
     if train.max_minutes:
         left = min(left, max(0.0, train.max_minutes - minutes.values[-1]))
     judging = curves.get(("val", "judging_s"))
-    validations = left * steps_a_minute / train.validate_every
+    validations = left * steps_a_minute / (step - steps_before)
     return 60 * left + (validations * judging.values[-1] if judging else 0.0)
 
 
