@@ -231,10 +231,10 @@ def _speed(curves: Curves, recipe: Recipe) -> Finding:
         recipe.adversarial.start_step if recipe.adversarial.weight else 0
     )  # with the discriminator, steps are slower
     latest, before = _part(speed, 0.75, 1.0), _part(speed, min(0.75, alike / speed.steps[-1]), 0.75)
-    text = f"{statistics.median(latest):.0f} s of audio per second"
+    text = f"{statistics.median(latest):.0f} s of audio per second in the last quarter of the steps"
     if before and statistics.median(latest) < SLOWED * statistics.median(before):
-        text += f", {statistics.median(before):.0f} before."
-        return Finding("speed", "watch", text, "Is other work on the machine?")
+        text += f", {statistics.median(before):.0f} before, and {speed.values[-1]:.0f} when it was last measured."
+        return Finding("speed", "watch", text, "Is, or was, other work on the machine?")
     return Finding("speed", "good", f"{text}.")
 
 

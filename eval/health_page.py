@@ -141,7 +141,7 @@ def _tiles(health: RunHealth) -> list[Tile]:
     if found.left_s:
         tiles.insert(1, Tile("Left", duration(found.left_s), "validations included"))
     if found.audio_s_per_s is not None:
-        tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second"))
+        tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second, last measured"))
     if found.gradient is not None:
         clipped = "median" if found.clipped is None else f"{found.clipped:.0%} of steps clipped"
         tiles.append(Tile("Gradient norm", f"{found.gradient:.3g}", clipped))

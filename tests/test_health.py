@@ -138,6 +138,16 @@ def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, ex
         assert (topic in found.answer) == (wanted != "good")
 
 
+def test_speeds_are_told_with_their_time(tmp_path):
+    slowed = np.array([22.0] * 15 + [8.0] * 4 + [27.0])
+    run = made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): slowed})
+    found = examine(run)
+    assert "8 s of audio per second in the last quarter of the steps, 22 before, and 27 when" in found.text()
+    write_health_page(found, run, run / "page.html")
+    tile = re.search(r"<dt>Speed</dt><dd>(.*?)</dd><dd[^>]*>(.*?)</dd>", (run / "page.html").read_text())
+    assert tile.groups() == ("27×", "seconds of audio per second, last measured")
+
+
 @pytest.mark.parametrize(("used", "expected"), [(0.9, "good"), (0.3, "watch"), (0.05, "bad")])
 def test_codebooks_that_are_not_used_are_found(tmp_path, used, expected):
     curves = {("val", "usage_q0"): np.full(20, used), ("val", "perplexity_q0"): np.full(20, 16 * used)}

@@ -84,11 +84,11 @@ def train(
         changed = _go_on(module, checkpoint, run)
         say(f"going on from step {module.step:,}")
         if changed:
-            say(f"with other settings: {', '.join(changed)}; those before are in {keep_recipe(run, module.step)}")
+            kept = keep_recipe(run, module.step)
+            say(f"with other settings: {', '.join(changed)}; those before are in {kept}")
     else:
-        say(
-            f"first weights: {init_from or f'fitted to {_first_batches(recipe) * step_audio_s(recipe):.0f} s of audio'}"
-        )
+        sound = f"fitted to {_first_batches(recipe) * step_audio_s(recipe):.0f} s of audio"
+        say(f"first weights: {init_from or sound}")
         with around_steps:
             _start(module, prepared.train_crops, init_from)
     run.mkdir(parents=True, exist_ok=True)
