@@ -99,7 +99,8 @@ def examine(run: Path, name: str = "") -> RunHealth:
     if not curves:
         raise UserError(f"{run / METRICS}: no curves; is this the folder of a run?")
     recipe, result = read_recipe(str(run / "recipe.yaml")), read_result(run)
-    found, diagnosis = standing(curves, recipe), diagnose_curves(curves)
+    found = standing(curves, recipe)
+    diagnosis = diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps)
     ended = result is not None or (found is not None and found.step >= recipe.train.steps)
     findings = [
         _fit(curves, diagnosis, ended),

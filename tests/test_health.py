@@ -99,6 +99,15 @@ def test_before_there_is_a_verdict_the_run_is_not_called_all_right(tmp_path):
     assert found.state == "unknown" and "warms up, until step 500" in found.text()
 
 
+def test_in_the_warm_up_there_is_no_verdict(tmp_path):
+    for warmup, verdict in ((9_500, "well fitted"), (10_000, "undecided")):
+        recipe = read_recipe("quickstart", [*TINY, "--train.steps=10000", f"--optim.warmup_steps={warmup}"])
+        found = examine(made(tmp_path / str(warmup), WELL, recipe=recipe))
+        assert found.diagnosis.verdict == found.standing.diagnosis.verdict == verdict
+        assert found.answer.startswith("Too early") == (verdict == "undecided")
+    assert "until step 10,000" in found.text() and "lower optim.warmup_steps" in found.text()
+
+
 def test_a_run_in_progress_may_still_be_falling(tmp_path):
     half = {key: values[:10] for key, values in KNOWN["underfitted"].items()}
     found = examine(made(tmp_path / "half", half, ended=False))

@@ -117,9 +117,10 @@ def diagnose_run(run: Path, baseline_mel: float | None = None) -> Diagnosis:
     return diagnose_curves(read_curves(run), baseline_mel)
 
 
-def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagnosis:
+def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
     """The verdict from the mel distance or else the total loss. ``baseline_mel``: of noise, where it is known better
-    than the run itself recorded it."""
+    than the run itself recorded it. Before the end of ``warmup_steps`` there is none: curves are level there because
+    the learning rate is low."""
     if baseline_mel is None and NOISE in curves:
         baseline_mel = curves[NOISE].values[-1]
     nothing = Curve((), ())
@@ -129,5 +130,9 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagno
             baseline = baseline_mel if term == "mel" else None
             if baseline is None and (batches := curves.get(("train", term))) is not None:
                 train = _since_first_batch(train, batches)
-            return replace(diagnose(train, validation, baseline), term=term)
+            found = diagnose(train, validation, baseline)
+            if found.verdict != "undecided" and validation.steps[-1] <= warmup_steps:
+                reason = f"the learning rate still warms up, until step {warmup_steps:,}"
+                found = Diagnosis("undecided", None, reason, "Train for longer, or lower optim.warmup_steps.")
+            return replace(found, term=term)
     return diagnose(nothing, nothing)

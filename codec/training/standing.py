@@ -117,7 +117,7 @@ def standing(curves: Curves, recipe: Recipe) -> Standing | None:
         training=last("train_fixed", "total"),
         validation=validation.values[-1],
         best=best_so_far(validation),
-        diagnosis=diagnose_curves(curves),
+        diagnosis=diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps),
         audio_s_per_s=speed.values[-1] if speed else None,
         gradient=last("train", "grad_norm"),
         gradient_max=last("train", "grad_norm_max"),
