@@ -25,7 +25,9 @@ class QuantizerConfig:
     """Residual quantizer: every codebook refines what the ones before it left over."""
 
     kind: Literal["rvq", "fsq"] = "rvq"
+    """Residual vector quantization, or residual finite scalar quantization."""
     codebooks: int = 12
+    """Each adds its bits to the highest rate; files may use fewer."""
     latent_dim: int = 64
     """Features of the latent (rvq); with fsq it has one for each level of each group."""
     codebook_size: int = 1024
@@ -78,10 +80,15 @@ class NetworkConfig:
     """A stack of causal ConvNeXt blocks."""
 
     width: int = 256
+    """Channels of each block."""
     depth: int = 3
+    """Blocks."""
     kernel: int = 7
+    """Frames that a block sees at once: the current one and those before."""
     expansion: int = 3
+    """Within a block there are so many times as many channels."""
     dropout: float = 0.0
+    """Share of channels left out at random while training."""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "kernel", "expansion"):
@@ -94,9 +101,11 @@ class CodecConfig:
     """Everything that defines a codec's architecture."""
 
     sample_rate: int = 16000
+    """In Hz; the data must be prepared at this rate."""
     hop: int = 160
     """Samples between MDCT frames, and coefficients in each."""
     frames_per_latent: int = 2
+    """MDCT frames that share one set of codes."""
     power: float = 0.6
     """Exponent of the compression of the MDCT coefficients."""
     stereo: Literal["mid_side", "separate"] = "mid_side"
@@ -167,19 +176,25 @@ class TargetConfig:
     level_dbfs: tuple[float, float] = (-60.0, 0.0)
     """RMS level of a clip, lowest and highest."""
     bandwidth_hz: tuple[float, float] = (0.0, 96000.0)
+    """Up to which frequency a clip has sound, lowest and highest."""
     noise_dbfs: tuple[float, float] = (-200.0, 0.0)
     """Level of the quietest tenth of a clip's 20 ms frames."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
+    """What a training step hears."""
+
     channels: int = 1
+    """1 or 2; the data must be prepared with as many."""
     crop_s: float = 1.0
+    """Seconds of each crop."""
     batch_size: int = 16
     """Crops per step."""
     silence_dbfs: float = -60.0
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0
+    """Processes that load data beside the training; 0: none."""
 
     def __post_init__(self) -> None:
         _require(self.channels in (1, 2), f"data.channels must be 1 or 2, not {self.channels}")
@@ -192,11 +207,17 @@ class AugmentConfig:
     """Each is the share of crops that the augmentation is applied to; 0 switches it off."""
 
     gain: float = 0.0
+    """Another level."""
     noise: float = 0.0
+    """Noise of a random colour."""
     mix: float = 0.0
+    """Another crop of the batch beneath it."""
     band_limit: float = 0.0
+    """Nothing above a random frequency."""
     equaliser: float = 0.0
+    """Smooth random gains over frequency."""
     reverb: float = 0.0
+    """The reverberation of a random room."""
 
     def __post_init__(self) -> None:
         for name, share in asdict(self).items():
@@ -208,14 +229,19 @@ class AdversarialConfig:
     """Discriminator and its losses; off unless ``weight`` is above 0."""
 
     weight: float = 0.0
+    """Of the discriminator's judgement in the codec's loss."""
     feature_weight: float = 2.0
+    """Of the distance between real and decoded sound in the discriminator's features."""
     loss: Literal["least_squares", "hinge", "bce"] = "least_squares"
+    """What the judgement is scored by."""
     start_step: int = 0
     """Steps on the metric losses alone before the discriminator starts."""
     every: int = 1
     """The discriminator learns on every so many-th step."""
     lr: float = 2e-4
+    """Learning rate of the discriminator; warm-up and decay are those of the codec."""
     width: int = 32
+    """Channels of the discriminator."""
 
     def __post_init__(self) -> None:
         for name in ("every", "width"):
@@ -224,9 +250,14 @@ class AdversarialConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
+    """AdamW and its schedule."""
+
     lr: float = 1e-3
+    """Highest learning rate; ``codec train --lr-range-test`` suggests one."""
     betas: tuple[float, float] = (0.8, 0.99)
+    """Decay of AdamW's running means of gradients and of their squares."""
     warmup_steps: int = 100
+    """Steps over which the learning rate rises to ``lr``."""
     final_lr_ratio: float = 0.05
     """Cosine decay from ``lr`` to this share of it at the last step."""
     l2: float = 0.0
@@ -234,7 +265,9 @@ class OptimConfig:
     l1: float = 0.0
     """Weight of the mean absolute value of the weights, added to the loss."""
     clip_norm: float = 1.0
+    """Gradients with a larger norm are scaled down to it."""
     ema_decay: float = 0.999
+    """The weights that are judged and kept are a running mean with this decay per step."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "clip_norm"):
@@ -244,16 +277,24 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
+    """How long, and how it is judged."""
+
     steps: int = 100_000
+    """Training stops after so many."""
     max_minutes: float = 0.0
     """Training stops at this time even if steps are left; 0: no limit."""
     seed: int = 0
+    """Of all that is random: weights, crops, augmentation."""
     mel_scales: int = 7
     """Scales of the mel loss that a step computes, drawn at random: fewer cost less and give the same expectation."""
     precision: Literal["32", "bf16"] = "32"
+    """Of the computation; ``bf16`` is faster on recent GPUs."""
     compile: bool = False
+    """Compile the codec with ``torch.compile``."""
     validate_every: int = 1000
+    """Steps between validations. ``codec train`` takes a tenth of the run where there would be fewer than three."""
     validation_clips: int = 64
+    """Crops in a validation, of each split."""
     patience: int = 0
     """Stop when so many validations in a row brought no improvement; 0: never."""
     stop_on_collapse: bool = False
@@ -275,7 +316,7 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "mel": 1.0})
-    """Name: weight, see codec/losses."""
+    """Weight by name of the loss; 0: computed and logged only."""
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -55,6 +55,7 @@ def read_settings(path: Path, defaults: Settings, overrides: Sequence[str] = ())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     _check_names(given, defaults, str(path))
+    _check_overrides(overrides, defaults)
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
         parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
@@ -80,6 +81,38 @@ def _check_names(given: Any, defaults: Any, where: str) -> None:
             raise UserError(f"{where}: {key} has no value")
         if is_dataclass(getattr(defaults, key)):
             _check_names(value, getattr(defaults, key), f"{where}: {key}")
+
+
+def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:
+    """Every option is a setting, an entry of one that is a mapping, or a section."""
+    known = dict(settings_of(defaults))
+    for word in overrides:
+        name = word[2:].partition("=")[0]
+        entry = any(isinstance(value, dict) and name.startswith(f"{path}.") for path, value in known.items())
+        section = any(path.startswith(f"{name}.") for path in known)
+        if not word.startswith("--") or name in known or entry or section:
+            continue
+        last = name.replace("-", "_").rpartition(".")[2]
+        close = [path for path in known if path.rpartition(".")[2] == last] or difflib.get_close_matches(name, known, 1)
+        sections = ", ".join(field.name for field in fields(defaults))
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {sections}"
+        raise UserError(f"no setting called {name}; {hint}")
+
+
+def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted name, with its value."""
+    for field in fields(value):
+        inner, name = getattr(value, field.name), f"{path}{field.name}"
+        if is_dataclass(inner):
+            yield from settings_of(inner, f"{name}.")
+        else:
+            yield name, inner
+
+
+def changes(before: Any, after: Any) -> list[str]:
+    """What differs between two of the same settings, such as ``--optim.lr 0.002 -> 0.001``."""
+    pairs = zip(settings_of(before), settings_of(after), strict=True)
+    return [f"--{name} {old} -> {new}" for (name, old), (_, new) in pairs if old != new]
 
 
 def override_words(settings: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from codec.recipe import read_recipe
 from codec.training.callbacks import COLLAPSED
 from codec.training.curves import METRICS, Curve, read_curves
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
-from codec.training.folder import TrainingResult, read_result
+from codec.training.folder import TrainingResult, earlier_recipes, read_result
 from codec.training.standing import Standing, codebook_curves, duration, speed_curve, standing, why_best
 
 State = Literal["good", "watch", "bad", "unknown"]
@@ -29,6 +29,8 @@ RISING = 3.0
 """Median gradient norm of the last quarter over that of the second quarter."""
 THIN = 0.5
 """Share of the entries in use, below which, on average, codebooks are larger than they need be."""
+ALL_CLIPPED = 0.98
+"""Share of clipped steps above which the gradient's direction alone counts."""
 TELLS_ALL, TELLS_NOTHING = 0.95, 0.55
 """Share of judgements, in the last quarter, in which the discriminator is right."""
 SLOWED = 0.7
@@ -59,19 +61,26 @@ class RunHealth:
 
     @property
     def state(self) -> State:
+        """The worst that was found; not good before there is a verdict on the fit."""
         states = {finding.state for finding in self.findings}
-        return next((state for state in ("bad", "watch", "good") if state in states), "unknown")
+        worst: tuple[State, ...] = ("bad", "watch") if self._undecided else ("bad", "watch", "good")
+        return next((state for state in worst if state in states), "unknown")
 
     @property
     def answer(self) -> str:
         """One sentence."""
         amiss = [finding.topic for finding in self.findings if finding.state == self.state]
+        so_far = "It is too early for a verdict" if self._undecided else "Nothing is broken"
         return {
             "good": "This run is all right.",
-            "watch": f"Nothing is broken, but look at: {', '.join(amiss)}.",
+            "watch": f"{so_far}, but look at: {', '.join(amiss)}.",
             "bad": f"This run is not all right: {', '.join(amiss)}.",
-            "unknown": "It is too early to say whether this run is all right.",
+            "unknown": "Too early to say whether this run is all right.",
         }[self.state]
+
+    @property
+    def _undecided(self) -> bool:
+        return self.diagnosis.verdict == "undecided"
 
     def text(self) -> str:
         lines = [f"{self.run}: {self.progress}", self.answer]
@@ -90,7 +99,8 @@ def examine(run: Path, name: str = "") -> RunHealth:
     if not curves:
         raise UserError(f"{run / METRICS}: no curves; is this the folder of a run?")
     recipe, result = read_recipe(str(run / "recipe.yaml")), read_result(run)
-    found, diagnosis = standing(curves, recipe), diagnose_curves(curves)
+    found = standing(curves, recipe)
+    diagnosis = diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps)
     ended = result is not None or (found is not None and found.step >= recipe.train.steps)
     findings = [
         _fit(curves, diagnosis, ended),
@@ -102,7 +112,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
     return RunHealth(
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        progress=_progress(run, curves, recipe, found, result),
+        progress=_progress(run, curves, recipe, found, result) + _with_other_settings(run),
         best=why_best(curves["val", "total"], kept_step(run, result)) if found else "no validation yet",
         diagnosis=diagnosis,
         standing=found,
@@ -134,12 +144,17 @@ def _progress(run: Path, curves: Curves, recipe: Recipe, found: Standing | None,
     )
 
 
+def _with_other_settings(run: Path) -> str:
+    earlier = earlier_recipes(run)
+    return "".join(f"; until step {step:,} with the settings of {path.name}" for step, path in earlier.items())
+
+
 def _fit(curves: Curves, found: Diagnosis, ended: bool) -> Finding:
     since = "" if found.since is None else f" since step {found.since:,}"
     term = f" ({found.term})" if found.term else ""
     text = f"{found.verdict}{since}: {found.reason}{term}."
     if found.verdict == "undecided":
-        return Finding("fit", "unknown", text, found.action)
+        return Finding("fit", "unknown", text, found.action if ended else "Wait for the next validations.")
     if found.verdict == "well fitted":
         return Finding("fit", "good", text, found.action)
     if found.verdict == "underfitted" and not ended and still_falling(curves["val", found.term]):
@@ -151,7 +166,7 @@ def _gradients(curves: Curves, recipe: Recipe) -> Finding:
     norms, bound = curves.get(("train", "grad_norm")), recipe.optim.clip_norm
     if norms is None:
         return Finding("gradients", "unknown", "Not recorded.")
-    latest = _part(norms, 0.75, 1.0)
+    latest, warmup = _part(norms, 0.75, 1.0), recipe.optim.warmup_steps
     clipped = curves.get(("train", "clipped"))
     share = statistics.fmean(_part(clipped, 0.75, 1.0) if clipped else [norm > bound for norm in latest])
     text = f"Norm {statistics.median(latest):.3g} in the last quarter, {share:.0%} of steps clipped to {bound:g}"
@@ -161,6 +176,11 @@ def _gradients(curves: Curves, recipe: Recipe) -> Finding:
     second = _part(norms, 0.25, 0.5)
     if len(norms) >= 8 and second and statistics.median(latest) > RISING * statistics.median(second):
         return Finding("gradients", "watch", f"{text}; it has grown since the second quarter.", "Lower optim.lr.")
+    if share >= ALL_CLIPPED and norms.steps[-1] <= warmup:
+        return Finding("gradients", "good", f"{text}; as yet the learning rate warms up, until step {warmup:,}.")
+    if share >= ALL_CLIPPED:
+        usual = f"Raise optim.clip_norm to about {2 * statistics.median(latest):.2g}, twice the usual norm."
+        return Finding("gradients", "watch", f"{text}; of nearly all the direction alone counts.", usual)
     return Finding("gradients", "good", f"{text}.")
 
 
@@ -212,10 +232,10 @@ def _speed(curves: Curves, recipe: Recipe) -> Finding:
         recipe.adversarial.start_step if recipe.adversarial.weight else 0
     )  # with the discriminator, steps are slower
     latest, before = _part(speed, 0.75, 1.0), _part(speed, min(0.75, alike / speed.steps[-1]), 0.75)
-    text = f"{statistics.median(latest):.0f} s of audio per second"
+    text = f"{statistics.median(latest):.0f} s of audio per second in the last quarter of the steps"
     if before and statistics.median(latest) < SLOWED * statistics.median(before):
-        text += f", {statistics.median(before):.0f} before."
-        return Finding("speed", "watch", text, "Is other work on the machine?")
+        text += f", {statistics.median(before):.0f} before, and {speed.values[-1]:.0f} when it was last measured."
+        return Finding("speed", "watch", text, "Is, or was, other work on the machine?")
     return Finding("speed", "good", f"{text}.")
 
 

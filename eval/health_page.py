@@ -18,7 +18,7 @@ from codec.config import Recipe
 from codec.recipe import read_recipe
 from codec.training.curves import Curve, read_curves
 from codec.training.diagnosis import Curves
-from codec.training.folder import ORIGINAL, SOUNDS, read_result, versions
+from codec.training.folder import ORIGINAL, SOUNDS, earlier_recipes, read_result, versions
 from codec.training.standing import codebook_curves, duration, speed_curve
 from eval.figures import curves_svg, data_address
 from eval.health import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
@@ -103,6 +103,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         missing=missing(curves, recipe, bool(sounds)),
         command=shlex.join(["codec", "health", health.run]),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
+        earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
 
 
@@ -140,7 +141,7 @@ def _tiles(health: RunHealth) -> list[Tile]:
     if found.left_s:
         tiles.insert(1, Tile("Left", duration(found.left_s), "validations included"))
     if found.audio_s_per_s is not None:
-        tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second"))
+        tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second, last measured"))
     if found.gradient is not None:
         clipped = "median" if found.clipped is None else f"{found.clipped:.0%} of steps clipped"
         tiles.append(Tile("Gradient norm", f"{found.gradient:.3g}", clipped))

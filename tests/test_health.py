@@ -83,6 +83,31 @@ def test_the_verdict_is_the_one_the_curves_were_made_for(tmp_path, verdict):
         assert 2500 <= found.diagnosis.since <= 5500 and f"since step {found.diagnosis.since:,}" in found.text()
 
 
+def test_before_there_is_a_verdict_the_run_is_not_called_all_right(tmp_path):
+    few = {key: values[:1] for key, values in WELL.items()}
+    steady = few | {("train", "grad_norm"): np.full(1, 2.0), ("train", "clipped"): np.full(1, 0.5)}
+    found = examine(made(tmp_path / "early", steady, ended=False))
+    assert found.state == "unknown" and found.answer.startswith("Too early to say") and "Wait" in found.text()
+    ended = examine(made(tmp_path / "ended", steady))
+    assert ended.state == "unknown" and "lower train.validate_every" in ended.text()
+    clipped = steady | {("train", "clipped"): np.full(1, 1.0)}
+    found = examine(made(tmp_path / "clipped", clipped, ended=False))
+    assert found.answer == "It is too early for a verdict, but look at: gradients."
+    assert "Raise optim.clip_norm to about 4," in found.text()
+    warm = read_recipe("quickstart", [*TINY, "--train.steps=10000", "--optim.warmup_steps=500"])
+    found = examine(made(tmp_path / "warm", clipped, ended=False, recipe=warm))
+    assert found.state == "unknown" and "warms up, until step 500" in found.text()
+
+
+def test_in_the_warm_up_there_is_no_verdict(tmp_path):
+    for warmup, verdict in ((9_500, "well fitted"), (10_000, "undecided")):
+        recipe = read_recipe("quickstart", [*TINY, "--train.steps=10000", f"--optim.warmup_steps={warmup}"])
+        found = examine(made(tmp_path / str(warmup), WELL, recipe=recipe))
+        assert found.diagnosis.verdict == found.standing.diagnosis.verdict == verdict
+        assert found.answer.startswith("Too early") == (verdict == "undecided")
+    assert "until step 10,000" in found.text() and "lower optim.warmup_steps" in found.text()
+
+
 def test_a_run_in_progress_may_still_be_falling(tmp_path):
     half = {key: values[:10] for key, values in KNOWN["underfitted"].items()}
     found = examine(made(tmp_path / "half", half, ended=False))
@@ -106,6 +131,7 @@ def test_a_run_that_began_well_is_judged_by_noise_or_by_its_first_batch(tmp_path
     ("topic", "term", "good", "other", "expected"),
     [
         ("gradients", "grad_norm", np.full(20, 2.0), np.geomspace(1, 30, 20), "watch"),
+        ("gradients", "clipped", np.full(20, 0.9), np.full(20, 1.0), "watch"),
         ("speed", "audio_s_per_s", np.full(20, 30.0), np.repeat([30.0, 12.0], [15, 5]), "watch"),
         ("discriminator", "discriminator_right", np.full(20, 0.8), np.linspace(0.7, 1.0, 20), "watch"),
         ("discriminator", "discriminator_right", np.full(20, 0.8), np.full(20, 0.5), "watch"),
@@ -114,10 +140,21 @@ def test_a_run_that_began_well_is_judged_by_noise_or_by_its_first_batch(tmp_path
 def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, expected):
     recipe = read_recipe("quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000"])
     for name, values, wanted in (("good", good, "good"), ("other", other, expected)):
-        run = made(tmp_path / name, WELL | {("train", term): values}, recipe=recipe)
+        norms = {("train", "grad_norm"): np.full(20, 2.0), ("train", "clipped"): np.full(20, 0.5)}
+        run = made(tmp_path / name, WELL | norms | {("train", term): values}, recipe=recipe)
         found = examine(run)
         assert state(found, topic) == wanted
         assert (topic in found.answer) == (wanted != "good")
+
+
+def test_speeds_are_told_with_their_time(tmp_path):
+    slowed = np.array([22.0] * 15 + [8.0] * 4 + [27.0])
+    run = made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): slowed})
+    found = examine(run)
+    assert "8 s of audio per second in the last quarter of the steps, 22 before, and 27 when" in found.text()
+    write_health_page(found, run, run / "page.html")
+    tile = re.search(r"<dt>Speed</dt><dd>(.*?)</dd><dd[^>]*>(.*?)</dd>", (run / "page.html").read_text())
+    assert tile.groups() == ("27×", "seconds of audio per second, last measured")
 
 
 @pytest.mark.parametrize(("used", "expected"), [(0.9, "good"), (0.3, "watch"), (0.05, "bad")])

@@ -2,10 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +12,8 @@ from conftest import TINY
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import TERMS
-from codec.recipe import read_recipe, recipe_names, write_recipe
+from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
+from codec.recipe_reference import reference
 from codec.training.run import train
 from data_prep.prepare import prepare
 
@@ -28,15 +27,6 @@ def tiny(name: str) -> list[str]:
     if read_recipe(name).codec.quantizer.kind == "rvq":
         return [*TINY, *SHORT]
     return [*(word for word in TINY if "quantizer" not in word), *SMALL_FSQ, *SHORT]
-
-
-def settings(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted name, with its default."""
-    if is_dataclass(value):
-        for field in fields(value):
-            yield from settings(getattr(value, field.name), f"{path}.{field.name}".lstrip("."))
-    else:
-        yield path, value
 
 
 def complaint(name: str, overrides: list[str]) -> str:
@@ -80,18 +70,26 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
     assert read_recipe(str(tmp_path / "run/recipe.yaml")) == recipe
 
 
+def test_the_reference_is_as_generated_and_says_what_each_setting_is():
+    page = reference()
+    assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
+    assert rows.keys() == {name for name, _ in settings_of(Recipe())}
+    assert all(name in page for name in TERMS)
+
+
 # --- settings that do not exist or do not fit ---------------------------------------------------------------
 
 
 def test_every_setting_refuses_what_it_is_not_by_its_name():
-    for path, default in settings(Recipe()):
+    for path, default in settings_of(Recipe()):
         wrong = "1.5" if isinstance(default, int) and not isinstance(default, bool) else "nonsense"
         said = complaint("speech_16k", [f"--{path}={wrong}"])
         assert path in said and wrong in said.rpartition(path)[2], said
 
 
 def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp_path):
-    for path, _ in settings(Recipe()):
+    for path, _ in settings_of(Recipe()):
         *sections, name = path.split(".")
         misspelt = name + name[-1]
         text = misspelt + ": 1"
@@ -116,10 +114,14 @@ def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp
         (["--target.level_dbfs=[1]"], "target.level_dbfs"),
         (["--train.mel_scales=8"], "train.mel_scales must be 1 to 7, not 8"),
         (["--train.freeze_encoder=maybe"], "train.freeze_encoder"),
-        (["--train.step=3"], "unrecognized arguments: --train.step=3"),
-        (["--codec.quantizer.level=[3,3]"], "unrecognized arguments: --codec.quantizer.level=[3,3]"),
+        (["--train.step=3"], "no setting called train.step; did you mean train.steps?"),
+        (["--train.minutes", "3"], "no setting called train.minutes; did you mean train.max_minutes?"),
+        (["--lr", "1"], "no setting called lr; did you mean adversarial.lr or optim.lr?"),
+        (["--validate-every", "9"], "no setting called validate-every; did you mean train.validate_every?"),
+        (["--quite"], "no setting called quite; there are codec, data, augment, losses"),
+        (["--codec.quantizer.level=[3,3]"], "no setting called codec.quantizer.level; did you mean codec.quantizer"),
         (["more"], "unrecognized arguments: more"),
-        (["--recipe", "other"], "--recipe other"),
+        (["--recipe", "other"], "no setting called recipe;"),
     ],
 )
 def test_overrides_that_do_not_fit_are_one_line(overrides, says):

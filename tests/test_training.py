@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ from codec.training import callbacks, tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
 from codec.training.module import CodecModule
-from codec.training.run import range_test, train
+from codec.training.run import interval, range_test, train
+from eval.health import examine
 
 LIVELY = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
@@ -108,18 +110,19 @@ def test_killed_between_validations_it_resumes_to_the_same_weights(tmp_path, pre
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_ctrl_c_finishes_the_step_and_the_run_goes_on_from_there(tmp_path, prepared, monkeypatch):
+@pytest.mark.parametrize("at", [5, 11], ids=["between", "last"])
+def test_ctrl_c_finishes_the_step_and_the_run_goes_on_from_there(tmp_path, prepared, monkeypatch, at):
     plan, step = recipe(*LIVELY), CodecModule.training_step
 
     def interrupted(self, *args):
-        if self.step == 5:
+        if self.step == at:
             signal.raise_signal(signal.SIGINT)
         return step(self, *args)
 
     monkeypatch.setattr(CodecModule, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(plan, prepared, tmp_path / "stopped", quiet=True)
-    assert torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=False)["step"] == 6
+    assert torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=False)["step"] == at + 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.undo()
     train(plan, prepared, tmp_path / "stopped", quiet=True)
@@ -134,6 +137,44 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, prepared, limit):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert train(plan, prepared, tmp_path, quiet=True) == first
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_going_on_with_other_settings_is_said_and_those_before_are_kept(tmp_path, prepared, capsys):
+    first, second = recipe(), recipe("--train.steps=16", "--train.validate_every=8", "--optim.lr=0.001")
+    train(first, prepared, tmp_path, quiet=True)
+    assert train(second, prepared, tmp_path).steps == 16
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("with other settings"))
+    for change in ("--optim.lr 0.002 -> 0.001", "--train.steps 12 -> 16", "--train.validate_every 4 -> 8"):
+        assert change in told
+    assert read_recipe(str(tmp_path / "recipe-until-step-12.yaml")) == first
+    assert read_recipe(str(tmp_path / "recipe.yaml")) == second
+    assert "until step 12 with the settings of recipe-until-step-12.yaml" in examine(tmp_path).progress
+
+
+def test_a_short_run_is_judged_often_enough_for_a_verdict_also_when_resumed(tmp_path, prepared, monkeypatch, capsys):
+    plan, step = (
+        recipe("--train.steps=40", "--train.validate_every=1000", "--train.max_minutes=0"),
+        CodecModule.training_step,
+    )
+
+    def interrupted(self, *args):
+        if self.step == 21:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    train(plan, prepared, tmp_path / "whole")
+    assert "validates every 4 steps: every 1000" in capsys.readouterr().out
+    assert [row["step"] for row in curves(tmp_path / "whole") if (row["split"], row["term"]) == ("val", "total")] == [
+        str(step) for step in range(4, 41, 4)
+    ]
+    monkeypatch.setattr(CodecModule, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, prepared, tmp_path / "stopped")
+    monkeypatch.undo()
+    train(plan, prepared, tmp_path / "stopped", quiet=True)
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+    limited = read_recipe("quickstart", ["--train.max_minutes=3"])
+    assert [interval(limited, steps) for steps in (1000, 600, 400, 5, 0)] == [200, 200, 40, 1, 1]
 
 
 def test_a_run_can_be_given_more_steps_but_no_other_architecture(tmp_path, prepared):
@@ -184,6 +225,25 @@ def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
     result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
     assert result.stopped.startswith("the clock") and 1 <= result.steps < 12
     assert result.best_step == result.steps and load_model(tmp_path)
+
+
+def test_the_bar_follows_the_clock_where_that_ends_the_run(tmp_path, prepared, capsys):
+    result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
+    assert f"100%|{'█' * 3}" in (told := capsys.readouterr().err) and f"| {result.steps}/{result.steps} [" in told
+    limited = callbacks.Clock(recipe("--train.steps=1000", "--train.max_minutes=2"), nullcontext())
+    assert limited.expected_steps(0) is None
+    limited.elapsed_s = 30.0
+    assert [limited.expected_steps(step) for step in (10, 100, 400)] == [40, 400, 1000]
+    assert callbacks.Clock(recipe("--train.max_minutes=0"), nullcontext()).expected_steps(0) == 12
+
+
+def test_what_takes_time_is_said_before_it_is_done(tmp_path, prepared, capsys):
+    train(recipe(), prepared, tmp_path / "run")
+    first, weights, _, told = capsys.readouterr().out.splitlines()[:4]
+    assert first == f"reading {prepared}" and weights == "first weights: fitted to 6 s of audio"
+    assert told.startswith("forecast:") and "tables of the codes" in told
+    train(recipe("--train.steps=16"), prepared, tmp_path / "run")
+    assert capsys.readouterr().out.splitlines()[1] == "going on from step 12"
 
 
 def test_waiting_before_a_step_is_no_training(tmp_path, prepared, monkeypatch):

@@ -29,7 +29,8 @@ def add_train(command: AddCommand) -> None:
         "train",
         _train,
         "train a codec from a recipe; the same command again resumes",
-        "Any setting of the recipe can be overridden: codec train speech_16k --data D --run R --optim.lr 3e-4",
+        "Any setting of the recipe can be overridden: codec train speech_16k --data D --run R --optim.lr 3e-4. All are"
+        " listed, with defaults, in docs/recipes.md, which python -m codec.recipe_reference prints.",
     )
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")

@@ -35,7 +35,8 @@ COLLAPSED = 0.1
 
 
 class KeepCheckpoint(Callback):
-    """Writes ``last.ckpt`` after each validation, every two minutes between them."""
+    """Writes ``last.ckpt`` after each validation, every two minutes between them, and not before the last validation:
+    a run that ended is judged."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -52,7 +53,7 @@ class KeepCheckpoint(Callback):
         self.written_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if time.monotonic() - self.written_at > CHECKPOINT_SECONDS:
+        if time.monotonic() - self.written_at > CHECKPOINT_SECONDS and not trainer.should_stop:
             self.write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -119,13 +120,14 @@ class Health(Callback):
 
 
 class Clock(Callback):
-    """Stops after ``max_minutes`` of training, counted over all resumptions. Validation does not count, so that how
-    often a run is judged changes neither its end nor its learning rates; nor does what steps wait for at the entrance
-    of ``around_steps``, which batches of validation enter, too. Tells how fast training is."""
+    """Stops after the recipe's steps, or after ``max_minutes`` of training, counted over all resumptions. Validation
+    does not count, so that how often a run is judged changes neither its end nor its learning rates; nor does what
+    steps wait for at the entrance of ``around_steps``, which batches of validation enter, too. Tells how fast training
+    is."""
 
     def __init__(self, recipe: Recipe, around_steps: AbstractContextManager[object]):
         self.around_steps = around_steps
-        self.limit_s = 60 * recipe.train.max_minutes
+        self.steps, self.limit_s = recipe.train.steps, 60 * recipe.train.max_minutes
         self.step_audio_s = step_audio_s(recipe)
         self.elapsed_s = 0.0
         self.audio_s_per_s = 0.0
@@ -142,6 +144,7 @@ class Clock(Callback):
         self.stands = True
         self.mark = (module.step, self.elapsed_s)
         self._tell(module)
+        trainer.should_stop = module.step >= self.steps
 
     def on_train_batch_start(self, *_: Any) -> None:
         if not self.stands:
@@ -157,7 +160,9 @@ class Clock(Callback):
         self._tell(module)
         if module.step % LOG_EVERY == 0:
             self._measure(module)
-        if self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
+        if module.step >= self.steps:
+            trainer.should_stop = True
+        elif self.limit_s and self.elapsed_s > self.limit_s and not trainer.should_stop:
             self.reason = f"the clock: {self.limit_s / 60:g} minutes"
             trainer.should_stop = True
 
@@ -196,6 +201,14 @@ class Clock(Callback):
             self.audio_s_per_s = steps * self.step_audio_s / seconds
             module.write("train", {"audio_s_per_s": self.audio_s_per_s})
 
+    def expected_steps(self, step: int) -> int | None:
+        """Steps of the whole run at the speed so far, as it stands at ``step``; None while that is not known."""
+        if not self.limit_s:
+            return self.steps
+        if not step or not self.elapsed_s:
+            return None
+        return min(self.steps, max(step, round(step * self.limit_s / self.elapsed_s)))
+
     def _tell(self, module: CodecModule) -> None:
         module.time_spent = self.elapsed_s / self.limit_s if self.limit_s else 0.0
 
@@ -226,8 +239,9 @@ class Interrupted(Exception):
 
 
 class StopSafely(Callback):
-    """On Ctrl-C or SIGTERM finishes the step, writes the checkpoint, and ends. A second one ends at once. A context
-    manager around the whole fit: what starts a run may take a while, too."""
+    """On Ctrl-C or SIGTERM finishes the step, or the validation, writes the checkpoint, and ends. A second one ends at
+    once. A context manager around the whole fit: what starts a run may take a while, too. Stands after ``checkpoint``
+    among the callbacks."""
 
     def __init__(self, checkpoint: KeepCheckpoint):
         self.checkpoint = checkpoint
@@ -243,8 +257,12 @@ class StopSafely(Callback):
             signal.signal(number, handler)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if self.asked:
+        if self.asked and not trainer.should_stop:  # else the last validation comes first
             self.checkpoint.write(trainer)
+            raise Interrupted
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.asked:
             raise Interrupted
 
     def _ask(self, *_: Any) -> None:
@@ -254,17 +272,19 @@ class StopSafely(Callback):
 
 
 class Bar(Callback):
-    """One bar over all steps, with the speed and the time left."""
+    """One bar over all steps, as many as the clock allows, with the speed and the time left."""
 
-    def __init__(self, steps: int, clock: Clock):
-        self.steps, self.clock = steps, clock
+    def __init__(self, clock: Clock):
+        self.clock = clock
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
-        self.bar = tqdm(total=self.steps, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
+        total = self.clock.expected_steps(module.step)
+        self.bar = tqdm(total=total, initial=module.step, unit="step", dynamic_ncols=True, desc="training")
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, CodecModule)
+        self.bar.total = self.clock.expected_steps(module.step)
         self.bar.update(module.step - self.bar.n)
         if module.step % LOG_EVERY == 0:
             self.bar.set_postfix_str(f"{self.clock.audio_s_per_s:.0f} s of audio per second")

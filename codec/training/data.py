@@ -70,12 +70,11 @@ class RemainingSteps(Sampler[int]):
         return iter(range(self.data.step, self._start() + len(self)))
 
     def __len__(self) -> int:
-        train = self.data.recipe.train
-        return max(0, min(train.validate_every, train.steps - self._start()))
+        return max(0, min(self.data.validate_every, self.data.recipe.train.steps - self._start()))
 
     def _start(self) -> int:
         """First step of this stretch."""
-        every = self.data.recipe.train.validate_every
+        every = self.data.validate_every
         return self.data.step // every * every
 
 
@@ -95,6 +94,12 @@ class CodecData(L.LightningDataModule):
     def step(self) -> int:
         """Finished training steps, as the module counts them."""
         return int(self.trainer.lightning_module.step) if self.trainer else 0  # type: ignore[arg-type]
+
+    @property
+    def validate_every(self) -> int:
+        """Steps between validations, as the module has it."""
+        module = self.trainer.lightning_module if self.trainer else self.recipe.train
+        return int(module.validate_every)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train_crops, RemainingSteps(self))

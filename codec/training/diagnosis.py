@@ -15,7 +15,7 @@ the total loss):
    too early.
 5. well fitted.
 
-Fewer than three points decide nothing.
+Fewer than three points decide nothing (:data:`FEWEST`).
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ import numpy as np
 from codec.training.curves import Curve, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
+FEWEST = 3
 TERMS = ("mel", "total")
 NOISE = ("noise", "mel")
 """The curve of one point that says what noise scores on the validation clips."""
@@ -49,8 +50,9 @@ class Diagnosis:
 
 def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> Diagnosis:
     """Applies the rule above. ``baseline``: what noise scores in the same measure, where that is known."""
-    if min(len(train), len(validation)) < 3:
-        reason = f"only {min(len(train), len(validation))} points on the curves, 3 are needed"
+    points = min(len(train), len(validation))
+    if points < FEWEST:
+        reason = f"only {points} point{'s' * (points != 1)} on the curves, {FEWEST} are needed"
         return Diagnosis("undecided", None, reason, "Validate more often: lower train.validate_every.")
     last, end, learned = validation.steps[-1], validation.values[-1], train.values[-1]
     limit = train.values[0] if baseline is None else baseline
@@ -115,9 +117,10 @@ def diagnose_run(run: Path, baseline_mel: float | None = None) -> Diagnosis:
     return diagnose_curves(read_curves(run), baseline_mel)
 
 
-def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagnosis:
+def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
     """The verdict from the mel distance or else the total loss. ``baseline_mel``: of noise, where it is known better
-    than the run itself recorded it."""
+    than the run itself recorded it. Before the end of ``warmup_steps`` there is none: curves are level there because
+    the learning rate is low."""
     if baseline_mel is None and NOISE in curves:
         baseline_mel = curves[NOISE].values[-1]
     nothing = Curve((), ())
@@ -127,5 +130,9 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None) -> Diagno
             baseline = baseline_mel if term == "mel" else None
             if baseline is None and (batches := curves.get(("train", term))) is not None:
                 train = _since_first_batch(train, batches)
-            return replace(diagnose(train, validation, baseline), term=term)
+            found = diagnose(train, validation, baseline)
+            if found.verdict != "undecided" and validation.steps[-1] <= warmup_steps:
+                reason = f"the learning rate still warms up, until step {warmup_steps:,}"
+                found = Diagnosis("undecided", None, reason, "Train for longer, or lower optim.warmup_steps.")
+            return replace(found, term=term)
     return diagnose(nothing, nothing)

@@ -8,7 +8,7 @@ from pathlib import Path
 from codec.writing import write_text
 
 RESULT, SOUNDS, ORIGINAL = "run.json", "sounds", "original"
-_STEP = re.compile(r"step_(\d+)")
+_STEP, _EARLIER = re.compile(r"step_(\d+)"), re.compile(r"recipe-until-step-(\d+)\.yaml")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,20 @@ def read_result(run: Path) -> TrainingResult | None:
         return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def keep_recipe(run: Path, step: int) -> Path:
+    """Before a run goes on from ``step`` with other settings, keeps the recipe that led there."""
+    kept = run / f"recipe-until-step-{step}.yaml"
+    if not kept.exists():
+        write_text(kept, (run / "recipe.yaml").read_text(encoding="utf-8"))
+    return kept
+
+
+def earlier_recipes(run: Path) -> dict[int, Path]:
+    """Those, by the step until which each held, ascending."""
+    found = {int(match[1]): path for path in run.iterdir() if (match := _EARLIER.fullmatch(path.name))}
+    return {step: found[step] for step in sorted(found)}
 
 
 def step_folder(sounds: Path, step: int) -> Path:

@@ -28,12 +28,18 @@ class Forecast:
     seconds: float
     """For the steps that are left, or until the clock stops the run."""
 
+    @property
+    def steps(self) -> int:
+        """Within that time."""
+        return round(self.seconds * self.steps_per_s)
+
     def text(self) -> str:
         end = datetime.now() + timedelta(seconds=self.seconds)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
             f"forecast: {self.steps_per_s:.2f} steps/s, {self.audio_s_per_s:.0f} s of audio per second,"
-            f" {self.memory_gb:.1f} GB, done in {duration(self.seconds)} (about {day}{end:%H:%M})"
+            f" {self.memory_gb:.1f} GB, trained in {duration(self.seconds)} (about {day}{end:%H:%M}); validations and,"
+            " at the end, fitting the tables of the codes come on top"
         )
 
 

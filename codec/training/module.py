@@ -37,6 +37,8 @@ class CodecModule(L.LightningModule):
         self.automatic_optimization = False
         self.recipe = recipe
         self.step = 0
+        self.validate_every = recipe.train.validate_every
+        """Steps between validations."""
         self.time_spent = 0.0
         """Share of the recipe's minutes, where it sets a limit."""
         self.codec = build(recipe.codec)
@@ -230,7 +232,7 @@ class CodecModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"], checkpoint["decodes"] = self.step, self.average.decodes
-        checkpoint["window"] = self.window.state()
+        checkpoint["validate_every"], checkpoint["window"] = self.validate_every, self.window.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.step, self.average.decodes = checkpoint["step"], checkpoint["decodes"]

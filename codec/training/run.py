@@ -18,17 +18,18 @@ from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.packed import record_candidate
-from codec.recipe import read_recipe, write_recipe
+from codec.recipe import changes, read_recipe, write_recipe
 from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely, Tell
 from codec.training.curves import METRICS, read_curves
 from codec.training.data import CodecData, Crops
-from codec.training.folder import RESULT, SOUNDS, TrainingResult, read_result
+from codec.training.diagnosis import FEWEST
+from codec.training.folder import RESULT, SOUNDS, TrainingResult, keep_recipe, read_result
 from codec.training.forecast import forecast
 from codec.training.logger import CurvesLogger
 from codec.training.lr_range import LearningRateRange, learning_rate_range
 from codec.training.module import Build, CodecModule
 from codec.training.sounds import KeepSounds
-from codec.training.standing import why_early
+from codec.training.standing import step_audio_s, why_early
 from codec.training.tables import fit_tables
 
 INITIAL_SECONDS = 600.0
@@ -55,14 +56,24 @@ def train(
     ``around_steps`` is entered for the first weights, each step and each batch of validation, and can be entered again;
     to wait there does not count as training.
 
-    Writes ``recipe.yaml``, ``metrics.csv``, ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they
-    were decoded over time), ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation
-    loss; at the end its frequency tables are fitted) and then ``run.json``.
+    Unless ``quiet``, says what it does and forecasts what it will take; a run in which the recipe's ``validate_every``
+    is too seldom for a verdict is then judged more often.
+
+    Writes ``recipe.yaml`` (where a run goes on with other settings, those before are kept beside it), ``metrics.csv``,
+    ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they were decoded over time),
+    ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation loss; at the end its
+    frequency tables are fitted) and then ``run.json``.
 
     Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
     checkpoint written).
     """
     _hush()
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    say(f"reading {data}")
     prepared = CodecData(data, recipe)
     if (ended := _ended(run, recipe)) is not None:
         return ended
@@ -70,9 +81,14 @@ def train(
     module = new_module(recipe, build)
     resuming = checkpoint.is_file()
     if resuming:
-        step = _check_resumable(checkpoint, run, recipe)
-        module.step = step
+        changed = _go_on(module, checkpoint, run)
+        say(f"going on from step {module.step:,}")
+        if changed:
+            kept = keep_recipe(run, module.step)
+            say(f"with other settings: {', '.join(changed)}; those before are in {kept}")
     else:
+        sound = f"fitted to {_first_batches(recipe) * step_audio_s(recipe):.0f} s of audio"
+        say(f"first weights: {init_from or sound}")
         with around_steps:
             _start(module, prepared.train_crops, init_from)
     run.mkdir(parents=True, exist_ok=True)
@@ -86,7 +102,7 @@ def train(
         Health(recipe.train.stop_on_collapse),
     )
     # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
-    callbacks = [clock, Bar(recipe.train.steps, clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
+    callbacks = [clock, Bar(clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
     if sounds:
         callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
     safely = StopSafely(keep)
@@ -101,7 +117,7 @@ def train(
         accelerator="auto",
         devices="auto" if torch.cuda.is_available() else 1,
         precision="bf16-mixed" if recipe.train.precision == "bf16" else "32-true",
-        max_epochs=-(-recipe.train.steps // recipe.train.validate_every),
+        max_epochs=-1,  # the clock ends it; an epoch is what lies between two validations
         check_val_every_n_epoch=1,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
@@ -113,7 +129,16 @@ def train(
         default_root_dir=run,
     )
     if not quiet:
-        print(forecast(module, prepared.train_crops, trainer.strategy.root_device).text())
+        say("measuring the speed")
+        expected = forecast(module, prepared.train_crops, trainer.strategy.root_device)
+        say(expected.text())
+        if module.validate_every == recipe.train.validate_every:
+            module.validate_every = interval(recipe, module.step + expected.steps)
+        if module.validate_every != recipe.train.validate_every:
+            say(
+                f"validates every {module.validate_every} steps: every {recipe.train.validate_every}, as the recipe has"
+                " it, is too seldom for a verdict on this run"
+            )
     threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
     try:
         with safely:
@@ -182,9 +207,11 @@ def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
 
 def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
     """The first batches, :data:`INITIAL_SECONDS` of them."""
-    recipe = module.recipe
-    batches = math.ceil(INITIAL_SECONDS * recipe.codec.sample_rate / (recipe.data.batch_size * crops.samples))
-    return torch.cat([crops[step] for step in range(min(batches, len(crops)))])
+    return torch.cat([crops[step] for step in range(_first_batches(module.recipe))])
+
+
+def _first_batches(recipe: Recipe) -> int:
+    return min(math.ceil(INITIAL_SECONDS / step_audio_s(recipe)), recipe.train.steps)
 
 
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
@@ -204,15 +231,27 @@ def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
 
 
-def _check_resumable(checkpoint: Path, run: Path, recipe: Recipe) -> int:
-    """The step at which ``checkpoint`` stands. A resumed run must be the same run, but may get more time."""
-    before = read_recipe(str(run / "recipe.yaml"))
+def _go_on(module: CodecModule, checkpoint: Path, run: Path) -> list[str]:
+    """Sets ``module`` to the step at which ``checkpoint`` stands, and to its interval of validation where the recipe
+    says the same of its time. Returns what else the recipe says than before: anything but the architecture may."""
+    before, recipe = read_recipe(str(run / "recipe.yaml")), module.recipe
     if before.codec != recipe.codec:
         raise UserError(f"{run}: holds a run with another architecture; choose another --run")
     try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=False)["step"]
+        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        module.step = state["step"]
     except Exception as error:
         raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
+    if before.train == recipe.train:
+        module.validate_every = state.get("validate_every", module.validate_every)
+    return changes(before, recipe)
+
+
+def interval(recipe: Recipe, steps: int) -> int:
+    """Steps between validations in a run of so many: those of the recipe, or a tenth of the run where that would be too
+    few validations for a verdict."""
+    every = recipe.train.validate_every
+    return every if steps >= FEWEST * every else min(every, max(1, steps // 10))
 
 
 def _hush() -> None:

@@ -60,7 +60,7 @@ class KeepSounds(Callback):
         decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
         self._write(step_folder(self.folder, module.step), decoded)
         there = versions(self.folder)
-        for step in there.keys() - kept(list(there), self.best.best_step, self.recipe.train.validate_every):
+        for step in there.keys() - kept(list(there), self.best.best_step, module.validate_every):
             shutil.rmtree(there[step])
 
     def _write(self, folder: Path, streams: torch.Tensor) -> None:

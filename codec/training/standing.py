@@ -117,7 +117,7 @@ def standing(curves: Curves, recipe: Recipe) -> Standing | None:
         training=last("train_fixed", "total"),
         validation=validation.values[-1],
         best=best_so_far(validation),
-        diagnosis=diagnose_curves(curves),
+        diagnosis=diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps),
         audio_s_per_s=speed.values[-1] if speed else None,
         gradient=last("train", "grad_norm"),
         gradient_max=last("train", "grad_norm_max"),
@@ -200,7 +200,7 @@ def _left_s(curves: Curves, recipe: Recipe, step: int) -> float | None:
     if train.max_minutes:
         left = min(left, max(0.0, train.max_minutes - minutes.values[-1]))
     judging = curves.get(("val", "judging_s"))
-    validations = left * steps_a_minute / train.validate_every
+    validations = left * steps_a_minute / (step - steps_before)
     return 60 * left + (validations * judging.values[-1] if judging else 0.0)
 
 
