@@ -164,7 +164,7 @@ def evaluate(
                 if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
             },
             trained=trained,
-            diagnosis=diagnose_run(run, noise.mean if noise else None),
+            diagnosis=diagnose_run(run, noise.mean if noise else None, recipe.optim.warmup_steps),
             rows=rows,
             others=[
                 replace(build_rows(system.clips)[0], name=entry.label, note=entry.note)

@@ -112,9 +112,9 @@ def _round(steps: int) -> int:
     return -(-steps // scale) * scale
 
 
-def diagnose_run(run: Path, baseline_mel: float | None = None) -> Diagnosis:
+def diagnose_run(run: Path, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
     """The verdict on a run folder, see :func:`diagnose_curves`."""
-    return diagnose_curves(read_curves(run), baseline_mel)
+    return diagnose_curves(read_curves(run), baseline_mel, warmup_steps)
 
 
 def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
