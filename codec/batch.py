@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from threading import Lock
 
@@ -120,10 +120,11 @@ def decode_batch(
 
 def _beyond(codec: Codec, kbps: float, jobs: Sequence[Job]) -> str | None:
     """That the model does not have this bit rate, and what comes of it, where that is so of one of the files."""
+    rates = cache(partial(expected_kbps, codec))
     for job in jobs:
         with contextlib.suppress(UserError):  # such a file is told of in its turn
             channels = audio.info(job.source).channels
-            least, most = (expected_kbps(codec, channels)[place] for place in (0, -1))
+            least, most = rates(channels)[0], rates(channels)[-1]
             has = f"{least:.2g} to {most:.2g} kbit/s for {channels} channel{'s' if channels > 1 else ''}"
             if kbps > most:
                 return f"has {has}; where --kbps {kbps:g} is above that, files get all codes"

@@ -4,6 +4,7 @@ Each graph is one step of a stream: a block of any number of frames of any numbe
 block before, which is zeros at first, to what comes out and the state after it. See docs/graphs.md.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,8 +36,9 @@ class Graphs:
 
     def __init__(self, codec: Codec, folder: Path, threads: int = 1):
         self.codec, self.folder, self.threads = codec, folder, threads
+        wanted = checksum(codec)
         for session in (self.encoder, self.decoder):
-            if session.get_modelmeta().custom_metadata_map.get("checksum") != checksum(codec):
+            if session.get_modelmeta().custom_metadata_map.get("checksum") != wanted:
                 raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
 
     @cached_property
@@ -56,6 +58,13 @@ class Graphs:
 
     def decoding(self, step: DecodeStep) -> DecodingStep:
         return _DecodeStep(step, _runner(self.decoder))
+
+
+def with_graphs(codec: Codec, folder: Path, threads: int = 1) -> Codec:
+    """The same codec, its weights shared, with the :class:`Graphs` in ``folder``. Raises likewise."""
+    same = copy.copy(codec)
+    same.steps = Graphs(same, folder, threads)
+    return same
 
 
 Runner = Callable[[Tensor, State], list[Tensor]]

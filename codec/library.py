@@ -67,10 +67,9 @@ def _load(place: Path, device: str | torch.device, threads: int = 1) -> Codec:
     codec = load_model(place)
     if device != ONNX:
         return codec.to(device)
-    from codec.graphs import Graphs
+    from codec.graphs import with_graphs
 
-    codec.steps = Graphs(codec, model_folder(place), threads)
-    return codec
+    return with_graphs(codec, model_folder(place), threads)
 
 
 def _check(device: str | torch.device) -> None:

@@ -1,6 +1,5 @@
 """``codec speed``: measures everything about a codec that does not depend on its training, beside its peers."""
 
-import copy
 import os
 import platform
 import statistics
@@ -16,7 +15,7 @@ from codec.checkpoint import load_model, model_folder, save_model
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.export import export_graphs
-from codec.graphs import Graphs
+from codec.graphs import with_graphs
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
 from eval.latency import measure_reach
@@ -115,9 +114,7 @@ def _graphs(codec: Codec, folder: Path) -> Codec:
     """The same model in ONNX Runtime."""
     folder.mkdir(parents=True)
     export_graphs(codec, folder)
-    same = copy.copy(codec)
-    same.steps = Graphs(same, folder)
-    return same
+    return with_graphs(codec, folder)
 
 
 def _work(name: str, codec: Codec, rate: float) -> list[Work]:

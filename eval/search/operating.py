@@ -18,7 +18,7 @@ from codec.channels import fold, unfold
 from codec.checkpoint import load_model, model_folder
 from codec.errors import UserError
 from codec.export import export_graphs
-from codec.graphs import Graphs
+from codec.graphs import with_graphs
 from codec.library import find
 from codec.model.codec import Codec
 from codec.packed import open_split, record_candidate
@@ -180,9 +180,7 @@ class OperatingPoints:
                 part.mkdir(parents=True)
                 export_graphs(self.model, part)
                 part.rename(self.graphs)
-        model = load_model(self.place)
-        model.steps = Graphs(model, self.graphs, threads)
-        return model
+        return with_graphs(self.model, self.graphs, threads)
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
         if use.entropy == "none":
