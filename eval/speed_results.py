@@ -105,10 +105,6 @@ def spread(value: Spread | None, digits: int = 0) -> str:
     return f"{value.median:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
 
 
-def _ratio(value: Spread | None) -> str:
-    return spread(value, 2 if value and value.median < 1 else 1)
-
-
 def _timings(timings: Sequence[Timing], mode: str, compiled: bool) -> Table:
     shown = [timing for timing in timings if timing.mode == mode]
     with_reference = any(timing.name == REFERENCE for timing in shown)
