@@ -1,0 +1,185 @@
+"""Write audio files, whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from codec.audio.errors import AudioError
+from codec.audio.libsndfile import explain
+from codec.audio.samples import FloatArray, beyond_full_scale
+from codec.audio.tags import DECODER, TAGS
+from codec.writing import part_of
+
+_INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
+_FORMATS = {
+    ".wave": "WAV", ".bwf": "WAV", ".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF",
+    ".snd": "AU", ".sph": "NIST",
+}  # fmt: skip
+_WRITE_BLOCK = 65536
+_WAV_BYTES = 0xFFFFFFFF - 4096
+"""More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
+_FLAC_CHANNELS = 8
+
+
+class _Sink:
+    """A file for libsndfile to write to, which remembers errors (a full disk) that libsndfile does not
+    report.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        try:
+            while rest:  # at the end of a disk a part is written, and only the next attempt says why
+                rest = rest[self.file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(data) - len(rest)
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(count)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+class Writer:
+    """Write a sound file block by block: a context manager with :meth:`write`.
+
+    The file appears under its name when everything is written; after an exception nothing is left. The format
+    follows from the suffix. Formats without the subtype asked for (OGG, MP3) take their own default. Integer
+    subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped, and
+    counted in ``clipped``. ``samples`` (per channel) are expected; a WAV file that they would fill becomes RF64.
+    Of the ``tags``, those in :data:`TAGS` are written, where the format has them, and with ``decoded`` what
+    :class:`AudioInfo` knows such files by.
+
+    Raises:
+        AudioError: unknown suffix, a rate or channel count that the format cannot hold, full disk, no
+        permission.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        subtype: str = "PCM_16",
+        samples: int = 0,
+        tags: Mapping[str, str] | None = None,
+        decoded: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        self._format = _FORMATS.get(suffix, suffix[1:].upper())
+        if self._format not in soundfile.available_formats():
+            raise AudioError(self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg")
+        if not soundfile.check_format(self._format, subtype):
+            subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
+        bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
+        if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
+            self._format = "RF64"
+        if self._format == "FLAC" and channels > _FLAC_CHANNELS:
+            most = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
+            raise AudioError(self.path, "unwritable", most)
+        self.subtype = subtype
+        self.channels = channels
+        self.clipped = 0
+        self._part = part_of(self.path)
+        try:
+            self._raw = self._part.open("w+b", buffering=0)
+        except OSError as error:
+            raise AudioError(self.path, "unwritable", f"cannot write here ({error.strerror})") from error
+        self._sink = _Sink(self._raw)
+        try:
+            self._file = soundfile.SoundFile(self._sink, "w", sample_rate, channels, subtype, format=self._format)
+        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+            reason = self._sink.error.strerror if self._sink.error else explain(error)
+            self._discard()
+            what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
+            raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
+        written = {name: (tags or {}).get(name) for name in TAGS} | {"software": DECODER if decoded else None}
+        for name, text in written.items():
+            if text:
+                with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
+                    setattr(self._file, name, text)
+
+    def _discard(self) -> None:
+        self._raw.close()
+        self._part.unlink(missing_ok=True)
+
+    def write(self, wave: FloatArray) -> None:
+        """Append float32 ``[channels, n]``."""
+        if wave.ndim != 2 or wave.shape[0] != self.channels:
+            raise ValueError(f"expected [{self.channels}, n], got {wave.shape}")
+        # Short pieces: the Vorbis encoder overruns its stack when given a minute at once.
+        for start in range(0, wave.shape[1], _WRITE_BLOCK):
+            try:
+                self._file.write(self._sample_values(wave[:, start : start + _WRITE_BLOCK].T))
+            except (soundfile.LibsndfileError, AssertionError) as error:
+                raise self._failure(explain(error)) from error
+            if self._sink.error:
+                raise self._failure("")
+
+    def _failure(self, reason: str) -> AudioError:
+        if self._sink.error:
+            reason = self._sink.error.strerror or str(self._sink.error)
+        return AudioError(self.path, "unwritable", f"cannot write the file ({reason})")
+
+    def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
+        if self.subtype in _FLOAT_BITS:
+            return wave
+        self.clipped += beyond_full_scale(wave)
+        bits = _INTEGER_BITS.get(self.subtype)
+        if bits is None:
+            return wave.clip(-1, 1)
+        # libsndfile would scale by 2^(bits-1) - 1, so that what was read is not what is written.
+        top = 2.0 ** (bits - 1)
+        whole = np.rint(wave.astype(np.float64) * top).clip(-top, top - 1).astype(np.int64)
+        return (whole << (32 - bits)).astype(np.int32)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            try:
+                self._file.close()
+            except (soundfile.LibsndfileError, AssertionError) as failure:
+                if kind is None:
+                    raise self._failure(explain(failure)) from failure
+            if kind is None:
+                if self._sink.error:
+                    raise self._failure("")
+                if self._format == "FLAC" and self._raw.seek(0, os.SEEK_END) == 0:  # libsndfile waits for samples
+                    reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
+                    raise AudioError(self.path, "unwritable", reason)
+                self._raw.close()
+                try:
+                    os.replace(self._part, self.path)
+                except OSError as failure:
+                    raise self._failure(failure.strerror or str(failure)) from failure
+        finally:
+            with contextlib.suppress(OSError):
+                self._discard()
+
+
+def write(path: Path, wave: FloatArray, sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Write float32 ``[channels, samples]`` as one file, see :class:`Writer`."""
+    with Writer(path, sample_rate, wave.shape[0], subtype) as writer:
+        writer.write(wave)
