@@ -5,10 +5,18 @@ names and types. ``CodecConfig`` alone defines a model; it is stored beside the 
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from codec.errors import UserError
+from codec.ranges import SHARE, Range, check_order, check_settings
+
+MOST_STEPS = 10**9
+MOST_PARAMETERS = 10**9
+"""Of a model: about 4 GB of weights."""
+WEIGHT = Range(0, 10**6)
+"""Of a term in the loss."""
+LEARNING_RATE = Range(0, 10, above=True)
 
 
 def _require(valid: bool, rule: str) -> None:
@@ -44,25 +52,30 @@ class QuantizerConfig:
     """Classes of context for each of which a codebook has a table of code frequencies; 1: no contexts."""
 
     def __post_init__(self) -> None:
-        _require(self.codebooks >= 1, f"quantizer.codebooks must be at least 1, not {self.codebooks}")
-        _require(self.codebook_size >= 2, f"quantizer.codebook_size must be at least 2, not {self.codebook_size}")
+        ranges = {
+            "codebooks": Range(1, 1024),
+            "latent_dim": Range(1, 1 << 16),
+            "codebook_size": Range(2, 1 << 20),
+            "codebook_dim": Range(1, 1 << 16),
+            "levels": Range(2, 1 << 20),
+            "groups": Range(1, 1024),
+            "full_rate_share": SHARE,
+            "contexts": Range(1, 64),
+        }
+        check_settings("quantizer", self, ranges)
+        _require(self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}")
         _require(
-            self.contexts == 1 or (1 < self.contexts <= 64 and self.size <= MAX_SIZE_WITH_CONTEXTS),
-            f"quantizer.contexts must be 1 to 64, and 1 where a code has over {MAX_SIZE_WITH_CONTEXTS} values",
+            self.contexts == 1 or self.size <= MAX_SIZE_WITH_CONTEXTS,
+            f"quantizer.contexts must be 1 where a code has over {MAX_SIZE_WITH_CONTEXTS} values",
         )
         _require(
-            len(self.levels) > 0 and min(self.levels) >= 2,
-            f"quantizer.levels must all be at least 2, not {self.levels}",
-        )
-        _require(
-            self.kind == "rvq" or (self.groups >= 1 and self.codebooks % self.groups == 0),
+            self.kind == "rvq" or self.codebooks % self.groups == 0,
             f"quantizer.codebooks ({self.codebooks}) must be a multiple of groups ({self.groups})",
         )
         _require(
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
             f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
         )
-        _require(self.size <= 1 << 20, f"a code can take at most 2^20 values, not {self.size}")
 
     @property
     def features(self) -> int:
@@ -91,9 +104,19 @@ class NetworkConfig:
     """Share of channels left out at random while training."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "kernel", "expansion"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
-        _require(0 <= self.dropout < 1, f"dropout must be from 0 to below 1, not {self.dropout}")
+        ranges = {
+            "width": Range(1, 1 << 16),
+            "depth": Range(1, 1000),
+            "kernel": Range(1, 4096),
+            "expansion": Range(1, 64),
+            "dropout": Range(0, 1, below=True),
+        }
+        check_settings("", self, ranges)
+
+    def parameters(self, features_in: int, features_out: int) -> int:
+        """Weights of such a network, but for the few of biases and normalisations."""
+        block = self.width * (self.kernel + 2 * self.expansion * self.width)
+        return self.depth * block + (features_in + features_out) * self.width + features_in * features_out
 
 
 @dataclass(frozen=True)
@@ -115,8 +138,26 @@ class CodecConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop", "frames_per_latent", "power"):
-            _require(getattr(self, name) > 0, f"codec.{name} must be above 0, not {getattr(self, name)}")
+        ranges = {
+            "sample_rate": Range(1000, 768_000),
+            "hop": Range(1, 8192),
+            "frames_per_latent": Range(1, 1000),
+            "power": Range(0, 2, above=True),
+        }
+        check_settings("codec", self, ranges)
+        _require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
+        features = self.quantizer.features
+        stages = self.quantizer.codebooks if self.quantizer.kind == "rvq" else 0
+        parameters = (
+            self.encoder.parameters(self.latent_hop, features)
+            + self.decoder.parameters(features, self.latent_hop)
+            + stages * self.quantizer.codebook_dim * (self.quantizer.codebook_size + features)
+        )
+        _require(
+            parameters <= MOST_PARAMETERS,
+            f"the codec would have {parameters:.3g} weights, at most {MOST_PARAMETERS:.3g} are possible; lower width,"
+            " depth, expansion or the quantizer's sizes",
+        )
 
     @property
     def latent_hop(self) -> int:
@@ -180,6 +221,19 @@ class TargetConfig:
     noise_dbfs: tuple[float, float] = (-200.0, 0.0)
     """Level of the quietest tenth of a clip's 20 ms frames."""
 
+    def __post_init__(self) -> None:
+        ranges = {
+            "domains": SHARE,
+            "level_dbfs": Range(-400, 100),
+            "bandwidth_hz": Range(0, 10**6),
+            "noise_dbfs": Range(-400, 100),
+        }
+        check_settings("target", self, ranges)
+        for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
+            check_order(f"target.{name}", getattr(self, name))
+        total = sum(self.domains.values())
+        _require(total < 1.001, f"target.domains are shares, which add up to at most 1, not {total:g}")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -197,9 +251,14 @@ class DataConfig:
     """Processes that load data beside the training; 0: none."""
 
     def __post_init__(self) -> None:
-        _require(self.channels in (1, 2), f"data.channels must be 1 or 2, not {self.channels}")
-        for name in ("crop_s", "batch_size"):
-            _require(getattr(self, name) > 0, f"data.{name} must be above 0, not {getattr(self, name)}")
+        ranges = {
+            "channels": Range(1, 2),
+            "crop_s": Range(0, 600, above=True),
+            "batch_size": Range(1, 65_536),
+            "silence_dbfs": Range(-200, -10),
+            "workers": Range(0, 1024),
+        }
+        check_settings("data", self, ranges)
 
 
 @dataclass(frozen=True)
@@ -220,8 +279,7 @@ class AugmentConfig:
     """The reverberation of a random room."""
 
     def __post_init__(self) -> None:
-        for name, share in asdict(self).items():
-            _require(0 <= share <= 1, f"augment.{name} is a share, from 0 to 1, not {share}")
+        check_settings("augment", self, {entry.name: SHARE for entry in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -244,8 +302,15 @@ class AdversarialConfig:
     """Channels of the discriminator."""
 
     def __post_init__(self) -> None:
-        for name in ("every", "width"):
-            _require(getattr(self, name) >= 1, f"adversarial.{name} must be at least 1, not {getattr(self, name)}")
+        ranges = {
+            "weight": WEIGHT,
+            "feature_weight": WEIGHT,
+            "start_step": Range(0, MOST_STEPS),
+            "every": Range(1, MOST_STEPS),
+            "lr": LEARNING_RATE,
+            "width": Range(1, 4096),
+        }
+        check_settings("adversarial", self, ranges)
 
 
 @dataclass(frozen=True)
@@ -270,9 +335,17 @@ class OptimConfig:
     """The weights that are judged and kept are a running mean with this decay per step."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "clip_norm"):
-            _require(getattr(self, name) > 0, f"optim.{name} must be above 0, not {getattr(self, name)}")
-        _require(0 <= self.ema_decay < 1, f"optim.ema_decay must be from 0 to below 1, not {self.ema_decay}")
+        ranges = {
+            "lr": LEARNING_RATE,
+            "betas": Range(0, 1, below=True),
+            "warmup_steps": Range(0, MOST_STEPS),
+            "final_lr_ratio": SHARE,
+            "l2": Range(0, 1000),
+            "l1": WEIGHT,
+            "clip_norm": Range(0, 10**9, above=True),
+            "ema_decay": Range(0, 1, below=True),
+        }
+        check_settings("optim", self, ranges)
 
 
 @dataclass(frozen=True)
@@ -303,9 +376,16 @@ class TrainConfig:
     """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "validation_clips"):
-            _require(getattr(self, name) > 0, f"train.{name} must be above 0, not {getattr(self, name)}")
-        _require(1 <= self.mel_scales <= 7, f"train.mel_scales must be 1 to 7, not {self.mel_scales}")
+        ranges = {
+            "steps": Range(1, MOST_STEPS),
+            "max_minutes": Range(0, 10**7),
+            "seed": Range(0, 2**32 - 1),
+            "mel_scales": Range(1, 7),
+            "validate_every": Range(1, MOST_STEPS),
+            "validation_clips": Range(1, 10**6),
+            "patience": Range(0, MOST_STEPS),
+        }
+        check_settings("train", self, ranges)
 
 
 @dataclass(frozen=True)
@@ -323,5 +403,5 @@ class Recipe:
     target: TargetConfig = field(default_factory=TargetConfig)
 
     def __post_init__(self) -> None:
-        for name, weight in self.losses.items():
-            _require(0 <= weight < math.inf, f"losses.{name} must be 0 or above, not {weight}")
+        check_settings("", self, {"losses": WEIGHT})
+        _require(any(self.losses.values()), "losses must have at least one with a weight above 0")
