@@ -1,35 +1,59 @@
-"""Ctrl-C, and SIGTERM, which does the same; and what to do where an exception in the middle would do harm."""
+"""Ctrl-C, and the signals that do the same: SIGTERM, and SIGHUP when a terminal closes; and what to do where an
+exception in the middle would do harm.
+
+A signal that the process was started to ignore (``nohup``, SIGINT in the background of a script) stays ignored.
+"""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from threading import Event
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MESSAGE = "interrupted; run the same command again to go on"
 STATUS = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RUN_SIGNALS = (*SIGNALS, signal.SIGUSR1)
+"""Those of a training run: by SIGUSR1 job schedulers announce that its time is nearly over."""
+Handlers = dict[signal.Signals, Any]
 
 
-def terminable() -> None:
-    """From now on SIGTERM raises ``KeyboardInterrupt``, too, so that nothing half-written is left behind."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def handle(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any]) -> Handlers:
+    """Set the handler of several signals, but for those that are ignored; none outside the main thread.
+
+    Returns:
+        The handlers before, for :func:`restore`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    chosen = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in chosen}
+
+
+def restore(before: Handlers) -> None:
+    """Undo :func:`handle`."""
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def terminable(numbers: Iterable[signal.Signals] = SIGNALS) -> None:
+    """From now on these signals raise ``KeyboardInterrupt``, too, so that nothing half-written is left behind."""
+    handle(numbers, signal.default_int_handler)
 
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
     """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
     process with a trace, and nothing is under way yet that could be lost."""
-    before = {number: signal.signal(number, _end) for number in SIGNALS}
+    before = handle(SIGNALS, _end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore(before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -38,25 +62,23 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def ends_input(file: BinaryIO) -> Iterator[Event]:
+def ends_input(file: BinaryIO) -> Iterator[threading.Event]:
     """An interrupt lets ``file``, from which is read, end there, so that what was read is finished as usual, and sets
     the event. A second one is like any other."""
-    interrupted = Event()
+    interrupted = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        for one in SIGNALS:
-            signal.signal(one, signal.default_int_handler)
+        handle(before, signal.default_int_handler)
         interrupted.set()
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, file.fileno())  # a read that waits is begun anew when this handler is done
         os.close(nothing)
 
-    before = {number: signal.signal(number, end) for number in SIGNALS}
+    before = handle(SIGNALS, end)
     try:
         yield interrupted
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore(before)
 
 
 @contextmanager

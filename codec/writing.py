@@ -1,5 +1,6 @@
 """Write files whole or not at all, and folders that are there or say why not."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -34,3 +35,24 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(f"{path}: cannot write ({error.strerror})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a finished part file its name, once its bytes are on the disk: after a power cut, too, ``path`` is whole.
+
+    Args:
+        part: in the folder of ``path``.
+        path: a file there is replaced.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to.
+    """
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    with contextlib.suppress(OSError):  # not every file system does this for folders
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

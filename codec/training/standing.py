@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.config import Recipe
-from codec.training.curves import Curve
+from codec.training.curves import Curve, comparable
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves
 
 
@@ -95,7 +95,8 @@ class Standing:
 
 
 def standing(curves: Curves, recipe: Recipe) -> Standing | None:
-    """None before the first validation."""
+    """None before the first validation that was judged as validations now are."""
+    curves = comparable(curves)
     validation = curves.get(("val", "total"))
     if validation is None:
         return None
@@ -195,12 +196,13 @@ def _left_s(curves: Curves, recipe: Recipe, step: int) -> float | None:
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    steps_a_minute = (step - steps_before) / max(1e-9, minutes.values[-1] - minutes_before)
+    stretch = minutes.steps[-1] - steps_before  # a validation whose loss is not finite has its minutes, too
+    steps_a_minute = stretch / max(1e-9, minutes.values[-1] - minutes_before)
     left = max(0.0, (train.steps - step) / max(1e-9, steps_a_minute))
     if train.max_minutes:
         left = min(left, max(0.0, train.max_minutes - minutes.values[-1]))
     judging = curves.get(("val", "judging_s"))
-    validations = left * steps_a_minute / (step - steps_before)
+    validations = left * steps_a_minute / max(1, stretch)
     return 60 * left + (validations * judging.values[-1] if judging else 0.0)
 
 
