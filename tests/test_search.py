@@ -22,8 +22,9 @@ from codec.checkpoint import save_model
 from codec.cli import build_parser, main
 from codec.errors import UserError
 from codec.files import encode_file
+from codec.ledger import SealedError, candidates, ledger
 from codec.model.codec import Codec
-from codec.packed import SealedError, candidates, ledger, open_split
+from codec.packed import open_split
 from codec.recipe import read_recipe, recipe_names
 from codec.training.run import train
 from eval import judging
