@@ -179,8 +179,7 @@ class OperatingPoints:
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
                 part = part_of(self.graphs)
-                part.mkdir(parents=True)
-                export_graphs(self.model, part)
+                export_graphs(self.model, part, {})
                 part.rename(self.graphs)
         return with_graphs(self.model, self.graphs, threads)
 
