@@ -1,16 +1,19 @@
 """Ctrl-C, and the signals that do the same: SIGTERM, and SIGHUP when a terminal closes; and what to do where an
 exception in the middle would do harm.
 
-A signal that the process was started to ignore (``nohup``, SIGINT in the background of a script) stays ignored.
+A process that is started with one of these signals ignored, as shells start jobs in the background and as ``nohup``
+does, goes on ignoring it.
 """
 
+import atexit
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from threading import Event
 from types import FrameType
 from typing import Any, BinaryIO
 
@@ -19,41 +22,61 @@ STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUN_SIGNALS = (*SIGNALS, signal.SIGUSR1)
 """Those of a training run: by SIGUSR1 job schedulers announce that its time is nearly over."""
-Handlers = dict[signal.Signals, Any]
+Handler = Callable[[int, FrameType | None], object]
+
+REPEATED_S = 5.0
+"""An interrupt that comes sooner after the one before does nothing: the work is being put in order still."""
 
 
-def handle(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any]) -> Handlers:
-    """Set the handler of several signals, but for those that are ignored; none outside the main thread.
+def install(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> dict[signal.Signals, Any]:
+    """Let signals call ``handler``, unless they are ignored. For the main thread alone.
 
     Returns:
-        The handlers before, for :func:`restore`.
+        What handled them before.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return {}
     chosen = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in chosen}
 
 
-def restore(before: Handlers) -> None:
-    """Undo :func:`handle`."""
-    for number, handler in before.items():
-        signal.signal(number, handler)
+@contextmanager
+def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """As :func:`install`, while the block runs."""
+    before = install(handler, numbers)
+    try:
+        yield
+    finally:
+        for number, present in before.items():
+            signal.signal(number, signal.SIG_DFL if present is None else present)
 
 
-def terminable(numbers: Iterable[signal.Signals] = SIGNALS) -> None:
-    """From now on these signals raise ``KeyboardInterrupt``, too, so that nothing half-written is left behind."""
-    handle(numbers, signal.default_int_handler)
+@contextmanager
+def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """The signals raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
+    :data:`REPEATED_S` do not disturb what removes it."""
+    last = -REPEATED_S
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before >= REPEATED_S:
+            atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
+            raise KeyboardInterrupt
+
+    with handled_by(interrupt, numbers):
+        yield
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
     """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
     process with a trace, and nothing is under way yet that could be lost."""
-    before = handle(SIGNALS, _end)
-    try:
+    with handled_by(_end):
         yield
-    finally:
-        restore(before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -62,23 +85,21 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def ends_input(file: BinaryIO) -> Iterator[threading.Event]:
+def ends_input(file: BinaryIO) -> Iterator[Event]:
     """An interrupt lets ``file``, from which is read, end there, so that what was read is finished as usual, and sets
     the event. A second one is like any other."""
-    interrupted = threading.Event()
+    interrupted = Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        handle(before, signal.default_int_handler)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         interrupted.set()
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, file.fileno())  # a read that waits is begun anew when this handler is done
         os.close(nothing)
 
-    before = handle(SIGNALS, end)
-    try:
+    with handled_by(end):
         yield interrupted
-    finally:
-        restore(before)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 from codec.checkpoint import load_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import candidates as candidates_on_validation
 from codec.losses import LossBank
-from codec.packed import candidates as candidates_on_validation
 from codec.packed import open_split
 from codec.recipe import read_recipe
 from codec.training.folder import RESULT, TrainingResult

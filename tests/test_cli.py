@@ -27,7 +27,8 @@ from codec.checkpoint import load_model
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.shared import told_lost
 from codec.defaults import DEFAULT_MODEL
-from codec.packed import candidates, folder_for, ledger
+from codec.ledger import candidates, ledger
+from codec.packed import folder_for
 from codec.recipe import read_recipe, write_recipe
 
 COMMANDS = (

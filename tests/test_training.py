@@ -22,11 +22,12 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import candidates
 from codec.losses import TERMS
 from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables, frequencies
 from codec.model.quantizers import ABSENT
-from codec.packed import candidates, folder_for, open_split
+from codec.packed import folder_for, open_split
 from codec.recipe import read_recipe, write_recipe
 from codec.training import callbacks, tables
 from codec.training.data import CodecData

@@ -1,6 +1,7 @@
 """Ctrl-C and the signals of job schedulers: the run writes its checkpoint, and ends."""
 
-import signal
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning as L
@@ -25,18 +26,20 @@ class GracefulInterrupt(Callback):
     def __init__(self, checkpoint: RunCheckpoint):
         self.checkpoint = checkpoint
         self.asked = False
-        self.previous: dict[signal.Signals, Any] = {}
+        self.handled: AbstractContextManager[None] = nullcontext()
 
     def __enter__(self) -> None:
-        self.previous = interrupts.handle(interrupts.RUN_SIGNALS, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            self.handled = interrupts.handled_by(self._ask, interrupts.RUN_SIGNALS)
+        self.handled.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        interrupts.restore(self.previous)
+        self.handled.__exit__(None, None, None)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Lightning has put a handler of its own before ours by now, which ends the process with status 0."""
-        if not self.asked:
-            interrupts.handle(self.previous, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            interrupts.install(self._ask, interrupts.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self.asked:
@@ -55,5 +58,6 @@ class GracefulInterrupt(Callback):
         raise Interrupted
 
     def _ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
         self.asked = True
-        interrupts.handle(self.previous, signal.default_int_handler)

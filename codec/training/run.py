@@ -18,8 +18,8 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from codec.checkpoint import fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import check_candidates, record_candidate
 from codec.model.codec import Codec
-from codec.packed import check_candidates, record_candidate
 from codec.recipe import changes, read_recipe, write_recipe
 from codec.training.best import BestModelCheckpoint, set_model_aside
 from codec.training.callbacks import CollapseMonitor, ProgressBar, StatusLogger, TimeLimit
