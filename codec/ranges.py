@@ -60,7 +60,7 @@ def check_settings(section: str, settings: Any, ranges: Mapping[str, Range]) -> 
 
 
 @lru_cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
@@ -84,7 +84,7 @@ def _check(name: str, value: Any, hint: Any, limits: Range | None) -> None:
             _require(isinstance(key, str), name, "names with numbers", key)
             _check(f"{name}.{key}", item, arguments[1], limits)
     else:
-        assert hint is bool or is_dataclass(hint)
+        assert isinstance(hint, type) and (hint is bool or is_dataclass(hint))
         _require(isinstance(value, hint), name, "true or false" if hint is bool else "a group of settings", value)
 
 

@@ -85,7 +85,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             aliases += isinstance(event, yaml.AliasEvent)
             if depth > MOST_LEVELS or aliases > MOST_ALIASES:
                 limits = f"at most {MOST_LEVELS} levels and {MOST_ALIASES} aliases"
-                raise UserError(f"{path}: line {event.start_mark.line + 1}: settings have {limits}")
+                raise UserError(f"{path}: settings have {limits}")
         return yaml.safe_load(text) or {}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error

@@ -4,7 +4,6 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli/__init__.py
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from data_prep.prepare import prepare
 from data_prep.synthetic import synthesise
 
 torch.set_num_threads(1)
-
-# in the background of a script, SIGINT is ignored, and SIGHUP under nohup: tests that send them are not meant to see that
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TINY = [
     *(

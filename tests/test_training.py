@@ -32,8 +32,9 @@ from codec.recipe import read_recipe, write_recipe
 from codec.training import callbacks, tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
+from codec.training.lr_range import range_test
 from codec.training.module import CodecModule
-from codec.training.run import interval, range_test, train
+from codec.training.run import interval, train
 from eval.health import examine
 
 LIVELY = [

@@ -93,8 +93,8 @@ class BestModelCheckpoint(Callback):
         if not value <= min(limits, default=math.inf):
             best = f", or with --from-best from step {self.best_step:,}, which was the best" if self.best_step else ""
             raise UserError(
-                f"the validation loss diverged: it is {value:.4g} at step {module.step:,}; lower optim.lr and run the same"
-                f" command again: it goes on from the last checkpoint before{best}"
+                f"the validation loss diverged: it is {value:.4g} at step {module.step:,}; lower optim.lr and run the"
+                f" same command again: it goes on from the last checkpoint before{best}"
             )
         if self.first is None:
             self.first = value

@@ -185,27 +185,33 @@ class CodecModule(L.LightningModule):
         self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Teaches the discriminator on every ``every``-th step, and returns the codec's losses before it."""
-        adversarial = self.recipe.adversarial
-        if self.step % adversarial.every == 0:
-            loss = discriminator_loss(
-                adversarial.loss, discriminator(target).logits, discriminator(output.detach()).logits
-            )
+        if self.step % self.recipe.adversarial.every == 0:
+            loss = self.discriminator_loss(discriminator, output, target)
             optimizer.zero_grad()
             self.manual_backward(loss)
             norm = nn.utils.get_total_norm([p.grad for p in discriminator.parameters() if p.grad is not None])
             if torch.isfinite(norm):
                 optimizer.step()
                 self.window.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
-        discriminator.requires_grad_(
-            False
-        )  # the codec's gradient passes through, the discriminator's own is not needed
+        return self.judge(discriminator, output, target)
+
+    def discriminator_loss(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> Tensor:
+        """What the discriminator learns from; no gradient reaches ``output``."""
+        kind = self.recipe.adversarial.loss
+        return discriminator_loss(kind, discriminator(target).logits, discriminator(output.detach()).logits)
+
+    def judge(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The codec's losses before the discriminator."""
+        kind = self.recipe.adversarial.loss
+        # the codec's gradient passes through, the discriminator's own is not needed
+        discriminator.requires_grad_(False)
         with torch.no_grad():
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        self.window.add(**balance(adversarial.loss, real.logits, fake.logits))
+        self.window.add(**balance(kind, real.logits, fake.logits))
         return {
-            "adversarial": generator_loss(adversarial.loss, fake.logits),
+            "adversarial": generator_loss(kind, fake.logits),
             "features": feature_matching(real.features, fake.features),
         }
 

@@ -12,8 +12,8 @@ from codec.training.standing import crop_samples
 from codec.writing import write_text
 
 TRAINED_CLIPS = "trained_clips.txt"
-"""In the folder of a run, or of a model exported from one: the ids of all clips that it was ever trained on, one a line.
-The id of a clip is a digest of its audio (see :mod:`data_prep`)."""
+"""In the folder of a run, or of a model exported from one: the ids, digests of the audio, of all clips that it was ever
+trained on, one a line."""
 
 
 def data_digest(split: PackedSplit) -> str:

@@ -1,27 +1,25 @@
 """A training run from its recipe: set up, resume, train, and leave a model behind."""
 
 import logging
-import math
 import os
 import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from codec.checkpoint import fingerprint, load_model, read_info, save_model
+from codec.checkpoint import load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.ledger import check_candidates, record_candidate
 from codec.model.codec import Codec
-from codec.recipe import changes, read_recipe, write_recipe
-from codec.training.best import BestModelCheckpoint, set_model_aside
+from codec.recipe import read_recipe, write_recipe
+from codec.training.best import BestModelCheckpoint
 from codec.training.callbacks import CollapseMonitor, ProgressBar, StatusLogger, TimeLimit
 from codec.training.checkpoints import (
     FOLDER,
@@ -29,24 +27,21 @@ from codec.training.checkpoints import (
     CheckpointFiles,
     RunCheckpoint,
     go_back_to_best,
-    read_checkpoint,
 )
 from codec.training.curves import METRICS, comparable, read_curves
-from codec.training.data import CodecData, Crops
+from codec.training.data import CodecData
 from codec.training.diagnosis import FEWEST
-from codec.training.folder import RESULT, SOUNDS, TrainingResult, keep_recipe, own, read_result
+from codec.training.folder import RESULT, SOUNDS, TrainingResult, own, read_result
 from codec.training.forecast import forecast
 from codec.training.interruption import GracefulInterrupt, Interrupted
 from codec.training.logger import CurvesLogger
-from codec.training.lr_range import LearningRateRange, learning_rate_range
-from codec.training.module import DISCRIMINATOR, Build, CodecModule
+from codec.training.module import Build
 from codec.training.provenance import criterion, data_digest, record_trained_clips
 from codec.training.sounds import AudioSampleLogger
 from codec.training.standing import step_audio_s, why_early
+from codec.training.start import first_batches, go_on, new_module, set_first_weights
 from codec.training.tables import fit_tables
 
-INITIAL_SECONDS = 600.0
-"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
 ALONE: AbstractContextManager[object] = nullcontext()
 
 
@@ -139,7 +134,7 @@ class _Fit:
         self.collapse = CollapseMonitor(recipe.train.stop_on_collapse, training)
         checkpoint = RunCheckpoint(run, self.best, self.curves)
         self.interrupt = GracefulInterrupt(checkpoint)
-        # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
+        # the order counts: the best is known before what depends on it is told and kept, last of all the checkpoint
         self.callbacks = [
             self.limit,
             ProgressBar(self.limit),
@@ -155,12 +150,12 @@ class _Fit:
         """Set the module to the last checkpoint, or to first weights, and the folder to the same step."""
         module, run = self.module, self.folder
         if self.resuming:
-            _go_on(module, self.last, run, self.best.criterion, self.curves, self.quiet)
+            go_on(module, self.last, run, self.best.criterion, self.curves, self.quiet)
         else:
-            sound = f"fitted to {_first_batches(self.recipe) * step_audio_s(self.recipe):.0f} s of audio"
+            sound = f"fitted to {first_batches(self.recipe) * step_audio_s(self.recipe):.0f} s of audio"
             _say(self.quiet, f"first weights: {init_from or sound}")
             with self.around_steps:
-                _start(module, self.data.train_crops, init_from)
+                set_first_weights(module, self.data.train_crops, init_from)
             self.curves.go_back(0, 0)
         (run / RESULT).unlink(missing_ok=True)
         write_recipe(run / "recipe.yaml", self.recipe)
@@ -262,52 +257,6 @@ def _require_one_process() -> None:
             )
 
 
-def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
-    """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
-    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
-    _start(module, crops, None)
-    return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)
-
-
-def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
-    """With first weights that depend on the recipe's seed alone."""
-    torch.manual_seed(recipe.train.seed)
-    return CodecModule(recipe, build)
-
-
-def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """First weights: another model's, with further codebooks where the recipe has more; or those of a transform codec
-    fitted to the first batches."""
-    recipe = module.recipe
-    if init_from is not None:
-        codec = load_model(init_from)
-        if codec.config == recipe.codec:
-            module.start_from(codec)
-            if recipe.train.freeze_encoder:
-                module.average.decodes = (fingerprint(codec), *codec.decodes)
-        elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
-            module.codec.grow_from(codec, _first_sound(module, crops), module.generator_at(-1))
-            module.start_from(module.codec)
-        else:
-            raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
-        return
-    if recipe.train.freeze_encoder:
-        raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    module.codec.initialise(_first_sound(module, crops), module.generator_at(-1))
-    module.start_from(module.codec)
-
-
-def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
-    """The first batches, :data:`INITIAL_SECONDS` of them."""
-    batches = torch.cat([crops[step] for step in range(_first_batches(module.recipe))])
-    crops.require_sound(batches)
-    return batches
-
-
-def _first_batches(recipe: Recipe) -> int:
-    return min(math.ceil(INITIAL_SECONDS / step_audio_s(recipe)), recipe.train.steps)
-
-
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fits the frequency tables of the best model. Those of a model that decodes the files of its parent are the
     parent's, and stay."""
@@ -323,57 +272,6 @@ def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
     return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
-
-
-def _go_on(
-    module: CodecModule, checkpoint: Path, run: Path, criterion: str, curves: CurvesLogger, quiet: bool
-) -> None:
-    """Set ``module`` and what lies in ``run`` to the step at which ``checkpoint`` stands, and say what is other than
-    before: anything but the architecture may be.
-
-    Raises:
-        UserError: the checkpoint cannot be read, or is of another architecture.
-    """
-    before, recipe = read_recipe(str(run / "recipe.yaml")), module.recipe
-    if before.codec != recipe.codec:
-        raise UserError(f"{run}: holds a run with another architecture; choose another --run")
-    if before.train.freeze_encoder != recipe.train.freeze_encoder:
-        raise UserError(f"{run}: train.freeze_encoder is fixed when a run starts; choose another --run")
-    state = read_checkpoint(checkpoint, run)
-    try:
-        _check_weights(state["state_dict"], module)
-        module.step, module.validated = state["step"], state["validated"]
-        if before.train == recipe.train:
-            module.validate_every = state["validate_every"]
-        same_data = state["data_digest"] == module.data_digest
-        same_criterion = state["callbacks"]["best"]["criterion"] == criterion
-        curves_bytes = int(state["callbacks"]["checkpoint"]["curves_bytes"])
-        same_discriminator = module.keeps_discriminator(state["state_dict"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
-    _say(quiet, f"going on from step {module.step:,}")
-    if changed := changes(before, recipe):
-        kept = keep_recipe(run, module.step)
-        _say(quiet, f"with other settings: {', '.join(changed)}; those before are in {kept}")
-    if not same_data:
-        _say(quiet, f"with other data than up to step {module.step:,}: its clips are added to those trained on")
-    if not same_discriminator:
-        _say(quiet, "the discriminator starts anew: the one of the checkpoint is another")
-    if not same_criterion:
-        aside = set_model_aside(run, module.step)
-        kept = f"; the model chosen until now is kept in {aside}" if aside else ""
-        _say(quiet, f"other losses or validation clips than up to step {module.step:,}: the best is chosen anew{kept}")
-    curves.go_back(module.step, curves_bytes)
-
-
-def _check_weights(weights: Any, module: CodecModule) -> None:
-    """Raises ``ValueError`` where tensors of a checkpoint are not those of the module, its discriminator aside."""
-    shapes = [
-        {name: value.shape for name, value in each.items() if not name.startswith(DISCRIMINATOR)}
-        for each in (weights, module.state_dict())
-    ]
-    if shapes[0] != shapes[1]:
-        raise ValueError("other weights")
 
 
 def interval(recipe: Recipe, steps: int) -> int:
