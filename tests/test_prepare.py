@@ -196,6 +196,7 @@ def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.
     assert_packed_equals_sources(out)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     audio_dir = tree(tmp_path / "audio", groups=40, clips=3)
     prepare([audio_dir], tmp_path / "whole", sample_rate=24000, workers=1)
