@@ -1,6 +1,7 @@
 """Which files belong together: a speaker, a recording, an album. Groups never straddle splits."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -46,7 +47,8 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
     for root, members in _by_root(plain).items():
         if doubt := _doubt(root, members):
             raise UserError(doubt)
-    flat = len(plain) > 1 and len({_folder(entry) for entry in plain}) == 1
+    # Beside files whose groups are known, a folder is a group like any other.
+    flat = 1 < len(plain) == len(entries) and len({_folder(entry) for entry in plain}) == 1
     if flat:
         notes.append(
             f"{len(plain)} files in one folder: each is a group of its own; if several belong together, as takes of a"
@@ -127,14 +129,22 @@ def _doubt(root: str, entries: Sequence[Entry]) -> str:
     if len(outer) < 2 or len(below) <= len(outer):
         return ""
     deepest = max(below, key=lambda path: (len(path), path))
-    example = next(entry for entry in entries if deepest[0] in _folders(entry))
-    level = _folders(example).index(deepest[0]) + 1
     names = ", ".join(outer[:3]) + (", …" if len(outer) > 3 else "")
     return (
         f"{root}: folders are {len(deepest)} deep ({'/'.join(deepest)}), so what belongs together is not clear; where"
-        f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add --group-by level:{level}; where"
+        f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add {_rule_for(entries, outer)}; where"
         f" the inner ones ({len(below)}) are, --group-by folder"
     )
+
+
+def _rule_for(entries: Sequence[Entry], outer: Sequence[str]) -> str:
+    """The option that groups by the outer folders: not by a level where what is above them ("train", "test") varies."""
+    wanted = set(outer)
+    levels = {next((n for n, part in enumerate(_folders(entry)) if part in wanted), -1) for entry in entries} - {-1}
+    level = min(levels)
+    above = {_folders(entry)[:level] for entry in entries}
+    rule = f"level:{level + 1}" if len(above) == 1 else f"regex:^(?:[^/]+/){{{level}}}([^/]+)/"
+    return f"--group-by {shlex.quote(rule)}"
 
 
 def _is_neutral(name: str) -> bool:
