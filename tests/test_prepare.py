@@ -17,10 +17,11 @@ from codec import audio, packed
 from codec.config import TargetConfig
 from codec.errors import UserError
 from data_prep import inventory, pack, pool
-from data_prep.adapters import find
-from data_prep.grouping import groups_for
+from data_prep.grouping import FOLDER, Choice, groups_for
 from data_prep.manifest import ABSENT, Row, read_rows
+from data_prep.pieces import Piece
 from data_prep.prepare import prepare
+from data_prep.sources import find
 
 RATE = 16000
 
@@ -93,7 +94,7 @@ def test_measurements_agree_with_a_direct_computation(tmp_path: Path) -> None:
     cut[rate : 2 * rate] *= 0.01
     stereo = np.stack([cut, 0.5 * cut], axis=1)
     path = put(tmp_path / "a.wav", stereo, rate, "FLOAT")
-    probe = inventory.probe(str(path))
+    probe = inventory.probe(Piece(path))
     read = soundfile.read(path)[0]
     frames = read[: len(read) // 882 * 882].reshape(-1, 882, 2)
     quiet = np.sort((frames**2).mean(axis=(1, 2)))[: len(frames) // 10].mean()
@@ -108,20 +109,20 @@ def test_bandwidth_ends_where_the_band_does(tmp_path: Path) -> None:
     for edge_hz in (2000, 4000, 6000):
         taps = dsp.firwin(2001, edge_hz, fs=RATE, window=("kaiser", 12.0))
         path = put(tmp_path / "a.wav", dsp.fftconvolve(noise(3.0, 1), taps), subtype="PCM_24")
-        assert inventory.probe(str(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
+        assert inventory.probe(Piece(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
 
 
 def test_bandwidth_of_noise_is_everything_and_of_silence_nothing(tmp_path: Path) -> None:
-    assert inventory.probe(str(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
-    assert inventory.probe(str(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
+    assert inventory.probe(Piece(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
+    assert inventory.probe(Piece(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
 
 
 def test_the_hash_is_of_the_samples_whatever_the_container(tmp_path: Path) -> None:
     wave = (32768 * noise(1.0, 0)).astype(np.int16)
-    hashes = {inventory.probe(str(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
+    hashes = {inventory.probe(Piece(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
     assert len(hashes) == 1
     wave[77] += 1
-    assert inventory.probe(str(put(tmp_path / "b.wav", wave))).sha256 not in hashes
+    assert inventory.probe(Piece(put(tmp_path / "b.wav", wave))).sha256 not in hashes
 
 
 def test_antiphase_is_silent_in_mono_only(tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_loud_clips_are_scaled_not_clipped(tmp_path: Path, sign: int, stored_pea
     path = put(tmp_path / "loud.wav", wave, subtype="FLOAT")
     target = tmp_path / "stored"
     target.touch()
-    pack._write_clip(pack._Task(path, target, 0, RATE, RATE, 1))
+    pack._write_clip(pack._Task(Piece(path), target, 0, RATE, RATE, 1))
     stored = np.fromfile(target, "<i2")
     assert stored[700] == stored_peak
     np.testing.assert_allclose(stored, wave * stored_peak / wave[700], atol=0.51)
@@ -331,17 +332,17 @@ def test_a_manifest_decides_group_and_domain(tmp_path: Path) -> None:
             for number in range(6):
                 domain = "speech" if number < 4 else "music"
                 writer.writerow([f"{source}/{number}/a.wav", domain, source, f"person {number}", number % 2])
-    entries = find([tmp_path / "audio"], ["speech"])
+    entries = find([tmp_path / "audio"], ["speech"]).entries
     assert len(entries) == 8 and {entry.domain for entry in entries} == {"speech"}
-    assert set(groups_for(entries, None).values()) == {f"person {number}" for number in range(4)}
-    assert set(groups_for(entries, "column:microphone").values()) == {"0", "1"}
-    assert set(groups_for(entries, "level:1").values()) == {"old", "new"}
+    assert set(groups_for(entries, Choice(None, FOLDER)).values()) == {f"person {number}" for number in range(4)}
+    assert set(groups_for(entries, Choice("column:microphone", FOLDER)).values()) == {"0", "1"}
+    assert set(groups_for(entries, Choice("level:1", FOLDER)).values()) == {"old", "new"}
     prepare([tmp_path / "audio"], tmp_path / "out", sample_rate=RATE, workers=1)
     homes = {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")}
     assert len(homes) == 6
-    for rule, hint in (("column:nothing", "microphone"), ("regex:(", "not a regular"), ("folder", "level:1")):
+    for rule, hint in (("column:nothing", "microphone"), ("regex:(", "not a regular"), ("folders", "level:1")):
         with pytest.raises(UserError, match=hint):
-            groups_for(entries, rule)
+            groups_for(entries, Choice(rule, FOLDER))
     with pytest.raises(UserError, match="hold: music, speech"):
         find([tmp_path / "audio"], ["birds"])
 
@@ -350,7 +351,7 @@ def test_a_jsonl_manifest(tmp_path: Path) -> None:
     put(tmp_path / "a.wav", noise(1.0, 0))
     lines = [{"path": "a.wav", "group": 7}, {"path": "gone.wav", "group": 8}]
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    prepare([tmp_path / "list.jsonl"], tmp_path / "out", sample_rate=RATE, workers=1)
+    prepare([tmp_path / "list.jsonl"], tmp_path / "out", sample_rate=RATE, ratios="1:0:0", workers=1)
     rows = rows_of(tmp_path / "out")
     assert (rows["a.wav"].group, rows["a.wav"].status) == ("7", "ok")
     assert rows["gone.wav"].status == "excluded"
@@ -369,13 +370,13 @@ def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
     ):
         put(tmp_path / name, noise(0.1, 0))
     os.symlink(tmp_path / "speech/a", tmp_path / "speech/a/loop")
-    entries = find([tmp_path / "speech", tmp_path / "speech/a"])
+    entries = find([tmp_path / "speech", tmp_path / "speech/a"]).entries
     names = [Path(entry.path).name for entry in entries]
     assert sorted(names) == ["1.wav", "2.wav", "3.wav", "4.wav"]
     assert {entry.domain for entry in entries} == {"speech"}
 
     def groups(rule: str | None) -> dict[str, str]:
-        return {Path(path).name: group for path, group in groups_for(entries, rule).items()}
+        return {Path(path).name: group for path, group in groups_for(entries, Choice(rule, FOLDER)).items()}
 
     assert groups(None) == {"1.wav": "a/one", "2.wav": "a/one", "3.wav": "a/two", "4.wav": "4.wav"}
     assert groups("level:1") == {"1.wav": "a", "2.wav": "a", "3.wav": "a", "4.wav": "4.wav"}
@@ -391,10 +392,10 @@ def test_librispeech(tmp_path: Path, start: str) -> None:
             put(folder / f"{name}.flac", noise(0.6, 0))
         (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(f"{name} SOME WORDS\n" for name in names))
     (tmp_path / "LibriSpeech/SPEAKERS.TXT").write_text("")
-    entries = find([tmp_path / start])
+    entries = find([tmp_path / start]).entries
     assert len(entries) == 6 and all(entry.path.is_file() for entry in entries)
     assert {(entry.source, entry.domain) for entry in entries} == {("LibriSpeech/dev-clean", "speech")}
-    assert sorted(groups_for(entries, None).values()) == ["174"] * 2 + ["84"] * 4
+    assert sorted(groups_for(entries, Choice(None, FOLDER)).values()) == ["174"] * 2 + ["84"] * 4
 
 
 def test_libritts(tmp_path: Path) -> None:
@@ -403,7 +404,7 @@ def test_libritts(tmp_path: Path) -> None:
         put(folder / f"1089_134686_{number:06d}_000000.wav", noise(0.6, 0, rate=24000), 24000)
         (folder / f"1089_134686_{number:06d}_000000.normalized.txt").write_text("some words")
     (folder / "1089_134686.trans.tsv").write_text("")
-    entries = find([tmp_path])
+    entries = find([tmp_path]).entries
     assert len(entries) == 3 and all(entry.path.is_file() for entry in entries)
     assert {entry.group for entry in entries} == {"1089"}
     assert {entry.source for entry in entries} == {"LibriTTS/test-clean"}
