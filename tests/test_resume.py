@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_training import assert_same_end, curves, recipe
 
 import broken_off
+from children import running, wait_for_end
 from codec.checkpoint import checksum, load_model
 from codec.errors import UserError
 from codec.recipe import read_recipe, write_recipe
@@ -25,25 +26,23 @@ from codec.training.module import CodecModule
 from codec.training.run import train
 from data_prep.prepare import prepare
 
-EVENTS = [
-    ["SIGKILL", "training_step", 2],
-    ["SIGKILL", "validation_step", 4],
-    ["SIGTERM", "validation_step", 4],
-    ["SIGKILL", "training_step", 4],
-    ["full", "write", 8],
-    ["SIGUSR1", "training_step", 5],
-    ["SIGHUP", "training_step", 8],
-    ["SIGINT", "training_step", 11],
-    ["SIGKILL", "validation_step", 12],
-    ["", "", 0],
+BREAKS = [
+    ("SIGKILL", "training_step", 2, True, -9, 2),
+    ("SIGKILL", "validation_step", 4, True, -9, 3),
+    ("SIGTERM", "validation_step", 4, False, 130, 4),
+    ("SIGKILL", "training_step", 4, False, -9, 4),
+    ("full", "write", 8, False, 2, 4),
+    ("SIGUSR1", "training_step", 5, False, 130, 6),
+    ("SIGHUP", "training_step", 8, False, 130, 9),
+    ("SIGINT", "training_step", 11, False, 130, 12),
+    ("SIGKILL", "validation_step", 12, False, -9, 12),
+    ("", "", 0, False, 0, 12),
 ]
-FOUND = [[-9, 2], [-9, 2], [130, 4], [-9, 4], [2, 4], [130, 6], [130, 9], [130, 12], [-9, 12], [0, 12]]
-"""Exit status and step of the checkpoint after each event."""
+"""What happens, where, at which step, whether there is a checkpoint after each; exit status and checkpoint after it."""
 SHORT = [*TINY, "--train.steps=12", "--train.validate_every=4"]
 ADVERSARIAL = ["--adversarial.start_step=5", "--adversarial.width=4"]
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["speech_16k", "speech_24k"])
 def test_a_run_of_a_shipped_recipe_goes_on_from_all_that_breaks_it_off(tmp_path, corpus, prepared, name):
     plan = read_recipe(name, [*SHORT, *(ADVERSARIAL if name == "speech_24k" else [])])
@@ -54,14 +53,11 @@ def test_a_run_of_a_shipped_recipe_goes_on_from_all_that_breaks_it_off(tmp_path,
         prepare([corpus], data, sample_rate=plan.codec.sample_rate, workers=1)
     write_recipe(tmp_path / "recipe.yaml", plan)
 
-    def run(folder: str, events: list[list[object]]) -> list[list[int]]:
-        command = [sys.executable, broken_off.__file__, tmp_path / "recipe.yaml", data, tmp_path / folder]
-        done = subprocess.run([*command, json.dumps(events)], capture_output=True, text=True)
-        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-
-    assert run("whole", EVENTS[-1:]) == FOUND[-1:]
-    assert run("broken", EVENTS) == FOUND
+    train(plan, data, tmp_path / "whole", quiet=True, tables=False)
+    for *event, status, step in BREAKS:
+        with running(broken_off.train, tmp_path / "recipe.yaml", data, tmp_path / "broken", *event) as process:
+            assert wait_for_end(process) == status, event
+        assert read_checkpoint(tmp_path / "broken/checkpoints/last.ckpt", tmp_path)["step"] == step, event
     assert_same_end(tmp_path / "whole", tmp_path / "broken")
     assert not list((tmp_path / "broken").rglob("*.part"))
     board = EventAccumulator(str(tmp_path / "broken/tensorboard"), {"scalars": 0}).Reload()

@@ -64,8 +64,8 @@ class CodecModule(L.LightningModule):
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
-        self.data_digest = ""
-        """Names the clips of both splits."""
+        self.data_fingerprints = ""
+        """Of training and validation clips."""
         self.validation_loss = math.nan
         """Of all terms, at the last validation."""
         self.validated: int | None = None
@@ -127,7 +127,7 @@ class CodecModule(L.LightningModule):
         for."""
         for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
             for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-                group.update({name: value for name, value in wanted.items() if name != "params"})
+                group.update({name: wanted[name] for name in wanted.keys() - {"params", "lr"}})  # each step sets lr
         if self.validation_is_next(self.trainer.should_stop):
             self.trainer.validating = True
             self.trainer.fit_loop.epoch_loop.val_loop.run()
@@ -278,7 +278,7 @@ class CodecModule(L.LightningModule):
         another when the run goes on."""
         checkpoint.pop("loops", None)
         checkpoint["decodes"], checkpoint["window"] = self.average.decodes, self.window.state()
-        checkpoint |= {"format": FORMAT, "validate_every": self.validate_every, "data_digest": self.data_digest}
+        checkpoint |= {"format": FORMAT, "validate_every": self.validate_every, "data_fingerprints": self.data_fingerprints}
         for name in KEPT:
             checkpoint[name] = getattr(self, name)
 

@@ -1,4 +1,4 @@
-"""What a model was trained on: digests of its data, and the clips themselves, so that a test clip among them shows."""
+"""By what a run is judged, and what it was trained on: all its clips, so that a test clip among them shows."""
 
 import hashlib
 import json
@@ -16,14 +16,6 @@ TRAINED_CLIPS = "trained_clips.txt"
 trained on, one a line."""
 
 
-def data_digest(split: PackedSplit) -> str:
-    """16 hexadecimal digits that name the clips of a split, in their order, wherever they lie."""
-    digest = hashlib.sha256()
-    for clip in split.clips:
-        digest.update(f"{clip.clip_id} {clip.frames}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 def criterion(recipe: Recipe, validation: PackedSplit) -> str:
     """16 hexadecimal digits that name what a validation loss depends on beside the weights: the losses, the clips and
     which crops of them are taken."""
@@ -36,7 +28,7 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
         "channels": data.channels,
     }
     losses = {name: weight for name, weight in recipe.losses.items() if weight}
-    known = {"losses": losses, "crops": crops, "clips": data_digest(validation), "codec": asdict(recipe.codec)}
+    known = {"losses": losses, "crops": crops, "clips": validation.fingerprint, "codec": asdict(recipe.codec)}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -36,7 +36,7 @@ from codec.training.forecast import forecast
 from codec.training.interruption import GracefulInterrupt, Interrupted
 from codec.training.logger import CurvesLogger
 from codec.training.module import Build
-from codec.training.provenance import criterion, data_digest, record_trained_clips
+from codec.training.provenance import criterion, record_trained_clips
 from codec.training.sounds import AudioSampleLogger
 from codec.training.standing import step_audio_s, why_early
 from codec.training.start import first_batches, go_on, new_module, set_first_weights
@@ -125,7 +125,7 @@ class _Fit:
         self.resuming = self.last.is_file()
         self.module = new_module(recipe, build)
         validation, training = data.fixed_crops[1], data.train_crops
-        self.module.data_digest = f"{data_digest(training.split)} {data_digest(validation.split)}"
+        self.module.data_fingerprints = f"{training.split.fingerprint} {validation.split.fingerprint}"
         self.curves = CurvesLogger(run / METRICS)
         self.limit = TimeLimit(recipe, around_steps)
         self.best = BestModelCheckpoint(

@@ -93,7 +93,7 @@ def go_on(module: CodecModule, checkpoint: Path, run: Path, criterion: str, curv
         module.step, module.validated = state["step"], state["validated"]
         if before.train == recipe.train:
             module.validate_every = state["validate_every"]
-        same_data = state["data_digest"] == module.data_digest
+        same_data = state["data_fingerprints"] == module.data_fingerprints
         same_criterion = state["callbacks"]["best"]["criterion"] == criterion
         curves_bytes = int(state["callbacks"]["checkpoint"]["curves_bytes"])
         same_discriminator = module.keeps_discriminator(state["state_dict"])
