@@ -12,7 +12,7 @@ from codec.errors import UserError
 from codec.ranges import SHARE, Range, check_order, check_settings
 
 MOST_STEPS = 10**9
-MOST_PARAMETERS = 10**9
+MOST_NUMBERS = 10**9
 """Of a model: about 4 GB of weights."""
 WEIGHT = Range(0, 10**6)
 """Of a term in the loss."""
@@ -113,7 +113,7 @@ class NetworkConfig:
         }
         check_settings("", self, ranges)
 
-    def parameters(self, features_in: int, features_out: int) -> int:
+    def numbers(self, features_in: int, features_out: int) -> int:
         """Weights of such a network, but for the few of biases and normalisations."""
         block = self.width * (self.kernel + 2 * self.expansion * self.width)
         return self.depth * block + (features_in + features_out) * self.width + features_in * features_out
@@ -140,24 +140,26 @@ class CodecConfig:
     def __post_init__(self) -> None:
         ranges = {
             "sample_rate": Range(1000, 768_000),
-            "hop": Range(1, 8192),
+            "hop": Range(1, 4096),
             "frames_per_latent": Range(1, 1000),
             "power": Range(0, 2, above=True),
         }
         check_settings("codec", self, ranges)
         _require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
-        features = self.quantizer.features
-        stages = self.quantizer.codebooks if self.quantizer.kind == "rvq" else 0
-        parameters = (
-            self.encoder.parameters(self.latent_hop, features)
-            + self.decoder.parameters(features, self.latent_hop)
-            + stages * self.quantizer.codebook_dim * (self.quantizer.codebook_size + features)
-        )
         _require(
-            parameters <= MOST_PARAMETERS,
-            f"the codec would have {parameters:.3g} weights, at most {MOST_PARAMETERS:.3g} are possible; lower width,"
+            self.numbers <= MOST_NUMBERS,
+            f"the codec would have {self.numbers:.3g} weights, at most {MOST_NUMBERS:.3g} are possible; lower width,"
             " depth, expansion or the quantizer's sizes",
         )
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in the weights and tables of such a codec, or somewhat fewer."""
+        quantizer = self.quantizer
+        features, size = quantizer.features, quantizer.size
+        networks = self.encoder.numbers(self.latent_hop, features) + self.decoder.numbers(features, self.latent_hop)
+        stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
+        return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size
 
     @property
     def latent_hop(self) -> int:

@@ -1,7 +1,8 @@
 """Who looked at what: openings of the sealed test split, and candidates that were judged on validation.
 
-Both are files of JSON lines beside the data, or in a folder of their own (:func:`ledger_folder`), that only grow, so that processes that write at the same time lose nothing.
-An opening has a key; what came of it is a later line with that key.
+Both are files of JSON lines beside the data, or in a folder of their own (:func:`ledger_folder`). They only grow, so
+that processes that write at the same time lose nothing. An opening has a key; what came of it is a later line with that
+key.
 """
 
 import contextlib

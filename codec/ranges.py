@@ -53,7 +53,7 @@ def check_settings(section: str, settings: Any, ranges: Mapping[str, Range]) -> 
     Raises:
         UserError: one line that names the setting, the range and the value.
     """
-    hints = _hints(type(settings))
+    hints = _hints(settings.__class__)
     for field in fields(settings):
         name = f"{section}.{field.name}" if section else field.name
         _check(name, getattr(settings, field.name), hints[field.name], ranges.get(field.name))

@@ -25,6 +25,7 @@ from codec.packed import (
 )
 from codec.recipe import read_recipe
 from codec.training.diagnosis import diagnose_run
+from codec.training.provenance import count_trained
 from eval.beside import Beside, CodedSystem, bring, code_models, code_others, name_models
 from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 from eval.halves import compare_halves, selects
@@ -173,6 +174,7 @@ def evaluate(
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
             memory_mb=memory,
+            trained_clips=count_trained(run, listed),
         )
         _tell("writing report and tables")
         write_report(result, coded, others, work / REPORT)

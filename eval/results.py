@@ -186,6 +186,8 @@ class EvaluationResult:
     halves: Halves | None = None
     memory_mb: float | None = None
     """Peak of a process that codes and decodes a minute of sound, with the interpreter and all libraries."""
+    trained_clips: int | None = None
+    """Clips of the split that the model was ever trained on; None where that was not recorded."""
 
     @property
     def main(self) -> Row:
@@ -250,7 +252,14 @@ class EvaluationResult:
         return lines[:-1] + [f"  {other.name}: {other.note}" for other in self.others if other.note]
 
     def history(self) -> str:
-        """What was seen of these clips before: openings of the test split, or candidates on validation."""
+        """What was seen of these clips before: in training, when the test split was opened, by other candidates."""
+        if self.trained_clips:
+            kind = "test" if self.split == "test" else "validation"
+            heard = f"{self.trained_clips} of the {self.clips_in_split} {kind} clips were trained on"
+            return f"{heard}, so that quality on new audio may be lower; {self._looks()}"
+        return self._looks()
+
+    def _looks(self) -> str:
         if self.split == "test":
             count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
             before = f": {describe_openings(self.openings)}" if self.openings else ""

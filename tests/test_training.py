@@ -4,8 +4,6 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -28,7 +26,7 @@ from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables, frequencies
 from codec.model.quantizers import ABSENT
 from codec.packed import folder_for, open_split
-from codec.recipe import read_recipe, write_recipe
+from codec.recipe import read_recipe
 from codec.training import callbacks, tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
@@ -41,6 +39,7 @@ LIVELY = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
     *(f"--augment.{name}=0.5" for name in ("gain", "noise", "mix", "band_limit", "equaliser", "reverb")),
 ]
+
 
 def recipe(*overrides: str, name: str = "quickstart") -> Recipe:
     return read_recipe(name, [*TINY, "--train.steps=12", "--train.validate_every=4", *overrides])

@@ -57,9 +57,9 @@ class CollapseMonitor(Callback):
         step, batch = module.step - 1, self.crops.describe(module.step - 1)
         if module.skipped_in_a_row >= MOST_SKIPPED:
             raise UserError(
-                f"the loss is not finite in {MOST_SKIPPED} steps in a row, up to step {step:,}, on {batch}; if"
-                " these clips are sound, lower optim.lr and run the same command again: it goes on from the last checkpoint, or"
-                " with --from-best from the best validation"
+                f"the loss is not finite in {MOST_SKIPPED} steps in a row, up to step {step:,}, on {batch}; if these"
+                " clips are sound, lower optim.lr and run the same command again: it goes on from the last checkpoint,"
+                " or with --from-best from the best validation"
             )
         tqdm.write(f"warning: step {step:,} was skipped: the loss is not finite on {batch}")
 

@@ -278,7 +278,8 @@ class CodecModule(L.LightningModule):
         another when the run goes on."""
         checkpoint.pop("loops", None)
         checkpoint["decodes"], checkpoint["window"] = self.average.decodes, self.window.state()
-        checkpoint |= {"format": FORMAT, "validate_every": self.validate_every, "data_fingerprints": self.data_fingerprints}
+        checkpoint |= {"format": FORMAT, "validate_every": self.validate_every}
+        checkpoint["data_fingerprints"] = self.data_fingerprints
         for name in KEPT:
             checkpoint[name] = getattr(self, name)
 

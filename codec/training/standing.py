@@ -114,7 +114,7 @@ def standing(curves: Curves, recipe: Recipe) -> Standing | None:
     return Standing(
         step=step,
         share=min(1.0, share),
-        left_s=_left_s(curves, recipe, step),
+        left_s=_left_s(curves, recipe),
         training=last("train_fixed", "total"),
         validation=validation.values[-1],
         best=best_so_far(validation),
@@ -190,13 +190,14 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     return Curve(tuple(step for step, _ in points), tuple(value for _, value in points)) if points else None
 
 
-def _left_s(curves: Curves, recipe: Recipe, step: int) -> float | None:
+def _left_s(curves: Curves, recipe: Recipe) -> float | None:
     """At the speed of the last stretch between validations."""
     minutes, train = curves.get(("val", "minutes")), recipe.train
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    stretch = minutes.steps[-1] - steps_before  # a validation whose loss is not finite has its minutes, too
+    step = minutes.steps[-1]  # a validation whose loss is not finite has its minutes, too
+    stretch = step - steps_before
     steps_a_minute = stretch / max(1e-9, minutes.values[-1] - minutes_before)
     left = max(0.0, (train.steps - step) / max(1e-9, steps_a_minute))
     if train.max_minutes:
