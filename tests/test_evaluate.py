@@ -17,7 +17,7 @@ from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
 from codec.ledger import ledger
 from codec.model.codec import Codec
-from codec.packed import Clip
+from codec.packed import Clip, list_clips
 from eval.beside import Beside
 from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
@@ -98,6 +98,16 @@ def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
+
+
+def test_test_clips_that_were_trained_on_are_counted(folder, result):
+    assert result.trained_clips is None and "trained on" not in result.history()  # not on record
+    clips = list_clips(folder / "data", "test", RATE, 1)
+    (folder / "run/trained_clips.txt").write_text("".join(f"{clip.clip_id}\n" for clip in [*clips[:2], clips[2]]))
+    again = evaluate(folder / "run", folder / "data", out=folder / "again", workers=1)
+    (folder / "run/trained_clips.txt").unlink()
+    assert again.trained_clips == 3 and json.loads((folder / "again/results.json").read_text())["trained_clips"] == 3
+    assert "3 of the 5 test clips were trained on" in again.text()
 
 
 def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):

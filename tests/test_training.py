@@ -503,6 +503,28 @@ def test_the_forecast_changes_nothing(prepared):
     assert told.audio_s_per_s == pytest.approx(0.48 * told.steps_per_s)
 
 
+def test_the_forecast_counts_both_stages_and_validations(prepared):
+    """The wide discriminator makes a step several times slower; it learns on every third step."""
+    extra = ["--adversarial.weight=0.1", "--adversarial.width=48", "--adversarial.every=3"]
+    plan = recipe(*extra, "--train.steps=1000", "--adversarial.start_step=600", "--train.max_minutes=0")
+    module, data = CodecModule(plan), CodecData(prepared, plan)
+    told = forecast(module, data, torch.device("cpu"))
+    assert told.steps_per_s > 1.5 * told.adversarial_steps_per_s and told.adversarial_from == 600
+    assert told.seconds == pytest.approx(600 / told.steps_per_s + 400 / told.adversarial_steps_per_s)
+    assert told.steps == 1000 and told.validation_s > 0
+    text = told.text(250)
+    assert "from step 600 on" in text and f"{told.adversarial_steps_per_s:.2f} steps/s" in text
+
+    module.step = 700
+    late = forecast(module, data, torch.device("cpu"))
+    assert late.steps_per_s is None and late.steps == 300
+    assert late.seconds == pytest.approx(300 / late.adversarial_steps_per_s)
+
+    minutes = told.seconds / 2 / 60
+    limited = CodecModule(replace(plan, train=replace(plan.train, max_minutes=minutes)))
+    assert forecast(limited, data, torch.device("cpu")).seconds == pytest.approx(60 * minutes)
+
+
 def test_the_learning_rate_test_stops_before_what_it_suggests_diverges(prepared):
     found = range_test(recipe(), prepared)
     assert all(np.diff(found.rates) > 0) and 1e-6 < found.suggestion < found.rates[-1]
