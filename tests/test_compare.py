@@ -121,12 +121,12 @@ def test_only_some_and_refusals_to_mix(tmp_path, prepared, monkeypatch, capsys):
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others(tmp_path, prepared, capsys):
-    diverging = {"settings": {"optim.lr": 1e38}}
+    diverging = {"settings": {"optim.lr": 10.0, "optim.clip_norm": 1e9, "optim.warmup_steps": 0}}
     plan = write_plan(tmp_path, candidates={"wild": diverging, "ours": {}}, clips=1, kbps=[0.6])
     with pytest.raises(SystemExit, match="1"):
         main(["compare", plan, "--data", str(prepared), "--out", str(tmp_path / "out")])
     page = (tmp_path / "out/comparison.md").read_text()
-    assert "- wild: seed 0 failed: the loss is not finite" in page and "| ours | 3 |" in page
+    assert "- wild: seed 0 failed: the validation loss diverged" in page and "| ours | 3 |" in page
 
 
 # --- plans --------------------------------------------------------------------------------------------------

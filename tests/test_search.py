@@ -183,8 +183,9 @@ def test_two_processes_share_a_study(tmp_path, prepared):
 
 
 def test_failures_and_constraints(tmp_path, prepared):
-    space = {"optim.lr": {"choices": [2.0e-3, 1e38]}, "codec.hop": {"choices": [320, 640]}}
-    plan = write_plan(tmp_path, space=space, settings=TINY_SETTINGS, constraints={"latency_ms": 50})
+    space = {"optim.lr": {"choices": [2.0e-3, 10.0]}, "codec.hop": {"choices": [320, 640]}}
+    settings = {**TINY_SETTINGS, "optim.clip_norm": 1e9}  # at the higher rate, losses explode
+    plan = write_plan(tmp_path, space=space, settings=settings, constraints={"latency_ms": 50})
     result = search(plan, prepared, tmp_path / "out")
     assert len(result.rows) == 1 and result.refused > 0 and result.drawn == {"genetic": 2, "random": 2}
     assert len(result.failed) == 1 and all(result.failed.values())
