@@ -39,7 +39,8 @@ from eval.place import AGAIN, REPORT, RESULTS, check_place, publish
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import write_tables
-from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained
+from eval.rows import build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
 from eval.supplied import Supplied, check_delays
 

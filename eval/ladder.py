@@ -17,7 +17,7 @@ from codec.packed import open_split
 from codec.reading import range_coder
 from codec.writing import write_text
 from eval.judging import Excerpt, excerpts
-from eval.metrics import metric
+from eval.metrics import describe_editions, metric
 from eval.statistics import estimate
 from eval.tables import Table
 
@@ -26,8 +26,8 @@ CLIPS = 48
 
 
 def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
-    """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % bootstrap interval
-    over the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
+    """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % t interval over
+    the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
     rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, range_coder(codec)
     used = [metric(name) for name in METRICS if not metric(name).absent]
     scores = np.full((most, len(used), len(clips)), np.nan)
@@ -58,7 +58,8 @@ def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
         rows.append(cells)
     note = (
         f"{len(clips)} validation clips of {len(set(groups.tolist()))} speakers or recordings. In brackets: the step"
-        " from the row above, paired by clip, with its 95 % bootstrap interval over speakers."
+        " from the row above, paired by clip, with its 95 % t interval over them."
+        + "".join(f" {line}." for line in describe_editions([entry.name for entry in used]))
     )
     return Table("What each codebook adds", note, ["codebooks", "kbps", *(entry.label for entry in used)], rows)
 

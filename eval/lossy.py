@@ -16,7 +16,8 @@ from codec import audio
 from codec.audio import resample
 from codec.errors import UserError
 from eval.coding import CodedClip
-from eval.metrics import Wave, is_speech
+from eval.measures import Wave
+from eval.metrics import is_speech
 
 
 class Refused(Exception):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.errors import UserError
 from codec.packed import Clip, PackedSplit
-from eval.metrics import Wave
+from eval.measures import Wave
 
 SOUND = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BYTES = "bytes.csv"

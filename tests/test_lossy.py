@@ -6,7 +6,8 @@ from scipy.signal import correlate
 
 from codec import audio
 from eval.lossy import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
-from eval.metrics import Wave, metric
+from eval.measures import Wave
+from eval.metrics import metric
 
 
 @pytest.fixture(scope="module")

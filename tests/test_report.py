@@ -24,7 +24,8 @@ from eval.metrics import Score
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import markdown
-from eval.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, build_rows, format_value
+from eval.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, format_value
+from eval.rows import build_rows
 from eval.statistics import Estimate
 
 RATE = 16000
