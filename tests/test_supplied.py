@@ -9,7 +9,7 @@ import pytest
 from codec.audio import read, write
 from codec.errors import UserError
 from codec.packed import Clip, PackedSplit, Place
-from eval.supplied import Supplied, check_delays, check_folders, supplied
+from eval.supplied import Supplied, check_alignment, check_folders, supplied
 
 RATE = 16000
 NAMES = ("anna/1.flac", "anna/2.flac", "bert/1.flac")
@@ -46,7 +46,7 @@ def theirs(tmp_path: Path, waves) -> Path:
 
 def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[Supplied]:
     found = supplied(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
-    check_delays(found, split, indices)
+    check_alignment(found, split, indices)
     return found
 
 
