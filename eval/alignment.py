@@ -1,7 +1,4 @@
-"""How far a decode lies from its original in time: the peak of the cross-correlation, to a fraction of a sample.
-
-The peak is that of the absolute value, so that a decode of inverted polarity is found where it is.
-"""
+"""How far a decode lies from its original in time: the peak of the cross-correlation, to a fraction of a sample."""
 
 from dataclasses import dataclass
 
@@ -28,12 +25,9 @@ class Correlation:
         """Index of lag 0."""
         return len(self.values) // 2
 
-    def peak(self, most: int | None = None) -> int:
-        """The lag of the largest absolute value, in samples by which the decode comes late; among lags of at most
-        ``most`` either way."""
-        within = len(self.values) if most is None else min(most, self.centre)
-        first = max(0, self.centre - within)
-        return int(np.abs(self.values[first : self.centre + within + 1]).argmax()) + first - self.centre
+    def near(self, most: int) -> npt.NDArray[np.float64]:
+        """At lags of at most ``most`` samples either way."""
+        return self.values[max(0, self.centre - most) : self.centre + most + 1]
 
     def at(self, lag: int) -> float:
         return float(self.values[self.centre + lag])
@@ -54,21 +48,31 @@ def correlate(decoded: Wave, original: Wave) -> Correlation | None:
 
 
 def find_delay(decoded: Wave, original: Wave, most: int, alike: float) -> float:
-    """Samples by which ``decoded`` comes late, to a fraction of a sample, at most ``most`` either way; 0 where the
-    correlation is nowhere ``alike``."""
+    """Find the delay of a decode of unchanged polarity, where its correlation with the original is largest.
+
+    Args:
+        decoded: ``[channels, samples]``.
+        original: of the same shape.
+        most: delay in samples that is looked for, either way.
+        alike: correlation from which on a delay is taken to be one.
+
+    Returns:
+        Samples by which ``decoded`` comes late, to a fraction of a sample; 0 where the correlation is nowhere ``alike``
+        or still grows at ``most``.
+    """
     found = correlate(decoded, original)
-    if found is None:
+    if found is None or found.centre <= most:
         return 0.0
-    peak = found.peak(most)
-    if abs(found.at(peak)) < alike:
+    peak = int(found.near(most).argmax()) - most
+    if found.at(peak) < alike or abs(peak) == most:
         return 0.0
     padded = np.pad(found.values, NEIGHBOURS)
-    near = padded[found.centre + peak : found.centre + peak + 2 * NEIGHBOURS + 1]
+    around = padded[found.centre + peak : found.centre + peak + 2 * NEIGHBOURS + 1]
     fractions = np.arange(-STEPS, STEPS + 1) / STEPS
     distances = fractions[:, None] - np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     window = np.square(np.cos(np.pi / 2 * np.clip(distances / (NEIGHBOURS + 1), -1, 1)))
-    interpolated = (np.sinc(distances) * window) @ near
-    return peak + float(fractions[int(np.abs(interpolated).argmax())])
+    interpolated = (np.sinc(distances) * window) @ around
+    return peak + float(fractions[int(interpolated.argmax())])
 
 
 def advance(wave: Wave, samples: float) -> Wave:

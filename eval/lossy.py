@@ -4,7 +4,7 @@ stated apart.
 
 The file tells the decoder how much of the beginning is the encoder's delay, to whole samples of 48 kHz and not of every
 mode: Opus stays 5 samples of 48 kHz late where SILK codes, and with application "voip" up to 8 early, since its
-high-pass filter turns phases by an amount that depends on the clip. So each decode is moved to where its
+high-pass filter turns the phase of low tones, by how much depends on the clip. So each decode is moved to where its
 cross-correlation with the original is largest, see :mod:`eval.alignment`. MP3 and AAC are in step as they come.
 """
 
@@ -26,8 +26,8 @@ from eval.coding import CodedClip
 from eval.measures import Wave
 from eval.metrics import is_speech
 
-MOST_DELAY_S = 0.001
-"""A decode is moved by no more than this."""
+MOST_DELAY_S = 0.0005
+"""A decode is moved by less than this."""
 ALIKE = 0.3
 """A decode whose correlation with the original is nowhere this large stays where it is: the place would be chance."""
 

@@ -182,14 +182,15 @@ def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> Wave:
 
 
 def _shift(correlation: Correlation, tolerance: int) -> int:
-    """Samples by which the decode clearly comes late, 0 where it does not, or is too unlike the original to say."""
-    best, here = correlation.peak(), correlation.peak(tolerance)
-    value = abs(correlation.at(best))
-    return best if value > ALIKE and value > BEYOND * abs(correlation.at(here)) else 0
+    """Samples by which the decode clearly comes late, whatever its polarity; 0 where it does not, or is too unlike the
+    original to say."""
+    alike = np.abs(correlation.values)
+    best = int(alike.argmax())
+    near = np.abs(correlation.near(tolerance)).max()
+    return best - correlation.centre if alike[best] > ALIKE and alike[best] > BEYOND * near else 0
 
 
 def _is_inverted(correlation: Correlation, tolerance: int) -> bool:
     """Whether the decode clearly resembles the original of inverted polarity, and more than the original."""
-    first, last = max(0, correlation.centre - tolerance), correlation.centre + tolerance + 1
-    near = correlation.values[first:last]
+    near = correlation.near(tolerance)
     return bool(-near.min() > ALIKE and -near.min() > BEYOND * near.max())
