@@ -13,6 +13,7 @@ from eval.results import (
     EvaluationResult,
     RatePoint,
     Row,
+    describe_failed,
     describe_missing,
     format_difference,
     format_estimate,
@@ -85,6 +86,7 @@ def markdown(result: EvaluationResult) -> str:
         _quality([(own, result.main), *((row.name, row) for row in result.others)]),
         "",
         *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_missing(result.main))),
+        *(f"- {row.name}: {line}" for row in result.others for line in describe_failed(row)),
     ]
     lines += [f"- {name}: absent: {why}" for name, why in {**_metrics(result), **result.absent_systems}.items()]
     if result.differences:

@@ -254,14 +254,17 @@ class EvaluationResult:
             around = (row.container_kbps for row in systems)
             cells.append(["container, kbps", *("–" if kbps is None else f"{kbps:.2f}" for kbps in around)])
         for entry in METRICS:
-            found = [row.metrics.get(entry.name) for row in systems]
-            if any(found):
-                cells.append([entry.heading, *(format_value(entry.name, one.mean) if one else "–" for one in found)])
+            if any(entry.name in row.metrics for row in systems):
+                cells.append([entry.heading, *(_mean(entry.name, row) for row in systems)])
         table = Table("", "", ["", self.operating_point, *(row.name for row in self.others)], cells)
         lines = ["beside it, on the same clips (means; results.md beside the report has their intervals):"]
         for text in table.texts(SCREEN, kept=2):
             lines += [*_indented(text), ""]
-        return lines[:-1] + [f"  {other.name}: {other.note}" for other in self.others if other.note]
+        return lines[:-1] + [
+            f"  {other.name}: {line}"
+            for other in self.others
+            for line in [*([other.note] if other.note else []), *describe_failed(other)]
+        ]
 
     def history(self) -> str:
         """What was seen of these clips before: openings of the test split, or candidates on validation."""
@@ -293,6 +296,13 @@ def _indented(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines()]
 
 
+def _mean(name: str, row: Row) -> str:
+    if name not in row.metrics:
+        return "–"
+    failed = row.count_failed(name)
+    return format_value(name, row.metrics[name].mean) + (f" ({failed} failed)" if failed else "")
+
+
 def _noise(name: str, row: Row) -> str:
     return format_value(name, row.baseline[name].mean) if name in row.baseline else ""
 
@@ -320,15 +330,19 @@ def format_difference(name: str, found: Estimate) -> str:
 
 
 def describe_missing(row: Row) -> list[str]:
-    """A line for each metric that could not judge some decodes, or is not defined for some references."""
+    """A line for each reason for which metrics could not judge decodes, or are not defined for references."""
+    return describe_failed(row) + _describe(row.undefined, "left out for every codec, since it cannot be judged")
 
-    def count(reasons: dict[str, int]) -> str:
-        return ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
 
-    return [
-        f"{metric(name).label}: decodes that could not be judged, counted with the worst value: {count(reasons)}"
-        for name, reasons in row.failed.items()
-    ] + [
-        f"{metric(name).label}: left out for every codec, since it cannot judge the reference: {count(reasons)}"
-        for name, reasons in row.undefined.items()
-    ]
+def describe_failed(row: Row) -> list[str]:
+    """A line for each reason for which decodes scored the worst value, with the metrics that it concerns."""
+    return _describe(row.failed, "failed, and counted with the worst value")
+
+
+def _describe(found: dict[str, dict[str, int]], what: str) -> list[str]:
+    """``found``: metric: reason: number of clips."""
+    labels: dict[tuple[str, int], list[str]] = {}
+    for name, reasons in found.items():
+        for reason, count in reasons.items():
+            labels.setdefault((reason, count), []).append(metric(name).label)
+    return [f"{count} × {reason}: {what} ({', '.join(names)})" for (reason, count), names in labels.items()]
