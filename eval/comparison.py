@@ -1,13 +1,10 @@
-"""What a comparison found, as dataclasses (``comparison.json`` is exactly these), tables and a picture."""
+"""What a comparison found, as dataclasses (``comparison.json`` is exactly these), and tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from codec.training.curves import Curve, read_curves
 from eval.judging import METRICS, Judged
 from eval.metrics import describe_editions, metric
 from eval.peers_training import Cost
@@ -286,28 +283,3 @@ def _trained(entry: Compared) -> list[str]:
         each([f"{run.audio_s / 60:,.1f} min" for run in entry.runs]),
         each([f"{run.minutes:.1f}" for run in entry.runs]),
     ]
-
-
-def draw_curves(found: Comparison, path: Path) -> None:
-    """Validation log-mel of every run against training time and against the audio it has heard."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    by_time, by_audio = figure.subplots(1, 2, sharey=True)
-    for number, entry in enumerate(found.candidates):
-        for run in entry.runs:
-            curves = read_curves(run.folder)
-            mel, minutes = (curves.get(("val", term), Curve((), ())) for term in ("mel", "minutes"))
-            label = entry.name if run is entry.runs[0] else None
-            style = {"color": f"C{number % 10}", "ls": "-" if number < 10 else "--", "marker": ".", "lw": 1.3}
-            by_time.plot([minutes.at(step) for step in mel.steps], mel.values, label=label, **style)
-            heard = [step * run.audio_s / run.steps / 60 for step in mel.steps]
-            by_audio.plot(heard, mel.values, **style)
-    by_time.set_xlabel("minutes of training")
-    by_audio.set_xlabel("minutes of audio heard")
-    by_time.set_ylabel("log-mel distance, validation, all codebooks")
-    for axes in (by_time, by_audio):
-        axes.grid(alpha=0.3)
-    if by_time.get_legend_handles_labels()[1]:
-        by_time.legend(fontsize=8)
-    figure.suptitle(found.title)
-    figure.supxlabel(found.command, fontsize=7)
-    figure.savefig(path, dpi=120, format="png")

@@ -17,7 +17,7 @@ from eval.coding import CodedClip
 from eval.figures import curves_svg
 from eval.html import Tile, as_json, write_page
 from eval.listening import listening
-from eval.metrics import METRICS, Score, metric
+from eval.metrics import METRICS, Score, describe_editions, metric
 from eval.rate_figure import rate_figures, series, shown_cells
 from eval.results import ClipResult, Difference, EvaluationResult, format_value
 from eval.statistics import describe_correction
@@ -57,6 +57,7 @@ def write_report(
         metrics=concerned,
         measured=[entry for entry in concerned if entry.name not in result.absent],
         metric=metric,
+        editions=describe_editions([entry.name for entry in concerned]),
         failures=count_reasons(result.clips, lambda score: score.failed),
         undefined=count_reasons(result.clips, lambda score: score.undefined),
         curves=rate_figures(result.rates),
