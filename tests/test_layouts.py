@@ -98,6 +98,11 @@ def test_a_corpus_is_known_by_its_names(tmp_path: Path, name: str, above: str) -
     assert len(held.entries) == sum(wanted.values()) + bool(above)
 
 
+def test_the_documentation_names_every_corpus() -> None:
+    text = (Path(__file__).parent.parent / "docs/data.md").read_text()
+    assert [name for name in CORPORA if name.strip() not in text] == []
+
+
 def test_two_microphones_are_one_recording_and_so_are_stems(tmp_path: Path) -> None:
     touch(tmp_path / "vctk", CORPORA["VCTK"][0])
     _, groups = grouped(tmp_path / "vctk", rule="file")
