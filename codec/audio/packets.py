@@ -1,0 +1,115 @@
+"""FFmpeg's decoders on packets, through PyAV: float32 ``[channels, n]``, full scale 1."""
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from codec.audio.decoder import Damage, Unsupported
+from codec.audio.samples import FloatArray
+
+av.logging.set_level(None)
+
+STRICT = {"err_detect": "crccheck+explode"}
+"""Options under which damage is an error, for codings with checksums."""
+
+FLOAT = {"request_sample_fmt": "flt"}
+"""Options under which libopus does not round to 16 bits."""
+
+_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+
+
+def waveform(frame: av.AudioFrame) -> FloatArray:
+    """Return the samples of a frame, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
+    values: npt.NDArray[np.generic] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    name = frame.format.name.removesuffix("p")
+    if name == "u8":
+        return values.astype(np.float32) * np.float32(2.0**-7) - np.float32(1)
+    wave = values.astype(np.float32, copy=False)
+    return wave * np.float32(_SCALES[name]) if name in _SCALES else wave
+
+
+class SameShape:
+    """Hold a stream to one sample rate and one number of channels: what is coded has a single one of each."""
+
+    def __init__(self) -> None:
+        self.known: tuple[int, int] | None = None
+        self.samples = 0
+
+    def check(self, sample_rate: int, channels: int) -> None:
+        """Compare with what came before.
+
+        Raises:
+            Unsupported: the rate or the channels change here.
+        """
+        shape = sample_rate, channels
+        if self.known is None:
+            self.known = shape
+        elif shape != self.known:
+            old, new = (f"{channels} channels at {rate} Hz" for rate, channels in (self.known, shape))
+            raise Unsupported(f"changes from {old} to {new} at {self.samples / self.known[0]:.2f} s; split it there")
+
+    def pass_on(self, frame: av.AudioFrame) -> FloatArray:
+        """Check a decoded frame, count it, and return its samples."""
+        self.check(frame.sample_rate, frame.layout.nb_channels)
+        self.samples += frame.samples
+        return waveform(frame)
+
+
+def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
+    """Return a decoder for packets that were found without FFmpeg's demuxers.
+
+    Args:
+        names: decoders to choose from, the first that this build of FFmpeg has.
+        extradata: what containers keep for the decoder.
+
+    Raises:
+        Unsupported: there is none of them.
+    """
+    codec = next((found for name in names if (found := _codec(name)) is not None), None)
+    if codec is None:
+        raise Unsupported(f"this build of FFmpeg has no decoder for {names[0]}; install PyAV from its wheel")
+    context = av.CodecContext.create(codec, "r")
+    assert isinstance(context, av.AudioCodecContext)
+    if extradata:
+        context.extradata = extradata
+    return context
+
+
+class PacketDecoder:
+    """One of FFmpeg's decoders. One thread: what it gives does not depend on the machine.
+
+    Args:
+        context: that of a stream, or from :func:`decoder_context`.
+        options: of the decoder.
+    """
+
+    def __init__(self, context: av.AudioCodecContext, options: dict[str, str] | None = None) -> None:
+        context.thread_count = 1
+        context.options = options or {}
+        self._context = context
+
+    def decode(self, packet: av.Packet | bytes | None) -> list[av.AudioFrame]:
+        """Return the frames of a packet, or with None those that the decoder holds.
+
+        Raises:
+            Damage: the packet cannot be decoded.
+        """
+        try:
+            return self._context.decode(av.Packet(packet) if isinstance(packet, bytes) else packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise Damage(explain(error)) from error
+
+
+def _codec(name: str) -> av.Codec | None:
+    try:
+        return av.Codec(name, "r")
+    except (ValueError, av.error.FFmpegError):
+        return None
+
+
+def explain(error: Exception) -> str:
+    """The reason alone, without the names of functions and numbers."""
+    text = getattr(error, "strerror", "") or str(error)
+    return text[:1].lower() + text[1:]
