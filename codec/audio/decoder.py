@@ -50,23 +50,23 @@ class Decoder(Protocol):
 
 def regrouped(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[FloatArray]:
     """Yield the same samples in blocks of ``block_frames``, of which the last may be shorter."""
-    waiting: list[FloatArray] = []
-    count = 0
+    joined, filled = np.empty((0, 0), np.float32), 0
     for block in blocks:
-        if not block.shape[1]:
+        length, at = block.shape[1], 0
+        if length == block_frames and not filled:
+            yield block
             continue
-        waiting.append(block)
-        count += block.shape[1]
-        if count < block_frames:
-            continue
-        joined = np.concatenate(waiting, axis=1) if len(waiting) > 1 else block
-        whole = count - count % block_frames
-        for start in range(0, whole, block_frames):
-            yield np.ascontiguousarray(joined[:, start : start + block_frames])
-        count -= whole
-        waiting = [joined[:, whole:].copy()] if count else []
-    if count:
-        yield np.concatenate(waiting, axis=1)
+        while at < length:
+            if not filled:
+                joined = np.empty((block.shape[0], block_frames), np.float32)
+            taken = min(length - at, block_frames - filled)
+            joined[:, filled : filled + taken] = block[:, at : at + taken]
+            at, filled = at + taken, filled + taken
+            if filled == block_frames:
+                yield joined
+                filled = 0
+    if filled:
+        yield joined[:, :filled].copy()
 
 
 class Trim:

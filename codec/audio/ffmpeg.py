@@ -162,8 +162,7 @@ class FFmpegDecoder:
                 if self._drops_first:
                     self._drops_first = False
                     continue
-                end.frame(frame)
-                yield from end.trim.push(self._shape.pass_on(frame))
+                yield from end.push(frame, self._shape.pass_on(frame))
         yield from end.finish()
         return None
 
@@ -196,7 +195,7 @@ class _End:
 
     def __init__(self, stream: av.AudioStream, container: av.container.InputContainer, identity: Identity) -> None:
         self._rounded = identity.container == "MP4"
-        self.trim = Trim(0, _LONGEST_FRAME if self._rounded else 0)
+        self._trim = Trim(0, _LONGEST_FRAME if self._rounded else 0)
         self._base = stream.time_base or Fraction(1, 1)
         self._edited_s = stream.duration * self._base if stream.duration else None
         self._count = _itunes_count(container.metadata.get("iTunSMPB", ""))
@@ -205,25 +204,29 @@ class _End:
         self._rate = self._done = 0
 
     def packet(self, packet: av.Packet) -> None:
-        if packet.size and packet.pts is not None and packet.duration:
+        if self._rounded and packet.size and packet.pts is not None and packet.duration:
             self._end_s = max(self._end_s, (packet.pts + packet.duration) * self._base)
             if self._start_s is None:
                 self._start_s = max(Fraction(0), packet.pts * self._base)
 
-    def frame(self, frame: av.AudioFrame) -> None:
+    def push(self, frame: av.AudioFrame, block: FloatArray) -> list[FloatArray]:
+        """Return what is certain to be heard."""
+        if not self._rounded:
+            return [block]
         self._rate = frame.sample_rate
         self._done += frame.samples
+        return self._trim.push(block)
 
     def finish(self) -> list[FloatArray]:
         """Return the rest of the samples."""
         if not self._rounded or self._start_s is None:
-            return self.trim.end(0)
+            return self._trim.end(0)
         end_s = self._end_s - self._start_s
         if self._edited_s is not None and self._edited_s + _ROUNDING_S < end_s:
             end_s = self._edited_s
         wanted = min(round(end_s * self._rate), self._count or self._done)
         padding = self._done - wanted
-        return self.trim.end(padding if 0 <= padding < _LONGEST_FRAME else 0)
+        return self._trim.end(padding if 0 <= padding < _LONGEST_FRAME else 0)
 
 
 def _itunes_count(text: str) -> int | None:

@@ -49,7 +49,7 @@ class LibsndfileDecoder:
                 self._view.close()
             raise Unsupported(explain(error)) from error
         file = self._file
-        known = file.frames < _UNKNOWN_FRAMES
+        known = file.frames < _UNKNOWN_FRAMES and file.format not in ("MP3", "MPEG")  # of which it estimates them
         self._frames = file.frames if known else None
         if self._frames is not None and identity.most_frames is not None:
             self._frames = min(self._frames, identity.most_frames)
@@ -68,7 +68,7 @@ class LibsndfileDecoder:
             if len(block) == 0:
                 break
             done += len(block)
-            yield np.ascontiguousarray(block.T) if self._file.channels > 1 else block.T.copy()
+            yield block.T.copy()
         if announced is not None and done < announced:
             raise Damage(f"only {done} of {announced} samples could be read")
 

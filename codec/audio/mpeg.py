@@ -6,7 +6,6 @@ read, and where fewer do, the file is cut off.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from codec.audio.chunks import read_at
@@ -15,6 +14,7 @@ from codec.audio.identity import Identity
 from codec.audio.libsndfile import LibsndfileDecoder
 from codec.audio.mpeg_frames import (
     HEADER_BYTES,
+    MAX_FRAME_BYTES,
     EncoderHeader,
     FrameHeader,
     encoder_header,
@@ -29,13 +29,6 @@ from codec.audio.tag_blocks import skip_id3v2
 _PIECE_BYTES = 1 << 18
 _SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
 _DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp3")}
-
-
-@dataclass(frozen=True)
-class _Frame:
-    header: FrameHeader
-    data: bytes
-    start: int
 
 
 class MpegDecoder:
@@ -61,21 +54,21 @@ class MpegDecoder:
     def _length(self, header: FrameHeader) -> int:
         return header.size or self._free_bytes + header.padding
 
-    def _frames(self) -> Iterator[_Frame]:
+    def _frames(self) -> Iterator[tuple[FrameHeader, bytes]]:
         """Yield all frames in order. Tags between them, and what follows the last, are passed over."""
         at, end = self._identity.start, self._identity.end
         data, base = b"", at
         while at < end:
-            if at - base + 2 * _PIECE_BYTES // 16 > len(data) and base + len(data) < end:
-                data, base = read_at(self._file, at, min(_PIECE_BYTES, end - at)), at
             offset = at - base
+            if offset + MAX_FRAME_BYTES > len(data) and base + len(data) < end:
+                data, base, offset = read_at(self._file, at, min(_PIECE_BYTES, end - at)), at, 0
             header = frame_header(data[offset : offset + HEADER_BYTES])
-            length = self._length(header) if header else 0
-            if header and length and at + length <= end:
-                yield _Frame(header, data[offset : offset + length], at)
+            length = (header.size or self._length(header)) if header else 0
+            if header and length:
                 at += length
-            elif header and length and at + length > end:
-                return  # the last frame is not there in full; no decoder makes anything of it
+                if at > end:
+                    return  # the last frame is not there in full; no decoder makes anything of it
+                yield header, data[offset : offset + length]
             else:
                 at, data = self._behind_tags(at), b""
 
@@ -102,21 +95,21 @@ class MpegDecoder:
             yield from self._free_format(block_frames)
             return
         shape, piece = SameShape(), None
-        for frame in self._frames():
-            stated = encoder_header(frame.data, frame.header)
-            if piece is None or stated is not None or frame.header.layer != piece.layer:
+        for header, frame in self._frames():
+            stated = encoder_header(frame, header)
+            if piece is None or stated is not None or header.layer != piece.layer:
                 if piece is not None:
-                    yield from piece.end(joined=True)
-                shape.check(frame.header.sample_rate, frame.header.channels)
-                piece = _Piece(frame.header, stated, shape)
+                    yield from piece.end()
+                shape.check(header.sample_rate, header.channels)
+                piece = _Piece(header, stated, shape)
             if stated is None:
-                yield from piece.push(frame)
+                yield from piece.push(header, frame)
         if piece is not None:
-            yield from piece.end(joined=False)
+            yield from piece.end()
 
     def _free_format(self, block_frames: int) -> Iterator[FloatArray]:
         """FFmpeg refuses free format. libsndfile stops at an estimate, so that the count is compared."""
-        frames = [frame.header.samples for frame in self._frames() if not encoder_header(frame.data, frame.header)]
+        frames = [header.samples for header, frame in self._frames() if not encoder_header(frame, header)]
         wanted = self.description.frames or sum(frames)
         decoder = LibsndfileDecoder(self._path, self._identity)
         done = 0
@@ -144,23 +137,23 @@ class _Piece:
         self._trim = Trim(stated.skipped if stated else 0, stated.padding if stated else 0)
         self._decoder = PacketDecoder(decoder_context(*_DECODERS[header.layer]))
 
-    def push(self, frame: _Frame) -> Iterator[FloatArray]:
+    def push(self, header: FrameHeader, frame: bytes) -> list[FloatArray]:
+        """Decode a frame, and return what is certain to be heard."""
         self._frames += 1
-        self._shape.check(frame.header.sample_rate, frame.header.channels)
+        self._shape.check(header.sample_rate, header.channels)
         try:
-            decoded = self._decoder.decode(frame.data)
+            decoded = self._decoder.decode(frame)
         except Damage as error:
-            seconds = self._shape.samples / frame.header.sample_rate
-            raise Damage(f"damaged at {seconds:.2f} s (frame at byte {frame.start}: {error})") from error
-        for one in decoded:
-            yield from self._trim.push(self._shape.pass_on(one))
+            raise Damage(f"damaged at {self._shape.samples / header.sample_rate:.2f} s ({error})") from error
+        return [block for one in decoded for block in self._trim.push(self._shape.pass_on(one))]
 
-    def end(self, joined: bool) -> Iterator[FloatArray]:
+    def end(self) -> list[FloatArray]:
+        """Return the rest."""
         stated = self._stated
         if stated is None:
-            return
+            return []
         # Some encoders count their own header as a frame.
         if stated.frames and self._frames < stated.frames - 1:
             raise Damage(f"cut off: only {self._frames} of the announced {stated.frames} MPEG frames are there")
         exact = stated.frames is None or self._frames <= stated.frames
-        yield from self._trim.end(stated.padding if exact else 0)
+        return self._trim.end(stated.padding if exact else 0)

@@ -7,6 +7,7 @@ Sources: ISO/IEC 11172-3 and 13818-3, MPEG 2.5 as LAME writes it; the Xing heade
 revision 1), the VBRI header of Fraunhofer IIS.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
@@ -31,6 +32,7 @@ _KBPS_2 = (
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 )
 _SEARCHED_BYTES = 1 << 16
+_ENCODER_MARK = re.compile(rb"(?:..)?(?:Xing|Info)", re.DOTALL)
 _CHAIN = 4
 """Frames that must follow each other before something is taken for MPEG audio."""
 
@@ -150,15 +152,13 @@ class EncoderHeader:
 
 def encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | None:
     """Read the header that an encoder put in ``frame``, None if it holds samples instead."""
-    if header.layer != 3:
+    at = header.side_bytes
+    if header.layer != 3 or not (_ENCODER_MARK.match(frame, at - 2) or frame[36:40] == b"VBRI"):
         return None
     if frame[36:40] == b"VBRI":
         return EncoderHeader(int.from_bytes(frame[50:54], "big") or None, int.from_bytes(frame[46:50], "big") or None)
-    at = header.side_bytes
     if frame[at : at + 4] not in (b"Xing", b"Info"):
-        at = at - 2 if frame[at - 2 : at + 2] in (b"Xing", b"Info") else 0  # some leave out the checksum's bytes
-        if not at:
-            return None
+        at -= 2  # some leave out the checksum's bytes
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")
     at += 8
     frames = size = None

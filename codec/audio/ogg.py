@@ -157,17 +157,18 @@ class _Link:
 
     def _open(self) -> PacketDecoder:
         first = self._headers[0]
-        options = {"flags2": "+skip_manual"}
         if self._head.subtype == "OPUS":
-            return PacketDecoder(decoder_context("libopus", "opus", extradata=first), options | FLOAT)
+            return PacketDecoder(
+                decoder_context("libopus", "opus", extradata=first), FLOAT | {"flags2": "+skip_manual"}
+            )
         if self._head.subtype == "VORBIS":
             # Three packets, the lengths of the first two before them (Xiph lacing).
             lengths = b"".join(b"\xff" * (len(one) // 255) + bytes([len(one) % 255]) for one in self._headers[:2])
             extradata = b"\x02" + lengths + b"".join(self._headers)
-            return PacketDecoder(decoder_context("vorbis", "libvorbis", extradata=extradata), options)
+            return PacketDecoder(decoder_context("vorbis", "libvorbis", extradata=extradata))
         if self._head.subtype == "SPEEX":
-            return PacketDecoder(decoder_context("speex", "libspeex", extradata=first), options)
-        return PacketDecoder(decoder_context("flac", extradata=first[17:51]), options | STRICT)
+            return PacketDecoder(decoder_context("speex", "libspeex", extradata=first))
+        return PacketDecoder(decoder_context("flac", extradata=first[17:51]), STRICT)
 
     def _place(self, page: Page, blocks: list[FloatArray]) -> Iterator[FloatArray]:
         """Say by the position of a page where its samples belong."""

@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import numpy.typing as npt
+from av.buffer import Buffer
 
 from codec.audio.decoder import Damage, Unsupported
 from codec.audio.samples import FloatArray
@@ -15,19 +16,42 @@ STRICT = {"err_detect": "crccheck+explode"}
 FLOAT = {"request_sample_fmt": "flt"}
 """Options under which libopus does not round to 16 bits."""
 
-_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+_MAX_PLANES = 7
+"""PyAV looks for the end of the planes by a null pointer, which a frame of more has not."""
+_TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
+    "u8": (np.uint8, 2.0**-7),
+    "s16": (np.int16, 2.0**-15),
+    "s32": (np.int32, 2.0**-31),
+    "s64": (np.int64, 2.0**-63),
+    "flt": (np.float32, 1.0),
+    "dbl": (np.float64, 1.0),
+}
+"""Of each sample format, and what its values are multiplied by; planar formats have a p behind the name."""
 
 
-def waveform(frame: av.AudioFrame) -> FloatArray:
+def waveform(frame: av.AudioFrame, channels: int) -> FloatArray:
     """Return the samples of a frame, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
-    values: npt.NDArray[np.generic] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    name = frame.format.name.removesuffix("p")
-    if name == "u8":
-        return values.astype(np.float32) * np.float32(2.0**-7) - np.float32(1)
-    wave = values.astype(np.float32, copy=False)
-    return wave * np.float32(_SCALES[name]) if name in _SCALES else wave
+    name, length = frame.format.name, frame.samples
+    if name[-1] == "p" and channels > _MAX_PLANES:
+        name = name[:-1]
+        (frame,) = av.AudioResampler(format=name).resample(frame)
+    kind, scale = _TYPES[name.rstrip("p")]
+    wave = np.empty((channels, length), np.float32)
+    if name[-1] == "p":
+        for row, plane in zip(wave, frame.planes):
+            row[:] = _values(plane, kind, length)
+    else:
+        wave[:] = _values(frame.planes[0], kind, channels * length).reshape(length, channels).T
+    if scale != 1.0:
+        wave *= np.float32(scale)
+    if kind is np.uint8:
+        wave -= 1
+    return wave
+
+
+def _values(plane: Buffer, kind: npt.DTypeLike, count: int) -> npt.NDArray[np.generic]:
+    found: npt.NDArray[np.generic] = np.frombuffer(memoryview(plane), kind, count)  # type: ignore[arg-type]
+    return found
 
 
 class SameShape:
@@ -52,9 +76,10 @@ class SameShape:
 
     def pass_on(self, frame: av.AudioFrame) -> FloatArray:
         """Check a decoded frame, count it, and return its samples."""
-        self.check(frame.sample_rate, frame.layout.nb_channels)
+        channels = frame.layout.nb_channels
+        self.check(frame.sample_rate, channels)
         self.samples += frame.samples
-        return waveform(frame)
+        return waveform(frame, channels)
 
 
 def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
