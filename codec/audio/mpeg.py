@@ -27,6 +27,8 @@ from codec.audio.samples import FloatArray
 from codec.audio.tag_blocks import skip_id3v2
 
 _PIECE_BYTES = 1 << 18
+_TOGETHER = 16
+"""Frames that are decoded at once."""
 _SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
 _DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp3")}
 
@@ -97,13 +99,13 @@ class MpegDecoder:
         shape, piece = SameShape(), None
         for header, frame in self._frames():
             stated = encoder_header(frame, header)
-            if piece is None or stated is not None or header.layer != piece.layer:
+            if piece is None or stated is not None or header.format != piece.format:
                 if piece is not None:
                     yield from piece.end()
                 shape.check(header.sample_rate, header.channels)
                 piece = _Piece(header, stated, shape)
             if stated is None:
-                yield from piece.push(header, frame)
+                yield from piece.push(frame)
         if piece is not None:
             yield from piece.end()
 
@@ -131,29 +133,39 @@ class _Piece:
     """Frames that one encoder wrote."""
 
     def __init__(self, header: FrameHeader, stated: EncoderHeader | None, shape: SameShape) -> None:
-        self.layer = header.layer
+        self.format = header.format
         self._stated, self._shape = stated, shape
         self._frames = 0
+        self._waiting: list[bytes] = []
         self._trim = Trim(stated.skipped if stated else 0, stated.padding if stated else 0)
         self._decoder = PacketDecoder(decoder_context(*_DECODERS[header.layer]))
 
-    def push(self, header: FrameHeader, frame: bytes) -> list[FloatArray]:
-        """Decode a frame, and return what is certain to be heard."""
+    def push(self, frame: bytes) -> list[FloatArray]:
+        """Take a frame, and return what is certain to be heard."""
         self._frames += 1
-        self._shape.check(header.sample_rate, header.channels)
+        self._waiting.append(frame)
+        return self._decode() if len(self._waiting) == _TOGETHER else []
+
+    def _decode(self) -> list[FloatArray]:
+        """Decode the frames that wait: FFmpeg takes several in one packet, which is quicker than one by one."""
+        if not self._waiting:
+            return []
         try:
-            decoded = self._decoder.decode(frame)
+            decoded = self._decoder.decode(b"".join(self._waiting))
         except Damage as error:
-            raise Damage(f"damaged at {self._shape.samples / header.sample_rate:.2f} s ({error})") from error
-        return [block for one in decoded for block in self._trim.push(self._shape.pass_on(one))]
+            raise Damage(f"damaged after {self._shape.samples / self.format[1]:.2f} s ({error})") from error
+        if len(decoded) != len(self._waiting):
+            raise Damage(f"damaged after {self._shape.samples / self.format[1]:.2f} s")
+        self._waiting = []
+        return self._trim.push(self._shape.pass_on(*decoded))
 
     def end(self) -> list[FloatArray]:
         """Return the rest."""
-        stated = self._stated
+        rest, stated = self._decode(), self._stated
         if stated is None:
-            return []
+            return rest
         # Some encoders count their own header as a frame.
         if stated.frames and self._frames < stated.frames - 1:
             raise Damage(f"cut off: only {self._frames} of the announced {stated.frames} MPEG frames are there")
         exact = stated.frames is None or self._frames <= stated.frames
-        return self._trim.end(stated.padding if exact else 0)
+        return rest + self._trim.end(stated.padding if exact else 0)

@@ -1,5 +1,7 @@
 """FFmpeg's decoders on packets, through PyAV: float32 ``[channels, n]``, full scale 1."""
 
+from collections.abc import Sequence
+
 import av
 import numpy as np
 import numpy.typing as npt
@@ -29,23 +31,27 @@ _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
 """Of each sample format, and what its values are multiplied by; planar formats have a p behind the name."""
 
 
-def waveform(frame: av.AudioFrame, channels: int) -> FloatArray:
-    """Return the samples of a frame, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
-    name, length = frame.format.name, frame.samples
-    if name[-1] == "p" and channels > _MAX_PLANES:
-        name = name[:-1]
-        (frame,) = av.AudioResampler(format=name).resample(frame)
-    kind, scale = _TYPES[name.rstrip("p")]
-    wave = np.empty((channels, length), np.float32)
-    if name[-1] == "p":
-        for row, plane in zip(wave, frame.planes):
-            row[:] = _values(plane, kind, length)
-    else:
-        wave[:] = _values(frame.planes[0], kind, channels * length).reshape(length, channels).T
-    if scale != 1.0:
-        wave *= np.float32(scale)
-    if kind is np.uint8:
-        wave -= 1
+def waveform(frames: Sequence[av.AudioFrame], channels: int) -> FloatArray:
+    """Return the samples of frames, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
+    wave = np.empty((channels, sum(frame.samples for frame in frames)), np.float32)
+    at = 0
+    for frame in frames:
+        name, length = frame.format.name, frame.samples
+        if name[-1] == "p" and channels > _MAX_PLANES:
+            name = name[:-1]
+            (frame,) = av.AudioResampler(format=name).resample(frame)
+        kind, scale = _TYPES[name.rstrip("p")]
+        part = wave[:, at : at + length]
+        if name[-1] == "p":
+            for row, plane in zip(part, frame.planes):
+                row[:] = _values(plane, kind, length)
+        else:
+            part[:] = _values(frame.planes[0], kind, channels * length).reshape(length, channels).T
+        if scale != 1.0:
+            part *= np.float32(scale)
+        if kind is np.uint8:
+            part -= 1
+        at += length
     return wave
 
 
@@ -74,12 +80,12 @@ class SameShape:
             old, new = (f"{channels} channels at {rate} Hz" for rate, channels in (self.known, shape))
             raise Unsupported(f"changes from {old} to {new} at {self.samples / self.known[0]:.2f} s; split it there")
 
-    def pass_on(self, frame: av.AudioFrame) -> FloatArray:
-        """Check a decoded frame, count it, and return its samples."""
-        channels = frame.layout.nb_channels
-        self.check(frame.sample_rate, channels)
-        self.samples += frame.samples
-        return waveform(frame, channels)
+    def pass_on(self, *frames: av.AudioFrame) -> FloatArray:
+        """Check decoded frames, count them, and return their samples, ``[channels, n]``."""
+        for frame in frames:
+            self.check(frame.sample_rate, frame.layout.nb_channels)
+            self.samples += frame.samples
+        return waveform(frames, self.known[1] if self.known else 1)
 
 
 def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
