@@ -147,10 +147,6 @@ def _subtype(suffix: str, bits: str | None) -> str:
     return held[bits]
 
 
-ESTIMATED = 0.05
-"""So far an MP3 file's own statement of its length may be off, relative to it."""
-
-
 _MAKING = Lock()
 
 
@@ -208,8 +204,7 @@ class Encoding:
         return False
 
     def seconds(self, job: Job) -> float:
-        described = audio.info(job.source)
-        return described.frames / described.sample_rate
+        return audio.info(job.source).seconds or 0.0
 
     def __call__(self, job: Job, progress: Progress) -> FileReport:
         return encode_file(
@@ -294,10 +289,9 @@ class Decoding:
 
 
 def _is_of(head: Header, source: audio.AudioInfo) -> bool:
-    """Whether a file with this header can be that of the source. An MP3 file may state an estimated length."""
+    """Whether a file with this header can be that of the source, which need not state its length."""
     same = (head.sample_rate, head.channels) == (source.sample_rate, source.channels)
-    off = ESTIMATED * source.frames if source.format in ("MP3", "MPEG") else 0
-    return same and abs(head.samples - source.frames) <= off
+    return same and source.frames in (None, head.samples)
 
 
 def described(job: Job) -> Header | TokenInfo:

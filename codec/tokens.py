@@ -195,7 +195,7 @@ class Tokenising:
 
     def seconds(self, job: Job) -> float:
         described = [attempt(source, partial(audio.info, source)) for source in job.sources]
-        return sum(one.frames / one.sample_rate for one in described if isinstance(one, audio.AudioInfo))
+        return sum(one.seconds or 0.0 for one in described if isinstance(one, audio.AudioInfo))
 
     def __call__(self, job: Job, progress: Progress) -> list[Outcome]:
         assert isinstance(job, ShardJob)
