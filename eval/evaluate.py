@@ -12,11 +12,13 @@ from typing import Any, Literal
 from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.json_files import from_json
 from codec.ledger import candidates, ledger, record_candidate, record_result
 from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
     Clip,
+    Material,
     PackedSplit,
     in_distribution,
     list_clips,
@@ -277,10 +279,21 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Training:
+    """Of a model's ``config.json``."""
+
+    steps: int | None = None
+    trained_on: Material | None = None
+
+
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
     """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
     info = read_info(run)
-    steps, material = info.get("step", info.get("steps")), info.get("trained_on")
+    try:
+        known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
+    except ValueError as error:
+        raise UserError(f"{run}: what its config.json says of the training is damaged ({error})") from error
     return Trained(
         sample_rate=codec.config.sample_rate,
         channels=channels,
@@ -289,8 +302,8 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         codebook_size=codec.config.quantizer.size,
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
-        steps=None if steps is None else int(steps),
-        **(material or asdict(split.material)),
+        steps=known.steps,
+        **asdict(known.trained_on or split.material),
         checksum=checksum(codec),
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.ledger import LedgerEntry, describe_openings
+from codec.names import visible
 from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
@@ -230,7 +231,7 @@ class EvaluationResult:
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
         lines.append(f"report: {self.report}")
-        return "\n".join(lines)
+        return "\n".join(visible(line) for line in lines)
 
     def _beside(self) -> list[str]:
         """Tables of means, a column for each system at each point, ours first."""

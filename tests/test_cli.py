@@ -590,11 +590,11 @@ def test_evaluate_on_a_full_disk_keeps_the_ledger_whole(codec, place, prepared, 
     words = ["evaluate", tmp_path / "run", "--data", data, "--clips", 2, "-j", 1]
     with at_most(100):
         ran = codec(*words)
-    assert "stays sealed" in ran.complaint and not contents(tmp_path / "run/evaluation")
+    assert "stays sealed" in ran.complaint and not contents(tmp_path / "run/evaluation").keys() - {".lock"}
     assert ledger(data) == []
     with at_most(20_000):
         ran = codec(*words)
-    assert "cannot write" in ran.complaint and not contents(tmp_path / "run/evaluation")
+    assert "cannot write" in ran.complaint and not contents(tmp_path / "run/evaluation").keys() - {".lock"}
     assert [entry.result for entry in ledger(data)] == [None]
 
 
