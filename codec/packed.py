@@ -6,15 +6,11 @@ together are judged in one opening; a later one for other models has to be asked
 long they are (:func:`list_clips`) may be known before, so that what is to be judged can be checked first.
 """
 
-import contextlib
 import csv
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,18 +19,10 @@ import numpy.typing as npt
 
 from codec.config import TargetConfig
 from codec.errors import UserError
-from codec.writing import write_text
+from codec.ledger import LedgerEntry, Purpose, SealedError, open_ledger
 
 VERSION = 1
 SHARDS = "shards.json"
-LEDGER = "ledger.jsonl"
-CANDIDATES = "candidates.jsonl"
-
-Purpose = Literal["evaluation", "demonstration"]
-
-
-class SealedError(UserError):
-    """The test split was asked for in a place that must not see it."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +38,6 @@ class Clip:
     bandwidth_hz: float
     noise_dbfs: float
     frames: int
-
-
-@dataclass(frozen=True)
-class LedgerEntry:
-    """One opening of the test split; ``result`` is None until the evaluation is done."""
-
-    opened: str
-    purpose: str
-    weights: list[str]
-    run: str
-    result: dict[str, Any] | None
 
 
 class Described(Protocol):
@@ -302,6 +279,15 @@ def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: 
     return _open(data, split, sample_rate, channels).clips
 
 
+@dataclass(frozen=True)
+class OpenedTest:
+    """The test clips, the line in the ledger about this opening, and those before it."""
+
+    split: PackedSplit
+    opening: LedgerEntry
+    before: list[LedgerEntry]
+
+
 def open_sealed_test(
     data: Path,
     sample_rate: int,
@@ -311,77 +297,11 @@ def open_sealed_test(
     weights: list[str],
     purpose: Purpose,
     again: bool = False,
-) -> PackedSplit:
+) -> OpenedTest:
     """The test clips, after a line in the ledger that says who looked: the run, and checksums of all weights that are
     to be judged.
 
     Raises ``SealedError`` where it was opened before and not for all of these weights, unless ``again``.
     """
     split = _open(data, "test", sample_rate, channels)
-    before = ledger(data)
-    known = {name for entry in before for name in entry.weights}
-    if before and not known.issuperset(weights) and not again:
-        raise SealedError(
-            f"{data}: the test split was opened before ({told(before)}); another candidate is judged on it only with"
-            " --open-test-again, and the report says so"
-        )
-    entry = LedgerEntry(_now(), purpose, list(weights), run, None)
-    _append(Path(data) / LEDGER, asdict(entry), "the test split stays sealed")
-    return split
-
-
-def record_result(data: Path, result: dict[str, Any]) -> None:
-    """Complete the last line of the ledger."""
-    entries = ledger(data)
-    if not entries:
-        raise UserError(f"{data}: nothing to complete, the test split was never opened")
-    lines = [asdict(entry) for entry in entries]
-    lines[-1]["result"] = result
-    write_text(Path(data) / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def ledger(data: Path) -> list[LedgerEntry]:
-    """Every opening of the test split, oldest first."""
-    names = [field.name for field in fields(LedgerEntry)]
-    return [LedgerEntry(**{name: line[name] for name in names}) for line in _lines(Path(data) / LEDGER)]
-
-
-def told(openings: Sequence[LedgerEntry]) -> str:
-    """When and for which weights, in a line."""
-    each = (f"{entry.opened[:10]} for {', '.join(entry.weights)} of {Path(entry.run).name}" for entry in openings[-5:])
-    return "; ".join([f"{len(openings) - 5} times, then", *each] if len(openings) > 5 else each)
-
-
-def record_candidate(data: Path, run: str) -> None:
-    """Note that a model trained in ``run`` was judged on the validation split."""
-    _append(Path(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
-
-
-def candidates(data: Path) -> int:
-    """How many runs were ever compared on the validation split."""
-    return len({line["run"] for line in _lines(Path(data) / CANDIDATES)})
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
-    """A line that the disk has no room for is taken back."""
-    size = path.stat().st_size if path.is_file() else 0
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.truncate(path, size)
-        raise UserError(f"{path}: cannot write ({error.strerror}); {consequence}") from error
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.is_file():
-        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                yield json.loads(text)
-            except ValueError as error:
-                raise UserError(f"{path}: line {number} is damaged; repair or remove that line") from error
+    return OpenedTest(split, *open_ledger(Path(data), run=run, weights=weights, purpose=purpose, again=again))

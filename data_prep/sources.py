@@ -97,7 +97,7 @@ def _held(source: Path, plain: bool) -> Sources:
     if not entries:
         if not any(source.iterdir()):
             raise UserError(f"{source}: the folder is empty")
-        raise UserError(f"{source}: holds no audio files; codec prepare --help lists what is read")
+        raise UserError(f"{source}: holds no audio files (.wav .flac .mp3 .opus .m4a and the like)")
     rest = (source / path for path in tree.others if not path.startswith(prefixes))
     unlisted = (f"{folder} ({reason})" for folder, reason in walked.unlisted.items())
     return Sources(tuple(entries), tuple(corpora), tuple(rest), tuple(unlisted))

@@ -55,7 +55,7 @@ def test_the_clips_are_the_samples_of_the_recording(tmp_path: Path) -> None:
     spans = []
     for split in SPLITS:
         opened = (
-            packed.open_sealed_test(data, RATE, 1, run="r", weights=[], purpose="demonstration")
+            packed.open_sealed_test(data, RATE, 1, run="r", weights=[], purpose="demonstration").split
             if split == "test"
             else packed.open_split(data, split, RATE, 1)  # type: ignore[arg-type]
         )

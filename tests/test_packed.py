@@ -11,6 +11,7 @@ import soundfile
 from codec import packed
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.ledger import LEDGER, SealedError, candidates, ledger, record_candidate, record_result
 from codec.packed import Clip, in_distribution
 from data_prep.prepare import prepare
 
@@ -47,17 +48,18 @@ def test_waves_are_views_of_the_file_also_after_pickling(data: Path) -> None:
 
 
 def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
-    with pytest.raises(packed.SealedError, match="sealed"):
+    with pytest.raises(SealedError, match="sealed"):
         packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
     assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
-    assert packed.ledger(data) == []
+    assert ledger(data) == []
     with pytest.raises(UserError):
-        packed.record_result(data, {})
-    split = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
-    assert len(split) > 0
-    packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
-    packed.record_result(data, {"mel": 1.5})
-    first, second = packed.ledger(data)
+        record_result(data, "", {})
+    first_opened = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
+    assert len(first_opened.split) > 0 and first_opened.before == []
+    second_opened = packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
+    assert second_opened.before == [first_opened.opening]
+    record_result(data, second_opened.opening.key, {"mel": 1.5})
+    first, second = ledger(data)
     assert (first.run, first.purpose, first.result) == ("r1", "demonstration", None)
     assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
 
@@ -68,31 +70,29 @@ def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: 
             data, 16000, 2, run="runs/third", weights=list(weights), purpose="evaluation", again=again
         )
 
-    before = packed.ledger(data)
+    before = ledger(data)
     for weights in (["ef"], ["ab", "ef"]):
-        with pytest.raises(
-            packed.SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again"
-        ) as refusal:
+        with pytest.raises(SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again") as refusal:
             opened(*weights)
         assert "\n" not in str(refusal.value)
-    assert packed.ledger(data) == before
+    assert ledger(data) == before
     opened("ab", "cd")
     opened("ab", "ef", again=True)
     opened("ef")
-    assert [entry.weights for entry in packed.ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
+    assert [entry.weights for entry in ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
 
 
 def test_a_refused_opening_leaves_no_line(data: Path) -> None:
-    before = len(packed.ledger(data))
+    before = len(ledger(data))
     with pytest.raises(UserError, match="8000"):
         packed.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
-    assert len(packed.ledger(data)) == before
+    assert len(ledger(data)) == before
 
 
 def test_candidates_count_runs_once(data: Path) -> None:
     for run in ("a", "b", "a"):
-        packed.record_candidate(data, run)
-    assert packed.candidates(data) == 2
+        record_candidate(data, run)
+    assert candidates(data) == 2
 
 
 def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
         packed.open_split(tmp_path / "none", "train", 16000, 1)
     with pytest.raises(UserError, match="no packed audio"):
         packed.open_split(tmp_path, "train", 16000, 1)
-    (tmp_path / packed.LEDGER).write_text(json.dumps({})[:-1])
+    (tmp_path / LEDGER).write_text(json.dumps({})[:-1])
     with pytest.raises(UserError, match="line 1 is damaged"):
-        packed.ledger(tmp_path)
+        ledger(tmp_path)
 
 
 def test_in_distribution_is_domain_and_every_range() -> None:

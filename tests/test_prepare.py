@@ -197,6 +197,7 @@ def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.
     assert_packed_equals_sources(out)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     audio_dir = tree(tmp_path / "audio", groups=40, clips=3)
     prepare([audio_dir], tmp_path / "whole", sample_rate=24000, workers=1)
@@ -268,7 +269,9 @@ def test_channels_and_rates(tmp_path: Path) -> None:
         split = (
             packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
-            else packed.open_sealed_test(tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration")
+            else packed.open_sealed_test(
+                tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
+            ).split
         )
         for name, wave in zip(("stereo.wav", "mono.wav"), waves, strict=True):
             i = next(i for i, clip in enumerate(split.clips) if clip.path.name == name)
