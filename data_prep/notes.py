@@ -25,25 +25,29 @@ def about_sources(held: Sources) -> list[str]:
 
 def about_groups(held: Sources, groups: Mapping[str, str], choice: Choice) -> list[str]:
     """Return a line for each corpus that was recognised, with its groups and why, and what else was chosen."""
-    lines = [_about_corpus(corpus, groups, choice.rule) for corpus in held.corpora]
+    lines = [line for corpus in held.corpora if (line := _about_corpus(corpus, groups, choice.rule))]
     if choice.rule == TIME:
         lines.append("long recordings are divided by time, with gaps; shorter files are groups of their own")
     return [*lines, *choice.notes]
 
 
 def _about_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -> str:
+    """Empty where none of its files is of a domain that is taken."""
     layout = corpus.layout
-    names = {groups[str(entry.path)] for entry in corpus.entries if str(entry.path) in groups}
+    taken = [entry for entry in corpus.entries if str(entry.path) in groups]
+    names = {groups[str(entry.path)] for entry in taken}
+    if not taken:
+        return ""
     if rule:
         grouping = f"grouped by {rule}, as asked"
     elif layout.grouping:
         grouping = f"grouped by {layout.grouping}"
     else:
         grouping = "it names no groups"
-    unknown = sum(not entry.group and not entry.plain for entry in corpus.entries)
+    unknown = sum(not entry.group and not entry.plain for entry in taken)
     parts = [
         f"{corpus.folder}: {layout.name}, recognised by {layout.evidence}",
-        f"{_files(len(corpus.entries))}, {grouping} ({len(names)} groups)",
+        f"{_files(len(taken))}, {grouping} ({len(names)} groups)",
         *([f"{layout.domain}"] if layout.domain else []),
         *([f"{unknown} files of which it says nothing are groups of their own"] if unknown and layout.grouping else []),
         *([f"{_files(corpus.unlisted)} that it does not name are left out"] if corpus.unlisted else []),

@@ -18,6 +18,8 @@ from data_prep.lists import SUFFIXES as LIST_SUFFIXES
 from data_prep.lists import read_list
 
 _DEPTH = 2
+_PREPARED = {"manifest.csv", "inventory.jsonl"}
+"""Files of a folder that ``codec prepare`` wrote: within a source, its manifest is no corpus."""
 _MOST_FOLDERS = 64
 """A folder with more subfolders than that is no collection of corpora, and they are not looked into."""
 
@@ -117,6 +119,8 @@ def _corpora(tree: Tree, source: Path) -> Iterator[Corpus]:
 
 
 def _search(tree: Tree, source: Path, depth: int) -> Iterator[Corpus]:
+    if tree.root != source and _PREPARED <= tree.names:
+        return
     if layout := recognise(tree):
         yield _corpus(layout, tree, source)
     elif depth and len(tree.folders) <= _MOST_FOLDERS:

@@ -445,9 +445,13 @@ def test_no_split_is_empty_in_silence(tmp_path: Path) -> None:
     for number in range(8):
         put(tmp_path / f"audio/{'ab'[number % 2]}/{number}.wav", noise(1.0, number))
     out = tmp_path / "out"
-    with pytest.raises(UserError, match=r"8 usable files in 2 groups.*--group-by file.*--ratios 1:0:0") as refusal:
+    with pytest.raises(UserError, match=r"8 files in 2 groups.*--group-by file.*--ratios 1:0:0") as refusal:
         prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
-    assert "\n" not in str(refusal.value) and not (out / "manifest.csv").exists()
+    assert "\n" not in str(refusal.value) and not out.exists()
+    put(tmp_path / "audio/c/silent.wav", np.zeros(RATE))  # a third group, until it is decoded
+    with pytest.raises(UserError, match=r"8 usable files in 2 groups, 1 are left out .1 silent.*--group-by file"):
+        prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
+    assert not (out / "manifest.csv").exists() and not (out / "packed").exists()
     summary = prepare([tmp_path / "audio"], out, sample_rate=RATE, group_by="file", workers=1)
     assert all(split.clips for split in summary.splits) and sum(split.groups for split in summary.splits) == 8
     # The rule holds for later runs, and where two splits are wanted two groups are enough.
@@ -482,6 +486,14 @@ def test_unclear_groups_are_asked_for_before_anything_is_written(tmp_path: Path)
     assert len(before) == 4
     prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, workers=1)  # is not asked again
     assert {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")} == before
+
+
+def test_an_output_below_the_source_is_no_corpus(tmp_path: Path) -> None:
+    audio_dir = tree(tmp_path / "audio", groups=6)
+    for _ in range(2):
+        lines: list[str] = []
+        summary = prepare([audio_dir], audio_dir / "data", sample_rate=RATE, workers=1, note=lines.append)
+        assert (summary.files, summary.excluded) == (12, {}) and not any("manifest" in line for line in lines)
 
 
 def test_other_files_are_counted_by_kind(tmp_path: Path) -> None:
