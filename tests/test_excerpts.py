@@ -69,6 +69,18 @@ def test_the_clips_are_the_samples_of_the_recording(tmp_path: Path) -> None:
     assert all(after[0] - before[1] > GAP_S - 0.02 for before, after in itertools.pairwise(spans))
 
 
+def test_stems_are_cut_at_the_same_times(tmp_path: Path) -> None:
+    for seed, (stem, seconds) in enumerate({"mixture": 200, "drums": 200, "vocals": 170, "bass": 100}.items()):
+        long_file(tmp_path / f"audio/train/A - B/{stem}.wav", seconds, seed=seed)
+    run([tmp_path / "audio"], tmp_path / "out", group_by="time")
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for row in read_rows(tmp_path / "out/manifest.csv"):
+        spans.setdefault(row.split, []).append((row.start_s, row.end_s))
+    assert {split: len(parts) for split, parts in spans.items()} == {"train": 4, "val": 3, "test": 2}
+    ends = [(min(start for start, _ in spans[split]), max(end for _, end in spans[split])) for split in SPLITS]
+    assert all(after[0] - before[1] > GAP_S - 0.02 for before, after in itertools.pairwise(ends))
+
+
 def test_what_was_divided_stays_as_it_was(tmp_path: Path) -> None:
     """With other ratios, without the option, under another name, beside a copy, and when it was gone for a while."""
     path = long_file(tmp_path / "audio/a.wav")

@@ -12,7 +12,7 @@ _FSD_FOLDERS = ("FSD50K.dev_audio", "FSD50K.eval_audio", "dev_audio", "eval_audi
 esc = pattern(
     "ESC-50",
     # {fold}-{Freesound clip}-{take}-{class}, as the data set's description has it (Piczak 2015).
-    r"(?:^|/)[1-5]-(?P<group>\d+)-[A-Z]-\d+\.\w+$",
+    r"(?:^|/)[1-5]-(?P<recording>(?P<group>\d+))-[A-Z]-\d+\.\w+$",
     evidence="files named FOLD-CLIP-TAKE-CLASS",
     grouping="original recording",
     domain="general",
@@ -21,7 +21,7 @@ esc = pattern(
 urban_sound = pattern(
     "UrbanSound8K",
     # {Freesound clip}-{class}-{occurrence}-{slice} (Salamon et al. 2014).
-    r"(?:^|/)fold\d+/(?P<group>\d+)-\d-\d+-\d+\.\w+$",
+    r"(?:^|/)fold\d+/(?P<recording>(?P<group>\d+))-\d-\d+-\d+\.\w+$",
     evidence="files named CLIP-CLASS-OCCURRENCE-SLICE in folders foldN",
     grouping="original recording",
     domain="general",
