@@ -25,6 +25,8 @@ Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
 _EMPTY_FILE_BYTES = 4096
+_TYPICAL_BYTES_PER_S = 16_000
+"""Of a compressed file (128 kbit/s)."""
 
 
 class Lasting(Protocol):
@@ -325,6 +327,18 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     frame_bits = channels * codec.tables.expected_bits().cumsum(0)
     frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.latents_per_second)
     return (frame_bits * codec.config.latents_per_second / 1000).tolist()
+
+
+def expected_seconds(source: Path) -> float:
+    """Return the duration of a sound file for a progress bar: the stated one, else a guess from its size.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    described = audio.info(source)
+    if described.frames is None:
+        return source.stat().st_size / _TYPICAL_BYTES_PER_S
+    return described.frames / described.sample_rate
 
 
 def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:

@@ -23,8 +23,9 @@ from codec.bitstream.header import SAMPLE_RATES
 from codec.channels import Stereo
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
-from codec.files import FileReport, Progress, choose_codebooks, part, source_blocks
-from codec.jobs import Failure, Job, Kept, below_common, find, named, one_each
+from codec.files import FileReport, Progress, choose_codebooks, expected_seconds, part, source_blocks
+from codec.inputs import SOUND, Found, below_common, find
+from codec.jobs import Failure, Job, Kept, named, one_each
 from codec.model.codec import Codec
 from codec.running import BatchReport, Outcome, attempt, run
 from codec.side_by_side import side_by_side
@@ -111,7 +112,7 @@ def encode_tokens(
     lanes: int = 1,
 ) -> BatchReport:
     """Codes sound files into shards ``out/tokens-000000.tar`` and so on; for ``sources`` and ``lists`` see
-    :func:`codec.jobs.plan`. Without both, the ``manifest`` is the list: all files that it names are taken.
+    :func:`codec.inputs.find`. Without both, the ``manifest`` is the list: all files that it names are taken.
 
     Files are taken in the order of their keys, ``per_shard`` to a shard. What is there already, newer than its source,
     of this model, this number of ``codebooks`` (default: all) and these columns of the ``manifest`` is kept, unless
@@ -126,10 +127,10 @@ def encode_tokens(
     count = choose_codebooks(codec, 1, kbps=None, codebooks=codebooks)
     rows = read_manifest(manifest) if manifest else {}
     if manifest and not (sources or lists):
-        found = below_common([(path, Path(path.name)) for path in rows])
+        found = Found(below_common([(path, Path(path.name)) for path in rows]))
     else:
-        found = find(sources, audio.AUDIO_SUFFIXES, "sound files", lists)
-    keyed = one_each(Job(path, out / shards.key_of(place)) for path, place in named(found))
+        found = find(sources, SOUND, lists)
+    keyed = one_each(Job(path, out / shards.key_of(place)) for path, place in named(found.files))
     columns = _rows_of([job.source for job in keyed], rows)
     if manifest and not columns:
         raise UserError(
@@ -144,7 +145,7 @@ def encode_tokens(
     others = sorted(set(out.glob(f"tokens-*{shards.SUFFIX}")) - {job.target for job in jobs})
     if others:
         raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
-    return run(Tokenising(codec, fingerprint(codec), count, force, lanes), jobs, force, workers)
+    return run(Tokenising(codec, fingerprint(codec), count, force, lanes), jobs, force, workers).with_inputs(found)
 
 
 def read_manifest(path: Path) -> dict[Path, dict[str, str]]:
@@ -194,8 +195,8 @@ class Tokenising:
         return any(isinstance(attempt(sample.name, partial(read_info, sample)), TokenInfo) for sample in samples)
 
     def seconds(self, job: Job) -> float:
-        described = [attempt(source, partial(audio.info, source)) for source in job.sources]
-        return sum(one.frames / one.sample_rate for one in described if isinstance(one, audio.AudioInfo))
+        stated = [attempt(source, partial(expected_seconds, source)) for source in job.sources]
+        return sum(seconds for seconds in stated if isinstance(seconds, float))
 
     def __call__(self, job: Job, progress: Progress) -> list[Outcome]:
         assert isinstance(job, ShardJob)

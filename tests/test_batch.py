@@ -20,6 +20,7 @@ from codec.batch import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.errors import UserError
 from codec.files import expected_kbps
+from codec.inputs import Kinds, find
 from codec.jobs import plan
 from codec.library import finder, load
 from codec.running import BatchReport
@@ -53,7 +54,8 @@ def tree(tmp_path, monkeypatch) -> Path:
 
 
 def planned(*sources: str, **options) -> list[str]:
-    jobs = plan([Path(source) for source in sources], Path("out"), {".wav", ".flac"}, ".nac", "sound files", **options)
+    found = find([Path(source) for source in sources], Kinds("sound files", {".wav", ".flac"}), **options)
+    jobs = plan(found.files, Path("out"), ".nac")
     assert all(job.source.is_file() for job in jobs)
     return sorted(str(job.target.relative_to("out")) for job in jobs)
 
@@ -105,6 +107,64 @@ def test_files_that_differ_in_their_suffix_alone_keep_it(tmp_path, codec, monkey
 def test_lists_keep_the_tree_that_their_lines_share(tree, lines, targets):
     Path("list").write_text(lines.format(place=tree), newline="")
     assert planned(lists=[Path("list")]) == targets.split()
+
+
+def test_lists_of_other_systems_are_read(tree):
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        mark = "\ufeff" if encoding[-3:] in ("-le", "-be") else ""
+        Path("list").write_bytes((mark + "in/x/a.wav\r\nin/x/y/b.flac\r\n").encode(encoding))
+        assert planned(lists=[Path("list")]) == ["a.nac", "y/b.nac"], encoding
+    whole = Path("list").read_bytes()
+    for wrong in (whole[:-1], "in/x/a.wav".encode("utf-16-le"), b"in/x/a.wav\0"):
+        Path("list").write_bytes(wrong)
+        with pytest.raises(UserError) as error:
+            planned(lists=[Path("list")])
+        assert str(error.value).startswith("list: ") and "\n" not in str(error.value)
+
+
+def test_links_are_followed_alike_in_folders_lists_and_patterns(tree):
+    """Loops of links end, and a folder that is reached by two ways is taken once."""
+    for link, to in (("in/x/up", "in"), ("in/up", "in"), ("in/b", "in/z"), ("in/far", "far"), ("in/z/far", "far")):
+        (tree / link).symlink_to(tree / to)
+    (tree / "far").mkdir()
+    (tree / "far/d.wav").touch()
+    every = ["a.nac", "far/d.nac", "x/a.nac", "x/y/b.nac", "z/c[1].nac"]
+    Path("list").write_text("in\n")
+    assert planned("in") == planned(lists=[Path("list")]) == planned("in/**") == planned("in/**/*.*") == every
+    assert planned("in/*") == planned("in/[a-z]*") == every
+    assert planned("**/d.wav") == ["far/d.nac"]
+    assert planned("in/far") == planned("in/z/far/*") == ["d.nac"]
+
+
+def test_what_is_not_read_is_named(tmp_path, model, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make(Path("in/x.wav"))
+    for name in ("notes.txt", "x/more.TXT", "cover.jpg", "README", "old.nac", "tokens-000000.tar", "._x.wav", ".b.txt"):
+        Path("in/x").mkdir(exist_ok=True)
+        (Path("in") / name).write_bytes(bytes.fromhex("00051607") + bytes(4096))
+    Path("in/b.mp3").touch()
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--model", str(model)])
+        return ended.value.code, *capsys.readouterr()
+
+    counts = {".txt": 2, "": 1, ".jpg": 1}
+    for command in ("encode", "tokens"):
+        status, told, complaints = run(command, "in", "--out", command, "--json")
+        assert status == FAILED and complaints.count("in/b.mp3: ") == 1
+        summary = json.loads(told)["summary"]
+        assert (summary["done"], summary["failed"], summary["left_out"]) == (1, 1, counts)
+        assert [one["source"] for one in json.loads(told)["failed"]] == ["in/b.mp3"]
+    Path("in/b.mp3").unlink()
+    status, told, _ = run("encode", "in/**", "in/x.wav", "--out", "encode")
+    assert status == 0 and told.splitlines()[-1].startswith("others  4 files of other kinds were left out: 2 .txt, ")
+    status, told, _ = run("encode", "in/*.wav", "--out", "encode")
+    assert status == 0 and "left out" not in told
+    status, told, _ = run("decode", "in", "encode", "--out", "in", "--json")
+    assert json.loads(told)["summary"]["left_out"] == counts
+    with pytest.raises(UserError, match=r"in/x: no sound files in this folder; .*1 \.txt"):
+        encode_batch([Path("in/x")], Path("none"), load(str(model)))
 
 
 def test_inputs_that_name_nothing_are_one_line(tree):
@@ -415,10 +475,10 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
     there = load(str(model), "cuda")
-    for place, one, find in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
+    for place, one, models in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
         assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1, lanes=3).failures
         assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one, lanes=3).failures
-        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", find, bits="32f", lanes=3).failures
+        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", models, bits="32f", lanes=3).failures
     for name in ("0", "1", "2"):
         shards = [shard_contents(path).samples for path in (tmp_path / "tok").rglob("*.tar")]
         codes = [read_array(sample) for samples in shards for sample in samples if sample.key == name]

@@ -255,11 +255,14 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.batch import NAC
         from codec.files import file_info
-        from codec.jobs import find
+        from codec.inputs import Kinds, find
         from codec.shards import is_shard
 
     found, status, names = [], 0, _built_in_names()
-    for path, _ in find(arguments.inputs, {NAC}, f"{NAC} files"):
+    found_inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    for failure in found_inputs.failures:
+        status = complain(failure.reason, FAILED)
+    for path, _ in found_inputs.files:
         try:
             if is_shard(path):
                 raise UserError(f"{path}: a shard of tokens, not a .nac file; codec decode takes it")
