@@ -66,6 +66,8 @@ class FileReport:
     """Start and end in seconds of what was damaged and is concealed, or missing at the end."""
     cut_off: float | None = None
     """From where on, in seconds, all is missing; None if the source was not cut off."""
+    fault: str | None = None
+    """Why less than announced was there to be coded, of a source that came through a pipe."""
 
     @property
     def kbps(self) -> float:

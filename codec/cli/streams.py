@@ -46,7 +46,9 @@ def encode(arguments: argparse.Namespace) -> int:
         report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=dict(arguments.tag))
     if report.too_loud:
         note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
-    return complain("interrupted; the stream was ended", INTERRUPTED) if interrupted.is_set() else 0
+    if interrupted.is_set():
+        return complain("interrupted; the stream was ended", INTERRUPTED)
+    return complain(f"standard input: {report.fault}", FAILED) if report.fault else 0
 
 
 def decode(arguments: argparse.Namespace) -> int:
