@@ -33,8 +33,8 @@ def add_coding(command: AddCommand) -> None:
         " at most 2 % and about 12 bytes for each 2 s more. The container of a file adds 0.03 kbit/s and 62 bytes, that"
         " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50"
         " frames a second. (A model without contexts, such as the first speech_16k, gives every frame as many codes as"
-        " may be expected to stay within.) With - as IN, WAV, RF64 and BW64 of plain samples are coded as they come; any"
-        " other format is recognised from its first bytes, kept in a temporary file, and coded when the pipe has ended."
+        " may be expected to stay within.) With - as IN, WAV, RF64 and BW64 of plain samples are coded as they come;"
+        " any other format is recognised from its first bytes, kept in a temporary file, and coded when the pipe has ended."
         " What a pipe cut off is coded as far as it came, and the command fails.",
     )
     rate = encode.add_mutually_exclusive_group()
