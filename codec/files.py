@@ -338,9 +338,7 @@ def expected_seconds(source: Path) -> float:
         UserError: it cannot be opened.
     """
     described = audio.info(source)
-    if described.frames is None:
-        return source.stat().st_size / _TYPICAL_BYTES_PER_S
-    return described.frames / described.sample_rate
+    return source.stat().st_size / _TYPICAL_BYTES_PER_S if described.seconds is None else described.seconds
 
 
 def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:

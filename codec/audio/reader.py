@@ -33,18 +33,38 @@ _STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says. ``frames`` (samples per channel) is a claim, not a count."""
+    """What the header of an audio file states.
+
+    Args:
+        path: the file.
+        format: the container, by libsndfile's name where it has one (``WAV``), else ``MP4`` and the like.
+        subtype: the coding of the samples, by libsndfile's name where it has one (``PCM_16``), else ``AAC`` and the
+            like.
+        sample_rate: of the decoded samples, in Hz.
+        channels: their number.
+        frames: samples per channel that the header claims, None where it claims nothing or only an estimate.
+        tags: title, artist and the like, by the names in :data:`TAGS`.
+        decoded: whether the file states that it was decoded from codes.
+    """
 
     path: Path
     format: str
     subtype: str
     sample_rate: int
     channels: int
-    frames: int
+    frames: int | None
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Title, artist and the like, by the names in :data:`TAGS`."""
     decoded: bool = False
-    """Whether the file says that it was decoded from codes."""
+
+    @property
+    def kind(self) -> str:
+        """Coding and container as one would print them, such as ``AAC in MP4``."""
+        return f"{self.subtype} in {self.format}"
+
+    @property
+    def seconds(self) -> float | None:
+        """Claimed duration, None where none is claimed."""
+        return None if self.frames is None else self.frames / self.sample_rate
 
 
 @dataclass(frozen=True)

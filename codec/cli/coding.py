@@ -34,7 +34,7 @@ def add_coding(command: AddCommand) -> None:
         " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50"
         " frames a second. (A model without contexts, such as the first speech_16k, gives every frame as many codes as"
         " may be expected to stay within.) With - as IN, WAV, RF64 and BW64 of plain samples are coded as they come;"
-        " any other format is recognised from its first bytes, kept in a temporary file, and coded when the pipe has ended."
+        " any other format is recognised from its first bytes, kept in a temporary file and coded when the pipe ends."
         " What a pipe cut off is coded as far as it came, and the command fails.",
     )
     rate = encode.add_mutually_exclusive_group()
