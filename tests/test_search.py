@@ -32,7 +32,6 @@ from eval.judging import Judged, JudgedClip
 from eval.metrics import Score
 from eval.quantizer_scale import Objective, by_genes, by_gradient, laplacian
 from eval.search import footprint, study
-from eval.search.locks import Turns
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
@@ -41,6 +40,7 @@ from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
 from eval.search.tables import text
+from eval.search.turns import Turns
 from eval.search.using import usage
 from eval.search.verdict import verdict
 from eval.statistics import Estimate

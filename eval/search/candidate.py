@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from codec.errors import UserError
+from codec.locks import Lock
 from codec.writing import make_folder, write_text
 from eval.judging import Judged, read_judged, write_judged
 from eval.search.footprint import Size, Speed
-from eval.search.locks import Lock
 from eval.search.space import Settings
 from eval.search.study import key_of
 from eval.timing import Spread

@@ -20,6 +20,7 @@ from codec.errors import UserError
 from codec.export import export_graphs
 from codec.graphs import with_graphs
 from codec.library import find
+from codec.locks import Lock
 from codec.model.codec import Codec
 from codec.packed import open_split, record_candidate
 from codec.ratecontrol import RateControl, payload_bits
@@ -29,9 +30,9 @@ from codec.writing import part_of
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
-from eval.search.locks import Lock, Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
+from eval.search.turns import Turns
 
 MOST_FRAMES = 255
 """Of a packet."""

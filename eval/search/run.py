@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from optuna.trial import TrialState
 
 from codec.errors import UserError
+from codec.locks import Lock
 from codec.model.codec import Codec
 from codec.packed import open_split
 from codec.writing import make_folder, write_text
@@ -26,7 +27,6 @@ from eval.peers import System
 from eval.search.candidate import Candidate, Footprint
 from eval.search.design import Designs
 from eval.search.footprint import Size, measure_memory, measure_speed
-from eval.search.locks import Lock
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first
 from eval.search.plan import SearchPlan, read_search_plan
