@@ -31,8 +31,8 @@ from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
 from codec.shards import SUFFIX as SHARD
-from codec.shards import contents
-from codec.tokens import TokenInfo, TokenJob, decode_tokens, read_info, token_jobs
+from codec.token_arrays import TokenInfo, read_info
+from codec.token_decoding import TokenJob, decode_tokens, token_jobs
 
 NAC = ".nac"
 CODED = Kinds(
@@ -123,7 +123,12 @@ def decode_batch(
     found = find(sources, CODED, lists)
     for path, place in named(found.files):
         shard, target = path.suffix.lower() == SHARD, out / place.with_name(place.name + suffix)
-        jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
+        if shard:
+            arrays, failures = token_jobs(path, target.parent, suffix)
+            jobs += arrays
+            found.failures.extend(failures)
+        else:
+            jobs.append(Job(path, target))
     jobs = into_file(one_each(jobs), out) if one_file else one_each(jobs)
     return run(Decoding(codec, subtype, start, end, strict), jobs, force, workers, lanes).with_inputs(found)
 
@@ -321,6 +326,4 @@ def described(job: Job) -> Header | TokenInfo:
     """What is to be decoded, as it says itself. Raises :class:`UserError` where it is none of both."""
     if isinstance(job, TokenJob):
         return read_info(job.sample)
-    if job.source.suffix.lower() == SHARD:
-        raise UserError(contents(job.source).fault or f"{job.source}: was changed; run the same command again")
     return read_header(job.source, whole=False)

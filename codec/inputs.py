@@ -48,24 +48,37 @@ SOUND = Kinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def read_list(path: Path) -> list[Path]:
-    """Read the paths in a text file, one a line, in UTF-8 or, with a byte order mark, UTF-16.
+def read_text(path: Path, kind: str) -> str:
+    """Read a text file in UTF-8 or, with a byte order mark, UTF-16. Bytes that are not UTF-8 become surrogates.
+
+    Args:
+        path: the file.
+        kind: of file, for messages.
 
     Raises:
-        UserError: it cannot be read, is no text, or names nothing.
+        UserError: it cannot be read, or is no text.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: this list cannot be read ({error.strerror})") from error
-    encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), None)
+        raise UserError(f"{path}: this {kind} cannot be read ({error.strerror})") from error
+    encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     try:
-        text = data.decode(encoding) if encoding else os.fsdecode(data)  # names need not be valid UTF-8
+        text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: this list is not whole ({error.reason}); save it as UTF-8") from error
+        raise UserError(f"{path}: this {kind} is not whole ({error.reason}); save it as UTF-8") from error
     if "\0" in text:
-        raise UserError(f"{path}: this list is not text in UTF-8, for it holds NUL; save it as UTF-8")
-    if paths := [Path(line.rstrip("\r")) for line in text.split("\n") if line.strip()]:
+        raise UserError(f"{path}: this {kind} is not text in UTF-8, for it holds NUL; save it as UTF-8")
+    return text
+
+
+def read_list(path: Path) -> list[Path]:
+    """Read the paths in a text file, one a line, as :func:`read_text` does.
+
+    Raises:
+        UserError: likewise, or it names nothing.
+    """
+    if paths := [Path(line.rstrip("\r")) for line in read_text(path, "list").split("\n") if line.strip()]:
         return paths
     raise UserError(f"{path}: no paths in this list; write one a line")
 

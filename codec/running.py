@@ -194,6 +194,8 @@ def attempt(source: Path, work: Callable[[], Result]) -> Result | Failure:
         raise
     except OSError as error:
         return Failure(source, f"{source}: {error.strerror or error}")
+    except (MemoryError, RecursionError) as error:
+        return Failure(source, f"{source}: takes more memory than there is ({type(error).__name__})")
 
 
 class _Bar:
