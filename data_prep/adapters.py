@@ -16,8 +16,6 @@ from codec.errors import UserError
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
 OTHER_DOMAIN = "audio"
 
-_UNREAD = frozenset({".m4a", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".webm", ".ac3", ".mp4"})
-"""Sound that libsndfile does not read: listed as unreadable rather than passed over."""
 _SUBSETS = ("dev-clean", "dev-other", "test-clean", "test-other", "train-clean-100", "train-clean-360", "train-other-500")  # fmt: skip  # noqa: E501
 
 
@@ -92,7 +90,7 @@ def _walk(source: Path) -> Iterator[Entry]:
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
         for name in names:
             path = Path(folder, name)
-            if path.suffix.lower() in AUDIO_SUFFIXES | _UNREAD and not name.startswith("."):
+            if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
                 yield Entry(path, path.relative_to(source).as_posix(), source.name, domain_of(path.parent))
 
 

@@ -27,6 +27,14 @@ _WRITE_BLOCK = 65536
 _WAV_BYTES = 0xFFFFFFFF - 4096
 """More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
 _FLAC_CHANNELS = 8
+_VORBIS_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 4, 5, 3),
+    7: (0, 2, 1, 5, 6, 4, 3),
+    8: (0, 2, 1, 6, 7, 4, 5, 3),
+}
+"""Channels of WAV in the order in which Vorbis and Opus have them (Vorbis I specification, section 4.3.9)."""
 
 
 class _Sink:
@@ -97,6 +105,7 @@ class Writer:
             raise AudioError(self.path, "unwritable", most)
         self.subtype = subtype
         self.channels = channels
+        self._order = _VORBIS_ORDER.get(channels) if subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
         self._part = part_of(self.path)
         try:
@@ -125,6 +134,8 @@ class Writer:
         """Append float32 ``[channels, n]``."""
         if wave.ndim != 2 or wave.shape[0] != self.channels:
             raise ValueError(f"expected [{self.channels}, n], got {wave.shape}")
+        if self._order is not None:
+            wave = wave[list(self._order)]
         # Short pieces: the Vorbis encoder overruns its stack when given a minute at once.
         for start in range(0, wave.shape[1], _WRITE_BLOCK):
             try:
