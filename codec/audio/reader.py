@@ -56,6 +56,7 @@ class AudioInfo:
         tags: title, artist and the like, by the names in :data:`TAGS`.
         decoded: whether the file states that it was decoded from codes.
         other_streams: audio streams in the file that are not read; the default one is, else the first.
+        pictures: number of pictures among the tags.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class AudioInfo:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     decoded: bool = False
     other_streams: int = 0
+    pictures: int = 0
 
     @property
     def kind(self) -> str:
@@ -137,7 +139,6 @@ def info(path: Path) -> AudioInfo:
     with _opened(path) as (decoder, identity):
         found = decoder.description
         tags = read_tags(path, identity)
-        decoded = tags.pop("software", "").startswith(DECODER)
         return AudioInfo(
             path,
             found.format,
@@ -145,9 +146,10 @@ def info(path: Path) -> AudioInfo:
             found.sample_rate,
             found.channels,
             found.frames,
-            tags,
-            decoded,
+            tags.texts,
+            tags.software.startswith(DECODER),
             found.other_streams,
+            tags.pictures,
         )
 
 
