@@ -6,13 +6,15 @@ The decoded file has exactly the source's length, rate and channel count, and no
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
+from codec.bandwidth import BandMeter
 from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
+from codec.bitstream.header import fitting_tags
 from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
@@ -68,6 +70,12 @@ class FileReport:
     """From where on, in seconds, all is missing; None if the source was not cut off."""
     fault: str | None = None
     """Why less than announced was there to be coded, of a source that came through a pipe."""
+    above_band: float = 0.0
+    """Share of the source's energy above the model's Nyquist frequency, which is not coded; see codec/bandwidth.py."""
+    pictures: int = 0
+    """Of the source, which a ``.nac`` file does not hold."""
+    tags_left_out: int = 0
+    """Tags of the source that are too long for a ``.nac`` file."""
 
     @property
     def kbps(self) -> float:
@@ -113,7 +121,9 @@ def encode_file(
             Nothing is left at ``target`` then that was not there before.
     """
     described = audio.info(source)
-    return encode_sound(
+    own = {name: text for name, text in described.tags.items() if name not in (tags or {})}
+    kept = fitting_tags(own)
+    report = encode_sound(
         source_blocks(described),
         described.sample_rate,
         described.channels,
@@ -122,11 +132,12 @@ def encode_file(
         source=Path(source),
         kbps=kbps,
         codebooks=codebooks,
-        tags={**described.tags, **(tags or {})},
+        tags={**kept, **(tags or {})},
         model=model,
         coder=coder,
         progress=progress,
     )
+    return replace(report, pictures=described.pictures, tags_left_out=len(own) - len(kept))
 
 
 def encode_sound(
@@ -162,12 +173,14 @@ def encode_sound(
         target_bps=target_bps(kbps),
     )
     samples = too_loud = 0
+    band = BandMeter(rate, codec.config.sample_rate)
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
             too_loud += audio.beyond_full_scale(block)
+            band.push(block)
             yield block
             if progress:
                 progress(block.shape[1] / rate)
@@ -191,6 +204,7 @@ def encode_sound(
         bytes_seconds=header.seconds,
         elapsed_seconds=time.perf_counter() - started,
         too_loud=too_loud,
+        above_band=band.share,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
+from codec.bandwidth import THRESHOLD
 from codec.errors import UserError
 from codec.files import FileReport, Progress
 from codec.inputs import Found
@@ -48,6 +49,12 @@ class Summary:
     """Audio over the time that the whole batch took, processes started included."""
     clipped_samples: int
     too_loud_samples: int
+    above_band: int = 0
+    """Sources with sound above the band of the model, see :mod:`codec.bandwidth`."""
+    pictures: int = 0
+    """Of the sources; ``.nac`` files and shards hold none."""
+    tags_left_out: int = 0
+    """Tags of the sources that are too long for a ``.nac`` file."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files of other kinds in the folders and patterns, counted by suffix."""
 
@@ -67,6 +74,16 @@ class Summary:
         if self.too_loud_samples:
             what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale"
             lines.append(("loud", f"{what}, where models garble; scale these down to a peak of 1 (--json names them)"))
+        if self.above_band:
+            files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
+            what = f"{files} sound above the band of the model, which is not coded"
+            lines.append(("band", f"{what}; use one of a higher sample rate (codec models; --json names them)"))
+        if self.pictures or self.tags_left_out:
+            lost = [f"{count:,} {what}" for count, what in (
+                (self.pictures, "pictures of the sources, which .nac files do not hold"),
+                (self.tags_left_out, "tags too long for a .nac file"),
+            ) if count]  # fmt: skip
+            lines.append(("without", ", ".join(lost)))
         if self.left_out:
             lines.append(("others", describe_left_out(self.left_out)))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
@@ -119,6 +136,9 @@ class BatchReport:
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.too_loud for report in self.reports),
+            above_band=sum(report.above_band > THRESHOLD for report in self.reports),
+            pictures=sum(report.pictures for report in self.reports),
+            tags_left_out=sum(report.tags_left_out for report in self.reports),
             left_out=self.left_out,
         )
 

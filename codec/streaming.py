@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from codec.audio import FloatArray, beyond_full_scale
+from codec.bandwidth import BandMeter
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.rangecoder import Codes
@@ -95,6 +96,7 @@ def _encode_sound(
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
     sender = live.Sender(output, header, coder, {**sound.tags, **(tags or {})})
     samples = too_loud = 0
+    band = BandMeter(rate, codec.config.sample_rate)
     ended = False
 
     def counted() -> Iterator[FloatArray]:
@@ -102,6 +104,7 @@ def _encode_sound(
         for block in sound.blocks():
             samples += block.shape[1]
             too_loud += beyond_full_scale(block)
+            band.push(block)
             yield block
         ended = True
 
@@ -126,6 +129,7 @@ def _encode_sound(
         elapsed_seconds=time.perf_counter() - started,
         too_loud=too_loud,
         fault=sound.fault,
+        above_band=band.share,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codec import audio, shards
+from codec.bandwidth import BandMeter
 from codec.bitstream.header import SAMPLE_RATES
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
@@ -204,6 +205,7 @@ class Tokenising:
         described = audio.info(entry.source)
         rate, channels = described.sample_rate, described.channels
         count = too_loud = 0
+        band = BandMeter(rate, self.codec.config.sample_rate)
         if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
             raise UserError(f"{entry.source}: {channels} channels at {rate} Hz are beyond what can be coded")
 
@@ -212,6 +214,7 @@ class Tokenising:
             for block in source_blocks(described):
                 count += block.shape[1]
                 too_loud += audio.beyond_full_scale(block)
+                band.push(block)
                 yield block
                 progress(block.shape[1] / rate)
 
@@ -242,6 +245,8 @@ class Tokenising:
             bytes_seconds=info.seconds,
             elapsed_seconds=time.perf_counter() - started,
             too_loud=too_loud,
+            above_band=band.share,
+            pictures=described.pictures,
         )
         return _Tokens(report, codes, info)
 

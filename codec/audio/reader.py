@@ -22,7 +22,7 @@ from codec.audio.libsndfile import LibsndfileDecoder
 from codec.audio.mpeg import MpegDecoder
 from codec.audio.ogg import OggDecoder
 from codec.audio.samples import FloatArray
-from codec.audio.tags import DECODER, read_tags
+from codec.audio.tags import read_tags
 
 AUDIO_SUFFIXES = frozenset(
     """
@@ -147,7 +147,7 @@ def info(path: Path) -> AudioInfo:
             found.channels,
             found.frames,
             tags.texts,
-            tags.software.startswith(DECODER),
+            tags.decoded,
             found.other_streams,
             tags.pictures,
         )

@@ -41,12 +41,12 @@ class FileTags:
 
     Args:
         texts: by the names in :data:`TAGS`.
-        software: the program that wrote the file.
+        decoded: whether the program that wrote the file was :data:`DECODER`.
         pictures: their number.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
-    software: str = ""
+    decoded: bool = False
     pictures: int = 0
 
 
@@ -80,7 +80,7 @@ def read_tags(path: Path, identity: Identity) -> FileTags:
     if total := found.get("track_total"):
         texts["tracknumber"] = f"{texts.get('tracknumber', '')}/{total[0]}"
     kept = {name: text for name, text in texts.items() if text}
-    return FileTags(kept, joined(found.get(_SOFTWARE, [])), pictures)
+    return FileTags(kept, any(text.startswith(DECODER) for text in found.get(_SOFTWARE, [])), pictures)
 
 
 def _known(metadata: Mapping[str, Iterable[str]]) -> _Values:

@@ -6,12 +6,12 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codec import interrupts
 from codec.cli import streams
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, AddCommand, complain, note, positive, told_lost
+from codec.cli.shared import FAILED, AddCommand, complain, note, positive, printable, tags_of, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -48,7 +48,7 @@ def add_coding(command: AddCommand) -> None:
         action="append",
         default=[],
         metavar="NAME=TEXT",
-        help="title, date or whatever is to be kept besides the source's own tags (repeat)",
+        help="title, date or whatever is to be kept besides the source's own tags (repeat; a name may have several)",
     )
     encode.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a WAV header, such as 16000:1:s16"
@@ -184,7 +184,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         lists=arguments.list,
         kbps=arguments.kbps,
         codebooks=arguments.codebooks,
-        tags=dict(arguments.tag),
+        tags=tags_of(arguments.tag),
         force=arguments.force,
         workers=arguments.workers,
         lanes=several,
@@ -239,6 +239,8 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
                 "too_loud_samples": report.too_loud,
+                "above_band_share": report.above_band,
+                "pictures": report.pictures,
                 "lost_s": report.lost,
                 "cut_off_s": report.cut_off,
             }
@@ -280,8 +282,17 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1, default=str))
     else:
-        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
+        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _readable(info).items()) for info in found))
     return status
+
+
+def _readable(info: dict[str, Any]) -> dict[str, Any]:
+    """With the values of each tag in a list, where there are several."""
+    from codec.audio import values_of
+
+    tags = {name: values_of(text) for name, text in info["tags"].items()}
+    shown = {name: values if len(values) > 1 else values[0] for name, values in tags.items()}
+    return {name: printable(str(value)) for name, value in {**info, "tags": shown}.items()}
 
 
 def _built_in_names() -> dict[str, str]:
