@@ -24,6 +24,7 @@ from codec.jobs import Failure, Job, Kept
 from codec.side_by_side import side_by_side
 from codec.walk import describe_left_out
 from codec.workers import spread
+from codec.writing import sweep_parts
 
 Outcome = FileReport | Failure | Kept
 Result = TypeVar("Result")
@@ -173,7 +174,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) 
         UserError: a folder of the outputs cannot be made.
     """
     started = time.monotonic()
-    _make_folders({job.target.parent for job in jobs})
+    _prepare_folders(jobs)
     there = [job for job in jobs if not force and os.path.lexists(job.target)]
     ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
     left = [job for job in jobs if job not in ended]
@@ -264,12 +265,17 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
 
-def _make_folders(folders: set[Path]) -> None:
-    for folder in sorted(folders):
+def _prepare_folders(jobs: list[Job]) -> None:
+    """Make the folders of the outputs, and remove from them what killed processes had begun of these."""
+    names: dict[Path, set[str]] = {}
+    for job in jobs:
+        names.setdefault(job.target.parent, set()).add(job.target.name)
+    for folder in sorted(names):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
+        sweep_parts(folder, names[folder])
 
 
 def _settled(job: Job, task: Task) -> list[Outcome]:

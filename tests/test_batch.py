@@ -306,6 +306,59 @@ def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
     assert not begun(tmp_path / "out")
 
 
+def test_two_commands_on_one_folder_do_not_harm_each_other(tmp_path, model, codec):
+    for number in range(6):
+        make(tmp_path / f"in/{'a' * number}b.wav", 2.0, channels=1 + number % 2)
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "codec", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    complaints = [one.communicate()[1].decode() for one in both]
+    assert [one.returncode for one in both] == [0, 0] and "error" not in "".join(complaints)
+    assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", codec).reports) == 6
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_parts_of_killed_processes_are_removed(tmp_path, codec):
+    make(tmp_path / "in/a.wav")
+    (out := tmp_path / "out").mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    old = [f".a.nac.{gone.pid}.part", f".a.nac.{os.getppid()}.part", f".b.nac.{gone.pid}.part", ".a.nac.x.part"]
+    for name in old:
+        (out / name).touch()
+        os.utime(out / name, (1e9, 1e9))
+    encode_batch([tmp_path / "in"], out, codec)
+    assert sorted(contents(out)) == sorted([*old[1:], "a.nac"])
+    (out / old[0]).touch()  # by a process of this number on another machine
+    encode_batch([tmp_path / "in"], out, codec)
+    assert (out / old[0]).exists()
+
+
+def test_companions_of_other_systems_are_passed_over(tmp_path, codec):
+    """What macOS puts beside files on foreign disks looks like one of them by its suffix."""
+    soundfile.write(tmp_path / "x.mp3", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    (tmp_path / "._x.mp3").write_bytes(bytes.fromhex("0005160700020000") + bytes(4088))
+    for sources in ([tmp_path], [tmp_path / "x.mp3"]):
+        batch = encode_batch(sources, tmp_path / "out", codec, force=True)
+        assert [one.source.name for one in batch.reports] == ["x.mp3"] and not batch.failures
+    (failure,) = encode_batch([tmp_path / "._x.mp3"], tmp_path / "out", codec).failures
+    assert "no such file" not in failure.reason.lower()
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, model, capsys):
+    name = "bad\x1b]0;title\x07\nname\u202e.wav"
+    (tmp_path / name).write_text("no sound")
+    with pytest.raises(SystemExit):
+        main(["encode", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model)])
+    _, complaints = capsys.readouterr()
+    (line,) = [line for line in complaints.replace("\r", "\n").split("\n") if "error" in line]
+    assert "bad\\x1b]0;title\\x07\\nname\\u202e.wav" in line and line.isprintable()
+
+
 # --- what is there already ------------------------------------------------------------------------
 
 
@@ -383,9 +436,9 @@ SOURCES = [
 
 
 def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec):
-    """One channel to eight (MP3: two), at rates that are no one's own."""
+    """One channel to eight (MP3 and Ogg: two), at rates that are no one's own."""
     for number, (suffix, subtype) in enumerate(SOURCES):
-        channels = 1 + number % (2 if suffix == ".mp3" else 8)
+        channels = 1 + number % (2 if suffix in (".mp3", ".ogg") else 8)
         source = make(tmp_path / f"in/{suffix[1:]}_{subtype}{suffix}", 0.3, 22050, channels, subtype=subtype)
         samples = soundfile.read(source, dtype="float32", always_2d=True)[0]
         source = tmp_path / f"float/{source.stem}.wav"
@@ -432,6 +485,24 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
     if suffix != ".ogg":
         other = "24" if bits != "24" else "16"
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
+
+
+def test_sound_above_the_band_of_the_model_is_told_of(tmp_path, model, capsys):
+    time = np.arange(96000) / 48000
+    low = 0.3 * np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "speech.wav", low, 48000)
+    soundfile.write(tmp_path / "music.wav", low + 0.1 * np.sin(2 * np.pi * 12000 * time), 48000)
+    for command in ("encode", "tokens"):
+        words = [command, str(tmp_path), "--out", str(tmp_path / command), "--model", str(model)]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert ended.value.code == 0 and told["summary"]["above_band"] == 1
+        shares = {Path(one["source"]).stem: one["above_band_share"] for one in told["done"]}
+        assert shares["music"] == pytest.approx(0.1, abs=0.002) and shares["speech"] < 1e-6
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--force"])
+        assert ended.value.code == 0 and "1 file has sound above the band" in capsys.readouterr().out
 
 
 def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
