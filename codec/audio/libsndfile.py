@@ -45,7 +45,7 @@ class LibsndfileDecoder:
 
     def __init__(self, path: Path, identity: Identity, descriptor: int | None = None) -> None:
         self._view: FileView | None = None
-        if identity.replaced or identity.start:
+        if identity.replaced or identity.start or identity.end < path.stat().st_size:
             self._view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
         # Names need not be valid UTF-8.
         source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
