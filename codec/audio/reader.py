@@ -16,6 +16,7 @@ import numpy as np
 from codec.audio.decoder import Damage, Decoder, Unsupported, regrouped
 from codec.audio.errors import AudioError
 from codec.audio.ffmpeg import FFmpegDecoder
+from codec.audio.flac import FlacDecoder
 from codec.audio.identify import identify
 from codec.audio.identity import BackEnd, Identity, NotAudio
 from codec.audio.libsndfile import LibsndfileDecoder
@@ -35,6 +36,7 @@ AUDIO_SUFFIXES = frozenset(
 
 _DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
     "libsndfile": LibsndfileDecoder,
+    "libFLAC": FlacDecoder,
     "FFmpeg": FFmpegDecoder,
     "Ogg": OggDecoder,
     "MPEG": MpegDecoder,
