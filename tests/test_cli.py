@@ -455,6 +455,12 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     assert decoded.returncode == 0 and not decoded.stderr
     assert soundfile.read(io.BytesIO(decoded.stdout))[0].shape == (16000,)
     assert len(run("decode", "-", "--raw", given=coded.stdout).stdout) == 2 * 16000
+    flac = io.BytesIO()
+    soundfile.write(flac, *soundfile.read(io.BytesIO(wav), dtype="int16"), format="FLAC")
+    assert run("encode", "-", "--kbps", "3", "--tag", "title=x", given=flac.getvalue()).stdout == coded.stdout
+    cut = run("encode", "-", given=wav[:10044])
+    assert cut.returncode == FAILED and cut.stdout and cut.stderr.count(b"\n") == 1
+    assert b"10000 of the announced 32000 bytes" in cut.stderr
     cut = run("decode", "-", given=coded.stdout[:-100])
     assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
     for words in (["encode", "-"], ["decode", "-"]):

@@ -138,11 +138,14 @@ class FFmpegDecoder:
         begin, previous = self._shape.samples, b""
         # The last packet of samples without coding may be shorter than the others.
         pcm = self._stream.codec_context.name.startswith("pcm_")
-        for packet in self._container.demux(self._stream):
+        for packet in self._packets():
             if failed is not None and packet.size:
                 raise failed
             if packet.is_corrupt and not pcm:
-                raise Damage(f"damaged at {self._seconds():.2f} s")
+                failed = Damage(f"damaged at {self._seconds():.2f} s")
+                if self._identity.container not in _STREAMS:
+                    raise failed
+                continue
             if self._identity.container == "FLAC" and packet.size:
                 if packet.pts is not None and packet.pts != self._shape.samples - begin:
                     return self._joined(packet, previous)
@@ -158,13 +161,22 @@ class FFmpegDecoder:
             end.packet(packet)
             for frame in frames:
                 if frame.is_corrupt:
-                    raise Damage(f"damaged at {self._seconds():.2f} s")
+                    failed = Damage(f"damaged at {self._seconds():.2f} s")
+                    if self._identity.container not in _STREAMS:
+                        raise failed
+                    continue
                 if self._drops_first:
                     self._drops_first = False
                     continue
                 yield from end.push(frame, self._shape.pass_on(frame))
         yield from end.finish()
         return None
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self._container.demux(self._stream)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise Damage(f"damaged at {self._seconds():.2f} s ({explain(error)})") from error
 
     def _joined(self, packet: av.Packet, previous: bytes) -> int:
         """Where the FLAC file begins whose first packet came after ``previous`` of the one before."""

@@ -1,17 +1,10 @@
-"""Whether a FLAC file is one stream whose header counts all of its samples (RFC 9639).
-
-libFLAC stops where the header says, so that it is right for such files alone. Others are joined files, or were written
-to a pipe, or are longer than their header states.
-"""
+"""Whether the header of a FLAC file counts all of its samples (RFC 9639): libFLAC stops where it says."""
 
 import re
 from typing import BinaryIO
 
 from codec.audio.chunks import read_at
 
-_STREAM_HEADER = b"fLaC\x00\x00\x00\x22"
-"""Mark and the header of the first block of metadata, of which the length is fixed, in files with more of them."""
-_SEARCHED_BYTES = 1 << 20
 _LONGEST_FRAME = 1 << 18
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _BLOCK_SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
@@ -39,8 +32,8 @@ def bits_per_sample(header: bytes) -> int:
     return ((header[20] & 1) << 4 | header[21] >> 4) + 1
 
 
-def is_one_counted_stream(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether the file states its length, ends there, and holds no further stream."""
+def ends_as_stated(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether the file states its length, and its last frame ends there."""
     header = read_at(file, start, 42)
     total = stated_samples(header)
     if not total or len(header) < 42:
@@ -48,18 +41,7 @@ def is_one_counted_stream(file: BinaryIO, start: int, end: int) -> bool:
     largest = int.from_bytes(header[15:18], "big") or _LONGEST_FRAME
     tail_start = max(start, end - largest - 16)
     ends = _frame_ends(read_at(file, tail_start, end - tail_start), int.from_bytes(header[10:12], "big"))
-    return max(ends, default=0) == total and not _has_second_header(file, start + 4, end)
-
-
-def _has_second_header(file: BinaryIO, start: int, end: int) -> bool:
-    file.seek(start)
-    tail = b""
-    while start < end and (piece := file.read(min(_SEARCHED_BYTES, end - start))):
-        data = tail + piece
-        if _STREAM_HEADER[:7] in data:
-            return True
-        tail, start = data[-7:], start + len(piece)
-    return False
+    return max(ends, default=0) == total
 
 
 def _frame_ends(data: bytes, block_frames: int) -> list[int]:

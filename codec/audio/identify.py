@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from codec.audio import mpeg_frames
 from codec.audio.chunks import UNKNOWN_64, Chunk, boxes, chunks, elements, read_at
-from codec.audio.flac_frames import bits_per_sample, is_one_counted_stream
+from codec.audio.flac_frames import bits_per_sample, ends_as_stated
 from codec.audio.identity import Identity, NotAudio
 from codec.audio.pcm_containers import identify_aiff, identify_au, identify_caf, identify_riff, identify_w64
 from codec.audio.tag_blocks import skip_id3v2, start_of_end_tags
@@ -90,8 +90,8 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
 
 def _flac(file: BinaryIO, start: int, end: int) -> Identity:
     """libsndfile refuses some numbers of bits, and stops where the header says."""
-    plain = bits_per_sample(read_at(file, start, 26)) in (8, 16, 24) and is_one_counted_stream(file, start, end)
-    return Identity("FLAC", "libsndfile" if plain else "FFmpeg", start, end, "flac")
+    plain = start == 0 and bits_per_sample(read_at(file, start, 26)) in (8, 16, 24) and ends_as_stated(file, start, end)
+    return Identity("FLAC", "libFLAC" if plain else "FFmpeg", start, end, "flac")
 
 
 def _without_marks(file: BinaryIO, head: bytes, start: int, size: int) -> Identity | NotAudio:

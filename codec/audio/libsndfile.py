@@ -35,15 +35,22 @@ def explain(error: Exception) -> str:
 
 
 class LibsndfileDecoder:
-    """A file as libsndfile reads it, see :class:`codec.audio.decoder.Decoder`."""
+    """A file as libsndfile reads it, see :class:`codec.audio.decoder.Decoder`.
 
-    def __init__(self, path: Path, identity: Identity) -> None:
+    Args:
+        path: the file.
+        identity: what it is.
+        descriptor: of the open file, where the caller wants to see how far it was read, and closes it.
+    """
+
+    def __init__(self, path: Path, identity: Identity, descriptor: int | None = None) -> None:
         self._view: FileView | None = None
-        if identity.replaced or identity.start:
+        if identity.replaced or identity.start or identity.end < path.stat().st_size:
             self._view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
+        # Names need not be valid UTF-8.
+        source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
         try:
-            # Names need not be valid UTF-8.
-            self._file = _Forward(self._view if self._view is not None else os.fsencode(path))
+            self._file = _Forward(source, closefd=False)
         except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
             if self._view is not None:
                 self._view.close()

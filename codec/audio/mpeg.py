@@ -6,6 +6,7 @@ read, and where fewer do, the file is cut off.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from codec.audio.chunks import read_at
@@ -111,9 +112,18 @@ class MpegDecoder:
 
     def _free_format(self, block_frames: int) -> Iterator[FloatArray]:
         """FFmpeg refuses free format. libsndfile stops at an estimate, so that the count is compared."""
-        frames = [header.samples for header, frame in self._frames() if not encoder_header(frame, header)]
-        wanted = self.description.frames or sum(frames)
-        decoder = LibsndfileDecoder(self._path, self._identity)
+        start = end = self._identity.start
+        wanted, stated = 0, None
+        for header, frame in self._frames():
+            end += len(frame)
+            if stated is None and (stated := encoder_header(frame, header)):
+                continue
+            wanted += header.samples
+        if stated and stated.frames and wanted < (stated.frames - 1) * header.samples:
+            raise Damage(f"cut off: only {wanted} of the announced {stated.frames * header.samples} samples are there")
+        wanted = self.description.frames or wanted
+        # What libmpg123 is given has no gaps: it would write about them to the terminal.
+        decoder = LibsndfileDecoder(self._path, replace(self._identity, start=start, end=end))
         done = 0
         try:
             for block in decoder.blocks(block_frames):
