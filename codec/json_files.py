@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import math
 import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 1e100
-"""No figure of ours is larger; sums and differences of such numbers are finite."""
+LARGEST = 1e15
+"""No figure of ours is as large; whatever is computed from such numbers is finite."""
 
 Kind = TypeVar("Kind")
 
@@ -61,7 +60,7 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
     elif kind is Any or (kind is type(None) and value is None) or (kind is Path and isinstance(value, str)):
         return Path(value) if kind is Path else value
     elif kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value) and abs(value) < LARGEST and (kind is float or isinstance(value, int)):
+        if -LARGEST < value < LARGEST and (kind is float or isinstance(value, int)):
             return kind(value)
     elif kind in (str, bool) and isinstance(value, kind):
         return value

@@ -5,7 +5,7 @@ them that is left out, so that no sound, word or reverberation is heard on both 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_prep.manifest import Row
 from data_prep.pieces import Piece
@@ -73,12 +73,21 @@ def plan(
             if excerpt not in known:
                 known.append(excerpt)
     whole = {row.sha256 for row in earlier if row.assigned and row.piece.whole}
+    used = [row for row in rows if row.used]
+    # Files of one recording, as stems of a song are, are cut at the same times.
+    longest: dict[str, float] = {}
+    for row in used:
+        longest[row.group] = max(longest.get(row.group, 0.0), row.seconds)
     found = {}
-    for row in rows:
-        if not row.used:
-            continue
+    for row in used:
         if row.sha256 in divided:
             found[row.path] = divided[row.sha256]
-        elif by_time and row.seconds >= SHORTEST_S and row.sha256 not in whole:
-            found[row.path] = divide(row.seconds, ratios)
+        elif by_time and longest[row.group] >= SHORTEST_S and row.sha256 not in whole:
+            found[row.path] = _until(row.seconds, divide(longest[row.group], ratios))
     return found
+
+
+def _until(seconds: float, excerpts: Iterable[Excerpt]) -> list[Excerpt]:
+    """What is left of the excerpts in a file that ends earlier."""
+    end = int(100 * seconds) / 100
+    return [replace(excerpt, end_s=min(excerpt.end_s, end)) for excerpt in excerpts if excerpt.start_s < end]

@@ -132,8 +132,8 @@ def _doubt(root: str, entries: Sequence[Entry]) -> str:
     names = ", ".join(outer[:3]) + (", …" if len(outer) > 3 else "")
     return (
         f"{root}: folders are {len(deepest)} deep ({'/'.join(deepest)}), so what belongs together is not clear; where"
-        f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add {_rule_for(entries, outer)}; where"
-        f" the inner ones ({len(below)}) are, --group-by folder"
+        f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add {_rule_for(entries, outer)};"
+        f" where the inner ones ({len(below)}) are, --group-by folder"
     )
 
 

@@ -66,8 +66,11 @@ def prepare(
     shares = Ratios.parse(ratios)
     out = Path(os.path.abspath(out))
     held = find([Path(source) for source in sources], domains, plain=plain)
-    choice = choose(held.entries, group_by, read_earlier(out).choice)
+    before = read_earlier(out)
+    choice = choose(held.entries, group_by, before.choice)
     groups = groups_for(held.entries, choice)
+    if before.choice is None:
+        _refuse_few_groups(held.entries, groups, shares, choice)
     notes = (*about_sources(held), *about_groups(held, groups, choice))
     for line in notes if note else ():
         note(line)  # type: ignore[misc]
@@ -188,28 +191,46 @@ def _settled(row: Row, assignment: Assignment) -> Row:
     return replace(row, status="excluded", reason=reason) if reason else row
 
 
+def _refuse_few_groups(entries: Sequence[Entry], groups: dict[str, str], shares: Ratios, choice: Choice) -> None:
+    """Refuse, before anything is decoded, what cannot fill the splits although there are files enough."""
+    wanted, found = _wanted(shares), len(set(groups.values()))
+    if choice.rule not in (FILE, TIME) and found < wanted <= len(entries):
+        ways = [_BY_FILE.format(len(entries)), _BY_TIME, _ALL_TRAINING]
+        raise UserError(f"{len(entries)} files in {found} groups cannot fill {wanted} splits; {_or(ways)}")
+
+
+_BY_FILE = "--group-by file (each of {} files is a group)"
+_BY_TIME = f"--group-by time (recordings of {excerpts.SHORTEST_S:g} s or more are divided)"
+_ALL_TRAINING = "--ratios 1:0:0 (all for training)"
+
+
 def _refuse_empty_splits(rows: Sequence[Row], shares: Ratios, choice: Choice, earlier: Earlier) -> None:
-    used = [row for row in rows if row.used]
+    used, excluded = ([row for row in rows if row.used == wanted] for wanted in (True, False))
     empty = [split for split in SPLITS if shares.share(split) > 0 and all(row.split != split for row in used)]
     if not empty:
         return
     groups = len({row.group for row in used})
-    wanted = sum(shares.share(split) > 0 for split in SPLITS)
-    ways = []
-    if not earlier.rows and choice.rule not in (FILE, TIME) and len(used) >= wanted > groups:
-        ways.append(f"--group-by file (each of {len(used)} files a group)")
-    if not earlier.rows and choice.rule != TIME and any(row.seconds >= excerpts.SHORTEST_S for row in used):
-        ways.append("--group-by time (long recordings are divided)")
-    if not earlier.rows:
-        ways.append("--ratios 1:0:0 (all for training)")
+    ways = ["add recordings of more groups"]
+    if earlier.rows:
+        ways.append("choose another --out, since groups keep their splits")
     else:
-        ways.append("groups keep their split: add others, or choose another --out")
-    excluded = [row for row in rows if not row.used]
+        if choice.rule not in (FILE, TIME) and len(used) >= _wanted(shares) > groups:
+            ways.append(_BY_FILE.format(len(used)))
+        if choice.rule != TIME and any(row.seconds >= excerpts.SHORTEST_S for row in used):
+            ways.append(_BY_TIME)
+        ways.append(_ALL_TRAINING)
     left_out = f", {len(excluded)} are left out ({_reasons(excluded)})" if excluded else ""
-    raise UserError(
-        f"the {' and '.join(empty)} split would be empty: {len(used)} usable files in {groups} groups{left_out};"
-        f" add recordings of more groups, or {', or '.join(ways)}"
-    )
+    counted = f"{len(used)} usable files in {groups} groups{left_out}"
+    raise UserError(f"the {' and '.join(empty)} split would be empty: {counted}; {_or(ways)}")
+
+
+def _wanted(shares: Ratios) -> int:
+    """How many splits are to have clips."""
+    return sum(shares.share(split) > 0 for split in SPLITS)
+
+
+def _or(ways: Sequence[str]) -> str:
+    return ", or ".join(ways)
 
 
 def _reasons(rows: Iterable[Row]) -> str:

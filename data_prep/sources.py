@@ -17,9 +17,9 @@ from data_prep.layouts import Layout, Tree, recognise
 from data_prep.lists import SUFFIXES as LIST_SUFFIXES
 from data_prep.lists import read_list
 
-_UNREAD = frozenset({".m4a", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".webm", ".ac3", ".mp4"})
-"""Audio that libsndfile does not read: listed as unreadable rather than passed over."""
 _DEPTH = 2
+_PREPARED = {"manifest.csv", "inventory.jsonl"}
+"""Files of a folder that ``codec prepare`` wrote: within a source, its manifest is no corpus."""
 _MOST_FOLDERS = 64
 """A folder with more subfolders than that is no collection of corpora, and they are not looked into."""
 
@@ -86,7 +86,7 @@ def _held(source: Path, plain: bool) -> Sources:
         if source.suffix.lower() in LIST_SUFFIXES:
             return Sources(tuple(read_list(source)), (), (), ())
         return Sources((Entry(source, source.name, source.parent.name, domain_of(source.parent)),), (), (), ())
-    walked = walk(source, AUDIO_SUFFIXES | _UNREAD)
+    walked = walk(source, AUDIO_SUFFIXES)
     audio, others = (
         sorted(path.relative_to(source).as_posix() for path in files) for files in (walked.files, walked.others)
     )
@@ -99,7 +99,7 @@ def _held(source: Path, plain: bool) -> Sources:
     if not entries:
         if not any(source.iterdir()):
             raise UserError(f"{source}: the folder is empty")
-        raise UserError(f"{source}: holds no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})")
+        raise UserError(f"{source}: holds no audio files (.wav .flac .mp3 .opus .m4a and the like)")
     rest = (source / path for path in tree.others if not path.startswith(prefixes))
     unlisted = (f"{folder} ({reason})" for folder, reason in walked.unlisted.items())
     return Sources(tuple(entries), tuple(corpora), tuple(rest), tuple(unlisted))
@@ -119,6 +119,8 @@ def _corpora(tree: Tree, source: Path) -> Iterator[Corpus]:
 
 
 def _search(tree: Tree, source: Path, depth: int) -> Iterator[Corpus]:
+    if tree.root != source and _PREPARED <= tree.names:
+        return
     if layout := recognise(tree):
         yield _corpus(layout, tree, source)
     elif depth and len(tree.folders) <= _MOST_FOLDERS:

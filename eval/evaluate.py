@@ -12,11 +12,13 @@ from typing import Any, Literal
 from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.json_files import from_json
 from codec.ledger import candidates, ledger, record_candidate, record_result
 from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
     Clip,
+    Material,
     PackedSplit,
     in_distribution,
     list_clips,
@@ -35,9 +37,10 @@ from eval.place import AGAIN, REPORT, RESULTS, check_place, publish, working_fol
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import write_tables
-from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained
+from eval.rows import build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
-from eval.supplied import Supplied, check_delays
+from eval.supplied import Supplied, check_alignment
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
@@ -223,8 +226,7 @@ def _code(
     brought: Mapping[str, Sequence[Supplied]],
     work: Path,
 ) -> _Material:
-    for found in brought.values():
-        check_delays(found, opened, parts.reporting)
+    brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
     coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))
@@ -279,10 +281,21 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Training:
+    """Of a model's ``config.json``."""
+
+    steps: int | None = None
+    trained_on: Material | None = None
+
+
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
     """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
     info = read_info(run)
-    steps, material = info.get("step", info.get("steps")), info.get("trained_on")
+    try:
+        known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
+    except ValueError as error:
+        raise UserError(f"{run}: what its config.json says of the training is damaged ({error})") from error
     return Trained(
         sample_rate=codec.config.sample_rate,
         channels=channels,
@@ -291,8 +304,8 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         codebook_size=codec.config.quantizer.size,
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
-        steps=None if steps is None else int(steps),
-        **(material or asdict(split.material)),
+        steps=known.steps,
+        **asdict(known.trained_on or split.material),
         checksum=checksum(codec),
     )
 

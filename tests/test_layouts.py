@@ -98,10 +98,19 @@ def test_a_corpus_is_known_by_its_names(tmp_path: Path, name: str, above: str) -
     assert len(held.entries) == sum(wanted.values()) + bool(above)
 
 
+def test_the_documentation_names_every_corpus() -> None:
+    text = (Path(__file__).parent.parent / "docs/data.md").read_text()
+    assert [name for name in CORPORA if name.strip() not in text] == []
+
+
 def test_two_microphones_are_one_recording_and_so_are_stems(tmp_path: Path) -> None:
     touch(tmp_path / "vctk", CORPORA["VCTK"][0])
     _, groups = grouped(tmp_path / "vctk", rule="file")
     assert groups["p225_001"] == ["p225_001_mic1.flac", "p225_001_mic2.flac"] and len(groups) == 4
+    for name in ("MUSDB18", "ESC-50"):
+        touch(tmp_path / name, CORPORA[name][0])
+        _, groups = grouped(tmp_path / name, rule="file")
+        assert {group: len(members) for group, members in groups.items()} == CORPORA[name][1]
 
 
 def test_libri_sources_name_archive_and_subset_wherever_one_begins(tmp_path: Path) -> None:

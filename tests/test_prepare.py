@@ -269,7 +269,9 @@ def test_channels_and_rates(tmp_path: Path) -> None:
         split = (
             packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
-            else packed.open_sealed_test(tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration")
+            else packed.open_sealed_test(
+                tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
+            ).split
         )
         for name, wave in zip(("stereo.wav", "mono.wav"), waves, strict=True):
             i = next(i for i, clip in enumerate(split.clips) if clip.path.name == name)
@@ -434,3 +436,169 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
             prepare([tmp_path / source], tmp_path / out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
         assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+# Groups and splits
+
+
+def test_no_split_is_empty_in_silence(tmp_path: Path) -> None:
+    for number in range(8):
+        put(tmp_path / f"audio/{'ab'[number % 2]}/{number}.wav", noise(1.0, number))
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"8 files in 2 groups.*--group-by file.*--ratios 1:0:0") as refusal:
+        prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
+    assert "\n" not in str(refusal.value) and not out.exists()
+    put(tmp_path / "audio/c/silent.wav", np.zeros(RATE))  # a third group, until it is decoded
+    with pytest.raises(UserError, match=r"8 usable files in 2 groups, 1 are left out .1 silent.*--group-by file"):
+        prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
+    assert not (out / "manifest.csv").exists() and not (out / "packed").exists()
+    summary = prepare([tmp_path / "audio"], out, sample_rate=RATE, group_by="file", workers=1)
+    assert all(split.clips for split in summary.splits) and sum(split.groups for split in summary.splits) == 8
+    # The rule holds for later runs, and where two splits are wanted two groups are enough.
+    put(tmp_path / "audio/a/8.wav", noise(1.0, 8))
+    assert sum(split.groups for split in prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1).splits) == 9
+    two = prepare([tmp_path / "audio"], tmp_path / "two", sample_rate=RATE, ratios="1:1:0", workers=1)
+    assert [split.groups for split in two.splits] == [1, 1, 0]
+
+
+def test_one_folder_of_files_has_three_splits_and_a_note(tmp_path: Path) -> None:
+    """Case H1."""
+    for number in range(40):
+        put(tmp_path / f"x/wavs/u{number:02d}.wav", noise(0.6, number))
+    for source in ("x", "x/wavs"):
+        lines: list[str] = []
+        summary = prepare([tmp_path / source], tmp_path / source[2:], sample_rate=RATE, workers=1, note=lines.append)
+        assert [split.groups > 0 for split in summary.splits] == [True] * 3
+        assert sum(split.groups for split in summary.splits) == 40
+        assert len(lines) == 1 and tuple(lines) == summary.notes
+
+
+def test_unclear_groups_are_asked_for_before_anything_is_written(tmp_path: Path) -> None:
+    """Case H3."""
+    for speaker in range(4):
+        for book in range(2):
+            put(tmp_path / f"x/spk{speaker}/book{book}/a.wav", noise(0.6, 10 * speaker + book))
+    with pytest.raises(UserError, match="level:1"):
+        prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, workers=1)
+    assert not (tmp_path / "out").exists()
+    prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, group_by="level:1", workers=1)
+    before = {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")}
+    assert len(before) == 4
+    prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, workers=1)  # is not asked again
+    assert {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")} == before
+
+
+def test_an_output_below_the_source_is_no_corpus(tmp_path: Path) -> None:
+    audio_dir = tree(tmp_path / "audio", groups=6)
+    for _ in range(2):
+        lines: list[str] = []
+        summary = prepare([audio_dir], audio_dir / "data", sample_rate=RATE, workers=1, note=lines.append)
+        assert (summary.files, summary.excluded) == (12, {}) and not any("manifest" in line for line in lines)
+
+
+def test_other_files_are_counted_by_kind(tmp_path: Path) -> None:
+    audio_dir = tree(tmp_path / "audio", groups=5)
+    for name in ("a.txt", "b.txt", "c.pdf", "d"):
+        (audio_dir / name).write_text("x")
+    lines: list[str] = []
+    summary = prepare([audio_dir], tmp_path / "out", sample_rate=RATE, workers=1, note=lines.append)
+    assert summary.left_out == {".txt": 2, ".pdf": 1, "": 1}
+    assert len(lines) == 1 and "2 .txt" in lines[0]
+
+
+# Two at once, and damage
+
+
+SCRIPT = (
+    "import sys; from pathlib import Path; from codec.cli import main\n"
+    "main(['prepare', sys.argv[1], '--out', sys.argv[2], '--seed', sys.argv[3], '--rate', '24000', '-j', '1'])\n"
+)
+
+
+def test_two_processes_on_one_output_do_no_harm(tmp_path: Path) -> None:
+    """Case D4: the second ends in a line, or waits for nothing; what is packed is what the tables say."""
+    audio_dir, out = tree(tmp_path / "audio", groups=30, clips=3), tmp_path / "out"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT, audio_dir, out, str(seed)], stderr=subprocess.PIPE, text=True)
+        for seed in (1, 2)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    assert codes in ([0, 0], [0, 2]), errors
+    if codes == [0, 2]:
+        first, second = sorted(processes, key=lambda process: process.returncode)
+        assert f"process {first.pid} " in errors[processes.index(second)]
+    assert not list(out.rglob("*.part"))
+    for name in ("train", "val"):
+        split = packed.open_split(out, name, 24000, 1)  # type: ignore[arg-type]
+        split.verify()
+        for i, clip in enumerate(split.clips):
+            wanted = audio.resample(audio.read(clip.path).samples, RATE, 24000)
+            np.testing.assert_allclose(split.wave(i).T / 32768, wanted, atol=1.01 / 65536)
+
+
+def test_damaged_arrays_are_written_anew(tmp_path: Path) -> None:
+    """Case D11: flipped bits, an array cut in half, one that is missing, and a killed process' part."""
+    audio_dir, out = tree(tmp_path / "audio"), tmp_path / "out"
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    folder = out / "packed/16000x1"
+    before = snapshot(folder)
+    times = {name: (folder / name).stat().st_mtime_ns for name in ("train-00000.npy", "val-00000.npy")}
+
+    def flip(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[5000] ^= 1
+        path.write_bytes(content)
+
+    damages = [flip, lambda path: path.write_bytes(path.read_bytes()[:9000]), lambda path: path.unlink()]
+    for damage in damages:
+        damage(folder / "train-00000.npy")
+        (folder / ".train-00000.npy.99999.part").write_bytes(b"x")
+        summary = prepare([audio_dir], out, sample_rate=RATE, workers=1)
+        assert any("train-00000.npy" in line for line in summary.advice)
+        assert snapshot(folder) == before
+    assert (folder / "val-00000.npy").stat().st_mtime_ns == times["val-00000.npy"]
+    assert not any("damaged" in line for line in prepare([audio_dir], out, sample_rate=RATE, workers=1).advice)
+
+
+@pytest.mark.parametrize("cut", ["half", "line", "all", "letter"])
+def test_a_manifest_cut_off_is_noticed(tmp_path: Path, cut: str) -> None:
+    audio_dir, out = tree(tmp_path / "audio"), tmp_path / "out"
+    assert prepare([audio_dir], out, sample_rate=RATE, workers=1).rows == 24
+    assert json.loads((out / "summary.json").read_text())["rows"] == 24
+    manifest = out / "manifest.csv"
+    text = manifest.read_text()
+    lines = text.splitlines(keepends=True)
+    manifest.write_text(
+        {"half": "".join(lines[: len(lines) // 2]), "line": "".join(lines[:-1]), "letter": text[:-1], "all": ""}[cut]
+    )
+    if cut == "all":
+        manifest.unlink()
+    with pytest.raises(UserError, match=r"manifest\.csv") as refusal:
+        prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    assert "\n" not in str(refusal.value)
+    manifest.write_text(text)
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\xff\xfe\x00garbage\n", b"\x00" * 50 + b"\n", b"[" * 100_000 + b"\n", b'{"v": 2}\n', b"[1, 2]\n",
+        b'{"v": 2, "path": 7, "size": "x"}\n', b'{"v": ' + b"9" * 5000 + b"}\n",
+    ],
+)  # fmt: skip
+def test_a_damaged_inventory_is_measured_again(tmp_path: Path, damage: bytes) -> None:
+    """Case D28."""
+    audio_dir, out = tree(tmp_path / "audio", groups=4, clips=1), tmp_path / "out"
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    journal = out / inventory.JOURNAL
+    good = journal.read_bytes()
+    wrong = good.replace(b'"frames": 16000', b'"frames": "many"', 1).replace(
+        b'"rms_dbfs": -', b'"rms_dbfs": NaN, "x": -', 1
+    )
+    before = (out / "manifest.csv").read_bytes()
+    for content in (damage + good, good + damage[:-1], wrong):
+        journal.write_bytes(content)
+        prepare([audio_dir], out, sample_rate=RATE, workers=1)
+        assert (out / "manifest.csv").read_bytes() == before

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from codec.json_files import from_json, read_json
 from codec.locks import EXCLUSIVE, exclusive
 from codec.writing import write_text
 
@@ -33,8 +34,8 @@ class TrainingResult:
 def read_result(run: Path) -> TrainingResult | None:
     """None where the run has not ended, or the file is damaged."""
     try:
-        return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return from_json(TrainingResult, read_json(run / RESULT))
+    except (OSError, ValueError):
         return None
 
 

@@ -4,21 +4,21 @@ from data_prep.layouts.tree import pattern
 
 musdb = pattern(
     "MUSDB18",
-    r"(?:^|/)(?P<group>[^/]+)(?:/(?:mixture|drums|bass|other|vocals|accompaniment|linear_mixture)\.\w+|\.stem\.mp4)$",
+    r"(?:^|/)(?P<recording>(?P<group>[^/]+))(?:/(?:mixture|drums|bass|other|vocals|accompaniment|linear_mixture)\.\w+|\.stem\.mp4)$",
     evidence="stems named mixture, drums, bass, other, vocals, or .stem.mp4",
     grouping="song, with all its stems",
     domain="music",
 )
 medley_db = pattern(
     "MedleyDB",
-    r"(?:^|/)(?P<group>[^/]+_[^/]+)/(?:(?P=group)_MIX\.\w+|(?P=group)_(?:STEMS|RAW)/[^/]+)$",
+    r"(?:^|/)(?P<recording>(?P<group>[^/]+_[^/]+))/(?:(?P=group)_MIX\.\w+|(?P=group)_(?:STEMS|RAW)/[^/]+)$",
     evidence="folders with _MIX, _STEMS and _RAW",
     grouping="song, with all its stems",
     domain="music",
 )
 slakh = pattern(
     "Slakh2100",
-    r"(?:^|/)(?P<group>Track\d{5})/(?:mix\.\w+|stems/S\d\d\.\w+)$",
+    r"(?:^|/)(?P<recording>(?P<group>Track\d{5}))/(?:mix\.\w+|stems/S\d\d\.\w+)$",
     evidence="folders TrackNNNNN with mix and stems/",
     grouping="song, with all its stems",
     domain="music",

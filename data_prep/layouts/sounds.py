@@ -4,15 +4,15 @@ import json
 from functools import partial
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from data_prep.layouts.tree import Layout, Tree, pattern, stem
-from data_prep.tables import read_text
 
 _FSD_FOLDERS = ("FSD50K.dev_audio", "FSD50K.eval_audio", "dev_audio", "eval_audio")
 
 esc = pattern(
     "ESC-50",
     # {fold}-{Freesound clip}-{take}-{class}, as the data set's description has it (Piczak 2015).
-    r"(?:^|/)[1-5]-(?P<group>\d+)-[A-Z]-\d+\.\w+$",
+    r"(?:^|/)[1-5]-(?P<recording>(?P<group>\d+))-[A-Z]-\d+\.\w+$",
     evidence="files named FOLD-CLIP-TAKE-CLASS",
     grouping="original recording",
     domain="general",
@@ -21,7 +21,7 @@ esc = pattern(
 urban_sound = pattern(
     "UrbanSound8K",
     # {Freesound clip}-{class}-{occurrence}-{slice} (Salamon et al. 2014).
-    r"(?:^|/)fold\d+/(?P<group>\d+)-\d-\d+-\d+\.\w+$",
+    r"(?:^|/)fold\d+/(?P<recording>(?P<group>\d+))-\d-\d+-\d+\.\w+$",
     evidence="files named CLIP-CLASS-OCCURRENCE-SLICE in folders foldN",
     grouping="original recording",
     domain="general",
@@ -59,7 +59,7 @@ def _uploader_or_clip(uploaders: dict[str, str], path: str) -> str:
 
 def _uploaders(tree: Tree, table: str) -> dict[str, str]:
     try:
-        clips = json.loads(read_text(tree.root / table))
+        clips = json.loads(read_text(tree.root / table, "list"))
         return {name: str(clip["uploader"]) for name, clip in clips.items()}
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{tree.root / table}: not FSD50K's table of clips ({error!r})") from error
