@@ -5,8 +5,8 @@ names and types. ``CodecConfig`` alone defines a model; it is stored beside the 
 """
 
 import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
 
 from codec.errors import UserError
 from codec.ranges import SHARE, Range, check_order, check_settings
@@ -51,18 +51,19 @@ class QuantizerConfig:
     contexts: int = 32
     """Classes of context for each of which a codebook has a table of code frequencies; 1: no contexts."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "codebooks": Range(1, 1024),
+        "latent_dim": Range(1, 1 << 16),
+        "codebook_size": Range(2, 1 << 20),
+        "codebook_dim": Range(1, 1 << 16),
+        "levels": Range(2, 1 << 20),
+        "groups": Range(1, 1024),
+        "full_rate_share": SHARE,
+        "contexts": Range(1, 64),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "codebooks": Range(1, 1024),
-            "latent_dim": Range(1, 1 << 16),
-            "codebook_size": Range(2, 1 << 20),
-            "codebook_dim": Range(1, 1 << 16),
-            "levels": Range(2, 1 << 20),
-            "groups": Range(1, 1024),
-            "full_rate_share": SHARE,
-            "contexts": Range(1, 64),
-        }
-        check_settings("quantizer", self, ranges)
+        check_settings("quantizer", self, self.RANGES)
         _require(self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}")
         _require(
             self.contexts == 1 or self.size <= MAX_SIZE_WITH_CONTEXTS,
@@ -103,15 +104,16 @@ class NetworkConfig:
     dropout: float = 0.0
     """Share of channels left out at random while training."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "width": Range(1, 1 << 16),
+        "depth": Range(1, 1000),
+        "kernel": Range(1, 4096),
+        "expansion": Range(1, 64),
+        "dropout": Range(0, 1, below=True),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "width": Range(1, 1 << 16),
-            "depth": Range(1, 1000),
-            "kernel": Range(1, 4096),
-            "expansion": Range(1, 64),
-            "dropout": Range(0, 1, below=True),
-        }
-        check_settings("", self, ranges)
+        check_settings("", self, self.RANGES)
 
     def numbers(self, features_in: int, features_out: int) -> int:
         """Weights of such a network, but for the few of biases and normalisations."""
@@ -137,14 +139,15 @@ class CodecConfig:
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=384, depth=4))
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "sample_rate": Range(1000, 768_000),
+        "hop": Range(1, 4096),
+        "frames_per_latent": Range(1, 1000),
+        "power": Range(0, 2, above=True),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "sample_rate": Range(1000, 768_000),
-            "hop": Range(1, 4096),
-            "frames_per_latent": Range(1, 1000),
-            "power": Range(0, 2, above=True),
-        }
-        check_settings("codec", self, ranges)
+        check_settings("codec", self, self.RANGES)
         _require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
         _require(
             self.numbers <= MOST_NUMBERS,
@@ -223,14 +226,15 @@ class TargetConfig:
     noise_dbfs: tuple[float, float] = (-200.0, 0.0)
     """Level of the quietest tenth of a clip's 20 ms frames."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "domains": SHARE,
+        "level_dbfs": Range(-400, 100),
+        "bandwidth_hz": Range(0, 10**6),
+        "noise_dbfs": Range(-400, 100),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "domains": SHARE,
-            "level_dbfs": Range(-400, 100),
-            "bandwidth_hz": Range(0, 10**6),
-            "noise_dbfs": Range(-400, 100),
-        }
-        check_settings("target", self, ranges)
+        check_settings("target", self, self.RANGES)
         for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
             check_order(f"target.{name}", getattr(self, name))
         total = sum(self.domains.values())
@@ -252,15 +256,16 @@ class DataConfig:
     workers: int = 0
     """Processes that load data beside the training; 0: none."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "channels": Range(1, 2),
+        "crop_s": Range(0, 600, above=True),
+        "batch_size": Range(1, 65_536),
+        "silence_dbfs": Range(-200, -10),
+        "workers": Range(0, 1024),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "channels": Range(1, 2),
-            "crop_s": Range(0, 600, above=True),
-            "batch_size": Range(1, 65_536),
-            "silence_dbfs": Range(-200, -10),
-            "workers": Range(0, 1024),
-        }
-        check_settings("data", self, ranges)
+        check_settings("data", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -280,8 +285,12 @@ class AugmentConfig:
     reverb: float = 0.0
     """The reverberation of a random room."""
 
+    RANGES: ClassVar[dict[str, Range]] = dict.fromkeys(
+        ("gain", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE
+    )
+
     def __post_init__(self) -> None:
-        check_settings("augment", self, {entry.name: SHARE for entry in fields(self)})
+        check_settings("augment", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -303,16 +312,17 @@ class AdversarialConfig:
     width: int = 32
     """Channels of the discriminator."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "weight": WEIGHT,
+        "feature_weight": WEIGHT,
+        "start_step": Range(0, MOST_STEPS),
+        "every": Range(1, MOST_STEPS),
+        "lr": LEARNING_RATE,
+        "width": Range(1, 4096),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "weight": WEIGHT,
-            "feature_weight": WEIGHT,
-            "start_step": Range(0, MOST_STEPS),
-            "every": Range(1, MOST_STEPS),
-            "lr": LEARNING_RATE,
-            "width": Range(1, 4096),
-        }
-        check_settings("adversarial", self, ranges)
+        check_settings("adversarial", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -336,18 +346,19 @@ class OptimConfig:
     ema_decay: float = 0.999
     """The weights that are judged and kept are a running mean with this decay per step."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "lr": LEARNING_RATE,
+        "betas": Range(0, 1, below=True),
+        "warmup_steps": Range(0, MOST_STEPS),
+        "final_lr_ratio": SHARE,
+        "l2": Range(0, 1000),
+        "l1": WEIGHT,
+        "clip_norm": Range(0, 10**9, above=True),
+        "ema_decay": Range(0, 1, below=True),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "lr": LEARNING_RATE,
-            "betas": Range(0, 1, below=True),
-            "warmup_steps": Range(0, MOST_STEPS),
-            "final_lr_ratio": SHARE,
-            "l2": Range(0, 1000),
-            "l1": WEIGHT,
-            "clip_norm": Range(0, 10**9, above=True),
-            "ema_decay": Range(0, 1, below=True),
-        }
-        check_settings("optim", self, ranges)
+        check_settings("optim", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -377,17 +388,18 @@ class TrainConfig:
     freeze_encoder: bool = False
     """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "steps": Range(1, MOST_STEPS),
+        "max_minutes": Range(0, 10**7),
+        "seed": Range(0, 2**32 - 1),
+        "mel_scales": Range(1, 7),
+        "validate_every": Range(1, MOST_STEPS),
+        "validation_clips": Range(1, 10**6),
+        "patience": Range(0, MOST_STEPS),
+    }
+
     def __post_init__(self) -> None:
-        ranges = {
-            "steps": Range(1, MOST_STEPS),
-            "max_minutes": Range(0, 10**7),
-            "seed": Range(0, 2**32 - 1),
-            "mel_scales": Range(1, 7),
-            "validate_every": Range(1, MOST_STEPS),
-            "validation_clips": Range(1, 10**6),
-            "patience": Range(0, MOST_STEPS),
-        }
-        check_settings("train", self, ranges)
+        check_settings("train", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -404,6 +416,8 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
 
+    RANGES: ClassVar[dict[str, Range]] = {"losses": WEIGHT}
+
     def __post_init__(self) -> None:
-        check_settings("", self, {"losses": WEIGHT})
+        check_settings("", self, self.RANGES)
         _require(any(self.losses.values()), "losses must have at least one with a weight above 0")

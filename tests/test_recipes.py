@@ -73,7 +73,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 def test_the_reference_is_as_generated_and_says_what_each_setting_is():
     page = reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
-    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}
     assert all(name in page for name in TERMS)
 
