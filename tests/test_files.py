@@ -462,14 +462,18 @@ def test_broken_sources_leave_nothing(tmp_path, codec):
     wave = sound(1, 100_000, 16000)
     wave[0, 80_000] = np.nan
     soundfile.write(tmp_path / "nan.wav", wave.T, 16000, subtype="FLOAT")
-    make(tmp_path / "unfinished.wav", samples=100_000)
-    data = bytearray((tmp_path / "unfinished.wav").read_bytes())
-    data[40:44] = bytes(4)  # the size of the data chunk: a recording that was not closed
-    (tmp_path / "unfinished.wav").write_bytes(data)
     before = names(tmp_path)
     for name in before:
         fails(encode_file, tmp_path / name, tmp_path / "a.nac", codec)
     assert names(tmp_path) == before
+
+
+def test_a_recording_that_was_not_closed_is_coded_whole(tmp_path, codec):
+    make(tmp_path / "a.wav", samples=100_000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[40:44] = bytes(4)  # the size of the samples
+    (tmp_path / "a.wav").write_bytes(data)
+    assert encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec).seconds == 100_000 / 16000
 
 
 @contextmanager
