@@ -5,6 +5,7 @@ of MP4, whose duration is rounded; Opus, which libopus decodes in place of FFmpe
 a frame too many; FLAC files that were joined.
 """
 
+import itertools
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -89,7 +90,7 @@ class FFmpegDecoder:
             self._decoder = PacketDecoder(decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT)
             return
         options = dict(STRICT) if name in _CHECKED else {}
-        if name in _WMA:
+        if name in _WMA or self._identity.most_frames is not None:
             options["flags2"] = "+skip_manual"
         self._decoder = PacketDecoder(context, options)
 
@@ -107,15 +108,22 @@ class FFmpegDecoder:
     def _stated(self, sample_rate: int) -> int | None:
         """Samples that the header counts, None where it does not, or only in milliseconds."""
         duration, base = self._stream.duration, self._stream.time_base
+        if self._identity.most_frames is not None:
+            return self._identity.most_frames
         if self._identity.container not in _COUNTED or not duration or not base:
             return None
         return round(duration * base * sample_rate)
 
     def blocks(self, block_frames: int) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
-        if self._first is not None:
-            yield self._first
-        yield from self._blocks
+        wanted = self._identity.most_frames
+        trim, done = Trim(self._identity.skipped), 0
+        for block in itertools.chain([] if self._first is None else [self._first], self._blocks):
+            for heard in trim.push(block):
+                yield heard if wanted is None else heard[:, : max(0, wanted - done)]
+                done += heard.shape[1]
+        if wanted is not None and done < wanted:
+            raise Damage(f"only {done} of {wanted} samples could be read")
 
     def _pieces(self) -> Iterator[FloatArray]:
         """Decode the container, and further ones that were joined to it."""
