@@ -14,9 +14,11 @@ def make_folder(folder: Path) -> None:
     """Raises :class:`UserError` where it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        probe = part_of(folder / "writable")
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot write here ({error.strerror}); choose another --out") from error
 

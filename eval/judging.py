@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from codec.channels import fold, unfold
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
 from codec.model.codec import Trainable
 from codec.model.entropy import FrequencyTables
 from codec.packed import PackedSplit, open_split
@@ -171,26 +172,9 @@ def write_judged(path: Path, judged: Sequence[Judged], asked: dict[str, Any]) ->
 def read_judged(path: Path, asked: dict[str, Any]) -> list[Judged] | None:
     """What was judged before, or None if it was not, or not this."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["asked"] != asked:
             return None
-        return [
-            Judged(
-                entry["asked_kbps"],
-                entry["codebooks"],
-                entry["nominal_kbps"],
-                [
-                    JudgedClip(
-                        clip["clip_id"],
-                        clip["group"],
-                        clip["seconds"],
-                        clip["bits"],
-                        {name: Score(**score) for name, score in clip["scores"].items()},
-                    )
-                    for clip in entry["clips"]
-                ],
-            )
-            for entry in content["judged"]
-        ]
+        return [from_json(Judged, entry) for entry in content["judged"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None

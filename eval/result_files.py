@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from codec.names import visible
 from eval.metrics import METRICS, metric
 from eval.rates import ALL, System
 from eval.results import (
@@ -18,7 +19,7 @@ from eval.results import (
     format_kbps,
 )
 from eval.statistics import Estimate
-from eval.tables import Table
+from eval.tables import Table, csv_cell, markdown_text
 
 CLIPS, RATES, DIFFERENCES, SUMMARY = "clips.csv", "rates.csv", "differences.csv", "results.md"
 
@@ -35,7 +36,7 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows({name: csv_cell(value) for name, value in asdict(row).items()} for row in rows)
 
 
 def _write_clips(path: Path, systems: Sequence[System]) -> None:
@@ -53,7 +54,8 @@ def _write_clips(path: Path, systems: Sequence[System]) -> None:
                 noise = clip.baseline.get("mel")
                 beside = [noise.value if noise else None, clip.other_codes_mel.value]
                 cells = [getattr(clip, column) for column in columns]
-                writer.writerow([system.name, system.point, *cells, *values, *beside, _failures(clip)])
+                row = [system.name, system.point, *cells, *values, *beside, _failures(clip)]
+                writer.writerow([csv_cell(cell) for cell in row])
 
 
 def _failures(clip: ClipResult) -> str:
@@ -65,26 +67,34 @@ def markdown(result: EvaluationResult) -> str:
     kind = "test" if result.split == "test" else "validation"
     own = result.operating_point
     lines = [
-        f"# {result.system or result.run} on the {kind} split of {result.data}",
+        f"# {markdown_text(result.system or result.run)} on the {kind} split of {markdown_text(result.data)}",
         "",
         f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % bootstrap intervals over"
         f" groups. {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
-        f"    {result.command}",
+        f"    {visible(result.command)}",
         "",
-        f"- {result.history()}",
+        f"- {markdown_text(result.history())}",
         "",
-        f"## {result.main.name.capitalize()}",
+        f"## {markdown_text(result.main.name.capitalize())}",
         "",
         "kbps: real bits, of whole files for our models, of the payload alone where there is a container beside it.",
         "",
         _quality([(own, result.main), *((row.name, row) for row in result.others)]),
     ]
-    lines += [f"- {name}: absent: {why}" for name, why in {**_metrics(result), **result.absent_systems}.items()]
+    lines += [
+        f"- {markdown_text(f'{name}: absent: {why}')}"
+        for name, why in {**_metrics(result), **result.absent_systems}.items()
+    ]
     if result.differences:
         lines += ["", "## Differences", "", _differences(result)]
     if len(result.rows) > 1:
-        lines += ["", f"## {own}, by kind of clip", "", _quality([(row.name, row) for row in result.rows])]
+        lines += [
+            "",
+            f"## {markdown_text(own)}, by kind of clip",
+            "",
+            _quality([(row.name, row) for row in result.rows]),
+        ]
     if gaps := result.gaps():
         lines += ["", "## The half that reports less the half that selects", "", gaps.markdown()]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from codec.packed import LedgerEntry, told
+from codec.ledger import LedgerEntry, describe_openings
+from codec.names import visible
 from codec.training.diagnosis import Diagnosis
 from eval.metrics import METRICS, Score, metric
 from eval.statistics import Estimate, estimate
@@ -230,7 +231,7 @@ class EvaluationResult:
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
         lines.append(f"report: {self.report}")
-        return "\n".join(lines)
+        return "\n".join(visible(line) for line in lines)
 
     def _beside(self) -> list[str]:
         """Tables of means, a column for each system at each point, ours first."""
@@ -253,7 +254,7 @@ class EvaluationResult:
         """What was seen of these clips before: openings of the test split, or candidates on validation."""
         if self.split == "test":
             count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
-            before = f": {told(self.openings)}" if self.openings else ""
+            before = f": {describe_openings(self.openings)}" if self.openings else ""
             others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
             strangers = f" ({others} of these without this model)" if others else ""
             compared = f"runs that were ever compared on validation: {self.candidates}"

@@ -229,7 +229,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 @pytest.fixture(params=["-j 2"])
-def busy(request, tmp_path, model):
+def busy(request, tmp_path, model, interruptible):
     """``codec encode`` of two long files and two short ones, when it writes one of the long ones."""
     for name in ("a", "bb"):
         (tmp_path / "in").mkdir(exist_ok=True)

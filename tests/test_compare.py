@@ -14,8 +14,9 @@ from conftest import TINY
 from codec.cli import main
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import candidates
 from codec.model.codec import Codec
-from codec.packed import candidates, open_split
+from codec.packed import open_split
 from codec.recipe import read_recipe, recipe_names
 from codec.training.module import CodecModule
 from codec.training.run import train

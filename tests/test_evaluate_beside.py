@@ -16,8 +16,8 @@ from codec.audio import write
 from codec.checkpoint import checksum, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
+from codec.ledger import SealedError, candidates, ledger
 from codec.model.codec import Codec
-from codec.packed import SealedError, candidates, ledger
 from eval.beside import Beside
 from eval.coding import OperatingPoint
 from eval.evaluate import evaluate

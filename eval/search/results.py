@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.packed import candidates as candidates_on_validation
+from codec.ledger import candidates as candidates_on_validation
 from eval.comparison import clip_values
 from eval.halves import half
 from eval.judging import Judged

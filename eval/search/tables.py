@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from codec.names import visible
 from eval.metrics import metric
 from eval.results import format_estimate, format_value
 from eval.search.results import SPEED_STEP, Row, SearchResult
 from eval.search.verdict import verdict
 from eval.statistics import Estimate
-from eval.tables import Table
+from eval.tables import Table, csv_cell, markdown_text
 
 
 def text(result: SearchResult) -> str:
@@ -97,12 +98,17 @@ def explanation(result: SearchResult) -> list[str]:
 
 def markdown(result: SearchResult, command: str) -> str:
     """``command``: makes the search again, or goes on with it."""
-    lines = [f"# {result.title}", ""]
+    lines = [f"# {markdown_text(result.title)}", ""]
     for paragraph in explanation(result):
-        lines += [paragraph, ""]
-    lines += ["Made by", "", f"    {command}", "", "## Front", "", front_table(result).markdown()]
+        lines += [markdown_text(paragraph), ""]
+    lines += ["Made by", "", f"    {visible(command)}", "", "## Front", "", front_table(result).markdown()]
     if result.failed:
-        lines += ["", "## Failed", "", *(f"- {name}: {reason}" for name, reason in result.failed.items())]
+        lines += [
+            "",
+            "## Failed",
+            "",
+            *(f"- {markdown_text(f'{name}: {reason}')}" for name, reason in result.failed.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -133,7 +139,6 @@ def as_csv(result: SearchResult) -> str:
         quality = [row.kbps, row.selected, *(told.get(name) for name in ("mean", "low", "high"))]
         speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
         size = [row.parameters, row.latency_ms, row.memory_mb]
-        table.writerow(
-            [*who, *quality, *speed, *size, *(shown(row.settings[name]) for name in result.space), row.reason]
-        )
+        settings = [shown(row.settings[name]) for name in result.space]
+        table.writerow([csv_cell(cell) for cell in (*who, *quality, *speed, *size, *settings, row.reason)])
     return text.getvalue()
