@@ -36,7 +36,7 @@ AUDIO_SUFFIXES = frozenset(
 
 _DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
     "libsndfile": LibsndfileDecoder,
-    "libFLAC": FlacDecoder,
+    "FLAC": FlacDecoder,
     "FFmpeg": FFmpegDecoder,
     "Ogg": OggDecoder,
     "MPEG": MpegDecoder,
