@@ -77,6 +77,7 @@ def test_blocks_of_any_size_join_to_the_whole(
     if name in RATES and rate not in RATES[name]:
         rate = RATES[name][seed % len(RATES[name])]
     channels = 1 if name in ("GSM", "G.722", "SVX") else channels
+    samples = max(samples, rate // 40)  # FFmpeg passes over the only packet of Opus in MP4 that is shorter
     path = write(tmp_path / "file", name, tones(samples, rate, channels, seed), rate)
     whole = audio.read(path)
     np.testing.assert_array_equal(in_blocks(path, max(size, whole.samples.shape[1] // 400)), whole.samples)

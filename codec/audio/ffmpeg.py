@@ -111,7 +111,7 @@ class FFmpegDecoder:
             return None
         return round(duration * base * sample_rate)
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         wanted = self._identity.most_frames
         trim, done = Trim(self._identity.skipped), 0

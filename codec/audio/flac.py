@@ -64,12 +64,12 @@ class FlacDecoder:
             return LibsndfileDecoder(self._path, part)
         return FFmpegDecoder(self._path, part)
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         shape = SameShape()
         for decoder in self._decoders():
             shape.check(decoder.description.sample_rate, decoder.description.channels)
-            for block in decoder.blocks(block_frames):
+            for block in decoder.blocks():
                 shape.samples += block.shape[1]
                 yield block
 
