@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-BackEnd = Literal["libsndfile", "libFLAC", "FFmpeg", "Ogg", "MPEG"]
+BackEnd = Literal["libsndfile", "FLAC", "FFmpeg", "Ogg", "MPEG"]
 
 
 @dataclass(frozen=True)

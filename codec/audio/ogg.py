@@ -78,7 +78,7 @@ class OggDecoder:
             "OGG", head.subtype, head.sample_rate, head.channels, frames, other_streams=len(serials) - 1
         )
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         shape = SameShape()
         link: _Link | None = None
