@@ -2,7 +2,9 @@
 
 import codecs
 import glob
+import gzip
 import os
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -45,11 +47,17 @@ class Kinds:
 SOUND = Kinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
 """What is encoded, to files or to tokens; earlier outputs may lie beside it."""
 
-_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+"""By byte order mark; that of UTF-16 (FF FE) begins that of UTF-32, which therefore comes first."""
 
 
 def read_text(path: Path, kind: str) -> str:
-    """Read a text file in UTF-8 or, with a byte order mark, UTF-16. Bytes that are not UTF-8 become surrogates.
+    """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32; unpacked where its name ends in ``.gz``.
+
+    Bytes that are not UTF-8 become surrogates, since file names need not be valid text.
 
     Args:
         path: the file.
@@ -60,8 +68,11 @@ def read_text(path: Path, kind: str) -> str:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: this {kind} cannot be read ({error.strerror})") from error
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path}: this {kind} cannot be read ({reason})") from error
     encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")

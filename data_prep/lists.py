@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from codec import inputs
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import Entry, domain_of
-from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, Row, column, read_csv, read_json_lines, read_text, text_of
+from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, Row, column, read_csv, read_json_lines, text_of
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
@@ -40,8 +41,7 @@ def read_list(path: Path) -> list[Entry]:
     elif suffix in TABLES:
         entries = _from_rows(path, read_csv(path))
     elif suffix in PATH_LISTS:
-        lines = (line.strip() for line in read_text(path).splitlines())
-        entries = _from_rows(path, ({"path": line} for line in lines if line))
+        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_list(path)))
     else:
         values = list(read_json_lines(path))
         known = toolkits.lhotse(path, values)

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from codec.writing import write_text
 from data_prep.grouping import Choice
 from data_prep.pieces import Piece
-from data_prep.tables import read_csv, read_text
+from data_prep.tables import read_csv
 
 NAME = "manifest.csv"
 SETTINGS = "manifest.json"
@@ -69,7 +70,7 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     types = {field.name: field.type for field in fields(Row)}
-    if not read_text(path).endswith("\n"):
+    if not read_text(path, "manifest").endswith("\n"):
         raise UserError(f"{path}: is cut off in its last line; restore it, or choose another --out")
     try:
         return [

@@ -1,23 +1,17 @@
 """Lines for the user about what was found and chosen, before anything is decoded."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from codec.walk import count_suffixes, describe_left_out
 from data_prep.grouping import TIME, Choice
 from data_prep.sources import Corpus, Sources
-
-_NAMED = 3
-"""Kinds of other files that a line names."""
 
 
 def about_sources(held: Sources) -> list[str]:
     """Return a line about files that are no audio, and one about folders that could not be listed."""
     lines = []
     if held.others:
-        kinds = Counter(path.suffix.lower() or "without a suffix" for path in held.others)
-        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_NAMED))
-        more = f", {len(kinds) - _NAMED} more kinds" if len(kinds) > _NAMED else ""
-        lines.append(f"{_files(len(held.others))} of other kinds: {named}{more}")
+        lines.append(describe_left_out(count_suffixes(held.others)))
     if held.unlisted:
         lines.append(f"{len(held.unlisted)} folders could not be listed, the first: {held.unlisted[0]}")
     return lines

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.packed import Clip
+from codec.walk import count_suffixes
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import Row
 from data_prep.sources import Sources
@@ -52,8 +53,8 @@ class Summary:
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     """What was recognised and chosen; not part of the text, since it is said before anything is decoded."""
-    other_files: dict[str, int]
-    """Files that are no audio, by suffix."""
+    left_out: dict[str, int]
+    """Files of other kinds in the folders, counted by suffix."""
     unlisted: tuple[str, ...]
     """Folders that could not be listed, each with the reason."""
     target: TargetDistance | None
@@ -128,7 +129,7 @@ def summarise(
         warned=dict(Counter(row.reason.partition(":")[0] for row in rows if row.status == "warned")),
         advice=(*advice, *_about_domains(clips)),
         notes=tuple(notes),
-        other_files=dict(Counter(path.suffix.lower() for path in held.others)),
+        left_out=count_suffixes(held.others),
         unlisted=held.unlisted,
         target=target,
     )

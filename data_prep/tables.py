@@ -1,20 +1,17 @@
 """Read the text tables that name audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
 
-Text is UTF-8 with or without a byte order mark, or UTF-16 or UTF-32 with one; bytes that are no UTF-8 stay what they
-are, since file names need not be valid text. The separator is a comma, a semicolon, a tab or a bar, whichever the
+For encodings see :func:`codec.inputs.read_text`. The separator is a comma, a semicolon, a tab or a bar, whichever the
 header has between known column names.
 """
 
-import codecs
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from codec.errors import UserError
+from codec.inputs import read_text
 
 Row = dict[str, str]
 
@@ -26,39 +23,10 @@ PATH_COLUMNS = (
 GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
 """Names of the column with the group; CommonVoice has client_id."""
 
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig"),
-)  # fmt: skip
-"""Byte order marks; that of UTF-16 (FF FE) begins that of UTF-32, which therefore comes first."""
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file, unpacked where its name ends in ``.gz``.
-
-    Raises:
-        UserError: it cannot be read, is no text, or holds NUL characters.
-    """
-    try:
-        raw = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            raw = gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path}: this list cannot be read ({reason})") from error
-    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
-    try:
-        text = raw.decode(encoding) if encoding else raw.decode("utf-8", errors="surrogateescape")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid {error.encoding.upper()} text; save it as UTF-8") from error
-    if "\0" in text:
-        raise UserError(f"{path}: holds NUL characters, so it is no list (or UTF-16 without a mark); save it as UTF-8")
-    return text
-
 
 def header(path: Path) -> list[str]:
-    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`read_text`."""
-    first = read_text(path).split("\n", 1)[0].rstrip("\r")
+    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.inputs.read_text`."""
+    first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
     try:
         return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
     except csv.Error as error:
@@ -75,7 +43,7 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Row]
     Raises:
         UserError: it cannot be read, or is malformed.
     """
-    text = read_text(path)
+    text = read_text(path, "list")
     tabs = path.suffix.lower() == ".tsv"
     separator = _separator(path, text.split("\n", 1)[0].rstrip("\r"), known)
     lines = io.StringIO(text, newline="")
@@ -97,7 +65,7 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
     Raises:
         UserError: it cannot be read; the message names the line that is no object.
     """
-    text = read_text(path)
+    text = read_text(path, "list")
     if text.lstrip().startswith("["):
         values = _json(text, f"{path}: not JSON")
         for number, value in enumerate(values if isinstance(values, list) else [values], 1):

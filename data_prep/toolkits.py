@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from data_prep.entries import OTHER_DOMAIN, Entry, domain_of
-from data_prep.tables import read_json_lines, read_text
+from data_prep.tables import read_json_lines
 
 _ARCHIVE = re.compile(r"\.ark:\d+$")
 _PARENTS = 4
@@ -59,7 +60,7 @@ def _kaldi_speakers(folder: Path) -> Mapping[str, set[str]]:
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
     found = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path, "list").split("\n"), 1):
         if line.strip():
             first, *rest = line.split(maxsplit=1)
             if not rest:

@@ -36,9 +36,10 @@ from eval.place import AGAIN, REPORT, RESULTS, check_place, publish, working_fol
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import write_tables
-from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained
+from eval.rows import build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
-from eval.supplied import Supplied, check_delays
+from eval.supplied import Supplied, check_alignment
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
@@ -223,8 +224,7 @@ def _code(
     brought: Mapping[str, Sequence[Supplied]],
     work: Path,
 ) -> _Material:
-    for found in brought.values():
-        check_delays(found, opened, parts.reporting)
+    brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
     coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))

@@ -150,8 +150,8 @@ def test_the_screen_names_each_row(result):
 
 
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
-    assert result.rows[0].failed["pesq"] == {"too short (under 3 s)": 1}
-    assert result.clips[2].scores["pesq"].value is None and result.clips[2].scores["mel"].value > 0
+    assert result.rows[0].undefined["pesq"] == {"too short (under 3 s)": 1} and not result.rows[0].failed
+    assert result.clips[2].scores["pesq"].undefined and result.clips[2].scores["mel"].value > 0
     assert result.rows[0].metrics["pesq"].clips == 2
 
 

@@ -502,8 +502,8 @@ def test_other_files_are_counted_by_kind(tmp_path: Path) -> None:
         (audio_dir / name).write_text("x")
     lines: list[str] = []
     summary = prepare([audio_dir], tmp_path / "out", sample_rate=RATE, workers=1, note=lines.append)
-    assert summary.other_files == {".txt": 2, ".pdf": 1, "": 1}
-    assert len(lines) == 1 and lines[0].startswith("4 files of other kinds: 2 .txt")
+    assert summary.left_out == {".txt": 2, ".pdf": 1, "": 1}
+    assert len(lines) == 1 and "2 .txt" in lines[0]
 
 
 # Two at once, and damage

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from data_prep.lists import read_list
 from data_prep.sources import find
-from data_prep.tables import read_text
 
 ROWS = [
     {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
@@ -130,7 +130,7 @@ def test_a_manifest_with_nul_in_a_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes("path".encode("utf-32"))
-    assert read_text(tmp_path / "t") == "path"
+    assert read_text(tmp_path / "t", "list") == "path"
 
 
 def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None:

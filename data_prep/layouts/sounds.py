@@ -4,8 +4,8 @@ import json
 from functools import partial
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from data_prep.layouts.tree import Layout, Tree, pattern, stem
-from data_prep.tables import read_text
 
 _FSD_FOLDERS = ("FSD50K.dev_audio", "FSD50K.eval_audio", "dev_audio", "eval_audio")
 
@@ -59,7 +59,7 @@ def _uploader_or_clip(uploaders: dict[str, str], path: str) -> str:
 
 def _uploaders(tree: Tree, table: str) -> dict[str, str]:
     try:
-        clips = json.loads(read_text(tree.root / table))
+        clips = json.loads(read_text(tree.root / table, "list"))
         return {name: str(clip["uploader"]) for name, clip in clips.items()}
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{tree.root / table}: not FSD50K's table of clips ({error!r})") from error

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
+from codec.inputs import read_text
 from data_prep.layouts.tree import Layout, Tree, pattern, stem
-from data_prep.tables import read_csv, read_text
+from data_prep.tables import read_csv
 
 _COMMON_VOICE_TABLES = ("validated", "invalidated", "other", "train", "dev", "test")
 _PASSAGE = re.compile(r"(LJ\d{3})-\d{4}")
@@ -18,7 +19,7 @@ def lj_speech(tree: Tree) -> Layout | None:
     """
     if "metadata.csv" not in tree.names or not {"wavs", "wav"}.intersection(tree.folders):
         return None
-    if "|" not in read_text(tree.root / "metadata.csv").split("\n", 1)[0]:
+    if "|" not in read_text(tree.root / "metadata.csv", "list").split("\n", 1)[0]:
         return None
     if any(_PASSAGE.fullmatch(stem(path)) for path in tree.audio):
         return Layout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
