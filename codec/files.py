@@ -355,11 +355,11 @@ def expected_seconds(source: Path) -> float:
     return source.stat().st_size / _TYPICAL_BYTES_PER_S if described.seconds is None else described.seconds
 
 
-def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
+def source_blocks(described: audio.AudioInfo, block_frames: int = 65536) -> Iterable[FloatArray]:
     """The source's samples. To have none is an error only where the file has bytes that could be samples."""
     if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
         return ()
-    return audio.blocks(described.path)
+    return audio.blocks(described.path, block_frames)
 
 
 def _kbps(size: int, seconds: float) -> float:

@@ -28,6 +28,8 @@ _RIFF = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE
 _MAX_CHUNK_BYTES = 1 << 20
 """Of a chunk before the samples; longer ones are spooled, not kept in memory."""
+_BLOCK_FRAMES = 1024
+"""Of spooled sound: what was cut off is coded up to the last whole block."""
 _SIZE_ELSEWHERE = 0xFFFFFFFF
 _CHUNK_HEADER_BYTES = 8
 
@@ -120,7 +122,7 @@ class _Spooled:
     def blocks(self) -> Iterator[FloatArray]:
         begun = False
         try:
-            for block in source_blocks(self._described):
+            for block in source_blocks(self._described, _BLOCK_FRAMES):
                 begun = True
                 yield block
         except AudioError as error:

@@ -178,7 +178,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) 
     there = [job for job in jobs if not force and os.path.lexists(job.target)]
     ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
     left = [job for job in jobs if job not in ended]
-    with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
+    with ProgressBar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
         for job, outcome in _outcomes(task, left, workers, lanes, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
@@ -192,7 +192,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) 
 
 
 def _outcomes(
-    task: Task, jobs: list[Job], workers: int, lanes: int, bar: "_Bar"
+    task: Task, jobs: list[Job], workers: int, lanes: int, bar: "ProgressBar"
 ) -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
     work = partial(_attempt, task)
     several = min(workers, len(jobs)) > 1
@@ -219,7 +219,7 @@ def attempt(source: Path, work: Callable[[], Result]) -> Result | Failure:
         return Failure(source, f"{source}: takes more memory than there is ({type(error).__name__})")
 
 
-class _Bar:
+class ProgressBar:
     """Files, hours of audio, speed and time left: a context manager."""
 
     def __init__(self, verb: str, planned: dict[Job, float]) -> None:
@@ -232,7 +232,7 @@ class _Bar:
         self._bar = tqdm(total=int(self._total), bar_format=layout, disable=not planned)
         self._show()
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -21,9 +21,9 @@ from codec.cli import FAILED, main
 from codec.errors import UserError
 from codec.files import expected_kbps
 from codec.inputs import Kinds, find
-from codec.jobs import plan
+from codec.jobs import Failure, Job, plan
 from codec.library import finder, load
-from codec.running import BatchReport
+from codec.running import BatchReport, ProgressBar, attempt
 from codec.shards import contents as shard_contents
 from codec.shards import read_array
 from codec.streaming import encode_stream
@@ -575,6 +575,29 @@ def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path,
         said: list[str] = []
         encode_batch(sources, tmp_path / "out", codec, kbps=kbps, force=True, note=said.append)
         assert len(said) == bool(says) and says in "".join(said), (kbps, said)
+
+
+def test_progress_is_right_where_lengths_were_not_stated_or_wrong(capsys):
+    short, long = Job(Path("short"), Path("a")), Job(Path("long"), Path("b"))
+    with ProgressBar("encode", {short: 1.0, long: 7200.0}) as bar:
+        for job in (short, long):
+            for _ in range(2):
+                bar.hear(job, 36.0)
+            bar.end(job)
+    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "2 files" in line]
+    assert "2/2 files, 0.04/0.04 h 100%" in lines[-1]
+    with ProgressBar("encode", {short: 0.0}) as bar:
+        bar.end(short)
+    assert "1/1 files, 0.00/0.00 h 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_file_that_takes_too_much_memory_costs_itself_alone(error):
+    def work() -> None:
+        raise error
+
+    found = attempt(Path("x.wav"), work)
+    assert isinstance(found, Failure) and found.reason.startswith("x.wav: ")
 
 
 def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monkeypatch, capsys):

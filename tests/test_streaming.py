@@ -257,13 +257,19 @@ def test_tags_come_through_a_pipe(tmp_path, codec):  # noqa: F811
     assert file_info(tmp_path / "a.nac")["tags"] == {"title": "Zwölf", "artist": "B"}
 
 
-@pytest.mark.parametrize(("format", "subtype"), [("FLAC", "PCM_16"), ("AIFF", "PCM_16"), ("WAV", "ULAW")])
+CUT = [
+    *(("FLAC", "PCM_16"), ("AIFF", "PCM_16"), ("WAV", "ULAW")),
+    *(("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
+]
+
+
+@pytest.mark.parametrize(("format", "subtype"), CUT)
 def test_a_cut_file_is_coded_as_far_as_it_came_through_a_pipe(tmp_path, format, subtype):
     path = tmp_path / "a"
     soundfile.write(path, sound(1, 200000, 16000)[0], 16000, subtype, format=format)
     whole, data = audio.read(path).samples, path.read_bytes()
     wave, fault, _ = heard(data[: len(data) // 2])
-    assert fault and "\n" not in fault and 40000 < wave.shape[1] < 110000
+    assert fault and "\n" not in fault and 0.2 < wave.shape[1] / whole.shape[1] < 0.6
     np.testing.assert_array_equal(wave, whole[:, : wave.shape[1]])
 
 

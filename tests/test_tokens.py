@@ -262,7 +262,7 @@ def test_bad_files_are_reported_left_out_and_tried_again(sounds, codec, model, c
             main(words)
         out, complaints = capsys.readouterr()
         assert ended.value.code == FAILED and f"{done} done, {kept} were there already, 1 failed" in out
-        assert "codec: error: in/bad.wav: not a readable sound file" in complaints
+        assert complaints.count("codec: error: in/bad.wav: ") == 1
         if done:
             before = contents(Path("tok"))
             assert re.search(r"tokens of 6/6 files, .* 100%", complaints)

@@ -30,11 +30,11 @@ class Description:
 
 
 class Decoder(Protocol):
-    """An open file. What it yields does not depend on ``block_frames``."""
+    """An open file."""
 
     description: Description
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """Yield the samples, float32 ``[channels, n]`` with any ``n``, once.
 
         Raises:

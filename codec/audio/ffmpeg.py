@@ -2,10 +2,11 @@
 
 FFmpeg applies edit lists, encoder delays and the padding that containers state. What it leaves is mended here: the end
 of MP4, whose duration is rounded; Opus, which libopus decodes in place of FFmpeg's own decoder; WMA, of which it drops
-a frame too many; FLAC files that were joined.
+a frame too many; ALAC and AAC in CAF, whose padding it drops twice.
 """
 
-from collections.abc import Generator, Iterator
+import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,7 +31,6 @@ _COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK", "DSF"}
 """Containers that state their number of samples."""
 _STREAMS = {"AAC", "AC3", "DTS", "AMR"}
 """Bare sequences of frames, whose last may be incomplete as in any recording of a stream."""
-_FLAC_MARK = b"fLaC"
 _WMA = {"wmav1", "wmav2"}
 _LONGEST_FRAME = 8192
 """Samples that a packet holds at most, in what MP4 has."""
@@ -44,8 +44,7 @@ class FFmpegDecoder:
     def __init__(self, path: Path, identity: Identity) -> None:
         self._path, self._identity = path, identity
         self._shape = SameShape()
-        self._at = 0
-        self._open(0)
+        self._open()
         try:
             self._prepare()
             self._drops_first = self._stream.codec_context.name in _WMA
@@ -54,10 +53,9 @@ class FFmpegDecoder:
             self.close()
             raise
 
-    def _open(self, offset: int) -> None:
-        """Open the container that begins at ``offset`` into the view of the file."""
-        identity, self._offset = self._identity, offset
-        self._view = FileView(self._path.open("rb"), identity.start + offset, identity.end, identity.replaced)
+    def _open(self) -> None:
+        identity = self._identity
+        self._view = FileView(self._path.open("rb"), identity.start, identity.end, identity.replaced)
         try:
             self._container = av.open(
                 self._view,
@@ -89,13 +87,13 @@ class FFmpegDecoder:
             self._decoder = PacketDecoder(decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT)
             return
         options = dict(STRICT) if name in _CHECKED else {}
-        if name in _WMA:
+        if name in _WMA or self._identity.most_frames is not None:
             options["flags2"] = "+skip_manual"
         self._decoder = PacketDecoder(context, options)
 
     def _describe(self) -> Description:
         """Decode the first frame: implicit SBR and parametric stereo do not stand in the container."""
-        self._blocks = self._pieces()
+        self._blocks = self._decoded()
         self._first = next(self._blocks, None)
         context, container = self._stream.codec_context, self._identity.container
         rate, channels = self._shape.known or (context.sample_rate, context.layout.nb_channels)
@@ -107,35 +105,28 @@ class FFmpegDecoder:
     def _stated(self, sample_rate: int) -> int | None:
         """Samples that the header counts, None where it does not, or only in milliseconds."""
         duration, base = self._stream.duration, self._stream.time_base
+        if self._identity.most_frames is not None:
+            return self._identity.most_frames
         if self._identity.container not in _COUNTED or not duration or not base:
             return None
         return round(duration * base * sample_rate)
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
-        if self._first is not None:
-            yield self._first
-        yield from self._blocks
+        wanted = self._identity.most_frames
+        trim, done = Trim(self._identity.skipped), 0
+        for block in itertools.chain([] if self._first is None else [self._first], self._blocks):
+            for heard in trim.push(block):
+                yield heard if wanted is None else heard[:, : max(0, wanted - done)]
+                done += heard.shape[1]
+        stated = self.description.frames
+        if stated is not None and done < stated:
+            raise Damage(f"cut off: only {done} of {stated} samples could be read")
 
-    def _pieces(self) -> Iterator[FloatArray]:
-        """Decode the container, and further ones that were joined to it."""
-        while True:
-            before = self._shape.samples
-            following = yield from self._piece()
-            done, stated = self._shape.samples - before, self._stated((self._shape.known or (0, 0))[0])
-            if stated and done < stated:
-                raise Damage(f"cut off: only {done} of {stated} samples could be read")
-            if following is None:
-                return
-            self.close()
-            self._open(following)
-            self._prepare()
-
-    def _piece(self) -> Generator[FloatArray, None, int | None]:
-        """Decode the container that is open. Returns where the next one begins."""
+    def _decoded(self) -> Iterator[FloatArray]:
+        """Decode the packets of the stream."""
         failed: Damage | None = None
         end = _End(self._stream, self._container, self._identity)
-        begin, previous = self._shape.samples, b""
         # The last packet of samples without coding may be shorter than the others.
         pcm = self._stream.codec_context.name.startswith("pcm_")
         for packet in self._packets():
@@ -147,10 +138,8 @@ class FFmpegDecoder:
                     raise failed
                 continue
             if self._identity.container == "FLAC" and packet.size:
-                if packet.pts is not None and packet.pts != self._shape.samples - begin:
-                    return self._joined(packet, previous)
-                previous = bytes(packet)
-                self._at = packet.pos or 0
+                if packet.pts is not None and packet.pts != self._shape.samples:
+                    raise Damage(f"damaged at {self._seconds():.2f} s: samples are missing")
             try:
                 frames = self._decoder.decode(packet if packet.size else None)
             except Damage as error:
@@ -170,20 +159,12 @@ class FFmpegDecoder:
                     continue
                 yield from end.push(frame, self._shape.pass_on(frame))
         yield from end.finish()
-        return None
 
     def _packets(self) -> Iterator[av.Packet]:
         try:
             yield from self._container.demux(self._stream)
         except (av.error.FFmpegError, ValueError) as error:
             raise Damage(f"damaged at {self._seconds():.2f} s ({explain(error)})") from error
-
-    def _joined(self, packet: av.Packet, previous: bytes) -> int:
-        """Where the FLAC file begins whose first packet came after ``previous`` of the one before."""
-        mark = previous.rfind(_FLAC_MARK)
-        if packet.pts != 0 or mark < 0:
-            raise Damage(f"damaged at {self._seconds():.2f} s: samples are missing")
-        return self._offset + self._at + mark
 
     def _seconds(self) -> float:
         rate, _ = self._shape.known or (1, 0)

@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 from codec.audio import mpeg_frames
 from codec.audio.chunks import UNKNOWN_64, Chunk, boxes, chunks, elements, read_at
-from codec.audio.flac_frames import bits_per_sample, ends_as_stated
 from codec.audio.identity import Identity, NotAudio
 from codec.audio.pcm_containers import identify_aiff, identify_au, identify_caf, identify_riff, identify_w64
 from codec.audio.tag_blocks import skip_id3v2, start_of_end_tags
@@ -68,7 +67,7 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
     if head[:4] == b"caff":
         return identify_caf(file, start, size)
     if head[:4] == b"fLaC":
-        return _flac(file, start, start_of_end_tags(file, start, size))
+        return Identity("FLAC", "FLAC", start, start_of_end_tags(file, start, size), "flac")
     if head[:4] == b"OggS":
         return Identity("OGG", "Ogg", start, size, "ogg")
     if head[:4] == _EBML:
@@ -86,12 +85,6 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
         if head.startswith(mark):
             return Identity(name, "FFmpeg", start, start_of_end_tags(file, start, size), demuxer)
     return _without_marks(file, head, start, size)
-
-
-def _flac(file: BinaryIO, start: int, end: int) -> Identity:
-    """libsndfile refuses some numbers of bits, and stops where the header says."""
-    plain = start == 0 and bits_per_sample(read_at(file, start, 26)) in (8, 16, 24) and ends_as_stated(file, start, end)
-    return Identity("FLAC", "libFLAC" if plain else "FFmpeg", start, end, "flac")
 
 
 def _without_marks(file: BinaryIO, head: bytes, start: int, size: int) -> Identity | NotAudio:

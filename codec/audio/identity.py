@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-BackEnd = Literal["libsndfile", "libFLAC", "FFmpeg", "Ogg", "MPEG"]
+BackEnd = Literal["libsndfile", "FLAC", "FFmpeg", "Ogg", "MPEG"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Identity:
         start: first byte of the container (after ID3v2 tags).
         end: the byte after its last one.
         demuxer: FFmpeg's name of the container.
-        most_frames: samples per channel that a header states and a decoder exceeds by padding.
+        most_frames: samples per channel that the container states for certain, where decoders give more or fewer.
+        skipped: samples before those, which are the encoder's delay.
         replaced: bytes to put in place of those of the file, by offset into the container, where a decoder needs it.
         fault: why the file is cut off or damaged; decoding goes as far as it can.
     """
@@ -29,6 +30,7 @@ class Identity:
     end: int
     demuxer: str = ""
     most_frames: int | None = None
+    skipped: int = 0
     replaced: Mapping[int, bytes] = field(default_factory=dict)
     fault: str = ""
 

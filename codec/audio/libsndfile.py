@@ -17,6 +17,8 @@ from codec.audio.samples import FloatArray
 from codec.audio.views import FileView
 
 _UNKNOWN_FRAMES = 1 << 62
+_READ_FRAMES = 65536
+"""Always as many at once: for some codings, such as PAF of 24 bits, libsndfile loses samples in short reads."""
 
 
 class _Forward(soundfile.SoundFile):
@@ -62,12 +64,12 @@ class LibsndfileDecoder:
             self._frames = min(self._frames, identity.most_frames)
         self.description = Description(file.format, file.subtype, file.samplerate, file.channels, self._frames)
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         announced, done = self._frames, 0
-        buffer = np.empty((block_frames, self._file.channels), np.float32)
+        buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
         while announced is None or done < announced:
-            wanted = block_frames if announced is None else min(block_frames, announced - done)
+            wanted = _READ_FRAMES if announced is None else min(_READ_FRAMES, announced - done)
             try:
                 block = self._file.read(wanted, out=buffer[:wanted])
             except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:

@@ -92,10 +92,10 @@ class MpegDecoder:
             raise Damage(f"damaged: no MPEG frame at byte {at}, but others from byte {found} on")
         return stray
 
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         if self._free_bytes:
-            yield from self._free_format(block_frames)
+            yield from self._free_format()
             return
         shape, piece = SameShape(), None
         for header, frame in self._frames():
@@ -110,7 +110,7 @@ class MpegDecoder:
         if piece is not None:
             yield from piece.end()
 
-    def _free_format(self, block_frames: int) -> Iterator[FloatArray]:
+    def _free_format(self) -> Iterator[FloatArray]:
         """FFmpeg refuses free format. libsndfile stops at an estimate, so that the count is compared."""
         start = end = self._identity.start
         wanted, stated = 0, None
@@ -126,7 +126,7 @@ class MpegDecoder:
         decoder = LibsndfileDecoder(self._path, replace(self._identity, start=start, end=end))
         done = 0
         try:
-            for block in decoder.blocks(block_frames):
+            for block in decoder.blocks():
                 done += block.shape[1]
                 yield block
         finally:

@@ -8,7 +8,7 @@ import struct
 from typing import BinaryIO
 
 from codec.audio.chunks import UNKNOWN_64, Chunk, chunks, read_at
-from codec.audio.identity import Identity, NotAudio
+from codec.audio.identity import BackEnd, Identity, NotAudio
 from codec.audio.sizes import is_chunk_header, is_unknown_size
 
 _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
@@ -81,8 +81,8 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         coded = -(-min(stated, present) // max(1, block_bytes)) * block_frames
         at_most = fact if 0 <= coded - fact < 2 * block_frames and fact else coded
     if tag in _BY_LIBSNDFILE:
-        return Identity(container, "libsndfile", start, size, "wav", at_most, replaced, fault)
-    return Identity(container, "FFmpeg", start, size, "wav", None, {}, fault)
+        return Identity(container, "libsndfile", start, size, "wav", at_most, replaced=replaced, fault=fault)
+    return Identity(container, "FFmpeg", start, size, "wav", fault=fault)
 
 
 def _second_file(file: BinaryIO, samples: Chunk, size: int) -> str:
@@ -133,7 +133,10 @@ def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
 
 
 def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
-    """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads."""
+    """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
+
+    FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says what is heard.
+    """
     coding = b""
     for chunk in chunks(file, "CAF", start + 8, size):
         if chunk.name == b"desc":
@@ -146,5 +149,11 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     if chunk.size == UNKNOWN_64:
         return Identity("CAF", "FFmpeg", start, size, "caf")
     fault = _cut_off(present, chunk.size) if chunk.size > present else ""
-    by_libsndfile = coding in (b"lpcm", b"alaw", b"ulaw", b"alac")
-    return Identity("CAF", "libsndfile" if by_libsndfile else "FFmpeg", start, size, "caf", fault=fault)
+    if coding in (b"lpcm", b"alaw", b"ulaw"):
+        return Identity("CAF", "libsndfile", start, size, "caf", fault=fault)
+    heard = skipped = None
+    for table in chunks(file, "CAF", start + 8, size):
+        if table.name == b"pakt" and table.size >= 24:
+            _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
+    back_end: BackEnd = "libsndfile" if coding == b"alac" else "FFmpeg"
+    return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, fault=fault)

@@ -36,7 +36,7 @@ AUDIO_SUFFIXES = frozenset(
 
 _DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
     "libsndfile": LibsndfileDecoder,
-    "libFLAC": FlacDecoder,
+    "FLAC": FlacDecoder,
     "FFmpeg": FFmpegDecoder,
     "Ogg": OggDecoder,
     "MPEG": MpegDecoder,
@@ -168,7 +168,7 @@ def blocks(path: Path, block_frames: int = 65536) -> Iterator[FloatArray]:
     path = Path(path)
     with _opened(path) as (decoder, identity):
         rate, done = decoder.description.sample_rate, 0
-        for block in regrouped(decoder.blocks(block_frames), block_frames):
+        for block in regrouped(decoder.blocks(), block_frames):
             if not np.isfinite(block).all():
                 first = done + int(np.argmin(np.isfinite(block).all(axis=0)))
                 raise AudioError(path, "NaN or infinity", f"NaN or infinity at {first / rate:.2f} s (sample {first})")
