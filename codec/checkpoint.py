@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
+from codec.json_files import read_json
 from codec.model.codec import Codec, Trainable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -41,10 +43,17 @@ def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_model(folder: Path, codec: Codec, info: dict[str, Any], stored: torch.dtype = torch.float32) -> None:
+def save_model(
+    folder: Path,
+    codec: Codec,
+    info: dict[str, Any],
+    stored: torch.dtype = torch.float32,
+    graphs: Mapping[str, str] | None = None,
+) -> None:
     """Writes the model; ``info`` (steps, tables, recipe) stands beside the architecture in ``config.json``.
 
-    ``stored``: type in which the file holds the networks' weights, which must have values of that type."""
+    ``stored``: type in which the file holds the networks' weights, which must have values of that type. ``graphs``:
+    SHA-256 of each ONNX graph beside it, by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = {name for name, _ in codec.named_parameters()}
     weights = {
@@ -57,6 +66,7 @@ def save_model(folder: Path, codec: Codec, info: dict[str, Any], stored: torch.d
         "decodes": list(codec.decodes),
         "checksum": checksum(codec),
         "info": info,
+        **({"graphs": dict(graphs)} if graphs else {}),
     }
     _write(folder, weights, json.dumps(content, indent=1) + "\n")
 
@@ -141,10 +151,28 @@ def read_info(path: Path) -> dict[str, Any]:
         raise _damaged(folder, error) from error
 
 
+@dataclass(frozen=True)
+class ExportedGraphs:
+    """ONNX graphs that were exported with a model. ``checksum``: of the model; ``digests``: SHA-256 of each graph, by
+    file name."""
+
+    checksum: str
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+def read_graphs(path: Path) -> ExportedGraphs:
+    """What stands beside the model about its graphs. Raises like :func:`load_model`."""
+    folder, content = _read_config(path)
+    try:
+        return ExportedGraphs(str(content["checksum"]), dict(content.get("graphs", {})))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+
+
 def _read_config(path: Path) -> tuple[Path, Any]:
     folder = model_folder(Path(path))
     try:
-        return folder, json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return folder, read_json(folder / CONFIG)
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from error
 

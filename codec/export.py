@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,13 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
         weight.copy_(weight.half())
     part = part_of(folder)
     try:
-        save_model(part, codec, info, torch.float16)
+        if onnx:
+            export_graphs(codec, part, info, torch.float16)
+        else:
+            save_model(part, codec, info, torch.float16)
         for name in ("recipe.yaml", "metrics.csv"):
             if (source / name).is_file():
                 shutil.copyfile(source / name, part / name)
-        if onnx:
-            export_graphs(codec, part)
         os.replace(part, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
@@ -60,8 +62,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     return codec
 
 
-def export_graphs(codec: Codec, folder: Path) -> None:
-    """Writes the graphs of :mod:`codec.graphs`, in float32, to ``folder``.
+def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32) -> None:
+    """Writes the model to ``folder``, and beside it the graphs of :mod:`codec.graphs`, in float32, which the model's
+    ``config.json`` names by their SHA-256. For ``info`` and ``stored`` see :func:`codec.checkpoint.save_model`.
 
     Raises:
         UserError: what writes ONNX is not installed, or the files cannot be written.
@@ -69,6 +72,7 @@ def export_graphs(codec: Codec, folder: Path) -> None:
     for name in ("onnx", "onnxscript"):
         if importlib.util.find_spec(name) is None:
             raise UserError(f"ONNX graphs need {name}; {INSTALL}")
+    folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
     wave = torch.zeros(2, FEW * config.latent_hop)
     codes = torch.zeros(2, config.quantizer.codebooks, FEW, dtype=torch.int64)
@@ -82,6 +86,8 @@ def export_graphs(codec: Codec, folder: Path) -> None:
         bar.update()
         _write(decode, codes, {0: streams, 2: frames}, "codes", ["wave"], folder / DECODER)
         bar.update()
+    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    save_model(folder, codec, info, stored, digests)
 
 
 class _Graph(nn.Module):

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.checkpoint import checksum
+from codec.checkpoint import checksum, read_graphs
 from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.layers import State
@@ -31,27 +32,36 @@ class Graphs:
     """What computes a codec's blocks in ONNX Runtime, on the CPU.
 
     Raises:
-        UserError: ONNX Runtime is not installed, there are no graphs in ``folder``, or they are another model's.
+        UserError: ONNX Runtime is not installed, there are no graphs in ``folder``, they are not those that were
+            exported with the model there, or that is another one than the codec.
     """
 
     def __init__(self, codec: Codec, folder: Path, threads: int = 1):
         self.codec, self.folder, self.threads = codec, folder, threads
-        wanted = checksum(codec)
-        for session in (self.encoder, self.decoder):
-            if session.get_modelmeta().custom_metadata_map.get("checksum") != wanted:
-                raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
+        self.exported = read_graphs(folder)
+        if self.exported.checksum != checksum(codec):
+            raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
+        _ = self.encoder, self.decoder  # what is wrong with them is said now
 
     @cached_property
     def encoder(self) -> Any:
-        return _session(self.folder / ENCODER, self.threads)
+        return self._session(ENCODER)
 
     @cached_property
     def decoder(self) -> Any:
-        return _session(self.folder / DECODER, self.threads)
+        return self._session(DECODER)
+
+    def _session(self, name: str) -> Any:
+        """Of the bytes whose digest was looked at, so that nothing can come between."""
+        path = self.folder / name
+        graph = _read(path)
+        if sha256(graph).hexdigest() != self.exported.digests.get(name):
+            raise UserError(f"{path}: not the graph that was exported with this model (damaged?); export it again")
+        return _session(path, graph, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
         """Sessions cannot be pickled: made where they are used."""
-        return {"codec": self.codec, "folder": self.folder, "threads": self.threads}
+        return {name: self.__dict__[name] for name in ("codec", "folder", "threads", "exported")}
 
     def encoding(self, step: EncodeStep) -> EncodingStep:
         return _EncodeStep(step, _runner(self.encoder))
@@ -106,24 +116,38 @@ def _runner(session: Any) -> Runner:
 
     def run(block: Tensor, state: State) -> list[Tensor]:
         given = {name: np.ascontiguousarray(value) for name, value in zip(names, (block, *state))}
-        return [torch.from_numpy(value) for value in session.run(None, given)]
+        try:
+            return [torch.from_numpy(value) for value in session.run(None, given)]
+        except Exception as error:  # what it raises has no common class
+            raise UserError(f"ONNX Runtime cannot compute the graph ({_first_line(error)})") from error
 
     return run
 
 
-def _session(path: Path, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"the device onnx needs onnxruntime; {INSTALL}") from error
+def _read(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(
             f"{path}: no such graph; write it with codec export MODEL --onnx --out DIR, and give --model DIR"
         )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _session(path: Path, graph: bytes, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"the device onnx needs onnxruntime; {INSTALL}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # what it raises has no common class
-        raise UserError(f"{path}: this graph cannot be read ({str(error).splitlines()[0]}); export it again") from error
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise UserError(f"{path}: this graph cannot be read ({_first_line(error)}); export it again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,9 +1,15 @@
-"""Ctrl-C, and SIGTERM, which does the same; and what to do where an exception in the middle would do harm."""
+"""Ctrl-C, and SIGTERM, which does the same; and what to do where an exception in the middle would do harm.
 
+A process that is started with one of these signals ignored, as shells start jobs in the background and as ``nohup``
+does, goes on ignoring it.
+"""
+
+import atexit
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from threading import Event
@@ -15,21 +21,54 @@ STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def terminable() -> None:
-    """From now on SIGTERM raises ``KeyboardInterrupt``, too, so that nothing half-written is left behind."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+Handler = Callable[[int, FrameType | None], object]
+
+REPEATED_S = 5.0
+"""An interrupt that comes sooner after the one before does nothing: the work is being put in order still."""
+
+
+@contextmanager
+def handled_by(handler: Handler) -> Iterator[None]:
+    """Both signals call ``handler`` while the block runs, unless they are ignored. For the main thread alone."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, present in before.items():
+        if present is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, present in before.items():
+            signal.signal(number, signal.SIG_DFL if present is None else present)
+
+
+@contextmanager
+def raised_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
+    :data:`REPEATED_S` do not disturb what removes it."""
+    last = -REPEATED_S
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before >= REPEATED_S:
+            atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
+            raise KeyboardInterrupt
+
+    with handled_by(interrupt):
+        yield
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
     """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
     process with a trace, and nothing is under way yet that could be lost."""
-    before = {number: signal.signal(number, _end) for number in SIGNALS}
-    try:
+    with handled_by(_end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -44,19 +83,15 @@ def ends_input(file: BinaryIO) -> Iterator[Event]:
     interrupted = Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        for one in SIGNALS:
-            signal.signal(one, signal.default_int_handler)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         interrupted.set()
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, file.fileno())  # a read that waits is begun anew when this handler is done
         os.close(nothing)
 
-    before = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
+    with handled_by(end):
         yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

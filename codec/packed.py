@@ -6,13 +6,11 @@ together are judged in one opening; a later one for other models has to be asked
 long they are (:func:`list_clips`) may be known before, so that what is to be judged can be checked first.
 """
 
-import contextlib
 import csv
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,17 +19,10 @@ import numpy.typing as npt
 
 from codec.config import TargetConfig
 from codec.errors import UserError
-from codec.writing import write_text
+from codec.ledger import LedgerEntry, Purpose, SealedError, open_ledger
 
 VERSION = 1
-LEDGER = "ledger.jsonl"
-CANDIDATES = "candidates.jsonl"
-
-Purpose = Literal["evaluation", "demonstration"]
-
-
-class SealedError(UserError):
-    """The test split was asked for in a place that must not see it."""
+SHARDS = "shards.json"
 
 
 @dataclass(frozen=True)
@@ -47,17 +38,6 @@ class Clip:
     bandwidth_hz: float
     noise_dbfs: float
     frames: int
-
-
-@dataclass(frozen=True)
-class LedgerEntry:
-    """One opening of the test split; ``result`` is None until the evaluation is done."""
-
-    opened: str
-    purpose: str
-    weights: list[str]
-    run: str
-    result: dict[str, Any] | None
 
 
 class Described(Protocol):
@@ -131,17 +111,50 @@ class PackedSplit:
         return self._map(place.shard)[place.start + start : place.start + stop]
 
     def check(self) -> None:
-        """Raises ``UserError`` for a shard that is missing or cut off."""
-        for shard in sorted({place.shard for place in self._places}):
-            self._map(shard)
+        """Compare the shape and type of each array with the table; nothing but the headers is read.
+
+        Raises:
+            UserError: an array is missing, or is not what the table says.
+        """
+        ends: dict[str, int] = {}
+        for place, clip in zip(self._places, self.clips, strict=True):
+            ends[place.shard] = max(ends.get(place.shard, 0), place.start + clip.frames)
+        for shard, end in sorted(ends.items()):
+            array = self._map(shard)
+            if len(array) < end:
+                raise UserError(
+                    f"{self._folder / shard}: holds {len(array)} frames, but its clips end at {end}; {_CURE}"
+                )
+
+    def verify(self) -> None:
+        """Compare the checksum of each array with the one that ``codec prepare`` noted; all of them are read.
+
+        Arrays without a noted checksum, as the first versions wrote them, pass.
+
+        Raises:
+            UserError: an array has changed.
+        """
+        noted = read_shards(self._folder)
+        for shard in sorted({place.shard for place in self._places} & noted.keys()):
+            if digest(self._folder / shard) != noted[shard].sha256:
+                raise UserError(f"{self._folder / shard}: its samples have changed (the checksum is another); {_CURE}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of the clips in their order; those of equal data are equal, wherever it lies."""
+        lines = (f"{clip.clip_id} {clip.frames} {clip.domain}\n" for clip in self.clips)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def _map(self, shard: str) -> npt.NDArray[np.int16]:
         if shard not in self._maps:
             path = self._folder / shard
             try:
-                self._maps[shard] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path}: missing or damaged; delete it and run codec prepare again") from error
+                array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
+            except Exception as error:  # a damaged header ends in whatever its parser raises
+                raise UserError(f"{path}: missing or damaged; {_CURE}") from error
+            if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
+                raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_CURE}")
+            self._maps[shard] = array
         return self._maps[shard]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,6 +169,42 @@ class Place:
     start: int
 
 
+@dataclass(frozen=True)
+class Shard:
+    """What ``shards.json`` says of an array. ``key``: of the clips it was made from; ``sha256``: of the file."""
+
+    key: str
+    sha256: str
+
+
+_CURE = "run codec prepare again, which writes damaged arrays anew"
+
+
+def read_shards(folder: Path) -> dict[str, Shard]:
+    """Return what is noted of the arrays in a folder of packed clips; nothing where it is missing or damaged."""
+    try:
+        noted = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
+        return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in noted.items()}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return {}
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file, an empty text where it cannot be read."""
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    except OSError:
+        return ""
+    return found.hexdigest()
+
+
+_ARRAY = re.compile(r"\w[\w.-]*\.npy")
+"""File names of arrays; none leads out of the folder."""
+
+
 def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSplit:
     data = Path(data)
     if not data.is_dir():
@@ -168,12 +217,17 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
             raise UserError(f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}")
         raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
     try:
-        version = json.loads((folder / "packed.json").read_text(encoding="utf-8"))["version"]
+        header = json.loads((folder / "packed.json").read_text(encoding="utf-8"))
+        version, counts = header["version"], dict(header.get("clips", {}))
         if version != VERSION:
             raise UserError(f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again")
         clips, places = _read_table(folder / f"{split}.csv")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: damaged; run codec prepare again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+        raise UserError(f"{folder}: damaged ({error}); {_CURE}") from error
+    if (stated := counts.get(split, len(clips))) != len(clips):
+        raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_CURE}")
+    if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
+        raise UserError(f"{folder}: holds audio of another rate or channel count than its name says; {_CURE}")
     if not clips:
         raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
     opened = PackedSplit(folder, clips, places, sample_rate, channels)
@@ -185,7 +239,12 @@ def _read_table(path: Path) -> tuple[list[Clip], list[Place]]:
     clips, places = [], []
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         for row in csv.DictReader(file):
-            places.append(Place(row["shard"], int(row["start"])))
+            place = Place(row["shard"], int(row["start"]))
+            if not _ARRAY.fullmatch(place.shard):
+                raise ValueError(f"{path.name} names {place.shard[:80]!r}, which is no array of this folder")
+            if place.start < 0 or int(row["frames"]) <= 0:
+                raise ValueError(f"{path.name} holds a clip of {row['frames']} frames from {place.start}")
+            places.append(place)
             clips.append(
                 Clip(
                     clip_id=row["clip_id"],
@@ -220,6 +279,15 @@ def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: 
     return _open(data, split, sample_rate, channels).clips
 
 
+@dataclass(frozen=True)
+class OpenedTest:
+    """The test clips, the line in the ledger about this opening, and those before it."""
+
+    split: PackedSplit
+    opening: LedgerEntry
+    before: list[LedgerEntry]
+
+
 def open_sealed_test(
     data: Path,
     sample_rate: int,
@@ -229,77 +297,11 @@ def open_sealed_test(
     weights: list[str],
     purpose: Purpose,
     again: bool = False,
-) -> PackedSplit:
+) -> OpenedTest:
     """The test clips, after a line in the ledger that says who looked: the run, and checksums of all weights that are
     to be judged.
 
     Raises ``SealedError`` where it was opened before and not for all of these weights, unless ``again``.
     """
     split = _open(data, "test", sample_rate, channels)
-    before = ledger(data)
-    known = {name for entry in before for name in entry.weights}
-    if before and not known.issuperset(weights) and not again:
-        raise SealedError(
-            f"{data}: the test split was opened before ({told(before)}); another candidate is judged on it only with"
-            " --open-test-again, and the report says so"
-        )
-    entry = LedgerEntry(_now(), purpose, list(weights), run, None)
-    _append(Path(data) / LEDGER, asdict(entry), "the test split stays sealed")
-    return split
-
-
-def record_result(data: Path, result: dict[str, Any]) -> None:
-    """Complete the last line of the ledger."""
-    entries = ledger(data)
-    if not entries:
-        raise UserError(f"{data}: nothing to complete, the test split was never opened")
-    lines = [asdict(entry) for entry in entries]
-    lines[-1]["result"] = result
-    write_text(Path(data) / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def ledger(data: Path) -> list[LedgerEntry]:
-    """Every opening of the test split, oldest first."""
-    names = [field.name for field in fields(LedgerEntry)]
-    return [LedgerEntry(**{name: line[name] for name in names}) for line in _lines(Path(data) / LEDGER)]
-
-
-def told(openings: Sequence[LedgerEntry]) -> str:
-    """When and for which weights, in a line."""
-    each = (f"{entry.opened[:10]} for {', '.join(entry.weights)} of {Path(entry.run).name}" for entry in openings[-5:])
-    return "; ".join([f"{len(openings) - 5} times, then", *each] if len(openings) > 5 else each)
-
-
-def record_candidate(data: Path, run: str) -> None:
-    """Note that a model trained in ``run`` was judged on the validation split."""
-    _append(Path(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
-
-
-def candidates(data: Path) -> int:
-    """How many runs were ever compared on the validation split."""
-    return len({line["run"] for line in _lines(Path(data) / CANDIDATES)})
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
-    """A line that the disk has no room for is taken back."""
-    size = path.stat().st_size if path.is_file() else 0
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.truncate(path, size)
-        raise UserError(f"{path}: cannot write ({error.strerror}); {consequence}") from error
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.is_file():
-        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                yield json.loads(text)
-            except ValueError as error:
-                raise UserError(f"{path}: line {number} is damaged; repair or remove that line") from error
+    return OpenedTest(split, *open_ledger(Path(data), run=run, weights=weights, purpose=purpose, again=again))

@@ -1,18 +1,12 @@
 """Run a function over many files on several processes, with a progress bar."""
 
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from codec.errors import UserError
-from codec.interrupts import kept_from_children
+from codec.processes import map_in_processes
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,32 +24,9 @@ def run(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int,
             inline += 1
             bar.update()
         if inline < len(tasks):
-            for result in _spread(function, tasks[inline:], workers):
+            left = tasks[inline:]
+            chunksize = min(8, 1 + len(left) // (4 * workers))
+            advice = "run again: what is finished is kept"
+            for result in map_in_processes(function, left, workers, advice=advice, chunksize=chunksize):
                 yield result
                 bar.update()
-
-
-def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
-    executor = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker
-    )
-    try:
-        with kept_from_children():
-            results = executor.map(function, tasks, chunksize=min(8, 1 + len(tasks) // (4 * workers)))
-        yield from results
-    except BrokenProcessPool as error:
-        raise UserError("a worker process died (out of memory?); run again: what is finished is kept") from error
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """End with the parent: a worker would otherwise wait for work after its parent was killed."""
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

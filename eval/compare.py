@@ -12,8 +12,9 @@ from typing import Any
 from codec.checkpoint import load_weights
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
+from codec.ledger import candidates as candidates_on_validation
 from codec.losses import LossBank
-from codec.packed import candidates as candidates_on_validation
 from codec.packed import open_split
 from codec.recipe import read_recipe
 from codec.training.folder import RESULT, TrainingResult
@@ -21,7 +22,8 @@ from codec.training.module import Build
 from codec.training.run import train
 from codec.writing import make_folder, write_text
 from eval.budget import Budget
-from eval.comparison import Compared, Comparison, Run, draw_curves, markdown, rate_rows
+from eval.comparison import Compared, Comparison, Run, markdown, rate_rows
+from eval.comparison_figure import draw_curves
 from eval.comparison_plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.judging import METRICS, Judged, judge, read_judged, write_judged
 from eval.metrics import metric
@@ -126,7 +128,7 @@ def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_W
 def _changed(note: Path, wanted: dict[str, Any]) -> str:
     """The first thing in which the run there differs from the one wanted."""
     try:
-        before = json.loads(note.read_text(encoding="utf-8"))
+        before = read_json(note)
         return next((key for key in wanted if before.get(key) != wanted[key]), "")
     except (ValueError, AttributeError):
         raise UserError(f"{note}: damaged; delete the folder {note.parent} to train it again") from None
@@ -172,7 +174,7 @@ def _compared(
 
 
 def _run(entry: _Work, plan: Plan, data: Path) -> Run:
-    result = TrainingResult(**json.loads((entry.folder / RESULT).read_text(encoding="utf-8")))
+    result = from_json(TrainingResult, read_json(entry.folder / RESULT))
     recipe = entry.trial.recipe
     crop_s = max(1, round(recipe.data.crop_s * recipe.codec.latents_per_second)) / recipe.codec.latents_per_second
     return Run(

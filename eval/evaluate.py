@@ -2,9 +2,7 @@
 
 import json
 import shlex
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -14,19 +12,18 @@ from typing import Any, Literal
 from codec.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.json_files import from_json
+from codec.ledger import candidates, ledger, record_candidate, record_result
 from codec.library import name_of
 from codec.model.codec import Codec
 from codec.packed import (
     Clip,
+    Material,
     PackedSplit,
-    candidates,
     in_distribution,
-    ledger,
     list_clips,
     open_sealed_test,
     open_split,
-    record_candidate,
-    record_result,
 )
 from codec.recipe import read_recipe
 from codec.training.diagnosis import diagnose_run
@@ -35,13 +32,14 @@ from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_cod
 from eval.halves import compare_halves, selects
 from eval.memory import peak_mb
 from eval.metrics import METRICS
-from eval.place import AGAIN, REPORT, RESULTS, check_place, publish
+from eval.place import AGAIN, REPORT, RESULTS, check_place, publish, working_folder
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import write_tables
-from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained
+from eval.rows import build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
-from eval.supplied import Supplied, check_delays
+from eval.supplied import Supplied, check_alignment
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
@@ -105,12 +103,7 @@ def evaluate(
         raise UserError("--open-test-again is about the test split, which stays closed here")
     if max_clips is not None and max_clips < 1:
         raise UserError(f"at least 1 clip must be judged, not {max_clips}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".work-", dir=out))
-    except OSError as error:
-        raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
-    try:
+    with working_folder(out) as work:
         rate = codec.config.sample_rate
         trained = _trained(run, codec, open_split(data, "train", rate, channels), channels)
         listed = list_clips(data, split, rate, channels)
@@ -118,14 +111,14 @@ def evaluate(
         brought = bring(beside, listed, parts.reporting, rate, channels, work)
         command = _command(run, data, out, points, beside, split, again, max_clips)
         check_place(out, command, force)
-        before = ledger(data)
         if split == "test":
-            opened = open_sealed_test(
+            sealed = open_sealed_test(
                 data, rate, channels, run=str(run), weights=[checksum(model) for model in models.values()],
                 purpose="demonstration" if demonstration else "evaluation", again=again or demonstration,
             )  # fmt: skip
+            opened, before = sealed.split, sealed.before
         else:
-            opened = open_split(data, "val", rate, channels)
+            opened, before = open_split(data, "val", rate, channels), ledger(data)
             for path in (run, *beside.models):
                 record_candidate(data, str(path.resolve()))
         material = _code(opened, parts, models, points, beside, brought, work)
@@ -190,12 +183,8 @@ def evaluate(
         write_tables(result, systems, work)
         publish(work, out)
         if split == "test":
-            record_result(data, _headline(result))
+            record_result(data, sealed.opening.key, _headline(result))
         return result
-    except OSError as error:
-        raise UserError(f"{out}: cannot write the evaluation ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -235,8 +224,7 @@ def _code(
     brought: Mapping[str, Sequence[Supplied]],
     work: Path,
 ) -> _Material:
-    for found in brought.values():
-        check_delays(found, opened, parts.reporting)
+    brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
     coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))
@@ -291,10 +279,21 @@ def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Training:
+    """Of a model's ``config.json``."""
+
+    steps: int | None = None
+    trained_on: Material | None = None
+
+
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
     """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
     info = read_info(run)
-    steps, material = info.get("step", info.get("steps")), info.get("trained_on")
+    try:
+        known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
+    except ValueError as error:
+        raise UserError(f"{run}: what its config.json says of the training is damaged ({error})") from error
     return Trained(
         sample_rate=codec.config.sample_rate,
         channels=channels,
@@ -303,8 +302,8 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         codebook_size=codec.config.quantizer.size,
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
-        steps=None if steps is None else int(steps),
-        **(material or asdict(split.material)),
+        steps=known.steps,
+        **asdict(known.trained_on or split.material),
         checksum=checksum(codec),
     )
 

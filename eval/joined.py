@@ -1,18 +1,18 @@
 """``codec report``: several evaluations, and searches, on one page."""
 
-import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Literal
 from urllib.parse import quote
 
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
 from eval.html import write_page
-from eval.metrics import METRICS, metric
+from eval.metrics import METRICS, describe_editions, metric
 from eval.rate_figure import rate_figures, series, shown_cells
 from eval.results import RatePoint
 
@@ -93,13 +93,14 @@ def join(folders: Sequence[Path], out: Path) -> None:
         if not found:
             raise UserError(f"{folder}: neither {EVALUATION} of codec evaluate nor {SEARCH} of codec search is there")
         try:
-            content = json.loads((folder / found[0]).read_text(encoding="utf-8"))
+            content = read_json(folder / found[0])
             if found[0] == EVALUATION:
-                evaluations.append(_evaluation(content, folder, out))
+                evaluations.append(_evaluation(from_json(_Results, content), folder, out))
             else:
-                searches.append(_search(content, folder, out))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{folder / found[0]}: not readable; make it again with this version") from error
+                searches.append(_search(from_json(_Front, content), folder, out))
+        except (OSError, ValueError) as error:
+            path = folder / found[0]
+            raise UserError(f"{path}: not readable ({error}); make it again with this version") from error
     evaluations = named_apart(evaluations)
     rates = joined_rates(evaluations)
     named = {point.metric for point in rates}
@@ -117,40 +118,101 @@ def join(folders: Sequence[Path], out: Path) -> None:
         sides=sides(rates),
         metric=metric,
         measured=[entry for entry in METRICS if entry.name in named],
+        editions=describe_editions(named),
     )
 
 
-def _evaluation(content: Mapping[str, Any], folder: Path, out: Path) -> Evaluation:
-    made = content["trained"]
+@dataclass(frozen=True)
+class _Clip:
+    clip_id: str
+
+
+@dataclass(frozen=True)
+class _Model:
+    checksum: str
+    parameters: int
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class _Diagnosis:
+    verdict: str
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Of a ``results.json``, see :class:`eval.results.EvaluationResult`."""
+
+    system: str
+    data: str
+    split: Literal["test", "val"]
+    made: str
+    encode_times_real_time: float
+    decode_times_real_time: float
+    memory_mb: float | None
+    opened_before: int
+    candidates: int
+    trained: _Model
+    clips: list[_Clip]
+    diagnosis: _Diagnosis
+    rates: list[RatePoint]
+
+    def __post_init__(self) -> None:
+        known = {entry.name for entry in METRICS}
+        for point in self.rates:
+            if point.metric not in known:
+                raise ValueError(f"no metric called {point.metric!r}")
+            if point.kbps is not None and point.kbps < 0:
+                raise ValueError(f"a bit rate of {point.kbps:g} kbit/s")
+
+
+def _evaluation(results: _Results, folder: Path, out: Path) -> Evaluation:
     return Evaluation(
         folder=folder,
         link=_link(folder / "report.html", out),
-        system=content["system"],
-        checksum=made["checksum"],
-        data=content["data"],
-        split=content["split"],
-        made=content["made"],
-        clips=frozenset(clip["clip_id"] for clip in content["clips"]),
-        parameters=made["parameters"],
-        latency_ms=made["latency_ms"],
-        encode_times_real_time=content["encode_times_real_time"],
-        decode_times_real_time=content["decode_times_real_time"],
-        memory_mb=content["memory_mb"],
-        verdict=content["diagnosis"]["verdict"],
-        opened_before=content["opened_before"],
-        candidates=content["candidates"],
-        rates=[RatePoint(**point) for point in content["rates"]],
+        system=results.system,
+        checksum=results.trained.checksum,
+        data=results.data,
+        split=results.split,
+        made=results.made,
+        clips=frozenset(clip.clip_id for clip in results.clips),
+        parameters=results.trained.parameters,
+        latency_ms=results.trained.latency_ms,
+        encode_times_real_time=results.encode_times_real_time,
+        decode_times_real_time=results.decode_times_real_time,
+        memory_mb=results.memory_mb,
+        verdict=results.diagnosis.verdict,
+        opened_before=results.opened_before,
+        candidates=results.candidates,
+        rates=results.rates,
     )
 
 
-def _search(content: Mapping[str, Any], folder: Path, out: Path) -> Search:
-    rows = content["rows"]
+@dataclass(frozen=True)
+class _FrontRow:
+    front: bool
+
+
+@dataclass(frozen=True)
+class _Front:
+    """Of a ``front.json``, see :class:`eval.search.results.SearchResult`."""
+
+    title: str
+    metric: str
+    rows: list[_FrontRow]
+
+    def __post_init__(self) -> None:
+        if self.metric not in {entry.name for entry in METRICS}:
+            raise ValueError(f"no metric called {self.metric!r}")
+
+
+def _search(result: _Front, folder: Path, out: Path) -> Search:
     return Search(
         link=_link(folder / "front.html", out),
-        title=content["title"],
-        metric=content["metric"],
-        judged=len(rows),
-        on_front=sum(row["front"] for row in rows),
+        title=result.title,
+        metric=result.metric,
+        judged=len(result.rows),
+        on_front=sum(row.front for row in result.rows),
     )
 
 
@@ -175,7 +237,7 @@ def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
                 differing.add(point.system)
 
     def name_in(entry: Evaluation, name: str) -> str:
-        several = len(models.get(name, ())) > 1 or len(judged[name]) > 1 or name in differing
+        several = len(models.get(name, ())) > 1 or len(judged.get(name, ())) > 1 or name in differing
         return f"{name} ({entry.folder})" if several else name
 
     return [

@@ -1,15 +1,45 @@
 """The folder of an evaluation: what made what is there, and how a new one takes its place."""
 
-import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from codec.errors import UserError
+from codec.json_files import read_json
+from codec.locks import exclusive
 from eval.result_files import CLIPS, DIFFERENCES, RATES, SUMMARY
 
 RESULTS, REPORT, CODED = "results.json", "report.html", "coded"
+WORK = ".work"
 AGAIN = " --open-test-again"
 """Ends a command; it is about the ledger, and changes nothing of what is made."""
+
+
+@contextmanager
+def working_folder(out: Path) -> Iterator[Path]:
+    """An empty folder in ``out`` for the files of an evaluation while it runs, which is the only one there.
+
+    It is removed at the end of the block; what a killed evaluation left of it is removed at the beginning.
+
+    Raises:
+        UserError: another evaluation is at work in ``out``, or it cannot be written to.
+    """
+    with exclusive(out):
+        work = out / WORK
+        try:
+            if work.exists():
+                shutil.rmtree(work)
+            work.mkdir()
+        except OSError as error:
+            raise UserError(f"{out}: cannot write here ({error.strerror}); choose another --out") from error
+        try:
+            yield work
+        except OSError as error:
+            raise UserError(f"{out}: cannot write the evaluation ({error.strerror or error})") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def check_place(out: Path, command: str, force: bool) -> None:
@@ -27,7 +57,7 @@ def check_place(out: Path, command: str, force: bool) -> None:
 
 def _made_by(results: Path) -> str | None:
     try:
-        return str(json.loads(results.read_text(encoding="utf-8"))["command"])
+        return str(read_json(results)["command"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from eval.metrics import METRICS, metric
 from eval.rates import ALL
 from eval.results import Difference, RatePoint
-from eval.svg import MUTED, SERIES, style, svg
+from eval.svg import MUTED, SERIES, literal, style, svg
 
 MARKERS = "osD^vP"
 TICKS = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -94,7 +94,7 @@ def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, titl
         axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low < tick < high]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title(f"{title} · {count_clips(points)}", loc="left", fontsize=10, color=MUTED)
+    axes.set_title(f"{literal(title)} · {count_clips(points)}", loc="left", fontsize=10, color=MUTED)
     return svg(figure, name, f"{meant.label} over bit rate, {title}: {', '.join(systems)}")
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from eval.metrics import METRICS, metric
+from codec.names import visible
+from eval.metrics import METRICS, describe_editions, metric
 from eval.rates import ALL, System
 from eval.results import (
     ClipResult,
@@ -13,12 +14,14 @@ from eval.results import (
     EvaluationResult,
     RatePoint,
     Row,
+    describe_failed,
+    describe_missing,
     format_difference,
     format_estimate,
     format_kbps,
 )
-from eval.statistics import Estimate
-from eval.tables import Table
+from eval.statistics import Estimate, describe_correction
+from eval.tables import Table, csv_cell, markdown_text
 
 CLIPS, RATES, DIFFERENCES, SUMMARY = "clips.csv", "rates.csv", "differences.csv", "results.md"
 
@@ -35,11 +38,12 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows({name: csv_cell(value) for name, value in asdict(row).items()} for row in rows)
 
 
 def _write_clips(path: Path, systems: Sequence[System]) -> None:
-    """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
+    """One row per clip; an empty cell where a metric is not defined. The last column says why, and which values are the
+    worst, of decodes that could not be judged."""
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         columns = (
@@ -53,11 +57,14 @@ def _write_clips(path: Path, systems: Sequence[System]) -> None:
                 noise = clip.baseline.get("mel")
                 beside = [noise.value if noise else None, clip.other_codes_mel.value]
                 cells = [getattr(clip, column) for column in columns]
-                writer.writerow([system.name, system.point, *cells, *values, *beside, _failures(clip)])
+                row = [system.name, system.point, *cells, *values, *beside, _failures(clip)]
+                writer.writerow([csv_cell(cell) for cell in row])
 
 
 def _failures(clip: ClipResult) -> str:
-    return "; ".join(f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None)
+    return "; ".join(
+        f"{name}: {score.reason}" for name, score in clip.scores.items() if score.failed or score.undefined
+    )
 
 
 def markdown(result: EvaluationResult) -> str:
@@ -65,26 +72,37 @@ def markdown(result: EvaluationResult) -> str:
     kind = "test" if result.split == "test" else "validation"
     own = result.operating_point
     lines = [
-        f"# {result.system or result.run} on the {kind} split of {result.data}",
+        f"# {markdown_text(result.system or result.run)} on the {kind} split of {markdown_text(result.data)}",
         "",
-        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % bootstrap intervals over"
+        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % t intervals over"
         f" groups. {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
-        f"    {result.command}",
+        f"    {visible(result.command)}",
         "",
-        f"- {result.history()}",
+        f"- {markdown_text(result.history())}",
         "",
-        f"## {result.main.name.capitalize()}",
+        f"## {markdown_text(result.main.name.capitalize())}",
         "",
         "kbps: real bits, of whole files for our models, of the payload alone where there is a container beside it.",
         "",
         _quality([(own, result.main), *((row.name, row) for row in result.others)]),
+        "",
+        *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_missing(result.main))),
+        *(f"- {row.name}: {line}" for row in result.others for line in describe_failed(row)),
     ]
-    lines += [f"- {name}: absent: {why}" for name, why in {**_metrics(result), **result.absent_systems}.items()]
+    lines += [
+        f"- {markdown_text(f'{name}: absent: {why}')}"
+        for name, why in {**_metrics(result), **result.absent_systems}.items()
+    ]
     if result.differences:
         lines += ["", "## Differences", "", _differences(result)]
     if len(result.rows) > 1:
-        lines += ["", f"## {own}, by kind of clip", "", _quality([(row.name, row) for row in result.rows])]
+        lines += [
+            "",
+            f"## {markdown_text(own)}, by kind of clip",
+            "",
+            _quality([(row.name, row) for row in result.rows]),
+        ]
     if gaps := result.gaps():
         lines += ["", "## The half that reports less the half that selects", "", gaps.markdown()]
     return "\n".join(lines) + "\n"
@@ -116,7 +134,7 @@ def _quality(rows: Sequence[tuple[str, Row]]) -> str:
 
 
 def _value(name: str, row: Row) -> str:
-    failed = sum(row.failed.get(name, {}).values())
+    failed = row.count_failed(name)
     shown = format_estimate(name, row.metrics[name]) if name in row.metrics else "–"
     return f"{shown}, {failed} failed" if failed else shown
 
@@ -136,9 +154,11 @@ def _differences(result: EvaluationResult) -> str:
         theirs = f"{system}, {point} ({format_kbps(first.kbps)})"
         table.append([f"{ours} less {theirs}", *(_difference(cells.get(name)) for name in names)])
     note = (
-        "Ours less theirs, clip by clip, at the nearest bit rate; ▲ ours is better, ▼ theirs, where the interval leaves"
+        "Ours less theirs, clip by clip, at the nearest bit rate; ▲ ours is better, ▼ theirs, where that is"
+        f" {describe_correction(meant[0].comparisons if meant else 0)}. Each interval is the 95 % one of its own"
+        " comparison."
     )
-    return f"{note} out 0.\n\n{Table('', '', ['', *map(_head, names)], table).markdown()}"
+    return f"{note}\n\n{Table('', '', ['', *map(_head, names)], table).markdown()}"
 
 
 def _difference(found: Difference | None) -> str:

@@ -1,10 +1,8 @@
-"""Clips judged side by side in processes of their own, one thread each."""
+"""Clips scored concurrently in processes of their own, one thread each."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,8 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.errors import UserError
-from codec.interrupts import kept_from_children
 from codec.losses.baseline import shaped_noise
+from codec.processes import map_in_processes
 from eval.metrics import METRICS, Score, metric
 
 BASELINE = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
@@ -72,20 +69,14 @@ def score_clips(jobs: Sequence[ScoreJob], workers: int) -> list[ClipScores]:
             return _collect(map(score_clip, jobs), len(jobs))
         finally:
             torch.set_num_threads(before)
-    # Started afresh: a fork of a process in which torch has used its threads can hang.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-    try:
-        with kept_from_children():
-            results = pool.map(score_clip, jobs)
+    advice = "try fewer --workers"
+    results = map_in_processes(score_clip, jobs, workers, advice=advice, start=_start_worker)
+    with closing(results):
         return _collect(results, len(jobs), f"judge: starting {workers} processes")
-    except BrokenProcessPool as error:
-        raise UserError("a process that judges clips died (out of memory?); try fewer --workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-def _collect(results: Iterator[ClipScores], total: int, first: str = "judge") -> list[ClipScores]:
-    """``first``: said until there is a result."""
+def _collect(results: Iterable[ClipScores], total: int, first: str = "judge") -> list[ClipScores]:
+    """``first``: shown until there is a result."""
     found = []
     with tqdm(total=total, desc=first, unit="clip") as bar:
         for scores in results:

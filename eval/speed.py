@@ -112,8 +112,7 @@ def untrained(config: CodecConfig) -> Codec:
 
 def _graphs(codec: Codec, folder: Path) -> Codec:
     """The same model in ONNX Runtime."""
-    folder.mkdir(parents=True)
-    export_graphs(codec, folder)
+    export_graphs(codec, folder, {})
     return with_graphs(codec, folder)
 
 

@@ -12,11 +12,18 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from codec.names import visible
+
 _NAMES = ("ink", "muted", "rule", "original", "decoded", "faint", *(f"series-{number}" for number in range(1, 7)))
 _VARIABLES = {f"#{number:02x}{number:02x}{number:02x}": f"var(--{name})" for number, name in enumerate(_NAMES, 1)}
 INK, MUTED, RULE, ORIGINAL, DECODED, FAINT, *_SERIES = _VARIABLES
 SERIES: Sequence[str] = tuple(_SERIES)
 """For several things in one plot, in this order; the first is ours."""
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib draws it letter by letter, not as mathematics between dollar signs."""
+    return visible(name).replace("$", r"\$")
 
 
 def style(axes: Axes, x: str, y: str) -> None:

@@ -1,6 +1,8 @@
 """What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once."""
 
 import os
+import signal
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli/__init__.py
 
@@ -44,6 +46,14 @@ def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
     made.initialise(peaks * wave / wave.abs().max(), torch.Generator().manual_seed(seed))
     save_model(folder, made, {"step": 1})
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches this process and those that it starts, also in the background, where shells have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

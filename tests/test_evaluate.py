@@ -15,12 +15,13 @@ from codec.checkpoint import checksum, load_model, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
+from codec.ledger import ledger
 from codec.model.codec import Codec
-from codec.packed import Clip, ledger
+from codec.packed import Clip
 from eval.beside import Beside
 from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
-from eval.place import check_place
+from eval.place import WORK, check_place
 from eval.scoring import ScoreJob, score_clips
 
 RATE = 16000
@@ -149,8 +150,8 @@ def test_the_screen_names_each_row(result):
 
 
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
-    assert result.rows[0].failed["pesq"] == {"too short (under 3 s)": 1}
-    assert result.clips[2].scores["pesq"].value is None and result.clips[2].scores["mel"].value > 0
+    assert result.rows[0].undefined["pesq"] == {"too short (under 3 s)": 1} and not result.rows[0].failed
+    assert result.clips[2].scores["pesq"].undefined and result.clips[2].scores["mel"].value > 0
     assert result.rows[0].metrics["pesq"].clips == 2
 
 
@@ -164,6 +165,7 @@ def test_baseline_and_other_codes_and_speed_are_there(result):
 def test_json_and_table_say_the_same_as_the_result(folder, result):
     out = folder / "run" / "evaluation"
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
         "clips.csv",
         "coded",
         "differences.csv",
@@ -241,7 +243,7 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
         evaluate(**{"run": folder / "run", "data": folder / "data", **paths, **numbers, "workers": 1})
     assert "\n" not in str(caught.value)
     assert (folder / "data" / "ledger.jsonl").read_text() == before
-    assert not list(folder.rglob(".work-*"))
+    assert not list(folder.rglob(WORK))
 
 
 def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder, result):

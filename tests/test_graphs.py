@@ -1,20 +1,25 @@
 """ONNX graphs: what ONNX Runtime computes with them is what the codec computes, to within rounding."""
 
+import json
 import pickle
+import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from conftest import tiny_model
 
 import codec as library
+from codec.checkpoint import CONFIG
 from codec.errors import UserError
 from codec.export import export_model
 from codec.files import decode_file, encode_file
-from codec.graphs import DECODER, ENCODER
+from codec.graphs import DECODER, ENCODER, with_graphs
 from codec.library import load
 from codec.model.quantizers import ABSENT
 
@@ -104,11 +109,52 @@ def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):
     export_model(tiny_model(tmp_path / "model", seed=1), tmp_path / "other")
     for name in (ENCODER, DECODER):
         (tmp_path / "other" / name).write_bytes((exported / name).read_bytes())
+    with pytest.raises(UserError, match=ENCODER):
+        load(str(tmp_path / "other"), "onnx")
     with pytest.raises(UserError, match="of another model"):
-        load(str(tmp_path / "other"), "onnx")
-    (tmp_path / "other" / ENCODER).write_bytes((exported / ENCODER).read_bytes()[:5000])
-    with pytest.raises(UserError, match="cannot be read"):
-        load(str(tmp_path / "other"), "onnx")
+        with_graphs(load(str(tmp_path / "other")), exported)
+
+
+def copy_of(exported: Path, folder: Path, name: str, graph: bytes, *, named: bool) -> Path:
+    """The model with another graph, which its config may name."""
+    shutil.copytree(exported, folder)
+    (folder / name).write_bytes(graph)
+    if named:
+        config = json.loads((folder / CONFIG).read_text())
+        config["graphs"][name] = sha256(graph).hexdigest()
+        (folder / CONFIG).write_text(json.dumps(config))
+    return folder
+
+
+def test_a_graph_with_other_weights_and_the_same_metadata_is_refused(exported, tmp_path):
+    model = onnx.load(exported / DECODER)
+    weights = next(one for one in model.graph.initializer if len(one.raw_data) > 1000)
+    weights.raw_data = weights.raw_data[:-4] + np.float32(0.5).tobytes()
+    other = copy_of(exported, tmp_path / "other", DECODER, model.SerializeToString(), named=False)
+    with pytest.raises(UserError, match=DECODER):
+        load(str(other), "onnx")
+    config = json.loads((exported / CONFIG).read_text())
+    assert config["graphs"] == {name: sha256((exported / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+
+
+def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path):
+    whole = (exported / ENCODER).read_bytes()
+    cut = copy_of(exported, tmp_path / "cut", ENCODER, whole[:5000], named=True)
+    with pytest.raises(UserError, match="cannot be read") as error:
+        load(str(cut), "onnx")
+    assert "\n" not in str(error.value)
+    model = onnx.load(exported / DECODER)
+    shape = onnx.numpy_helper.from_array(np.array([7, 7, 7, 7], np.int64), "seven")
+    model.graph.initializer.append(shape)
+    kept = model.graph.output[0].name
+    for node in model.graph.node:  # the waveform goes through a reshape that does not fit it
+        node.output[:] = ["fits_not" if name == kept else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["fits_not", "seven"], [kept]))
+    wrong = copy_of(exported, tmp_path / "wrong", DECODER, model.SerializeToString(), named=True)
+    codec = load(str(wrong), "onnx")
+    with pytest.raises(UserError, match="cannot compute") as error:
+        codec.decode(codec.encode(noise(1, 1, 9999)))
+    assert "\n" not in str(error.value)
 
 
 def test_an_export_is_whole_or_not_there(exported, tmp_path, monkeypatch):

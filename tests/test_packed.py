@@ -1,5 +1,7 @@
+import csv
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import soundfile
 from codec import packed
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.ledger import LEDGER, SealedError, candidates, ledger, record_candidate, record_result
 from codec.packed import Clip, in_distribution
 from data_prep.prepare import prepare
 
@@ -45,17 +48,18 @@ def test_waves_are_views_of_the_file_also_after_pickling(data: Path) -> None:
 
 
 def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
-    with pytest.raises(packed.SealedError, match="sealed"):
+    with pytest.raises(SealedError, match="sealed"):
         packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
     assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
-    assert packed.ledger(data) == []
+    assert ledger(data) == []
     with pytest.raises(UserError):
-        packed.record_result(data, {})
-    split = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
-    assert len(split) > 0
-    packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
-    packed.record_result(data, {"mel": 1.5})
-    first, second = packed.ledger(data)
+        record_result(data, "", {})
+    first_opened = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
+    assert len(first_opened.split) > 0 and first_opened.before == []
+    second_opened = packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
+    assert second_opened.before == [first_opened.opening]
+    record_result(data, second_opened.opening.key, {"mel": 1.5})
+    first, second = ledger(data)
     assert (first.run, first.purpose, first.result) == ("r1", "demonstration", None)
     assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
 
@@ -66,31 +70,29 @@ def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: 
             data, 16000, 2, run="runs/third", weights=list(weights), purpose="evaluation", again=again
         )
 
-    before = packed.ledger(data)
+    before = ledger(data)
     for weights in (["ef"], ["ab", "ef"]):
-        with pytest.raises(
-            packed.SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again"
-        ) as refusal:
+        with pytest.raises(SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again") as refusal:
             opened(*weights)
         assert "\n" not in str(refusal.value)
-    assert packed.ledger(data) == before
+    assert ledger(data) == before
     opened("ab", "cd")
     opened("ab", "ef", again=True)
     opened("ef")
-    assert [entry.weights for entry in packed.ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
+    assert [entry.weights for entry in ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
 
 
 def test_a_refused_opening_leaves_no_line(data: Path) -> None:
-    before = len(packed.ledger(data))
+    before = len(ledger(data))
     with pytest.raises(UserError, match="8000"):
         packed.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
-    assert len(packed.ledger(data)) == before
+    assert len(ledger(data)) == before
 
 
 def test_candidates_count_runs_once(data: Path) -> None:
     for run in ("a", "b", "a"):
-        packed.record_candidate(data, run)
-    assert packed.candidates(data) == 2
+        record_candidate(data, run)
+    assert candidates(data) == 2
 
 
 def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
@@ -100,9 +102,9 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
         packed.open_split(tmp_path / "none", "train", 16000, 1)
     with pytest.raises(UserError, match="no packed audio"):
         packed.open_split(tmp_path, "train", 16000, 1)
-    (tmp_path / packed.LEDGER).write_text(json.dumps({})[:-1])
+    (tmp_path / LEDGER).write_text(json.dumps({})[:-1])
     with pytest.raises(UserError, match="line 1 is damaged"):
-        packed.ledger(tmp_path)
+        ledger(tmp_path)
 
 
 def test_in_distribution_is_domain_and_every_range() -> None:
@@ -117,3 +119,116 @@ def test_in_distribution_is_domain_and_every_range() -> None:
     assert in_distribution(clip("music"), TargetConfig())
     for other in (clip("music"), clip(level=-41), clip(level=-9), clip(band=6999), clip(noise=-49)):
         assert not in_distribution(other, target)
+
+
+# Damage: nothing is believed that the disk or another program may have changed
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    """A copy of the data that may be damaged."""
+    return shutil.copytree(data, tmp_path / "data")
+
+
+def edit_table(folder: Path, **cells: str) -> None:
+    """Change cells of the first row of the training table."""
+    with (folder / "train.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0].update(cells)
+    with (folder / "train.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+ARRAYS = {
+    "half as long": lambda array: array[: len(array) // 2],
+    "float": lambda array: array.astype(np.float32),
+    "big-endian": lambda array: array.astype(">i2"),
+    "mono": lambda array: array[:, :1],
+    "flat": lambda array: array.ravel(),
+    "three dimensions": lambda array: array[..., None],
+    "number": lambda array: np.int16(7),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_that_is_not_what_its_table_says_is_refused(copy: Path, name: str) -> None:
+    path = copy / "packed/16000x2/train-00000.npy"
+    np.save(path, ARRAYS[name](np.load(path)))
+    with pytest.raises(UserError, match=r"train-00000\.npy.*codec prepare") as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x01\x00\x00\x20" + b"(" * 8192,
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': 'O'}  \n",
+        None,
+    ],
+)
+def test_what_is_no_array_is_refused(copy: Path, content: bytes | None) -> None:
+    path = copy / "packed/16000x2/train-00000.npy"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train-00000\.npy"):
+        packed.open_split(copy, "train", 16000, 2)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"shard": "../../outside.npy"}, {"shard": "/tmp/outside.npy"}, {"shard": "a/b.npy"}, {"shard": "..npy"},
+        {"shard": "train-00000.npz"}, {"shard": ""}, {"start": "-5"}, {"frames": "0"}, {"frames": "-1"},
+        {"frames": "many"}, {"frames": "9999999999"}, {"start": "1e3"}, {"seconds": "x"},
+    ],
+)  # fmt: skip
+def test_a_table_that_leads_elsewhere_is_refused(copy: Path, cells: dict[str, str]) -> None:
+    folder = copy / "packed/16000x2"
+    np.save(copy / "outside.npy", np.load(folder / "train-00000.npy"))
+    edit_table(folder, **cells)
+    with pytest.raises(UserError) as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value) and str(folder) in str(refusal.value)
+
+
+def test_a_table_cut_in_half_is_refused(copy: Path) -> None:
+    table = copy / "packed/16000x2/train.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(UserError, match=r"train\.csv"):
+        packed.open_split(copy, "train", 16000, 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[1]", b"{", b"\xff\xfe", b'{"version": ' + b"[" * 100_000, b'{"version": 2}',
+                b'{"version": 1, "sample_rate": 8000, "channels": 2}', b'{"version": 1, "clips": 3}'],
+)  # fmt: skip
+def test_a_damaged_header_is_one_line(copy: Path, content: bytes) -> None:
+    (copy / "packed/16000x2/packed.json").write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_flipped_bit_shows_in_the_checksum(copy: Path) -> None:
+    split = packed.open_split(copy, "train", 16000, 2)
+    split.verify()
+    path = copy / "packed/16000x2/train-00000.npy"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train-00000\.npy"):
+        split.verify()
+    packed.open_split(copy, "val", 16000, 2).verify()
+
+
+def test_the_fingerprint_is_of_the_clips_not_of_their_place(data: Path, copy: Path, tmp_path: Path) -> None:
+    one, two = (packed.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
+    assert one == two != packed.open_split(data, "val", 16000, 2).fingerprint
+    prepare([data.parent / "audio"], tmp_path / "other", sample_rate=16000, channels=2, ratios="6:2:2", workers=1)
+    assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one

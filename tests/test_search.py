@@ -2,18 +2,18 @@
 
 import csv
 import json
-import multiprocessing
 import re
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from children import CONTEXT, running, wait_for_end, wait_until
 from conftest import TINY
 
 from codec import audio
@@ -22,8 +22,9 @@ from codec.checkpoint import save_model
 from codec.cli import build_parser, main
 from codec.errors import UserError
 from codec.files import encode_file
+from codec.ledger import SealedError, candidates, ledger
 from codec.model.codec import Codec
-from codec.packed import SealedError, candidates, ledger, open_split
+from codec.packed import open_split
 from codec.recipe import read_recipe, recipe_names
 from codec.training.run import train
 from eval import judging
@@ -32,7 +33,6 @@ from eval.judging import Judged, JudgedClip
 from eval.metrics import Score
 from eval.quantizer_scale import Objective, by_genes, by_gradient, laplacian
 from eval.search import footprint, study
-from eval.search.locks import Turns
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first, dominates, front
 from eval.search.pick import pick
@@ -41,9 +41,10 @@ from eval.search.run import search
 from eval.search.space import Setting
 from eval.search.study import Arm, open_storage
 from eval.search.tables import text
+from eval.search.turns import Turns
 from eval.search.using import usage
 from eval.search.verdict import verdict
-from eval.statistics import Estimate
+from eval.statistics import PairedDifference
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 QUICK = {"SHORTEST_S": 3.0, "LONGEST_S": 3.2, "TABLE_CLIPS": 2}
@@ -54,12 +55,16 @@ SPACE = {
 }
 
 
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    for name, value in QUICK.items():
+        patch.setattr(judging, name, value)
+    patch.setattr(footprint, "ROUNDS", 2)
+    patch.setattr(footprint, "SECONDS", 0.5)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for name, value in QUICK.items():
-        monkeypatch.setattr(judging, name, value)
-    monkeypatch.setattr(footprint, "ROUNDS", 2)
-    monkeypatch.setattr(footprint, "SECONDS", 0.5)
+    quicken(monkeypatch)
 
 
 def write_plan(folder: Path, **changes: object) -> str:
@@ -85,11 +90,10 @@ def write_plan(folder: Path, **changes: object) -> str:
     return str(path)
 
 
-def start(plan: str, data: Path, out: Path) -> BaseProcess:
-    """The search in a process of its own; a copy of this one, which has everything imported."""
-    process = multiprocessing.get_context("fork").Process(target=search, args=(plan, data, out))
-    process.start()
-    return process
+def search_in_child(plan: str, data: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    quicken(pytest.MonkeyPatch())
+    search(plan, data, out)
 
 
 # --- end to end ---------------------------------------------------------------------------------------------
@@ -150,11 +154,8 @@ def test_from_plan_to_front_and_recipe(tmp_path, prepared, capsys):
 def test_killed_at_any_moment_and_run_again(tmp_path, prepared):
     plan, out = write_plan(tmp_path), tmp_path / "out"
     for wanted in ("*/candidate.json", "*/seed0/metrics.csv"):
-        process = start(plan, prepared, out)
-        while not list(out.glob(f"candidates/{wanted}")) and process.is_alive():
-            time.sleep(0.01)
-        process.kill()
-        process.join()
+        with running(search_in_child, plan, prepared, out) as process:
+            wait_until(lambda wanted=wanted: list(out.glob(f"candidates/{wanted}")), process)
         assert process.exitcode == -signal.SIGKILL and not (out / "front.json").is_file()
     with (out / "study.journal").open("ab") as journal:
         journal.write(b'{"op_code": 4, "wor')  # as if killed while writing
@@ -169,12 +170,12 @@ def test_killed_at_any_moment_and_run_again(tmp_path, prepared):
 
 def test_two_processes_share_a_study(tmp_path, prepared):
     plan, out, counted = write_plan(tmp_path, candidates=3), tmp_path / "out", candidates(prepared)
-    other, mine = start(plan, prepared, out), []
-    while not list(out.glob("candidates/*")) and other.is_alive():
-        time.sleep(0.01)
-    result = search(plan, prepared, out, show=mine.append)
-    other.join()
-    assert other.exitcode == 0 and result.drawn == {"genetic": 3, "random": 3}
+    mine = []
+    with running(search_in_child, plan, prepared, out) as other:
+        wait_until(lambda: list(out.glob("candidates/*")), other)
+        result = search(plan, prepared, out, show=mine.append)
+        assert wait_for_end(other) == 0
+    assert result.drawn == {"genetic": 3, "random": 3}
     assert 0 < len(mine) < len(result.rows) == 5  # each had its share
     assert candidates(prepared) == counted + 5  # and none was trained twice
     runs = [path.read_text().splitlines() for path in out.glob("candidates/*/seed0/metrics.csv")]
@@ -476,26 +477,18 @@ def _training(out, data, steps, validations):
 
 def test_others_wait_while_one_measures(tmp_path, prepared):
     """Steps of any work, and the steps and validations of a training."""
-    context = multiprocessing.get_context("fork")
-    counts = [context.Value("q", 0, lock=False) for _ in range(4)]
-    workers = [context.Process(target=_step_by_step, args=(tmp_path, count)) for count in counts[:2]]
-    workers.append(context.Process(target=_training, args=(tmp_path, prepared, *counts[2:])))
-    for worker in workers:
-        worker.start()
-    try:
+    counts = [CONTEXT.Value("q", 0, lock=False) for _ in range(4)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(running(_step_by_step, tmp_path, count)) for count in counts[:2]]
+        workers.append(stack.enter_context(running(_training, tmp_path, prepared, *counts[2:])))
         done = [0] * 4
         for _ in range(4):
-            while any(count.value <= before for count, before in zip(counts, done)):
-                assert all(worker.is_alive() for worker in workers)
-                time.sleep(0.01)
+            before = done
+            wait_until(lambda before=before: all(count.value > old for count, old in zip(counts, before)), *workers)
             with Turns(tmp_path).alone():
                 done = [count.value for count in counts]
                 time.sleep(0.2)
                 assert [count.value for count in counts] == done
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.join()
 
 
 @pytest.fixture(scope="module")
@@ -509,24 +502,29 @@ def known(tmp_path_factory, prepared):
 
 
 @pytest.mark.parametrize(
-    ("mean", "half_width", "kbps", "wanted"),
+    ("mean", "p", "kbps", "wanted"),
     [
         (
             0.2,
-            0.1,
+            0.01,
             4.0,
             "1 candidate is better than the default (5.00 kbps) at no more bits .*: random 1 (PESQ-WB +0.20",
         ),
-        (0.05, 0.1, 4.0, "No candidate is clearly better than the default .*; 1 is about as good"),
-        (-0.3, 0.1, 4.0, "The default is on the front: none reaches .* The only candidate within these is random 1"),
-        (0.2, 0.1, 6.0, "The default is on the front: every other candidate .* either costs more bits or is slower"),
+        (0.05, 0.4, 4.0, "No candidate is better than the default .*; 1 cannot be told from it"),
+        (-0.3, 0.01, 4.0, "The default is on the front: none reaches .* The only candidate within these is random 1"),
+        (0.2, 0.01, 6.0, "The default is on the front: every other candidate .* either costs more bits or is slower"),
+        (0.2, None, 4.0, "Whether 1 candidate .* cannot be tested"),
     ],
 )
-def test_the_verdict_on_the_default(known, mean, half_width, kbps, wanted):
+def test_the_verdict_on_the_default(known, mean, p, kbps, wanted):
     default = replace(known.rows[0], kbps=5.0)
-    difference = Estimate(mean, mean - half_width, mean + half_width, 20, 10)
+    difference = PairedDifference(mean, mean - 0.1, mean + 0.1, 20, 10, p)
     other = replace(default, names=["random 1"], default=False, kbps=kbps, difference=difference)
     told = verdict(replace(known, metric="pesq", rows=[default, other]))
     assert re.match(wanted.replace("(", r"\(").replace(")", r"\)").replace("+", r"\+"), told)
     alone = verdict(replace(known, metric="pesq", rows=[default, replace(other, rung=1)]))
     assert "no other candidate got as far" in alone
+    rivals = [replace(other, names=[f"random {i}"]) for i in range(1, 31)]
+    among = verdict(replace(known, metric="pesq", rows=[default, *rivals]))
+    if p is not None and kbps < 5:
+        assert "30 comparisons" in among and not re.match(r"\d+ candidate", among)  # 30 times 0.01 is no evidence

@@ -22,11 +22,12 @@ from codec.bitstream.rangecoder import RangeCoder
 from codec.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import candidates
 from codec.losses import TERMS
 from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables, frequencies
 from codec.model.quantizers import ABSENT
-from codec.packed import candidates, folder_for, open_split
+from codec.packed import folder_for, open_split
 from codec.recipe import read_recipe, write_recipe
 from codec.training import callbacks, tables
 from codec.training.data import CodecData
@@ -110,6 +111,7 @@ def test_killed_between_validations_it_resumes_to_the_same_weights(tmp_path, pre
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("at", [5, 11], ids=["between", "last"])
 def test_ctrl_c_finishes_the_step_and_the_run_goes_on_from_there(tmp_path, prepared, monkeypatch, at):
     plan, step = recipe(*LIVELY), CodecModule.training_step
@@ -151,6 +153,7 @@ def test_going_on_with_other_settings_is_said_and_those_before_are_kept(tmp_path
     assert "until step 12 with the settings of recipe-until-step-12.yaml" in examine(tmp_path).progress
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_short_run_is_judged_often_enough_for_a_verdict_also_when_resumed(tmp_path, prepared, monkeypatch, capsys):
     plan, step = (
         recipe("--train.steps=40", "--train.validate_every=1000", "--train.max_minutes=0"),

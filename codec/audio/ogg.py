@@ -83,21 +83,26 @@ class OggDecoder:
         shape = SameShape()
         link: _Link | None = None
         beginning = True
-        for page in pages(self._file, self._identity.start):
-            if page.first:
-                if not beginning or link is None:
-                    if link is not None:
-                        yield from link.finish(followed=True)
-                    link, beginning = None, True
-                head = _head(page.packets[0] if page.packets else b"")
-                if link is None and head is not None:
-                    link = _Link(page.serial, head, shape)
-            else:
-                beginning = False
-            if link is not None and page.serial == link.serial:
-                yield from link.push(page)
-        if link is not None:
-            yield from link.finish(followed=False)
+        try:
+            for page in pages(self._file, self._identity.start):
+                if page.first:
+                    if not beginning or link is None:
+                        if link is not None:
+                            yield from link.finish(followed=True)
+                        link, beginning = None, True
+                    head = _head(page.packets[0] if page.packets else b"")
+                    if link is None and head is not None:
+                        link = _Link(page.serial, head, shape)
+                else:
+                    beginning = False
+                if link is not None and page.serial == link.serial:
+                    yield from link.push(page)
+            if link is not None:
+                yield from link.finish(followed=False)
+        except Damage:
+            if link is not None:
+                yield from link.rest()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -183,6 +188,10 @@ class _Link:
             self._end = page.granule
         for block in blocks:
             yield from self._trim.push(block)
+
+    def rest(self) -> list[FloatArray]:
+        """Return what was held back for the end of the stream, where damage comes before it."""
+        return self._trim.end(0)
 
     def finish(self, followed: bool) -> Iterator[FloatArray]:
         """Return the rest of the stream.

@@ -23,7 +23,7 @@ from codec.audio.libsndfile import LibsndfileDecoder
 from codec.audio.mpeg import MpegDecoder
 from codec.audio.ogg import OggDecoder
 from codec.audio.samples import FloatArray
-from codec.audio.tags import DECODER, read_tags
+from codec.audio.tags import read_tags
 
 AUDIO_SUFFIXES = frozenset(
     """
@@ -58,6 +58,7 @@ class AudioInfo:
         tags: title, artist and the like, by the names in :data:`TAGS`.
         decoded: whether the file states that it was decoded from codes.
         other_streams: audio streams in the file that are not read; the default one is, else the first.
+        pictures: number of pictures among the tags.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class AudioInfo:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     decoded: bool = False
     other_streams: int = 0
+    pictures: int = 0
 
     @property
     def kind(self) -> str:
@@ -139,7 +141,6 @@ def info(path: Path) -> AudioInfo:
     with _opened(path) as (decoder, identity):
         found = decoder.description
         tags = read_tags(path, identity)
-        decoded = tags.pop("software", "").startswith(DECODER)
         return AudioInfo(
             path,
             found.format,
@@ -147,9 +148,10 @@ def info(path: Path) -> AudioInfo:
             found.sample_rate,
             found.channels,
             found.frames,
-            tags,
-            decoded,
+            tags.texts,
+            tags.decoded,
             found.other_streams,
+            tags.pictures,
         )
 
 

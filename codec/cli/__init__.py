@@ -30,10 +30,10 @@ def main(words: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
-    interrupts.terminable()
     try:
-        status = _run(words)
-        sys.stdout.flush()
+        with interrupts.raised_once():
+            status = _run(words)
+            sys.stdout.flush()
     except UserError as error:
         status = complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand, show
+from codec.cli.shared import AddCommand, command_line, show
 from codec.errors import UserError
 
 HEALTH_PAGE = "health.html"
@@ -94,5 +94,5 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     print(f"best: {health.best}")
     print(f"model: {arguments.run / 'model'}")
     print(f"health: {health.answer} {page}")
-    print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
+    print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', arguments.data)}")
     return 0

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from codec.json_files import from_json, read_json
 from codec.writing import write_text
 
 RESULT, SOUNDS, ORIGINAL = "run.json", "sounds", "original"
@@ -29,8 +30,8 @@ class TrainingResult:
 def read_result(run: Path) -> TrainingResult | None:
     """None where the run has not ended, or the file is damaged."""
     try:
-        return TrainingResult(**json.loads((run / RESULT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return from_json(TrainingResult, read_json(run / RESULT))
+    except (OSError, ValueError):
         return None
 
 

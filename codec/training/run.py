@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from codec.checkpoint import fingerprint, load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ledger import record_candidate
 from codec.model.codec import Codec
-from codec.packed import record_candidate
 from codec.recipe import changes, read_recipe, write_recipe
 from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely, Tell
 from codec.training.curves import METRICS, read_curves

@@ -5,16 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
+from codec.locks import Lock
 from codec.writing import make_folder, write_text
 from eval.judging import Judged, read_judged, write_judged
 from eval.search.footprint import Size, Speed
-from eval.search.locks import Lock
 from eval.search.space import Settings
 from eval.search.study import key_of
-from eval.timing import Spread
+
+Kind = TypeVar("Kind")
 
 RECORD, END = "candidate.json", "end.json"
 
@@ -36,6 +38,11 @@ class End:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Record:
+    footprint: Footprint
+
+
 class Candidate:
     """``settings`` are all that it differs by from the others."""
 
@@ -47,20 +54,17 @@ class Candidate:
 
     @property
     def footprint(self) -> Footprint | None:
-        found = _read(self.folder / RECORD)
+        found = _read(self.folder / RECORD, _Record)
         if found is None:
             return None
-        kept, speed = found["footprint"], found["footprint"]["speed"]
-        ratios = {name: Spread(**speed[name]) for name in ("encode", "decode")}
-        return Footprint(Size(**kept["size"]), Speed(**{**speed, **ratios}), kept["memory_mb"])
+        return found.footprint
 
     def keep(self, footprint: Footprint) -> None:
         self._write(RECORD, {"settings": self.settings, "footprint": asdict(footprint)})
 
     @property
     def end(self) -> End | None:
-        found = _read(self.folder / END)
-        return None if found is None else End(found["refused"], found["reason"])
+        return _read(self.folder / END, End)
 
     def refuse(self, reason: str) -> None:
         self._write(END, {"settings": self.settings, **asdict(End(True, reason))})
@@ -85,9 +89,9 @@ class Candidate:
         write_text(self.folder / name, json.dumps(content, indent=1) + "\n")
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, kind: type[Kind]) -> Kind | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return from_json(kind, read_json(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -17,9 +17,9 @@ from eval.budget import MANY
 from eval.judging import Judged, judge
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
-from eval.search.locks import Turns
 from eval.search.plan import SearchPlan
 from eval.search.space import Settings
+from eval.search.turns import Turns
 from eval.speed import untrained
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from eval.metrics import metric
 from eval.search.results import Row, SearchResult
+from eval.svg import literal
 
 Value = Callable[[Row], float]
 PANELS: tuple[tuple[str, Value, bool], ...] = (
@@ -40,7 +41,7 @@ def draw(result: SearchResult, path: Path) -> None:
             axes.set_ylabel(f"{meant.label} ({meant.better} is better)")
             if shown:
                 axes.legend(fontsize=8)
-    figure.suptitle(f"{result.title}: both arms, {result.planned} candidates each")
+    figure.suptitle(f"{literal(result.title)}: both arms, {result.planned} candidates each")
     part = path.with_suffix(".part")
     figure.savefig(part, dpi=120, format="png")
     os.replace(part, path)

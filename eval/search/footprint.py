@@ -10,8 +10,8 @@ from codec.model.codec import Codec
 from eval.coding import one_thread
 from eval.memory import peak_mb
 from eval.peers import System
-from eval.search.locks import Turns
 from eval.search.plan import Constraints
+from eval.search.turns import Turns
 from eval.timing import Spread, time_systems
 
 SECONDS = 2.0

@@ -19,9 +19,11 @@ from codec.checkpoint import load_model, model_folder
 from codec.errors import UserError
 from codec.export import export_graphs
 from codec.graphs import with_graphs
+from codec.ledger import record_candidate
 from codec.library import find
+from codec.locks import Lock
 from codec.model.codec import Codec
-from codec.packed import open_split, record_candidate
+from codec.packed import open_split
 from codec.ratecontrol import RateControl, payload_bits
 from codec.reading import range_coder
 from codec.recipe import read_recipe
@@ -29,9 +31,9 @@ from codec.writing import part_of
 from eval.judging import Excerpt, Judged, JudgedClip, excerpts, judge_clip
 from eval.peers import PLAIN, System, count_parameters
 from eval.search.footprint import Size
-from eval.search.locks import Lock, Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
+from eval.search.turns import Turns
 
 MOST_FRAMES = 255
 """Of a packet."""
@@ -177,8 +179,7 @@ class OperatingPoints:
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
                 part = part_of(self.graphs)
-                part.mkdir(parents=True)
-                export_graphs(self.model, part)
+                export_graphs(self.model, part, {})
                 part.rename(self.graphs)
         return with_graphs(self.model, self.graphs, threads)
 

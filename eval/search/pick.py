@@ -1,6 +1,7 @@
 """``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import yaml
 
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
 from codec.recipe import write_recipe
 from codec.writing import write_text
 from eval.metrics import metric
 from eval.results import format_value
 from eval.search.plan import SearchPlan
 from eval.search.publish import JSON
-from eval.search.run import read_search
+from eval.search.results import SearchResult
+from eval.search.run import SearchRecord, read_search
 from eval.search.using import Usage, usage
 
 
@@ -59,39 +62,42 @@ def pick(
     """
     record = read_search(out)
     try:
-        found = json.loads((out / JSON).read_text(encoding="utf-8"))
+        found = from_json(SearchResult, read_json(out / JSON))
+    except FileNotFoundError:
+        raise UserError(f"{out}: nothing is judged yet; let codec search run go on") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{out}: nothing is judged yet; let codec search run go on") from error
-    rows = [row for row in found["rows"] if row["front"] and row["reported"] is not None]
+        raise UserError(f"{out / JSON}: damaged ({error}); run codec search again") from error
+    rows = [row for row in found.rows if row.front and row.reported is not None]
     if not rows:
         raise UserError(f"{out}: nothing is on the front yet; let codec search run go on")
     within = [
         row
         for row in rows
-        if (max_kbps is None or row["kbps"] <= max_kbps)
-        and (min_speed is None or min(row["encode"], row["decode"]) >= min_speed)
+        if (max_kbps is None or row.kbps <= max_kbps)
+        and (min_speed is None or min(row.encode, row.decode) >= min_speed)
     ]
     if not within:
-        least, most = min(row["kbps"] for row in rows), max(min(row["encode"], row["decode"]) for row in rows)
+        least, most = min(row.kbps for row in rows), max(min(row.encode, row.decode) for row in rows)
         raise UserError(
             f"nothing on the front is within these limits: it begins at {least:.2f} kbps, and ends at {most:.0f} x real"
             " time"
         )
-    sign = 1 if metric(found["metric"]).better == "lower" else -1
-    best = min(within, key=lambda row: sign * row["selected"])
+    sign = 1 if metric(found.metric).better == "lower" else -1
+    best = min(within, key=lambda row: sign * row.selected)
+    assert best.reported is not None
     if recipe is not None:
-        following = _write(recipe, record, best["settings"])
+        following = _write(recipe, record, best.settings)
     else:
         following = Usage("write it with --out recipe.yaml", [])
     return Picked(
-        best["key"], best["names"], best["settings"], found["metric"], best["reported"]["mean"], best["kbps"],
-        best["encode"], best["decode"], recipe, following.command, following.notes,
+        best.key, best.names, best.settings, found.metric, best.reported.mean, best.kbps,
+        best.encode, best.decode, recipe, following.command, following.notes,
     )  # fmt: skip
 
 
-def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> Usage:
+def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> Usage:
     """A recipe, or how to use the model; returns what to do with it."""
-    plan = record["plan"]
+    plan = record.plan
     if plan["kind"] == "operating":
         use = {"model": plan["model"], **settings}
         write_text(path, yaml.safe_dump(use, sort_keys=False))
@@ -99,4 +105,4 @@ def _write(path: Path, record: dict[str, Any], settings: dict[str, Any]) -> Usag
         return Usage(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    return Usage(f"next: codec train {path} --data {record['data']} --run RUN", [])
+    return Usage(f"next: {shlex.join(['codec', 'train', str(path), '--data', str(record.data)])} --run RUN", [])

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from optuna.trial import TrialState
 
 from codec.errors import UserError
+from codec.json_files import from_json, read_json
+from codec.locks import Lock
 from codec.model.codec import Codec
 from codec.packed import open_split
 from codec.writing import make_folder, write_text
@@ -26,7 +28,6 @@ from eval.peers import System
 from eval.search.candidate import Candidate, Footprint
 from eval.search.design import Designs
 from eval.search.footprint import Size, measure_memory, measure_speed
-from eval.search.locks import Lock
 from eval.search.operating import OperatingPoints
 from eval.search.pareto import best_first
 from eval.search.plan import SearchPlan, read_search_plan
@@ -127,7 +128,7 @@ class _Search:
         wanted = json.loads(json.dumps({"plan": asdict(self.plan), "data": str(self.data.resolve())}))
         if path.is_file():
             try:
-                before = json.loads(path.read_text(encoding="utf-8"))
+                before = read_json(path)
                 changed = [key for key in wanted["plan"] if before["plan"].get(key) != wanted["plan"][key]]
                 if changed or before["data"] != wanted["data"]:
                     what = changed[0] if changed else "data"
@@ -357,11 +358,18 @@ class _Search:
         )
 
 
-def read_search(out: Path) -> dict[str, Any]:
-    """What :func:`search` wrote about itself. Raises ``UserError`` where there is no search in ``out``."""
+@dataclass(frozen=True)
+class SearchRecord:
+    """What a search wrote about itself. ``plan``: the fields of a :class:`SearchPlan`."""
+
+    plan: dict[str, Any]
+    data: str
+
+
+def read_search(out: Path) -> SearchRecord:
+    """Raises ``UserError`` where there is no search in ``out``."""
     try:
-        found: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        return found
+        return from_json(SearchRecord, read_json(out / RECORD))
     except FileNotFoundError:
         raise UserError(f"{out}: no search here; give the --out of codec search run") from None
     except (OSError, ValueError) as error:

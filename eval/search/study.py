@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from codec.errors import UserError
-from eval.search.locks import Lock
+from codec.locks import Lock
 from eval.search.plan import SearchPlan
 
 ARMS = ("genetic", "random")
