@@ -1,7 +1,8 @@
 """Which back end reads which format, compared with independent decoders: ``python -m eval.format_table``.
 
 Each input is made here, read with :mod:`codec.audio`, and decoded by a program that shares no code with what reads it
-here (opusdec, oggdec, mpg123, flac, wvunpack, faad, sox), or with the encoder's input where only FFmpeg decodes it. The programs and ``ffmpeg``, ``lame`` and ``opusenc`` have to be installed; rows whose program is missing say so.
+here (opusdec, oggdec, mpg123, flac, wvunpack, faad, sox). Where only FFmpeg decodes, the encoder's input stands in.
+The programs and ``ffmpeg``, ``lame`` and ``opusenc`` have to be installed; rows whose program is missing say so.
 """
 
 import shutil
