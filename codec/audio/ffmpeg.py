@@ -105,8 +105,6 @@ class FFmpegDecoder:
     def _stated(self, sample_rate: int) -> int | None:
         """Samples that the header counts, None where it does not, or only in milliseconds."""
         duration, base = self._stream.duration, self._stream.time_base
-        if self._identity.most_frames is not None:
-            return self._identity.most_frames
         if self._identity.container not in _COUNTED or not duration or not base:
             return None
         return round(duration * base * sample_rate)
