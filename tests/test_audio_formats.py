@@ -14,6 +14,8 @@ from audio_inputs import edit_ogg, encode, flac, lag, tones
 
 from codec import audio
 from codec.audio import AudioError
+from codec.audio.identify import identify
+from codec.audio.identity import Identity
 
 RATE = 44100
 
@@ -304,3 +306,45 @@ def test_mp3_without_a_count_of_frames(tmp_path: Path, title: str) -> None:
     assert read.shape[1] % 1152 == 0 and 0 <= read.shape[1] - 44_100 - 1105 <= 2 * 1152
     assert info.frames is None and info.tags["title"] == title
     assert lag(read[0], wave[0]) == 1105
+
+
+@pytest.mark.parametrize("codec, container, names", [
+    ("pcm_s16le", "mov", {b"chan"}), ("alac", "ipod", set()), ("pcm_s16be", "caf", set()),
+])  # fmt: skip
+def test_orders_of_channels_are_hidden_from_ffmpeg(
+    tmp_path: Path, codec: str, container: str, names: set[bytes]
+) -> None:
+    """PyAV 18 frees those twice that are not of FFmpeg's own; the channels come as they lie in the file."""
+    values = integers(5_000, 6, 16)
+    path = encode(tmp_path / "a", (values / 2**15).astype(np.float32), 48000, codec, container)
+    with path.open("rb") as file:
+        found = identify(file, path.stat().st_size)
+    assert isinstance(found, Identity)
+    data = path.read_bytes()
+    assert {data[offset : offset + 4] for offset in found.replaced} == names
+    np.testing.assert_array_equal(audio.read(path).samples, (values / 2**15).astype(np.float32))
+
+
+def test_the_order_of_channels_in_caf_from_a_pipe_is_hidden(tmp_path: Path) -> None:
+    values = np.arange(600, dtype=">i2").reshape(100, 6)
+    described = struct.pack(">d4sIIIII", 48000, b"lpcm", 0, 12, 1, 6, 16)
+    order = struct.pack(">III", 121 << 16 | 6, 0, 0)  # kAudioChannelLayoutTag_MPEG_5_1_A
+    head = b"".join(
+        name + struct.pack(">Q", len(body)) + body for name, body in ((b"desc", described), (b"chan", order))
+    )
+    path = tmp_path / "a.caf"
+    path.write_bytes(b"caff\0\1\0\0" + head + b"data" + b"\xff" * 8 + bytes(4) + values.tobytes())
+    with path.open("rb") as file:
+        found = identify(file, path.stat().st_size)
+    assert isinstance(found, Identity)
+    assert [path.read_bytes()[offset:][:4] for offset in found.replaced] == [b"chan"]
+    np.testing.assert_array_equal(audio.read(path).samples, values.T.astype(np.float32) / 2**15)
+
+
+@pytest.mark.parametrize("codec, channels", [("pcm_f32le", 2), ("pcm_f32le", 6), ("pcm_s24le", 6)])
+def test_w64_with_an_extensible_format(tmp_path: Path, codec: str, channels: int) -> None:
+    """libsndfile takes all of them for integers."""
+    wave = tones(8_000, 96000, channels)
+    path = encode(tmp_path / "a.w64", wave, 96000, codec, "w64")
+    assert path.read_bytes()[64:66] == b"\xfe\xff"
+    np.testing.assert_allclose(audio.read(path).samples, wave, atol=2**-22)

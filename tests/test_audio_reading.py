@@ -305,15 +305,22 @@ def test_no_library_writes_to_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "c.m4a").write_bytes(
         encode(tmp_path / "c", tones(9_000, RATE), RATE, "aac", "mp4").read_bytes()[:-2_000]
     )
+    # One frame without a tag, and Musepack whose index is said to lie where no file can reach.
+    plain = {"write_xing": "0", "id3v2_version": "0"}
+    frames = encode(
+        tmp_path / "d", tones(9_000, 32000), 32000, "libmp3lame", "mp3", bit_rate=64_000, container_options=plain
+    ).read_bytes()
+    (tmp_path / "d.mp3").write_bytes(frames[:288])
+    (tmp_path / "e.mpc").write_bytes(b"MPCKS" + b"\xc8" * 60)
     script = (
         "import sys; from pathlib import Path; from codec import audio\n"
         "for name in sys.argv[1:]:\n"
-        "    try: audio.read(Path(name))\n"
+        "    try: audio.info(Path(name)), audio.read(Path(name))\n"
         "    except audio.AudioError: print('refused')\n"
     )
-    names = [str(tmp_path / name) for name in ("a.mp3", "b.mp3", "c.m4a")]
+    names = [str(tmp_path / name) for name in ("a.mp3", "b.mp3", "c.m4a", "d.mp3", "e.mpc")]
     done = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True, check=True)
-    assert done.stderr == "" and done.stdout == "refused\n" * 3
+    assert done.stderr == "" and done.stdout == "refused\n" * 4
 
 
 def test_the_default_of_several_audio_streams_is_read(tmp_path: Path) -> None:

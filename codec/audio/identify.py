@@ -4,7 +4,8 @@ Marks count only where the structure of a format puts them. Which decoder is rig
 table is in docs/formats.md, and a test holds each row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +35,10 @@ _BY_FFMPEG = {
 }  # fmt: skip
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"
 _BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid"}
+_BOXES_ON_THE_WAY = {b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"wave"}
+"""From the index of MP4 to what describes the coding."""
+_SOUND_DESCRIPTION_BYTES = {0: 28, 1: 44, 2: 64}
+"""By version, before the boxes in it."""
 _TS_PACKET = 188
 
 
@@ -147,7 +152,25 @@ def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     if names.count(b"moov") > 1:
         return NotAudio("two MP4 files that were joined as bytes; split or convert it first")
     known = [box for box in found if box.name in _BOXES]
-    return Identity("MP4", "FFmpeg", start, size, "mov", fault=_last_fault(known, size))
+    (index,) = [box for box in found if box.name == b"moov"]
+    # PyAV frees the memory of a channel order of its own twice; without this box FFmpeg counts the channels alone.
+    hidden = {box - start: b"free" for box in _channel_orders(file, index)}
+    return Identity("MP4", "FFmpeg", start, size, "mov", replaced=hidden, fault=_last_fault(known, size))
+
+
+def _channel_orders(file: BinaryIO, box: Chunk) -> Iterator[int]:
+    """Yield where the names of the boxes stand that state an order of channels (QuickTime's ``chan``)."""
+    if box.name == b"stsd":
+        for entry in boxes(file, box.start + 8, box.stop):
+            version = int.from_bytes(read_at(file, entry.start + 8, 2), "big")
+            fields = _SOUND_DESCRIPTION_BYTES.get(version, 0)
+            yield from _channel_orders(file, replace(entry, name=b"", start=entry.start + fields))
+        return
+    for inner in boxes(file, box.start, box.stop):
+        if inner.name == b"chan":
+            yield inner.start - 4
+        elif inner.name in _BOXES_ON_THE_WAY:
+            yield from _channel_orders(file, inner)
 
 
 def _matroska(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:

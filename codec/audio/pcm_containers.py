@@ -19,6 +19,7 @@ _EXTENSIBLE = 0xFFFE
 _DS64_BYTES = 24
 _SOX_AIFF_BYTES = 0x7F000000
 """What sox states for samples on a pipe, rounded down to whole frames."""
+_W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
@@ -114,12 +115,17 @@ def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
 
 
 def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
-    """Recognise Sony Wave64."""
+    """Recognise Sony Wave64. libsndfile takes an extensible format for integers, whatever it says: FFmpeg reads it."""
+    back_end: BackEnd = "libsndfile"
     for chunk in chunks(file, "W64", start + 40, size):
-        if chunk.name == _W64_DATA:
+        if chunk.name == _W64_FORMAT:
+            form = read_at(file, chunk.start, 26).ljust(26, b"\0")
+            if form[:2] == _EXTENSIBLE.to_bytes(2, "little") and form[24:] != _PCM.to_bytes(2, "little"):
+                back_end = "FFmpeg"
+        elif chunk.name == _W64_DATA:
             present, known = size - chunk.start, chunk.size < 1 << 62
             fault = _cut_off(present, chunk.size) if known and chunk.size > present else ""
-            return Identity("W64", "libsndfile", start, size, "w64", fault=fault)
+            return Identity("W64", back_end, start, size, "w64", fault=fault)
     return NotAudio("W64 without a chunk of samples: cut off in its header, or damaged; record or copy it again")
 
 
@@ -138,17 +144,20 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says how much is
     heard at most. FFmpeg 5 counts whole packets there, so that fewer samples are no damage.
     """
-    coding = b""
+    coding, hidden = b"", dict[int, bytes]()
     for chunk in chunks(file, "CAF", start + 8, size):
         if chunk.name == b"desc":
             coding = read_at(file, chunk.start + 8, 4)
+        elif chunk.name == b"chan":
+            # PyAV frees the memory of a channel order of its own twice; FFmpeg then counts the channels alone.
+            hidden[chunk.start - 12 - start] = b"free"
         elif chunk.name == b"data":
             break
     else:
         return NotAudio("CAF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
     present = size - chunk.start
     if chunk.size == UNKNOWN_64:
-        return Identity("CAF", "FFmpeg", start, size, "caf")
+        return Identity("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
     fault = _cut_off(present, chunk.size) if chunk.size > present else ""
     if coding in (b"lpcm", b"alaw", b"ulaw"):
         return Identity("CAF", "libsndfile", start, size, "caf", fault=fault)
@@ -157,4 +166,5 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         if table.name == b"pakt" and table.size >= 24:
             _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
     back_end: BackEnd = "libsndfile" if coding == b"alac" else "FFmpeg"
-    return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, fault=fault)
+    hidden = hidden if back_end == "FFmpeg" else {}
+    return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, hidden, fault)

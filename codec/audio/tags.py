@@ -107,7 +107,11 @@ def _by_ffmpeg(path: Path, identity: Identity) -> _Values:
     try:
         with (
             path.open("rb") as file,
-            av.open(file, format=identity.demuxer or None, metadata_errors="surrogateescape") as found,
+            av.open(
+                FileView(file, 0, path.stat().st_size),
+                format=identity.demuxer or None,
+                metadata_errors="surrogateescape",
+            ) as found,
         ):
             metadata = {**found.metadata, **(found.streams.audio[0].metadata if found.streams.audio else {})}
             return _known({name: [text] for name, text in metadata.items()})
@@ -116,6 +120,8 @@ def _by_ffmpeg(path: Path, identity: Identity) -> _Values:
 
 
 def _by_libsndfile(path: Path, identity: Identity) -> _Values:
+    if identity.back_end != "libsndfile":  # which would write notes about MPEG audio to the terminal
+        return {}
     view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
     try:
         with soundfile.SoundFile(view) as file:

@@ -27,6 +27,8 @@ class FileView:
         """Return ``count`` bytes, or those that are left."""
         left = max(0, self._size - self._at)
         count = left if count < 0 else min(count, left)
+        if not count:
+            return b""  # damaged files make decoders seek to where no file can end, which the real one would refuse
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
         for offset, new in self._replaced.items():
