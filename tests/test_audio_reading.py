@@ -1,5 +1,6 @@
 """What reading promises whatever the format: all of it, in order, or an error that says why not."""
 
+import os
 import shutil
 import struct
 import subprocess
@@ -285,6 +286,17 @@ def test_what_is_no_audio_is_named(tmp_path: Path) -> None:
             audio.read(tmp_path / name)
         assert error.value.kind in ("unreadable", "cut off or damaged"), name
         assert "exist" not in error.value.reason and "Errno" not in error.value.reason
+
+
+def test_links_to_nothing_and_pipes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "link.wav").symlink_to("nowhere.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    reasons = set()
+    for name in ("link.wav", "pipe.wav", "missing.wav", "."):
+        with pytest.raises(AudioError) as caught:
+            audio.info(tmp_path / name)
+        reasons.add(caught.value.reason)
+    assert len(reasons) == 4
 
 
 def test_apple_double_is_named(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def chunks(file: BinaryIO, layout: Layout, start: int, end: int) -> Iterator[Chu
 
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
     """Yield the boxes of an MP4 or QuickTime file."""
-    while start + 8 <= end:
-        size, name = struct.unpack(">I4s", read_at(file, start, 8))
+    while start + 8 <= end and len(head := read_at(file, start, 8)) == 8:  # an outer box may be cut off
+        size, name = struct.unpack(">I4s", head)
         length = 8
         if size == 1:
             size, length = int.from_bytes(read_at(file, start + 8, 8), "big"), 16

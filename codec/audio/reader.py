@@ -95,7 +95,7 @@ class Audio:
 def _opened(path: Path) -> Iterator[tuple[Decoder, Identity]]:
     """Open a file with the decoder that is right for it; what goes wrong meanwhile becomes an AudioError."""
     if not path.is_file():
-        raise AudioError(path, "unreadable", "a folder" if path.is_dir() else "no such file")
+        raise AudioError(path, "unreadable", _why_no_file(path))
     if path.stat().st_size == 0:
         raise AudioError(path, "empty", "the file is empty (0 bytes)")
     if not os.access(path, os.R_OK):
@@ -117,6 +117,14 @@ def _opened(path: Path) -> Iterator[tuple[Decoder, Identity]]:
     finally:
         if decoder is not None:
             decoder.close()
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    if path.exists():
+        return "a pipe or device, not a file; pass - and send it to standard input"
+    return "a link to what does not exist" if path.is_symlink() else "no such file"
 
 
 def _decoder(path: Path, identity: Identity) -> Decoder:
