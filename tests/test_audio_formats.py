@@ -309,7 +309,7 @@ def test_mp3_without_a_count_of_frames(tmp_path: Path, title: str) -> None:
 
 
 @pytest.mark.parametrize("codec, container, names", [
-    ("pcm_s16le", "mov", {b"chan"}), ("alac", "ipod", set()), ("pcm_s16be", "caf", set()),
+    ("pcm_s16le", "mov", {b"chan"}), ("alac", "ipod", set()), ("pcm_s16be", "caf", {b"chan"}),
 ])  # fmt: skip
 def test_orders_of_channels_are_hidden_from_ffmpeg(
     tmp_path: Path, codec: str, container: str, names: set[bytes]

@@ -288,6 +288,31 @@ def test_what_is_no_audio_is_named(tmp_path: Path) -> None:
         assert "exist" not in error.value.reason and "Errno" not in error.value.reason
 
 
+@pytest.mark.parametrize("format", ["W64", "NIST", "WAV"])
+def test_stated_counts_of_plain_samples_are_compared(tmp_path: Path, format: str) -> None:
+    """libsndfile reads W64 and NIST to the end of the file, whatever they state."""
+    wave = tones(5_001, RATE, 2)
+    path = tmp_path / "a"
+    soundfile.write(path, wave.T, RATE, format=format, subtype="PCM_16")
+    data = path.read_bytes()
+    for changed in (data[:-100], data + data):
+        path.write_bytes(changed)
+        with pytest.raises(AudioError) as caught:
+            audio.read(path).samples
+        assert caught.value.kind in ("cut off or damaged", "unreadable")
+    if format != "NIST":  # more than is stated may be samples there
+        path.write_bytes(data + b"\x01" * 1_000)
+        assert audio.read(path).samples.shape == wave.shape
+
+
+def test_id3_in_front_of_mp4(tmp_path: Path) -> None:
+    """The zeros that may follow a tag are also the first bytes of a box."""
+    data = encode(tmp_path / "a", tones(20_000, RATE), RATE, "libmp3lame", "mp4", bit_rate=64_000).read_bytes()
+    (tmp_path / "b").write_bytes(b"ID3\3\0\0\0\0\0\x64" + bytes(100) + data)
+    assert audio.info(tmp_path / "b").format == "MP4"
+    np.testing.assert_array_equal(audio.read(tmp_path / "b").samples, audio.read(tmp_path / "a").samples)
+
+
 def test_links_to_nothing_and_pipes_are_named(tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to("nowhere.wav")
     os.mkfifo(tmp_path / "pipe.wav")

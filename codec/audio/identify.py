@@ -12,7 +12,14 @@ from typing import BinaryIO
 from codec.audio import mpeg_frames
 from codec.audio.chunks import UNKNOWN_64, Chunk, boxes, chunks, elements, read_at
 from codec.audio.identity import Identity, NotAudio
-from codec.audio.pcm_containers import identify_aiff, identify_au, identify_caf, identify_riff, identify_w64
+from codec.audio.pcm_containers import (
+    identify_aiff,
+    identify_au,
+    identify_caf,
+    identify_nist,
+    identify_riff,
+    identify_w64,
+)
 from codec.audio.tag_blocks import skip_id3v2, start_of_end_tags
 
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
@@ -56,6 +63,8 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
         size: its length in bytes.
     """
     start = skip_id3v2(file, 0, size)
+    if start and read_at(file, start + 1, 4) == b"ftyp":
+        start -= 3  # zeros of the size that a box of MP4 begins with, not of the tag
     head = read_at(file, start, 64)
     if head.startswith(_APPLE_DOUBLE):
         return NotAudio("holds what macOS keeps beside a file on foreign disks (AppleDouble), not audio; leave it out")
@@ -82,7 +91,7 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
     if head[4:8] in _BOXES:
         return _mp4(file, start, size)
     if head.startswith(b"NIST_1A"):
-        return Identity("NIST", "libsndfile", start, size, "nistsphere")
+        return identify_nist(file, start, size)
     for mark, name in _BY_LIBSNDFILE.items():
         if head.startswith(mark):
             return Identity(name, "libsndfile", start, size)
@@ -153,7 +162,7 @@ def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         return NotAudio("two MP4 files that were joined as bytes; split or convert it first")
     known = [box for box in found if box.name in _BOXES]
     (index,) = [box for box in found if box.name == b"moov"]
-    # PyAV frees the memory of a channel order of its own twice; without this box FFmpeg counts the channels alone.
+    # See codec/audio/pcm_containers.py.
     hidden = {box - start: b"free" for box in _channel_orders(file, index)}
     return Identity("MP4", "FFmpeg", start, size, "mov", replaced=hidden, fault=_last_fault(known, size))
 

@@ -1,7 +1,8 @@
-"""Recognise WAV, RF64, BW64, W64, AIFF, AU and CAF, and compare what their chunks state with what is there.
+"""Recognise WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE, and compare what their chunks state with what is there.
 
 libsndfile takes stated sizes as they are. The sizes that mean "unknown", the counts of samples that block codings need,
-and files that end early are found here.
+and files that end early are found here. Orders of channels are hidden from the decoders: PyAV 18 frees the memory twice
+that holds those which are not FFmpeg's own. Without them FFmpeg counts the channels alone.
 """
 
 import struct
@@ -15,10 +16,12 @@ _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11
 _BY_LIBSNDFILE = {_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM, 0x38, 0x40}
 """And NMS ADPCM and G.721. All else in WAV goes to FFmpeg."""
 _IN_BLOCKS = {_MS_ADPCM, _IMA_ADPCM, _GSM}
+_IN_FRAMES = {_PCM, _FLOAT, _A_LAW, _MU_LAW}
 _EXTENSIBLE = 0xFFFE
 _DS64_BYTES = 24
 _SOX_AIFF_BYTES = 0x7F000000
 """What sox states for samples on a pipe, rounded down to whole frames."""
+_NIST, _NIST_BYTES = b"NIST_1A", 1024
 _W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
@@ -96,8 +99,10 @@ def _second_file(file: BinaryIO, samples: Chunk, size: int) -> str:
 
 def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise AIFF and AIFF-C."""
-    frames, frame_bytes, fault = 0, 1, ""
+    frames, frame_bytes, fault, hidden = 0, 1, "", dict[int, bytes]()
     for chunk in chunks(file, "AIFF", start + 12, size):
+        if chunk.name == b"CHAN":
+            hidden[chunk.start - 8 - start] = b"    "
         if chunk.name == b"COMM":
             channels, frames, bits = struct.unpack(">HIH", read_at(file, chunk.start, 8).ljust(8, b"\0"))
             frame_bytes = max(1, channels * -(-bits // 8))
@@ -111,22 +116,45 @@ def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         fault = _cut_off(present, chunk.size)
     # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
     padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
-    return Identity("AIFF", "libsndfile", start, size, "aiff", frames if padded else None, fault=fault)
+    return Identity("AIFF", "libsndfile", start, size, "aiff", frames if padded else None, replaced=hidden, fault=fault)
 
 
 def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise Sony Wave64. libsndfile takes an extensible format for integers, whatever it says: FFmpeg reads it."""
     back_end: BackEnd = "libsndfile"
+    tag = frame_bytes = 0
     for chunk in chunks(file, "W64", start + 40, size):
         if chunk.name == _W64_FORMAT:
             form = read_at(file, chunk.start, 26).ljust(26, b"\0")
-            if form[:2] == _EXTENSIBLE.to_bytes(2, "little") and form[24:] != _PCM.to_bytes(2, "little"):
+            tag, _, _, _, frame_bytes, _ = struct.unpack_from("<HHIIHH", form)
+            if tag == _EXTENSIBLE and (tag := int.from_bytes(form[24:], "little")) != _PCM:
                 back_end = "FFmpeg"
         elif chunk.name == _W64_DATA:
             present, known = size - chunk.start, chunk.size < 1 << 62
             fault = _cut_off(present, chunk.size) if known and chunk.size > present else ""
-            return Identity("W64", back_end, start, size, "w64", fault=fault)
+            if known and read_at(file, chunk.next, 4) == b"riff":
+                return NotAudio(f"a second W64 file follows at byte {chunk.next}; split it there")
+            # libsndfile takes what follows the chunk for samples.
+            frames = chunk.size // frame_bytes if known and frame_bytes and tag in _IN_FRAMES else None
+            return Identity("W64", back_end, start, size, "w64", frames, fault=fault)
     return NotAudio("W64 without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+
+
+def identify_nist(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    """Recognise NIST SPHERE, whose header is text of a stated length. libsndfile does not look at its count."""
+    lines = read_at(file, start, _NIST_BYTES).decode("latin-1").split("\n")
+    fields = {words[0]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
+    try:
+        begin = start + int(lines[1])
+        frames, frame_bytes = int(fields["sample_count"]), int(fields["channel_count"]) * int(fields["sample_n_bytes"])
+    except (IndexError, KeyError, ValueError):
+        return Identity("NIST", "libsndfile", start, size, "nistsphere")
+    stated = frames * frame_bytes
+    if read_at(file, begin + stated, len(_NIST)) == _NIST:
+        return NotAudio(f"a second NIST file follows at byte {begin + stated}; split it there")
+    plain = fields.get("sample_coding", "pcm") in ("pcm", "ulaw", "mu-law", "alaw")
+    fault = _cut_off(size - begin, stated) if plain and stated > size - begin else ""
+    return Identity("NIST", "libsndfile", start, size, "nistsphere", fault=fault)
 
 
 def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
@@ -149,7 +177,6 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         if chunk.name == b"desc":
             coding = read_at(file, chunk.start + 8, 4)
         elif chunk.name == b"chan":
-            # PyAV frees the memory of a channel order of its own twice; FFmpeg then counts the channels alone.
             hidden[chunk.start - 12 - start] = b"free"
         elif chunk.name == b"data":
             break
@@ -160,11 +187,10 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         return Identity("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
     fault = _cut_off(present, chunk.size) if chunk.size > present else ""
     if coding in (b"lpcm", b"alaw", b"ulaw"):
-        return Identity("CAF", "libsndfile", start, size, "caf", fault=fault)
+        return Identity("CAF", "libsndfile", start, size, "caf", replaced=hidden, fault=fault)
     heard = skipped = None
     for table in chunks(file, "CAF", start + 8, size):
         if table.name == b"pakt" and table.size >= 24:
             _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
     back_end: BackEnd = "libsndfile" if coding == b"alac" else "FFmpeg"
-    hidden = hidden if back_end == "FFmpeg" else {}
     return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, hidden, fault)
