@@ -77,7 +77,7 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
     if head[:4] == b"riff" and head[24:28] == b"wave":
         return identify_w64(file, start, size)
     if head[:4] in (b".snd", b"dns."):
-        return identify_au(head, start, size)
+        return identify_au(file, start, size)
     if head[:4] == b"caff":
         return identify_caf(file, start, size)
     if head[:4] == b"fLaC":

@@ -1,4 +1,4 @@
-"""Recognise WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE, and compare what their chunks state with what is there.
+"""Recognise WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE, and compare what they state with what is there.
 
 libsndfile takes stated sizes as they are. The sizes that mean "unknown", the counts of samples that block codings need,
 and files that end early are found here. Orders of channels are hidden from the decoders: PyAV 18 frees the memory twice
@@ -8,7 +8,7 @@ that holds those which are not FFmpeg's own. Without them FFmpeg counts the chan
 import struct
 from typing import BinaryIO
 
-from codec.audio.chunks import UNKNOWN_64, Chunk, chunks, read_at
+from codec.audio.chunks import UNKNOWN_64, Layout, chunks, read_at
 from codec.audio.identity import BackEnd, Identity, NotAudio
 from codec.audio.sizes import is_chunk_header, is_unknown_size
 
@@ -46,7 +46,7 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     container = "RF64" if wide else "WAV"
     replaced: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
     order = ">" if head[:4] == b"RIFX" else "<"
-    form, long_size, fact = b"", 0, 0
+    form, long_size, fact, ds64 = b"", 0, 0, None
     for chunk in chunks(file, "RIFX" if order == ">" else "RIFF", start + 12, size):
         if chunk.name == b"ds64":
             body = read_at(file, chunk.start, _DS64_BYTES)
@@ -65,7 +65,7 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     stated = long_size if wide and chunk.size in (0, 0xFFFFFFFF) else chunk.size
     following = read_at(file, chunk.start, 8)
     fault = ""
-    if wide and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
+    if ds64 is not None and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
         replaced[ds64 + 8] = struct.pack("<Q", present)
         stated = present
     elif stated == 0 and is_unknown_size(0, following):
@@ -74,8 +74,10 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         stated = present
     elif stated > present and not is_unknown_size(stated) and not _counts_its_header(stated, size - start):
         fault = _cut_off(present, stated)
-    if not fault and not is_unknown_size(stated) and (joined := _second_file(file, chunk, size)):
-        return NotAudio(joined)
+    if not fault and not is_unknown_size(stated):
+        behind = chunk.start + stated + stated % 2
+        if joined := _second_file(file, "RIFF", behind, size, "WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX")):
+            return NotAudio(joined)
     tag, _, _, _, block_bytes, _ = struct.unpack(order + "HHIIHH", form[:16])
     if tag == _EXTENSIBLE and len(form) >= 26:
         tag = int.from_bytes(form[24:26], "big" if order == ">" else "little")
@@ -89,11 +91,12 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     return Identity(container, "FFmpeg", start, size, "wav", fault=fault)
 
 
-def _second_file(file: BinaryIO, samples: Chunk, size: int) -> str:
-    """Whether another WAV file follows behind the samples and the chunks of the first."""
-    for chunk in chunks(file, "RIFF", samples.next, size):
-        if chunk.name in (b"RIFF", b"RF64") and read_at(file, chunk.start, 4) == b"WAVE":
-            return f"a second WAV file follows at byte {chunk.start - 8}; split it there"
+def _second_file(file: BinaryIO, layout: Layout, start: int, size: int, kind: str, marks: tuple[bytes, ...]) -> str:
+    """Whether another file of this kind follows behind the samples of the first, and the chunks from ``start`` on."""
+    for chunk in chunks(file, layout, start, size):
+        if chunk.name in marks:
+            at = chunk.start - len(chunk.name) - (8 if layout == "CAF" else 4)
+            return f"a second {kind} file follows at byte {at}; split it there"
     return ""
 
 
@@ -114,6 +117,8 @@ def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     unknown = chunk.size == 0 or is_unknown_size(chunk.size) or 0 <= chunk.size - 8 - _SOX_AIFF_BYTES + 64 <= 64
     if chunk.size > present and not unknown and not _counts_its_header(chunk.size, size - start):
         fault = _cut_off(present, chunk.size)
+    elif not unknown and (joined := _second_file(file, "AIFF", chunk.next, size, "AIFF", (b"FORM",))):
+        return NotAudio(joined)
     # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
     padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
     return Identity("AIFF", "libsndfile", start, size, "aiff", frames if padded else None, replaced=hidden, fault=fault)
@@ -132,8 +137,9 @@ def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         elif chunk.name == _W64_DATA:
             present, known = size - chunk.start, chunk.size < 1 << 62
             fault = _cut_off(present, chunk.size) if known and chunk.size > present else ""
-            if known and read_at(file, chunk.next, 4) == b"riff":
-                return NotAudio(f"a second W64 file follows at byte {chunk.next}; split it there")
+            for behind in (chunk.stop, chunk.next) if known else ():  # libsndfile does not fill the last chunk
+                if read_at(file, behind, 4) == b"riff":
+                    return NotAudio(f"a second W64 file follows at byte {behind}; split it there")
             # libsndfile takes what follows the chunk for samples.
             frames = chunk.size // frame_bytes if known and frame_bytes and tag in _IN_FRAMES else None
             return Identity("W64", back_end, start, size, "w64", frames, fault=fault)
@@ -157,12 +163,15 @@ def identify_nist(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     return Identity("NIST", "libsndfile", start, size, "nistsphere", fault=fault)
 
 
-def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
+def identify_au(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise Sun and NeXT audio, of either byte order."""
+    head = read_at(file, start, 12)
     order = ">" if head[:4] == b".snd" else "<"
     offset, stated = struct.unpack(order + "II", head[4:12].ljust(8, b"\0"))
     present = size - start - offset
     cut = stated > present and not is_unknown_size(stated)
+    if stated and not cut and read_at(file, start + offset + stated, 4) == head[:4]:
+        return NotAudio(f"a second AU file follows at byte {start + offset + stated}; split it there")
     return Identity("AU", "libsndfile", start, size, "au", fault=_cut_off(max(0, present), stated) if cut else "")
 
 
@@ -186,6 +195,8 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     if chunk.size == UNKNOWN_64:
         return Identity("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
     fault = _cut_off(present, chunk.size) if chunk.size > present else ""
+    if joined := _second_file(file, "CAF", chunk.next, size, "CAF", (b"caff",)):
+        return NotAudio(joined)
     if coding in (b"lpcm", b"alaw", b"ulaw"):
         return Identity("CAF", "libsndfile", start, size, "caf", replaced=hidden, fault=fault)
     heard = skipped = None
