@@ -305,6 +305,15 @@ def test_stated_counts_of_plain_samples_are_compared(tmp_path: Path, format: str
         assert audio.read(path).samples.shape == wave.shape
 
 
+@pytest.mark.parametrize("codec, container", [("pcm_s16le", "avi"), ("wmav2", "asf")])
+def test_cut_off_avi_and_joined_asf(tmp_path: Path, codec: str, container: str) -> None:
+    data = encode(tmp_path / "a", tones(40_000, 44100, 2), 44100, codec, container, bit_rate=128_000).read_bytes()
+    assert audio.read(tmp_path / "a").samples.shape[1] >= 40_000
+    (tmp_path / "a").write_bytes(data[: len(data) * 2 // 3] if container == "avi" else data + data)
+    with pytest.raises(AudioError):
+        audio.read(tmp_path / "a")
+
+
 def test_rf64_without_its_sizes_is_read_to_the_end(tmp_path: Path) -> None:
     wave = tones(5_001, RATE)
     soundfile.write(tmp_path / "a", wave.T, RATE, format="RF64", subtype="FLOAT")

@@ -194,4 +194,6 @@ def _matroska(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
 
 def _asf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     found = [one for one in chunks(file, "ASF", start, size) if one.name in (_ASF, _ASF_DATA)]
+    if [one.name for one in found].count(_ASF) > 1:
+        return NotAudio("two ASF files that were joined as bytes; split or convert it first")
     return Identity("ASF", "FFmpeg", start, size, "asf", fault=_last_fault(found, size))

@@ -39,7 +39,10 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise WAV and its relatives with 64-bit sizes; other RIFF files go to FFmpeg."""
     head = read_at(file, start, 12)
     if head[8:] == b"AVI ":
-        return Identity("AVI", "FFmpeg", start, size, "avi")
+        last = list(chunks(file, "RIFF", start, size))[-1]
+        cut = last.stop > size and not is_unknown_size(last.size)
+        fault = _cut_off(size - last.start, last.size) if cut else ""
+        return Identity("AVI", "FFmpeg", start, size, "avi", fault=fault)
     if head[8:] != b"WAVE":
         return NotAudio(f"a RIFF file of kind {head[8:].decode('latin-1')!r}, which holds no samples")
     wide = head[:4] in (b"RF64", b"BW64")
