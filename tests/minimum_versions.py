@@ -4,6 +4,9 @@
 
 ``VENV`` is made where it is missing. Needs Python 3.11 or newer, and the packages ``packaging`` and ``pip``. What these
 packages themselves need comes in its newest version. Without TESTS: those that reach all of the dependencies.
+
+Last passed on 2026-11-27, on Python 3.11.7, with torch 2.13.0 in the place of 2.11, of which there was no build for the
+CPU: 542 tests.
 """
 
 import argparse
