@@ -20,18 +20,25 @@ from codec.files import (
     decode_file,
     encode_file,
     expected_kbps,
+    expected_seconds,
     part,
+    source_blocks,
     target_bps,
 )
-from codec.jobs import Job, Kept, find, into_file, is_file, named, one_each, plan
+from codec.inputs import SOUND, Kinds, find
+from codec.jobs import Job, Kept, into_file, is_file, named, one_each, plan
 from codec.model.codec import Codec
 from codec.reading import ModelFinder, model_for, range_coder
 from codec.running import BatchReport, run
 from codec.shards import SUFFIX as SHARD
-from codec.shards import contents
-from codec.tokens import TokenInfo, TokenJob, decode_tokens, read_info, token_jobs
+from codec.token_arrays import TokenInfo, read_info
+from codec.token_decoding import TokenJob, decode_tokens, token_jobs
 
 NAC = ".nac"
+CODED = Kinds(
+    f"{NAC} files or shards of tokens", {NAC, SHARD}, companions=tuple(f"*{suffix}" for suffix in audio.AUDIO_SUFFIXES)
+)
+"""What is decoded. Sources and earlier outputs may lie beside it."""
 SUBTYPES: dict[str, dict[str, str]] = {
     ".wav": {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"},
     ".flac": {"16": "PCM_16", "24": "PCM_24"},
@@ -55,7 +62,7 @@ def encode_batch(
     note: Callable[[str], None] | None = None,
 ) -> BatchReport:
     """Codes sound files into the folder ``out``, or one sound file as ``out``, where that ends in ``.nac`` and is no
-    folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
+    folder; for ``sources`` and ``lists`` see :func:`codec.inputs.find`.
 
     An output is skipped if it is newer than its source, complete, of this model and of the bit rate and with the tags
     asked for, unless ``force``. Without that, it is a failure where a file would be replaced that is no ``.nac`` file
@@ -70,11 +77,13 @@ def encode_batch(
             bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
-    jobs = plan(sources, out, audio.AUDIO_SUFFIXES, NAC, "sound files", lists=lists)
+    found = find(sources, SOUND, lists)
+    jobs = plan(found.files, out, NAC)
     jobs = into_file(jobs, out) if is_file(out, {NAC}) else jobs
     if note and kbps is not None and (said := _beyond(codec, kbps, jobs)):
         note(said)
-    return run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers, lanes)
+    batch = run(Encoding(_Model(codec), kbps, codebooks, dict(tags or {})), jobs, force, workers, lanes)
+    return batch.with_inputs(found)
 
 
 def decode_batch(
@@ -93,7 +102,7 @@ def decode_batch(
     lanes: int = 1,
 ) -> BatchReport:
     """Decodes ``.nac`` files, and shards of tokens, into the folder ``out``, or a single sound as ``out``, where that
-    has the suffix of a sound file and is no folder; for ``sources`` and ``lists`` see :func:`codec.jobs.plan`.
+    has the suffix of a sound file and is no folder; for ``sources`` and ``lists`` see :func:`codec.inputs.find`.
 
     ``codec``: the model of all files, or what finds it for the fingerprint in a file. ``suffix``: ``wav``, ``flac`` or
     ``ogg``, by default that of the file ``out``, else ``wav``; ``bits``: of a sample, see :data:`SUBTYPES`. For
@@ -111,11 +120,17 @@ def decode_batch(
         raise UserError(f"{out}: --suffix {suffix} contradicts this name; give one of both, or a folder as --out")
     subtype = _subtype(suffix, bits)
     jobs: list[Job] = []
-    for path, place in named(find(sources, {NAC, SHARD}, f"{NAC} files or shards of tokens", lists)):
+    found = find(sources, CODED, lists)
+    for path, place in named(found.files):
         shard, target = path.suffix.lower() == SHARD, out / place.with_name(place.name + suffix)
-        jobs += token_jobs(path, target.parent, suffix) if shard else [Job(path, target)]
+        if shard:
+            arrays, failures = token_jobs(path, target.parent, suffix)
+            jobs += arrays
+            found.failures.extend(failures)
+        else:
+            jobs.append(Job(path, target))
     jobs = into_file(one_each(jobs), out) if one_file else one_each(jobs)
-    return run(Decoding(codec, subtype, start, end, strict), jobs, force, workers, lanes)
+    return run(Decoding(codec, subtype, start, end, strict), jobs, force, workers, lanes).with_inputs(found)
 
 
 def _beyond(codec: Codec, kbps: float, jobs: Sequence[Job]) -> str | None:
@@ -145,10 +160,6 @@ def _subtype(suffix: str, bits: str | None) -> str:
         fitting = [other for other, widths in SUBTYPES.items() if bits in widths]
         raise UserError(f"{suffix} cannot hold samples of {bits} bits; use --suffix {' or '.join(fitting)}")
     return held[bits]
-
-
-ESTIMATED = 0.05
-"""So far an MP3 file's own statement of its length may be off, relative to it."""
 
 
 _MAKING = Lock()
@@ -195,21 +206,22 @@ class Encoding:
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
         coded = head.fingerprint, head.codebooks, head.target_bps
         good = (
-            _is_of(head, audio.info(job.source))
-            and self.tags.items() <= tags.items()
+            self.tags.items() <= tags.items()
             and coded == (self.model.fingerprint, wanted, target_bps(self.kbps))
+            and _is_of(head, audio.info(job.source))
         )
         return [Kept(job.source)] if good else []
 
     def may_replace(self, job: Job) -> bool:
         source = audio.info(job.source)
-        with contextlib.suppress(UserError):
-            return not source.decoded and _is_of(read_header(job.target, whole=False), source)
-        return False
+        try:
+            head = read_header(job.target, whole=False)
+        except UserError:
+            return False
+        return not source.decoded and _is_of(head, source) and _has_length(source, head.samples)
 
     def seconds(self, job: Job) -> float:
-        described = audio.info(job.source)
-        return described.frames / described.sample_rate
+        return expected_seconds(job.source)
 
     def __call__(self, job: Job, progress: Progress) -> FileReport:
         return encode_file(
@@ -246,9 +258,10 @@ class Decoding:
         model = self.model_for(job, head.fingerprint)
         good = (
             head.fingerprint in (model.fingerprint, *model.codec.decodes)
-            and (head.samples, head.sample_rate, head.channels) == (found.frames, found.sample_rate, found.channels)
+            and (head.sample_rate, head.channels) == (found.sample_rate, found.channels)
             and found.subtype == self.subtype
             and found.decoded
+            and _has_length(found, head.samples)
         )
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
@@ -294,16 +307,23 @@ class Decoding:
 
 
 def _is_of(head: Header, source: audio.AudioInfo) -> bool:
-    """Whether a file with this header can be that of the source. An MP3 file may state an estimated length."""
-    same = (head.sample_rate, head.channels) == (source.sample_rate, source.channels)
-    off = ESTIMATED * source.frames if source.format in ("MP3", "MPEG") else 0
-    return same and abs(head.samples - source.frames) <= off
+    """Return whether a file with this header can be that of the source.
+
+    The header holds the length that was read. Where the source states none, any is possible; where it states another
+    one, its samples are counted, for that is a claim as well.
+    """
+    if (head.sample_rate, head.channels) != (source.sample_rate, source.channels):
+        return False
+    return source.frames is None or _has_length(source, head.samples)
+
+
+def _has_length(described: audio.AudioInfo, samples: int) -> bool:
+    """Return whether a file holds ``samples`` per channel: by what it states, else by reading it."""
+    return described.frames == samples or sum(block.shape[1] for block in source_blocks(described)) == samples
 
 
 def described(job: Job) -> Header | TokenInfo:
     """What is to be decoded, as it says itself. Raises :class:`UserError` where it is none of both."""
     if isinstance(job, TokenJob):
         return read_info(job.sample)
-    if job.source.suffix.lower() == SHARD:
-        raise UserError(contents(job.source).fault or f"{job.source}: was changed; run the same command again")
     return read_header(job.source, whole=False)

@@ -3,21 +3,22 @@ read."""
 
 import hashlib
 import json
-import os
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.json_files import read_json
+from codec.json_files import parse_json, read_json
 from codec.model.codec import Codec, Trainable
+from codec.writing import settle
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -72,14 +73,20 @@ def save_model(
 
 
 def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) -> None:
-    """Both files, under their names once both are complete. Raises ``UserError`` where that cannot be."""
+    """Both files, under their names once both are on the disk. The weights come first, and hold a copy of ``config``
+    in their header: whatever ends the process between the two, they are read by the configuration that is theirs.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
     parts = {name: folder / f"{name}.part" for name in ((WEIGHTS, CONFIG) if config else (WEIGHTS,))}
     try:
-        parts[WEIGHTS].write_bytes(save(weights))  # save_file makes files that their owner alone can read
+        # save_file would make files that their owner alone can read
+        parts[WEIGHTS].write_bytes(save(weights, {CONFIG: config} if config else None))
         if config:
             parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():
-            os.replace(part, folder / name)
+            settle(part, folder / name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be written ({error})") from error
     finally:
@@ -119,7 +126,9 @@ def load_model(path: Path) -> Codec:
     """
     folder, content = _read_config(path)
     try:
-        codec = Codec(CodecConfig.from_dict(content["codec"]))
+        config = CodecConfig.from_dict(content["codec"])
+        _check_size(config, folder / WEIGHTS)
+        codec = Codec(config)
         weights = load_file(folder / WEIGHTS)
         if weights.keys() != codec.state_dict().keys():
             raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
@@ -131,6 +140,18 @@ def load_model(path: Path) -> Codec:
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
     return codec.eval().requires_grad_(False)
+
+
+def _check_size(config: CodecConfig, weights: Path) -> None:
+    """Compare the size of the architecture with the header of the weights, before memory is taken for either.
+
+    Raises:
+        ValueError: there are fewer weights than it has.
+    """
+    with safe_open(weights, "pt") as file:
+        found = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    if found < config.numbers:
+        raise ValueError(f"{WEIGHTS} holds another architecture: {found:,} numbers, not {config.numbers:,} or more")
 
 
 def read_fingerprints(path: Path) -> list[str]:
@@ -170,10 +191,17 @@ def read_graphs(path: Path) -> ExportedGraphs:
 
 
 def _read_config(path: Path) -> tuple[Path, Any]:
+    """The folder of the model, and its configuration: that in the header of the weights, where ``config.json`` is the
+    one of weights that were there before."""
     folder = model_folder(Path(path))
     try:
-        return folder, read_json(folder / CONFIG)
-    except (OSError, ValueError) as error:
+        content = read_json(folder / CONFIG)
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            copy = (file.metadata() or {}).get(CONFIG)
+        if copy is not None and (own := parse_json(copy))["checksum"] != content["checksum"]:
+            content = own
+        return folder, content
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 

@@ -6,9 +6,17 @@ names and types. ``CodecConfig`` alone defines a model; it is stored beside the 
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from codec.errors import UserError
+from codec.ranges import SHARE, Range, check_order, check_settings
+
+MOST_STEPS = 10**9
+MOST_NUMBERS = 10**9
+"""Of a model: about 4 GB of weights."""
+WEIGHT = Range(0, 10**6)
+"""Of a term in the loss."""
+LEARNING_RATE = Range(0, 10, above=True)
 
 
 def _require(valid: bool, rule: str) -> None:
@@ -43,26 +51,32 @@ class QuantizerConfig:
     contexts: int = 32
     """Classes of context for each of which a codebook has a table of code frequencies; 1: no contexts."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "codebooks": Range(1, 1024),
+        "latent_dim": Range(1, 1 << 16),
+        "codebook_size": Range(2, 1 << 20),
+        "codebook_dim": Range(1, 1 << 16),
+        "levels": Range(2, 1 << 20),
+        "groups": Range(1, 1024),
+        "full_rate_share": SHARE,
+        "contexts": Range(1, 64),
+    }
+
     def __post_init__(self) -> None:
-        _require(self.codebooks >= 1, f"quantizer.codebooks must be at least 1, not {self.codebooks}")
-        _require(self.codebook_size >= 2, f"quantizer.codebook_size must be at least 2, not {self.codebook_size}")
+        check_settings("quantizer", self, self.RANGES)
+        _require(self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}")
         _require(
-            self.contexts == 1 or (1 < self.contexts <= 64 and self.size <= MAX_SIZE_WITH_CONTEXTS),
-            f"quantizer.contexts must be 1 to 64, and 1 where a code has over {MAX_SIZE_WITH_CONTEXTS} values",
+            self.contexts == 1 or self.size <= MAX_SIZE_WITH_CONTEXTS,
+            f"quantizer.contexts must be 1 where a code has over {MAX_SIZE_WITH_CONTEXTS} values",
         )
         _require(
-            len(self.levels) > 0 and min(self.levels) >= 2,
-            f"quantizer.levels must all be at least 2, not {self.levels}",
-        )
-        _require(
-            self.kind == "rvq" or (self.groups >= 1 and self.codebooks % self.groups == 0),
+            self.kind == "rvq" or self.codebooks % self.groups == 0,
             f"quantizer.codebooks ({self.codebooks}) must be a multiple of groups ({self.groups})",
         )
         _require(
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
             f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
         )
-        _require(self.size <= 1 << 20, f"a code can take at most 2^20 values, not {self.size}")
 
     @property
     def features(self) -> int:
@@ -90,10 +104,21 @@ class NetworkConfig:
     dropout: float = 0.0
     """Share of channels left out at random while training."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "width": Range(1, 1 << 16),
+        "depth": Range(1, 1000),
+        "kernel": Range(1, 4096),
+        "expansion": Range(1, 64),
+        "dropout": Range(0, 1, below=True),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "kernel", "expansion"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
-        _require(0 <= self.dropout < 1, f"dropout must be from 0 to below 1, not {self.dropout}")
+        check_settings("", self, self.RANGES)
+
+    def numbers(self, features_in: int, features_out: int) -> int:
+        """Weights of such a network, but for the few of biases and normalisations."""
+        block = self.width * (self.kernel + 2 * self.expansion * self.width)
+        return self.depth * block + (features_in + features_out) * self.width + features_in * features_out
 
 
 @dataclass(frozen=True)
@@ -114,9 +139,30 @@ class CodecConfig:
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=384, depth=4))
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "sample_rate": Range(1000, 768_000),
+        "hop": Range(1, 4096),
+        "frames_per_latent": Range(1, 1000),
+        "power": Range(0, 2, above=True),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop", "frames_per_latent", "power"):
-            _require(getattr(self, name) > 0, f"codec.{name} must be above 0, not {getattr(self, name)}")
+        check_settings("codec", self, self.RANGES)
+        _require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
+        _require(
+            self.numbers <= MOST_NUMBERS,
+            f"the codec would have {self.numbers:.3g} weights, at most {MOST_NUMBERS:.3g} are possible; lower width,"
+            " depth, expansion or the quantizer's sizes",
+        )
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in the weights and tables of such a codec, or somewhat fewer."""
+        quantizer = self.quantizer
+        features, size = quantizer.features, quantizer.size
+        networks = self.encoder.numbers(self.latent_hop, features) + self.decoder.numbers(features, self.latent_hop)
+        stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
+        return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size
 
     @property
     def latent_hop(self) -> int:
@@ -180,6 +226,20 @@ class TargetConfig:
     noise_dbfs: tuple[float, float] = (-200.0, 0.0)
     """Level of the quietest tenth of a clip's 20 ms frames."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "domains": SHARE,
+        "level_dbfs": Range(-400, 100),
+        "bandwidth_hz": Range(0, 10**6),
+        "noise_dbfs": Range(-400, 100),
+    }
+
+    def __post_init__(self) -> None:
+        check_settings("target", self, self.RANGES)
+        for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
+            check_order(f"target.{name}", getattr(self, name))
+        total = sum(self.domains.values())
+        _require(total < 1.001, f"target.domains are shares, which add up to at most 1, not {total:g}")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -196,10 +256,16 @@ class DataConfig:
     workers: int = 0
     """Processes that load data beside the training; 0: none."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "channels": Range(1, 2),
+        "crop_s": Range(0, 600, above=True),
+        "batch_size": Range(1, 65_536),
+        "silence_dbfs": Range(-200, -10),
+        "workers": Range(0, 1024),
+    }
+
     def __post_init__(self) -> None:
-        _require(self.channels in (1, 2), f"data.channels must be 1 or 2, not {self.channels}")
-        for name in ("crop_s", "batch_size"):
-            _require(getattr(self, name) > 0, f"data.{name} must be above 0, not {getattr(self, name)}")
+        check_settings("data", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -219,9 +285,12 @@ class AugmentConfig:
     reverb: float = 0.0
     """The reverberation of a random room."""
 
+    RANGES: ClassVar[dict[str, Range]] = dict.fromkeys(
+        ("gain", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE
+    )
+
     def __post_init__(self) -> None:
-        for name, share in asdict(self).items():
-            _require(0 <= share <= 1, f"augment.{name} is a share, from 0 to 1, not {share}")
+        check_settings("augment", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -243,9 +312,17 @@ class AdversarialConfig:
     width: int = 32
     """Channels of the discriminator."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "weight": WEIGHT,
+        "feature_weight": WEIGHT,
+        "start_step": Range(0, MOST_STEPS),
+        "every": Range(1, MOST_STEPS),
+        "lr": LEARNING_RATE,
+        "width": Range(1, 4096),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("every", "width"):
-            _require(getattr(self, name) >= 1, f"adversarial.{name} must be at least 1, not {getattr(self, name)}")
+        check_settings("adversarial", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -269,10 +346,19 @@ class OptimConfig:
     ema_decay: float = 0.999
     """The weights that are judged and kept are a running mean with this decay per step."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "lr": LEARNING_RATE,
+        "betas": Range(0, 1, below=True),
+        "warmup_steps": Range(0, MOST_STEPS),
+        "final_lr_ratio": SHARE,
+        "l2": Range(0, 1000),
+        "l1": WEIGHT,
+        "clip_norm": Range(0, 10**9, above=True),
+        "ema_decay": Range(0, 1, below=True),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("lr", "clip_norm"):
-            _require(getattr(self, name) > 0, f"optim.{name} must be above 0, not {getattr(self, name)}")
-        _require(0 <= self.ema_decay < 1, f"optim.ema_decay must be from 0 to below 1, not {self.ema_decay}")
+        check_settings("optim", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -302,10 +388,18 @@ class TrainConfig:
     freeze_encoder: bool = False
     """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
 
+    RANGES: ClassVar[dict[str, Range]] = {
+        "steps": Range(1, MOST_STEPS),
+        "max_minutes": Range(0, 10**7),
+        "seed": Range(0, 2**32 - 1),
+        "mel_scales": Range(1, 7),
+        "validate_every": Range(1, MOST_STEPS),
+        "validation_clips": Range(1, 10**6),
+        "patience": Range(0, MOST_STEPS),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "validation_clips"):
-            _require(getattr(self, name) > 0, f"train.{name} must be above 0, not {getattr(self, name)}")
-        _require(1 <= self.mel_scales <= 7, f"train.mel_scales must be 1 to 7, not {self.mel_scales}")
+        check_settings("train", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -322,6 +416,8 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
 
+    RANGES: ClassVar[dict[str, Range]] = {"losses": WEIGHT}
+
     def __post_init__(self) -> None:
-        for name, weight in self.losses.items():
-            _require(0 <= weight < math.inf, f"losses.{name} must be 0 or above, not {weight}")
+        check_settings("", self, self.RANGES)
+        _require(any(self.losses.values()), "losses must have at least one with a weight above 0")

@@ -22,6 +22,7 @@ from codec.graphs import DECODER, ENCODER, INSTALL
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.layers import State
 from codec.model.quantizers import FEW, Coded
+from codec.training.provenance import TRAINED_CLIPS
 from codec.writing import part_of
 
 MOST = 1 << 16
@@ -34,7 +35,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     the graphs of :mod:`codec.graphs` beside it. Returns it.
 
     It is another model, with a fingerprint of its own: what the rounded decoder makes of codes is not bit for bit the
-    same. Recipe and curves of a run go with it.
+    same. Recipe and curves of a run, and the list of clips it was trained on, go with it.
 
     Raises:
         UserError: as :func:`load_model` and :func:`export_graphs`, or ``folder`` is there and not empty. Nothing is
@@ -51,7 +52,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
             export_graphs(codec, part, info, torch.float16)
         else:
             save_model(part, codec, info, torch.float16)
-        for name in ("recipe.yaml", "metrics.csv"):
+        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS):
             if (source / name).is_file():
                 shutil.copyfile(source / name, part / name)
         os.replace(part, folder)

@@ -6,13 +6,15 @@ The decoded file has exactly the source's length, rate and channel count, and no
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
+from codec.bandwidth import BandMeter
 from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
+from codec.bitstream.header import fitting_tags
 from codec.bitstream.rangecoder import WORD_BYTES, Codes, RangeCoder
 from codec.checkpoint import fingerprint
 from codec.errors import UserError
@@ -25,6 +27,8 @@ Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
 _EMPTY_FILE_BYTES = 4096
+_TYPICAL_BYTES_PER_S = 16_000
+"""Of a compressed file (128 kbit/s)."""
 
 
 class Lasting(Protocol):
@@ -64,6 +68,14 @@ class FileReport:
     """Start and end in seconds of what was damaged and is concealed, or missing at the end."""
     cut_off: float | None = None
     """From where on, in seconds, all is missing; None if the source was not cut off."""
+    fault: str | None = None
+    """Why less than announced was there to be coded, of a source that came through a pipe."""
+    above_band: float = 0.0
+    """Share of the source's energy above the model's Nyquist frequency, which is not coded; see codec/bandwidth.py."""
+    pictures: int = 0
+    """Of the source, which a ``.nac`` file does not hold."""
+    tags_left_out: int = 0
+    """Tags of the source that are too long for a ``.nac`` file."""
 
     @property
     def kbps(self) -> float:
@@ -109,7 +121,9 @@ def encode_file(
             Nothing is left at ``target`` then that was not there before.
     """
     described = audio.info(source)
-    return encode_sound(
+    own = {name: text for name, text in described.tags.items() if name not in (tags or {})}
+    kept = fitting_tags(own)
+    report = encode_sound(
         source_blocks(described),
         described.sample_rate,
         described.channels,
@@ -118,11 +132,12 @@ def encode_file(
         source=Path(source),
         kbps=kbps,
         codebooks=codebooks,
-        tags={**described.tags, **(tags or {})},
+        tags={**kept, **(tags or {})},
         model=model,
         coder=coder,
         progress=progress,
     )
+    return replace(report, pictures=described.pictures, tags_left_out=len(own) - len(kept))
 
 
 def encode_sound(
@@ -158,12 +173,14 @@ def encode_sound(
         target_bps=target_bps(kbps),
     )
     samples = too_loud = 0
+    band = BandMeter(rate, codec.config.sample_rate)
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
             too_loud += audio.beyond_full_scale(block)
+            band.push(block)
             yield block
             if progress:
                 progress(block.shape[1] / rate)
@@ -187,6 +204,7 @@ def encode_sound(
         bytes_seconds=header.seconds,
         elapsed_seconds=time.perf_counter() - started,
         too_loud=too_loud,
+        above_band=band.share,
     )
 
 
@@ -327,11 +345,21 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     return (frame_bits * codec.config.latents_per_second / 1000).tolist()
 
 
-def source_blocks(described: audio.AudioInfo) -> Iterable[FloatArray]:
+def expected_seconds(source: Path) -> float:
+    """Return the duration of a sound file for a progress bar: the stated one, else a guess from its size.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    described = audio.info(source)
+    return source.stat().st_size / _TYPICAL_BYTES_PER_S if described.seconds is None else described.seconds
+
+
+def source_blocks(described: audio.AudioInfo, block_frames: int = 65536) -> Iterable[FloatArray]:
     """The source's samples. To have none is an error only where the file has bytes that could be samples."""
     if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
         return ()
-    return audio.blocks(described.path)
+    return audio.blocks(described.path, block_frames)
 
 
 def _kbps(size: int, seconds: float) -> float:

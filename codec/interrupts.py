@@ -1,4 +1,5 @@
-"""Ctrl-C, and SIGTERM, which does the same; and what to do where an exception in the middle would do harm.
+"""Ctrl-C, and the signals that do the same: SIGTERM, and SIGHUP when a terminal closes; and what to do where an
+exception in the middle would do harm.
 
 A process that is started with one of these signals ignored, as shells start jobs in the background and as ``nohup``
 does, goes on ignoring it.
@@ -9,31 +10,38 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from threading import Event
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MESSAGE = "interrupted; run the same command again to go on"
 STATUS = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RUN_SIGNALS = (*SIGNALS, signal.SIGUSR1)
+"""Those of a training run: by SIGUSR1 job schedulers announce that its time is nearly over."""
 Handler = Callable[[int, FrameType | None], object]
 
 REPEATED_S = 5.0
 """An interrupt that comes sooner after the one before does nothing: the work is being put in order still."""
 
 
+def install(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> dict[signal.Signals, Any]:
+    """Let signals call ``handler``, unless they are ignored. For the main thread alone.
+
+    Returns:
+        What handled them before.
+    """
+    chosen = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in chosen}
+
+
 @contextmanager
-def handled_by(handler: Handler) -> Iterator[None]:
-    """Both signals call ``handler`` while the block runs, unless they are ignored. For the main thread alone."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, present in before.items():
-        if present is not signal.SIG_IGN:
-            signal.signal(number, handler)
+def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """As :func:`install`, while the block runs."""
+    before = install(handler, numbers)
     try:
         yield
     finally:
@@ -42,8 +50,8 @@ def handled_by(handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
-def raised_once() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
+def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """The signals raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
     :data:`REPEATED_S` do not disturb what removes it."""
     last = -REPEATED_S
 
@@ -54,7 +62,7 @@ def raised_once() -> Iterator[None]:
             atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
             raise KeyboardInterrupt
 
-    with handled_by(interrupt):
+    with handled_by(interrupt, numbers):
         yield
 
 

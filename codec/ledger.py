@@ -1,10 +1,12 @@
 """Who looked at what: openings of the sealed test split, and candidates that were judged on validation.
 
-Both are files of JSON lines beside the data that only grow, so that processes that write at the same time lose nothing.
-An opening has a key; what came of it is a later line with that key.
+Both are files of JSON lines beside the data, or in a folder of their own (:func:`ledger_folder`). They only grow, so
+that processes that write at the same time lose nothing. An opening has a key; what came of it is a later line with that
+key.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -21,6 +23,8 @@ from codec.locks import Lock
 
 LEDGER = "ledger.jsonl"
 CANDIDATES = "candidates.jsonl"
+FOLDER_VARIABLE = "LATHE_LEDGERS"
+"""Environment variable: where the files lie for data on a file system that cannot be written to."""
 
 Purpose = Literal["evaluation", "demonstration"]
 
@@ -56,6 +60,35 @@ class _Candidate:
     run: str
 
 
+def ledger_folder(data: Path) -> Path:
+    """Where the files of this data lie: beside it, or, where the environment variable ``LATHE_LEDGERS`` names a folder,
+    in one there that is called after the data and its place."""
+    elsewhere = os.environ.get(FOLDER_VARIABLE)
+    if not elsewhere:
+        return Path(data)
+    place = Path(data).resolve()
+    return Path(elsewhere) / f"{place.name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
+
+
+def check_candidates(data: Path) -> None:
+    """Check that a candidate can be recorded, before work is put into it.
+
+    Raises:
+        UserError: it cannot; the message says where else it could.
+    """
+    path = ledger_folder(data) / CANDIDATES
+    lock = Lock(path)
+    try:
+        lock.acquire(share=True)
+    except UserError as error:
+        raise UserError(
+            f"{error}; the runs trained on this data are counted there. Name another folder for such records by the"
+            f" environment variable {FOLDER_VARIABLE}"
+        ) from error
+    finally:
+        lock.release()
+
+
 def open_ledger(
     data: Path, *, run: str, weights: Sequence[str], purpose: Purpose, again: bool = False
 ) -> tuple[LedgerEntry, list[LedgerEntry]]:
@@ -75,7 +108,7 @@ def open_ledger(
         SealedError: it was opened before and not for all of these weights, and not to be opened ``again``.
         UserError: the ledger cannot be read or written.
     """
-    with _writing(data / LEDGER):
+    with _writing(ledger_folder(data) / LEDGER):
         before = ledger(data)
         known = {name for entry in before for name in entry.weights}
         if before and not known.issuperset(weights) and not again:
@@ -84,7 +117,7 @@ def open_ledger(
                 " on it only with --open-test-again, and the report says so"
             )
         entry = LedgerEntry(_now(), purpose, list(weights), run, key=uuid.uuid4().hex)
-        _append(data / LEDGER, asdict(entry), "the test split stays sealed")
+        _append(ledger_folder(data) / LEDGER, asdict(entry), "the test split stays sealed")
     return entry, before
 
 
@@ -92,15 +125,15 @@ def record_result(data: Path, key: str, result: dict[str, Any]) -> None:
     """Complete the opening with this key. Raises ``UserError`` where there is none, or on a full disk."""
     if key not in {entry.key for entry in ledger(data)}:
         raise UserError(f"{data}: nothing to complete, the test split was not opened as {key}")
-    with _writing(data / LEDGER):
+    with _writing(ledger_folder(data) / LEDGER):
         line = asdict(_Result(key, _now(), result))
-        _append(data / LEDGER, line, "the result stays out of the ledger")
+        _append(ledger_folder(data) / LEDGER, line, "the result stays out of the ledger")
 
 
 def ledger(data: Path) -> list[LedgerEntry]:
     """Every opening of the test split with its result, oldest first."""
     entries: dict[str, LedgerEntry] = {}
-    path = Path(data) / LEDGER
+    path = ledger_folder(data) / LEDGER
     for number, line in _lines(path):
         try:
             if isinstance(line, dict) and "result_of" in line:
@@ -122,13 +155,13 @@ def describe_openings(openings: Sequence[LedgerEntry]) -> str:
 
 def record_candidate(data: Path, run: str) -> None:
     """Note that a model trained in ``run`` was judged on the validation split."""
-    with _writing(Path(data) / CANDIDATES):
-        _append(Path(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
+    with _writing(ledger_folder(data) / CANDIDATES):
+        _append(ledger_folder(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
 
 
 def candidates(data: Path) -> int:
     """How many runs were ever compared on the validation split."""
-    path = Path(data) / CANDIDATES
+    path = ledger_folder(data) / CANDIDATES
     runs = set()
     for number, line in _lines(path):
         try:

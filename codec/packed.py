@@ -7,7 +7,9 @@ long they are (:func:`list_clips`) may be known before, so that what is to be ju
 """
 
 import csv
+import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,6 +22,7 @@ from codec.errors import UserError
 from codec.ledger import LedgerEntry, Purpose, SealedError, open_ledger
 
 VERSION = 1
+SHARDS = "shards.json"
 
 
 @dataclass(frozen=True)
@@ -108,17 +111,50 @@ class PackedSplit:
         return self._map(place.shard)[place.start + start : place.start + stop]
 
     def check(self) -> None:
-        """Raises ``UserError`` for a shard that is missing or cut off."""
-        for shard in sorted({place.shard for place in self._places}):
-            self._map(shard)
+        """Compare the shape and type of each array with the table; nothing but the headers is read.
+
+        Raises:
+            UserError: an array is missing, or is not what the table says.
+        """
+        ends: dict[str, int] = {}
+        for place, clip in zip(self._places, self.clips, strict=True):
+            ends[place.shard] = max(ends.get(place.shard, 0), place.start + clip.frames)
+        for shard, end in sorted(ends.items()):
+            array = self._map(shard)
+            if len(array) < end:
+                raise UserError(
+                    f"{self._folder / shard}: holds {len(array)} frames, but its clips end at {end}; {_CURE}"
+                )
+
+    def verify(self) -> None:
+        """Compare the checksum of each array with the one that ``codec prepare`` noted; all of them are read.
+
+        Arrays without a noted checksum, as the first versions wrote them, pass.
+
+        Raises:
+            UserError: an array has changed.
+        """
+        noted = read_shards(self._folder)
+        for shard in sorted({place.shard for place in self._places} & noted.keys()):
+            if digest(self._folder / shard) != noted[shard].sha256:
+                raise UserError(f"{self._folder / shard}: its samples have changed (the checksum is another); {_CURE}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of the clips in their order; those of equal data are equal, wherever it lies."""
+        lines = (f"{clip.clip_id} {clip.frames} {clip.domain}\n" for clip in self.clips)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def _map(self, shard: str) -> npt.NDArray[np.int16]:
         if shard not in self._maps:
             path = self._folder / shard
             try:
-                self._maps[shard] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path}: missing or damaged; delete it and run codec prepare again") from error
+                array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
+            except Exception as error:  # a damaged header ends in whatever its parser raises
+                raise UserError(f"{path}: missing or damaged; {_CURE}") from error
+            if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
+                raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_CURE}")
+            self._maps[shard] = array
         return self._maps[shard]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,6 +169,42 @@ class Place:
     start: int
 
 
+@dataclass(frozen=True)
+class Shard:
+    """What ``shards.json`` says of an array. ``key``: of the clips it was made from; ``sha256``: of the file."""
+
+    key: str
+    sha256: str
+
+
+_CURE = "run codec prepare again, which writes damaged arrays anew"
+
+
+def read_shards(folder: Path) -> dict[str, Shard]:
+    """Return what is noted of the arrays in a folder of packed clips; nothing where it is missing or damaged."""
+    try:
+        noted = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
+        return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in noted.items()}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return {}
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file, an empty text where it cannot be read."""
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    except OSError:
+        return ""
+    return found.hexdigest()
+
+
+_ARRAY = re.compile(r"\w[\w.-]*\.npy")
+"""File names of arrays; none leads out of the folder."""
+
+
 def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSplit:
     data = Path(data)
     if not data.is_dir():
@@ -145,12 +217,17 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
             raise UserError(f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}")
         raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
     try:
-        version = json.loads((folder / "packed.json").read_text(encoding="utf-8"))["version"]
+        header = json.loads((folder / "packed.json").read_text(encoding="utf-8"))
+        version, counts = header["version"], dict(header.get("clips", {}))
         if version != VERSION:
             raise UserError(f"{folder}: written by another version (format {version}, not {VERSION}); prepare it again")
         clips, places = _read_table(folder / f"{split}.csv")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: damaged; run codec prepare again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+        raise UserError(f"{folder}: damaged ({error}); {_CURE}") from error
+    if (stated := counts.get(split, len(clips))) != len(clips):
+        raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_CURE}")
+    if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
+        raise UserError(f"{folder}: holds audio of another rate or channel count than its name says; {_CURE}")
     if not clips:
         raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
     opened = PackedSplit(folder, clips, places, sample_rate, channels)
@@ -162,7 +239,12 @@ def _read_table(path: Path) -> tuple[list[Clip], list[Place]]:
     clips, places = [], []
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         for row in csv.DictReader(file):
-            places.append(Place(row["shard"], int(row["start"])))
+            place = Place(row["shard"], int(row["start"]))
+            if not _ARRAY.fullmatch(place.shard):
+                raise ValueError(f"{path.name} names {place.shard[:80]!r}, which is no array of this folder")
+            if place.start < 0 or int(row["frames"]) <= 0:
+                raise ValueError(f"{path.name} holds a clip of {row['frames']} frames from {place.start}")
+            places.append(place)
             clips.append(
                 Clip(
                     clip_id=row["clip_id"],

@@ -1,8 +1,6 @@
-"""Sound on pipes: WAV, or samples without a header, as they come. For files see :mod:`codec.audio`, which checks more.
+"""Samples on pipes, as they come; for what may stand before them see :mod:`codec.pipes`."""
 
-A recorder on a pipe cannot say how long it will go on: sizes in a WAV header that stand for "unknown" are taken so.
-"""
-
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +18,9 @@ Encoding = Literal["u8", "s16", "s24", "s32", "f32", "f64"]
 ENCODINGS: dict[Encoding, str] = {"u8": "u1", "s16": "<i2", "s24": "s24", "s32": "<i4", "f32": "<f4", "f64": "<f8"}
 
 _PIECE_BYTES = 1 << 16
-_MAX_CHUNK_BYTES = 1 << 20
-"""Of what stands before the samples in a WAV file."""
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+PCM, FLOAT = 1, 3
+"""Format tags of WAV."""
 _UNKNOWN = 0xFFFFFFFF
-_ENDLESS = 0x7FFFF000
-"""From this size on, the samples are taken to end where the pipe does."""
 
 
 @dataclass(frozen=True)
@@ -101,50 +96,27 @@ def exactly(source: BinaryIO, count: int) -> bytes:
 
 
 class PcmReader:
-    """Samples from a pipe. ``raw``: what they are; without it, a WAV header comes first.
+    """Samples from a pipe.
 
-    Raises:
-        UserError: no WAV header, or one of samples that cannot be read here.
+    Args:
+        source: binary file, at the first sample.
+        format: of the samples.
+        announced: bytes of samples to expect; None: to the end of ``source``.
+        name: of the source, for messages.
+        begun: bytes of samples that were read already.
     """
 
-    def __init__(self, source: BinaryIO, raw: PcmFormat | None = None, name: str = "standard input"):
-        self._source, self.name = source, name
-        self._left: int | None = None
-        self.format = raw or self._wav_header()
-
-    def _wav_header(self) -> PcmFormat:
-        start = exactly(self._source, 12)
-        if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
-            if not start:
-                raise UserError(f"{self.name}: empty (0 bytes); check the command that was to send WAV")
-            how = "send WAV, such as ffmpeg -i IN -f wav - | codec encode -, or say what the samples are with --raw"
-            raise UserError(f"{self.name}: not a WAV stream; {how}")
-        found = None
-        while len(head := exactly(self._source, 8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            if head[:4] == b"data":
-                if found is None:
-                    break
-                # RF64 keeps the size elsewhere, and on a pipe it is not known either.
-                self._left = size if 0 < size < _ENDLESS else None
-                return found
-            if size > _MAX_CHUNK_BYTES:
-                break
-            chunk = exactly(self._source, size + size % 2)
-            if head[:4] == b"fmt ":
-                found = self._parse_format(chunk)
-        raise UserError(f"{self.name}: the WAV header is damaged or cut off; record or send it again")
-
-    def _parse_format(self, chunk: bytes) -> PcmFormat:
-        if len(chunk) < 16:
-            raise UserError(f"{self.name}: the WAV header is damaged or cut off; record or send it again")
-        kind, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
-        if kind == _EXTENSIBLE and len(chunk) >= 26:
-            kind = int.from_bytes(chunk[24:26], "little")
-        name = {_PCM: "u" if bits == 8 else "s", _FLOAT: "f"}.get(kind, "?") + str(bits)
-        if name not in ENCODINGS or frame_bytes != channels * bits // 8:
-            raise UserError(f"{self.name}: WAV of kind {kind} with {bits} bits; send one of {', '.join(ENCODINGS)}")
-        return PcmFormat(rate, channels, name)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        source: BinaryIO,
+        format: PcmFormat,
+        announced: int | None = None,
+        name: str = "standard input",
+        begun: bytes = b"",
+    ):
+        self._source, self.format, self._announced, self._begun, self._name = source, format, announced, begun, name
+        self.fault: str | None = None
+        """Set at the end where the source ended before the announced number of bytes."""
 
     def blocks(self) -> Iterator[FloatArray]:
         """Samples ``[channels, n]`` as soon as they are there. What is left of a frame at the end is dropped.
@@ -153,23 +125,25 @@ class PcmReader:
             UserError: NaN or infinity.
         """
         frame = self.format.channels * self.format.sample_bytes
-        waiting, done = b"", 0
-        for piece in pieces(self._source):
-            if self._left is not None:
-                piece = piece[: self._left]
-                self._left -= len(piece)
+        waiting, done, left = b"", 0, self._announced
+        for piece in itertools.chain([self._begun], pieces(self._source)):
+            if left is not None:
+                piece = piece[:left]
+                left -= len(piece)
             waiting += piece
             whole = len(waiting) // frame * frame
             block = self.format.to_samples(waiting[:whole])
             waiting = waiting[whole:]
             if not np.isfinite(block).all():
                 at = (done + int(np.argmin(np.isfinite(block).all(axis=0)))) / self.format.sample_rate
-                raise UserError(f"{self.name}: NaN or infinity at {at:.2f} s; send finite samples")
+                raise UserError(f"{self._name}: NaN or infinity at {at:.2f} s; send finite samples")
             done += block.shape[1]
             if block.shape[1]:
                 yield block
-            if self._left == 0:
+            if left == 0:
                 return
+        if left is not None and self._announced is not None:
+            self.fault = f"cut off: {self._announced - left} of the announced {self._announced} bytes are there"
 
 
 class PcmWriter:
@@ -185,7 +159,7 @@ class PcmWriter:
     def _wav_header(self) -> bytes:
         one = self.format
         frame = one.channels * one.sample_bytes
-        kind = _FLOAT if one.encoding[0] == "f" else _PCM
+        kind = FLOAT if one.encoding[0] == "f" else PCM
         body = struct.pack("<HHIIHH", kind, one.channels, one.sample_rate, one.sample_rate * frame % (1 << 32), frame,
                            8 * one.sample_bytes)  # fmt: skip
         return (

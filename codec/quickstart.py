@@ -8,8 +8,9 @@ from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.run import train
 from codec.writing import make_folder, write_text
-from data_prep.adapters import find
+from data_prep.grouping import choose
 from data_prep.prepare import prepare
+from data_prep.sources import find
 from data_prep.synthetic import synthesise
 from eval.evaluate import evaluate
 
@@ -27,7 +28,7 @@ def quickstart(audio: Path | None, out: Path) -> Path:
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
     if audio is not None:
-        find([audio])  # no audio, no claim
+        choose(find([audio]).entries, None)  # no audio or no clear groups, no claim
     _claim(out, audio)
     if audio is None:
         print("1/4  synthesising a small corpus (use --audio DIR for your own)", flush=True)
@@ -42,6 +43,7 @@ def quickstart(audio: Path | None, out: Path) -> Path:
         channels=recipe.data.channels,
         target=recipe.target,
         workers=os.cpu_count() or 1,
+        note=print,
     )
     print(summary.text())
     print(

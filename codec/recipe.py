@@ -12,9 +12,15 @@ import yaml
 
 from codec.config import Recipe
 from codec.errors import UserError
+from codec.ranges import shown
 from codec.writing import write_text
 
 Settings = TypeVar("Settings")
+
+MOST_LEVELS, MOST_ALIASES = 8, 16
+"""Of a YAML file with settings. Aliases of aliases multiply: a few dozen can stand for more than fits into memory."""
+MOST_SHOWN = 300
+"""Characters of what was wrong."""
 
 
 def recipe_names(folder: str = "") -> list[str]:
@@ -50,37 +56,67 @@ def read_settings(path: Path, defaults: Settings, overrides: Sequence[str] = ())
 
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--recipe", type=type(defaults))
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    given = _read_yaml(path)
     _check_names(given, defaults, str(path))
     _check_overrides(overrides, defaults)
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
         parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
         recipe = parser.instantiate(parsed).recipe
-    except ArgumentError as error:
-        reason = " ".join(str(error).replace("recipe.", "").split())
-        raise UserError(f"{path}{' with ' + ' '.join(overrides) if overrides else ''}: {reason}") from error
+    except (ArgumentError, ValueError, OverflowError, RecursionError) as error:
+        reason = _short(str(error).replace("recipe.", ""))
+        where = f"{path} with {_short(' '.join(overrides))}" if overrides else str(path)
+        raise UserError(f"{where}: {reason}") from error
     assert isinstance(recipe, type(defaults))
     return recipe
 
 
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of nothing but plain values, a few levels deep.
+
+    Raises:
+        UserError: it cannot be read, or is nested deeper, or repeats itself by more aliases, than settings do.
+    """
+    depth = aliases = 0
+    try:
+        text = path.read_text(encoding="utf-8")
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            aliases += isinstance(event, yaml.AliasEvent)
+            if depth > MOST_LEVELS or aliases > MOST_ALIASES:
+                limits = f"at most {MOST_LEVELS} levels and {MOST_ALIASES} aliases"
+                raise UserError(f"{path}: settings have {limits}")
+        return yaml.safe_load(text) or {}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a number of 5,000 digits
+        raise UserError(f"{path}: not a YAML file ({_short(str(error))})") from error
+
+
+def _short(text: str) -> str:
+    """In one line, the middle of a long one left out."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN // 2]} … {line[-MOST_SHOWN // 2 :]}"
+
+
 def _check_names(given: Any, defaults: Any, where: str) -> None:
-    """Every section is a mapping, every key a setting. The parser would let some of this pass in silence."""
+    """Every section is a mapping, every key a setting. The parser would let some of this pass in silence. ``32`` for a
+    setting that is one of some words is the word ``"32"``."""
     if not isinstance(given, dict):
-        raise UserError(f"{where}: expected settings (name: value), got {given!r}")
+        raise UserError(f"{where}: expected settings (name: value), got {shown(given)}")
     names = {field.name for field in fields(defaults)}
     for key, value in given.items():
         if key not in names:
-            close = difflib.get_close_matches(str(key), names, 1)
+            close = difflib.get_close_matches(str(key)[:MOST_SHOWN], names, 1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(names))}"
-            raise UserError(f"{where}: no setting called {key!r}; {hint}")
+            raise UserError(f"{where}: no setting called {shown(key)}; {hint}")
         if value is None:
             raise UserError(f"{where}: {key} has no value")
-        if is_dataclass(getattr(defaults, key)):
-            _check_names(value, getattr(defaults, key), f"{where}: {key}")
+        default = getattr(defaults, key)
+        if is_dataclass(default):
+            _check_names(value, default, f"{where}: {key}")
+        elif isinstance(default, str) and type(value) in (int, float):
+            given[key] = str(value)
 
 
 def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:

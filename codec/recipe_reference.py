@@ -47,11 +47,12 @@ def _section(values: Any, name: str = "") -> Iterator[str]:
     own = [field for field in fields(values) if not is_dataclass(getattr(values, field.name))]
     if name:
         yield f"\n### {name}\n\n{_markdown(described.description)}"
-    yield "\n| setting | type | default | what it is |\n|---|---|---|---|"
+    yield "\n| setting | type | range | default | what it is |\n|---|---|---|---|---|"
     for field in own:
         path = f"{name}.{field.name}".lstrip(".")
         default = _default(getattr(values, field.name))
-        yield f"| `{path}` | {_type(field.type)} | `{default}` | {texts[field.name]} |"
+        limits = values.RANGES.get(field.name, "")
+        yield f"| `{path}` | {_type(field.type)} | {limits} | `{default}` | {texts[field.name]} |"
     for field in fields(values):
         if field not in own:
             yield from _section(getattr(values, field.name), f"{name}.{field.name}".lstrip("."))

@@ -5,21 +5,26 @@ earlier outputs are not replaced; a file that fails is reported and does not sto
 """
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
+from codec.bandwidth import THRESHOLD
 from codec.errors import UserError
 from codec.files import FileReport, Progress
+from codec.inputs import Found
 from codec.jobs import Failure, Job, Kept
 from codec.side_by_side import side_by_side
+from codec.walk import describe_left_out
 from codec.workers import spread
+from codec.writing import sweep_parts
 
 Outcome = FileReport | Failure | Kept
 Result = TypeVar("Result")
@@ -45,6 +50,14 @@ class Summary:
     """Audio over the time that the whole batch took, processes started included."""
     clipped_samples: int
     too_loud_samples: int
+    above_band: int = 0
+    """Sources with sound above the band of the model, see :mod:`codec.bandwidth`."""
+    pictures: int = 0
+    """Of the sources; ``.nac`` files and shards hold none."""
+    tags_left_out: int = 0
+    """Tags of the sources that are too long for a ``.nac`` file."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Files of other kinds in the folders and patterns, counted by suffix."""
 
     def text(self) -> str:
         lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
@@ -62,6 +75,18 @@ class Summary:
         if self.too_loud_samples:
             what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale"
             lines.append(("loud", f"{what}, where models garble; scale these down to a peak of 1 (--json names them)"))
+        if self.above_band:
+            files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
+            what = f"{files} sound above the band of the model, which is not coded"
+            lines.append(("band", f"{what}; use one of a higher sample rate (codec models; --json names them)"))
+        if self.pictures or self.tags_left_out:
+            lost = [f"{count:,} {what}" for count, what in (
+                (self.pictures, "pictures of the sources, which .nac files do not hold"),
+                (self.tags_left_out, "tags too long for a .nac file"),
+            ) if count]  # fmt: skip
+            lines.append(("without", ", ".join(lost)))
+        if self.left_out:
+            lines.append(("others", describe_left_out(self.left_out)))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
 
 
@@ -74,6 +99,12 @@ class BatchReport:
     kept: list[Kept]
     """Sources whose outputs were there already, and good."""
     elapsed_seconds: float
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Files of other kinds in the folders and patterns, counted by suffix."""
+
+    def with_inputs(self, found: Found) -> "BatchReport":
+        """Return the same with what the search for the inputs left out or could not list."""
+        return replace(self, failures=[*self.failures, *found.failures], left_out=found.left_out)
 
     @property
     def damaged(self) -> dict[Path, tuple[tuple[float, float], ...]]:
@@ -106,6 +137,10 @@ class BatchReport:
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.too_loud for report in self.reports),
+            above_band=sum(report.above_band > THRESHOLD for report in self.reports),
+            pictures=sum(report.pictures for report in self.reports),
+            tags_left_out=sum(report.tags_left_out for report in self.reports),
+            left_out=self.left_out,
         )
 
 
@@ -124,7 +159,7 @@ class Task(Protocol):
         Raises :class:`UserError` where the source cannot be used."""
 
     def seconds(self, job: Job) -> float:
-        """Of audio, as the source's header says."""
+        """Of audio to expect, see :func:`codec.files.expected_seconds`."""
 
     def __call__(self, job: Job, progress: Progress) -> FileReport | list[Outcome]:
         """Does it. Where a job has several files, what became of each."""
@@ -139,11 +174,11 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) 
         UserError: a folder of the outputs cannot be made.
     """
     started = time.monotonic()
-    _make_folders({job.target.parent for job in jobs})
+    _prepare_folders(jobs)
     there = [job for job in jobs if not force and os.path.lexists(job.target)]
     ended = {job: outcomes for job in there if (outcomes := _settled(job, task))}
     left = [job for job in jobs if job not in ended]
-    with _Bar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
+    with ProgressBar(task.verb, {job: _seconds(job, task) for job in left}) as bar:
         for job, outcome in _outcomes(task, left, workers, lanes, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
@@ -157,7 +192,7 @@ def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) 
 
 
 def _outcomes(
-    task: Task, jobs: list[Job], workers: int, lanes: int, bar: "_Bar"
+    task: Task, jobs: list[Job], workers: int, lanes: int, bar: "ProgressBar"
 ) -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
     work = partial(_attempt, task)
     several = min(workers, len(jobs)) > 1
@@ -180,21 +215,24 @@ def attempt(source: Path, work: Callable[[], Result]) -> Result | Failure:
         raise
     except OSError as error:
         return Failure(source, f"{source}: {error.strerror or error}")
+    except (MemoryError, RecursionError) as error:
+        return Failure(source, f"{source}: takes more memory than there is ({type(error).__name__})")
 
 
-class _Bar:
+class ProgressBar:
     """Files, hours of audio, speed and time left: a context manager."""
 
     def __init__(self, verb: str, planned: dict[Job, float]) -> None:
-        """``planned``: the seconds of audio that each job says to have."""
+        """``planned``: the seconds of audio to expect of each job; the total is corrected where there are more, or
+        fewer."""
         self._verb, self._planned, self._done = verb, planned, dict.fromkeys(planned, 0.0)
-        self._started, self._files, self._heard, self._passed = time.monotonic(), 0, 0.0, 0.0
+        self._started, self._files, self._passed, self._total = time.monotonic(), 0, 0.0, sum(planned.values())
         layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
-        self._total, self._all = int(sum(planned.values())), sum(len(job.sources) for job in planned)
-        self._bar = tqdm(total=self._total, bar_format=layout, disable=not planned)
+        self._all = sum(len(job.sources) for job in planned)
+        self._bar = tqdm(total=int(self._total), bar_format=layout, disable=not planned)
         self._show()
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -202,34 +240,42 @@ class _Bar:
 
     def hear(self, job: Job, seconds: float) -> None:
         """So much more audio of this job is done."""
-        self._heard += seconds
-        self._pass(job, min(self._done[job] + seconds, self._planned[job]))
+        self._passed += seconds
+        self._done[job] += seconds
+        self._plan(job, max(self._done[job], self._planned[job]))
 
     def end(self, job: Job) -> None:
         """Nothing more will be heard of this job, done or failed."""
         self._files += len(job.sources)
-        self._pass(job, self._planned[job])
+        self._plan(job, self._done[job])
 
-    def _pass(self, job: Job, seconds: float) -> None:
-        self._passed += seconds - self._done[job]
-        self._done[job] = seconds
+    def _plan(self, job: Job, seconds: float) -> None:
+        self._total += seconds - self._planned[job]
+        self._planned[job] = seconds
         self._show()
 
     def _show(self) -> None:
         files = f"{self._verb} {self._files}/{self._all} files"
         hours = f"{self._passed / 3600:.2f}/{self._total / 3600:.2f} h"
-        speed = self._heard / (time.monotonic() - self._started)
+        speed = self._passed / (time.monotonic() - self._started)
         self._bar.set_description_str(f"{files}, {hours}", refresh=False)
         self._bar.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
-        self._bar.update(min(self._total, int(self._passed)) - self._bar.n)
+        self._bar.total = max(1, math.ceil(self._total))
+        done = self._bar.total if self._files == self._all else int(self._passed)
+        self._bar.update(done - self._bar.n)
 
 
-def _make_folders(folders: set[Path]) -> None:
-    for folder in sorted(folders):
+def _prepare_folders(jobs: list[Job]) -> None:
+    """Make the folders of the outputs, and remove from them what killed processes had begun of these."""
+    names: dict[Path, set[str]] = {}
+    for job in jobs:
+        names.setdefault(job.target.parent, set()).add(job.target.name)
+    for folder in sorted(names):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
+        sweep_parts(folder, names[folder])
 
 
 def _settled(job: Job, task: Task) -> list[Outcome]:
@@ -252,7 +298,7 @@ def _kept(job: Job, task: Task) -> list[Kept]:
 
 
 def _seconds(job: Job, task: Task) -> float:
-    """For the progress bar alone: what cannot be read counts nothing, and is reported when its turn comes."""
+    """Return what the progress bar expects of a job: nothing where it cannot be read, which its turn reports."""
     try:
         return task.seconds(job)
     except (OSError, UserError):

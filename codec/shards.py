@@ -2,20 +2,25 @@
 
 A key is the path of a file in its tree without suffix. WebDataset takes for the key what comes before the first dot of
 the name, so dots in names are written ``%2E``, and ``%`` as ``%25``. The bytes depend on the contents alone. Reading
-trusts nothing: no pickle, and no size that the file does not have.
+trusts nothing: no pickle, no size that the file does not have, and no header that is deeply nested.
+
+A shard is collected in :class:`Members`, a tar file without its end, to which arrays are appended as they are made; so
+memory does not grow with a shard, and what a killed process had made is there for the next one.
 
 Source: A. Aizman et al., "High performance I/O for large scale deep learning", 2019.
 """
 
 import contextlib
+import errno
 import io
 import json
+import math
 import os
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +31,9 @@ from codec.writing import part_of
 SUFFIX = ".tar"
 ARRAY, METADATA = "npy", "json"
 MAX_METADATA_BYTES = 1 << 20
+_ARRAY_START_BYTES = 10
+_MAX_ARRAY_HEADER_BYTES = 1024
+_COPY_BYTES = 1 << 20
 
 IntArray = npt.NDArray[np.integer]
 
@@ -74,48 +82,166 @@ def path_of(key: str) -> Path:
     return Path(path.with_name(path.name.replace("%2E", ".").replace("%25", "%")))
 
 
-def packed(key: str, array: IntArray, metadata: Mapping[str, Any]) -> bytes:
-    """One sample as it stands in a shard."""
-    data = io.BytesIO()
-    np.save(data, array, allow_pickle=False)
-    text = json.dumps(metadata, separators=(",", ":")).encode()
-    return _member(f"{key}.{ARRAY}", data.getvalue()) + _member(f"{key}.{METADATA}", text)
+def write(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
+    """Write a shard of samples that lie in other tar files; it appears whole or not at all.
 
+    Args:
+        path: of the shard.
+        samples: in their order.
+        changed_ns: its time of change, in ns since the epoch.
 
-def write(path: Path, samples: Iterable[bytes]) -> None:
-    """A shard of :func:`packed` samples; appears whole or not at all. Raises ``OSError``."""
+    Raises:
+        OSError: full disk and the like.
+    """
     part = part_of(path)
     try:
         with part.open("wb") as file:
             for sample in samples:
-                file.write(sample)
+                for kind, extent in ((ARRAY, sample.array), (METADATA, sample.metadata)):
+                    if extent is not None:
+                        file.write(_header(f"{sample.key}.{kind}", extent.size))
+                        _copy(sample.path, extent, file)
+                        file.write(_padding(extent.size))
             file.write(bytes(2 * tarfile.BLOCKSIZE))
             file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
+        os.utime(part, ns=(changed_ns, changed_ns))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _member(name: str, data: bytes) -> bytes:
+class Members:
+    """A tar file that grows by one sample at a time. What an earlier process left there is kept, up to its last whole
+    sample. The file keeps the time at which it was begun: sources that changed later are not those of its samples.
+
+    Raises:
+        OSError: full disk and the like.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        whole = [sample for sample in contents(path).samples if sample.metadata] if path.exists() else []
+        self.samples = {sample.key: sample for sample in whole}
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._begun_ns = os.fstat(self._file.fileno()).st_mtime_ns
+        try:
+            ends = (one.metadata.start + one.metadata.size for one in whole if one.metadata)
+            end = max(ends, default=0)
+            self._file.truncate(end + -end % tarfile.BLOCKSIZE)
+            self._file.seek(0, os.SEEK_END)
+            self._keep_time()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, key: str, array: "ArrayParts", metadata: Mapping[str, Any]) -> int:
+        """Write one sample.
+
+        Returns:
+            The bytes that it takes.
+        """
+        start = self._file.tell()
+        header = _array_header(array)
+        size = len(header) + array.nbytes
+        self._file.write(_header(f"{key}.{ARRAY}", size) + header)
+        first = self._file.tell() - len(header)
+        for row in array.rows():
+            self._file.write(row)
+        self._file.write(_padding(size))
+        text = json.dumps(metadata, separators=(",", ":")).encode()
+        self._file.write(_header(f"{key}.{METADATA}", len(text)))
+        second = self._file.tell()
+        self._file.write(text + _padding(len(text)))
+        self._keep_time()
+        self.samples[key] = Sample(self.path, key, Extent(first, size), Extent(second, len(text)))
+        return self._file.tell() - start
+
+    def _keep_time(self) -> None:
+        self._file.flush()
+        os.utime(self._file.fileno(), ns=(self._begun_ns, self._begun_ns))
+
+    def __enter__(self) -> "Members":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if not self.samples:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class ArrayParts:
+    """An array ``[..., frames]`` in parts along its last axis, of at least one."""
+
+    parts: list[IntArray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.parts[0].shape[:-1], sum(part.shape[-1] for part in self.parts))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    def rows(self) -> Iterator[bytes]:
+        """Yield the bytes in C order, as joining the parts would give them."""
+        flat = [part.reshape(math.prod(part.shape[:-1]), part.shape[-1]) for part in self.parts]
+        for row in range(len(flat[0])):
+            for part in flat:
+                yield part[row].tobytes()
+
+
+def _array_header(array: ArrayParts) -> bytes:
+    """What :func:`numpy.save` writes before the numbers."""
+    data = io.BytesIO()
+    described = {"descr": array.parts[0].dtype.str, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(data, described)
+    return data.getvalue()
+
+
+def _header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size = len(data)
-    return info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    info.size = size
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _copy(path: Path, extent: Extent, target: BinaryIO) -> None:
+    with path.open("rb") as source:
+        source.seek(extent.start)
+        left = extent.size
+        while left and (data := source.read(min(left, _COPY_BYTES))):
+            left -= target.write(data)
+    if left:
+        raise OSError(errno.EIO, "was cut while it was copied", str(path))
 
 
 def contents(path: Path) -> Contents:
     """What a shard holds; only the tar headers are read. Raises ``OSError``."""
     found: dict[str, dict[str, Extent]] = {}
     fault = None
+    size, end = path.stat().st_size, 0
     try:
         with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar:
             for member in tar:
                 folder, slash, name = member.name.rpartition("/")
                 stem, _, kind = name.partition(".")
+                if member.offset_data + member.size > size:
+                    raise ValueError(f"{member.name[:40]} is cut off")
+                end = member.offset_data + member.size + -member.size % tarfile.BLOCKSIZE
                 if member.isfile():
                     path_of(folder + slash + stem)
                     found.setdefault(folder + slash + stem, {})[kind] = Extent(member.offset_data, member.size)
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        fault = f"{path}: not a whole shard ({error}); make it again with codec tokens"
+        with path.open("rb") as file:  # tarfile takes a damaged header for the end
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise ValueError(f"cut off or damaged at byte {end}")
+    except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
+        reason = str(error) or "a header that is nested or larger than memory"
+        fault = f"{path}: not a whole shard ({reason}); make it again with codec tokens"
     samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA)) for key, has in found.items()]
     if not samples and fault is None:
         fault = f"{path}: holds no tokens; make it again with codec tokens"
@@ -124,7 +250,10 @@ def contents(path: Path) -> Contents:
 
 def is_shard(path: Path) -> bool:
     """Whether this is a tar file that begins as a shard does."""
-    with contextlib.suppress(OSError, tarfile.TarError, ValueError, EOFError), tarfile.open(path, "r:") as tar:
+    with (
+        contextlib.suppress(OSError, tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError),
+        tarfile.open(path, "r:") as tar,
+    ):
         first = tar.next()
         return first is not None and first.name.endswith((f".{ARRAY}", f".{METADATA}"))
     return False
@@ -139,7 +268,7 @@ def read_metadata(sample: Sample) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("the metadata is not a JSON object")
         return found
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise damaged(sample, error) from error
 
 
@@ -151,22 +280,25 @@ def read_array(sample: Sample) -> IntArray:
         data = io.BytesIO(_read(sample.path, sample.array))
         if (version := np.lib.format.read_magic(data)) != (1, 0):
             raise ValueError(f"version {version} of the {ARRAY} format")
+        header = data.getbuffer()[_ARRAY_START_BYTES:][: int.from_bytes(data.getbuffer()[8:10], "little")]
+        if len(header) > _MAX_ARRAY_HEADER_BYTES or bytes(header).count(b"(") > 1:  # a parser would recurse
+            raise ValueError(f"the header of the {ARRAY} format is too long or nested")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
         if dtype.kind not in "iu" or fortran:
             raise ValueError(f"{dtype} in {'Fortran' if fortran else 'C'} order, not integers in C order")
         return np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise damaged(sample, error) from error
 
 
 def damaged(sample: Sample, reason: object) -> UserError:
-    return UserError(f"{sample.name}: cannot be read ({str(reason).splitlines()[0]}); make it again with codec tokens")
+    line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+    return UserError(f"{sample.name}: cannot be read ({line}); make it again with codec tokens")
 
 
 def _read(path: Path, extent: Extent) -> bytes:
+    if extent.start + extent.size > path.stat().st_size:
+        raise ValueError("cut off")
     with path.open("rb") as file:
         file.seek(extent.start)
-        data = file.read(extent.size)
-    if len(data) < extent.size:
-        raise ValueError("cut off")
-    return data
+        return file.read(extent.size)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from codec.audio import FloatArray, beyond_full_scale
+from codec.bandwidth import BandMeter
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.rangecoder import Codes
@@ -25,7 +26,8 @@ from codec.errors import UserError
 from codec.files import FileReport, choose_codebooks, rate_control, target_bps
 from codec.model.codec import Codec
 from codec.model.quantizers import ABSENT
-from codec.pcm import Encoding, PcmFormat, PcmReader, PcmWriter, exactly, pieces
+from codec.pcm import Encoding, PcmFormat, PcmWriter, exactly, pieces
+from codec.pipes import PipedSound, piped_sound
 from codec.reading import ModelFinder, SoundReader, check_model, model_for
 from codec.resampling import resampled
 from codec.sound import encoded
@@ -45,18 +47,33 @@ def encode_stream(
 ) -> FileReport:
     """Codes what comes from ``source`` as a live stream, each frame as soon as its samples are there.
 
+    What is not WAV of plain samples is coded when ``source`` has ended, see :mod:`codec.pipes`; so is the report's
+    ``fault`` known.
+
     Args:
-        source: binary file with WAV or, if ``raw`` says what they are, samples alone.
+        source: binary file with audio or, if ``raw`` says what they are, samples alone.
         kbps: of the codes, total over all channels; frames get those that they need most, see
             :mod:`codec.ratecontrol`. ``codebooks``: how many each frame gets, in place of it. Default: all.
 
     Raises:
-        UserError: no WAV stream, NaN in it, bit rate or channels out of range.
+        UserError: no audio that can be read, NaN in it, bit rate or channels out of range.
         OSError: ``output`` was closed.
     """
     started = time.perf_counter()
-    reader = PcmReader(source, raw)
-    rate, channels = reader.format.sample_rate, reader.format.channels
+    with piped_sound(source, raw) as sound:
+        return _encode_sound(sound, output, codec, started, kbps, codebooks, tags)
+
+
+def _encode_sound(
+    sound: PipedSound,
+    output: BinaryIO,
+    codec: Codec,
+    started: float,
+    kbps: float | None,
+    codebooks: int | None,
+    tags: Mapping[str, str] | None,
+) -> FileReport:
+    rate, channels = sound.sample_rate, sound.channels
     most = codec.config.quantizer.codebooks
     count = most if kbps is not None else choose_codebooks(codec, channels, kbps=None, codebooks=codebooks)
     header = Header(
@@ -77,15 +94,17 @@ def encode_stream(
         raise UserError(f"the live profile cannot hold this: {fault}")
     coder = live.FixedCoder(codec.config.quantizer.size)
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
-    sender = live.Sender(output, header, coder, tags)
+    sender = live.Sender(output, header, coder, {**sound.tags, **(tags or {})})
     samples = too_loud = 0
+    band = BandMeter(rate, codec.config.sample_rate)
     ended = False
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud, ended
-        for block in reader.blocks():
+        for block in sound.blocks():
             samples += block.shape[1]
             too_loud += beyond_full_scale(block)
+            band.push(block)
             yield block
         ended = True
 
@@ -109,6 +128,8 @@ def encode_stream(
         bytes_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
         too_loud=too_loud,
+        fault=sound.fault,
+        above_band=band.share,
     )
 
 

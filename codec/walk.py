@@ -6,10 +6,12 @@ real folder once: by its own path where that lies below the start, else by the f
 """
 
 import os
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_KINDS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,18 @@ class Walk:
     """Folders that could not be listed, with the reason."""
 
 
-def walk(folder: Path, suffixes: Collection[str], seen: set[str] | None = None) -> Walk:
-    """Find the files below ``folder``.
+def walk(folders: Path | Sequence[Path], suffixes: Collection[str]) -> Walk:
+    """Find the files below one folder, or several.
 
     Args:
-        folder: where to start; it may be a link, and hidden.
+        folders: where to start; they may be links, and hidden.
         suffixes: of the files that are looked for, in lower case and with their dot.
-        seen: real paths of folders that were visited before and are passed over; visited ones are added.
 
     Returns:
-        Paths that begin with ``folder``.
+        Paths that begin with one of ``folders``.
     """
     found = Walk()
-    for path, names in listings(folder, found.unlisted, set() if seen is None else seen):
+    for path, names in listings([folders] if isinstance(folders, Path) else folders, found.unlisted):
         for name in names:
             matches = os.path.splitext(name)[1].lower() in suffixes
             (found.files if matches else found.others).append(Path(path, name))
@@ -45,19 +46,19 @@ def walk(folder: Path, suffixes: Collection[str], seen: set[str] | None = None) 
     return found
 
 
-def listings(folder: Path, unlisted: dict[Path, str], seen: set[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of each folder from ``folder`` down, with the names of the files in it.
+def listings(folders: Sequence[Path], unlisted: dict[Path, str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the path of each folder from ``folders`` down, with the names of the files in it.
 
     Args:
-        folder: the first one.
+        folders: where to start.
         unlisted: receives the folders that cannot be listed, with the reason.
-        seen: see :func:`walk`.
     """
 
     def note_error(error: OSError) -> None:
         unlisted[Path(error.filename)] = error.strerror or str(error)
 
-    starts = deque([str(folder)])
+    seen: set[str] = set()
+    starts = deque(sorted(map(str, folders), key=lambda start: (os.path.islink(start), start)))
     while starts:
         for path, subfolders, names in os.walk(starts.popleft(), onerror=note_error):  # does not enter links itself
             real = os.path.realpath(path)
@@ -66,6 +67,22 @@ def listings(folder: Path, unlisted: dict[Path, str], seen: set[str]) -> Iterato
                 seen.add(real)
                 starts.extend(link for name in subfolders if os.path.islink(link := os.path.join(path, name)))
                 yield path, list(filter(_is_visible, names))
+
+
+def count_suffixes(paths: Iterable[Path]) -> dict[str, int]:
+    """Return the number of files per suffix in lower case (``""``: without one), the most frequent first."""
+    return dict(Counter(path.suffix.lower() for path in sorted(paths)).most_common())
+
+
+def describe_left_out(counts: Mapping[str, int]) -> str:
+    """Return the line that names the files of other kinds, counted by :func:`count_suffixes`."""
+    kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in counts.items()]
+    files = (
+        "1 file of another kind was"
+        if sum(counts.values()) == 1
+        else f"{sum(counts.values())} files of other kinds were"
+    )
+    return f"{files} left out: {', '.join(kinds[:_KINDS_SHOWN])}{', …' if len(kinds) > _KINDS_SHOWN else ''}"
 
 
 def _is_visible(name: str) -> bool:

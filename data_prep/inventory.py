@@ -9,9 +9,9 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +20,23 @@ from codec import audio
 from codec.errors import UserError
 from codec.writing import write_text
 from data_prep import pool
+from data_prep.clipping import ClippingMeter
+from data_prep.pieces import Piece
 
 JOURNAL = "inventory.jsonl"
 SILENT_DBFS = -60.0
 CLIPPED_SHARE = 1e-3
 CLIPPED_SHARE_WARNING = 1e-4
-_VERSION = 1
+_VERSION = 2
 """Of the measurements; journals of another version are not read."""
 _FLOOR_DBFS = -200.0
-_FULL_SCALE = 0.9999
 _SPECTRUM = 2048
 _WINDOW = np.hanning(_SPECTRUM + 1)[:-1].astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One file, measured. Levels are in dB relative to full scale, never below -200."""
+    """One file or piece of a file, measured. Levels are in dB relative to full scale, never below -200."""
 
     path: str
     size: int
@@ -58,6 +59,13 @@ class Probe:
     clipped_share: float = 0.0
     sha256: str = ""
     """Of the decoded samples, whatever the container."""
+    start_s: float = 0.0
+    end_s: float = 0.0
+    """0: the whole file."""
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(Path(self.path), self.start_s, self.end_s)
 
     @property
     def seconds(self) -> float:
@@ -102,16 +110,16 @@ class Meter:
         self._powers: list[npt.NDArray[np.float32]] = []
         self._spectrum = np.zeros(_SPECTRUM // 2 + 1)
         self._energy = self._mix_energy = self._peak = 0.0
-        self._clipped = self.frames = self.channels = 0
+        self._clipping = ClippingMeter()
+        self.frames = self.channels = 0
 
     def push(self, block: audio.FloatArray) -> None:
         """Take float32 ``[channels, n]``."""
         self.channels = len(block)
         self.frames += block.shape[1]
         self._hash.update(np.ascontiguousarray(block.T, dtype="<f4").tobytes())
-        size = np.abs(block)
-        self._peak = max(self._peak, float(size.max()))
-        self._clipped += int((size >= _FULL_SCALE).sum())
+        self._peak = max(self._peak, float(np.abs(block).max()))
+        self._clipping.push(block)
         self._energy += float(np.square(block, dtype=np.float64).mean(axis=0).sum())
         self._mix_energy += float(np.square(block.mean(axis=0), dtype=np.float64).sum())
         self._powers.append(np.square(self._short.push(block)).mean(axis=(0, 2)))
@@ -122,9 +130,9 @@ class Meter:
         lines = np.fft.rfft(frames * _WINDOW, axis=-1)
         return (lines.real**2 + lines.imag**2).sum(axis=(0, 1))
 
-    def result(self, path: Path, stat: os.stat_result, format: str) -> Probe:
+    def result(self, piece: Piece, stat: os.stat_result, format: str) -> Probe:
         return Probe(
-            path=str(path),
+            path=str(piece.path),
             size=stat.st_size,
             mtime_ns=stat.st_mtime_ns,
             format=format,
@@ -136,8 +144,10 @@ class Meter:
             mix_rms_dbfs=decibel(self._mix_energy / self.frames),
             noise_dbfs=decibel(self._noise()),
             bandwidth_hz=self.bandwidth_hz,
-            clipped_share=self._clipped / (self.frames * self.channels),
+            clipped_share=self._clipping.share,
             sha256=self._hash.hexdigest(),
+            start_s=piece.start_s,
+            end_s=piece.end_s,
         )
 
     def _noise(self) -> float:
@@ -165,66 +175,97 @@ class Meter:
         return min((float(lines[-1]) + 0.5) / _SPECTRUM, 0.5) * self._rate
 
 
-def probe(path: str) -> Probe:
-    """Decode and measure one file; what is wrong with it is part of the result."""
-    file = Path(path)
+def probe(piece: Piece) -> Probe:
+    """Decode and measure one file or a part of it; what is wrong with it is part of the result."""
+    path, times = str(piece.path), {"start_s": piece.start_s, "end_s": piece.end_s}
     try:
-        stat = file.stat()
+        stat = piece.path.stat()
     except OSError as error:
-        return Probe(path, 0, 0, "unreadable", error.strerror or str(error))
+        return Probe(path, 0, 0, "unreadable", error.strerror or str(error), **times)  # type: ignore[arg-type]
     try:
-        head = audio.info(file)
+        head = audio.info(piece.path)
         meter = Meter(head.sample_rate)
-        for block in audio.blocks(file):
+        for block in piece.blocks(head.sample_rate):
             meter.push(block)
+        if meter.frames == 0:
+            raise audio.AudioError(piece.path, "empty", "holds no samples")
     except audio.AudioError as error:
-        return Probe(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason)
-    return meter.result(file, stat, f"{head.format}/{head.subtype}")
+        return Probe(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason, **times)  # type: ignore[arg-type]
+    return meter.result(piece, stat, f"{head.format}/{head.subtype}")
 
 
-def take(paths: Sequence[Path], journal: Path, workers: int) -> dict[str, Probe]:
-    """Probe every file, by ``str(path)``; those unchanged (size and time) since the journal's line are not
-    decoded.
+def take(pieces: Sequence[Piece], journal: Path, workers: int) -> dict[str, Probe]:
+    """Probe every piece, by its key; of those whose file is unchanged (size and time) since the journal's line, nothing
+    is decoded.
     """
-    known = _read_journal(journal)
+    known = read_journal(journal)
     done: dict[str, Probe] = {}
-    for path in map(str, paths):
+    for piece in pieces:
         try:
-            stat = os.stat(path)
+            stat = piece.path.stat()
         except OSError:
             continue
-        before = known.get(path)
+        before = known.get(piece.key)
         if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            done[path] = before
-    todo = [str(path) for path in paths if str(path) not in done]
+            done[piece.key] = before
+    todo = [piece for piece in pieces if piece.key not in done]
     try:
-        with journal.open("a", encoding="utf-8") as file:
+        with journal.open("a+b") as file:
+            if _ends_in_a_line(file):
+                file.write(b"\n")
             for result in pool.run(probe, todo, workers, "inventory"):
-                file.write(json.dumps({"v": _VERSION, **asdict(result)}) + "\n")
+                file.write(_line(result).encode())
                 file.flush()
-                done[result.path] = result
+                done[result.piece.key] = result
     except OSError as error:
         raise UserError(f"{journal}: cannot write ({error.strerror})") from error
     if todo:
         kept = {**known, **done}
-        lines = [json.dumps({"v": _VERSION, **asdict(kept[path])}) + "\n" for path in sorted(kept)]
-        write_text(journal, "".join(lines))
+        write_text(journal, "".join(_line(kept[key]) for key in sorted(kept)))
     return done
 
 
-def _read_journal(journal: Path) -> dict[str, Probe]:
+def _line(probe: Probe) -> str:
+    return json.dumps({"v": _VERSION, **asdict(probe)}) + "\n"
+
+
+def _ends_in_a_line(file: BinaryIO) -> bool:
+    """Whether the last line was cut off, so that another must not follow in it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def read_journal(journal: Path) -> dict[str, Probe]:
+    """Return what is known, by the key of the piece; lines that are damaged, or cut off, are measured again."""
     found: dict[str, Probe] = {}
     if not journal.is_file():
         return found
-    for line in journal.read_text(encoding="utf-8").splitlines():
+    for line in journal.read_bytes().splitlines():
         try:
             values = json.loads(line)
-            if values.pop("v") == _VERSION:
-                found[values["path"]] = Probe(**values)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # The line that an interruption cut off: the file is probed again.
+            if values.pop("v") == _VERSION and _is_probe(values):
+                result = Probe(**values)
+                found[result.piece.key] = result
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return found
+
+
+def contents(journal: Path) -> dict[str, str]:
+    """Return the sha256 of the samples of each whole file that was ever measured, by its path."""
+    return {probe.path: probe.sha256 for probe in read_journal(journal).values() if probe.piece.whole}
+
+
+def _is_probe(values: dict[str, object]) -> bool:
+    """Whether every value has its field's type, and is finite."""
+    for field in fields(Probe):
+        value = values[field.name]
+        wanted = (int, float) if field.type is float else (field.type,)
+        if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
+            return False
+    return True
 
 
 def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) -> Verdict:
@@ -237,7 +278,7 @@ def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) 
         return Verdict("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
     if probe.seconds < min_seconds:
         return Verdict("excluded", f"too short: {probe.seconds:.2f} s, below {min_seconds:g}")
-    share = f"{100 * probe.clipped_share:.2g} % of the samples at full scale"
+    share = f"{100 * probe.clipped_share:.2g} % of the samples cut off flat"
     if probe.clipped_share > CLIPPED_SHARE:
         return Verdict("excluded", f"clipped: {share}, above {100 * CLIPPED_SHARE:g} %")
     if probe.clipped_share > CLIPPED_SHARE_WARNING:

@@ -2,19 +2,29 @@
 
 import csv
 import io
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from codec.errors import UserError
+from codec.inputs import read_text
 from codec.writing import write_text
+from data_prep.grouping import Choice
+from data_prep.pieces import Piece
+from data_prep.tables import read_csv
 
+NAME = "manifest.csv"
+SETTINGS = "manifest.json"
+"""Beside the manifest: how many rows it has, and how its groups were made."""
 ABSENT = "not in the sources: kept so that its group stays in its split"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One file. ``split`` is its group's, also where the file itself is excluded; empty if the group has
-    none.
+    """One file, or a part of one from ``start_s`` to ``end_s``; an end of 0 means the whole.
+
+    ``split`` is its group's, also where the file itself is excluded; empty if the group has none.
     """
 
     path: str
@@ -33,6 +43,13 @@ class Row:
     noise_dbfs: float
     bandwidth_hz: float
     sha256: str
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+    @property
+    def piece(self) -> Piece:
+        """The audio of this row."""
+        return Piece(Path(self.path), self.start_s, self.end_s)
 
     @property
     def used(self) -> bool:
@@ -45,26 +62,82 @@ class Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of an earlier run, none if there is no manifest."""
+    """Return the rows of an earlier run, none if there is no manifest.
+
+    Raises:
+        UserError: it is no manifest of ``codec prepare``, or is cut off.
+    """
     if not path.is_file():
         return []
     types = {field.name: field.type for field in fields(Row)}
+    if not read_text(path, "manifest").endswith("\n"):
+        raise UserError(f"{path}: is cut off in its last line; restore it, or choose another --out")
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return [
-                Row(**{name: kind(row[name]) for name, kind in types.items() if callable(kind)})
-                for row in csv.DictReader(file)
-            ]
+        return [
+            Row(**{name: kind(row.get(name) or 0.0 if name in _ADDED else row[name]) for name, kind in types.items()})  # type: ignore
+            for row in read_csv(path, types)
+        ]
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a manifest that codec prepare wrote ({error!r}); choose another --out") from error
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Sorted by path, in one step."""
+_ADDED = ("start_s", "end_s")
+"""Columns that the first manifests did not have."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run left: its rows, and how it made groups (None where there was none)."""
+
+    rows: tuple[Row, ...] = ()
+    choice: Choice | None = None
+
+
+def read_earlier(out: Path) -> Earlier:
+    """Return what an earlier run left in the data folder.
+
+    Raises:
+        UserError: the manifest is damaged, or has not the rows that were written: groups could not keep their splits.
+    """
+    rows = tuple(read_rows(out / NAME))
+    if not (out / SETTINGS).is_file():
+        return Earlier(rows)
+    try:
+        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        written = [int(count) for count in settings["rows"]]
+        choice = Choice(settings["group_by"], str(settings["plain"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{out / SETTINGS}: damaged ({error!r}); restore it, or choose another --out") from error
+    if len(rows) not in written:
+        raise UserError(
+            f"{out / NAME}: has {len(rows)} rows, but {written[-1]} were written; restore it, or choose another --out"
+        )
+    return Earlier(rows, choice)
+
+
+def write_manifest(out: Path, rows: Sequence[Row], choice: Choice, before: int) -> None:
+    """Write the manifest and its settings, so that an interruption at any moment leaves them in agreement.
+
+    Args:
+        rows: are sorted by path.
+        before: number of rows of the manifest that is replaced.
+    """
+    _write_settings(out, [before, len(rows)], choice)
+    write_rows(out / NAME, rows)
+    _write_settings(out, [len(rows)], choice)
+
+
+def _write_settings(out: Path, rows: list[int], choice: Choice) -> None:
+    settings = {"rows": rows, "group_by": choice.rule, "plain": choice.plain}
+    write_text(out / SETTINGS, json.dumps(settings) + "\n")
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write the rows sorted by path, in one step."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Row))
-    for row in sorted(rows, key=lambda row: row.path):
+    for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
         writer.writerow(_cell(name, value) for name, value in asdict(row).items())
     write_text(path, text.getvalue())
 

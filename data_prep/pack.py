@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from codec import audio
 from codec.errors import UserError
-from codec.packed import VERSION, Clip, Place, folder_for
-from codec.writing import make_folder, write_text
+from codec.packed import SHARDS, VERSION, Clip, Place, Shard, digest, folder_for, read_shards
+from codec.writing import make_folder, part_of, write_text
 from data_prep import pool
 from data_prep.manifest import Row
+from data_prep.pieces import Piece
 from data_prep.split import SPLITS
 
 SHARD_BYTES = 256 * 2**20
@@ -33,13 +34,14 @@ class Item:
     """A clip and where it goes."""
 
     clip: Clip
+    piece: Piece
     sha256: str
     place: Place
 
 
 @dataclass(frozen=True)
 class _Task:
-    path: Path
+    piece: Piece
     target: Path
     """File to write into."""
     offset: int
@@ -49,21 +51,34 @@ class _Task:
     channels: int
 
 
-def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, workers: int) -> dict[str, list[Clip]]:
-    """Pack the used rows of every split, and return their clips. Shards that are there already are not
-    written anew.
+@dataclass(frozen=True)
+class Packed:
+    """The clips of every split, and the arrays that were damaged and are whole again."""
+
+    clips: dict[str, list[Clip]]
+    repaired: tuple[str, ...]
+
+
+def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, workers: int) -> Packed:
+    """Pack the used rows of every split. Arrays that are there already, and whole, are not written anew.
+
+    The caller holds the lock of ``data``.
 
     Raises:
         UserError: full disk, or a file that changed after the inventory.
     """
     folder = folder_for(data, sample_rate, channels)
     make_folder(folder)
+    for part in folder.glob(".*.part"):  # of a process that was killed
+        part.unlink(missing_ok=True)
     plans = {split: _plan(rows, split, sample_rate, channels) for split in SPLITS}
     contents = {shard: items for plan in plans.values() for shard, items in _by_shard(plan).items()}
     keys = {shard: _key(items) for shard, items in contents.items()}
-    journal = folder / "shards.json"
-    finished = _finished(journal)
-    todo = [shard for shard, key in keys.items() if finished.get(shard) != key or not (folder / shard).is_file()]
+    finished = read_shards(folder)
+    current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
+    digests = zip(current, pool.run(digest, [folder / shard for shard in current], workers, "checking"), strict=True)
+    whole = {shard for shard, found in digests if found == finished[shard].sha256}
+    todo = [shard for shard in keys if shard not in whole]
     tables = {f"{split}.csv": _table(plan) for split, plan in plans.items()}
     stale = {file.name for file in folder.glob("*.npy")} - keys.keys()
     if todo or stale or any(_text(folder / name) != table for name, table in tables.items()):
@@ -71,29 +86,26 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
         (folder / "packed.json").unlink(missing_ok=True)
     for number, shard in enumerate(todo, 1):
         if finished.pop(shard, None) is not None:
-            write_text(journal, json.dumps(finished, indent=1))
+            _write_shards(folder, finished)
         label = f"packing {shard} ({number} of {len(todo)})"
         _write_shard(folder / shard, contents[shard], sample_rate, channels, workers, label)
-        finished[shard] = keys[shard]
-        write_text(journal, json.dumps(finished, indent=1))
+        finished[shard] = Shard(keys[shard], digest(folder / shard))
+        _write_shards(folder, finished)
     for name, table in tables.items():
         if _text(folder / name) != table:
             write_text(folder / name, table)
     for name in stale:
         (folder / name).unlink()
-    write_text(
-        folder / "packed.json",
-        json.dumps({"sample_rate": sample_rate, "channels": channels, "version": VERSION}) + "\n",
-    )
-    return {split: [item.clip for item in plan] for split, plan in plans.items()}
+    _write_shards(folder, {shard: finished[shard] for shard in keys})
+    counts = {split: len(plan) for split, plan in plans.items()}
+    packed = {"sample_rate": sample_rate, "channels": channels, "version": VERSION, "clips": counts}
+    write_text(folder / "packed.json", json.dumps(packed) + "\n")
+    repaired = sorted(set(current) - whole)
+    return Packed({split: [item.clip for item in plan] for split, plan in plans.items()}, tuple(repaired))
 
 
-def _finished(journal: Path) -> dict[str, str]:
-    """Keys of the shards that are written; none where the journal is missing or damaged, so that all are again."""
-    try:
-        return dict(json.loads(journal.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}
+def _write_shards(folder: Path, shards: Mapping[str, Shard]) -> None:
+    write_text(folder / SHARDS, json.dumps({name: asdict(shard) for name, shard in shards.items()}, indent=1))
 
 
 def _text(path: Path) -> str | None:
@@ -108,14 +120,16 @@ def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> l
     limit = SHARD_BYTES // (2 * channels)
     plan: list[Item] = []
     shard, start = 0, 0
-    for row in sorted((row for row in rows if row.used and row.split == split), key=lambda row: row.path):
+    for row in sorted(
+        (row for row in rows if row.used and row.split == split), key=lambda row: (row.path, row.start_s)
+    ):
         source_frames = round(row.seconds * row.sample_rate)
         frames = -(-source_frames * sample_rate // row.sample_rate)
         if start and start + frames > limit:
             shard, start = shard + 1, 0
         clip = Clip(
             clip_id=row.sha256[:16],
-            path=Path(row.path),
+            path=row.piece.path,
             domain=row.domain,
             group=row.group,
             seconds=frames / sample_rate,
@@ -124,7 +138,7 @@ def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> l
             noise_dbfs=row.noise_dbfs,
             frames=frames,
         )
-        plan.append(Item(clip, row.sha256, Place(f"{split}-{shard:05d}.npy", start)))
+        plan.append(Item(clip, row.piece, row.sha256, Place(f"{split}-{shard:05d}.npy", start)))
         start += frames
     return plan
 
@@ -155,7 +169,7 @@ def _table(plan: Sequence[Item]) -> str:
 
 def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels: int, workers: int, label: str) -> None:
     frames = sum(item.clip.frames for item in items)
-    part = shard.with_name(f".{shard.name}.part")
+    part = part_of(shard)
     try:
         with part.open("wb") as file:
             shape = {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)}
@@ -168,7 +182,7 @@ def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels:
             file.truncate(head + 2 * frames * channels)
         tasks = [
             _Task(
-                item.clip.path,
+                item.piece,
                 part,
                 head + 2 * channels * item.place.start,
                 item.clip.frames,
@@ -199,14 +213,14 @@ def _store(task: _Task, gain: float) -> float:
     peak, done = 0.0, 0
     with task.target.open("r+b") as file:
         file.seek(task.offset)
-        for block in converted(task.path, task.sample_rate, task.channels):
+        for block in converted(task.piece, task.sample_rate, task.channels):
             block = block[:, : task.frames - done]
             if block.size:
                 peak = max(peak, float(block.max()) / _TOP, -float(block.min()))
             done += block.shape[1]
             file.write(sixteen_bits(block * np.float32(gain)).tobytes())
     if done != task.frames:
-        raise UserError(f"{task.path}: changed while it was being packed; run again")
+        raise UserError(f"{task.piece.path}: changed while it was being packed; run again")
     return peak
 
 
@@ -217,13 +231,14 @@ def sixteen_bits(wave: audio.FloatArray) -> npt.NDArray[np.int16]:
     return np.rint(wave.T * 32768.0).clip(-32768, 32767).astype("<i2")
 
 
-def converted(path: Path, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
-    """Blocks of the file at this rate and channel count, ``[channels, n]``.
+def converted(piece: Piece, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
+    """Yield the audio at this rate and channel count in blocks, ``[channels, n]``.
 
     Equal channel counts stay as they are; otherwise every channel is the mean of the file's.
     """
-    resampler = audio.StreamResampler(audio.info(path).sample_rate, sample_rate, channels)
-    for block in audio.blocks(path):
+    file_rate = audio.info(piece.path).sample_rate
+    resampler = audio.StreamResampler(file_rate, sample_rate, channels)
+    for block in piece.blocks(file_rate):
         if len(block) != channels:
             block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
         yield resampler.push(block)

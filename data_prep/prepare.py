@@ -3,21 +3,27 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from codec.config import TargetConfig
 from codec.errors import UserError
+from codec.locks import exclusive
 from codec.packed import folder_for
 from codec.writing import make_folder, write_text
-from data_prep import inventory
-from data_prep.adapters import Entry, find
-from data_prep.grouping import groups_for
-from data_prep.inventory import Probe, judge
-from data_prep.manifest import ABSENT, Row, read_rows, write_rows
+from data_prep import excerpts, inventory
+from data_prep.entries import Entry
+from data_prep.excerpts import Excerpt
+from data_prep.grouping import FILE, TIME, Choice, choose, groups_for
+from data_prep.inventory import Probe, Verdict, judge
+from data_prep.manifest import ABSENT, NAME, Earlier, Row, read_earlier, write_manifest
+from data_prep.notes import about_arrays, about_groups, about_sources
 from data_prep.pack import pack
-from data_prep.split import Assignment, Candidate, Known, Ratios, assign
+from data_prep.pieces import Piece
+from data_prep.sources import find
+from data_prep.split import SPLITS, Assignment, Candidate, Known, Ratios, assign
 from data_prep.summary import Summary, summarise
 from data_prep.target import distance
 
@@ -30,72 +36,126 @@ def prepare(
     channels: int = 1,
     ratios: str = "8:1:1",
     group_by: str | None = None,
+    plain: bool = False,
     domains: Sequence[str] = (),
     seed: int = 0,
     min_seconds: float = 0.5,
     target: TargetConfig | None = None,
     workers: int = 2,
+    note: Callable[[str], None] | None = None,
 ) -> Summary:
-    """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/packed.py for what lies
-    there.
+    """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/packed.py for what lies there.
 
-    Run again after an interruption, or with more files, it goes on where it was: files already measured are
-    not decoded again, groups already assigned stay in their split, finished shards are kept.
+    Run again after an interruption, or with more files, it goes on where it was: files already measured are not decoded
+    again, groups already assigned stay in their split, finished arrays are kept if their checksums hold.
 
     Args:
-        sources: folders, manifests (.csv, .jsonl), LibriSpeech or LibriTTS folders.
+        sources: folders, corpora, lists (see :mod:`data_prep.lists`).
         sample_rate: in Hz, of the packed arrays.
         ratios: shares of the seconds, train:val:test.
         group_by: what never straddles splits, see :func:`data_prep.grouping.groups_for`.
+        plain: take folders as they are, and recognise no corpus.
         domains: take these alone.
         target: measure the training split's distance from it.
+        note: receives, before anything is decoded, a line for each corpus that was recognised and for each choice.
 
     Raises:
-        UserError: no such folder, no audio, every file excluded, ``out`` cannot be written to, wrong
-        arguments.
+        UserError: no such folder, no audio, every file excluded, a split that would be empty, groups that are not
+            clear, ``out`` in use by another process or not writable, wrong arguments.
     """
     shares = Ratios.parse(ratios)
     out = Path(os.path.abspath(out))
-    entries = find([Path(source) for source in sources], domains)
-    groups = groups_for(entries, group_by)
+    held = find([Path(source) for source in sources], domains, plain=plain)
+    before = read_earlier(out)
+    choice = choose(held.entries, group_by, before.choice)
+    groups = groups_for(held.entries, choice)
+    if before.choice is None:
+        _refuse_few_groups(held.entries, groups, shares, choice)
+    notes = (*about_sources(held), *about_groups(held, groups, choice))
+    for line in notes if note else ():
+        note(line)  # type: ignore[misc]
     make_folder(out)
-    earlier = read_rows(out / "manifest.csv")
-    probes = inventory.take([entry.path for entry in entries], out / inventory.JOURNAL, workers)
-    rows = [
-        _row(entry, probes[str(entry.path)], groups[str(entry.path)], min_seconds, sample_rate, channels)
-        for entry in entries
-    ]
-    assignment = assign(_candidates(rows), shares, seed=seed, known=_known(earlier))
-    rows = [_settled(row, assignment) for row in rows]
-    present = {row.path for row in rows}
-    rows += [
-        replace(row, status="excluded", reason=ABSENT) for row in earlier if row.assigned and row.path not in present
-    ]
-    write_rows(out / "manifest.csv", rows)
-    if not any(row.used for row in rows):
-        raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / 'manifest.csv'}")
-    clips = pack(rows, out, sample_rate, channels, workers)
-    summary = summarise(
-        out,
-        folder_for(out, sample_rate, channels),
-        rows,
-        clips,
-        sample_rate=sample_rate,
-        channels=channels,
-        ratios=ratios,
-        advice=assignment.advice,
-        target=distance(clips["train"], target) if target else None,
-    )
-    write_text(out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
-    return summary
+    with exclusive(out):
+        earlier = read_earlier(out)
+        fit = partial(judge, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
+        measure = partial(inventory.take, journal=out / inventory.JOURNAL, workers=workers)
+        rows = _measured(held.entries, groups, measure, fit)
+        cuts = excerpts.plan(
+            rows,
+            shares,
+            by_time=choice.rule == TIME,
+            earlier=earlier.rows,
+            contents=inventory.contents(out / inventory.JOURNAL) if earlier.rows else {},
+        )
+        if choice.rule == TIME and not cuts:
+            raise UserError(f"--group-by time: no recording is {excerpts.SHORTEST_S:g} s long; use --group-by file")
+        rows, fixed = _divided(rows, cuts, measure, fit)
+        assignment = assign(_candidates(rows), shares, seed=seed, known=[*_known(earlier.rows), *fixed])
+        rows = [_settled(row, assignment) for row in rows]
+        present = {row.piece.key for row in rows}
+        rows += [
+            replace(row, status="excluded", reason=ABSENT)
+            for row in earlier.rows
+            if row.assigned and row.piece.key not in present
+        ]
+        if any(row.used for row in rows):
+            _refuse_empty_splits(rows, shares, choice, earlier)
+        write_manifest(out, rows, choice, before=len(earlier.rows))
+        if not any(row.used for row in rows):
+            raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / NAME}")
+        packed = pack(rows, out, sample_rate, channels, workers)
+        summary = summarise(
+            out,
+            folder_for(out, sample_rate, channels),
+            rows,
+            packed.clips,
+            sample_rate=sample_rate,
+            channels=channels,
+            ratios=ratios,
+            held=held,
+            notes=notes,
+            advice=(*assignment.advice, *about_arrays(packed.repaired)),
+            target=distance(packed.clips["train"], target) if target else None,
+        )
+        write_text(out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
+        return summary
 
 
-def _row(entry: Entry, probe: Probe, group: str, min_seconds: float, sample_rate: int, channels: int) -> Row:
-    verdict = judge(probe, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
+Measure = Callable[[Sequence[Piece]], dict[str, Probe]]
+Fit = Callable[[Probe], Verdict]
+
+
+def _measured(entries: Sequence[Entry], groups: dict[str, str], measure: Measure, fit: Fit) -> list[Row]:
+    """One row for each file, without a split."""
+    probes = measure([Piece(entry.path) for entry in entries])
+    found = []
+    for entry in entries:
+        path = str(entry.path)
+        found.append(_row(path, entry.source, entry.domain, groups[path], probes[path], fit))
+    return found
+
+
+def _divided(
+    rows: Sequence[Row], cuts: Mapping[str, Sequence[Excerpt]], measure: Measure, fit: Fit
+) -> tuple[list[Row], list[Known]]:
+    """The rows with those of recordings that are divided replaced by their excerpts', and the excerpts' splits."""
+    parts = [(row, excerpt) for row in rows for excerpt in cuts.get(row.path, ())]
+    if not parts:
+        return list(rows), []
+    probes = measure([excerpt.of(row) for row, excerpt in parts])
+    found = [row for row in rows if row.path not in cuts]
+    for row, excerpt in parts:
+        probe = probes[excerpt.of(row).key]
+        found.append(_row(row.path, row.source, row.domain, excerpt.group(row), probe, fit))
+    return found, [Known(excerpt.group(row), excerpt.split) for row, excerpt in parts]
+
+
+def _row(path: str, source: str, domain: str, group: str, probe: Probe, fit: Fit) -> Row:
+    verdict = fit(probe)
     return Row(
-        path=str(entry.path),
-        source=entry.source,
-        domain=entry.domain,
+        path=path,
+        source=source,
+        domain=domain,
         group=group,
         split="",
         status=verdict.status,
@@ -109,22 +169,68 @@ def _row(entry: Entry, probe: Probe, group: str, min_seconds: float, sample_rate
         noise_dbfs=probe.noise_dbfs,
         bandwidth_hz=probe.bandwidth_hz,
         sha256=probe.sha256,
+        start_s=probe.start_s,
+        end_s=probe.end_s,
     )
 
 
 def _candidates(rows: Iterable[Row]) -> list[Candidate]:
-    return [Candidate(row.path, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used]
+    return [Candidate(row.piece.key, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used]
 
 
 def _known(earlier: Iterable[Row]) -> list[Known]:
-    return [Known(row.group, row.split, row.path, row.sha256 if row.assigned else "") for row in earlier if row.split]
+    return [
+        Known(row.group, row.split, row.piece.key, row.sha256 if row.assigned else "") for row in earlier if row.split
+    ]
 
 
 def _settled(row: Row, assignment: Assignment) -> Row:
     """The row with its group's split; a rejected duplicate becomes excluded."""
     row = replace(row, split=assignment.splits.get(row.group, ""))
-    reason = assignment.rejected.get(row.path)
+    reason = assignment.rejected.get(row.piece.key)
     return replace(row, status="excluded", reason=reason) if reason else row
+
+
+def _refuse_few_groups(entries: Sequence[Entry], groups: dict[str, str], shares: Ratios, choice: Choice) -> None:
+    """Refuse, before anything is decoded, what cannot fill the splits although there are files enough."""
+    wanted, found = _wanted(shares), len(set(groups.values()))
+    if choice.rule not in (FILE, TIME) and found < wanted <= len(entries):
+        ways = [_BY_FILE.format(len(entries)), _BY_TIME, _ALL_TRAINING]
+        raise UserError(f"{len(entries)} files in {found} groups cannot fill {wanted} splits; {_or(ways)}")
+
+
+_BY_FILE = "--group-by file (each of {} files is a group)"
+_BY_TIME = f"--group-by time (recordings of {excerpts.SHORTEST_S:g} s or more are divided)"
+_ALL_TRAINING = "--ratios 1:0:0 (all for training)"
+
+
+def _refuse_empty_splits(rows: Sequence[Row], shares: Ratios, choice: Choice, earlier: Earlier) -> None:
+    used, excluded = ([row for row in rows if row.used == wanted] for wanted in (True, False))
+    empty = [split for split in SPLITS if shares.share(split) > 0 and all(row.split != split for row in used)]
+    if not empty:
+        return
+    groups = len({row.group for row in used})
+    ways = ["add recordings of more groups"]
+    if earlier.rows:
+        ways.append("choose another --out, since groups keep their splits")
+    else:
+        if choice.rule not in (FILE, TIME) and len(used) >= _wanted(shares) > groups:
+            ways.append(_BY_FILE.format(len(used)))
+        if choice.rule != TIME and any(row.seconds >= excerpts.SHORTEST_S for row in used):
+            ways.append(_BY_TIME)
+        ways.append(_ALL_TRAINING)
+    left_out = f", {len(excluded)} are left out ({_reasons(excluded)})" if excluded else ""
+    counted = f"{len(used)} usable files in {groups} groups{left_out}"
+    raise UserError(f"the {' and '.join(empty)} split would be empty: {counted}; {_or(ways)}")
+
+
+def _wanted(shares: Ratios) -> int:
+    """How many splits are to have clips."""
+    return sum(shares.share(split) > 0 for split in SPLITS)
+
+
+def _or(ways: Sequence[str]) -> str:
+    return ", or ".join(ways)
 
 
 def _reasons(rows: Iterable[Row]) -> str:

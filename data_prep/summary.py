@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.packed import Clip
-from data_prep.adapters import DOMAIN_WORDS, OTHER_DOMAIN
+from codec.walk import count_suffixes
+from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import Row
+from data_prep.sources import Sources
 from data_prep.split import SPLITS, Ratios
 from data_prep.target import TargetDistance
 
@@ -42,18 +44,26 @@ class Summary:
     channels: int
     ratios: str
     files: int
+    rows: int
+    """Of the manifest: files, or the excerpts of a file."""
     splits: tuple[SplitSummary, ...]
     excluded: dict[str, int]
     """Files by kind of reason."""
     warned: dict[str, int]
     advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What was recognised and chosen; not part of the text, since it is said before anything is decoded."""
+    left_out: dict[str, int]
+    """Files of other kinds in the folders, counted by suffix."""
+    unlisted: tuple[str, ...]
+    """Folders that could not be listed, each with the reason."""
     target: TargetDistance | None
 
     def text(self) -> str:
         """The table for the screen."""
         used = sum(split.clips for split in self.splits)
         lines = [
-            f"{self.files} files found, {used} used, packed at {self.sample_rate} Hz x {self.channels}",
+            f"{self.files} files found, {used} clips used, packed at {self.sample_rate} Hz x {self.channels}",
             "",
             "split     hours   groups    clips   seconds %  asked %",
         ]
@@ -98,6 +108,8 @@ def summarise(
     sample_rate: int,
     channels: int,
     ratios: str,
+    held: Sources,
+    notes: Sequence[str],
     advice: Sequence[str],
     target: TargetDistance | None,
 ) -> Summary:
@@ -110,11 +122,15 @@ def summarise(
         sample_rate=sample_rate,
         channels=channels,
         ratios=ratios,
-        files=len(rows),
+        files=len({row.path for row in rows}),
+        rows=len(rows),
         splits=tuple(_split_summary(split, clips[split], total, shares.share(split)) for split in SPLITS),
         excluded=dict(Counter(row.reason.partition(":")[0] for row in rows if not row.used)),
         warned=dict(Counter(row.reason.partition(":")[0] for row in rows if row.status == "warned")),
         advice=(*advice, *_about_domains(clips)),
+        notes=tuple(notes),
+        left_out=count_suffixes(held.others),
+        unlisted=held.unlisted,
         target=target,
     )
 

@@ -130,7 +130,7 @@ def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
     return seconds / min(one for one, _ in spent), seconds / min(other for _, other in spent)
 
 
-def _shape(path: Path) -> tuple[int, int, int]:
+def _shape(path: Path) -> tuple[int | None, int, int]:
     described = audio.info(path)
     return described.frames, described.sample_rate, described.channels
 

@@ -11,7 +11,7 @@ from codec.model.codec import Codec
 from codec.packed import Clip, PackedSplit
 from eval.coding import CodedClip, OperatingPoint, code_clips
 from eval.lossy import AAC, MP3, OPUS, Lossy, Refused, check_rates, lossy_clips, lossy_note
-from eval.supplied import Supplied, check_folders, supplied
+from eval.supplied import Supplied, check_folders, describe_polarity, supplied
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,5 @@ def code_others(
             replace(entry, decoded=other.decoded, bytes=other.bytes, encode_s=0.0, decode_s=0.0)
             for entry, other in zip(coded, found)
         ]
-        systems.append(CodedSystem(name, "as supplied", name, made))
+        systems.append(CodedSystem(name, "as supplied", name, made, describe_polarity(found)))
     return systems, absent

@@ -10,7 +10,7 @@ from codec.model.codec import Codec
 from codec.training.data import CodecData
 from codec.training.forecast import seconds_per_step
 from codec.training.module import Build
-from codec.training.run import new_module
+from codec.training.start import new_module
 
 WARM_UP = 1 / 20
 """The learning rate has risen after this share of the steps at the latest."""

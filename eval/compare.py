@@ -22,7 +22,8 @@ from codec.training.module import Build
 from codec.training.run import train
 from codec.writing import make_folder, write_text
 from eval.budget import Budget
-from eval.comparison import Compared, Comparison, Run, draw_curves, markdown, rate_rows
+from eval.comparison import Compared, Comparison, Run, markdown, rate_rows
+from eval.comparison_figure import draw_curves
 from eval.comparison_plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.judging import METRICS, Judged, judge, read_judged, write_judged
 from eval.metrics import metric

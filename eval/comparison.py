@@ -1,18 +1,22 @@
-"""What a comparison found, as dataclasses (``comparison.json`` is exactly these), tables and a picture."""
+"""What a comparison found, as dataclasses (``comparison.json`` is exactly these), and tables."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from codec.training.curves import Curve, read_curves
 from eval.judging import METRICS, Judged
-from eval.metrics import metric
+from eval.metrics import describe_editions, metric
 from eval.peers_training import Cost
 from eval.results import format_estimate, format_value
-from eval.statistics import Estimate, estimate, paired_difference
+from eval.statistics import (
+    Estimate,
+    PairedDifference,
+    describe_correction,
+    estimate,
+    paired_difference,
+    significant_signs,
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,16 @@ class Compared:
 @dataclass(frozen=True)
 class Cell:
     """A metric of one candidate at one rate, each clip's value a mean over the seeds. ``difference``: to the first
-    candidate, paired by clip; ``failed``: clips without a value."""
+    candidate, paired by clip; ``sign``: 1 where it is significantly above 0, -1 where below, corrected for all
+    comparisons at that rate; ``failed``: clips of which a decode had the metric's worst value; ``undefined``: clips
+    that the metric leaves out, whatever the candidate."""
 
     value: Estimate | None
-    difference: Estimate | None
+    difference: PairedDifference | None
     trained_on: bool
     failed: int
+    undefined: int
+    sign: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,8 @@ class Comparison:
 
 
 def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
-    """Clip: its mean over the seeds, each of which was judged on the same clips; None where one of them failed."""
+    """Clip: its mean over the seeds, each of which was judged on the same clips; None where the metric is not defined
+    for it."""
     found: dict[str, float | None] = {}
     for clips in zip(*(entry.clips for entry in judged)):
         scores = [clip.scores.get(name) for clip in clips]
@@ -103,12 +112,21 @@ def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
     return found
 
 
+def count_failed(judged: Sequence[Judged], name: str) -> int:
+    """Clips of which the decode with some seed had the metric's worst value."""
+    return sum(
+        any((score := clip.scores.get(name)) is not None and score.failed for clip in clips)
+        for clips in zip(*(entry.clips for entry in judged))
+    )
+
+
 def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[RateRow]:
     """Rate by rate, in the order of the candidates; the first of all is what the others are compared with."""
     rows = []
     for index, asked in enumerate(rates):
         at = {entry.name: [run.judged[index] for run in entry.runs] for entry in candidates if entry.runs}
         reference = at.get(candidates[0].name, [])
+        here = []
         for entry in candidates:
             if not entry.runs:
                 continue
@@ -124,13 +142,37 @@ def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[Ra
                         estimate(list(known.values()), [groups[clip] for clip in known]),
                         paired_difference(values, other, groups),
                         name in entry.losses,
+                        count_failed(judged, name),
                         len(values) - len(known),
                     )
             seeds = {run.seed: _means(run.judged[index]) for run in entry.runs}
             first = judged[0]
             kbps = sum(found.kbps for found in judged) / len(judged)
-            rows.append(RateRow(entry.name, asked, first.codebooks, first.nominal_kbps, kbps, cells, seeds))
+            here.append(RateRow(entry.name, asked, first.codebooks, first.nominal_kbps, kbps, cells, seeds))
+        rows += _tested(here)
     return rows
+
+
+def _tested(rows: Sequence[RateRow]) -> list[RateRow]:
+    """With the sign of each difference that is significant, corrected for the number of all of them."""
+    compared = [cell.difference for row in rows for cell in row.metrics.values() if cell.difference is not None]
+    signs = iter(significant_signs(compared))
+    return [
+        replace(
+            row,
+            metrics={
+                name: cell if cell.difference is None else replace(cell, sign=next(signs))
+                for name, cell in row.metrics.items()
+            },
+        )
+        for row in rows
+    ]
+
+
+def count_comparisons(rows: Sequence[RateRow]) -> int:
+    """How many differences were tested."""
+    cells = [cell for row in rows for cell in row.metrics.values()]
+    return sum(cell.difference is not None and cell.difference.p is not None for cell in cells)
 
 
 def _means(judged: Judged) -> dict[str, float]:
@@ -156,9 +198,11 @@ def markdown(found: Comparison) -> str:
         "",
         f"    {found.command}",
         "",
-        f"In brackets: the difference to {first}, paired by clip, and its 95 % bootstrap interval over speakers or"
-        " groups; ▲ better, ▼ worse, where the interval leaves out 0. † is also a training loss of that row: do not"
-        " rank by it. kbps: bits of the codes under order-0 tables fitted on training clips; nominal ones in brackets.",
+        f"In brackets: the difference to {first}, paired by clip, and its 95 % t interval over speakers or groups, each"
+        " by itself; ▲ better, ▼ worse, where the difference is significant after the correction that stands above the"
+        " table. † is also a training loss of that row: do not rank by it. kbps: bits of the codes under order-0 tables"
+        " fitted on training clips; nominal ones in brackets."
+        + "".join(f" {line}." for line in describe_editions(METRICS)),
     ]
     labels = {name: metric(name) for name in METRICS}
     for asked in dict.fromkeys(row.asked_kbps for row in found.rates):
@@ -167,6 +211,8 @@ def markdown(found: Comparison) -> str:
         arrows = {"lower": "↓", "higher": "↑"}
         heads = [f"{labels[name].label} {arrows[labels[name].better]}" for name in names]
         lines += ["", f"## About {asked:g} kbps", ""]
+        if comparisons := count_comparisons(rows):
+            lines += [f"▲, ▼: {describe_correction(comparisons)}.", ""]
         lines += _table(
             ["candidate", "codebooks", "kbps", *heads],
             [
@@ -210,14 +256,15 @@ def _cell(name: str, cell: Cell | None) -> str:
     text = format_value(name, cell.value.mean) + (" †" if cell.trained_on else "")
     if cell.difference is not None:
         plus = "+" if cell.difference.mean >= 0 else ""
-        text += f" ({plus}{format_estimate(name, cell.difference)}{_sign(name, cell.difference)})"
-    return text + (f", {cell.failed} failed" if cell.failed else "")
+        text += f" ({plus}{format_estimate(name, cell.difference)}{_mark(name, cell.sign)})"
+    text += f", {cell.failed} failed" if cell.failed else ""
+    return text + (f", {cell.undefined} left out" if cell.undefined else "")
 
 
-def _sign(name: str, difference: Estimate) -> str:
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+def _mark(name: str, sign: int) -> str:
+    if sign == 0:
         return ""
-    return " ▲" if (difference.mean < 0) == (metric(name).better == "lower") else " ▼"
+    return " ▲" if (sign < 0) == (metric(name).better == "lower") else " ▼"
 
 
 def _trained(entry: Compared) -> list[str]:
@@ -236,28 +283,3 @@ def _trained(entry: Compared) -> list[str]:
         each([f"{run.audio_s / 60:,.1f} min" for run in entry.runs]),
         each([f"{run.minutes:.1f}" for run in entry.runs]),
     ]
-
-
-def draw_curves(found: Comparison, path: Path) -> None:
-    """Validation log-mel of every run against training time and against the audio it has heard."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    by_time, by_audio = figure.subplots(1, 2, sharey=True)
-    for number, entry in enumerate(found.candidates):
-        for run in entry.runs:
-            curves = read_curves(run.folder)
-            mel, minutes = (curves.get(("val", term), Curve((), ())) for term in ("mel", "minutes"))
-            label = entry.name if run is entry.runs[0] else None
-            style = {"color": f"C{number % 10}", "ls": "-" if number < 10 else "--", "marker": ".", "lw": 1.3}
-            by_time.plot([minutes.at(step) for step in mel.steps], mel.values, label=label, **style)
-            heard = [step * run.audio_s / run.steps / 60 for step in mel.steps]
-            by_audio.plot(heard, mel.values, **style)
-    by_time.set_xlabel("minutes of training")
-    by_audio.set_xlabel("minutes of audio heard")
-    by_time.set_ylabel("log-mel distance, validation, all codebooks")
-    for axes in (by_time, by_audio):
-        axes.grid(alpha=0.3)
-    if by_time.get_legend_handles_labels()[1]:
-        by_time.legend(fontsize=8)
-    figure.suptitle(found.title)
-    figure.supxlabel(found.command, fontsize=7)
-    figure.savefig(path, dpi=120, format="png")

@@ -27,6 +27,7 @@ from codec.packed import (
 )
 from codec.recipe import read_recipe
 from codec.training.diagnosis import diagnose_run
+from codec.training.provenance import count_trained
 from eval.beside import Beside, CodedSystem, bring, code_models, code_others, name_models
 from eval.coding import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 from eval.halves import compare_halves, selects
@@ -36,9 +37,10 @@ from eval.place import AGAIN, REPORT, RESULTS, check_place, publish, working_fol
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import write_tables
-from eval.results import ClipResult, EvaluationResult, Row, Trained, build_rows, estimate_scores
+from eval.results import ClipResult, EvaluationResult, Row, Trained
+from eval.rows import build_rows, estimate_scores
 from eval.scoring import ClipScores, ScoreJob, score_clips
-from eval.supplied import Supplied, check_delays
+from eval.supplied import Supplied, check_alignment
 
 ALONE = Beside()
 MEMORY_SECONDS = 60.0
@@ -175,6 +177,7 @@ def evaluate(
             ),
             halves=compare_halves(clips, selecting) if split == "val" else None,
             memory_mb=memory,
+            trained_clips=count_trained(run, listed),
         )
         _tell("writing report and tables")
         write_report(result, coded, others, work / REPORT)
@@ -223,8 +226,7 @@ def _code(
     brought: Mapping[str, Sequence[Supplied]],
     work: Path,
 ) -> _Material:
-    for found in brought.values():
-        check_delays(found, opened, parts.reporting)
+    brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
     originals, reporting = work / "original", parts.reporting
     codec = next(iter(models.values()))
     coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))

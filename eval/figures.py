@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
 from codec.training.curves import Curve
-from eval.metrics import Wave, mono
+from eval.measures import Wave, mono
 from eval.svg import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from eval.judging import Judged
 from eval.metrics import METRICS
-from eval.results import ClipResult, Halves, build_rows
+from eval.results import ClipResult, Halves
+from eval.rows import build_rows
 from eval.statistics import Estimate, gap
 
 

@@ -18,7 +18,7 @@ from codec.config import Recipe
 from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.callbacks import COLLAPSED
-from codec.training.curves import METRICS, Curve, read_curves
+from codec.training.curves import METRICS, Curve, comparable, read_curves
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
 from codec.training.folder import TrainingResult, earlier_recipes, read_result
 from codec.training.standing import Standing, codebook_curves, duration, speed_curve, standing, why_best
@@ -103,7 +103,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
     diagnosis = diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps)
     ended = result is not None or (found is not None and found.step >= recipe.train.steps)
     findings = [
-        _fit(curves, diagnosis, ended),
+        _fit(comparable(curves), diagnosis, ended),
         _gradients(curves, recipe),
         _codebooks(found),
         _discriminator(curves, recipe),
@@ -113,7 +113,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         progress=_progress(run, curves, recipe, found, result) + _with_other_settings(run),
-        best=why_best(curves["val", "total"], kept_step(run, result)) if found else "no validation yet",
+        best=why_best(comparable(curves)["val", "total"], kept_step(run, result)) if found else "no validation yet",
         diagnosis=diagnosis,
         standing=found,
         findings=findings,
@@ -228,11 +228,17 @@ def _speed(curves: Curves, recipe: Recipe) -> Finding:
     speed = speed_curve(curves, recipe)
     if speed is None:
         return Finding("speed", "unknown", "Not recorded.")
-    alike = (
-        recipe.adversarial.start_step if recipe.adversarial.weight else 0
-    )  # with the discriminator, steps are slower
-    latest, before = _part(speed, 0.75, 1.0), _part(speed, min(0.75, alike / speed.steps[-1]), 0.75)
+    latest, start = _part(speed, 0.75, 1.0), recipe.adversarial.start_step if recipe.adversarial.weight else 0
+    start = start if start < speed.steps[-1] else 0  # not yet
+    # a value tells of the steps since the one before: only those behind the discriminator's start are like the last
+    alike = [step for before, step in zip((0, *speed.steps), speed.steps) if before >= start]
+    before = [speed.at(step) for step in alike if step <= 0.75 * speed.steps[-1]]
     text = f"{statistics.median(latest):.0f} s of audio per second in the last quarter of the steps"
+    alone = [value for step, value in zip(speed.steps, speed.values) if step <= start]
+    if alone and alike:
+        text += f", with the discriminator, which began at step {start:,}; {statistics.median(alone):.0f} without it"
+    elif alone:
+        return Finding("speed", "unknown", f"{text}; the discriminator has just begun, at step {start:,}.")
     if before and statistics.median(latest) < SLOWED * statistics.median(before):
         text += f", {statistics.median(before):.0f} before, and {speed.values[-1]:.0f} when it was last measured."
         return Finding("speed", "watch", text, "Is, or was, other work on the machine?")

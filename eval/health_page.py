@@ -264,5 +264,5 @@ def _clips(sounds: Path, best: int | None) -> list[Clip]:
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
                 found.append(Version(name, data_address("audio/flac", (folder / original.name).read_bytes())))
         header = audio.info(original)
-        clips.append(Clip(header.frames / header.sample_rate, found))
+        clips.append(Clip(header.seconds or 0.0, found))
     return clips

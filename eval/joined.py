@@ -12,7 +12,7 @@ from urllib.parse import quote
 from codec.errors import UserError
 from codec.json_files import from_json, read_json
 from eval.html import write_page
-from eval.metrics import METRICS, metric
+from eval.metrics import METRICS, describe_editions, metric
 from eval.rate_figure import rate_figures, series, shown_cells
 from eval.results import RatePoint
 
@@ -118,6 +118,7 @@ def join(folders: Sequence[Path], out: Path) -> None:
         sides=sides(rates),
         metric=metric,
         measured=[entry for entry in METRICS if entry.name in named],
+        editions=describe_editions(named),
     )
 
 

@@ -19,10 +19,13 @@ from codec.model.entropy import FrequencyTables
 from codec.packed import PackedSplit, open_split
 from codec.writing import write_text
 from eval.coding import choose
-from eval.metrics import Score, Wave, metric
+from eval.measures import Wave
+from eval.metrics import Score, metric
 
 METRICS = ("pesq", "estoi", "stoi", "mel", "nmr")
 SHORTEST_S, LONGEST_S = 3.2, 8.0
+SCORING = "a failed decode has the worst value"
+"""Kept with the scores: what was scored by other rules is scored anew."""
 TABLE_CLIPS = 32
 """Training clips whose codes the frequency tables are fitted on."""
 
@@ -165,7 +168,7 @@ def judge_clip(clip: Excerpt, decoded: Wave, bits: float, sample_rate: int, metr
 
 def write_judged(path: Path, judged: Sequence[Judged], asked: dict[str, Any]) -> None:
     """``asked``: what was to be judged; :func:`read_judged` reads the file for just that."""
-    content = {"asked": asked, "judged": [asdict(entry) for entry in judged]}
+    content = {"scoring": SCORING, "asked": asked, "judged": [asdict(entry) for entry in judged]}
     write_text(path, json.dumps(content) + "\n")
 
 
@@ -173,7 +176,7 @@ def read_judged(path: Path, asked: dict[str, Any]) -> list[Judged] | None:
     """What was judged before, or None if it was not, or not this."""
     try:
         content = read_json(path)
-        if content["asked"] != asked:
+        if content["asked"] != asked or content.get("scoring") != SCORING:
             return None
         return [from_json(Judged, entry) for entry in content["judged"]]
     except (OSError, ValueError, KeyError, TypeError):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from codec.packed import open_split
 from codec.reading import range_coder
 from codec.writing import write_text
 from eval.judging import Excerpt, excerpts
-from eval.metrics import metric
-from eval.statistics import estimate
+from eval.metrics import describe_editions, metric
+from eval.statistics import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.tables import Table
 
 METRICS = ("mel", "estoi", "pesq")
@@ -26,8 +27,8 @@ CLIPS = 48
 
 
 def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
-    """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % bootstrap interval
-    over the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
+    """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % t interval over
+    the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
     rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, range_coder(codec)
     used = [metric(name) for name in METRICS if not metric(name).absent]
     scores = np.full((most, len(used), len(clips)), np.nan)
@@ -41,24 +42,34 @@ def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
             for which, entry in enumerate(used):
                 value = entry.score(clip.wave[:1], decoded, rate).value
                 scores[number - 1, which, place] = np.nan if value is None else value
-    groups = np.array([clip.group for clip in clips])
+    groups = {str(place): clip.group for place, clip in enumerate(clips)}
+
+    def steps(which: int) -> list[PairedDifference | None]:
+        """From each row to the next."""
+        by_clip = [
+            {name: float(value) if np.isfinite(value) else None for name, value in zip(groups, row)}
+            for row in scores[:, which]
+        ]
+        return [paired_difference(now, before, groups) for before, now in pairwise(by_clip)]
+
+    found = [[None, *steps(which)] for which in range(len(used))]
+    tested = [difference for column in found for difference in column if difference is not None]
+    signs = significant_signs(tested)
     rows = []
     for number in range(most):
         cells = [str(number + 1), f"{kbps[number]:.2f}"]
         for which in range(len(used)):
-            now = scores[number, which]
-            cell = f"{np.nanmean(now):.3f}"
-            if number:
-                step = now - scores[number - 1, which]
-                valid = np.isfinite(step)
-                found = estimate(step[valid].tolist(), groups[valid].tolist())
-                if found and found.low is not None and found.high is not None:
-                    cell += f" ({found.mean:+.3f}: {found.low:+.3f} to {found.high:+.3f})"
+            cell = f"{np.nanmean(scores[number, which]):.3f}"
+            step = found[which][number]
+            if step is not None and step.low is not None and step.high is not None:
+                cell += f" ({step.mean:+.3f}: {step.low:+.3f} to {step.high:+.3f})"
             cells.append(cell)
         rows.append(cells)
     note = (
-        f"{len(clips)} validation clips of {len(set(groups.tolist()))} speakers or recordings. In brackets: the step"
-        " from the row above, paired by clip, with its 95 % bootstrap interval over speakers."
+        f"{len(clips)} validation clips of {len(set(groups.values()))} speakers or recordings. In brackets: the step"
+        " from the row above, paired by clip, with its 95 % t interval over them, each by itself."
+        f" {sum(sign != 0 for sign in signs)} of {len(signs)} steps are {describe_correction(len(signs))}."
+        + "".join(f" {line}." for line in describe_editions([entry.name for entry in used]))
     )
     return Table("What each codebook adds", note, ["codebooks", "kbps", *(entry.label for entry in used)], rows)
 

@@ -3,12 +3,13 @@ far we are from each of the other systems, clip by clip, where the bit rates com
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from eval.metrics import METRICS, metric
-from eval.results import ClipResult, Difference, RatePoint, estimate_scores, real_kbps
-from eval.statistics import Estimate, paired_difference
+from eval.results import ClipResult, Difference, RatePoint
+from eval.rows import estimate_scores, real_kbps
+from eval.statistics import SIGNIFICANCE, holm, paired_difference
 
 ALL = "all"
 
@@ -57,15 +58,26 @@ def rate_points(systems: Sequence[System]) -> list[RatePoint]:
                 if value is not None:
                     found.append(
                         RatePoint(
-                            system.name, system.point, cell.domain, cell.distribution, entry.name, kbps, **asdict(value)
+                            system.name,
+                            system.point,
+                            cell.domain,
+                            cell.distribution,
+                            entry.name,
+                            kbps,
+                            **asdict(value),
+                            failed=sum(clip.scores[entry.name].failed for clip in clips if entry.name in clip.scores),
                         )
                     )
     return found
 
 
 def differences(ours: Sequence[System], others: Sequence[System]) -> list[Difference]:
-    """Each of ``others`` with whichever of ``ours`` is nearest in bit rate, or with the first if its own is unknown."""
-    found = []
+    """Compare each of ``others`` with whichever of ``ours`` is nearest in bit rate, or with the first if its own is
+    unknown.
+
+    All comparisons on the same clips, of every system by every metric, are corrected for their number together.
+    """
+    found: dict[tuple[str, str], list[Difference]] = {}
     for other in others:
         own = _nearest(ours, other)
         for cell in _cells(own.clips):
@@ -74,7 +86,7 @@ def differences(ours: Sequence[System], others: Sequence[System]) -> list[Differ
             for entry in METRICS:
                 value = paired_difference(_values(mine, entry.name), _values(theirs, entry.name), groups)
                 if value is not None:
-                    found.append(
+                    found.setdefault((cell.domain, cell.distribution), []).append(
                         Difference(
                             ours=own.point,
                             our_kbps=real_kbps(mine),
@@ -84,11 +96,21 @@ def differences(ours: Sequence[System], others: Sequence[System]) -> list[Differ
                             domain=cell.domain,
                             distribution=cell.distribution,
                             metric=entry.name,
-                            better=_better(entry.name, value),
                             **asdict(value),
+                            p_holm=None,
+                            comparisons=0,
+                            better="",
                         )
                     )
-    return found
+    return [entry for some in found.values() for entry in _corrected(some)]
+
+
+def _corrected(some: Sequence[Difference]) -> list[Difference]:
+    adjusted = holm([entry.p for entry in some])
+    comparisons = sum(p is not None for p in adjusted)
+    return [
+        replace(entry, p_holm=p, comparisons=comparisons, better=_better(entry, p)) for entry, p in zip(some, adjusted)
+    ]
 
 
 def _nearest(ours: Sequence[System], other: System) -> System:
@@ -105,7 +127,7 @@ def _values(clips: Sequence[ClipResult], name: str) -> dict[str, float | None]:
     return {clip.clip_id: score.value for clip in clips if (score := clip.scores.get(name)) is not None}
 
 
-def _better(name: str, difference: Estimate) -> Literal["ours", "theirs", ""]:
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+def _better(difference: Difference, p: float | None) -> Literal["ours", "theirs", ""]:
+    if p is None or p > SIGNIFICANCE:
         return ""
-    return "ours" if (difference.mean < 0) == (metric(name).better == "lower") else "theirs"
+    return "ours" if (difference.mean < 0) == (metric(difference.metric).better == "lower") else "theirs"

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from eval.coding import CodedClip
 from eval.figures import curves_svg
 from eval.html import Tile, as_json, write_page
 from eval.listening import listening
-from eval.metrics import METRICS, metric
+from eval.metrics import METRICS, Score, describe_editions, metric
 from eval.rate_figure import rate_figures, series, shown_cells
-from eval.results import Difference, EvaluationResult, format_value
+from eval.results import ClipResult, Difference, EvaluationResult, format_value
+from eval.statistics import describe_correction
 
 HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
 
@@ -56,7 +57,9 @@ def write_report(
         metrics=concerned,
         measured=[entry for entry in concerned if entry.name not in result.absent],
         metric=metric,
-        failures=failures(result),
+        editions=describe_editions([entry.name for entry in concerned]),
+        failures=count_reasons(result.clips, lambda score: score.failed),
+        undefined=count_reasons(result.clips, lambda score: score.undefined),
         curves=rate_figures(result.rates),
         series=series(result.rates),
         comparisons=comparisons,
@@ -111,11 +114,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs on some clips; ``title`` says which."""
+    """All pairs on some clips; ``title`` says which, ``significance`` what the marks mean."""
 
     title: str
     metrics: list[str]
     pairs: list[Pair]
+    significance: str
 
 
 def compare(differences: Sequence[Difference]) -> list[Comparison]:
@@ -127,13 +131,20 @@ def compare(differences: Sequence[Difference]) -> list[Comparison]:
         for entry in here:
             made = Pair(entry.system, entry.point, entry.kbps, entry.ours, entry.our_kbps, {})
             pairs.setdefault((entry.system, entry.point), made).found[entry.metric] = entry
-        found.append(Comparison(cell.title, [entry.metric for entry in here], list(pairs.values())))
+        found.append(
+            Comparison(
+                cell.title,
+                [entry.metric for entry in here],
+                list(pairs.values()),
+                describe_correction(here[0].comparisons),
+            )
+        )
     return found
 
 
 def _concerns(result: EvaluationResult, name: str) -> bool:
     """Whether the metric was measured, or tried, or missed."""
-    return name in result.absent or any(name in row.metrics or name in row.failed for row in result.rows)
+    return name in result.absent or any(name in row.metrics or name in row.undefined for row in result.rows)
 
 
 def summary(result: EvaluationResult) -> list[str]:
@@ -203,16 +214,16 @@ def tiles(result: EvaluationResult) -> list[Tile]:
     return shown
 
 
-def failures(result: EvaluationResult) -> list[str]:
-    """Why metrics have no value for some clips: reason, number of clips, and which metrics."""
-    clips: dict[str, set[int]] = {}
+def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) -> list[str]:
+    """Reasons of the scores of a kind: number of clips, reason, and which metrics."""
+    places: dict[str, set[int]] = {}
     names: dict[str, dict[str, None]] = {}
-    for number, clip in enumerate(result.clips):
+    for number, clip in enumerate(clips):
         for name, score in clip.scores.items():
-            if score.value is None:
-                clips.setdefault(score.reason, set()).add(number)
+            if kind(score):
+                places.setdefault(score.reason, set()).add(number)
                 names.setdefault(score.reason, {})[metric(name).label] = None
-    return [f"{len(clips[reason])} × {reason} ({', '.join(names[reason])})" for reason in clips]
+    return [f"{len(places[reason])} × {reason} ({', '.join(names[reason])})" for reason in places]
 
 
 def commands(result: EvaluationResult) -> list[str]:

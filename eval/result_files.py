@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from codec.names import visible
-from eval.metrics import METRICS, metric
+from eval.metrics import METRICS, describe_editions, metric
 from eval.rates import ALL, System
 from eval.results import (
     ClipResult,
@@ -14,11 +14,13 @@ from eval.results import (
     EvaluationResult,
     RatePoint,
     Row,
+    describe_failed,
+    describe_missing,
     format_difference,
     format_estimate,
     format_kbps,
 )
-from eval.statistics import Estimate
+from eval.statistics import Estimate, describe_correction
 from eval.tables import Table, csv_cell, markdown_text
 
 CLIPS, RATES, DIFFERENCES, SUMMARY = "clips.csv", "rates.csv", "differences.csv", "results.md"
@@ -40,7 +42,8 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
 
 
 def _write_clips(path: Path, systems: Sequence[System]) -> None:
-    """One row per clip; an empty cell where a metric has no value, and what failed in the last column."""
+    """One row per clip; an empty cell where a metric is not defined. The last column says why, and which values are the
+    worst, of decodes that could not be judged."""
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         columns = (
@@ -59,7 +62,9 @@ def _write_clips(path: Path, systems: Sequence[System]) -> None:
 
 
 def _failures(clip: ClipResult) -> str:
-    return "; ".join(f"{name}: {score.reason}" for name, score in clip.scores.items() if score.value is None)
+    return "; ".join(
+        f"{name}: {score.reason}" for name, score in clip.scores.items() if score.failed or score.undefined
+    )
 
 
 def markdown(result: EvaluationResult) -> str:
@@ -69,7 +74,7 @@ def markdown(result: EvaluationResult) -> str:
     lines = [
         f"# {markdown_text(result.system or result.run)} on the {kind} split of {markdown_text(result.data)}",
         "",
-        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % bootstrap intervals over"
+        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % t intervals over"
         f" groups. {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
         f"    {visible(result.command)}",
@@ -81,6 +86,9 @@ def markdown(result: EvaluationResult) -> str:
         "kbps: real bits, of whole files for our models, of the payload alone where there is a container beside it.",
         "",
         _quality([(own, result.main), *((row.name, row) for row in result.others)]),
+        "",
+        *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_missing(result.main))),
+        *(f"- {row.name}: {line}" for row in result.others for line in describe_failed(row)),
     ]
     lines += [
         f"- {markdown_text(f'{name}: absent: {why}')}"
@@ -126,7 +134,7 @@ def _quality(rows: Sequence[tuple[str, Row]]) -> str:
 
 
 def _value(name: str, row: Row) -> str:
-    failed = sum(row.failed.get(name, {}).values())
+    failed = row.count_failed(name)
     shown = format_estimate(name, row.metrics[name]) if name in row.metrics else "–"
     return f"{shown}, {failed} failed" if failed else shown
 
@@ -146,9 +154,11 @@ def _differences(result: EvaluationResult) -> str:
         theirs = f"{system}, {point} ({format_kbps(first.kbps)})"
         table.append([f"{ours} less {theirs}", *(_difference(cells.get(name)) for name in names)])
     note = (
-        "Ours less theirs, clip by clip, at the nearest bit rate; ▲ ours is better, ▼ theirs, where the interval leaves"
+        "Ours less theirs, clip by clip, at the nearest bit rate; ▲ ours is better, ▼ theirs, where that is"
+        f" {describe_correction(meant[0].comparisons if meant else 0)}. Each interval is the 95 % one of its own"
+        " comparison."
     )
-    return f"{note} out 0.\n\n{Table('', '', ['', *map(_head, names)], table).markdown()}"
+    return f"{note}\n\n{Table('', '', ['', *map(_head, names)], table).markdown()}"
 
 
 def _difference(found: Difference | None) -> str:

@@ -1,6 +1,5 @@
 """What an evaluation found, as small dataclasses; ``results.json`` is exactly these."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,8 +7,8 @@ from typing import Any, Literal
 from codec.ledger import LedgerEntry, describe_openings
 from codec.names import visible
 from codec.training.diagnosis import Diagnosis
-from eval.metrics import METRICS, Score, metric
-from eval.statistics import Estimate, estimate
+from eval.metrics import METRICS, Score, describe_editions, metric
+from eval.statistics import Estimate
 from eval.tables import Table
 
 SCREEN = 100
@@ -53,18 +52,28 @@ class Row:
     metrics: dict[str, Estimate]
     baseline: dict[str, Estimate]
     failed: dict[str, dict[str, int]]
-    """Metric: reason: number of clips."""
+    """Metric: reason: number of clips whose decode could not be judged, counted with the metric's worst value."""
     container_kbps: float | None = None
     """What the files have beside the payload that is counted; None where whole files are counted."""
     note: str = ""
     """How it differs from what its name says."""
+    undefined: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Metric: reason: number of clips whose reference it cannot judge, left out of its mean for every codec alike."""
+
+    def count_failed(self, name: str) -> int:
+        """Clips whose decode scored the metric's worst value."""
+        return sum(self.failed.get(name, {}).values())
+
+    def count_undefined(self, name: str) -> int:
+        """Clips that the metric's mean leaves out."""
+        return sum(self.undefined.get(name, {}).values())
 
 
 @dataclass(frozen=True)
 class RatePoint:
     """A point of a rate-distortion curve: one metric of one system at one operating point, over the clips of one
     ``domain`` ("all": of any) in or out of ``distribution``. ``kbps``: real bits of all these clips, None if unknown;
-    ``groups`` and ``clips``: those that have a value."""
+    ``groups`` and ``clips``: those that have a value; ``failed``: of them, decodes with the metric's worst value."""
 
     system: str
     point: str
@@ -77,12 +86,15 @@ class RatePoint:
     high: float | None
     groups: int
     clips: int
+    failed: int
 
 
 @dataclass(frozen=True)
 class Difference:
     """Our value less that of ``system`` at its ``point``, paired by clip, at whichever operating point ``ours`` is the
-    nearest in bit rate. ``better``: whose is better, where the interval leaves out 0."""
+    nearest in bit rate. The interval is that of this comparison by itself. ``p``: of its t test over groups;
+    ``p_holm``: corrected for the number of ``comparisons`` on these clips, of all systems and metrics; ``better``:
+    whose is better, where ``p_holm`` is at most 5 %."""
 
     ours: str
     our_kbps: float | None
@@ -97,6 +109,9 @@ class Difference:
     high: float | None
     groups: int
     clips: int
+    p: float | None
+    p_holm: float | None
+    comparisons: int
     better: Literal["ours", "theirs", ""]
 
 
@@ -187,6 +202,8 @@ class EvaluationResult:
     halves: Halves | None = None
     memory_mb: float | None = None
     """Peak of a process that codes and decodes a minute of sound, with the interpreter and all libraries."""
+    trained_clips: int | None = None
+    """Clips of the split that the model was ever trained on; None where that was not recorded."""
 
     @property
     def main(self) -> Row:
@@ -207,9 +224,8 @@ class EvaluationResult:
         ]
         lines += _indented(Table("", "", ["", "mean and 95 % interval", "noise"], measured).text())
         lines += [f"  {metric(name).label}: {why}" for name, why in self.absent.items()]
-        for name, reasons in row.failed.items():
-            counts = ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
-            lines.append(f"  {metric(name).label} failed: {counts}")
+        lines += [f"  {line}" for line in describe_editions(row.metrics)]
+        lines += [f"  {line}" for line in describe_missing(row)]
         if self.other_codes_mel:
             lines.append(f"  mel distance with another file's codes: {self.other_codes_mel.mean:.2f}")
         for other in self.rows[1:]:
@@ -241,17 +257,27 @@ class EvaluationResult:
             around = (row.container_kbps for row in systems)
             cells.append(["container, kbps", *("–" if kbps is None else f"{kbps:.2f}" for kbps in around)])
         for entry in METRICS:
-            found = [row.metrics.get(entry.name) for row in systems]
-            if any(found):
-                cells.append([entry.heading, *(format_value(entry.name, one.mean) if one else "–" for one in found)])
+            if any(entry.name in row.metrics for row in systems):
+                cells.append([entry.heading, *(_mean(entry.name, row) for row in systems)])
         table = Table("", "", ["", self.operating_point, *(row.name for row in self.others)], cells)
         lines = ["beside it, on the same clips (means; results.md beside the report has their intervals):"]
         for text in table.texts(SCREEN, kept=2):
             lines += [*_indented(text), ""]
-        return lines[:-1] + [f"  {other.name}: {other.note}" for other in self.others if other.note]
+        return lines[:-1] + [
+            f"  {other.name}: {line}"
+            for other in self.others
+            for line in [*([other.note] if other.note else []), *describe_failed(other)]
+        ]
 
     def history(self) -> str:
-        """What was seen of these clips before: openings of the test split, or candidates on validation."""
+        """What was seen of these clips before: in training, when the test split was opened, by other candidates."""
+        if self.trained_clips:
+            kind = "test" if self.split == "test" else "validation"
+            heard = f"{self.trained_clips} of the {self.clips_in_split} {kind} clips were trained on"
+            return f"{heard}, so that quality on new audio may be lower; {self._looks()}"
+        return self._looks()
+
+    def _looks(self) -> str:
         if self.split == "test":
             count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
             before = f": {describe_openings(self.openings)}" if self.openings else ""
@@ -280,6 +306,13 @@ def _indented(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines()]
 
 
+def _mean(name: str, row: Row) -> str:
+    if name not in row.metrics:
+        return "–"
+    failed = row.count_failed(name)
+    return format_value(name, row.metrics[name].mean) + (f" ({failed} failed)" if failed else "")
+
+
 def _noise(name: str, row: Row) -> str:
     return format_value(name, row.baseline[name].mean) if name in row.baseline else ""
 
@@ -306,59 +339,20 @@ def format_difference(name: str, found: Estimate) -> str:
     return plus + format_estimate(name, found)
 
 
-def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
-    """In distribution, out of distribution, and each domain if there are several; rows without clips are left
-    out.
-    """
-    inside = [clip for clip in clips if clip.in_distribution]
-    outside = [clip for clip in clips if not clip.in_distribution]
-    domains = sorted({clip.domain for clip in clips})
-    rows = [_row(name, some) for name, some in (("in distribution", inside), ("out of distribution", outside)) if some]
-    if len(domains) > 1:
-        rows += [_row(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains]
-    return rows
+def describe_missing(row: Row) -> list[str]:
+    """A line for each reason for which metrics could not judge decodes, or are not defined for references."""
+    return describe_failed(row) + _describe(row.undefined, "left out for every codec, since it cannot be judged")
 
 
-def _row(name: str, clips: Sequence[ClipResult]) -> Row:
-    failed: dict[str, dict[str, int]] = {}
-    for clip in clips:
-        for key, score in clip.scores.items():
-            if score.value is None:
-                reasons = failed.setdefault(key, {})
-                reasons[score.reason] = reasons.get(score.reason, 0) + 1
-    return Row(
-        name=name,
-        clips=len(clips),
-        groups=len({clip.group for clip in clips}),
-        seconds=sum(clip.seconds for clip in clips),
-        kbps=real_kbps(clips),
-        container_kbps=_kbps(clips, [clip.container_bytes for clip in clips]),
-        metrics=_estimates([(clip.scores, clip.group) for clip in clips]),
-        baseline=_estimates([(clip.baseline, clip.group) for clip in clips]),
-        failed=failed,
-    )
+def describe_failed(row: Row) -> list[str]:
+    """A line for each reason for which decodes scored the worst value, with the metrics that it concerns."""
+    return _describe(row.failed, "failed, and counted with the worst value")
 
 
-def real_kbps(clips: Sequence[ClipResult]) -> float | None:
-    """Bits of all clips over seconds of all clips; None where those of a clip are not known."""
-    return _kbps(clips, [clip.bytes for clip in clips])
-
-
-def _kbps(clips: Sequence[ClipResult], sizes: Sequence[int | None]) -> float | None:
-    known = [size for size in sizes if size is not None]
-    return 8 * sum(known) / sum(clip.seconds for clip in clips) / 1000 if len(known) == len(sizes) > 0 else None
-
-
-def _estimates(scores: Sequence[tuple[dict[str, Score], str]]) -> dict[str, Estimate]:
-    found = {}
-    for entry in METRICS:
-        result = estimate_scores((values.get(entry.name), group) for values, group in scores)
-        if result:
-            found[entry.name] = result
-    return found
-
-
-def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
-    """Mean and interval of the scores that have a value; each comes with its clip's group."""
-    judged = [(score.value, group) for score, group in scores if score and score.value is not None]
-    return estimate([value for value, _ in judged], [group for _, group in judged])
+def _describe(found: dict[str, dict[str, int]], what: str) -> list[str]:
+    """``found``: metric: reason: number of clips."""
+    labels: dict[tuple[str, int], list[str]] = {}
+    for name, reasons in found.items():
+        for reason, count in reasons.items():
+            labels.setdefault((reason, count), []).append(metric(name).label)
+    return [f"{count} × {reason}: {what} ({', '.join(names)})" for (reason, count), names in labels.items()]

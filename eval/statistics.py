@@ -1,5 +1,20 @@
-"""Means and their uncertainty. Clips of one speaker or album are not independent, so whole groups are drawn
-again.
+"""Means, their 95 % confidence intervals and tests, for clips that come in groups.
+
+Clips of one speaker or recording resemble each other, so that the groups are the independent observations. The mean is
+over clips, each group counting by its share of them: :math:`m = \\sum_g w_g \\bar y_g`. With group means of a common
+variance,
+
+    E[(ȳ_g - m)²] = σ² (1 - 2 w_g + S),  Var[m] = σ² S,  S = Σ w_g²,
+
+so :math:`v = \\sum_g w_g^2 (\\bar y_g - m)^2 / (1 - 2 w_g + S)` is an unbiased estimate of the variance of the mean
+however unequal the groups are, and its degrees of freedom are those of Satterthwaite. With groups of one size this is
+the t interval over the group means. It is the cluster-robust variance "CR2" of R. M. Bell, D. F. McCaffrey, "Bias
+reduction in standard errors for linear regression with multi-stage samples" (2002) for a mean, under a working model
+in which clips of a group are alike.
+
+A percentile bootstrap over groups, the usual alternative, covers 51 % with 2 groups and 87 % with 8 where 95 % are
+meant. The t interval covers 95 % where group means are normal; where they are skewed and few, less (see
+docs/measuring.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -7,14 +22,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtr, stdtrit
 
-RESAMPLES = 2000
+CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over clips with its 95 % interval. ``low`` and ``high`` are None where fewer than two groups were
-    judged.
+    """Mean over clips with its 95 % confidence interval. ``low`` and ``high`` are None where there are fewer than two
+    groups, from which no variance can be estimated.
     """
 
     mean: float
@@ -24,57 +41,163 @@ class Estimate:
     groups: int
 
 
-def estimate(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Estimate | None:
-    """Mean of ``values`` and its percentile bootstrap interval (Efron 1979) over ``groups``, one name per
-    value.
+@dataclass(frozen=True)
+class PairedDifference(Estimate):
+    """Mean difference over clips. ``p``: two-sided, of the t test that it is 0, this comparison by itself; None where
+    there is no interval. See :func:`holm` for several."""
 
-    As many groups as there are, drawn with replacement, 2,000 times; each draw gives the mean over all its
-    clips. None if there are no values.
+    p: float | None
+
+
+@dataclass(frozen=True)
+class _Moments:
+    mean: float
+    variance: float
+    """Of the mean; NaN with one group."""
+    degrees: float
+
+
+def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
+    """Estimate the mean of ``values`` with its 95 % confidence interval over ``groups``.
+
+    Args:
+        values: one per clip.
+        groups: each clip's group.
+
+    Returns:
+        None if there are no values.
     """
-    if not values:
+    if not len(values):
         return None
-    number = len(set(groups))
-    return _interval(float(np.mean(values)), _means(values, groups, seed), len(values), number)
-
-
-def _means(values: Sequence[float], groups: Sequence[str], seed: int) -> npt.NDArray[np.float64] | None:
-    """Of the draws; None where there are fewer than two groups to draw from."""
-    _, index = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    sums, counts = np.bincount(index, values), np.bincount(index)
-    if len(counts) < 2:
-        return None
-    drawn = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
-    means: npt.NDArray[np.float64] = drawn @ sums / (drawn @ counts)
-    return means
-
-
-def _interval(mean: float, draws: npt.NDArray[np.float64] | None, clips: int, groups: int) -> Estimate:
-    if draws is None:
-        return Estimate(mean, None, None, clips, groups)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Estimate(mean, float(low), float(high), clips, groups)
+    found = _moments(values, groups)
+    return Estimate(found.mean, *_interval(found), len(values), len(set(groups)))
 
 
 def paired_difference(
     values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
-) -> Estimate | None:
-    """Mean of the differences clip by clip, with its interval over groups, where both have a value."""
+) -> PairedDifference | None:
+    """Estimate the mean of the differences clip by clip, over the clips of which both have a value.
+
+    Args:
+        values: clip to value.
+        reference: clip to the value that is subtracted.
+        groups: clip to group.
+
+    Returns:
+        None if no clip has both values.
+    """
     both = {
         clip: value - other
         for clip, value in values.items()
         if value is not None and (other := reference.get(clip)) is not None
     }
-    return estimate(list(both.values()), [groups[clip] for clip in both])
+    if not both:
+        return None
+    names = [groups[clip] for clip in both]
+    found = _moments(list(both.values()), names)
+    return PairedDifference(found.mean, *_interval(found), len(both), len(set(names)), _p_value(found))
 
 
 def gap(
     values: Sequence[float], groups: Sequence[str], others: Sequence[float], other_groups: Sequence[str]
 ) -> Estimate | None:
-    """Mean of ``values`` less that of ``others``, which are of other groups; the groups of either side are drawn again
-    by themselves. ``clips`` and ``groups`` of the result are those of both. None where a side has no values."""
-    if not values or not others:
+    """Estimate the mean of ``values`` less that of ``others``, which are of other groups (B. L. Welch, 1947).
+
+    Returns:
+        ``clips`` and ``groups`` of both sides together; None where a side has no values.
+    """
+    if not len(values) or not len(others):
         return None
-    here, there = _means(values, groups, 0), _means(others, other_groups, 1)
-    draws = None if here is None or there is None else here - there
+    here, there = _moments(values, groups), _moments(others, other_groups)
+    variance = here.variance + there.variance
+    parts = here.variance**2 / here.degrees + there.variance**2 / there.degrees if variance > 0 else 0.0
+    degrees = variance**2 / parts if parts else min(here.degrees, there.degrees)
+    found = _Moments(here.mean - there.mean, variance, degrees)
     number = len({*groups}) + len({*other_groups})
-    return _interval(float(np.mean(values) - np.mean(others)), draws, len(values) + len(others), number)
+    return Estimate(found.mean, *_interval(found), len(values) + len(others), number)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust the p values of several tests for their number.
+
+    Where those up to ``SIGNIFICANCE`` after adjustment count, one or more of the hypotheses that hold are rejected with
+    at most that probability, whatever the dependence between the tests (S. Holm, "A simple sequentially rejective
+    multiple test procedure", Scand. J. Statist. 6, 1979).
+
+    Args:
+        p_values: None where nothing could be tested, which does not count.
+    """
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
+
+
+def significant_signs(differences: Sequence[PairedDifference]) -> list[int]:
+    """1 where a difference is significantly above 0, -1 where below, 0 where neither can be said; corrected for the
+    number of differences."""
+    adjusted = holm([difference.p for difference in differences])
+    return [
+        0 if p is None or p > SIGNIFICANCE else 1 if difference.mean > 0 else -1
+        for difference, p in zip(differences, adjusted)
+    ]
+
+
+def describe_correction(comparisons: int) -> str:
+    """How many tests a statement of significance was corrected for, as part of a sentence."""
+    if comparisons <= 1:
+        return "significant at 5 % (t test over groups)"
+    return f"significant at 5 % after Holm's correction for {comparisons} comparisons (t tests over groups)"
+
+
+def _moments(values: Sequence[float], groups: Sequence[str]) -> _Moments:
+    _, index = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    counts = np.bincount(index)
+    means = np.bincount(index, values) / counts
+    weights = counts / counts.sum()
+    mean = float(weights @ means)
+    if len(counts) < 2:
+        return _Moments(mean, float("nan"), float("nan"))
+    share = float(weights @ weights)
+    factors = weights**2 / (1 - 2 * weights + share)
+    variance = float(factors @ np.square(means - mean))
+    return _Moments(mean, variance, _satterthwaite(weights, factors))
+
+
+def _satterthwaite(weights: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> float:
+    """Degrees of freedom of ``y' Q y`` with ``Q = M' diag(factors) M``, ``M = I - 1 w'``, for equal variances of y
+    (F. E. Satterthwaite, 1946): the squared trace of Q over that of its square; without a matrix of groups by groups.
+    """
+    total = factors.sum()
+    cross = factors @ weights
+    share = weights @ weights
+    trace = total - 2 * cross + total * share
+    # Q = D - d w' - w d' + t w w', D = diag(d)
+    square = (
+        factors @ factors
+        + 2 * cross**2
+        + 2 * (factors @ factors) * share
+        + total**2 * share**2
+        - 4 * (factors**2 @ weights)
+        + 2 * total * (factors @ weights**2)
+        - 4 * total * cross * share
+    )
+    return float(trace**2 / square)
+
+
+def _interval(found: _Moments) -> tuple[float | None, float | None]:
+    if not np.isfinite(found.variance):
+        return None, None
+    half = float(stdtrit(found.degrees, (1 + CONFIDENCE) / 2)) * found.variance**0.5
+    return found.mean - half, found.mean + half
+
+
+def _p_value(found: _Moments) -> float | None:
+    if not np.isfinite(found.variance):
+        return None
+    if found.variance == 0:
+        return float(found.mean == 0)
+    return float(2 * stdtr(found.degrees, -abs(found.mean) / found.variance**0.5))

@@ -7,17 +7,17 @@ are those of a file beside each decode with the same name and another suffix.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import correlate
 from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
 from codec.packed import Clip, PackedSplit
-from eval.metrics import Wave
+from eval.alignment import Correlation, correlate
+from eval.measures import Wave
 
 SOUND = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BYTES = "bytes.csv"
@@ -25,7 +25,8 @@ MOST_APART_S = 0.02
 """A decode is cut, or silence put behind it, where its length differs by no more than this."""
 MOST_LATE_S = 0.001
 ALIKE, BEYOND = 0.5, 1.2
-"""A decode is shifted if it resembles the original somewhere else by this much, and so many times more than here."""
+"""A decode is shifted if it resembles the original, or the original of inverted polarity, somewhere else by this much,
+and so many times more than here; and of inverted polarity if it resembles that here by so much, and so much more."""
 
 Key = tuple[str, ...]
 """A path below the folder, its suffix left out."""
@@ -34,11 +35,12 @@ Key = tuple[str, ...]
 @dataclass(frozen=True)
 class Supplied:
     """``source``: the file that was brought. ``decoded``: at the clip's rate, channels and length. ``bytes``: None if
-    unknown."""
+    unknown. ``inverted``: its polarity is, which :func:`check_alignment` finds."""
 
     source: Path
     decoded: Path
     bytes: int | None
+    inverted: bool = False
 
 
 def check_folders(decoded: Mapping[str, Path]) -> None:
@@ -70,14 +72,31 @@ def supplied(
     return found
 
 
-def check_delays(found: Sequence[Supplied], split: PackedSplit, indices: Sequence[int]) -> None:
-    """Raises ``UserError`` where a decode is shifted against its recording."""
+def check_alignment(found: Sequence[Supplied], split: PackedSplit, indices: Sequence[int]) -> list[Supplied]:
+    """Find out which decodes are of inverted polarity.
+
+    Raises:
+        UserError: a decode is shifted against its recording.
+    """
+    checked = []
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
         original = split.wave(index).T * np.float32(1 / 32768)
-        wave = audio.read(one.decoded).samples
-        if late := _shift(wave, original, round(MOST_LATE_S * split.sample_rate)):
+        correlation = correlate(audio.read(one.decoded).samples, original)
+        tolerance = round(MOST_LATE_S * split.sample_rate)
+        if correlation is not None and (late := _shift(correlation, tolerance)):
             how = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
             raise UserError(f"{one.source}: begins {how} against its recording; take out the delay of the codec")
+        checked.append(replace(one, inverted=correlation is not None and _is_inverted(correlation, tolerance)))
+    return checked
+
+
+def describe_polarity(found: Sequence[Supplied]) -> str:
+    """A note where decodes are of inverted polarity, or nothing."""
+    inverted = sum(one.inverted for one in found)
+    if not inverted:
+        return ""
+    which = "" if inverted == len(found) else f" in {inverted} of {len(found)} decodes"
+    return f"polarity is inverted{which}"
 
 
 def _by_key(folder: Path, *, sound: bool) -> dict[Key, list[Path]]:
@@ -162,14 +181,16 @@ def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> Wave:
     return np.pad(wave, ((0, 0), (0, max(0, samples - wave.shape[1]))))[:, :samples]
 
 
-def _shift(wave: Wave, original: Wave, tolerance: int) -> int:
-    """Samples by which ``wave`` clearly comes late, 0 where it does not, or is too unlike the original to say."""
-    first, second = wave.mean(0), original.mean(0)
-    energy = float(np.sqrt(np.sum(np.square(first), dtype=np.float64) * np.sum(np.square(second), dtype=np.float64)))
-    if not energy:
-        return 0
-    alike = correlate(first, second, method="fft") / energy
-    here = len(second) - 1
+def _shift(correlation: Correlation, tolerance: int) -> int:
+    """Samples by which the decode clearly comes late, whatever its polarity; 0 where it does not, or is too unlike the
+    original to say."""
+    alike = np.abs(correlation.values)
     best = int(alike.argmax())
-    near = alike[max(0, here - tolerance) : here + tolerance + 1].max()
-    return best - here if alike[best] > ALIKE and alike[best] > BEYOND * near else 0
+    near = np.abs(correlation.near(tolerance)).max()
+    return best - correlation.centre if alike[best] > ALIKE and alike[best] > BEYOND * near else 0
+
+
+def _is_inverted(correlation: Correlation, tolerance: int) -> bool:
+    """Whether the decode clearly resembles the original of inverted polarity, and more than the original."""
+    near = correlation.near(tolerance)
+    return bool(-near.min() > ALIKE and -near.min() > BEYOND * near.max())

@@ -14,7 +14,8 @@ LIMIT_S = 120.0
 """What is not done by then hangs."""
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["conftest", "codec.training.run", "eval.search.run"])
+PRELOADED = ["conftest", "codec.training.run", "eval.search.run", "librosa.filters", "torch.utils.tensorboard"]
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 @contextmanager

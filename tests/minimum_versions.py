@@ -24,7 +24,18 @@ EXTRAS = ("eval", "onnx", "dev")
 TOOLS = {"build", "mypy", "ruff", "setuptools", "types-PyYAML", "types-tqdm"}
 """They build the package or look at its code, and are not needed to run it."""
 TESTS = (
-    *("training", "model", "tables", "prepare", "graphs", "metrics", "search", "recipes", "bitstream", "report"),
+    *(
+        "training",
+        "model",
+        "frequency_tables",
+        "prepare",
+        "graphs",
+        "metrics",
+        "search",
+        "recipes",
+        "bitstream",
+        "report",
+    ),
     *("losses", "loudness", "lossy", "audio", "health"),
 )
 

@@ -20,9 +20,10 @@ from codec.batch import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.errors import UserError
 from codec.files import expected_kbps
-from codec.jobs import plan
+from codec.inputs import Kinds, find
+from codec.jobs import Failure, Job, plan
 from codec.library import finder, load
-from codec.running import BatchReport
+from codec.running import BatchReport, ProgressBar, attempt
 from codec.shards import contents as shard_contents
 from codec.shards import read_array
 from codec.streaming import encode_stream
@@ -53,7 +54,8 @@ def tree(tmp_path, monkeypatch) -> Path:
 
 
 def planned(*sources: str, **options) -> list[str]:
-    jobs = plan([Path(source) for source in sources], Path("out"), {".wav", ".flac"}, ".nac", "sound files", **options)
+    found = find([Path(source) for source in sources], Kinds("sound files", {".wav", ".flac"}), **options)
+    jobs = plan(found.files, Path("out"), ".nac")
     assert all(job.source.is_file() for job in jobs)
     return sorted(str(job.target.relative_to("out")) for job in jobs)
 
@@ -105,6 +107,64 @@ def test_files_that_differ_in_their_suffix_alone_keep_it(tmp_path, codec, monkey
 def test_lists_keep_the_tree_that_their_lines_share(tree, lines, targets):
     Path("list").write_text(lines.format(place=tree), newline="")
     assert planned(lists=[Path("list")]) == targets.split()
+
+
+def test_lists_of_other_systems_are_read(tree):
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        mark = "\ufeff" if encoding[-3:] in ("-le", "-be") else ""
+        Path("list").write_bytes((mark + "in/x/a.wav\r\nin/x/y/b.flac\r\n").encode(encoding))
+        assert planned(lists=[Path("list")]) == ["a.nac", "y/b.nac"], encoding
+    whole = Path("list").read_bytes()
+    for wrong in (whole[:-1], "in/x/a.wav".encode("utf-16-le"), b"in/x/a.wav\0"):
+        Path("list").write_bytes(wrong)
+        with pytest.raises(UserError) as error:
+            planned(lists=[Path("list")])
+        assert str(error.value).startswith("list: ") and "\n" not in str(error.value)
+
+
+def test_links_are_followed_alike_in_folders_lists_and_patterns(tree):
+    """Loops of links end, and a folder that is reached by two ways is taken once."""
+    for link, to in (("in/x/up", "in"), ("in/up", "in"), ("in/b", "in/z"), ("in/far", "far"), ("in/z/far", "far")):
+        (tree / link).symlink_to(tree / to)
+    (tree / "far").mkdir()
+    (tree / "far/d.wav").touch()
+    every = ["a.nac", "far/d.nac", "x/a.nac", "x/y/b.nac", "z/c[1].nac"]
+    Path("list").write_text("in\n")
+    assert planned("in") == planned(lists=[Path("list")]) == planned("in/**") == planned("in/**/*.*") == every
+    assert planned("in/*") == planned("in/[a-z]*") == every
+    assert planned("**/d.wav") == ["far/d.nac"]
+    assert planned("in/far") == planned("in/z/far/*") == ["d.nac"]
+
+
+def test_what_is_not_read_is_named(tmp_path, model, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make(Path("in/x.wav"))
+    for name in ("notes.txt", "x/more.TXT", "cover.jpg", "README", "old.nac", "tokens-000000.tar", "._x.wav", ".b.txt"):
+        Path("in/x").mkdir(exist_ok=True)
+        (Path("in") / name).write_bytes(bytes.fromhex("00051607") + bytes(4096))
+    Path("in/b.mp3").touch()
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--model", str(model)])
+        return ended.value.code, *capsys.readouterr()
+
+    counts = {".txt": 2, "": 1, ".jpg": 1}
+    for command in ("encode", "tokens"):
+        status, told, complaints = run(command, "in", "--out", command, "--json")
+        assert status == FAILED and complaints.count("in/b.mp3: ") == 1
+        summary = json.loads(told)["summary"]
+        assert (summary["done"], summary["failed"], summary["left_out"]) == (1, 1, counts)
+        assert [one["source"] for one in json.loads(told)["failed"]] == ["in/b.mp3"]
+    Path("in/b.mp3").unlink()
+    status, told, _ = run("encode", "in/**", "in/x.wav", "--out", "encode")
+    assert status == 0 and told.splitlines()[-1].startswith("others  4 files of other kinds were left out: 2 .txt, ")
+    status, told, _ = run("encode", "in/*.wav", "--out", "encode")
+    assert status == 0 and "left out" not in told
+    status, told, _ = run("decode", "in", "encode", "--out", "in", "--json")
+    assert json.loads(told)["summary"]["left_out"] == counts
+    with pytest.raises(UserError, match=r"in/x: no sound files in this folder; .*1 \.txt"):
+        encode_batch([Path("in/x")], Path("none"), load(str(model)))
 
 
 def test_inputs_that_name_nothing_are_one_line(tree):
@@ -246,6 +306,59 @@ def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
     assert not begun(tmp_path / "out")
 
 
+def test_two_commands_on_one_folder_do_not_harm_each_other(tmp_path, model, codec):
+    for number in range(6):
+        make(tmp_path / f"in/{'a' * number}b.wav", 2.0, channels=1 + number % 2)
+    words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "codec", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    complaints = [one.communicate()[1].decode() for one in both]
+    assert [one.returncode for one in both] == [0, 0] and "error" not in "".join(complaints)
+    assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", codec).reports) == 6
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_parts_of_killed_processes_are_removed(tmp_path, codec):
+    make(tmp_path / "in/a.wav")
+    (out := tmp_path / "out").mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    old = [f".a.nac.{gone.pid}.part", f".a.nac.{os.getppid()}.part", f".b.nac.{gone.pid}.part", ".a.nac.x.part"]
+    for name in old:
+        (out / name).touch()
+        os.utime(out / name, (1e9, 1e9))
+    encode_batch([tmp_path / "in"], out, codec)
+    assert sorted(contents(out)) == sorted([*old[1:], "a.nac"])
+    (out / old[0]).touch()  # by a process of this number on another machine
+    encode_batch([tmp_path / "in"], out, codec)
+    assert (out / old[0]).exists()
+
+
+def test_companions_of_other_systems_are_passed_over(tmp_path, codec):
+    """What macOS puts beside files on foreign disks looks like one of them by its suffix."""
+    soundfile.write(tmp_path / "x.mp3", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    (tmp_path / "._x.mp3").write_bytes(bytes.fromhex("0005160700020000") + bytes(4088))
+    for sources in ([tmp_path], [tmp_path / "x.mp3"]):
+        batch = encode_batch(sources, tmp_path / "out", codec, force=True)
+        assert [one.source.name for one in batch.reports] == ["x.mp3"] and not batch.failures
+    (failure,) = encode_batch([tmp_path / "._x.mp3"], tmp_path / "out", codec).failures
+    assert "no such file" not in failure.reason.lower()
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, model, capsys):
+    name = "bad\x1b]0;title\x07\nname\u202e.wav"
+    (tmp_path / name).write_text("no sound")
+    with pytest.raises(SystemExit):
+        main(["encode", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model)])
+    _, complaints = capsys.readouterr()
+    (line,) = [line for line in complaints.replace("\r", "\n").split("\n") if "error" in line]
+    assert "bad\\x1b]0;title\\x07\\nname\\u202e.wav" in line and line.isprintable()
+
+
 # --- what is there already ------------------------------------------------------------------------
 
 
@@ -323,9 +436,9 @@ SOURCES = [
 
 
 def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec):
-    """One channel to eight (MP3: two), at rates that are no one's own."""
+    """One channel to eight (MP3 and Ogg: two), at rates that are no one's own."""
     for number, (suffix, subtype) in enumerate(SOURCES):
-        channels = 1 + number % (2 if suffix == ".mp3" else 8)
+        channels = 1 + number % (2 if suffix in (".mp3", ".ogg") else 8)
         source = make(tmp_path / f"in/{suffix[1:]}_{subtype}{suffix}", 0.3, 22050, channels, subtype=subtype)
         samples = soundfile.read(source, dtype="float32", always_2d=True)[0]
         source = tmp_path / f"float/{source.stem}.wav"
@@ -374,6 +487,24 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
 
 
+def test_sound_above_the_band_of_the_model_is_told_of(tmp_path, model, capsys):
+    time = np.arange(96000) / 48000
+    low = 0.3 * np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "speech.wav", low, 48000)
+    soundfile.write(tmp_path / "music.wav", low + 0.1 * np.sin(2 * np.pi * 12000 * time), 48000)
+    for command in ("encode", "tokens"):
+        words = [command, str(tmp_path), "--out", str(tmp_path / command), "--model", str(model)]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert ended.value.code == 0 and told["summary"]["above_band"] == 1
+        shares = {Path(one["source"]).stem: one["above_band_share"] for one in told["done"]}
+        assert shares["music"] == pytest.approx(0.1, abs=0.002) and shares["speech"] < 1e-6
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--force"])
+        assert ended.value.code == 0 and "1 file has sound above the band" in capsys.readouterr().out
+
+
 def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
     wave = np.full(5000, 0.5, np.float32)
     wave[100:130], wave[200], wave[300] = -7.8, 1.0, -1.0
@@ -415,10 +546,10 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
     there = load(str(model), "cuda")
-    for place, one, find in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
+    for place, one, models in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
         assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1, lanes=3).failures
         assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one, lanes=3).failures
-        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", find, bits="32f", lanes=3).failures
+        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", models, bits="32f", lanes=3).failures
     for name in ("0", "1", "2"):
         shards = [shard_contents(path).samples for path in (tmp_path / "tok").rglob("*.tar")]
         codes = [read_array(sample) for samples in shards for sample in samples if sample.key == name]
@@ -444,6 +575,29 @@ def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path,
         said: list[str] = []
         encode_batch(sources, tmp_path / "out", codec, kbps=kbps, force=True, note=said.append)
         assert len(said) == bool(says) and says in "".join(said), (kbps, said)
+
+
+def test_progress_is_right_where_lengths_were_not_stated_or_wrong(capsys):
+    short, long = Job(Path("short"), Path("a")), Job(Path("long"), Path("b"))
+    with ProgressBar("encode", {short: 1.0, long: 7200.0}) as bar:
+        for job in (short, long):
+            for _ in range(2):
+                bar.hear(job, 36.0)
+            bar.end(job)
+    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "2 files" in line]
+    assert "2/2 files, 0.04/0.04 h 100%" in lines[-1]
+    with ProgressBar("encode", {short: 0.0}) as bar:
+        bar.end(short)
+    assert "1/1 files, 0.00/0.00 h 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_file_that_takes_too_much_memory_costs_itself_alone(error):
+    def work() -> None:
+        raise error
+
+    found = attempt(Path("x.wav"), work)
+    assert isinstance(found, Failure) and found.reason.startswith("x.wav: ")
 
 
 def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monkeypatch, capsys):

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import TINY, tiny_model
+from safetensors.torch import load_file, save_file
 
 from codec import interrupts
 from codec.checkpoint import load_model
@@ -28,6 +29,7 @@ from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.shared import told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.ledger import candidates, ledger
+from codec.locks import EXCLUSIVE
 from codec.packed import folder_for
 from codec.recipe import read_recipe, write_recipe
 
@@ -47,8 +49,9 @@ class Ran:
 
     @property
     def complaints(self) -> list[str]:
-        """What stands on the error output beside progress bars: lines that begin with ``codec: error:``."""
+        """What stands on the error output beside progress bars and notes: lines that begin with ``codec: error:``."""
         lines = [line for line in self.err.splitlines() if line.strip() and "%|" not in line]
+        lines = [line for line in lines if not line.startswith("codec: note: ")]
         assert all(line.startswith("codec: error: ") for line in lines), self.err
         return [line.removeprefix("codec: error: ") for line in lines]
 
@@ -93,7 +96,9 @@ def broken(folder: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    """All but locks, which stay when their holder is gone."""
+    paths = [path for path in folder.rglob("*") if path.name != EXCLUSIVE]
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
 @contextmanager
@@ -179,7 +184,8 @@ def place(tmp_path_factory, prepared) -> Path:
     shutil.copytree(place / "model", place / "cut_model")
     os.truncate(place / "cut_model/model.safetensors", 1000)
     shutil.copytree(place / "model", place / "mixed_model")
-    shutil.copy(place / "other_model/model.safetensors", place / "mixed_model")
+    without_config = load_file(place / "other_model/model.safetensors")
+    save_file(without_config, place / "mixed_model/model.safetensors")
     (place / "fake_run/checkpoints").mkdir(parents=True)
     (place / "fake_run/checkpoints/last.ckpt").write_bytes(b"not a checkpoint")
     write_recipe(place / "tiny.yaml", read_recipe("speech_16k", SHORT))
@@ -217,11 +223,11 @@ CODE = "--out out --model model"
         ("train misspelt_section.yaml --data data --run run", "did you mean optim?"),
         ("train wrong_type.yaml --data data --run run", r"optim\.lr.*float.*fast"),
         ("train wrong_choice.yaml --data data --run run", r"codec\.quantizer\.kind.*rvq.*lattice"),
-        ("train out_of_range.yaml --data data --run run", "codec.hop must be above 0, not 0"),
+        ("train out_of_range.yaml --data data --run run", "codec.hop must be from 1 to"),
         ("train no_value.yaml --data data --run run", "no_value.yaml: train: steps has no value"),
         ("train no_section.yaml --data data --run run", "no_section.yaml: losses has no value"),
         ("train unknown_loss.yaml --data data --run run", "no loss called sharpness; there are l1"),
-        ("train negative_loss.yaml --data data --run run", "losses.mel must be 0 or above, not -1"),
+        ("train negative_loss.yaml --data data --run run", "losses.mel must be from 0 to"),
         ("train unbalanced.yaml --data data --run run", "unbalanced.yaml: not a YAML file"),
         ("train words.yaml --data data --run run", "words.yaml: expected settings"),
         ("train binary.yaml --data data --run run", "binary.yaml: not a YAML file"),
@@ -454,6 +460,12 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     assert decoded.returncode == 0 and not decoded.stderr
     assert soundfile.read(io.BytesIO(decoded.stdout))[0].shape == (16000,)
     assert len(run("decode", "-", "--raw", given=coded.stdout).stdout) == 2 * 16000
+    flac = io.BytesIO()
+    soundfile.write(flac, *soundfile.read(io.BytesIO(wav), dtype="int16"), format="FLAC")
+    assert run("encode", "-", "--kbps", "3", "--tag", "title=x", given=flac.getvalue()).stdout == coded.stdout
+    cut = run("encode", "-", given=wav[:10044])
+    assert cut.returncode == FAILED and cut.stdout and cut.stderr.count(b"\n") == 1
+    assert b"10000 of the announced 32000 bytes" in cut.stderr
     cut = run("decode", "-", given=coded.stdout[:-100])
     assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
     for words in (["encode", "-"], ["decode", "-"]):
@@ -490,7 +502,7 @@ def test_names_that_are_not_utf8_pass(codec, place, tmp_path):
     except OSError:
         pytest.skip("this file system has no such names")
     coding = "--model", place / "model"
-    assert codec("prepare", tmp_path / name, "--out", tmp_path / "data", "-j", 1).status == 0
+    assert codec("prepare", tmp_path / name, "--out", tmp_path / "data", "--ratios", "1:0:0", "-j", 1).status == 0
     assert codec("encode", tmp_path / name, "--out", tmp_path / "nac", *coding).status == 0
     assert codec("decode", tmp_path / "nac", "--out", tmp_path / "wav", *coding).status == 0
     shown = codec("info", tmp_path / f"nac/{name}.nac")

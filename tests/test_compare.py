@@ -23,10 +23,12 @@ from codec.training.run import train
 from eval import compare as comparing
 from eval import judging
 from eval.compare import compare
+from eval.comparison import Compared, Run, count_comparisons, rate_rows
 from eval.comparison_plan import read_plan, trials, within_budget
-from eval.judging import coded_bits, excerpts, fit_tables
+from eval.judging import Judged, JudgedClip, coded_bits, excerpts, fit_tables, read_judged, write_judged
+from eval.metrics import Score, metric
 from eval.peers_training import PEERS, Peer, builder, cost, matching_width
-from eval.statistics import paired_difference
+from eval.statistics import estimate, paired_difference
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 WIDTHS = {name: peer.width for name, peer in PEERS.items()}
@@ -121,12 +123,12 @@ def test_only_some_and_refusals_to_mix(tmp_path, prepared, monkeypatch, capsys):
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others(tmp_path, prepared, capsys):
-    diverging = {"settings": {"optim.lr": 1e38}}
+    diverging = {"settings": {"optim.lr": 10.0, "optim.clip_norm": 1e9, "optim.warmup_steps": 0}}
     plan = write_plan(tmp_path, candidates={"wild": diverging, "ours": {}}, clips=1, kbps=[0.6])
     with pytest.raises(SystemExit, match="1"):
         main(["compare", plan, "--data", str(prepared), "--out", str(tmp_path / "out")])
     page = (tmp_path / "out/comparison.md").read_text()
-    assert "- wild: seed 0 failed: the loss is not finite" in page and "| ours | 3 |" in page
+    assert "- wild: seed 0 failed: the validation loss diverged" in page and "| ours | 3 |" in page
 
 
 # --- plans --------------------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def test_the_learning_rate_ends_with_the_time():
 # --- numbers ------------------------------------------------------------------------------------------------
 
 
-def test_the_paired_interval_agrees_with_drawing_speakers_one_by_one():
+def test_a_paired_difference_is_the_mean_of_the_differences_over_the_clips_that_both_have():
     rng = np.random.default_rng(1)
     groups = {f"c{i}": f"g{i % 9}" for i in range(40)}
     level = {group: rng.normal() for group in groups.values()}
@@ -229,16 +231,57 @@ def test_the_paired_interval_agrees_with_drawing_speakers_one_by_one():
     values["c3"] = reference["c4"] = None
     values["stray"] = 100.0  # judged here alone
     found = paired_difference(values, reference, groups)
-    by_group: dict[str, list[float]] = {}
-    for clip, group in groups.items():
-        one, other = values[clip], reference[clip]
-        if one is not None and other is not None:
-            by_group.setdefault(group, []).append(one - other)
-    assert found is not None and (found.clips, found.groups) == (38, 9)
-    assert found.mean == pytest.approx(np.mean([d for some in by_group.values() for d in some]))
-    names = sorted(by_group)
-    means = [np.mean(np.concatenate([by_group[name] for name in rng.choice(names, 9)])) for _ in range(4000)]
-    assert [found.low, found.high] == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.03)
+    differences = {
+        clip: one - other
+        for clip in groups
+        if (one := values[clip]) is not None and (other := reference[clip]) is not None
+    }
+    wanted = estimate(list(differences.values()), [groups[clip] for clip in differences])
+    assert found is not None and wanted is not None and (found.clips, found.groups) == (38, 9)
+    assert found.mean == pytest.approx(np.mean(list(differences.values())))
+    assert (found.low, found.high) == (wanted.low, wanted.high)
+
+
+def finished(name: str, scores: list[Score]) -> Compared:
+    """A candidate whose only run was judged on clips of a group each."""
+    clips = [JudgedClip(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
+    judged = [Judged(3.0, 6, 3.0, clips)]
+    run = Run(Path(), 0, 1, 1.0, 1.0, "", 1, judged)
+    return Compared(name, "ours", None, None, None, [], "", [run])
+
+
+def test_silencing_a_hard_clip_does_not_put_a_candidate_ahead_and_is_counted():
+    easy, gone = [Score(3.0 + 0.1 * i) for i in range(5)], Score(None, "silent reference")
+    silenced = Score(metric("pesq").worst, "silent decode")
+    rows = rate_rows([finished("A", [*easy, Score(1.35), gone]), finished("B", [*easy, silenced, gone])], [3.0])
+    kept, silent = (row.metrics["pesq"] for row in rows)
+    assert (kept.failed, kept.undefined, silent.failed, silent.undefined) == (0, 1, 1, 1)
+    assert kept.value.clips == silent.value.clips == silent.difference.clips == 6
+    assert silent.value.mean < kept.value.mean and silent.difference.mean < 0
+
+
+def test_marks_are_corrected_for_all_candidates_at_a_rate():
+    rng = np.random.default_rng(0)
+    first = rng.normal(3.0, 0.3, 8)
+    candidates = [finished("first", [Score(value) for value in first])] + [
+        finished(str(i), [Score(value) for value in first + rng.normal(0, 0.1, 8)]) for i in range(40)
+    ]
+    better = finished("better", [Score(value) for value in first + rng.normal(0.5, 0.05, 8)])
+    rows = rate_rows([*candidates, better], [3.0])
+    assert count_comparisons(rows) == 41
+    alone = [row.metrics["pesq"].difference for row in rows[1:-1]]
+    assert any(found.low > 0 or found.high < 0 for found in alone)  # by chance, each by itself
+    assert [row.metrics["pesq"].sign for row in rows] == [0] * 41 + [1]
+
+
+def test_what_was_scored_by_other_rules_is_scored_anew(tmp_path):
+    judged = finished("A", [Score(2.0), Score(1.0, "silent decode"), Score(None, "empty")]).runs[0].judged
+    write_judged(tmp_path / "scores.json", judged, {"clips": 3})
+    assert read_judged(tmp_path / "scores.json", {"clips": 3}) == judged
+    content = json.loads((tmp_path / "scores.json").read_text())
+    del content["scoring"]
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    assert read_judged(tmp_path / "scores.json", {"clips": 3}) is None
 
 
 def test_coded_bits_are_the_cross_entropy_of_the_tables():

@@ -17,7 +17,7 @@ from codec.errors import UserError
 from codec.files import decode_file, file_info, range_coder
 from codec.ledger import ledger
 from codec.model.codec import Codec
-from codec.packed import Clip
+from codec.packed import Clip, list_clips
 from eval.beside import Beside
 from eval.coding import OperatingPoint, choose, count_codes, usage
 from eval.evaluate import evaluate
@@ -83,6 +83,8 @@ def folder(tmp_path_factory):
     rows = [(step, split, "mel", 5 - step / 100) for step in (0, 50, 100) for split in ("train_fixed", "val")]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     (folder / "run" / "metrics.csv").write_text("step,split,term,value\n" + text)
+    heard = [*list_clips(folder / "data", "train", RATE, 1), *list_clips(folder / "data", "test", RATE, 1)[1:4]]
+    (folder / "run" / "trained_clips.txt").write_text("".join(f"{clip.clip_id}\n" for clip in heard))
     return folder
 
 
@@ -98,6 +100,12 @@ def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
+
+
+def test_test_clips_that_were_trained_on_are_counted(folder, result):
+    assert result.trained_clips == 3
+    assert json.loads((folder / "run/evaluation/results.json").read_text())["trained_clips"] == 3
+    assert "3 of the 5 test clips were trained on" in result.text()
 
 
 def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
@@ -150,8 +158,8 @@ def test_the_screen_names_each_row(result):
 
 
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
-    assert result.rows[0].failed["pesq"] == {"too short (under 3 s)": 1}
-    assert result.clips[2].scores["pesq"].value is None and result.clips[2].scores["mel"].value > 0
+    assert result.rows[0].undefined["pesq"] == {"too short (under 3 s)": 1} and not result.rows[0].failed
+    assert result.clips[2].scores["pesq"].undefined and result.clips[2].scores["mel"].value > 0
     assert result.rows[0].metrics["pesq"].clips == 2
 
 

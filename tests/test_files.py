@@ -22,6 +22,7 @@ from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 from codec.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
 from codec.library import load
+from codec.model import streams
 from codec.model.codec import Codec
 from codec.model.entropy import FrequencyTables
 from codec.reading import SoundReader
@@ -462,14 +463,18 @@ def test_broken_sources_leave_nothing(tmp_path, codec):
     wave = sound(1, 100_000, 16000)
     wave[0, 80_000] = np.nan
     soundfile.write(tmp_path / "nan.wav", wave.T, 16000, subtype="FLOAT")
-    make(tmp_path / "unfinished.wav", samples=100_000)
-    data = bytearray((tmp_path / "unfinished.wav").read_bytes())
-    data[40:44] = bytes(4)  # the size of the data chunk: a recording that was not closed
-    (tmp_path / "unfinished.wav").write_bytes(data)
     before = names(tmp_path)
     for name in before:
         fails(encode_file, tmp_path / name, tmp_path / "a.nac", codec)
     assert names(tmp_path) == before
+
+
+def test_a_recording_that_was_not_closed_is_coded_whole(tmp_path, codec):
+    make(tmp_path / "a.wav", samples=100_000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[40:44] = bytes(4)  # the size of the samples
+    (tmp_path / "a.wav").write_bytes(data)
+    assert encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec).seconds == 100_000 / 16000
 
 
 @contextmanager
@@ -481,6 +486,23 @@ def at_most(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_many_channels_are_computed_in_groups(tmp_path, codec, monkeypatch):
+    """With the same bytes, and in memory that does not grow with their number."""
+    make(tmp_path / "a.wav", channels=37, samples=9000)
+    made, seen = [], []
+    real = streams.together
+    monkeypatch.setattr(
+        streams, "together", lambda step, block, state: (seen.append(len(block)), real(step, block, state))[1]
+    )
+    for group in (streams.STREAMS, 255):
+        monkeypatch.setattr(streams, "STREAMS", group)
+        encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, kbps=20)
+        decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+        made.append(((tmp_path / "a.nac").read_bytes(), (tmp_path / "b.wav").read_bytes(), max(seen)))
+        seen.clear()
+    assert made[0][:2] == made[1][:2] and (made[0][2], made[1][2]) == (16, 37)
 
 
 def test_failed_writing_leaves_the_old_file_alone(tmp_path, codec):

@@ -157,6 +157,27 @@ def test_speeds_are_told_with_their_time(tmp_path):
     assert tile.groups() == ("27×", "seconds of audio per second, last measured")
 
 
+@pytest.mark.parametrize("start", [5_000, 6_250, 8_750, 9_900])
+def test_steps_that_the_discriminator_slows_are_no_other_work(tmp_path, start):
+    """A value tells of the 500 steps up to it: one may be of both stages."""
+    recipe = read_recipe(
+        "quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000", f"--adversarial.start_step={start}"]
+    )
+    alone = np.clip((start - (STEPS - 500)) / 500, 0, 1)
+    speed = 1 / (alone / 19 + (1 - alone) / 2)
+    found = examine(made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): speed}, recipe=recipe))
+    finding = next(finding for finding in found.findings if finding.topic == "speed")
+    assert finding.state != "watch" and "discriminator" in finding.text and f"{start:,}" in finding.text
+    slowed = np.where(STEPS > 8_500, speed / 3, speed)
+    if start < 7_000:
+        assert (
+            state(
+                examine(made(tmp_path / "slowed", WELL | {("train", "audio_s_per_s"): slowed}, recipe=recipe)), "speed"
+            )
+            == "watch"
+        )
+
+
 @pytest.mark.parametrize(("used", "expected"), [(0.9, "good"), (0.3, "watch"), (0.05, "bad")])
 def test_codebooks_that_are_not_used_are_found(tmp_path, used, expected):
     curves = {("val", "usage_q0"): np.full(20, used), ("val", "perplexity_q0"): np.full(20, 16 * used)}

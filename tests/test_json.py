@@ -22,7 +22,7 @@ PLAN = {"title": "Tiny", "recipe": "quickstart", "settings": SETTINGS, "clips": 
 SPACE = {"optim.lr": {"low": 1.0e-4, "high": 1.0e-2, "log": True}}
 
 COMMANDS = {
-    "prepare": "prepare in --out data2",
+    "prepare": "prepare in --out data2 --ratios 1:0:0",
     "health": "health run",
     "encode": "encode in --out nac --model run",
     "info": "info nac/a.nac",

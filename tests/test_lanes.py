@@ -125,7 +125,7 @@ def test_blocks_of_files_side_by_side_are_computed_together(tmp_path, codec, com
     encode_batch([tmp_path / "in"], tmp_path / "3", codec, lanes=3)
     assert computed == 3 * [3] + 3 * [6]
     computed.clear()
-    encode_tokens([tmp_path / "in"], tmp_path / "6", codec, lanes=6)
+    encode_tokens([tmp_path / "in"], tmp_path / "6", codec, lanes=6, per_shard=6)
     assert computed == 3 * [9]
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from codec.locks import exclusive
 with exclusive(Path(sys.argv[1])):
     if os.fork() == 0:
-        print("forked", flush=True)
+        os.write(1, b"forked\\n")
         time.sleep(60)  # a loader process that outlives its parent
         os._exit(0)
-    print("held", os.getpid(), flush=True)
+    os.write(1, b"held %d\\n" % os.getpid())
     time.sleep(60)
 """
 

@@ -5,8 +5,10 @@ import pytest
 from scipy.signal import correlate
 
 from codec import audio
+from eval.alignment import advance, find_delay
 from eval.lossy import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
-from eval.metrics import Wave, metric
+from eval.measures import Wave
+from eval.metrics import metric
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,48 @@ def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channe
         assert found.shape == wave.shape and found.dtype == np.float32
         if samples >= 8000:
             assert [shift(one, other) for one, other in zip(found, wave)] == [0] * channels
+
+
+def delay_ms(found: np.ndarray, wave: np.ndarray, rate: int) -> float:
+    """Of the correlation's peak, by brute force: both brought to 32 times the rate."""
+    size, fine = 2 * len(wave), 32
+    cross = np.fft.rfft(found, size) * np.conj(np.fft.rfft(wave, size))
+    values = np.fft.irfft(cross, fine * size)
+    lag = int(values.argmax())
+    return 1000 * (lag - len(values) if lag > len(values) // 2 else lag) / (fine * rate)
+
+
+@pytest.fixture(scope="module")
+def syllables(corpus) -> np.ndarray:
+    path = max((corpus / "voice").rglob("*.flac"), key=lambda path: audio.info(path).frames)
+    clip = audio.read(path)
+    return audio.resample(clip.samples[:1, :60000], clip.sample_rate, 16000)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+@pytest.mark.parametrize(
+    ("codec", "kbps", "speech"),
+    [
+        *((OPUS, kbps, speech) for kbps in (6.0, 9.0, 12.0, 24.0) for speech in (True, False)),
+        *((codec, kbps, False) for codec in (MP3, AAC) for kbps in (32.0, 48.0)),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_decodes_are_in_step_to_a_hundredth_of_a_millisecond(syllables, codec, kbps, speech, rate):
+    wave = audio.resample(syllables, 16000, rate)
+    found = round_trip(codec, wave, rate, kbps, speech=speech).wave
+    assert found.shape == wave.shape and abs(delay_ms(found[0], wave[0], rate)) < 0.01
+
+
+def test_delays_of_a_fraction_of_a_sample_are_found_and_taken_back(syllables):
+    wave = syllables[:, 8000:24000]
+    for late in (-3.25, 0.0, 0.5, 7.75):
+        moved = advance(wave, -late)
+        assert find_delay(moved, wave, 16, 0.3) == pytest.approx(late, abs=0.02)
+        assert advance(moved, late)[:, 200:-200] == pytest.approx(wave[:, 200:-200], abs=2e-3)
+    stranger = np.random.default_rng(0).standard_normal(wave.shape).astype(np.float32)
+    for unlike in (stranger, 0 * wave, advance(wave, 40.0)):
+        assert find_delay(unlike, wave, 16, 0.3) == 0
 
 
 @pytest.mark.parametrize("kbps", [8.0, 24.0])

@@ -1,6 +1,7 @@
 """The model: exact transform, exact streaming, promised latency and reach, right gradients, sound storage."""
 
 import json
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,11 @@ import scipy.fft
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.checkpoint import checksum, fingerprint, load_model, save_model
+from codec.checkpoint import checksum, fingerprint, load_model, read_fingerprints, read_info, save_model
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, compress, expand
@@ -494,12 +496,46 @@ def test_damaged_model_is_one_line(tmp_path, name, damage):
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_weights_of_another_model_are_noticed(tmp_path):
+def test_weights_are_read_by_the_configuration_that_they_came_with(tmp_path):
+    """As after a kill between the two renames by which another model takes the place of one."""
+    models = {seed: make_codec(RVQ, seed=seed) for seed in (0, 1)}
+    for seed, codec in models.items():
+        save_model(tmp_path / str(seed), codec, {"step": seed})
+    (tmp_path / "0/model.safetensors").replace(tmp_path / "1/model.safetensors")
+    assert fingerprint(load_model(tmp_path / "1")) == fingerprint(models[0]) == read_fingerprints(tmp_path / "1")[0]
+    assert read_info(tmp_path / "1") == {"step": 0}
+
+
+def test_weights_without_a_configuration_of_their_own_must_be_those_of_config_json(tmp_path):
+    """As built-in models are, which are older."""
     for seed in (0, 1):
         save_model(tmp_path / str(seed), make_codec(RVQ, seed=seed), {})
+        weights = load_file(tmp_path / f"{seed}/model.safetensors")
+        save_file(weights, tmp_path / f"{seed}/model.safetensors")
+        assert load_model(tmp_path / str(seed))
     (tmp_path / "0/model.safetensors").replace(tmp_path / "1/model.safetensors")
     with pytest.raises(UserError, match="do not belong together"):
         load_model(tmp_path / "1")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("encoder", "width", 9000),
+        ("encoder", "depth", 1000),
+        ("quantizer", "codebooks", 1000),
+        ("decoder", "width", "8"),
+    ],
+)
+def test_a_config_that_describes_more_than_the_weights_hold_takes_no_memory(tmp_path, section, name, value):
+    save_model(tmp_path, make_codec(RVQ), {})
+    content = json.loads((tmp_path / "config.json").read_text())
+    content["codec"][section][name] = value
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="cannot be read"):
+        load_model(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 def test_what_is_not_a_model_is_one_line(tmp_path):

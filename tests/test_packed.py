@@ -1,5 +1,7 @@
+import csv
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,116 @@ def test_in_distribution_is_domain_and_every_range() -> None:
     assert in_distribution(clip("music"), TargetConfig())
     for other in (clip("music"), clip(level=-41), clip(level=-9), clip(band=6999), clip(noise=-49)):
         assert not in_distribution(other, target)
+
+
+# Damage: nothing is believed that the disk or another program may have changed
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    """A copy of the data that may be damaged."""
+    return shutil.copytree(data, tmp_path / "data")
+
+
+def edit_table(folder: Path, **cells: str) -> None:
+    """Change cells of the first row of the training table."""
+    with (folder / "train.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0].update(cells)
+    with (folder / "train.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+ARRAYS = {
+    "half as long": lambda array: array[: len(array) // 2],
+    "float": lambda array: array.astype(np.float32),
+    "big-endian": lambda array: array.astype(">i2"),
+    "mono": lambda array: array[:, :1],
+    "flat": lambda array: array.ravel(),
+    "three dimensions": lambda array: array[..., None],
+    "number": lambda array: np.int16(7),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_that_is_not_what_its_table_says_is_refused(copy: Path, name: str) -> None:
+    path = copy / "packed/16000x2/train-00000.npy"
+    np.save(path, ARRAYS[name](np.load(path)))
+    with pytest.raises(UserError, match=r"train-00000\.npy.*codec prepare") as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x01\x00\x00\x20" + b"(" * 8192,
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': 'O'}  \n",
+        None,
+    ],
+)
+def test_what_is_no_array_is_refused(copy: Path, content: bytes | None) -> None:
+    path = copy / "packed/16000x2/train-00000.npy"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train-00000\.npy"):
+        packed.open_split(copy, "train", 16000, 2)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"shard": "../../outside.npy"}, {"shard": "/tmp/outside.npy"}, {"shard": "a/b.npy"}, {"shard": "..npy"},
+        {"shard": "train-00000.npz"}, {"shard": ""}, {"start": "-5"}, {"frames": "0"}, {"frames": "-1"},
+        {"frames": "many"}, {"frames": "9999999999"}, {"start": "1e3"}, {"seconds": "x"},
+    ],
+)  # fmt: skip
+def test_a_table_that_leads_elsewhere_is_refused(copy: Path, cells: dict[str, str]) -> None:
+    folder = copy / "packed/16000x2"
+    np.save(copy / "outside.npy", np.load(folder / "train-00000.npy"))
+    edit_table(folder, **cells)
+    with pytest.raises(UserError) as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value) and str(folder) in str(refusal.value)
+
+
+def test_a_table_cut_in_half_is_refused(copy: Path) -> None:
+    table = copy / "packed/16000x2/train.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(UserError, match=r"train\.csv"):
+        packed.open_split(copy, "train", 16000, 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[1]", b"{", b"\xff\xfe", b'{"version": ' + b"[" * 100_000, b'{"version": 2}',
+                b'{"version": 1, "sample_rate": 8000, "channels": 2}', b'{"version": 1, "clips": 3}'],
+)  # fmt: skip
+def test_a_damaged_header_is_one_line(copy: Path, content: bytes) -> None:
+    (copy / "packed/16000x2/packed.json").write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        packed.open_split(copy, "train", 16000, 2)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_flipped_bit_shows_in_the_checksum(copy: Path) -> None:
+    split = packed.open_split(copy, "train", 16000, 2)
+    split.verify()
+    path = copy / "packed/16000x2/train-00000.npy"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train-00000\.npy"):
+        split.verify()
+    packed.open_split(copy, "val", 16000, 2).verify()
+
+
+def test_the_fingerprint_is_of_the_clips_not_of_their_place(data: Path, copy: Path, tmp_path: Path) -> None:
+    one, two = (packed.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
+    assert one == two != packed.open_split(data, "val", 16000, 2).fingerprint
+    prepare([data.parent / "audio"], tmp_path / "other", sample_rate=16000, channels=2, ratios="6:2:2", workers=1)
+    assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one

@@ -17,10 +17,11 @@ from codec import audio, packed
 from codec.config import TargetConfig
 from codec.errors import UserError
 from data_prep import inventory, pack, pool
-from data_prep.adapters import find
-from data_prep.grouping import groups_for
+from data_prep.grouping import FOLDER, Choice, groups_for
 from data_prep.manifest import ABSENT, Row, read_rows
+from data_prep.pieces import Piece
 from data_prep.prepare import prepare
+from data_prep.sources import find
 
 RATE = 16000
 
@@ -93,7 +94,7 @@ def test_measurements_agree_with_a_direct_computation(tmp_path: Path) -> None:
     cut[rate : 2 * rate] *= 0.01
     stereo = np.stack([cut, 0.5 * cut], axis=1)
     path = put(tmp_path / "a.wav", stereo, rate, "FLOAT")
-    probe = inventory.probe(str(path))
+    probe = inventory.probe(Piece(path))
     read = soundfile.read(path)[0]
     frames = read[: len(read) // 882 * 882].reshape(-1, 882, 2)
     quiet = np.sort((frames**2).mean(axis=(1, 2)))[: len(frames) // 10].mean()
@@ -108,20 +109,20 @@ def test_bandwidth_ends_where_the_band_does(tmp_path: Path) -> None:
     for edge_hz in (2000, 4000, 6000):
         taps = dsp.firwin(2001, edge_hz, fs=RATE, window=("kaiser", 12.0))
         path = put(tmp_path / "a.wav", dsp.fftconvolve(noise(3.0, 1), taps), subtype="PCM_24")
-        assert inventory.probe(str(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
+        assert inventory.probe(Piece(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
 
 
 def test_bandwidth_of_noise_is_everything_and_of_silence_nothing(tmp_path: Path) -> None:
-    assert inventory.probe(str(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
-    assert inventory.probe(str(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
+    assert inventory.probe(Piece(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
+    assert inventory.probe(Piece(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
 
 
 def test_the_hash_is_of_the_samples_whatever_the_container(tmp_path: Path) -> None:
     wave = (32768 * noise(1.0, 0)).astype(np.int16)
-    hashes = {inventory.probe(str(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
+    hashes = {inventory.probe(Piece(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
     assert len(hashes) == 1
     wave[77] += 1
-    assert inventory.probe(str(put(tmp_path / "b.wav", wave))).sha256 not in hashes
+    assert inventory.probe(Piece(put(tmp_path / "b.wav", wave))).sha256 not in hashes
 
 
 def test_antiphase_is_silent_in_mono_only(tmp_path: Path) -> None:
@@ -268,7 +269,9 @@ def test_channels_and_rates(tmp_path: Path) -> None:
         split = (
             packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
-            else packed.open_sealed_test(tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration")
+            else packed.open_sealed_test(
+                tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
+            ).split
         )
         for name, wave in zip(("stereo.wav", "mono.wav"), waves, strict=True):
             i = next(i for i, clip in enumerate(split.clips) if clip.path.name == name)
@@ -283,7 +286,7 @@ def test_loud_clips_are_scaled_not_clipped(tmp_path: Path, sign: int, stored_pea
     path = put(tmp_path / "loud.wav", wave, subtype="FLOAT")
     target = tmp_path / "stored"
     target.touch()
-    pack._write_clip(pack._Task(path, target, 0, RATE, RATE, 1))
+    pack._write_clip(pack._Task(Piece(path), target, 0, RATE, RATE, 1))
     stored = np.fromfile(target, "<i2")
     assert stored[700] == stored_peak
     np.testing.assert_allclose(stored, wave * stored_peak / wave[700], atol=0.51)
@@ -331,17 +334,17 @@ def test_a_manifest_decides_group_and_domain(tmp_path: Path) -> None:
             for number in range(6):
                 domain = "speech" if number < 4 else "music"
                 writer.writerow([f"{source}/{number}/a.wav", domain, source, f"person {number}", number % 2])
-    entries = find([tmp_path / "audio"], ["speech"])
+    entries = find([tmp_path / "audio"], ["speech"]).entries
     assert len(entries) == 8 and {entry.domain for entry in entries} == {"speech"}
-    assert set(groups_for(entries, None).values()) == {f"person {number}" for number in range(4)}
-    assert set(groups_for(entries, "column:microphone").values()) == {"0", "1"}
-    assert set(groups_for(entries, "level:1").values()) == {"old", "new"}
+    assert set(groups_for(entries, Choice(None, FOLDER)).values()) == {f"person {number}" for number in range(4)}
+    assert set(groups_for(entries, Choice("column:microphone", FOLDER)).values()) == {"0", "1"}
+    assert set(groups_for(entries, Choice("level:1", FOLDER)).values()) == {"old", "new"}
     prepare([tmp_path / "audio"], tmp_path / "out", sample_rate=RATE, workers=1)
     homes = {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")}
     assert len(homes) == 6
-    for rule, hint in (("column:nothing", "microphone"), ("regex:(", "not a regular"), ("folder", "level:1")):
+    for rule, hint in (("column:nothing", "microphone"), ("regex:(", "not a regular"), ("folders", "level:1")):
         with pytest.raises(UserError, match=hint):
-            groups_for(entries, rule)
+            groups_for(entries, Choice(rule, FOLDER))
     with pytest.raises(UserError, match="hold: music, speech"):
         find([tmp_path / "audio"], ["birds"])
 
@@ -350,7 +353,7 @@ def test_a_jsonl_manifest(tmp_path: Path) -> None:
     put(tmp_path / "a.wav", noise(1.0, 0))
     lines = [{"path": "a.wav", "group": 7}, {"path": "gone.wav", "group": 8}]
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    prepare([tmp_path / "list.jsonl"], tmp_path / "out", sample_rate=RATE, workers=1)
+    prepare([tmp_path / "list.jsonl"], tmp_path / "out", sample_rate=RATE, ratios="1:0:0", workers=1)
     rows = rows_of(tmp_path / "out")
     assert (rows["a.wav"].group, rows["a.wav"].status) == ("7", "ok")
     assert rows["gone.wav"].status == "excluded"
@@ -369,13 +372,13 @@ def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
     ):
         put(tmp_path / name, noise(0.1, 0))
     os.symlink(tmp_path / "speech/a", tmp_path / "speech/a/loop")
-    entries = find([tmp_path / "speech", tmp_path / "speech/a"])
+    entries = find([tmp_path / "speech", tmp_path / "speech/a"]).entries
     names = [Path(entry.path).name for entry in entries]
     assert sorted(names) == ["1.wav", "2.wav", "3.wav", "4.wav"]
     assert {entry.domain for entry in entries} == {"speech"}
 
     def groups(rule: str | None) -> dict[str, str]:
-        return {Path(path).name: group for path, group in groups_for(entries, rule).items()}
+        return {Path(path).name: group for path, group in groups_for(entries, Choice(rule, FOLDER)).items()}
 
     assert groups(None) == {"1.wav": "a/one", "2.wav": "a/one", "3.wav": "a/two", "4.wav": "4.wav"}
     assert groups("level:1") == {"1.wav": "a", "2.wav": "a", "3.wav": "a", "4.wav": "4.wav"}
@@ -391,10 +394,10 @@ def test_librispeech(tmp_path: Path, start: str) -> None:
             put(folder / f"{name}.flac", noise(0.6, 0))
         (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(f"{name} SOME WORDS\n" for name in names))
     (tmp_path / "LibriSpeech/SPEAKERS.TXT").write_text("")
-    entries = find([tmp_path / start])
+    entries = find([tmp_path / start]).entries
     assert len(entries) == 6 and all(entry.path.is_file() for entry in entries)
     assert {(entry.source, entry.domain) for entry in entries} == {("LibriSpeech/dev-clean", "speech")}
-    assert sorted(groups_for(entries, None).values()) == ["174"] * 2 + ["84"] * 4
+    assert sorted(groups_for(entries, Choice(None, FOLDER)).values()) == ["174"] * 2 + ["84"] * 4
 
 
 def test_libritts(tmp_path: Path) -> None:
@@ -403,7 +406,7 @@ def test_libritts(tmp_path: Path) -> None:
         put(folder / f"1089_134686_{number:06d}_000000.wav", noise(0.6, 0, rate=24000), 24000)
         (folder / f"1089_134686_{number:06d}_000000.normalized.txt").write_text("some words")
     (folder / "1089_134686.trans.tsv").write_text("")
-    entries = find([tmp_path])
+    entries = find([tmp_path]).entries
     assert len(entries) == 3 and all(entry.path.is_file() for entry in entries)
     assert {entry.group for entry in entries} == {"1089"}
     assert {entry.source for entry in entries} == {"LibriTTS/test-clean"}
@@ -433,3 +436,169 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
             prepare([tmp_path / source], tmp_path / out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
         assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+# Groups and splits
+
+
+def test_no_split_is_empty_in_silence(tmp_path: Path) -> None:
+    for number in range(8):
+        put(tmp_path / f"audio/{'ab'[number % 2]}/{number}.wav", noise(1.0, number))
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"8 files in 2 groups.*--group-by file.*--ratios 1:0:0") as refusal:
+        prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
+    assert "\n" not in str(refusal.value) and not out.exists()
+    put(tmp_path / "audio/c/silent.wav", np.zeros(RATE))  # a third group, until it is decoded
+    with pytest.raises(UserError, match=r"8 usable files in 2 groups, 1 are left out .1 silent.*--group-by file"):
+        prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1)
+    assert not (out / "manifest.csv").exists() and not (out / "packed").exists()
+    summary = prepare([tmp_path / "audio"], out, sample_rate=RATE, group_by="file", workers=1)
+    assert all(split.clips for split in summary.splits) and sum(split.groups for split in summary.splits) == 8
+    # The rule holds for later runs, and where two splits are wanted two groups are enough.
+    put(tmp_path / "audio/a/8.wav", noise(1.0, 8))
+    assert sum(split.groups for split in prepare([tmp_path / "audio"], out, sample_rate=RATE, workers=1).splits) == 9
+    two = prepare([tmp_path / "audio"], tmp_path / "two", sample_rate=RATE, ratios="1:1:0", workers=1)
+    assert [split.groups for split in two.splits] == [1, 1, 0]
+
+
+def test_one_folder_of_files_has_three_splits_and_a_note(tmp_path: Path) -> None:
+    """Case H1."""
+    for number in range(40):
+        put(tmp_path / f"x/wavs/u{number:02d}.wav", noise(0.6, number))
+    for source in ("x", "x/wavs"):
+        lines: list[str] = []
+        summary = prepare([tmp_path / source], tmp_path / source[2:], sample_rate=RATE, workers=1, note=lines.append)
+        assert [split.groups > 0 for split in summary.splits] == [True] * 3
+        assert sum(split.groups for split in summary.splits) == 40
+        assert len(lines) == 1 and tuple(lines) == summary.notes
+
+
+def test_unclear_groups_are_asked_for_before_anything_is_written(tmp_path: Path) -> None:
+    """Case H3."""
+    for speaker in range(4):
+        for book in range(2):
+            put(tmp_path / f"x/spk{speaker}/book{book}/a.wav", noise(0.6, 10 * speaker + book))
+    with pytest.raises(UserError, match="level:1"):
+        prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, workers=1)
+    assert not (tmp_path / "out").exists()
+    prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, group_by="level:1", workers=1)
+    before = {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")}
+    assert len(before) == 4
+    prepare([tmp_path / "x"], tmp_path / "out", sample_rate=RATE, workers=1)  # is not asked again
+    assert {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")} == before
+
+
+def test_an_output_below_the_source_is_no_corpus(tmp_path: Path) -> None:
+    audio_dir = tree(tmp_path / "audio", groups=6)
+    for _ in range(2):
+        lines: list[str] = []
+        summary = prepare([audio_dir], audio_dir / "data", sample_rate=RATE, workers=1, note=lines.append)
+        assert (summary.files, summary.excluded) == (12, {}) and not any("manifest" in line for line in lines)
+
+
+def test_other_files_are_counted_by_kind(tmp_path: Path) -> None:
+    audio_dir = tree(tmp_path / "audio", groups=5)
+    for name in ("a.txt", "b.txt", "c.pdf", "d"):
+        (audio_dir / name).write_text("x")
+    lines: list[str] = []
+    summary = prepare([audio_dir], tmp_path / "out", sample_rate=RATE, workers=1, note=lines.append)
+    assert summary.left_out == {".txt": 2, ".pdf": 1, "": 1}
+    assert len(lines) == 1 and "2 .txt" in lines[0]
+
+
+# Two at once, and damage
+
+
+SCRIPT = (
+    "import sys; from pathlib import Path; from codec.cli import main\n"
+    "main(['prepare', sys.argv[1], '--out', sys.argv[2], '--seed', sys.argv[3], '--rate', '24000', '-j', '1'])\n"
+)
+
+
+def test_two_processes_on_one_output_do_no_harm(tmp_path: Path) -> None:
+    """Case D4: the second ends in a line, or waits for nothing; what is packed is what the tables say."""
+    audio_dir, out = tree(tmp_path / "audio", groups=30, clips=3), tmp_path / "out"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT, audio_dir, out, str(seed)], stderr=subprocess.PIPE, text=True)
+        for seed in (1, 2)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    assert codes in ([0, 0], [0, 2]), errors
+    if codes == [0, 2]:
+        first, second = sorted(processes, key=lambda process: process.returncode)
+        assert f"process {first.pid} " in errors[processes.index(second)]
+    assert not list(out.rglob("*.part"))
+    for name in ("train", "val"):
+        split = packed.open_split(out, name, 24000, 1)  # type: ignore[arg-type]
+        split.verify()
+        for i, clip in enumerate(split.clips):
+            wanted = audio.resample(audio.read(clip.path).samples, RATE, 24000)
+            np.testing.assert_allclose(split.wave(i).T / 32768, wanted, atol=1.01 / 65536)
+
+
+def test_damaged_arrays_are_written_anew(tmp_path: Path) -> None:
+    """Case D11: flipped bits, an array cut in half, one that is missing, and a killed process' part."""
+    audio_dir, out = tree(tmp_path / "audio"), tmp_path / "out"
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    folder = out / "packed/16000x1"
+    before = snapshot(folder)
+    times = {name: (folder / name).stat().st_mtime_ns for name in ("train-00000.npy", "val-00000.npy")}
+
+    def flip(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[5000] ^= 1
+        path.write_bytes(content)
+
+    damages = [flip, lambda path: path.write_bytes(path.read_bytes()[:9000]), lambda path: path.unlink()]
+    for damage in damages:
+        damage(folder / "train-00000.npy")
+        (folder / ".train-00000.npy.99999.part").write_bytes(b"x")
+        summary = prepare([audio_dir], out, sample_rate=RATE, workers=1)
+        assert any("train-00000.npy" in line for line in summary.advice)
+        assert snapshot(folder) == before
+    assert (folder / "val-00000.npy").stat().st_mtime_ns == times["val-00000.npy"]
+    assert not any("damaged" in line for line in prepare([audio_dir], out, sample_rate=RATE, workers=1).advice)
+
+
+@pytest.mark.parametrize("cut", ["half", "line", "all", "letter"])
+def test_a_manifest_cut_off_is_noticed(tmp_path: Path, cut: str) -> None:
+    audio_dir, out = tree(tmp_path / "audio"), tmp_path / "out"
+    assert prepare([audio_dir], out, sample_rate=RATE, workers=1).rows == 24
+    assert json.loads((out / "summary.json").read_text())["rows"] == 24
+    manifest = out / "manifest.csv"
+    text = manifest.read_text()
+    lines = text.splitlines(keepends=True)
+    manifest.write_text(
+        {"half": "".join(lines[: len(lines) // 2]), "line": "".join(lines[:-1]), "letter": text[:-1], "all": ""}[cut]
+    )
+    if cut == "all":
+        manifest.unlink()
+    with pytest.raises(UserError, match=r"manifest\.csv") as refusal:
+        prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    assert "\n" not in str(refusal.value)
+    manifest.write_text(text)
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\xff\xfe\x00garbage\n", b"\x00" * 50 + b"\n", b"[" * 100_000 + b"\n", b'{"v": 2}\n', b"[1, 2]\n",
+        b'{"v": 2, "path": 7, "size": "x"}\n', b'{"v": ' + b"9" * 5000 + b"}\n",
+    ],
+)  # fmt: skip
+def test_a_damaged_inventory_is_measured_again(tmp_path: Path, damage: bytes) -> None:
+    """Case D28."""
+    audio_dir, out = tree(tmp_path / "audio", groups=4, clips=1), tmp_path / "out"
+    prepare([audio_dir], out, sample_rate=RATE, workers=1)
+    journal = out / inventory.JOURNAL
+    good = journal.read_bytes()
+    wrong = good.replace(b'"frames": 16000', b'"frames": "many"', 1).replace(
+        b'"rms_dbfs": -', b'"rms_dbfs": NaN, "x": -', 1
+    )
+    before = (out / "manifest.csv").read_bytes()
+    for content in (damage + good, good + damage[:-1], wrong):
+        journal.write_bytes(content)
+        prepare([audio_dir], out, sample_rate=RATE, workers=1)
+        assert (out / "manifest.csv").read_bytes() == before

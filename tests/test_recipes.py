@@ -73,7 +73,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 def test_the_reference_is_as_generated_and_says_what_each_setting_is():
     page = reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
-    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}
     assert all(name in page for name in TERMS)
 
@@ -106,13 +106,13 @@ def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp
     [
         (["--optim.lr"], "optim.lr: expected one argument"),
         (["--losses.mel=loud"], "losses"),
-        (["--losses.mel=-1"], "losses.mel must be 0 or above, not -1"),
+        (["--losses.mel=-1"], "losses.mel must be from 0 to"),
         (["--losses.mel=inf"], "losses.mel"),
-        (["--codec.hop=-5"], "codec.hop must be above 0, not -5"),
-        (["--codec.encoder.dropout=1"], "dropout must be from 0 to below 1, not 1"),
+        (["--codec.hop=-5"], "codec.hop must be from 1 to"),
+        (["--codec.encoder.dropout=1"], "dropout must be from 0 to below 1"),
         (["--codec.quantizer.kind=fsq", "--codec.quantizer.groups=5"], "multiple of groups (5)"),
         (["--target.level_dbfs=[1]"], "target.level_dbfs"),
-        (["--train.mel_scales=8"], "train.mel_scales must be 1 to 7, not 8"),
+        (["--train.mel_scales=8"], "train.mel_scales must be from 1 to 7"),
         (["--train.freeze_encoder=maybe"], "train.freeze_encoder"),
         (["--train.step=3"], "no setting called train.step; did you mean train.steps?"),
         (["--train.minutes", "3"], "no setting called train.minutes; did you mean train.max_minutes?"),

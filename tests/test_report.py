@@ -24,7 +24,8 @@ from eval.metrics import Score
 from eval.rates import System, differences, rate_points
 from eval.report import write_report
 from eval.result_files import markdown
-from eval.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, build_rows, format_value
+from eval.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, format_value
+from eval.rows import build_rows
 from eval.statistics import Estimate
 
 RATE = 16000
@@ -77,7 +78,8 @@ def made(tmp_path_factory):
         group, domain = f"g{i // 2}", "music" if i == 7 else "speech"
         scores = {
             "mel": Score(0.81 + 0.1 * i),
-            "estoi": Score(None, "silent decode") if i == 3 else Score(0.7 + i / 100),
+            "estoi": Score(0.0, "silent decode") if i == 3 else Score(0.7 + i / 100),
+            "stoi": Score(None, "silent reference") if i == 2 else Score(0.8),
         }
         name = "<b>bold & co" if i == 0 else f"clip {i}"
         clips.append(
@@ -108,7 +110,11 @@ def made(tmp_path_factory):
         rows=build_rows(clips), usage=[Codebook(0.5, 321.0)] * 6, clips=clips,
     )  # fmt: skip
     systems = [System("ours", "6 codebooks", clips)] + [
-        System(name, point, [replace(clip, bytes=size, scores={"mel": Score(found)}) for clip in clips])
+        System(
+            name,
+            point,
+            [replace(clip, bytes=size, scores={"mel": Score(found + 0.098 * i)}) for i, clip in enumerate(clips)],
+        )
         for name, point, size, found in (("ours", "3 codebooks", 250, 1.5), ("Opus", "8 kbps", 900, 0.37))
     ] + [System("Other", "as supplied", [replace(clip, bytes=None) for clip in clips])]  # fmt: skip
     result = replace(
@@ -196,6 +202,10 @@ def test_verdict_demonstration_and_ledger_are_said(made):
 def test_failed_and_absent_are_told_apart_from_numbers(made):
     text = Page(made[1]).text
     assert "1 × silent decode (ESTOI)" in text and "1 failed" in text
+    assert "1 × silent reference (STOI)" in text and "1 left out" in text
+    assert made[0].main.metrics["estoi"].clips == 6 and made[0].main.metrics["stoi"].clips == 5
+    assert made[0].main.metrics["estoi"].mean == pytest.approx((0.7 + 0.71 + 0.72 + 0 + 0.74 + 0.75) / 6)
+    assert {point.failed for point in made[0].rates if point.metric == "estoi" and point.domain == "speech"} == {1, 0}
     assert "install lathe-codec[eval]" in text
 
 
@@ -227,7 +237,7 @@ def test_every_metric_has_its_best_median_and_worst_clip(made):
     clips = made[0].clips
     found = {view.name: view.ranks for view in views(clips)}
     assert found["mel"] == {0: "best", 4: "median", 7: "worst"}
-    assert list(found["estoi"].items()) == [(7, "best"), (4, "median"), (0, "worst")]  # the higher the better
+    assert list(found["estoi"].items()) == [(7, "best"), (2, "median"), (3, "worst")]  # the higher the better
     assert set(found["domains"].values()) == {"music", "speech"}
     (two,) = views([replace(clip, domain="speech", scores={"mel": clip.scores["mel"]}) for clip in clips[:2]])
     assert two.ranks == {0: "best", 1: "worst"}
@@ -255,7 +265,9 @@ def test_differences_absent_systems_and_the_gap_are_told(made):
     assert "AAC 16 is absent: the encoder was refused" in text and "234 MB" in text
     assert "+0.25 0.12 to 0.38" in text  # the gap between the halves
     mel = next(entry for entry in result.differences if (entry.system, entry.metric) == ("Opus", "mel"))
-    assert mel.better == "theirs" and f"+{format_value('mel', mel.mean)}" in text
+    assert mel.better == "theirs" and mel.p < mel.p_holm and f"{mel.comparisons} comparisons" in text
+    assert mel.comparisons == sum(entry.distribution == "in" and entry.domain == "all" for entry in result.differences)
+    assert f"+{format_value('mel', mel.mean)}" in text
     assert (
         f"At 3.20 kbps it differs from Opus at 7.20, clip by clip, by Mel distance +{format_value('mel', mel.mean)}"
         in text

@@ -1,6 +1,7 @@
 """Folders of decodes: matched with the recordings by name, measured by the bytes stated, refused where out of step."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from codec.audio import read, write
 from codec.errors import UserError
 from codec.packed import Clip, PackedSplit, Place
-from eval.supplied import Supplied, check_delays, check_folders, supplied
+from eval.supplied import Supplied, check_alignment, check_folders, describe_polarity, supplied
 
 RATE = 16000
 NAMES = ("anna/1.flac", "anna/2.flac", "bert/1.flac")
@@ -46,8 +47,7 @@ def theirs(tmp_path: Path, waves) -> Path:
 
 def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[Supplied]:
     found = supplied(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
-    check_delays(found, split, indices)
-    return found
+    return check_alignment(found, split, indices)
 
 
 def test_each_recording_gets_its_own_decode_and_bytes_are_unknown(theirs, split, waves):
@@ -123,6 +123,23 @@ def test_what_does_not_fit_is_one_line(theirs, split, waves, spoil, words):
     with pytest.raises(UserError, match=words) as caught:
         find(theirs, split)
     assert "\n" not in str(caught.value)
+
+
+def test_inverted_polarity_is_judged_with_a_note_and_is_no_delay(theirs, split, waves):
+    for name, wave in zip(NAMES, waves):
+        write((theirs / name).with_suffix(".wav"), -wave, RATE)
+    found = find(theirs, split)
+    assert [one.inverted for one in found] == [True] * 3
+    assert describe_polarity(found) == "polarity is inverted"
+    write(theirs / "anna/1.wav", waves[0], RATE)
+    shutil.rmtree(theirs.parent / "work")
+    found = find(theirs, split)
+    assert [one.inverted for one in found] == [False, True, True] and "2 of 3" in describe_polarity(found)
+    np.testing.assert_allclose(read(found[1].decoded).samples, -waves[1], atol=1 / 32768)
+    late(theirs, [-wave for wave in waves], 160)
+    shutil.rmtree(theirs.parent / "work")
+    with pytest.raises(UserError, match=r"bert/1\.wav: begins 10\.0 ms late"):
+        find(theirs, split)
 
 
 def test_a_name_that_two_recordings_share_is_refused(tmp_path, split, waves):

@@ -6,8 +6,8 @@ import pytest
 
 from codec import audio
 from codec.errors import UserError
-from data_prep.adapters import find
 from data_prep.prepare import prepare
+from data_prep.sources import find
 from data_prep.synthetic import synthesise
 
 
@@ -26,7 +26,7 @@ def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> N
     assert summary.advice == () and not summary.excluded
     assert all(split.groups >= 10 for split in summary.splits)
     assert 7 < 60 * sum(split.hours for split in summary.splits) < 9
-    entries = find([corpus])
+    entries = find([corpus]).entries
     assert {entry.domain for entry in entries} == {"voice", "strings", "drums", "noise"}
     assert len({entry.group for entry in entries if entry.domain == "voice"}) >= 30
 

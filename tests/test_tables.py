@@ -1,90 +1,153 @@
-"""Tables of the range coder fitted to little: on sound that they were not fitted to they cost no more than codes of
-fixed width, nor than the tables that were there before."""
+"""Lists and tables as other systems write them."""
 
-import copy
+import codecs
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
 
 import pytest
-import torch
-from conftest import TINY
 
-from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import load_model
-from codec.library import find
-from codec.model.codec import Codec
-from codec.model.entropy import FrequencyTables, frequencies
-from codec.packed import PackedSplit, open_split
-from codec.recipe import read_recipe
-from codec.training.table_choice import Counts, cost, smooth
-from codec.training.tables import fit_tables
+from codec.errors import UserError
+from codec.inputs import read_text
+from data_prep.lists import read_list
+from data_prep.sources import find
+
+ROWS = [
+    {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
+    {"path": "b/2.wav", "speaker": "Bob", "domain": "music", "text": "two\nlines"},
+]
 
 
-def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
-    return PackedSplit(split._folder, split.clips[first:stop], split._places[first:stop], 16000, 1)
+def table(delimiter: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(ROWS[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue()
 
 
-def bits_per_frame(codec: Codec, split: PackedSplit) -> float:
-    """As in files: packets of two seconds, coded under the tables of the codec."""
-    coder, bits, frames = RangeCoder(codec.tables), 0.0, 0
-    for i in range(len(split)):
-        wave = torch.from_numpy(split.wave(i).T.copy()) / 32768
-        codes = codec.encode(wave[None]).numpy()
-        bits += sum(coder.bits(codes[:, :, at : at + 100], False) for at in range(0, codes.shape[2], 100))
-        frames += codes.shape[2]
-    return bits / frames
+def described(path: Path) -> list[tuple[str, str, str]]:
+    return [(entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in read_list(path)]
 
 
-@pytest.fixture(scope="module")
-def large(prepared) -> Codec:
-    """Codes of 10 bits, of which few are seen in a minute, from an encoder that has heard the data."""
-    torch.manual_seed(0)
-    made = Codec(read_recipe("speech_16k", [*TINY, "--codec.quantizer.codebook_size=1024"]).codec)
-    split = open_split(prepared, "train", 16000, 1)
-    heard = torch.cat([torch.from_numpy(split.wave(i, 0, 16000).T.copy())[None] / 32768 for i in range(8)])
-    made.initialise(heard, torch.Generator().manual_seed(0))
-    return made.eval().requires_grad_(False)
+WANTED = [("a/ö, 1.wav", "Zoë", "speech"), ("b/2.wav", "Bob", "music")]
 
 
-@pytest.mark.parametrize("classes", [1, 32])
-@pytest.mark.parametrize("clips", [1, 12])
-def test_tables_fitted_to_little_cost_no_more_than_fixed_width_on_other_clips(large, prepared, classes, clips):
-    codec = copy.copy(large)
-    codec.tables = FrequencyTables(3, 1024, classes)
-    fit_tables(codec, some(open_split(prepared, "train", 16000, 1), 0, clips), quiet=True)
-    codec.tables.check()
-    unseen = bits_per_frame(codec, some(open_split(prepared, "val", 16000, 1), 0, 4))
-    assert unseen <= 1.01 * 30.0
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_table_of_any_separator_and_encoding(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    marks = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    path = tmp_path / "list.csv"
+    path.write_bytes(marks.get(encoding, b"") + table(delimiter).encode(encoding))
+    assert described(path) == WANTED
 
 
-@pytest.mark.parametrize("start", ["parent", "uniform"])
-def test_tables_of_many_large_codebooks_fitted_to_half_a_minute(prepared, start):
-    """The built-in model's, whose own tables were fitted to an hour of speech. Fitted without looking at what is held
-    out, they take 1.18 times the fixed width here."""
-    codec = load_model(find("speech_16k_v2"))
-    unseen = some(open_split(prepared, "val", 16000, 1), 0, 3)
-    parent = bits_per_frame(codec, unseen)
-    if start == "uniform":
-        codec.tables = FrequencyTables(24, 1024, 32)
-    fit_tables(codec, some(open_split(prepared, "train", 16000, 1), 0, 12), quiet=True)
-    assert bits_per_frame(codec, unseen) <= 1.02 * (min(parent, 240.0) if start == "parent" else 240.0)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_json_lines(tmp_path: Path, encoding: str, end: str) -> None:
+    text = end.join(json.dumps(row, ensure_ascii=False) for row in ROWS) + end
+    (tmp_path / "list.jsonl").write_bytes(text.encode(encoding))
+    assert described(tmp_path / "list.jsonl") == WANTED
+    (tmp_path / "list.json").write_bytes(json.dumps(ROWS).encode(encoding))
+    assert described(tmp_path / "list.json") == WANTED
 
 
-def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
-    generator = torch.Generator().manual_seed(0)
-    shares = torch.rand(1, 4, 64, generator=generator).double() ** 4 + 1e-3
-    shares = shares / shares.sum(2, keepdim=True)
+def test_a_tsv_has_no_quotes(tmp_path: Path) -> None:
+    """As Common Voice writes it: a quotation mark is a letter."""
+    rows = 'path\tclient_id\tsentence\na.wav\tx\t"Open\nb.wav\ty\tnever closed\n'
+    (tmp_path / "list.tsv").write_text(rows)
+    assert [entry.group for entry in read_list(tmp_path / "list.tsv")] == ["x", "y"]
 
-    def drawn(number: int) -> torch.Tensor:
-        symbols = torch.multinomial(shares[0], number, replacement=True, generator=generator)
-        return torch.stack([torch.bincount(row, minlength=64) for row in symbols])[None].double()
 
-    fresh = drawn(20_000)
-    entropy = float(-(fresh * shares.log2()).sum())
-    excess = []
-    for number in (5, 50, 5000):
-        found = smooth(Counts(drawn(number), drawn(max(5, number // 8)))).frequencies
-        excess.append(float(cost(fresh, found)) / entropy)
-        assert excess[-1] < float(cost(fresh, frequencies(torch.zeros_like(shares)))) / entropy + 0.02
-    assert excess[0] > excess[1] > excess[2] and excess[2] < 1.01
-    # the bits that it states are those of what was held out, under tables of the rest
-    counts = Counts(drawn(5000), drawn(600))
-    assert float(smooth(counts).bits) >= 0.98 * -float((counts.held_out * shares.log2()).sum())
+def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Case I1: the first path is found."""
+    (tmp_path / "a.wav").touch()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "list.txt").write_bytes("a.wav\r\nb/c.wav\r\n".encode(encoding))
+        entries = read_list(tmp_path / "list.txt")
+        assert entries[0].path.is_file() and entries[1].path == tmp_path / "b/c.wav"
+
+
+def test_names_that_are_no_text_stay_what_they_are(tmp_path: Path) -> None:
+    name = b"caf\xe9.wav"
+    (tmp_path / "list.csv").write_bytes(b"path,group\n" + name + b",g\n")
+    (entry,) = read_list(tmp_path / "list.csv")
+    assert bytes(entry.path).endswith(name)
+
+
+def test_paths_from_windows(tmp_path: Path) -> None:
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wavs/a.wav").touch()
+    (tmp_path / "list.csv").write_text("path\nwavs\\a.wav\n")
+    assert read_list(tmp_path / "list.csv")[0].path.is_file()
+
+
+def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": "a.wav", "offset": n, "speaker": who} for n, who in enumerate("xyx")]
+    lines += [{"audio_filepath": "b.wav", "offset": n, "speaker": "x"} for n in range(2)]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [entry.group for entry in read_list(tmp_path / "list.jsonl")] == ["a.wav", "x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nul.csv", b"path,group\na\0.wav,x\n"),
+        ("utf16-without-a-mark.csv", "path,group\na.wav,x\n".encode("utf-16-le")),
+        ("nul.jsonl", b'{"path": "a\0.wav"}\n'),
+        ("nul.txt", b"a.wav\n\0\n"),
+        ("half.csv", codecs.BOM_UTF16_LE + b"p\0a"),
+        ("wav.scp", b"u1 a\0.wav\n"),
+        ("columns.csv", b"name,size\na.wav,3\n"),
+        ("empty.csv", b""),
+        ("header.csv", b"path,group\n"),
+        ("deep.jsonl", b"[" * 100_000),
+        ("deep2.jsonl", b'{"a":' * 100_000),
+        ("digits.jsonl", b'{"path": ' + b"1" * 5000 + b"}"),
+        ("cell.csv", b"path\n" + b"a" * 200_000 + b"\n"),
+        ("cut.jsonl.gz", gzip.compress(b'{"path": "a.wav"}\n' * 999)[:40]),
+        ("no.jsonl.gz", b"no gzip"),
+        ("number.jsonl", b"17\n"),
+        ("numbers.json", b"[17]"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        find([tmp_path / name])
+    assert "\n" not in str(refusal.value) and str(tmp_path / name) in str(refusal.value)
+    assert len(str(refusal.value)) < 600
+
+
+def test_a_manifest_with_nul_in_a_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.csv").write_bytes("path\na.wav\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"manifest\.csv"):
+        find([tmp_path])
+
+
+def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes("path".encode("utf-32"))
+    assert read_text(tmp_path / "t", "list") == "path"
+
+
+def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None:
+    import time
+
+    from data_prep.grouping import choose, groups_for
+    from data_prep.split import Candidate, Ratios, assign
+
+    def seconds(count: int) -> float:
+        path = tmp_path / f"{count}.csv"
+        path.write_text("path,group\n" + "".join(f"s{n % 999}/{n}.wav,s{n % 999}\n" for n in range(count)))
+        started = time.perf_counter()
+        entries = find([path]).entries
+        groups = groups_for(entries, choose(entries, None))
+        clips = [Candidate(str(e.path), groups[str(e.path)], e.domain, 3.0, e.relative) for e in entries]
+        assign(clips, Ratios.parse("8:1:1"))
+        return time.perf_counter() - started
+
+    seconds(1000)
+    assert seconds(20_000) < 40 * seconds(2000)  # a hundred times, were it quadratic

@@ -15,8 +15,8 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-def below(folder: Path, **how) -> tuple[list[str], list[str]]:
-    found = walk(folder, {".wav"}, **how)
+def below(folder: Path) -> tuple[list[str], list[str]]:
+    found = walk(folder, {".wav"})
     assert not found.unlisted
     return tuple([path.relative_to(folder).as_posix() for path in paths] for paths in (found.files, found.others))
 
@@ -40,9 +40,8 @@ def test_linked_folders_are_entered_and_each_real_folder_once(tmp_path):
     )  # fmt: skip
     (tmp_path / "start").symlink_to(tmp_path / "in")
     assert below(tmp_path / "start")[0] == below(tmp_path / "in")[0]
-    seen = {os.path.realpath(tmp_path / "in/z")}
-    assert below(tmp_path / "in", seen=seen)[0] == ["f.wav", "g.wav", "m/c.wav", "m/d/e.wav"]
-    assert below(tmp_path / "in", seen=seen) == ([], [])
+    both = walk([tmp_path / "in/a", tmp_path / "in/z"], {".wav"}).files
+    assert both[:2] == [tmp_path / "in/z/a.wav", tmp_path / "in/z/up/f.wav"] and len(both) == 6
 
 
 def test_folders_that_cannot_be_listed_are_named(tmp_path, monkeypatch):

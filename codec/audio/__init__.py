@@ -4,10 +4,10 @@ from codec.audio.errors import AudioError, Kind
 from codec.audio.reader import AUDIO_SUFFIXES, Audio, AudioInfo, blocks, info, read
 from codec.audio.resample import StreamResampler, resample
 from codec.audio.samples import FloatArray, beyond_full_scale
-from codec.audio.tags import DECODER, TAGS
+from codec.audio.tags import DECODER, TAGS, joined, values_of
 from codec.audio.writer import Writer, write
 
 __all__ = [
     "AUDIO_SUFFIXES", "DECODER", "TAGS", "Audio", "AudioError", "AudioInfo", "FloatArray", "Kind", "StreamResampler",
-    "Writer", "beyond_full_scale", "blocks", "info", "read", "resample", "write",
+    "Writer", "beyond_full_scale", "blocks", "info", "joined", "read", "resample", "values_of", "write",
 ]  # fmt: skip

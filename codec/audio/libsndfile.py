@@ -1,6 +1,31 @@
-"""What is particular to libsndfile."""
+"""Read through libsndfile, which is right for linear PCM and its relatives.
 
+python-soundfile seeks after each read, which damages what has a memory of what it decoded before (MP3, ADPCM, GSM,
+ALAC): here a file is read from its start to its end and never sought in.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 import soundfile
+
+from codec.audio.decoder import Damage, Description, Unsupported
+from codec.audio.identity import Identity
+from codec.audio.samples import FloatArray
+from codec.audio.views import FileView
+
+_UNKNOWN_FRAMES = 1 << 62
+_READ_FRAMES = 65536
+"""Always as many at once: for some codings, such as PAF of 24 bits, libsndfile loses samples in short reads."""
+
+
+class _Forward(soundfile.SoundFile):
+    """A file that is not sought in, whether it could be or not."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def explain(error: Exception) -> str:
@@ -9,3 +34,55 @@ def explain(error: Exception) -> str:
         text = error.error_string.strip().rstrip(".")
         return text if text and "No Error" not in text else f"libsndfile error {error.code}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class LibsndfileDecoder:
+    """A file as libsndfile reads it, see :class:`codec.audio.decoder.Decoder`.
+
+    Args:
+        path: the file.
+        identity: what it is.
+        descriptor: of the open file, where the caller wants to see how far it was read, and closes it.
+    """
+
+    def __init__(self, path: Path, identity: Identity, descriptor: int | None = None) -> None:
+        self._view: FileView | None = None
+        if identity.replaced or identity.start or identity.end < path.stat().st_size:
+            self._view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
+        # Names need not be valid UTF-8.
+        source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
+        try:
+            self._file = _Forward(source, closefd=False)
+        except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
+            if self._view is not None:
+                self._view.close()
+            raise Unsupported(explain(error)) from error
+        file = self._file
+        known = file.frames < _UNKNOWN_FRAMES and file.format not in ("MP3", "MPEG")  # of which it estimates them
+        self._frames = file.frames if known else None
+        if self._frames is not None and identity.most_frames is not None:
+            self._frames = min(self._frames, identity.most_frames)
+        self.description = Description(file.format, file.subtype, file.samplerate, file.channels, self._frames)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """See :class:`codec.audio.decoder.Decoder`."""
+        announced, done = self._frames, 0
+        buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
+        while announced is None or done < announced:
+            wanted = _READ_FRAMES if announced is None else min(_READ_FRAMES, announced - done)
+            try:
+                block = self._file.read(wanted, out=buffer[:wanted])
+            except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
+                raise Damage(f"after {done / self._file.samplerate:.2f} s ({explain(error)})") from error
+            if len(block) == 0:
+                break
+            done += len(block)
+            yield block.T.copy()
+        if announced is not None and done < announced:
+            raise Damage(f"only {done} of {announced} samples could be read")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        if self._view is not None:
+            self._view.close()

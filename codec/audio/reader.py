@@ -1,50 +1,86 @@
-"""Read audio files. The only place that does.
+"""Read audio files: the one way in, whatever decodes them.
 
-libsndfile lets much damage through without an error: short reads, headers that announce more than the file
-holds, NaN. Everything read here is compared with what the file announces and checked for being finite; damage
-raises :class:`AudioError`. Waveforms are float32 ``[channels, samples]``, full scale is 1.
+What a file is follows from its bytes, and which decoder is right for it from a table that was measured. Damage is an
+error: decoders let much through, so that everything here is compared with what the file states, and checked for being
+finite. Waveforms are float32 ``[channels, samples]``, full scale is 1.
 """
 
+import contextlib
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from codec import ogg
+from codec.audio.decoder import Damage, Decoder, Unsupported, regrouped
 from codec.audio.errors import AudioError
-from codec.audio.libsndfile import explain
+from codec.audio.ffmpeg import FFmpegDecoder
+from codec.audio.flac import FlacDecoder
+from codec.audio.identify import identify
+from codec.audio.identity import BackEnd, Identity, NotAudio
+from codec.audio.libsndfile import LibsndfileDecoder
+from codec.audio.mpeg import MpegDecoder
+from codec.audio.ogg import OggDecoder
 from codec.audio.samples import FloatArray
-from codec.audio.tags import DECODER, TAGS
+from codec.audio.tags import read_tags
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .voc .sph .nist".split()
+    """
+    .wav .wave .bwf .bw64 .rf64 .w64 .flac .fla .ogg .oga .ogx .opus .spx .mp3 .mp2 .mp1 .mpga .mpa .aif .aiff .aifc
+    .au .snd .caf .voc .sph .nist .aac .adts .m4a .m4b .m4r .mp4 .m4v .mov .qt .3gp .3gpp .3g2 .webm .weba .mkv .mka
+    .wma .asf .wmv .wv .ape .tta .tak .amr .awb .ac3 .eac3 .dts .dsf .dff .mpc .shn .avi .flv .ts .m2ts .ra .rm
+    """.split()
 )
-"""Lower-case suffixes of files that can be read."""
+"""Lower-case suffixes of the files that commands look for in folders. What a file is, its bytes say."""
 
-_SLACK_BYTES = 64
-_SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-_STREAM_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
-"""Sizes that writers to a pipe put in a header they cannot come back to."""
+_DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
+    "libsndfile": LibsndfileDecoder,
+    "FLAC": FlacDecoder,
+    "FFmpeg": FFmpegDecoder,
+    "Ogg": OggDecoder,
+    "MPEG": MpegDecoder,
+}
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says. ``frames`` (samples per channel) is a claim, not a count."""
+    """What the header of an audio file states.
+
+    Args:
+        path: the file.
+        format: the container, by libsndfile's name where it has one (``WAV``), else ``MP4`` and the like.
+        subtype: the coding of the samples, by libsndfile's name where it has one (``PCM_16``), else ``AAC`` and the
+            like.
+        sample_rate: of the decoded samples, in Hz.
+        channels: their number.
+        frames: samples per channel that the header claims, None where it claims nothing or only an estimate.
+        tags: title, artist and the like, by the names in :data:`TAGS`.
+        decoded: whether the file states that it was decoded from codes.
+        other_streams: audio streams in the file that are not read; the default one is, else the first.
+        pictures: number of pictures among the tags.
+    """
 
     path: Path
     format: str
     subtype: str
     sample_rate: int
     channels: int
-    frames: int
+    frames: int | None
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Title, artist and the like, by the names in :data:`TAGS`."""
     decoded: bool = False
-    """Whether the file says that it was decoded from codes."""
+    other_streams: int = 0
+    pictures: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Coding and container as one would print them, such as ``AAC in MP4``."""
+        return f"{self.subtype} in {self.format}"
+
+    @property
+    def seconds(self) -> float | None:
+        """Claimed duration, None where none is claimed."""
+        return None if self.frames is None else self.frames / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -55,84 +91,98 @@ class Audio:
     sample_rate: int
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Decoder, Identity]]:
+    """Open a file with the decoder that is right for it; what goes wrong meanwhile becomes an AudioError."""
     if not path.is_file():
         raise AudioError(path, "unreadable", "a folder" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:
         raise AudioError(path, "empty", "the file is empty (0 bytes)")
     if not os.access(path, os.R_OK):
         raise AudioError(path, "unreadable", "no permission to read the file")
+    decoder: Decoder | None = None
     try:
-        file = soundfile.SoundFile(os.fsencode(path))  # names need not be valid UTF-8
-    except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
-        raise AudioError(path, "unreadable", f"not a readable sound file ({explain(error)})") from error
-    if file.frames >= 2**62:
-        file.close()
-        raise AudioError(path, "unreadable", "the header states no length (a streamed file); convert it first")
-    return file
+        with path.open("rb") as file:
+            identity = identify(file, path.stat().st_size)
+        if isinstance(identity, NotAudio):
+            raise AudioError(path, "unreadable", identity.reason)
+        decoder = _decoder(path, identity)
+        yield decoder, identity
+    except Unsupported as error:
+        raise AudioError(path, "unreadable", str(error)) from error
+    except Damage as error:
+        raise AudioError(path, "cut off or damaged", str(error)) from error
+    except OSError as error:
+        raise AudioError(path, "unreadable", f"cannot be read ({error.strerror or error})") from error
+    finally:
+        if decoder is not None:
+            decoder.close()
+
+
+def _decoder(path: Path, identity: Identity) -> Decoder:
+    """Open ``path`` with its back end; FFmpeg is tried with what libsndfile refuses."""
+    try:
+        return _DECODERS[identity.back_end](path, identity)
+    except Unsupported as error:
+        if identity.back_end == "FFmpeg" or not identity.demuxer:
+            raise Unsupported(f"{identity.container} that cannot be read ({error})") from error
+        with contextlib.suppress(Unsupported):
+            return FFmpegDecoder(path, identity)
+        raise Unsupported(f"{identity.container} that cannot be read ({error})") from error
 
 
 def info(path: Path) -> AudioInfo:
-    """What the header of ``path`` says. Raises :class:`AudioError` if it cannot be opened."""
-    path = Path(path)
-    with _open(path) as file:
-        found = file.copy_metadata()
-        tags = {name: found[name] for name in TAGS if found.get(name)}
-        decoded = found.get("software", "").startswith(DECODER)
-        return AudioInfo(path, file.format, file.subtype, file.samplerate, file.channels, file.frames, tags, decoded)
+    """Describe an audio file by its header.
 
-
-def _announces_length(path: Path, file: soundfile.SoundFile) -> bool:
-    """Whether the header counts the frames. An MP3 without a Xing or VBRI header does not: its length is an
-    estimate.
+    Raises:
+        AudioError: it cannot be opened.
     """
-    if file.format not in ("MP3", "MPEG"):
-        return True
-    with path.open("rb") as raw:
-        head = raw.read(65536)
-    return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
+    path = Path(path)
+    with _opened(path) as (decoder, identity):
+        found = decoder.description
+        tags = read_tags(path, identity)
+        return AudioInfo(
+            path,
+            found.format,
+            found.subtype,
+            found.sample_rate,
+            found.channels,
+            found.frames,
+            tags.texts,
+            tags.decoded,
+            found.other_streams,
+            tags.pictures,
+        )
 
 
 def blocks(path: Path, block_frames: int = 65536) -> Iterator[FloatArray]:
-    """The file's samples in blocks, float32 ``[channels, 1 <= n <= block_frames]``, in constant memory.
+    """Yield the samples of a file in blocks, float32 ``[channels, 1 <= n <= block_frames]``, in constant memory.
+
+    Blocks of any size join to the same samples, bit for bit. A stated length is a claim: more samples are read, fewer
+    are an error.
 
     Raises:
         AudioError: not readable, no samples, cut off, damaged, or holding NaN or infinity. Blocks that were
             already yielded are good.
     """
     path = Path(path)
-    with _open(path) as file:
-        announced = file.frames
-        if announced == 0:
-            raise AudioError(path, "empty", "holds no samples")
-        if file.format == "OGG" and (wrong := ogg.damage(path)):
-            raise AudioError(path, "cut off or damaged", wrong)
-        done = 0
-        while done < announced:
-            try:
-                block = file.read(min(block_frames, announced - done), dtype="float32", always_2d=True)
-            except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
-                where = f"after {done / file.samplerate:.2f} s ({explain(error)})"
-                raise AudioError(path, "cut off or damaged", f"cut off or damaged {where}") from error
-            if len(block) == 0:
-                break
+    with _opened(path) as (decoder, identity):
+        rate, done = decoder.description.sample_rate, 0
+        for block in regrouped(decoder.blocks(), block_frames):
             if not np.isfinite(block).all():
-                first = done + int(np.argmin(np.isfinite(block).all(axis=1)))
-                where = f"at {first / file.samplerate:.2f} s (sample {first})"
-                raise AudioError(path, "NaN or infinity", f"NaN or infinity {where}")
-            done += len(block)
-            yield np.ascontiguousarray(block.T)
-        if done < announced and (done == 0 or _announces_length(path, file)):
-            shortfall = f"only {done} of {announced} samples could be read"
-            raise AudioError(path, "cut off or damaged", shortfall)
-        for stated, present in _SHORTFALL.findall(file.extra_info):
-            missing = int(stated) - int(present)
-            if missing > _SLACK_BYTES and int(stated) not in _STREAM_SIZES:
-                shortfall = f"cut off: {present} of the announced {stated} bytes are there"
-                raise AudioError(path, "cut off or damaged", shortfall)
+                first = done + int(np.argmin(np.isfinite(block).all(axis=0)))
+                raise AudioError(path, "NaN or infinity", f"NaN or infinity at {first / rate:.2f} s (sample {first})")
+            done += block.shape[1]
+            yield block
+        if identity.fault:
+            raise Damage(identity.fault)
+        if not done:
+            raise AudioError(path, "empty", "holds no samples")
 
 
 def read(path: Path) -> Audio:
-    """The whole file. Raises :class:`AudioError` as :func:`blocks` does."""
-    sample_rate = info(path).sample_rate
+    """Read a whole file. Raises :class:`AudioError` as :func:`blocks` does."""
+    path = Path(path)
+    with _opened(path) as (decoder, _):
+        sample_rate = decoder.description.sample_rate
     return Audio(np.concatenate(list(blocks(path)), axis=1), sample_rate)

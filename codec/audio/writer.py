@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from codec.audio.comments import split_values, with_fillers
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile import explain
 from codec.audio.samples import FloatArray, beyond_full_scale
-from codec.audio.tags import DECODER, TAGS
+from codec.audio.tags import DECODER, SEPARATOR, TAGS, values_of
 from codec.writing import part_of
 
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -27,6 +28,16 @@ _WRITE_BLOCK = 65536
 _WAV_BYTES = 0xFFFFFFFF - 4096
 """More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
 _FLAC_CHANNELS = 8
+_WITH_COMMENTS = ("FLAC", "OGG")
+"""Formats in which a tag can have several values; elsewhere they are joined by semicolons."""
+_VORBIS_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 4, 5, 3),
+    7: (0, 2, 1, 5, 6, 4, 3),
+    8: (0, 2, 1, 6, 7, 4, 5, 3),
+}
+"""Channels of WAV in the order in which Vorbis and Opus have them (Vorbis I specification, section 4.3.9)."""
 
 
 class _Sink:
@@ -97,6 +108,7 @@ class Writer:
             raise AudioError(self.path, "unwritable", most)
         self.subtype = subtype
         self.channels = channels
+        self._order = _VORBIS_ORDER.get(channels) if subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
         self._part = part_of(self.path)
         try:
@@ -112,8 +124,13 @@ class Writer:
             what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
         written = {name: (tags or {}).get(name) for name in TAGS} | {"software": DECODER if decoded else None}
+        self._split_values = self._format in _WITH_COMMENTS and any(
+            SEPARATOR in text for text in written.values() if text
+        )
         for name, text in written.items():
             if text:
+                several = self._format in _WITH_COMMENTS
+                text = with_fillers(name, text) if several else "; ".join(values_of(text))
                 with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
                     setattr(self._file, name, text)
 
@@ -125,6 +142,8 @@ class Writer:
         """Append float32 ``[channels, n]``."""
         if wave.ndim != 2 or wave.shape[0] != self.channels:
             raise ValueError(f"expected [{self.channels}, n], got {wave.shape}")
+        if self._order is not None:
+            wave = wave[list(self._order)]
         # Short pieces: the Vorbis encoder overruns its stack when given a minute at once.
         for start in range(0, wave.shape[1], _WRITE_BLOCK):
             try:
@@ -169,6 +188,8 @@ class Writer:
                 if self._format == "FLAC" and self._raw.seek(0, os.SEEK_END) == 0:  # libsndfile waits for samples
                     reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
                     raise AudioError(self.path, "unwritable", reason)
+                if self._split_values:
+                    split_values(self._raw)
                 self._raw.close()
                 try:
                     os.replace(self._part, self.path)

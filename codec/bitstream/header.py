@@ -212,6 +212,14 @@ def _one_byte_errors() -> dict[int, tuple[int, int]]:
     return found
 
 
+def fitting_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags without the longest ones, where not all fit into a header."""
+    kept = dict(tags)
+    while kept and len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_TAG_BYTES:
+        del kept[max(kept, key=lambda name: len(kept[name].encode()))]
+    return kept
+
+
 def _tag_block(tags: Mapping[str, str]) -> bytes:
     """JSON with its checksum; nothing where there are no tags."""
     if not tags:

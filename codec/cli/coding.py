@@ -6,12 +6,12 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codec import interrupts
 from codec.cli import streams
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, AddCommand, complain, note, positive, told_lost
+from codec.cli.shared import FAILED, AddCommand, complain, note, positive, printable, tags_of, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -33,7 +33,9 @@ def add_coding(command: AddCommand) -> None:
         " at most 2 % and about 12 bytes for each 2 s more. The container of a file adds 0.03 kbit/s and 62 bytes, that"
         " of a live stream (-) 2 bytes a frame and 1 for each of its channels: 1.2 kbit/s with one channel and 50"
         " frames a second. (A model without contexts, such as the first speech_16k, gives every frame as many codes as"
-        " may be expected to stay within.)",
+        " may be expected to stay within.) With - as IN, WAV, RF64 and BW64 of plain samples are coded as they come;"
+        " any other format is recognised from its first bytes, kept in a temporary file and coded when the pipe ends."
+        " What a pipe cut off is coded as far as it came, and the command fails.",
     )
     rate = encode.add_mutually_exclusive_group()
     rate.add_argument(
@@ -46,7 +48,7 @@ def add_coding(command: AddCommand) -> None:
         action="append",
         default=[],
         metavar="NAME=TEXT",
-        help="title, date or whatever is to be kept besides the source's own tags (repeat)",
+        help="title, date or whatever is to be kept besides the source's own tags (repeat; a name may have several)",
     )
     encode.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a WAV header, such as 16000:1:s16"
@@ -182,7 +184,7 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         lists=arguments.list,
         kbps=arguments.kbps,
         codebooks=arguments.codebooks,
-        tags=dict(arguments.tag),
+        tags=tags_of(arguments.tag),
         force=arguments.force,
         workers=arguments.workers,
         lanes=several,
@@ -237,6 +239,8 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
                 "too_loud_samples": report.too_loud,
+                "above_band_share": report.above_band,
+                "pictures": report.pictures,
                 "lost_s": report.lost,
                 "cut_off_s": report.cut_off,
             }
@@ -255,11 +259,14 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.batch import NAC
         from codec.files import file_info
-        from codec.jobs import find
+        from codec.inputs import Kinds, find
         from codec.shards import is_shard
 
     found, status, names = [], 0, _built_in_names()
-    for path, _ in find(arguments.inputs, {NAC}, f"{NAC} files"):
+    found_inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    for failure in found_inputs.failures:
+        status = complain(failure.reason, FAILED)
+    for path, _ in found_inputs.files:
         try:
             if is_shard(path):
                 raise UserError(f"{path}: a shard of tokens, not a .nac file; codec decode takes it")
@@ -275,8 +282,17 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1, default=str))
     else:
-        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in info.items()) for info in found))
+        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _readable(info).items()) for info in found))
     return status
+
+
+def _readable(info: dict[str, Any]) -> dict[str, Any]:
+    """With the values of each tag in a list, where there are several."""
+    from codec.audio import values_of
+
+    tags = {name: values_of(text) for name, text in info["tags"].items()}
+    shown = {name: values if len(values) > 1 else values[0] for name, values in tags.items()}
+    return {name: printable(str(value)) for name, value in {**info, "tags": shown}.items()}
 
 
 def _built_in_names() -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand, Parser, result_alone
+from codec.cli.shared import AddCommand, Parser, command_line, result_alone
 from codec.errors import UserError
 
 
@@ -70,7 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result.to_dict(), indent=1, default=str))
     else:
-        print(f"{text(result)}\nnext: codec search pick {arguments.out} --out recipe.yaml")
+        following = command_line("codec", "search", "pick", arguments.out, "--out", "recipe.yaml")
+        print(f"{text(result)}\nnext: {following}")
     return 0
 
 

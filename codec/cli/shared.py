@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import json
 import math
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -11,6 +13,9 @@ from typing import Any, NoReturn
 
 from codec import interrupts
 from codec.errors import UserError
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""C0 and C1, and what reorders or breaks lines in Unicode."""
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, interrupts.STATUS
 
@@ -35,14 +40,31 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def tags_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The texts by their names; of a name that was given several times, all values."""
+    from codec.audio import joined
+
+    return {name: joined(text for other, text in pairs if other == name) for name, _ in pairs}
+
+
+def printable(text: str) -> str:
+    """Return the text with its control characters escaped: names of files may hold them, and terminals obey."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def command_line(*words: object) -> str:
+    """Return a command as it can be typed, whatever the names in it."""
+    return shlex.join(map(str, words))
+
+
 def complain(message: str, status: int) -> int:
-    print(f"codec: error: {message}", file=sys.stderr)
+    print(f"codec: error: {printable(message)}", file=sys.stderr)
     return status
 
 
 def note(message: str) -> None:
     """What the user may want to know of what is done all the same."""
-    print(f"codec: note: {message}", file=sys.stderr)
+    print(f"codec: note: {printable(message)}", file=sys.stderr)
 
 
 def told_lost(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codec import interrupts
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, INTERRUPTED, complain, note, told_lost
+from codec.cli.shared import FAILED, INTERRUPTED, complain, note, tags_of, told_lost
 from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
 
@@ -35,6 +35,7 @@ def encode(arguments: argparse.Namespace) -> int:
     with interrupts.ends_at_once():
         import torch
 
+        from codec.bandwidth import THRESHOLD
         from codec.library import load
         from codec.streaming import encode_stream
 
@@ -43,10 +44,14 @@ def encode(arguments: argparse.Namespace) -> int:
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
     with interrupts.ends_input(source) as interrupted:
-        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=dict(arguments.tag))
+        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=tags_of(arguments.tag))
     if report.too_loud:
         note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
-    return complain("interrupted; the stream was ended", INTERRUPTED) if interrupted.is_set() else 0
+    if report.above_band > THRESHOLD:
+        note("there was sound above the band of the model, which is not coded; use one of a higher sample rate")
+    if interrupted.is_set():
+        return complain("interrupted; the stream was ended", INTERRUPTED)
+    return complain(f"standard input: {report.fault}", FAILED) if report.fault else 0
 
 
 def decode(arguments: argparse.Namespace) -> int:

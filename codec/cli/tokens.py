@@ -13,14 +13,17 @@ def add_tokens(command: AddCommand) -> None:
         "tokens",
         _tokens,
         "sound files to codes for language models, in tar shards; codec decode takes them back",
-        "Sound files to WebDataset shards tokens-000000.tar, …: KEY.npy, an array [quantizers, frames], or [channels,"
-        " quantizers, frames] where there are several channels; and KEY.json, which says what it is of. KEY is the"
-        " file's place in its tree. What is there already and good is kept, so that the same command continues; a bad"
-        " file is named at the end and left out.",
+        "Sound files to WebDataset shards tokens-000000.tar, …: KEY.npy, 32-bit integers [quantizers, frames], or"
+        " [channels, quantizers, frames] where there are several channels; and KEY.json, which says what it is of. KEY"
+        " is the file's place in its tree. What is there already and good is kept, so that the same command continues;"
+        " a bad file is named at the end and left out.",
     )
     parser.add_argument("--codebooks", type=positive, metavar="N", help="of each frame (default: all)")
     parser.add_argument(
-        "--per-shard", type=positive, default=1000, metavar="N", help="files, by their keys in order (%(default)s)"
+        "--per-shard",
+        type=positive,
+        metavar="N",
+        help="files, by their keys in order (default: 1000, or less, so that there are 8 shards or more)",
     )
     parser.add_argument(
         "--manifest",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from codec import interrupts
-from codec.cli.shared import AddCommand, show
+from codec.cli.shared import AddCommand, command_line, show
 from codec.errors import UserError
 
 HEALTH_PAGE = "health.html"
@@ -37,6 +37,9 @@ def add_train(command: AddCommand) -> None:
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
     parser.add_argument(
         "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
+    )
+    parser.add_argument(
+        "--from-best", action="store_true", help="go on from the best validation in place of the last checkpoint"
     )
     parser.add_argument("--lr-range-test", action="store_true", help="find a learning rate instead of training")
 
@@ -76,7 +79,8 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.library import find
         from codec.recipe import read_recipe
-        from codec.training.run import range_test, train
+        from codec.training.lr_range import range_test
+        from codec.training.run import train
         from eval.health import examine
         from eval.health_page import write_health_page
 
@@ -87,12 +91,13 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.run is None:
         raise UserError("where should the run go? give a folder with --run")
     parent = find(arguments.init_from) if arguments.init_from else None
-    result = train(recipe, arguments.data, arguments.run, init_from=parent)
+    with interrupts.raised_once(interrupts.RUN_SIGNALS):
+        result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE
     write_health_page(health, arguments.run, page)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
     print(f"best: {health.best}")
     print(f"model: {arguments.run / 'model'}")
     print(f"health: {health.answer} {page}")
-    print(f"next: codec evaluate {arguments.run} --data {arguments.data}")
+    print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', arguments.data)}")
     return 0

@@ -63,9 +63,9 @@ class Coded:
         return [Coded(*pair) for pair in zip(self.codes.split(sizes, dim), self.need.split(sizes, dim))]
 
     @staticmethod
-    def join(parts: Sequence["Coded"]) -> "Coded":
-        """One after the other."""
-        return Coded(torch.cat([part.codes for part in parts], 2), torch.cat([part.need for part in parts], 2))
+    def join(parts: Sequence["Coded"], dim: int = 2) -> "Coded":
+        """One after the other, by default in time."""
+        return Coded(torch.cat([part.codes for part in parts], dim), torch.cat([part.need for part in parts], dim))
 
 
 def need(error: Tensor, level: Tensor) -> Tensor:

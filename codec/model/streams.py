@@ -3,13 +3,13 @@ state is handed on, so that a whole file, a stream cut anywhere and a batch are 
 product, and memory does not depend on length.
 """
 
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.model.lanes import in_lane, together
+from codec.model.lanes import Step, in_lane, together
 from codec.model.layers import State
 from codec.model.quantizers import Coded
 
@@ -20,6 +20,9 @@ ROWS = 32
 """The last block is filled up to a multiple of so many frames. From 16 rows on, matrix products of any size were seen
 to agree bit for bit. Powers are rounded otherwise where they are computed one by one, as what is left over of 16
 numbers is (measured), or with AVX-512 of 32."""
+
+STREAMS = 16
+"""Channels that are computed at once, so that memory does not grow with their number (up to 255 in a file)."""
 
 
 class EncodingStep(Protocol):
@@ -51,6 +54,20 @@ def filled(frames: int, block: int) -> int:
     blocks beside other streams, for only blocks of one length are computed together."""
     size = block if in_lane() else min(ROWS, block)
     return -(-frames // size) * size
+
+
+Result = TypeVar("Result", Tensor, Coded)
+
+
+def in_groups(step: Step[Result], block: Tensor, state: State) -> tuple[Result, State]:
+    """Return ``step(block, state)``, computed for :data:`STREAMS` of the streams at a time, in a lane with others."""
+    if len(block) <= STREAMS:
+        return together(step, block, state)
+    states = zip(*(tensor.split(STREAMS) for tensor in state))
+    results = [together(step, part, own) for part, own in zip(block.split(STREAMS), states)]
+    parts = [result for result, _ in results]
+    joined: Any = Coded.join(parts, 0) if isinstance(parts[0], Coded) else torch.cat(parts)  # type: ignore[arg-type]
+    return joined, tuple(map(torch.cat, zip(*(own for _, own in results))))
 
 
 class StreamEncoder:
@@ -88,7 +105,7 @@ class StreamEncoder:
         return Coded(last.codes[..., :missing], last.need[..., :missing])
 
     def _encode(self, block: Tensor) -> Coded:
-        coded, self.state = together(self.step, block, self.state)
+        coded, self.state = in_groups(self.step, block, self.state)
         return coded
 
 
@@ -122,7 +139,7 @@ class StreamDecoder:
         return self._decode(block)[:, None, : frames * self.config.latent_hop - first]
 
     def _decode(self, codes: Tensor) -> Tensor:
-        wave, self.state = together(self.step, codes, self.state)
+        wave, self.state = in_groups(self.step, codes, self.state)
         if not self.started:  # the first hop lies before the first sample
             self.started = True
             wave = wave[:, self.config.hop :]

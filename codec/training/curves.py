@@ -1,12 +1,18 @@
 """The curves of a run, from the ``metrics.csv`` that training writes (columns step, split, term, value)."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 METRICS = "metrics.csv"
+JUDGED_ANEW = ("run", "judged_anew")
+"""The curve with a point wherever a run went on under another criterion, such as other losses or clips: the first step
+whose validation is judged by it."""
+COMPARED = ("val", "train_fixed")
+"""Splits whose losses are compared over time."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,11 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def since(self, step: int) -> "Curve":
+        """The points from ``step`` on."""
+        first = int(np.searchsorted(self.steps, step))
+        return Curve(self.steps[first:], self.values[first:])
 
     def at(self, step: float) -> float:
         """The value at ``step``, by linear interpolation."""
@@ -43,3 +54,13 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
         key: Curve(tuple(sorted(values)), tuple(values[step] for step in sorted(values)))
         for key, values in points.items()
     }
+
+
+def comparable(curves: Mapping[tuple[str, str], Curve]) -> dict[tuple[str, str], Curve]:
+    """The curves, those of validations only as far as they were judged like the last one; without those that are empty
+    then."""
+    if JUDGED_ANEW not in curves:
+        return dict(curves)
+    first = int(curves[JUDGED_ANEW].values[-1])
+    cut = {key: curve.since(first) if key[0] in COMPARED else curve for key, curve in curves.items()}
+    return {key: curve for key, curve in cut.items() if len(curve)}

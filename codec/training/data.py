@@ -1,5 +1,6 @@
 """Training batches over packed audio, each a pure function of the seed and the step."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from codec.channels import fold
 from codec.config import AugmentConfig, Recipe
+from codec.errors import UserError
+from codec.interrupts import RUN_SIGNALS
 from codec.packed import PackedSplit, open_split
 from codec.training.augment import augment
 from codec.training.standing import crop_samples
@@ -20,6 +23,8 @@ VALIDATION_SEED = 20_000
 
 TRIES = 20
 """Draws before a silent crop is accepted after all."""
+MOST_NAMED = 4
+"""Clips of a batch that a message names."""
 
 
 class Crops(Dataset[Tensor]):
@@ -42,40 +47,62 @@ class Crops(Dataset[Tensor]):
         # each crop has its own draws, so that runs with other batch sizes are judged on the same crops
         first = step * self.recipe.data.batch_size
         numbers = range(first, first + self.recipe.data.batch_size)
-        crops = np.stack([self._draw(np.random.default_rng([self.seed, number])) for number in numbers])
+        crops = np.stack([self._crop(*self._draw(number)) for number in numbers])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
         return torch.cat([fold(item, self.recipe.codec.stereo) for item in wave])
 
-    def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        """``[channels, samples]`` float32; a clip that is too short is followed by silence."""
-        crop = np.zeros((self.split.channels, self.samples), np.float32)
+    def _draw(self, number: int) -> tuple[int, int]:
+        """Clip and first frame of the crop with this number; a length beyond the clip's end stands for silence."""
+        rng = np.random.default_rng([self.seed, number])
         for _ in range(TRIES):
             clip = int(np.searchsorted(self.ends, rng.integers(self.ends[-1]), side="right"))
             start = int(rng.integers(max(1, self.split.clips[clip].frames - self.samples + 1)))
             piece = self.split.wave(clip, start, self.samples).T
             if np.sqrt(np.mean(np.square(piece / 32768))) > self.silence:
-                crop[:, : piece.shape[1]] = piece / np.float32(32768)
-                break
+                return clip, start
+        return clip, self.split.clips[clip].frames
+
+    def _crop(self, clip: int, start: int) -> np.ndarray:
+        """``[channels, samples]`` float32; a clip that is too short is followed by silence."""
+        crop = np.zeros((self.split.channels, self.samples), np.float32)
+        piece = self.split.wave(clip, start, self.samples).T
+        crop[:, : piece.shape[1]] = piece / np.float32(32768)
         return crop
+
+    def describe(self, step: int) -> str:
+        """The clips of a batch and where in them its crops begin, the first few of many."""
+        size, rate = self.recipe.data.batch_size, self.split.sample_rate
+        drawn = [self._draw(number) for number in range(step * size, (step + 1) * size)]
+        named = [f"{self.split.clips[clip].path} at {start / rate:.2f} s" for clip, start in drawn[:MOST_NAMED]]
+        more = f" and {size - MOST_NAMED} more" if size > MOST_NAMED else ""
+        return f"{', '.join(named)}{more}"
+
+    def require_sound(self, batches: Tensor) -> None:
+        """Check the first batches, of which some must not be silent.
+
+        Raises:
+            UserError: nothing in them is above ``data.silence_dbfs``.
+        """
+        if not batches.any():
+            raise UserError(
+                f"none of {len(batches)} crops of the training clips is louder than data.silence_dbfs"
+                f" ({self.recipe.data.silence_dbfs:g}); lower it, or prepare louder audio"
+            )
 
 
 class RemainingSteps(Sampler[int]):
-    """The steps from where the run stands to its next validation. Its length is that of a whole stretch between
-    validations, which is what Lightning counts in, also after resuming in the middle of one."""
+    """The steps from where the run stands to its next validation: one at least, since Lightning does not begin a fit
+    without any, not even to validate. A run that is over stops before that step."""
 
     def __init__(self, data: "CodecData"):
         self.data = data
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.data.step, self._start() + len(self)))
+        return iter(range(self.data.step, self.data.step + len(self)))
 
     def __len__(self) -> int:
-        return max(0, min(self.data.validate_every, self.data.recipe.train.steps - self._start()))
-
-    def _start(self) -> int:
-        """First step of this stretch."""
-        every = self.data.validate_every
-        return self.data.step // every * every
+        step, every = self.data.step, self.data.validate_every
+        return max(1, min((step // every + 1) * every, self.data.recipe.train.steps) - step)
 
 
 class CodecData(L.LightningDataModule):
@@ -117,4 +144,11 @@ class CodecData(L.LightningDataModule):
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_signals_to_parent,
         )
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """A signal to all processes of a run must not end those that load data: the step that is under way needs them."""
+    for number in RUN_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

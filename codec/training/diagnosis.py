@@ -25,7 +25,7 @@ from typing import Literal
 
 import numpy as np
 
-from codec.training.curves import Curve, read_curves
+from codec.training.curves import Curve, comparable, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
 FEWEST = 3
@@ -123,6 +123,7 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_st
     the learning rate is low."""
     if baseline_mel is None and NOISE in curves:
         baseline_mel = curves[NOISE].values[-1]
+    curves = comparable(curves)
     nothing = Curve((), ())
     for term in TERMS:
         train, validation = (curves.get((split, term), nothing) for split in ("train_fixed", "val"))

@@ -2,10 +2,14 @@
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec.json_files import from_json, read_json
+from codec.locks import EXCLUSIVE, exclusive
 from codec.writing import write_text
 
 RESULT, SOUNDS, ORIGINAL = "run.json", "sounds", "original"
@@ -57,3 +61,23 @@ def versions(sounds: Path) -> dict[int, Path]:
     """The folders of decoded clips by their step, ascending."""
     found = {int(match[1]): path for path in sounds.glob("step_*") if (match := _STEP.fullmatch(path.name))}
     return {step: found[step] for step in sorted(found)}
+
+
+@contextmanager
+def own(run: Path) -> Iterator[None]:
+    """Hold the folder of a run for this process alone while the block runs. What a killed run left half-written is
+    removed, and so is a new folder into which nothing was written.
+
+    Raises:
+        UserError: another process trains there (the message names it), or it cannot be written to.
+    """
+    new = not run.exists()
+    try:
+        with exclusive(run):
+            for folder in (run, *(run / name for name in ("checkpoints", "model", SOUNDS))):
+                for part in folder.glob("*.part"):
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+            yield
+    finally:
+        if new and [path.name for path in run.glob("*")] == [EXCLUSIVE]:
+            shutil.rmtree(run)

@@ -14,7 +14,7 @@ COLUMNS = ("step", "split", "term", "value")
 
 
 class CurvesLogger(Logger):
-    """Appends each value as a row. ``forget_after`` takes back what a resumed run writes again, and rows that were cut
+    """Appends each value as a row. :meth:`go_back` takes back what a resumed run writes again, and rows that were cut
     off."""
 
     def __init__(self, path: Path):
@@ -45,11 +45,17 @@ class CurvesLogger(Logger):
                 if slash:
                     table.writerow([step, split, term, f"{value:.7g}"])
 
-    def forget_after(self, step: int) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of the table."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def go_back(self, step: int, size: int) -> None:
+        """Back to what a checkpoint knows of: so many bytes; where the table is shorter, rows up to its step."""
         if not self.path.exists():
             return
-        with self.path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
-        text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= step)])
-        write_text(self.path, text.getvalue())
+        text = self.path.read_bytes()[:size].decode(errors="replace")
+        rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == len(COLUMNS) and row[0].isdigit()]
+        kept = io.StringIO()
+        csv.writer(kept).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= step)])
+        write_text(self.path, kept.getvalue())

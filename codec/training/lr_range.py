@@ -4,12 +4,15 @@ Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from codec.training.data import Crops
+from codec.config import Recipe
+from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
+from codec.training.start import new_module, set_first_weights
 
 STEPS = 120
 BATCHES = 4
@@ -58,3 +61,10 @@ def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
         if not losses[-1] < 2 * min(losses):
             break
     return LearningRateRange(rates, losses)
+
+
+def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
+    """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
+    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
+    set_first_weights(module, crops, None)
+    return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)

@@ -20,8 +20,16 @@ COMMITMENT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
 gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing won with it)."""
 LOG_EVERY = 100
+MOST_SKIPPED = 10
+"""Steps in a row without a finite loss: a clip can be at fault for one, ten are the run's."""
 Build = Callable[[CodecConfig], Trainable]
 SPLITS = ("train_fixed", "val")
+FORMAT = 2
+"""Of checkpoints. Version 1 did not say so."""
+KEPT = ("step", "validated", "first_loss", "skipped_in_a_row")
+"""Attributes of the module that stand in a checkpoint."""
+DISCRIMINATOR = "discriminator."
+"""Before the names of its weights."""
 
 
 class CodecModule(L.LightningModule):
@@ -56,7 +64,16 @@ class CodecModule(L.LightningModule):
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
-        self.diverged = False
+        self.data_fingerprints = ""
+        """Of training and validation clips."""
+        self.validation_loss = math.nan
+        """Of all terms, at the last validation."""
+        self.validated: int | None = None
+        """Step of the last validation."""
+        self.first_loss: float | None = None
+        """Of the first step, all terms; starts anew with other losses."""
+        self.skipped_in_a_row = 0
+        """Steps up to now whose gradient was not finite, so that they changed nothing."""
 
     def start_from(self, codec: Trainable) -> None:
         """Takes over the weights and tables of another codec of the same architecture."""
@@ -99,7 +116,22 @@ class CodecModule(L.LightningModule):
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
 
+    def validation_is_next(self, ends: bool) -> bool:
+        """Whether a validation follows on the steps done so far. ``ends``: the run is over."""
+        return bool(self.step) and self.validated != self.step and (ends or self.step % self.validate_every == 0)
+
     # --- training --------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Settings are those of the recipe, whatever a checkpoint says; a validation that was broken off is made up
+        for."""
+        for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
+            for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+                group.update({name: wanted[name] for name in wanted.keys() - {"params", "lr"}})  # each step sets lr
+        if self.validation_is_next(self.trainer.should_stop):
+            self.trainer.validating = True
+            self.trainer.fit_loop.epoch_loop.val_loop.run()
+            self.trainer.training = True
 
     def training_step(self, target: Tensor, batch_index: int) -> None:
         generator = self.generator_at(self.step)
@@ -130,16 +162,21 @@ class CodecModule(L.LightningModule):
         first.zero_grad()
         self.manual_backward(total)
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.optim.clip_norm)
-        self.diverged = not bool(torch.isfinite(norm))
-        if self.diverged:
-            return
-        first.step()
-        self.window.add(grad_norm=norm.detach(), clipped=(norm > self.recipe.optim.clip_norm).float())
-        if not self.recipe.train.freeze_encoder:
-            self.window.add(restarted=float(self.codec.adapt(generator)))
+        finite = bool(torch.isfinite(norm))
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        if finite:
+            first.step()
+            self.window.add(grad_norm=norm.detach(), clipped=(norm > self.recipe.optim.clip_norm).float())
+            if not self.recipe.train.freeze_encoder:
+                self.window.add(restarted=float(self.codec.adapt(generator)))
+            if self.first_loss is None:
+                self.first_loss = float(report.total.detach())
         self.step += 1
-        self.update_average()
-        if logged:
+        if finite:
+            self.update_average()
+        else:
+            self.write("train", {"skipped": 1.0})
+        if logged and finite:
             self.write("train", terms | {"total": total, "lr": self.recipe.optim.lr * ratio})
         if self.step % LOG_EVERY == 0:
             self.write("train", self.window.take())
@@ -148,26 +185,33 @@ class CodecModule(L.LightningModule):
         self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Teaches the discriminator on every ``every``-th step, and returns the codec's losses before it."""
-        adversarial = self.recipe.adversarial
-        if self.step % adversarial.every == 0:
-            loss = discriminator_loss(
-                adversarial.loss, discriminator(target).logits, discriminator(output.detach()).logits
-            )
+        if self.step % self.recipe.adversarial.every == 0:
+            loss = self.discriminator_loss(discriminator, output, target)
             optimizer.zero_grad()
             self.manual_backward(loss)
             norm = nn.utils.get_total_norm([p.grad for p in discriminator.parameters() if p.grad is not None])
-            optimizer.step()
-            self.window.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
-        discriminator.requires_grad_(
-            False
-        )  # the codec's gradient passes through, the discriminator's own is not needed
+            if torch.isfinite(norm):
+                optimizer.step()
+                self.window.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
+        return self.judge(discriminator, output, target)
+
+    def discriminator_loss(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> Tensor:
+        """What the discriminator learns from; no gradient reaches ``output``."""
+        kind = self.recipe.adversarial.loss
+        return discriminator_loss(kind, discriminator(target).logits, discriminator(output.detach()).logits)
+
+    def judge(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The codec's losses before the discriminator."""
+        kind = self.recipe.adversarial.loss
+        # the codec's gradient passes through, the discriminator's own is not needed
+        discriminator.requires_grad_(False)
         with torch.no_grad():
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        self.window.add(**balance(adversarial.loss, real.logits, fake.logits))
+        self.window.add(**balance(kind, real.logits, fake.logits))
         return {
-            "adversarial": generator_loss(adversarial.loss, fake.logits),
+            "adversarial": generator_loss(kind, fake.logits),
             "features": feature_matching(real.features, fake.features),
         }
 
@@ -205,15 +249,14 @@ class CodecModule(L.LightningModule):
             self.write("train", self.window.take())
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.sanity_checking:
-            return
+        self.validated = self.step
         counts = self.sums.pop("val counts")
         for split in SPLITS:
             batches = self.sums.pop(f"{split} batches")
             names = [name for name in self.sums if name.split()[0] == split]
             terms = {name.split()[1]: self.sums[name] / batches for name in names}
             if split == "val":
-                self.log("val_total", terms["total"], logger=False)
+                self.validation_loss = float(terms["total"])
                 shares = counts / counts.sum(1, keepdim=True)
                 perplexity = torch.exp(-torch.xlogy(shares, shares).sum(1))
                 # so many frames cannot use more entries than there are frames
@@ -231,9 +274,31 @@ class CodecModule(L.LightningModule):
     # --- resuming --------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["step"], checkpoint["decodes"] = self.step, self.average.decodes
-        checkpoint["validate_every"], checkpoint["window"] = self.validate_every, self.window.state()
+        """Where Lightning's loops stand is left out: the step says all, also where the interval of validation is
+        another when the run goes on."""
+        checkpoint.pop("loops", None)
+        checkpoint["decodes"], checkpoint["window"] = self.average.decodes, self.window.state()
+        checkpoint |= {"format": FORMAT, "validate_every": self.validate_every}
+        checkpoint["data_fingerprints"] = self.data_fingerprints
+        for name in KEPT:
+            checkpoint[name] = getattr(self, name)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.step, self.average.decodes = checkpoint["step"], checkpoint["decodes"]
-        self.window.go_on_from(checkpoint.get("window", {}))
+        for name in KEPT:
+            setattr(self, name, checkpoint[name])
+        self.average.decodes = tuple(checkpoint["decodes"])
+        self.window.go_on_from(checkpoint["window"])
+        if not self.keeps_discriminator(checkpoint["state_dict"]):
+            weights = checkpoint["state_dict"]
+            for name in [name for name in weights if name.startswith(DISCRIMINATOR)]:
+                del weights[name]
+            weights |= {name: value for name, value in self.state_dict().items() if name.startswith(DISCRIMINATOR)}
+            del checkpoint["optimizer_states"][1:]
+
+    def keeps_discriminator(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether the discriminator of a checkpoint is one like this module's; both may have none."""
+        shapes = [
+            {name: value.shape for name, value in each.items() if name.startswith(DISCRIMINATOR)}
+            for each in (weights, self.state_dict())
+        ]
+        return shapes[0] == shapes[1]

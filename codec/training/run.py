@@ -1,7 +1,7 @@
 """A training run from its recipe: set up, resume, train, and leave a model behind."""
 
 import logging
-import math
+import os
 import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -10,30 +10,38 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from codec.checkpoint import fingerprint, load_model, read_info, save_model
+from codec.checkpoint import load_model, read_info, save_model
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.ledger import record_candidate
+from codec.ledger import check_candidates, record_candidate
 from codec.model.codec import Codec
-from codec.recipe import changes, read_recipe, write_recipe
-from codec.training.callbacks import Bar, Clock, Health, Interrupted, KeepBest, KeepCheckpoint, StopSafely, Tell
-from codec.training.curves import METRICS, read_curves
-from codec.training.data import CodecData, Crops
+from codec.recipe import read_recipe, write_recipe
+from codec.training.best import BestModelCheckpoint
+from codec.training.callbacks import CollapseMonitor, ProgressBar, StatusLogger, TimeLimit
+from codec.training.checkpoints import (
+    FOLDER,
+    LAST,
+    CheckpointFiles,
+    RunCheckpoint,
+    go_back_to_best,
+)
+from codec.training.curves import METRICS, comparable, read_curves
+from codec.training.data import CodecData
 from codec.training.diagnosis import FEWEST
-from codec.training.folder import RESULT, SOUNDS, TrainingResult, keep_recipe, read_result
+from codec.training.folder import RESULT, SOUNDS, TrainingResult, own, read_result
 from codec.training.forecast import forecast
+from codec.training.interruption import GracefulInterrupt, Interrupted
 from codec.training.logger import CurvesLogger
-from codec.training.lr_range import LearningRateRange, learning_rate_range
-from codec.training.module import Build, CodecModule
-from codec.training.sounds import KeepSounds
+from codec.training.module import Build
+from codec.training.provenance import criterion, record_trained_clips
+from codec.training.sounds import AudioSampleLogger
 from codec.training.standing import step_audio_s, why_early
+from codec.training.start import first_batches, go_on, new_module, set_first_weights
 from codec.training.tables import fit_tables
 
-INITIAL_SECONDS = 600.0
-"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
 ALONE: AbstractContextManager[object] = nullcontext()
 
 
@@ -43,175 +51,210 @@ def train(
     run: Path,
     *,
     init_from: Path | None = None,
+    from_best: bool = False,
     quiet: bool = False,
     build: Build = Codec,
     tables: bool = True,
     sounds: bool = True,
     around_steps: AbstractContextManager[object] = ALONE,
 ) -> TrainingResult:
-    """Trains ``recipe`` on the prepared ``data`` into the folder ``run``; goes on where an earlier call stopped.
-
-    ``build`` makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are kept.
-    Without ``tables`` these are not fitted at the end: the model is to be judged, and not to write files.
-    ``around_steps`` is entered for the first weights, each step and each batch of validation, and can be entered again;
-    to wait there does not count as training.
-
-    Unless ``quiet``, says what it does and forecasts what it will take; a run in which the recipe's ``validate_every``
-    is too seldom for a verdict is then judged more often.
+    """Train ``recipe`` on the prepared ``data`` into the folder ``run``; go on where an earlier call stopped.
 
     Writes ``recipe.yaml`` (where a run goes on with other settings, those before are kept beside it), ``metrics.csv``,
-    ``tensorboard/``, ``sounds/`` (unless told not to: validation clips as they were decoded over time),
-    ``checkpoints/last.ckpt``, ``model/`` (the averaged weights with the lowest validation loss; at the end its
-    frequency tables are fitted) and then ``run.json``.
+    ``tensorboard/``, ``sounds/`` (validation clips as they were decoded over time), ``checkpoints/`` (the last one and
+    that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged weights with the lowest validation
+    loss; at the end its frequency tables are fitted) and then ``run.json``. Where a run goes on with other losses or
+    validation clips, the model chosen by those before moves to ``model-before-step-N/``.
 
-    Raises ``UserError`` where data or checkpoint do not fit the recipe, ``KeyboardInterrupt`` after Ctrl-C (with a
-    checkpoint written).
+    Args:
+        recipe: what to train. Of a run that goes on, all but the architecture may change.
+        data: folder written by ``codec prepare``.
+        run: folder of the run, which one process at a time may use.
+        init_from: model whose weights a new run starts from.
+        from_best: go on from the best validation in place of the last checkpoint.
+        quiet: else says what it does and forecasts what it will take; a run in which the recipe's ``validate_every`` is
+            too seldom for a verdict is then judged more often.
+        build: makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are
+            kept.
+        tables: whether these are fitted at the end; without, the model is to be judged, and not to write files.
+        sounds: whether validation clips are decoded.
+        around_steps: entered for the first weights, each step and each batch of validation, and can be entered again;
+            to wait there does not count as training.
+
+    Raises:
+        UserError: data or checkpoint do not fit the recipe, another process works in ``run``, the disk is full, or the
+            loss diverges.
+        KeyboardInterrupt: after Ctrl-C and the like, with a checkpoint written.
     """
     _hush()
-
-    def say(text: str) -> None:
-        if not quiet:
-            print(text, flush=True)
-
-    say(f"reading {data}")
+    _require_one_process()
+    _say(quiet, f"reading {data}")
     prepared = CodecData(data, recipe)
-    if (ended := _ended(run, recipe)) is not None:
+    if not from_best and (ended := _ended(run, recipe)) is not None:
         return ended
-    checkpoint = run / "checkpoints" / "last.ckpt"
-    module = new_module(recipe, build)
-    resuming = checkpoint.is_file()
-    if resuming:
-        changed = _go_on(module, checkpoint, run)
-        say(f"going on from step {module.step:,}")
-        if changed:
-            kept = keep_recipe(run, module.step)
-            say(f"with other settings: {', '.join(changed)}; those before are in {kept}")
-    else:
-        sound = f"fitted to {_first_batches(recipe) * step_audio_s(recipe):.0f} s of audio"
-        say(f"first weights: {init_from or sound}")
-        with around_steps:
-            _start(module, prepared.train_crops, init_from)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / RESULT).unlink(missing_ok=True)
-    write_recipe(run / "recipe.yaml", recipe)
-    record_candidate(data, str(run.resolve()))
-
-    keep, clock = KeepCheckpoint(checkpoint), Clock(recipe, around_steps)
-    best, health = (
-        KeepBest(run / "model", recipe, prepared.train_crops.split.material),
-        Health(recipe.train.stop_on_collapse),
-    )
-    # the order counts: the best model is known before what depends on it is told and kept, last of all the checkpoint
-    callbacks = [clock, Bar(clock), best, Tell(run, recipe, prepared.fixed_crops[1]), health]
-    if sounds:
-        callbacks.append(KeepSounds(run / SOUNDS, prepared.fixed_crops[1].split, recipe, best))
-    safely = StopSafely(keep)
-    callbacks += [keep, safely]
-    patience = None
-    if recipe.train.patience:
-        patience = EarlyStopping("val_total", patience=recipe.train.patience, min_delta=0.0)
-        callbacks.insert(0, patience)
-    curves = CurvesLogger(run / METRICS)
-    curves.forget_after(module.step)
-    trainer = L.Trainer(
-        accelerator="auto",
-        devices="auto" if torch.cuda.is_available() else 1,
-        precision="bf16-mixed" if recipe.train.precision == "bf16" else "32-true",
-        max_epochs=-1,  # the clock ends it; an epoch is what lies between two validations
-        check_val_every_n_epoch=1,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        callbacks=callbacks,
-        logger=[TensorBoardLogger(run, name="tensorboard", version=""), curves],
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        default_root_dir=run,
-    )
-    if not quiet:
-        say("measuring the speed")
-        expected = forecast(module, prepared.train_crops, trainer.strategy.root_device)
-        say(expected.text())
-        if module.validate_every == recipe.train.validate_every:
-            module.validate_every = interval(recipe, module.step + expected.steps)
-        if module.validate_every != recipe.train.validate_every:
-            say(
-                f"validates every {module.validate_every} steps: every {recipe.train.validate_every}, as the recipe has"
-                " it, is too seldom for a verdict on this run"
-            )
-    threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
-    try:
-        with safely:
-            trainer.fit(module, prepared, ckpt_path=checkpoint if resuming else None, weights_only=False)
-    except Interrupted:
-        raise KeyboardInterrupt from None
-    except OSError as error:
-        reason = f"{error.filename or run}: {error.strerror or error}"
-        raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
-    finally:
-        threading.excepthook = before
-    if tables and isinstance(module.codec, Codec):
-        _finish_model(run / "model", prepared, quiet)
-    reason = health.reason or clock.reason
-    if not reason and patience is not None and patience.stopped_epoch:
-        validation = read_curves(run).get(("val", "total"))
-        if validation is None or not math.isfinite(float(trainer.callback_metrics["val_total"])):
-            reason = "the validation loss is not finite"
-        else:
-            reason = why_early(validation, recipe.train.patience)
-    result = TrainingResult(
-        steps=module.step,
-        stopped=reason or "all steps done",
-        best_step=best.best_step,
-        best_validation_loss=best.best,
-        minutes=clock.elapsed_s / 60,
-    )
-    result.write(run)
+    check_candidates(data)
+    with own(run):
+        if from_best:
+            go_back_to_best(run)
+        fit = _Fit(recipe, prepared, run, build, quiet, sounds, around_steps)
+        fit.begin(init_from)
+        record_candidate(data, str(run.resolve()))
+        fit.run()
+        if tables and isinstance(fit.module.codec, Codec):
+            _finish_model(run / "model", prepared, quiet)
+        result = fit.result()
+        result.write(run)
     return result
 
 
-def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
-    """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
-    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
-    _start(module, crops, None)
-    return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)
+class _Fit:
+    """One call of the trainer, with all that takes part in it."""
 
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: CodecData,
+        run: Path,
+        build: Build,
+        quiet: bool,
+        sounds: bool,
+        around_steps: AbstractContextManager[object],
+    ):
+        self.recipe, self.data, self.folder, self.quiet, self.around_steps = recipe, data, run, quiet, around_steps
+        self.last = run / FOLDER / LAST
+        self.resuming = self.last.is_file()
+        self.module = new_module(recipe, build)
+        validation, training = data.fixed_crops[1], data.train_crops
+        self.module.data_fingerprints = f"{training.split.fingerprint} {validation.split.fingerprint}"
+        self.curves = CurvesLogger(run / METRICS)
+        self.limit = TimeLimit(recipe, around_steps)
+        self.best = BestModelCheckpoint(
+            run / "model", recipe, training.split.material, criterion(recipe, validation.split)
+        )
+        self.collapse = CollapseMonitor(recipe.train.stop_on_collapse, training)
+        checkpoint = RunCheckpoint(run, self.best, self.curves)
+        self.interrupt = GracefulInterrupt(checkpoint)
+        # the order counts: the best is known before what depends on it is told and kept, last of all the checkpoint
+        self.callbacks = [
+            self.limit,
+            ProgressBar(self.limit),
+            self.best,
+            StatusLogger(run, recipe, validation),
+            self.collapse,
+            *([AudioSampleLogger(run / SOUNDS, validation.split, recipe, self.best)] if sounds else []),
+            checkpoint,
+            self.interrupt,
+        ]
 
-def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
-    """With first weights that depend on the recipe's seed alone."""
-    torch.manual_seed(recipe.train.seed)
-    return CodecModule(recipe, build)
-
-
-def _start(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """First weights: another model's, with further codebooks where the recipe has more; or those of a transform codec
-    fitted to the first batches."""
-    recipe = module.recipe
-    if init_from is not None:
-        codec = load_model(init_from)
-        if codec.config == recipe.codec:
-            module.start_from(codec)
-            if recipe.train.freeze_encoder:
-                module.average.decodes = (fingerprint(codec), *codec.decodes)
-        elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
-            module.codec.grow_from(codec, _first_sound(module, crops), module.generator_at(-1))
-            module.start_from(module.codec)
+    def begin(self, init_from: Path | None) -> None:
+        """Set the module to the last checkpoint, or to first weights, and the folder to the same step."""
+        module, run = self.module, self.folder
+        if self.resuming:
+            go_on(module, self.last, run, self.best.criterion, self.curves, self.quiet)
         else:
-            raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
-        return
-    if recipe.train.freeze_encoder:
-        raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    module.codec.initialise(_first_sound(module, crops), module.generator_at(-1))
-    module.start_from(module.codec)
+            sound = f"fitted to {first_batches(self.recipe) * step_audio_s(self.recipe):.0f} s of audio"
+            _say(self.quiet, f"first weights: {init_from or sound}")
+            with self.around_steps:
+                set_first_weights(module, self.data.train_crops, init_from)
+            self.curves.go_back(0, 0)
+        (run / RESULT).unlink(missing_ok=True)
+        write_recipe(run / "recipe.yaml", self.recipe)
+        record_trained_clips(run, self.data.train_crops.split, init_from)
+
+    def run(self) -> None:
+        """Train until the run is over.
+
+        Raises:
+            UserError, KeyboardInterrupt: see :func:`train`.
+        """
+        trainer = self._trainer()
+        if not self.quiet:
+            self._forecast(trainer.strategy.root_device)
+        threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
+        try:
+            with self.interrupt:
+                trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
+        except Interrupted:
+            raise KeyboardInterrupt from None
+        except OSError as error:
+            reason = f"{error.filename or self.folder}: {error.strerror or error}"
+            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            reason = "a process that loads data (data.workers) was killed, as the system does where memory runs out"
+            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+        finally:
+            threading.excepthook = before
+
+    def _trainer(self) -> L.Trainer:
+        # what comes after the checkpoint is written again; so is what belongs to a validation that was broken off
+        purge = self.module.step + (not self.module.validation_is_next(False)) if self.resuming else None
+        return L.Trainer(
+            accelerator="auto",
+            devices=1,
+            precision="bf16-mixed" if self.recipe.train.precision == "bf16" else "32-true",
+            max_epochs=-1,  # the time limit ends it; an epoch is what lies between two validations
+            check_val_every_n_epoch=1,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            callbacks=self.callbacks,
+            logger=[TensorBoardLogger(self.folder, name="tensorboard", version="", purge_step=purge), self.curves],
+            plugins=[CheckpointFiles(self.folder), LightningEnvironment()],
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            default_root_dir=self.folder / FOLDER,
+        )
+
+    def _forecast(self, device: torch.device) -> None:
+        module, every = self.module, self.recipe.train.validate_every
+        if (devices := torch.cuda.device_count()) > 1:
+            _say(self.quiet, f"training on one of {devices} GPUs: a run uses one device")
+        _say(self.quiet, "measuring the speed")
+        expected = forecast(module, self.data, device)
+        if module.validate_every == every:
+            module.validate_every = interval(self.recipe, module.step + expected.steps)
+        _say(self.quiet, expected.text(module.validate_every))
+        if module.validate_every != every:
+            _say(
+                self.quiet,
+                f"validates every {module.validate_every} steps: every {every}, as the recipe has it, is too seldom for"
+                " a verdict on this run",
+            )
+
+    def result(self) -> TrainingResult:
+        """How the run ended."""
+        reason = self.collapse.reason or self.limit.reason
+        if not reason and self.best.out_of_patience:
+            validation = comparable(read_curves(self.folder))[("val", "total")]
+            reason = why_early(validation, self.recipe.train.patience)
+        return TrainingResult(
+            steps=self.module.step,
+            stopped=reason or "all steps done",
+            best_step=self.best.best_step,
+            best_validation_loss=self.best.best,
+            minutes=self.limit.elapsed_s / 60,
+        )
 
 
-def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
-    """The first batches, :data:`INITIAL_SECONDS` of them."""
-    return torch.cat([crops[step] for step in range(_first_batches(module.recipe))])
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        print(text, flush=True)
 
 
-def _first_batches(recipe: Recipe) -> int:
-    return min(math.ceil(INITIAL_SECONDS / step_audio_s(recipe)), recipe.train.steps)
+def _require_one_process() -> None:
+    """Training on several devices, or several copies of one training, is not built.
+
+    Raises:
+        UserError: this process was started as one of several.
+    """
+    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
+        if os.environ.get(variable, "1") not in ("", "0", "1"):
+            raise UserError(
+                f"training runs in one process on one device, and {variable} is {os.environ[variable]}; start it once,"
+                " without torchrun, or with one task"
+            )
 
 
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
@@ -229,22 +272,6 @@ def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
     return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
-
-
-def _go_on(module: CodecModule, checkpoint: Path, run: Path) -> list[str]:
-    """Sets ``module`` to the step at which ``checkpoint`` stands, and to its interval of validation where the recipe
-    says the same of its time. Returns what else the recipe says than before: anything but the architecture may."""
-    before, recipe = read_recipe(str(run / "recipe.yaml")), module.recipe
-    if before.codec != recipe.codec:
-        raise UserError(f"{run}: holds a run with another architecture; choose another --run")
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        module.step = state["step"]
-    except Exception as error:
-        raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
-    if before.train == recipe.train:
-        module.validate_every = state.get("validate_every", module.validate_every)
-    return changes(before, recipe)
 
 
 def interval(recipe: Recipe, steps: int) -> int:

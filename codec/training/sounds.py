@@ -15,7 +15,7 @@ from codec.audio import write
 from codec.channels import unfold
 from codec.config import AugmentConfig, Recipe
 from codec.packed import PackedSplit
-from codec.training.callbacks import KeepBest
+from codec.training.best import BestModelCheckpoint
 from codec.training.data import Crops
 from codec.training.folder import ORIGINAL, step_folder, versions
 from codec.training.module import CodecModule
@@ -34,11 +34,11 @@ def kept(steps: Sequence[int], best: int, every: int) -> set[int]:
     return {steps[0], *doubled[-DOUBLINGS:], best, steps[-1]}
 
 
-class KeepSounds(Callback):
+class AudioSampleLogger(Callback):
     """Keeps ``SOUNDS/original`` and ``SOUNDS/step_N``, each with the same clips as FLAC. Stands after ``best`` among
     the callbacks, whose choice it follows."""
 
-    def __init__(self, folder: Path, split: PackedSplit, recipe: Recipe, best: KeepBest):
+    def __init__(self, folder: Path, split: PackedSplit, recipe: Recipe, best: BestModelCheckpoint):
         self.folder, self.recipe, self.best = folder, recipe, best
         excerpts = replace(recipe, data=replace(recipe.data, crop_s=CLIP_S, batch_size=CLIPS))
         self.clips = Crops(split, excerpts, AugmentConfig(), SEED)[0]
@@ -55,8 +55,6 @@ class KeepSounds(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
-        if trainer.sanity_checking:
-            return
         decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
         self._write(step_folder(self.folder, module.step), decoded)
         there = versions(self.folder)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.config import Recipe
-from codec.training.curves import Curve
+from codec.training.curves import Curve, comparable
 from codec.training.diagnosis import Curves, Diagnosis, diagnose_curves
 
 
@@ -95,7 +95,8 @@ class Standing:
 
 
 def standing(curves: Curves, recipe: Recipe) -> Standing | None:
-    """None before the first validation."""
+    """None before the first validation that was judged as validations now are."""
+    curves = comparable(curves)
     validation = curves.get(("val", "total"))
     if validation is None:
         return None
@@ -113,7 +114,7 @@ def standing(curves: Curves, recipe: Recipe) -> Standing | None:
     return Standing(
         step=step,
         share=min(1.0, share),
-        left_s=_left_s(curves, recipe, step),
+        left_s=_left_s(curves, recipe),
         training=last("train_fixed", "total"),
         validation=validation.values[-1],
         best=best_so_far(validation),
@@ -189,18 +190,20 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     return Curve(tuple(step for step, _ in points), tuple(value for _, value in points)) if points else None
 
 
-def _left_s(curves: Curves, recipe: Recipe, step: int) -> float | None:
+def _left_s(curves: Curves, recipe: Recipe) -> float | None:
     """At the speed of the last stretch between validations."""
     minutes, train = curves.get(("val", "minutes")), recipe.train
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    steps_a_minute = (step - steps_before) / max(1e-9, minutes.values[-1] - minutes_before)
+    step = minutes.steps[-1]  # a validation whose loss is not finite has its minutes, too
+    stretch = step - steps_before
+    steps_a_minute = stretch / max(1e-9, minutes.values[-1] - minutes_before)
     left = max(0.0, (train.steps - step) / max(1e-9, steps_a_minute))
     if train.max_minutes:
         left = min(left, max(0.0, train.max_minutes - minutes.values[-1]))
     judging = curves.get(("val", "judging_s"))
-    validations = left * steps_a_minute / (step - steps_before)
+    validations = left * steps_a_minute / max(1, stretch)
     return 60 * left + (validations * judging.values[-1] if judging else 0.0)
 
 

@@ -1,6 +1,7 @@
 """``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,4 +105,4 @@ def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> Usage:
         return Usage(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    return Usage(f"next: codec train {path} --data {record.data} --run RUN", [])
+    return Usage(f"next: {shlex.join(['codec', 'train', str(path), '--data', str(record.data)])} --run RUN", [])

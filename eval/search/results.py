@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.ledger import candidates as candidates_on_validation
-from eval.comparison import clip_values
+from eval.comparison import clip_values, count_failed
 from eval.halves import half
 from eval.judging import Judged
 from eval.metrics import metric
@@ -16,7 +16,7 @@ from eval.search.candidate import Footprint
 from eval.search.footprint import times_real_time
 from eval.search.pareto import front
 from eval.search.plan import SearchPlan
-from eval.statistics import Estimate, estimate, paired_difference
+from eval.statistics import Estimate, PairedDifference, estimate, paired_difference
 from eval.timing import Spread
 
 SPEED_STEP = 1.1
@@ -48,7 +48,8 @@ class Entry:
 @dataclass(frozen=True)
 class Row:
     """A candidate as far as it got. ``selected``: mean over the clips that select; ``reported``: over the others, which
-    had no say; ``difference``: there, to the default on the same rung, paired by clip. ``kbps``: real bits of all
+    had no say; ``failed``: how many of these decodes have the metric's worst value; ``difference``: there, to the
+    default on the same rung, paired by clip, its interval that of this comparison by itself. ``kbps``: real bits of all
     clips. Speeds are times real time on one thread, or as many as the settings say, ratios to the reference's."""
 
     key: str
@@ -61,7 +62,8 @@ class Row:
     kbps: float
     selected: float
     reported: Estimate | None
-    difference: Estimate | None
+    failed: int
+    difference: PairedDifference | None
     encode: float
     decode: float
     encode_ratio: Spread
@@ -205,6 +207,8 @@ def _row(
         theirs = [half(one, selecting=False) for one in default.judged[rung].values()]
         difference = paired_difference(values, clip_values(theirs, plan.metric), groups)
     size, speed = entry.footprint.size, entry.footprint.speed
+    selected = _mean(selecting, plan.metric)
+    assert selected is not None  # costs() has refused what has none
     return Row(
         key=entry.key,
         names=entry.names,
@@ -214,8 +218,9 @@ def _row(
         rung=rung,
         seeds=list(entry.judged[rung]),
         kbps=sum(one.kbps for one in judged) / len(judged),
-        selected=_mean(selecting, plan.metric) or 0.0,
+        selected=selected,
         reported=estimate(list(known.values()), [groups[clip] for clip in known]),
+        failed=count_failed(reporting, plan.metric),
         difference=difference,
         encode=times_real_time(speed.encode.median, references[0]),
         decode=times_real_time(speed.decode.median, references[1]),

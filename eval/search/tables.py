@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from codec.names import visible
-from eval.metrics import metric
+from eval.metrics import describe_editions, metric
 from eval.results import format_estimate, format_value
 from eval.search.results import SPEED_STEP, Row, SearchResult
 from eval.search.verdict import verdict
@@ -38,7 +38,7 @@ def _cells(row: Row, result: SearchResult) -> list[str]:
     return [
         row.label + ("" if row.front else " (not on the front)"),
         f"{row.kbps:.2f}",
-        number(row.reported),
+        number(row.reported) + (f", {row.failed} failed" if row.failed else ""),
         format_value(result.metric, row.selected),
         number(row.difference),
         f"{row.encode:.0f} ({row.encode_ratio.median:.2f})",
@@ -88,7 +88,9 @@ def explanation(result: SearchResult) -> list[str]:
         f" that both drew counts for both).{rungs}",
         f"{len(result.rows)} candidates were compared here, {result.candidates_on_validation} were ever on this split."
         f" Selected: {meant.label} on the half of the groups that chose. The column before it is that on the other"
-        f" half, with 95 % intervals over groups; to default: the difference there, paired by clip.{_gap(result)}",
+        f" half, with 95 % t intervals over groups; to default: the difference there, paired by clip, each interval by"
+        f" itself, while the verdict is corrected for the number of candidates. Failed: decodes that count with the"
+        f" worst value.{_gap(result)}" + "".join(f" {line}." for line in describe_editions([result.metric])),
         f"real kbps: {bits}. Speeds: times real time {threads}; in brackets, how many times as fast as the default,"
         f" both by turns; what it says of the default itself is noise. Steps"
         f" of less than {SPEED_STEP - 1:.0%} make no candidate better.",
@@ -131,12 +133,12 @@ def as_csv(result: SearchResult) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     head = ["key", "names", "front", "default", "rung", "seeds", "real_kbps", f"{result.metric}_selected"]
-    head += [f"{result.metric}_reported", "low", "high", "encode", "decode", "encode_ratio", "decode_ratio"]
+    head += [f"{result.metric}_reported", "low", "high", "failed", "encode", "decode", "encode_ratio", "decode_ratio"]
     table.writerow([*head, "parameters", "latency_ms", "memory_mb", *headings(result), "reason"])
     for row in result.rows:
         told: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
         who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
-        quality = [row.kbps, row.selected, *(told.get(name) for name in ("mean", "low", "high"))]
+        quality = [row.kbps, row.selected, *(told.get(name) for name in ("mean", "low", "high")), row.failed]
         speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
         size = [row.parameters, row.latency_ms, row.memory_mb]
         settings = [shown(row.settings[name]) for name in result.space]

@@ -1,0 +1,109 @@
+"""Read FLAC: by libFLAC where it is right, which is quicker, else by FFmpeg.
+
+libFLAC (through libsndfile) stops where the header says, and libsndfile refuses some numbers of bits; FFmpeg's demuxer
+merges frames where files were joined. So joined files are split at their marks, and each part is read by what is right
+for it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from codec.audio.chunks import read_at
+from codec.audio.decoder import Decoder
+from codec.audio.ffmpeg import FFmpegDecoder
+from codec.audio.flac_frames import bits_per_sample, ends_as_stated
+from codec.audio.identity import Identity
+from codec.audio.libsndfile import LibsndfileDecoder
+from codec.audio.packets import SameShape
+from codec.audio.samples import FloatArray
+
+_MARK = b"fLaC\x00\x00\x00\x22"
+"""A file's first bytes, with the header of its first block of metadata, which has a fixed length."""
+_LAST_MARK = b"fLaC\x80\x00\x00\x22"
+"""Likewise where there are no further blocks."""
+_SEARCHED_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 16
+"""More than libFLAC reads before it decodes (8 kB)."""
+
+
+class FlacDecoder:
+    """One FLAC file or several that were joined, see :class:`codec.audio.decoder.Decoder`."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self._path, self._identity = path, identity
+        self._file = path.open("rb")
+        self._open: list[Decoder] = []
+        start, end = identity.start, identity.end
+        try:
+            self._whole = start == 0 and self._by_libflac(start, end)
+            if self._whole:
+                self._rest: list[Identity] = []
+                os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+                self._open.append(LibsndfileDecoder(path, identity, self._file.fileno()))
+            else:
+                first, *self._rest = self._parts([start, *_marks(self._file, start + 4, end)])
+                self._open.append(self._decoder(first))
+        except BaseException:
+            self.close()
+            raise
+        self.description = self._open[0].description
+
+    def _by_libflac(self, start: int, end: int) -> bool:
+        bits = bits_per_sample(read_at(self._file, start, 26))
+        return bits in (8, 16, 24) and ends_as_stated(self._file, start, end)
+
+    def _parts(self, starts: list[int]) -> list[Identity]:
+        ends = [*starts[1:], self._identity.end]
+        return [replace(self._identity, start=start, end=end) for start, end in zip(starts, ends)]
+
+    def _decoder(self, part: Identity) -> Decoder:
+        if self._by_libflac(part.start, part.end):
+            return LibsndfileDecoder(self._path, part)
+        return FFmpegDecoder(self._path, part)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """See :class:`codec.audio.decoder.Decoder`."""
+        shape = SameShape()
+        for decoder in self._decoders():
+            shape.check(decoder.description.sample_rate, decoder.description.channels)
+            for block in decoder.blocks():
+                shape.samples += block.shape[1]
+                yield block
+
+    def _decoders(self) -> Iterator[Decoder]:
+        """Yield what decodes each part, and close it afterwards."""
+        yield self._open[0]
+        if self._whole:
+            # A part that libFLAC did not touch, or that may lie in the bytes that it read ahead.
+            position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+            self._rest = self._parts(list(_marks(self._file, max(4, position - _READ_AHEAD_BYTES), self._identity.end)))
+        for part in self._rest:
+            self._open.pop().close()
+            self._open.append(self._decoder(part))
+            yield self._open[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        for decoder in self._open:
+            decoder.close()
+        self._file.close()
+
+
+def _marks(file: BinaryIO, start: int, end: int) -> Iterator[int]:
+    """Yield where FLAC files begin from byte ``start`` on."""
+    overlap = len(_MARK) - 1
+    while start < end:
+        data = read_at(file, start, min(_SEARCHED_BYTES, end - start))
+        found = sorted(start + at for mark in (_MARK, _LAST_MARK) for at in _all(data, mark))
+        yield from found
+        start += len(data) - overlap if start + len(data) < end else len(data)
+
+
+def _all(data: bytes, mark: bytes) -> Iterator[int]:
+    at = data.find(mark)
+    while at >= 0:
+        yield at
+        at = data.find(mark, at + 1)

@@ -1,0 +1,71 @@
+"""Whether the header of a FLAC file counts all of its samples (RFC 9639): libFLAC stops where it says."""
+
+import re
+from typing import BinaryIO
+
+from codec.audio.chunks import read_at
+
+_LONGEST_FRAME = 1 << 18
+_SYNC = re.compile(rb"\xff[\xf8\xf9]")
+_BLOCK_SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
+
+
+def _crc8_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value << 1 ^ 0x07) & 0xFF if value & 0x80 else value << 1
+        table.append(value)
+    return tuple(table)
+
+
+_CRC8 = _crc8_table()
+
+
+def stated_samples(header: bytes) -> int:
+    """Return the samples that the first 26 bytes of a FLAC file count, 0 where they are unknown."""
+    return int.from_bytes(header[21:26], "big") & (1 << 36) - 1
+
+
+def bits_per_sample(header: bytes) -> int:
+    """Return the number of bits that the first 26 bytes of a FLAC file state."""
+    return ((header[20] & 1) << 4 | header[21] >> 4) + 1
+
+
+def ends_as_stated(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether the file states its length, and its last frame ends there."""
+    header = read_at(file, start, 42)
+    total = stated_samples(header)
+    if not total or len(header) < 42:
+        return False
+    largest = int.from_bytes(header[15:18], "big") or _LONGEST_FRAME
+    tail_start = max(start, end - largest - 16)
+    ends = _frame_ends(read_at(file, tail_start, end - tail_start), int.from_bytes(header[10:12], "big"))
+    return max(ends, default=0) == total
+
+
+def _frame_ends(data: bytes, block_frames: int) -> list[int]:
+    """Samples of the stream at the end of each frame whose header is in ``data``."""
+    return [end for found in _SYNC.finditer(data) if (end := _frame_end(data[found.start() :][:16], block_frames))]
+
+
+def _frame_end(head: bytes, block_frames: int) -> int:
+    """Samples of the stream at the end of the frame that begins with ``head``, 0 if none does."""
+    if len(head) < 6:
+        return 0
+    size_code, rate_code = head[2] >> 4, head[2] & 15
+    width = 8 - (head[4] ^ 0xFF).bit_length()  # leading ones, as in UTF-8
+    if size_code == 0 or rate_code == 15 or width in (1, 8) or head[3] & 1:
+        return 0
+    number, at = head[4] & (0x7F >> width), 5
+    for byte in head[5 : 4 + max(1, width)]:
+        number, at = number << 6 | byte & 0x3F, at + 1
+    size_bytes = {6: 1, 7: 2}.get(size_code, 0)
+    samples = _BLOCK_SIZES.get(size_code) or int.from_bytes(head[at : at + size_bytes], "big") + 1
+    at += size_bytes + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    crc = 0
+    for byte in head[:at]:
+        crc = _CRC8[crc ^ byte]
+    if at >= len(head) or crc != head[at]:
+        return 0
+    return number + samples if head[1] & 1 else number * block_frames + samples

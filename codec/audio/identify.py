@@ -1,0 +1,165 @@
+"""Recognise a file by its bytes, never by its suffix.
+
+Marks count only where the structure of a format puts them. Which decoder is right for which format was measured; the
+table is in docs/formats.md, and a test holds each row.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from codec.audio import mpeg_frames
+from codec.audio.chunks import UNKNOWN_64, Chunk, boxes, chunks, elements, read_at
+from codec.audio.identity import Identity, NotAudio
+from codec.audio.pcm_containers import identify_aiff, identify_au, identify_caf, identify_riff, identify_w64
+from codec.audio.tag_blocks import skip_id3v2, start_of_end_tags
+
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_BY_LIBSNDFILE = {
+    b"Creative Voice File\x1a": "VOC", b" paf": "PAF", b"fap ": "PAF", b"PVF1\n": "PVF",
+    b"2BIT": "AVR", b"\x64\xa3\x01\x00": "IRCAM", b"\x64\xa3\x02\x00": "IRCAM", b"\x64\xa3\x03\x00": "IRCAM",
+    b"\x00\x01\xa3\x64": "IRCAM", b"\x00\x02\xa3\x64": "IRCAM", b"\x00\x03\xa3\x64": "IRCAM",
+    b"ALawSoundFile**": "WVE", b"Extended Instrument: ": "XI", b"MATLAB 5.0 MAT-file": "MAT5",
+    b"\xf0\x7e": "SDS", b"\x01\x04": "MPC2K",
+}  # fmt: skip
+_BY_FFMPEG = {
+    b"wvpk": ("WavPack", "wv"), b"TTA1": ("TTA", "tta"), b"TTA2": ("TTA", "tta"), b"MAC ": ("Monkey's Audio", "ape"),
+    b"DSD ": ("DSF", "dsf"), b"FRM8": ("DSDIFF", "iff"), b"#!AMR": ("AMR", "amr"), b"tBaK": ("TAK", "tak"),
+    b"MPCK": ("Musepack", "mpc8"), b"MP+": ("Musepack", "mpc"), b"ajkg": ("Shorten", "shn"),
+    b"FLV\x01": ("FLV", "flv"), b".RMF": ("RealMedia", "rm"), b".ra\xfd": ("RealAudio", "rm"),
+    b"\x0b\x77": ("AC3", "ac3"), b"\x7f\xfe\x80\x01": ("DTS", "dts"), b"\x00\x00\x01\xba": ("MPEG-PS", "mpeg"),
+    b"qoaf": ("QOA", "qoa"),
+}  # fmt: skip
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"
+_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid"}
+_TS_PACKET = 188
+
+
+def is_apple_double(path: Path) -> bool:
+    """Return whether ``path`` holds what macOS keeps of a file on foreign disks (``._NAME``), and no audio."""
+    with path.open("rb") as file:
+        return file.read(4) == _APPLE_DOUBLE
+
+
+def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
+    """Find out what a file is.
+
+    Args:
+        file: open for reading; its position is moved.
+        size: its length in bytes.
+    """
+    start = skip_id3v2(file, 0, size)
+    head = read_at(file, start, 64)
+    if head.startswith(_APPLE_DOUBLE):
+        return NotAudio("holds what macOS keeps beside a file on foreign disks (AppleDouble), not audio; leave it out")
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return identify_riff(file, start, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return identify_aiff(file, start, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):
+        return Identity("SVX", "libsndfile", start, size)
+    if head[:4] == b"riff" and head[24:28] == b"wave":
+        return identify_w64(file, start, size)
+    if head[:4] in (b".snd", b"dns."):
+        return identify_au(head, start, size)
+    if head[:4] == b"caff":
+        return identify_caf(file, start, size)
+    if head[:4] == b"fLaC":
+        return Identity("FLAC", "FLAC", start, start_of_end_tags(file, start, size), "flac")
+    if head[:4] == b"OggS":
+        return Identity("OGG", "Ogg", start, size, "ogg")
+    if head[:4] == _EBML:
+        return _matroska(file, start, size)
+    if head[:16] == _ASF:
+        return _asf(file, start, size)
+    if head[4:8] in _BOXES:
+        return _mp4(file, start, size)
+    if head.startswith(b"NIST_1A"):
+        return Identity("NIST", "libsndfile", start, size, "nistsphere")
+    for mark, name in _BY_LIBSNDFILE.items():
+        if head.startswith(mark):
+            return Identity(name, "libsndfile", start, size)
+    for mark, (name, demuxer) in _BY_FFMPEG.items():
+        if head.startswith(mark):
+            return Identity(name, "FFmpeg", start, start_of_end_tags(file, start, size), demuxer)
+    return _without_marks(file, head, start, size)
+
+
+def _without_marks(file: BinaryIO, head: bytes, start: int, size: int) -> Identity | NotAudio:
+    """Formats that are known by frames that follow each other."""
+    end = start_of_end_tags(file, start, size)
+    if (first := mpeg_frames.first_frame(file, start, end)) is not None:
+        return Identity("MP3", "MPEG", first, end, "mp3")
+    if _chained(file, start, end, _adts_bytes):
+        return Identity("AAC", "FFmpeg", start, end, "aac")
+    if _chained(file, start, end, _latm_bytes):
+        return Identity("AAC", "FFmpeg", start, end, "loas")
+    if head[:1] == b"G" and read_at(file, start + _TS_PACKET, 1) == b"G":
+        return Identity("MPEG-TS", "FFmpeg", start, size, "mpegts")
+    if not head.strip(b"\0"):
+        return NotAudio("holds zeros at its start, not audio; copy the file again")
+    return NotAudio("holds no audio that is known here; check the file")
+
+
+def _chained(file: BinaryIO, start: int, end: int, frame_bytes: Callable[[bytes], int], times: int = 3) -> bool:
+    """Return whether frames of these sizes follow each other, at least ``times`` or to the end."""
+    for number in range(times):
+        length = frame_bytes(read_at(file, start, 8))
+        if not length:
+            return number > 0 and start >= end
+        start += length
+    return True
+
+
+def _adts_bytes(head: bytes) -> int:
+    """Length of an ADTS frame (ISO/IEC 13818-7), 0 where there is none."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+        return 0
+    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return length if length >= 7 else 0
+
+
+def _latm_bytes(head: bytes) -> int:
+    """Length of a LOAS frame (ISO/IEC 14496-3), 0 where there is none."""
+    if len(head) < 3 or head[0] != 0x56 or head[1] & 0xE0 != 0xE0:
+        return 0
+    return 3 + ((head[1] & 0x1F) << 8 | head[2])
+
+
+def _cut_off(present: int, stated: int) -> str:
+    return f"cut off: {present} of the announced {stated} bytes are there"
+
+
+def _last_fault(parts: list[Chunk], end: int) -> str:
+    """Whether the last of the outermost parts is there in full."""
+    last = max(parts, key=lambda one: one.stop, default=None)
+    return _cut_off(end - last.start, last.size) if last and last.stop > end else ""
+
+
+def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    found = list(boxes(file, start, size))
+    names = [box.name for box in found]
+    if b"moov" not in names:
+        what = "no index (moov): the recording was broken off" if b"mdat" in names or len(names) > 1 else "no sound"
+        return NotAudio(f"MP4 with {what}; repair it with another program first")
+    if names.count(b"moov") > 1:
+        return NotAudio("two MP4 files that were joined as bytes; split or convert it first")
+    known = [box for box in found if box.name in _BOXES]
+    return Identity("MP4", "FFmpeg", start, size, "mov", fault=_last_fault(known, size))
+
+
+def _matroska(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    found = list(elements(file, start, size))
+    head = read_at(file, start, 64)
+    name = "WebM" if b"\x42\x82\x84webm" in head else "Matroska"
+    if [one.name for one in found].count(_EBML) > 1:
+        return NotAudio(f"two {name} files that were joined as bytes; split or convert it first")
+    sized = [one for one in found if one.size != UNKNOWN_64 and one.name in (_EBML, _SEGMENT)]
+    return Identity(name, "FFmpeg", start, size, "matroska", fault=_last_fault(sized, size))
+
+
+def _asf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    found = [one for one in chunks(file, "ASF", start, size) if one.name in (_ASF, _ASF_DATA)]
+    return Identity("ASF", "FFmpeg", start, size, "asf", fault=_last_fault(found, size))

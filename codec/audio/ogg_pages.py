@@ -1,0 +1,130 @@
+"""Ogg pages and the packets in them (RFC 3533).
+
+libogg and FFmpeg skip a page with a wrong checksum and go on with the next, so that a damaged file decodes without an
+error to less, or to something else. Here every page is checked while it is read.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from codec.audio.chunks import read_at
+from codec.audio.decoder import Damage
+
+_HEADER = 27
+_CONTINUED, _FIRST_PAGE, _LAST_PAGE = 1, 2, 4
+_TAIL_BYTES = 1 << 17
+"""Holds the last page of any file: a page has at most 65307 bytes."""
+_NO_GRANULE = (1 << 64) - 1
+_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Args:
+        start: its first byte.
+        serial: number of its stream.
+        sequence: its number within the stream.
+        continued: whether its first packet began on the page before.
+        first: whether the stream begins with it.
+        last: whether the stream ends with it.
+        granule: position at the end of the last packet that ends on it, None if none does; signed.
+        packets: the parts of packets on it, in order.
+        complete: whether the last of them ends here.
+    """
+
+    start: int
+    serial: int
+    sequence: int
+    continued: bool
+    first: bool
+    last: bool
+    granule: int | None
+    packets: tuple[bytes, ...]
+    complete: bool
+
+
+def checksum(page: bytes) -> int:
+    """CRC of a page whose checksum field is zero: polynomial 0x04c11db7, most significant bit first, from 0.
+
+    zlib computes the mirrored CRC with inverted ends, so bytes, ends and result are mirrored around it.
+    """
+    mirrored = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
+    """Yield all pages from byte ``start`` on, checked. What follows the last page of a stream and is none is left out.
+
+    Raises:
+        Damage: cut off within a page, a page with a wrong checksum, or bytes between pages.
+    """
+    file.seek(start)
+    complete = False
+    while header := file.read(_HEADER):
+        if header[:4] != b"OggS":
+            if complete and b"OggS" not in header + file.read(_TAIL_BYTES):
+                return  # tags that other programs appended
+            raise Damage(f"damaged: no Ogg page at byte {start}")
+        page = _whole_page(file, header)
+        if page is None:
+            raise Damage(f"cut off in the page at byte {start}")
+        if checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+            raise Damage(f"damaged page at byte {start}")
+        found = _parse(page, start)
+        complete = found.last
+        yield found
+        start += len(page)
+
+
+def _whole_page(file: BinaryIO, header: bytes) -> bytes | None:
+    """The page that begins with ``header``, or None if the file ends before it."""
+    if len(header) < _HEADER:
+        return None
+    lengths = file.read(header[26])
+    size = sum(lengths)
+    body = file.read(size)
+    return header + lengths + body if len(lengths) == header[26] and len(body) == size else None
+
+
+def _parse(page: bytes, start: int) -> Page:
+    count = page[26]
+    at = _HEADER + count
+    packets, begin = [], at
+    for length in page[_HEADER:at]:
+        at += length
+        if length < 255:
+            packets.append(page[begin:at])
+            begin = at
+    if begin < at or (count and page[_HEADER + count - 1] == 255):
+        packets.append(page[begin:at])
+    granule = int.from_bytes(page[6:14], "little")
+    return Page(
+        start=start,
+        serial=int.from_bytes(page[14:18], "little"),
+        sequence=int.from_bytes(page[18:22], "little"),
+        continued=bool(page[5] & _CONTINUED),
+        first=bool(page[5] & _FIRST_PAGE),
+        last=bool(page[5] & _LAST_PAGE),
+        granule=None if granule == _NO_GRANULE else granule - (1 << 64) * (granule >> 63),
+        packets=tuple(packets),
+        complete=not count or page[_HEADER + count - 1] < 255,
+    )
+
+
+def last_granule(file: BinaryIO, end: int, serial: int) -> int | None:
+    """Return the position that the last page of the file states, None if it is not of this stream."""
+    start = max(0, end - _TAIL_BYTES)
+    tail = read_at(file, start, end - start)
+    at = tail.rfind(b"OggS")
+    while at >= 0:
+        page = tail[at:]
+        if len(page) >= _HEADER and _HEADER + page[26] + sum(page[_HEADER : _HEADER + page[26]]) <= len(page):
+            granule = int.from_bytes(page[6:14], "little")
+            known = int.from_bytes(page[14:18], "little") == serial and granule < _NO_GRANULE >> 1
+            return granule if known else None
+        at = tail.rfind(b"OggS", 0, at)
+    return None

@@ -1,0 +1,159 @@
+"""Recognise WAV, RF64, BW64, W64, AIFF, AU and CAF, and compare what their chunks state with what is there.
+
+libsndfile takes stated sizes as they are. The sizes that mean "unknown", the counts of samples that block codings need,
+and files that end early are found here.
+"""
+
+import struct
+from typing import BinaryIO
+
+from codec.audio.chunks import UNKNOWN_64, Chunk, chunks, read_at
+from codec.audio.identity import BackEnd, Identity, NotAudio
+from codec.audio.sizes import is_chunk_header, is_unknown_size
+
+_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
+_BY_LIBSNDFILE = {_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM, 0x38, 0x40}
+"""And NMS ADPCM and G.721. All else in WAV goes to FFmpeg."""
+_IN_BLOCKS = {_MS_ADPCM, _IMA_ADPCM, _GSM}
+_EXTENSIBLE = 0xFFFE
+_DS64_BYTES = 24
+_SOX_AIFF_BYTES = 0x7F000000
+"""What sox states for samples on a pipe, rounded down to whole frames."""
+_W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+def _cut_off(present: int, stated: int) -> str:
+    return f"cut off: {present} of the announced {stated} bytes are there"
+
+
+def _counts_its_header(stated: int, size: int) -> bool:
+    """Some writers state the length of the whole file, or all that follows the RIFF header, as that of the samples."""
+    return stated in (size, size - 8)
+
+
+def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    """Recognise WAV and its relatives with 64-bit sizes; other RIFF files go to FFmpeg."""
+    head = read_at(file, start, 12)
+    if head[8:] == b"AVI ":
+        return Identity("AVI", "FFmpeg", start, size, "avi")
+    if head[8:] != b"WAVE":
+        return NotAudio(f"a RIFF file of kind {head[8:].decode('latin-1')!r}, which holds no samples")
+    wide = head[:4] in (b"RF64", b"BW64")
+    container = "RF64" if wide else "WAV"
+    replaced: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
+    order = ">" if head[:4] == b"RIFX" else "<"
+    form, long_size, fact = b"", 0, 0
+    for chunk in chunks(file, "RIFX" if order == ">" else "RIFF", start + 12, size):
+        if chunk.name == b"ds64":
+            body = read_at(file, chunk.start, _DS64_BYTES)
+            long_size, ds64 = int.from_bytes(body[8:16], "little"), chunk.start - start
+        elif chunk.name == b"fmt ":
+            form = read_at(file, chunk.start, min(chunk.size, 64))
+        elif chunk.name == b"fact":
+            fact = int.from_bytes(read_at(file, chunk.start, 4), "big" if order == ">" else "little")
+        elif chunk.name == b"data":
+            break
+    else:
+        return NotAudio("WAV without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+    if len(form) < 16:
+        return NotAudio("WAV whose format is not stated before the samples; convert it with another program")
+    present = size - chunk.start
+    stated = long_size if wide and chunk.size in (0, 0xFFFFFFFF) else chunk.size
+    following = read_at(file, chunk.start, 8)
+    fault = ""
+    if wide and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
+        replaced[ds64 + 8] = struct.pack("<Q", present)
+        stated = present
+    elif stated == 0 and is_unknown_size(0, following):
+        # A chunk larger than the file ends with it, for libsndfile.
+        replaced[chunk.start - start - 4] = struct.pack(order + "I", min(present, 0xFFFFFFFF))
+        stated = present
+    elif stated > present and not is_unknown_size(stated) and not _counts_its_header(stated, size - start):
+        fault = _cut_off(present, stated)
+    if not fault and not is_unknown_size(stated) and (joined := _second_file(file, chunk, size)):
+        return NotAudio(joined)
+    tag, _, _, _, block_bytes, _ = struct.unpack(order + "HHIIHH", form[:16])
+    if tag == _EXTENSIBLE and len(form) >= 26:
+        tag = int.from_bytes(form[24:26], "big" if order == ">" else "little")
+    at_most = None
+    if tag in _IN_BLOCKS and len(form) >= 20:
+        block_frames = int.from_bytes(form[18:20], "big" if order == ">" else "little")
+        coded = -(-min(stated, present) // max(1, block_bytes)) * block_frames
+        at_most = fact if 0 <= coded - fact < 2 * block_frames and fact else coded
+    if tag in _BY_LIBSNDFILE:
+        return Identity(container, "libsndfile", start, size, "wav", at_most, replaced=replaced, fault=fault)
+    return Identity(container, "FFmpeg", start, size, "wav", fault=fault)
+
+
+def _second_file(file: BinaryIO, samples: Chunk, size: int) -> str:
+    """Whether another WAV file follows behind the samples and the chunks of the first."""
+    for chunk in chunks(file, "RIFF", samples.next, size):
+        if chunk.name in (b"RIFF", b"RF64") and read_at(file, chunk.start, 4) == b"WAVE":
+            return f"a second WAV file follows at byte {chunk.start - 8}; split it there"
+    return ""
+
+
+def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    """Recognise AIFF and AIFF-C."""
+    frames, frame_bytes, fault = 0, 1, ""
+    for chunk in chunks(file, "AIFF", start + 12, size):
+        if chunk.name == b"COMM":
+            channels, frames, bits = struct.unpack(">HIH", read_at(file, chunk.start, 8).ljust(8, b"\0"))
+            frame_bytes = max(1, channels * -(-bits // 8))
+        elif chunk.name == b"SSND":
+            break
+    else:
+        return NotAudio("AIFF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+    present = size - chunk.start
+    unknown = chunk.size == 0 or is_unknown_size(chunk.size) or 0 <= chunk.size - 8 - _SOX_AIFF_BYTES + 64 <= 64
+    if chunk.size > present and not unknown and not _counts_its_header(chunk.size, size - start):
+        fault = _cut_off(present, chunk.size)
+    # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
+    padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
+    return Identity("AIFF", "libsndfile", start, size, "aiff", frames if padded else None, fault=fault)
+
+
+def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    """Recognise Sony Wave64."""
+    for chunk in chunks(file, "W64", start + 40, size):
+        if chunk.name == _W64_DATA:
+            present, known = size - chunk.start, chunk.size < 1 << 62
+            fault = _cut_off(present, chunk.size) if known and chunk.size > present else ""
+            return Identity("W64", "libsndfile", start, size, "w64", fault=fault)
+    return NotAudio("W64 without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+
+
+def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
+    """Recognise Sun and NeXT audio, of either byte order."""
+    order = ">" if head[:4] == b".snd" else "<"
+    offset, stated = struct.unpack(order + "II", head[4:12].ljust(8, b"\0"))
+    present = size - start - offset
+    cut = stated > present and not is_unknown_size(stated)
+    return Identity("AU", "libsndfile", start, size, "au", fault=_cut_off(max(0, present), stated) if cut else "")
+
+
+def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+    """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
+
+    FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says what is heard.
+    """
+    coding = b""
+    for chunk in chunks(file, "CAF", start + 8, size):
+        if chunk.name == b"desc":
+            coding = read_at(file, chunk.start + 8, 4)
+        elif chunk.name == b"data":
+            break
+    else:
+        return NotAudio("CAF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+    present = size - chunk.start
+    if chunk.size == UNKNOWN_64:
+        return Identity("CAF", "FFmpeg", start, size, "caf")
+    fault = _cut_off(present, chunk.size) if chunk.size > present else ""
+    if coding in (b"lpcm", b"alaw", b"ulaw"):
+        return Identity("CAF", "libsndfile", start, size, "caf", fault=fault)
+    heard = skipped = None
+    for table in chunks(file, "CAF", start + 8, size):
+        if table.name == b"pakt" and table.size >= 24:
+            _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
+    back_end: BackEnd = "libsndfile" if coding == b"alac" else "FFmpeg"
+    return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, fault=fault)

@@ -1,0 +1,45 @@
+"""Where the tags lie that other programs put before and behind audio: ID3v1, ID3v2, APE and Lyrics3."""
+
+from typing import BinaryIO
+
+from codec.audio.chunks import read_at
+
+_ID3V2_BYTES = 10
+_ID3V1_BYTES = 128
+_APE_BYTES = 32
+_APE_HAS_HEADER = 1 << 31
+
+
+def id3v2_bytes(head: bytes) -> int:
+    """Return the length of the ID3v2 tag that begins with ``head`` (10 bytes or more), 0 where there is none."""
+    if len(head) < _ID3V2_BYTES or head[:3] != b"ID3" or 0xFF in head[3:5] or any(byte & 0x80 for byte in head[6:10]):
+        return 0
+    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+    return _ID3V2_BYTES * (2 if head[5] & 0x10 else 1) + size
+
+
+def skip_id3v2(file: BinaryIO, start: int, end: int) -> int:
+    """Return the first byte from ``start`` on that is not of an ID3v2 tag, nor of the zeros behind one."""
+    while length := id3v2_bytes(read_at(file, start, _ID3V2_BYTES)):
+        start = min(end, start + length)
+        while start < end and not (piece := read_at(file, start, 4096)).lstrip(b"\0"):
+            start += len(piece)
+        start += len(piece := read_at(file, start, 4096)) - len(piece.lstrip(b"\0"))
+    return start
+
+
+def start_of_end_tags(file: BinaryIO, start: int, end: int) -> int:
+    """Return the byte after the last that is not of a tag at the end of the file."""
+    while True:
+        tail = read_at(file, max(start, end - _ID3V1_BYTES), min(_ID3V1_BYTES, end - start))
+        length = 0
+        if len(tail) == _ID3V1_BYTES and tail[:3] == b"TAG":
+            length = _ID3V1_BYTES
+        elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
+            length = int(tail[-15:-9]) + 15
+        elif tail[-_APE_BYTES:-24] == b"APETAGEX":
+            flags = int.from_bytes(tail[-12:-8], "little")
+            length = int.from_bytes(tail[-20:-16], "little") + _APE_BYTES * bool(flags & _APE_HAS_HEADER)
+        if not 0 < length <= end - start:
+            return end
+        end -= length

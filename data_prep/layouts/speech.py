@@ -1,0 +1,117 @@
+"""Speech corpora: the group is the speaker, and the passage where there is one speaker only."""
+
+import re
+from pathlib import Path
+
+from codec.inputs import read_text
+from data_prep.layouts.tree import Layout, Tree, pattern, stem
+from data_prep.tables import read_csv
+
+_COMMON_VOICE_TABLES = ("validated", "invalidated", "other", "train", "dev", "test")
+_PASSAGE = re.compile(r"(LJ\d{3})-\d{4}")
+
+
+def lj_speech(tree: Tree) -> Layout | None:
+    """LJSpeech and the many corpora in its form: ``wavs/`` beside ``metadata.csv`` with bars, without a header.
+
+    There is one speaker. In LJSpeech itself the clips of a passage (LJ001, …) were read in one go and stay together
+    (Ito and Johnson 2017).
+    """
+    if "metadata.csv" not in tree.names or not {"wavs", "wav"}.intersection(tree.folders):
+        return None
+    if "|" not in read_text(tree.root / "metadata.csv", "list").split("\n", 1)[0]:
+        return None
+    if any(_PASSAGE.fullmatch(stem(path)) for path in tree.audio):
+        return Layout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
+    return Layout("LJSpeech form", "wavs/ beside metadata.csv with bars", "file (one speaker)", "speech")
+
+
+def _passage(path: str) -> str:
+    match = _PASSAGE.fullmatch(stem(path))
+    return match[1] if match else ""
+
+
+def common_voice(tree: Tree) -> Layout | None:
+    """Mozilla Common Voice: ``clips/`` beside tables such as ``validated.tsv``, in which ``client_id`` is the voice."""
+    tables = [f"{name}.tsv" for name in _COMMON_VOICE_TABLES if f"{name}.tsv" in tree.names]
+    if "clips" not in tree.folders or not tables:
+        return None
+    speakers: dict[str, str] = {}
+    for table in tables:
+        for row in read_csv(tree.root / table):
+            if row.get("client_id") and row.get("path"):
+                # Older editions name clips without a suffix.
+                speakers.setdefault(stem(row["path"]), row["client_id"])
+    if not speakers:
+        return None
+    evidence = f"clips/ beside {tables[0]}"
+    return Layout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(stem(path), ""))
+
+
+def _archive_and_subset(file: Path) -> str:
+    """``LibriSpeech/dev-clean`` of ``LibriSpeech/dev-clean/SPEAKER/BOOK/FILE``, wherever the source begins."""
+    return "/".join([folder for folder in file.parts[1:-3] if folder != "audio"][-2:])
+
+
+libri = pattern(
+    "LibriSpeech family",
+    # speaker-book-utterance in a folder of the book: LibriSpeech has hyphens, LibriTTS and MLS underscores.
+    r"(?:^|/)(?P<book>\d+)/(?P<group>\d+)[-_](?P=book)[-_]\d+(?:_\d+)?\.\w+$",
+    evidence="files named SPEAKER-BOOK-NUMBER in folders of the book",
+    grouping="speaker",
+    domain="speech",
+    source=_archive_and_subset,
+)
+vctk = pattern(
+    "VCTK",
+    r"(?:^|/)(?P<recording>(?P<group>p\d{3}|s5)_\d{3})(?:_mic[12])?\.\w+$",
+    evidence="files named pNNN_MMM",
+    grouping="speaker",
+    domain="speech",
+)
+vox_celeb = pattern(
+    "VoxCeleb",
+    r"(?:^|/)(?P<recording>(?P<group>id\d{5})[/-][\w-]{11})[/-]\d{5}\.\w+$",
+    evidence="files named idNNNNN/VIDEO/NNNNN",
+    grouping="speaker",
+    domain="speech",
+)
+aishell = pattern(
+    "AISHELL",
+    r"(?:^|/)BAC009(?P<group>S\d{4})W\d{4}\.\w+$",
+    evidence="files named BAC009SNNNNWNNNN",
+    grouping="speaker",
+    domain="speech",
+)
+aishell3 = pattern(
+    "AISHELL-3",
+    r"(?:^|/)(?P<group>SSB\d{4})\d{4}\.\w+$",
+    evidence="files named SSBNNNNMMMM",
+    grouping="speaker",
+    domain="speech",
+)
+aishell2 = pattern(
+    "AISHELL-2",
+    r"(?:^|/)I(?P<group>[CD]\d{4})W\d{4}\.\w+$",
+    evidence="files named ICNNNNWMMMM",
+    grouping="speaker",
+    domain="speech",
+)
+speech_commands = pattern(
+    "Speech Commands",
+    r"(?:^|/)(?P<group>[0-9a-f]{8})_nohash_\d+\.\w+$",
+    evidence="files named SPEAKER_nohash_N",
+    grouping="speaker, not the word that the folder names",
+    domain="speech",
+)
+timit = pattern(
+    "TIMIT",
+    r"(?i:(?:^|/)dr[1-8]/(?P<group>[fm][a-z]{2}[a-z0-9]\d)/(?:sa|si|sx)\d+(?:\.\w+)+$)",
+    evidence="folders DR1 to DR8",
+    grouping="speaker",
+    domain="speech",
+)
+
+RECOGNISERS = (
+    lj_speech, common_voice, libri, vctk, vox_celeb, aishell, aishell2, aishell3, speech_commands, timit,
+)  # fmt: skip

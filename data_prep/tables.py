@@ -1,0 +1,113 @@
+"""Read the text tables that name audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
+
+For encodings see :func:`codec.inputs.read_text`. The separator is a comma, a semicolon, a tab or a bar, whichever the
+header has between known column names.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from codec.errors import UserError
+from codec.inputs import read_text
+
+Row = dict[str, str]
+
+PATH_COLUMNS = (
+    "path", "audio_filepath", "file_name", "audio_path", "filepath", "file_path", "filename", "file", "wav_path",
+    "audio_file", "wav", "audio",
+)  # fmt: skip
+"""Names of the column with the path, the first one present counts: NeMo has audio_filepath, Hugging Face file_name."""
+GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
+"""Names of the column with the group; CommonVoice has client_id."""
+
+
+def header(path: Path) -> list[str]:
+    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.inputs.read_text`."""
+    first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
+    try:
+        return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
+    except csv.Error as error:
+        raise UserError(f"{path}: line 1 is malformed ({error})") from error
+
+
+def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV table with a header, by column name; cells that are missing are empty.
+
+    Args:
+        path: the table; ``.tsv`` is read without quoting, as CommonVoice writes it.
+        known: column names by which the separator is recognised.
+
+    Raises:
+        UserError: it cannot be read, or is malformed.
+    """
+    text = read_text(path, "list")
+    tabs = path.suffix.lower() == ".tsv"
+    separator = _separator(path, text.split("\n", 1)[0].rstrip("\r"), known)
+    lines = io.StringIO(text, newline="")
+    reader = (
+        csv.DictReader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+        if tabs
+        else csv.DictReader(lines, delimiter=separator)
+    )
+    try:
+        for row in reader:
+            yield {name.strip(): value or "" for name, value in row.items() if isinstance(name, str)}
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num} is malformed ({error})") from error
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
+    """Yield the objects of a file with one JSON object on each line, or with one JSON list of objects.
+
+    Raises:
+        UserError: it cannot be read; the message names the line that is no object.
+    """
+    text = read_text(path, "list")
+    if text.lstrip().startswith("["):
+        values = _json(text, f"{path}: not JSON")
+        for number, value in enumerate(values if isinstance(values, list) else [values], 1):
+            yield _object(value, f"{path}: element {number}")
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _object(_json(line, f"{path}: line {number} is not JSON"), f"{path}: line {number}")
+
+
+def text_of(value: object) -> str:
+    """Return a JSON value as the cell of a table: empty for null, JSON for lists and objects."""
+    return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def column(row: Row, names: Collection[str]) -> str:
+    """Return the first cell under one of the names that is not empty, else an empty text."""
+    return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
+
+
+def _json(text: str, failure: str) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{failure} (nested too deeply)") from error
+    except ValueError as error:
+        raise UserError(f"{failure} ({error})") from error
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is not an object with a path")
+    return value
+
+
+def _separator(path: Path, first: str, known: Collection[str]) -> str:
+    """The separator of a table by its header: the one that leaves most known names, a comma in case of doubt."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+
+    def score(separator: str) -> tuple[int, int]:
+        names = [name.strip().strip('"') for name in first.split(separator)]
+        return len({*known, *GROUP_COLUMNS}.intersection(names)), len(names)
+
+    return max(",;\t|", key=score)

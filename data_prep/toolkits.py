@@ -1,0 +1,148 @@
+"""Lists of the speech toolkits: Kaldi's data folders, which ESPnet shares, and lhotse's recordings and cuts.
+
+Kaldi: https://kaldi-asr.org/doc/data_prep.html; lhotse: its ``RecordingSet``, ``SupervisionSet`` and ``CutSet`` as JSON
+Lines. Where the speakers are known, the domain is speech.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from codec.errors import UserError
+from codec.inputs import read_text
+from data_prep.entries import OTHER_DOMAIN, Entry, domain_of
+from data_prep.tables import read_json_lines
+
+_ARCHIVE = re.compile(r"\.ark:\d+$")
+_PARENTS = 4
+"""Folders above a list in which its relative paths may begin: recipes are run some levels above ``data/train``."""
+
+
+def relative_to(path: Path, folder: Path) -> str:
+    """Return the path as seen from the folder, with forward slashes."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def kaldi(scp: Path) -> Iterator[Entry]:
+    """Yield the files of a ``wav.scp``; groups are the speakers of ``utt2spk``, by way of ``segments`` if it is there.
+
+    Raises:
+        UserError: a line is a command or a place in an archive, which are not read, or no pair.
+    """
+    pairs = _pairs(scp)
+    for number, (_, name) in enumerate(pairs, 1):
+        if name.endswith("|") or name.startswith("|") or name == "-":
+            raise UserError(f"{scp}: line {number} is a command ({name[:60]}), which is not run; write files first")
+        if _ARCHIVE.search(name):
+            raise UserError(f"{scp}: line {number} is a place in an archive ({name[:60]}); write files first")
+    speakers = _kaldi_speakers(scp.parent)
+    folder = Path(os.path.abspath(scp.parent))
+    base = _base(folder, pairs[0][1] if pairs else "")
+    for key, name in pairs:
+        yield _entry(base / name, folder, key, speakers.get(key, set()))
+
+
+def _kaldi_speakers(folder: Path) -> Mapping[str, set[str]]:
+    """Speakers of each recording."""
+    speakers: dict[str, set[str]] = defaultdict(set)
+    utterances = dict(_pairs(folder / "utt2spk")) if (folder / "utt2spk").is_file() else {}
+    if (folder / "segments").is_file():
+        for utterance, rest in _pairs(folder / "segments"):
+            if utterance in utterances:
+                speakers[rest.split()[0]].add(utterances[utterance])
+    else:
+        for utterance, speaker in utterances.items():
+            speakers[utterance].add(speaker)
+    return speakers
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    found = []
+    for number, line in enumerate(read_text(path, "list").split("\n"), 1):
+        if line.strip():
+            first, *rest = line.split(maxsplit=1)
+            if not rest:
+                raise UserError(f"{path}: line {number} has one word; there should be a name and what it stands for")
+            found.append((first, rest[0].strip()))
+    return found
+
+
+def lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[Entry] | None:
+    """Return the files of lhotse's recordings or cuts, None where the list is another one.
+
+    Speakers come from the supervisions in the cuts, or from the file of supervisions of the same name beside the
+    recordings.
+
+    Raises:
+        UserError: a source is no file, or the list holds supervisions alone.
+    """
+    first = values[0] if values else {}
+    if "recording_id" in first and "recording" not in first and "sources" not in first:
+        raise UserError(f"{path}: holds lhotse's supervisions, which name no files; give the recordings")
+    cuts = "recording" in first or "tracks" in first
+    if not cuts and not isinstance(first.get("sources"), list):
+        return None
+    speakers: dict[str, set[str]] = defaultdict(set)
+    recordings: dict[str, dict[str, object]] = {}
+    try:
+        if cuts:
+            for cut in values:
+                for part in (track["cut"] for track in cut["tracks"]) if "tracks" in cut else (cut,):  # type: ignore
+                    _take_cut(part, recordings, speakers)
+        else:
+            recordings = {str(value["id"]): value for value in values}
+            for value in _supervisions(path):
+                _take_speaker(value, speakers)
+        folder = Path(os.path.abspath(path.parent))
+        names = [(key, _source(path, source)) for key, value in recordings.items() for source in value["sources"]]  # type: ignore
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a complete list of lhotse's ({error!r})") from error
+    base = _base(folder, names[0][1] if names else "")
+    return [_entry(base / name, folder, key, speakers.get(key, set())) for key, name in names]
+
+
+def _take_cut(cut: dict[str, object], recordings: dict[str, dict[str, object]], speakers: dict[str, set[str]]) -> None:
+    recording = cut.get("recording")
+    if isinstance(recording, dict):  # a padding cut has none
+        recordings.setdefault(str(recording["id"]), recording)
+        for value in cut.get("supervisions") or []:  # type: ignore[attr-defined]
+            _take_speaker({**value, "recording_id": recording["id"]}, speakers)
+
+
+def _take_speaker(supervision: dict[str, object], speakers: dict[str, set[str]]) -> None:
+    if supervision.get("speaker"):
+        speakers[str(supervision["recording_id"])].add(str(supervision["speaker"]))
+
+
+def _supervisions(recordings: Path) -> Iterator[dict[str, object]]:
+    path = recordings.with_name(recordings.name.replace("recordings", "supervisions"))
+    return read_json_lines(path) if path != recordings and path.is_file() else iter(())
+
+
+def _source(path: Path, source: dict[str, object]) -> str:
+    if source.get("type") != "file":
+        raise UserError(f"{path}: a source is of type {source.get('type')!r}, which is not read; write files first")
+    return str(source["source"])
+
+
+def _base(folder: Path, name: str) -> Path:
+    """The folder in which the relative paths of a list begin: the list's, or the nearest one above with the first."""
+    candidates = [folder, *list(folder.parents)[:_PARENTS]]
+    return next((candidate for candidate in candidates if (candidate / name).exists()), folder)
+
+
+def _entry(path: Path, folder: Path, recording: str, speakers: set[str]) -> Entry:
+    path = Path(os.path.abspath(path))
+    domain = domain_of(path.parent)
+    return Entry(
+        path=path,
+        relative=relative_to(path, folder),
+        source=folder.name,
+        domain="speech" if speakers and domain == OTHER_DOMAIN else domain,
+        # Of several speakers, none: the conversation is the group.
+        group=next(iter(speakers)) if len(speakers) == 1 else recording if speakers else "",
+        recording=recording,
+        plain=not speakers,
+    )
