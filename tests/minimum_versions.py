@@ -1,12 +1,13 @@
 """Install exactly the oldest versions that pyproject.toml allows, and run tests with them.
 
-    python -m tests.minimum_versions VENV [--instead torch==2.13.0] [TESTS …]
+    python -m tests.minimum_versions VENV [TESTS …] [--instead torch==2.13.0]
 
 ``VENV`` is made where it is missing. Needs Python 3.11 or newer, and the packages ``packaging`` and ``pip``. What these
 packages themselves need comes in its newest version. Without TESTS: those that reach all of the dependencies.
 
 Last passed on 2026-11-27, on Python 3.11.7, with torch 2.13.0 in the place of 2.11, of which there was no build for the
-CPU: 542 tests.
+CPU: 542 tests, and 276 of the readers (PyAV before 17.1, with FFmpeg before 8.1.1, cuts ALAC in CAF short, and before
+17.0, with FFmpeg 8.0, ends Ogg Opus elsewhere).
 """
 
 import argparse
@@ -57,9 +58,11 @@ def lower_bounds(instead: Sequence[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.minimum_versions", description=__doc__.splitlines()[0])
     parser.add_argument("venv", type=Path, help="a folder for the environment; made where it is missing")
-    parser.add_argument("--instead", nargs="+", default=[], metavar="NAME==VERSION", help="in the place of the oldest")
+    parser.add_argument(
+        "--instead", action="append", default=[], metavar="NAME==VERSION", help="in the place of the oldest (repeat)"
+    )
     parser.add_argument("tests", nargs="*", help="for pytest (default: those that reach all of the dependencies)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     python = arguments.venv / "bin/python"
     if not python.exists():
         venv.create(arguments.venv, with_pip=True)
