@@ -334,21 +334,22 @@ def test_the_default_of_several_audio_streams_is_read(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
-    """Peak memory of a process that reads 20 s and one that reads 400 s of the same format."""
+    """Peak memory of a process that reads 5 s and of one that reads 105 s of the same format."""
     script = (
         "import sys, resource; from pathlib import Path; from codec import audio\n"
         "for block in audio.blocks(Path(sys.argv[1])): pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
-    for suffix in (".flac", ".mp3", ".opus"):
+    second = tones(48_000, 48000)
+    for suffix in (".flac", ".opus"):
         peaks = []
-        for seconds in (10, 200):
+        for seconds in (5, 105):
             with audio.Writer(tmp_path / f"{seconds}{suffix}", 48000, 1) as writer:
                 for _ in range(seconds):
-                    writer.write(tones(48_000, 48000))
+                    writer.write(second)
             command = [sys.executable, "-c", script, str(tmp_path / f"{seconds}{suffix}")]
             peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-        assert peaks[1] - peaks[0] < 8_000  # kB; the samples would be 36,000
+        assert peaks[1] - peaks[0] < 8_000  # kB; the samples would be 19,000
 
 
 def test_a_shorter_claim_of_ogg_positions_trims_the_end(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def regrouped(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[Float
     for block in blocks:
         length, at = block.shape[1], 0
         if length == block_frames and not filled:
-            yield block
+            yield np.ascontiguousarray(block)
             continue
         while at < length:
             if not filled:

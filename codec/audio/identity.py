@@ -18,7 +18,7 @@ class Identity:
         start: first byte of the container (after ID3v2 tags).
         end: the byte after its last one.
         demuxer: FFmpeg's name of the container.
-        most_frames: samples per channel that the container states for certain, where decoders give more or fewer.
+        most_frames: samples per channel that the container states for certain, where decoders give more.
         skipped: samples before those, which are the encoder's delay.
         replaced: bytes to put in place of those of the file, by offset into the container, where a decoder needs it.
         fault: why the file is cut off or damaged; decoding goes as far as it can.

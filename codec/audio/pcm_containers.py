@@ -135,7 +135,8 @@ def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
 def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
 
-    FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says what is heard.
+    FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says how much is
+    heard at most. FFmpeg 5 counts whole packets there, so that fewer samples are no damage.
     """
     coding = b""
     for chunk in chunks(file, "CAF", start + 8, size):
