@@ -10,7 +10,7 @@
 #   level 0.3: 96% of samples wrong through libsndfile, 0% through FFmpeg
 # Why it matters: a format chosen for being lossless damages applause, cymbals or clipped sound, and only the loud
 #   part.
-# In Lathe: not yet worked around: CAF goes to libsndfile, for FFmpeg loses its end (pyav_alac_caf_end).
+# In Lathe: such files go to FFmpeg, others with ALAC in CAF to libsndfile (codec/audio/pcm_containers.py).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
