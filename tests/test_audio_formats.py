@@ -58,7 +58,8 @@ def test_loud_alac_of_32_bits_is_no_noise(tmp_path: Path, samples: int) -> None:
     values = np.random.default_rng(0).integers(-(2**31), 2**31, samples)
     soundfile.write(tmp_path / "a.caf", values.astype(np.int32), RATE, subtype="ALAC_32")
     np.testing.assert_array_equal(audio.read(tmp_path / "a.caf").samples[0], (values / 2**31).astype(np.float32))
-    soundfile.write(tmp_path / "b.caf", np.stack([values, values], 1).astype(np.int32), RATE, subtype="ALAC_32")
+    values = np.random.default_rng(1).integers(-(2**31), 2**31, (samples, 2))
+    soundfile.write(tmp_path / "b.caf", values.astype(np.int32), RATE, subtype="ALAC_32")
     with pytest.raises(audio.AudioError):
         audio.read(tmp_path / "b.caf")
 
