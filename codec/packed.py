@@ -201,7 +201,9 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
     if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
         raise UserError(f"{folder}: holds audio of another rate or channel count than its name says; {_CURE}")
     if not clips:
-        raise UserError(f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out")
+        raise UserError(
+            f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"
+        )
     opened = PackedSplit(folder, clips, places, sample_rate, channels)
     opened.check()
     return opened
