@@ -273,7 +273,9 @@ class AugmentConfig:
     """Each is the share of crops that the augmentation is applied to; 0 switches it off."""
 
     gain: float = 0.0
-    """Another level."""
+    """Another level, from 20 dB lower to 6 dB higher."""
+    quiet: float = 0.0
+    """A much lower level: 20 to 40 dB below."""
     noise: float = 0.0
     """Noise of a random colour."""
     mix: float = 0.0
@@ -286,7 +288,7 @@ class AugmentConfig:
     """The reverberation of a random room."""
 
     RANGES: ClassVar[dict[str, Range]] = dict.fromkeys(
-        ("gain", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE
+        ("gain", "quiet", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE
     )
 
     def __post_init__(self) -> None:

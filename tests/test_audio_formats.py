@@ -52,6 +52,18 @@ def test_caf_of_libsndfile(tmp_path: Path, subtype: str) -> None:
     np.testing.assert_array_equal(audio.read(tmp_path / "a.caf").samples, reference(tmp_path / "a.caf"))
 
 
+@pytest.mark.parametrize("samples", [100, 5_000, 20_000])
+def test_loud_alac_of_32_bits_is_no_noise(tmp_path: Path, samples: int) -> None:
+    """libsndfile decodes it to something else; FFmpeg knows one channel, and refuses two."""
+    values = np.random.default_rng(0).integers(-(2**31), 2**31, samples)
+    soundfile.write(tmp_path / "a.caf", values.astype(np.int32), RATE, subtype="ALAC_32")
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.caf").samples[0], (values / 2**31).astype(np.float32))
+    values = np.random.default_rng(1).integers(-(2**31), 2**31, (samples, 2))
+    soundfile.write(tmp_path / "b.caf", values.astype(np.int32), RATE, subtype="ALAC_32")
+    with pytest.raises(audio.AudioError):
+        audio.read(tmp_path / "b.caf")
+
+
 @pytest.mark.parametrize("bits", [8, 12, 15, 16, 20, 24, 32])
 @pytest.mark.parametrize("total", [None, 0])
 def test_flac_of_any_number_of_bits(tmp_path: Path, bits: int, total: int | None) -> None:

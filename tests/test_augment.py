@@ -143,9 +143,10 @@ def test_channels_are_treated_alike(name):
 # --- each ---------------------------------------------------------------------------------------------------
 
 
-def test_gain_changes_the_level_by_what_it_may():
+@pytest.mark.parametrize(("name", "bounds"), [("gain", module.GAIN_DB), ("quiet", module.QUIET_DB)])
+def test_gain_changes_the_level_by_what_it_may(name, bounds):
     wave = noise(200, 1, 300)
-    assert fills(level_db(only("gain", wave)) - level_db(wave), module.GAIN_DB)
+    assert fills(level_db(only(name, wave)) - level_db(wave), bounds)
 
 
 def test_noise_is_foreign_coloured_and_as_loud_as_it_may_be():

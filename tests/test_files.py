@@ -250,7 +250,7 @@ def test_one_path_at_other_rates(tmp_path, codec, rate, monkeypatch):
     encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
     blocks = audio.blocks
     for size in (777, 40_000):
-        monkeypatch.setattr(audio, "blocks", lambda path: blocks(path, size))  # noqa: B023
+        monkeypatch.setattr(audio, "blocks", lambda path, *_: blocks(path, size))  # noqa: B023
         encode_file(tmp_path / "a.wav", tmp_path / "b.nac", codec)
         assert (tmp_path / "a.nac").read_bytes() == (tmp_path / "b.nac").read_bytes()
 

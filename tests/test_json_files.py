@@ -86,7 +86,7 @@ RESULTS = {
     "diagnosis": {"verdict": "good"},
     "rates": [{
         "system": "a", "point": "all", "domain": "all", "distribution": "in", "metric": "mel", "kbps": 6.0,
-        "mean": 1.0, "low": 0.9, "high": 1.1, "groups": 3, "clips": 5,
+        "mean": 1.0, "low": 0.9, "high": 1.1, "groups": 3, "clips": 5, "failed": 0,
     }],
 }  # fmt: skip
 
@@ -110,7 +110,7 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
     path = tmp_path / "results.json"
     path.write_text(json.dumps(RESULTS))
     join([tmp_path], tmp_path / "page.html")
-    assert len(places(RESULTS)) == 25
+    assert len(places(RESULTS)) == 26
     made = 0
     for place in places(RESULTS):
         for value in WRONG:

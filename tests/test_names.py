@@ -14,7 +14,7 @@ from eval.rate_figure import rate_figures
 from eval.rates import System, rate_points
 from eval.result_files import markdown as results_markdown
 from eval.result_files import write_tables
-from eval.results import build_rows
+from eval.rows import build_rows
 from eval.tables import Table, csv_cell, markdown_text
 
 HOSTILE = [

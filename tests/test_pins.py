@@ -30,7 +30,7 @@ RATE = 16000
 STEPS = 50
 TRAINING = [
     "--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=2", f"--train.steps={STEPS}",
-    f"--train.validate_every={STEPS}", "--optim.lr=1e-4", "--optim.warmup_steps=0",
+    f"--train.validate_every={STEPS}", "--optim.lr=1e-4", "--optim.warmup_steps=0", "--augment.quiet=0",
 ]  # fmt: skip
 """From the weights that ship, so that k-means, in which a last bit decides much, has no part in it."""
 

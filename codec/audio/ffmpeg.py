@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 
+from codec.audio.chunks import read_at
 from codec.audio.decoder import Damage, Description, Trim, Unsupported
 from codec.audio.identity import Identity
 from codec.audio.packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context, explain
@@ -27,11 +28,12 @@ _NAMES = {
 }  # fmt: skip
 _CHECKED = {"flac", "wavpack", "tta", "ape", "alac"}
 """Codings without loss, of which a wrong checksum is an error."""
-_COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK", "DSF"}
+_COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK"}
 """Containers that state their number of samples."""
 _STREAMS = {"AAC", "AC3", "DTS", "AMR"}
 """Bare sequences of frames, whose last may be incomplete as in any recording of a stream."""
 _WMA = {"wmav1", "wmav2"}
+"""Codings of which FFmpeg drops two frames at the start, where one is the delay."""
 _LONGEST_FRAME = 8192
 """Samples that a packet holds at most, in what MP4 has."""
 _ROUNDING_S = Fraction(1, 500)
@@ -44,10 +46,10 @@ class FFmpegDecoder:
     def __init__(self, path: Path, identity: Identity) -> None:
         self._path, self._identity = path, identity
         self._shape = SameShape()
+        self._delay = 0
         self._open()
         try:
             self._prepare()
-            self._drops_first = self._stream.codec_context.name in _WMA
             self.description = self._describe()
         except BaseException:
             self.close()
@@ -87,6 +89,8 @@ class FFmpegDecoder:
             self._decoder = PacketDecoder(decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT)
             return
         options = dict(STRICT) if name in _CHECKED else {}
+        if name in _WMA:
+            self._delay = _wma_frame_samples(name, context.sample_rate)
         if name in _WMA or self._identity.most_frames is not None:
             options["flags2"] = "+skip_manual"
         self._decoder = PacketDecoder(context, options)
@@ -104,6 +108,9 @@ class FFmpegDecoder:
 
     def _stated(self, sample_rate: int) -> int | None:
         """Samples that the header counts, None where it does not, or only in milliseconds."""
+        if self._identity.container == "DSF":  # FFmpeg counts whole blocks
+            with self._path.open("rb") as file:
+                return int.from_bytes(read_at(file, self._identity.start + 64, 8), "little") // 8 or None
         duration, base = self._stream.duration, self._stream.time_base
         if self._identity.container not in _COUNTED or not duration or not base:
             return None
@@ -112,7 +119,7 @@ class FFmpegDecoder:
     def blocks(self) -> Iterator[FloatArray]:
         """See :class:`codec.audio.decoder.Decoder`."""
         wanted = self._identity.most_frames
-        trim, done = Trim(self._identity.skipped), 0
+        trim, done = Trim(self._identity.skipped + self._delay), 0
         for block in itertools.chain([] if self._first is None else [self._first], self._blocks):
             for heard in trim.push(block):
                 yield heard if wanted is None else heard[:, : max(0, wanted - done)]
@@ -135,9 +142,8 @@ class FFmpegDecoder:
                 if self._identity.container not in _STREAMS:
                     raise failed
                 continue
-            if self._identity.container == "FLAC" and packet.size:
-                if packet.pts is not None and packet.pts != self._shape.samples:
-                    raise Damage(f"damaged at {self._seconds():.2f} s: samples are missing")
+            if self._identity.container == "FLAC" and packet.size and self._is_late(packet):
+                raise Damage(f"damaged at {self._seconds():.2f} s: samples are missing")
             try:
                 frames = self._decoder.decode(packet if packet.size else None)
             except Damage as error:
@@ -152,11 +158,18 @@ class FFmpegDecoder:
                     if self._identity.container not in _STREAMS:
                         raise failed
                     continue
-                if self._drops_first:
-                    self._drops_first = False
-                    continue
                 yield from end.push(frame, self._shape.pass_on(frame))
         yield from end.finish()
+
+    def _is_late(self, packet: av.Packet) -> bool:
+        """Return whether a FLAC frame is numbered as one that comes later.
+
+        Before FLAC 1.2 frames of various sizes were counted as if all were of one size: FFmpeg makes wrong times of
+        that. Where such frames are missing, the stated count says so.
+        """
+        sizes = self._stream.codec_context.extradata or b""
+        counts = sizes[:2] == sizes[2:4] or bytes(packet)[1] & 1
+        return bool(counts) and packet.pts is not None and packet.pts != self._shape.samples
 
     def _packets(self) -> Iterator[av.Packet]:
         try:
@@ -172,6 +185,15 @@ class FFmpegDecoder:
         """Close the file."""
         self._container.close()
         self._view.close()
+
+
+def _wma_frame_samples(name: str, sample_rate: int) -> int:
+    """Return the samples of a WMA frame, which is the delay of the transform with its overlap."""
+    if sample_rate <= 16000:
+        return 512
+    if sample_rate <= 22050 or (name == "wmav1" and sample_rate <= 32000):
+        return 1024
+    return 2048 if sample_rate <= 48000 else 4096
 
 
 def _subtype(name: str, extradata: bytes) -> str:

@@ -52,8 +52,7 @@ class FlacDecoder:
         self.description = self._open[0].description
 
     def _by_libflac(self, start: int, end: int) -> bool:
-        bits = bits_per_sample(read_at(self._file, start, 26))
-        return bits in (8, 16, 24) and ends_as_stated(self._file, start, end)
+        return ends_as_stated(self._file, start, end) and bits_per_sample(read_at(self._file, start, 26)) in (8, 16, 24)
 
     def _parts(self, starts: list[int]) -> list[Identity]:
         ends = [*starts[1:], self._identity.end]

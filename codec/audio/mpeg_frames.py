@@ -63,7 +63,7 @@ def frame_header(head: bytes) -> FrameHeader | None:
         return None
     version, layer, protected = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), not head[1] & 1
     rate, index, mono = head[2] >> 2 & 3, head[2] >> 4, head[3] >> 6 == 3
-    if version == 1 or layer == 4 or rate == 3 or index == 15 or head[3] & 3 == 2:
+    if version == 1 or layer == 4 or rate == 3 or index == 15:
         return None
     half = version != 3
     hz = _RATES[rate] >> (0 if version == 3 else 1 if version == 2 else 2)
@@ -123,6 +123,9 @@ def first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     """
     length = min(end - start, _SEARCHED_BYTES + (_CHAIN + 1) * MAX_FRAME_BYTES)
     data = read_at(file, start, length)
+    first = frame_header(data[:HEADER_BYTES])
+    if first is not None and encoder_header(data[: first.size], first) is not None:
+        return start  # what should follow it may be missing
     at = data.find(b"\xff")
     while 0 <= at < _SEARCHED_BYTES:
         if _chain(data, at, whole=start + length == end):

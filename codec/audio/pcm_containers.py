@@ -132,16 +132,20 @@ def identify_au(head: bytes, start: int, size: int) -> Identity | NotAudio:
     return Identity("AU", "libsndfile", start, size, "au", fault=_cut_off(max(0, present), stated) if cut else "")
 
 
+_ALAC_32_BITS = 4
+"""Flag of a CAF file whose ALAC has samples of 32 bits."""
+
+
 def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
 
     FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says how much is
     heard at most. FFmpeg 5 counts whole packets there, so that fewer samples are no damage.
     """
-    coding = b""
+    coding, flags = b"", 0
     for chunk in chunks(file, "CAF", start + 8, size):
         if chunk.name == b"desc":
-            coding = read_at(file, chunk.start + 8, 4)
+            coding, flags = struct.unpack(">4sI", read_at(file, chunk.start + 8, 8).ljust(8, b"\0"))
         elif chunk.name == b"data":
             break
     else:
@@ -156,5 +160,6 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     for table in chunks(file, "CAF", start + 8, size):
         if table.name == b"pakt" and table.size >= 24:
             _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
-    back_end: BackEnd = "libsndfile" if coding == b"alac" else "FFmpeg"
+    # libsndfile makes noise of loud samples of 32 bits.
+    back_end: BackEnd = "libsndfile" if coding == b"alac" and flags != _ALAC_32_BITS else "FFmpeg"
     return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, fault=fault)

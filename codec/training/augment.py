@@ -15,6 +15,7 @@ from torch import Tensor
 from codec.config import AugmentConfig
 
 GAIN_DB = (-20.0, 6.0)
+QUIET_DB = (-40.0, -20.0)
 NOISE_SNR_DB = (5.0, 40.0)
 MIX_SNR_DB = (0.0, 20.0)
 BAND_LIMIT_SHARE = (0.25, 0.9)
@@ -69,6 +70,11 @@ def _gain(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
     return wave * 10 ** (_uniform(rng, GAIN_DB, len(wave)) / 20)
 
 
+def _quiet(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
+    """Far below the usual level, as recordings from a distance are."""
+    return wave * 10 ** (_uniform(rng, QUIET_DB, len(wave)) / 20)
+
+
 def _noise(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
     """Noise of a random colour."""
     white = torch.from_numpy(rng.standard_normal(wave.shape, dtype=np.float32))
@@ -113,5 +119,6 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator, int], Tensor]] =
     "noise": _noise,
     "band_limit": _band_limit,
     "gain": _gain,
+    "quiet": _quiet,
 }
 """In the order in which sound meets them: voice, room, other sources, noise, the channel, its level."""

@@ -1,41 +1,40 @@
 """The range coder's tables, fitted to codes of the training split when training is over.
 
-What votes on the class of a code's context (see :mod:`codec.model.entropy`) is learnt by gradient descent under cross
-entropy. Each codebook is a small mixture: the points of the voters go through a softmax to a share of each class, and
-each class has logits over the codes. The loss moves, step by step, from the likelihood under the mixture to the mean of
-what the code costs in each class, which is lowest where one class has it all. Then points become integers, and the
-tables of the classes are counted.
+What votes on the class of a code's context is learnt by :mod:`codec.training.context_votes`.
+
+Where little is known, tables that fit it are worse than none: a part of the packets is held out, and each codebook gets
+what costs least there, of the tables fitted to the rest, smoothed more or less (:mod:`codec.training.table_choice`),
+those that the model has already, its parent's, and uniform ones, which are codes of fixed width.
 """
 
-from collections.abc import Iterator
+import copy
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from codec.bitstream.container import packet_frames
-from codec.bitstream.rangecoder import UNKNOWN, RangeCoder, beside, count_voters
+from codec.bitstream.rangecoder import RangeCoder, beside
 from codec.channels import fold
 from codec.model.codec import Codec
-from codec.model.entropy import CODE_VOTERS, COUNT_VOTERS, FrequencyTables, frequencies
+from codec.model.entropy import FrequencyTables, frequencies
 from codec.model.quantizers import ABSENT, Coded, bounds
-from codec.packed import PackedSplit
+from codec.packed import Clip, PackedSplit
+from codec.training.context_votes import SEED, Packets, learn_votes
+from codec.training.table_choice import Counts, cost, smooth
 
 SECONDS = 7200.0
 PIECE_S = 30.0
-SEED = 30_000
 RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
 """Shares of all codes that are in use in what the tables are fitted to; beside that, all codes in use."""
-STEPS, BATCH, LEARNING_RATE = 2000, 1024, 2e-2
-EPOCHS = 3
-"""No code is looked at more often, on average: with little data there are fewer steps."""
-PRIORS = (30.0, 100.0, 400.0, 1600.0, 6400.0)
-"""A class counts so many occurrences as the codebook's codes occur overall; how many, is tried on packets held out."""
 HELD_OUT = 8
-"""One packet of so many is held out."""
+"""One group of so many is held out; where there are fewer groups, one clip, piece or packet of so many."""
 MOST_NEEDS = 1 << 22
 """So many decide where the bounds lie."""
 AT_ONCE = 64
@@ -52,53 +51,109 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Packets:
-    """Codes ``[packets, codebooks, frames]``. ``variable``: some are absent, and how many is coded, too."""
+class _Piece:
+    """``clip``: the index of the clip that it is of."""
 
-    codes: Tensor
-    variable: bool
+    coded: Coded
+    samples: int
+    clip: int
 
 
 def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitted:
     """Fits ``codec.tables`` to the codes of the split: of all of it, or of pieces drawn from it that make two hours
     and depend on nothing but the split."""
     tables = codec.tables
-    parts, samples, frames = [], 0, 0
+    parts, clips, samples, frames = [], [], 0, 0
     total = sum(clip.frames for clip in split.clips)
     total = min(total, round(SECONDS * split.sample_rate)) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
-        for coded, length in _coded(codec, split):
-            parts.append(_packets(coded, packet_frames(codec.config.latents_per_second)))
-            samples, frames = samples + length, frames + coded.codes.shape[0] * coded.codes.shape[2]
+        for piece in _coded(codec, split):
+            parts.append(_packets(piece.coded, packet_frames(codec.config.latents_per_second)))
+            clips.append(split.clips[piece.clip])
+            samples += piece.samples
+            frames += piece.coded.codes.shape[0] * piece.coded.codes.shape[2]
             bar.update(samples // split.sample_rate - bar.n)
-    fitted = Fitted(samples / split.sample_rate, frames)
     codes, need = (torch.cat(kind) for kind in zip(*parts))
+    held_out = _held_out(clips, [len(packets) for packets, _ in parts])
     if tables.classes == 1:
-        present = [row[row != ABSENT] for row in codes.transpose(0, 1)]
-        tables.fit(torch.stack([torch.bincount(row, minlength=tables.size) for row in present]))
-        return fitted
-    fit_contexts(tables, codes, need, _entries(codec), quiet=quiet)
-    return fitted
+        _fit_order_0(tables, codes, held_out)
+    else:
+        fit_contexts(tables, codes, need, held_out, _entries(codec), quiet=quiet)
+    return Fitted(samples / split.sample_rate, frames)
 
 
-def fit_contexts(tables: FrequencyTables, codes: Tensor, need: Tensor, entries: Tensor, *, quiet: bool = False) -> None:
-    """Fits tables with classes to codes and needs ``[packets, codebooks, frames]``; in frames that are only there to
-    fill a packet, codes are absent. ``entries`` ``[codebooks, size + 1, features]``: what each code stands for, of mean
-    power 1; the last, for none, is zero."""
+def _held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
+    """Which packets are held out, ``[packets]``; ``clips`` and ``sizes``: the clip of each piece, and its packets. They
+    are other groups' than those that are fitted to, as what will be coded is, where there are enough groups."""
+    of_piece = [clip for clip, size in zip(clips, sizes) for _ in range(size)]
+    kinds: list[list[Any]] = [
+        [clip.group for clip in of_piece],
+        [clip.clip_id for clip in of_piece],
+        [piece for piece, size in enumerate(sizes) for _ in range(size)],
+        list(range(len(of_piece))),
+    ]
+    labels = next((kind for kind in kinds if len(set(kind)) >= HELD_OUT), kinds[-1])
+    names = sorted(set(labels))
+    chosen = {names[i] for i in np.random.default_rng(SEED).permutation(len(names))[::HELD_OUT]}
+    return torch.tensor([label in chosen for label in labels])
+
+
+def _fit_order_0(tables: FrequencyTables, codes: Tensor, held_out: Tensor) -> None:
+    def count(packets: Tensor) -> Tensor:
+        present = [row[row != ABSENT] for row in packets.transpose(0, 1)]
+        return torch.stack([torch.bincount(row, minlength=tables.size) for row in present])[:, None].double()
+
+    counts = Counts(count(codes[~held_out]), count(codes[held_out]))
+    smoothed = smooth(counts, [math.inf])
+    before = tables.frequencies[:, None]
+    best = _cheapest(cost(counts.held_out, before), _uniform_bits(counts.held_out), smoothed.bits)
+    tables.frequencies.copy_(_chosen(best, before, _uniform(before), smoothed.frequencies)[:, 0])
+
+
+def _cheapest(*bits: Tensor) -> Tensor:
+    """Of each codebook, which costs least; of equals, the first."""
+    return torch.stack(bits).argmin(0)
+
+
+def _chosen(best: Tensor, *tables: Tensor) -> Tensor:
+    """Of each codebook, the table that ``best`` says."""
+    return torch.stack(tables)[best, torch.arange(len(best))]
+
+
+def _uniform(tables: Tensor) -> Tensor:
+    return frequencies(torch.zeros_like(tables, dtype=torch.float64))
+
+
+def _uniform_bits(counts: Tensor) -> Tensor:
+    return cost(counts, _uniform(counts))
+
+
+def fit_contexts(
+    tables: FrequencyTables, codes: Tensor, need: Tensor, held_out: Tensor, entries: Tensor, *, quiet: bool = False
+) -> None:
+    """Fits tables with classes to codes and needs ``[packets, codebooks, frames]``, and chooses between them and those
+    that are there by the packets that are ``held_out`` ``[packets]``.
+
+    In frames that are only there to fill a packet, codes are absent. ``entries`` ``[codebooks, size + 1, features]``:
+    what each code stands for, of mean power 1; the last, for none, is zero."""
+    before = copy.deepcopy(tables)
     variants = [Packets(codes, variable=False)]
     thinned = need[:: -(-need.numel() // MOST_NEEDS)]  # torch.quantile takes 2^24 values
     for rate in RATES:
         bound = bounds(thinned, torch.tensor([rate * tables.codebooks]))
         variants.append(Packets(torch.where(need >= bound, codes, ABSENT), variable=True))
+    known, unknown = (
+        [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
+    )
     for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
-        _learn_votes(tables, codebook, variants, entries[codebook])
-    _count(tables, variants)
+        learn_votes(tables, codebook, known, entries[codebook])
+    _choose(tables, before, known, unknown)
 
 
 @torch.inference_mode()
-def _coded(codec: Codec, split: PackedSplit) -> Iterator[tuple[Coded, int]]:
-    """Pieces of the split, coded, and their samples."""
+def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
+    """Pieces of the split, coded, in random order."""
     rate, left = split.sample_rate, round(SECONDS * split.sample_rate)
     length = round(PIECE_S * rate)
     pieces = [(i, at) for i, clip in enumerate(split.clips) for at in range(0, clip.frames, length)]
@@ -107,7 +162,7 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[tuple[Coded, int]]:
         wave = split.wave(clip, start, min(length, left)).T.astype(np.float32) / 32768
         streams = fold(torch.from_numpy(wave), codec.config.stereo)
         stream = codec.stream_encoder(len(streams))
-        yield Coded.join([stream.push(streams), stream.flush()]), wave.shape[1]
+        yield _Piece(Coded.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]
         if left <= 0:
             return
@@ -133,108 +188,47 @@ def _entries(codec: Codec) -> Tensor:
     return F.pad(entries, (0, 0, 0, 1))
 
 
-def _voters(packets: Packets, codebook: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each code of the codebook: the codes ``[codes, CODE_VOTERS]`` and the numbers of codes ``[codes,
-    COUNT_VOTERS]`` that vote on its class, and the code itself ``[codes]``."""
-    codes = packets.codes.numpy()
-    first, counts = codes[:, 0], (codes != ABSENT).sum(1)
-    if not packets.variable:
-        counts = np.full_like(counts, UNKNOWN)
-    if codebook == 0:
-        none = np.full_like(first, ABSENT)
-        voters = [beside(first, -1), beside(first, -2), none, none]
-    else:
-        voters = [beside(first, -1), first, beside(first, 1), codes[:, codebook - 1]]
-    present = codes[:, codebook] != ABSENT
-    near = np.stack([values[present] for values in voters], 1)
-    numbers = np.stack([values[present] for values in count_voters(counts)], 1)
-    return torch.from_numpy(near), torch.from_numpy(numbers), torch.from_numpy(codes[:, codebook][present])
-
-
-class _Mixture(nn.Module):
-    """The contexts of one codebook while they are learnt. The points that codes give start from a linear function of
-    what the codes stand for, so that codes alike vote alike."""
-
-    def __init__(self, tables: FrequencyTables, entries: Tensor, codes: Tensor, generator: torch.Generator):
-        super().__init__()
-
-        def random(*shape: int) -> nn.Parameter:
-            return nn.Parameter(0.3 * torch.randn(shape, generator=generator))
-
-        self.entries = entries
-        self.directions = random(CODE_VOTERS, entries.shape[1], tables.classes)
-        self.own = nn.Parameter(torch.zeros(CODE_VOTERS, tables.size + 1, tables.classes))
-        self.counts = random(COUNT_VOTERS, tables.codebooks + 2, tables.classes)
-        overall = torch.bincount(codes, minlength=tables.size) + 0.5
-        # nearly alike, or few classes would win all at the start
-        self.tables = nn.Parameter(overall.log() + 0.3 * random(tables.classes, tables.size).data)
-
-    def votes(self) -> Tensor:
-        return self.entries @ self.directions + self.own
-
-    def forward(self, near: Tensor, numbers: Tensor, codes: Tensor, hardness: float) -> Tensor:
-        votes = self.votes()
-        points = torch.stack([votes[i, near[:, i]] for i in range(CODE_VOTERS)]).sum(0)
-        points = points + torch.stack([self.counts[i, numbers[:, i]] for i in range(COUNT_VOTERS)]).sum(0)
-        share = F.log_softmax(points, -1)
-        fits = F.log_softmax(self.tables, -1).T[codes]
-        mixture, mean = torch.logsumexp(share + fits, -1), (share.exp() * fits).sum(-1)
-        return -((1 - hardness) * mixture + hardness * mean).mean()
-
-
-@torch.enable_grad()
-def _learn_votes(tables: FrequencyTables, codebook: int, variants: list[Packets], entries: Tensor) -> None:
-    near, numbers, codes = (torch.cat(kind) for kind in zip(*(_voters(packets, codebook) for packets in variants)))
-    generator = torch.Generator().manual_seed(SEED + codebook)
-    mixture = _Mixture(tables, entries, codes, generator)
-    steps = min(STEPS, EPOCHS * len(codes) // BATCH)
-    groups = [
-        {"params": [mixture.directions, mixture.counts, mixture.tables], "lr": LEARNING_RATE},
-        {"params": [mixture.own], "lr": LEARNING_RATE / 3},
-    ]
-    optimizer = torch.optim.Adam(groups, fused=True)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, max(1, steps))
-    for step in range(steps):
-        batch = torch.randint(len(codes), (BATCH,), generator=generator)
-        loss = mixture(near[batch], numbers[batch], codes[batch], min(1.0, 2 * step / steps))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        votes, counts = mixture.votes(), mixture.counts
-        largest = max(votes.abs().max(), counts.abs().max())
-        tables.votes[codebook] = (votes * (127 / largest)).round().to(torch.int8)
-        tables.count_votes[codebook] = (counts * (127 / largest)).round().to(torch.int8)
-
-
-def _count(tables: FrequencyTables, variants: list[Packets]) -> None:
-    """Sets all tables from how often each code occurs in each class."""
+def _choose(tables: FrequencyTables, before: FrequencyTables, known: list[Packets], unknown: list[Packets]) -> None:
+    """Sets all frequencies of ``tables``, whose votes are learnt, and takes the votes of those ``before`` back where
+    these are better."""
     coder = RangeCoder(tables)
-    counts, shares = (torch.zeros(tables.codebooks, tables.classes, tables.size).double() for _ in range(2))
-    held_out = torch.zeros_like(counts)
-    real = [codes[:, 0] != ABSENT for codes in variants[0].codes.split(AT_ONCE)]
-    numbers = torch.zeros(tables.codebooks + 2, tables.codebooks + 1).double()
+    counts = Counts(_count(coder, known), _count(coder, unknown))
+    smoothed, theirs = smooth(counts), _count(RangeCoder(before), unknown)
+    best = _cheapest(cost(theirs, before.frequencies), _uniform_bits(counts.held_out), smoothed.bits)
+    tables.frequencies.copy_(
+        _chosen(best, before.frequencies, _uniform(before.frequencies), smoothed.frequencies),
+    )
+    for votes, earlier in ((tables.votes, before.votes), (tables.count_votes, before.count_votes)):
+        votes.copy_(_chosen(best, earlier, torch.zeros_like(votes), votes))
+    numbers = Counts(_count_numbers(tables, known), _count_numbers(tables, unknown))
+    smoothed, earlier = smooth(numbers), before.counts[None]
+    best = _cheapest(cost(numbers.held_out, earlier), _uniform_bits(numbers.held_out), smoothed.bits)
+    tables.counts.copy_(_chosen(best, earlier, _uniform(earlier), smoothed.frequencies)[0])
+    whole = sum(_count(RangeCoder(tables), packets[:1]) for packets in (known, unknown))
+    assert isinstance(whole, Tensor)
+    tables.shares.copy_(frequencies(whole.sum(2) + 0.01))
+
+
+def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
+    """How often each code occurs in each class, ``[codebooks, classes, size]``."""
+    counts = torch.zeros(coder.codebooks, coder.classes, coder.size).double()
     for packets in variants:
-        for part, codes in enumerate(packets.codes.split(AT_ONCE)):
+        for codes in packets.codes.split(AT_ONCE):
             groups = torch.from_numpy(coder.groups(codes.numpy(), packets.variable))
-            after = (codes != ABSENT).sum(1).numpy()
             codes = codes.transpose(0, 1)[: len(groups)]
             books = torch.arange(len(groups))[:, None, None].expand_as(codes)
             index = torch.stack([books, groups, codes])[:, codes != ABSENT]
-            for target in [held_out if part % HELD_OUT == 0 else counts] + [shares] * (not packets.variable):
-                target.index_put_(tuple(index), torch.ones((), dtype=target.dtype), accumulate=True)
-            if packets.variable:
-                index = torch.from_numpy(np.stack([beside(after, -1), after]))[:, real[part]]
-                numbers.index_put_(tuple(index), torch.ones((), dtype=numbers.dtype), accumulate=True)
-    tables.shares.copy_(frequencies(shares.sum(2) + 0.01))
-    tables.counts.copy_(frequencies(numbers + 0.05))
-    overall = (counts + held_out).sum(1, keepdim=True)
-    overall = overall + overall.sum(2, keepdim=True).sqrt().clamp(min=1) / tables.size
-    overall = overall / overall.sum(2, keepdim=True)
+            counts.index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
+    return counts
 
-    def bits(prior: float) -> float:
-        shares = counts + prior * overall
-        return -float((held_out * (shares / shares.sum(2, keepdim=True)).log2()).sum())
 
-    tables.frequencies.copy_(frequencies(counts + held_out + min(PRIORS, key=bits) * overall))
+def _count_numbers(tables: FrequencyTables, variants: Sequence[Packets]) -> Tensor:
+    """How often each number of codes follows each other one, ``[1, codebooks + 2, codebooks + 1]``."""
+    counts = torch.zeros(1, tables.codebooks + 2, tables.codebooks + 1).double()
+    real = variants[0].codes[:, 0] != ABSENT
+    for packets in variants:
+        if packets.variable:
+            after = (packets.codes != ABSENT).sum(1).numpy()
+            index = torch.from_numpy(np.stack([beside(after, -1), after]))[:, real]
+            counts[0].index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
+    return counts

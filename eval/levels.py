@@ -1,0 +1,99 @@
+"""Quality of a model over the level of what it codes: the same validation clips, at RMS levels from loud to quiet.
+
+``python -m eval.levels MODEL --data DIR`` prints a table. What is decoded is brought back to the clip's own level
+before it is scored, as by a listener who turns the volume up: a codec that does not care for level has the same values
+in all rows.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from codec.checkpoint import load_model
+from codec.errors import UserError
+from codec.model.codec import Codec
+from codec.packed import open_split
+from codec.reading import range_coder
+from codec.writing import write_text
+from eval.judging import Excerpt, excerpts
+from eval.metrics import metric
+from eval.results import format_estimate
+from eval.statistics import estimate
+from eval.tables import Table
+
+METRICS = ("pesq", "estoi", "mel")
+LEVELS_DBFS = (-20.0, -30.0, -40.0, -45.0, -50.0, -55.0, -60.0)
+CLIPS = 24
+
+
+def levels(codec: Codec, clips: Sequence[Excerpt], levels_dbfs: Sequence[float] = LEVELS_DBFS) -> Table:
+    """Codes the clips at each of the levels with all codebooks.
+
+    Args:
+        codec: in evaluation mode.
+        clips: their first channel is used; digital silence has no level, and is left out.
+        levels_dbfs: RMS levels. Where a clip would exceed full scale, it is as loud as it can be.
+
+    Returns:
+        A row for each level: kbps of the codes, a clip being a packet, and the mean of each installed metric of
+        :data:`METRICS` with its 95 % interval over the clips' groups.
+    """
+    rate, coder = codec.config.sample_rate, range_coder(codec)
+    used = [metric(name) for name in METRICS if not metric(name).absent]
+    waves = [(clip.wave[:1], clip.group) for clip in clips if np.abs(clip.wave[:1]).max() > 0]
+    rows = []
+    for level in tqdm(levels_dbfs, desc="levels", unit="level"):
+        values: dict[str, list[tuple[float, str]]] = {entry.name: [] for entry in used}
+        bits = seconds = 0.0
+        for wave, group in waves:
+            gain = np.float32(min(10 ** (level / 20) / _rms(wave), 1 / np.abs(wave).max()))
+            codes = codec.encode(torch.from_numpy(gain * wave)[None])
+            decoded = (codec.decode(codes, wave.shape[-1])[0] / float(gain)).numpy()
+            bits += coder.bits(codes.numpy(), variable=False)
+            seconds += wave.shape[-1] / rate
+            for entry in used:
+                value = entry.score(wave, decoded, rate).value
+                if value is not None:
+                    values[entry.name].append((value, group))
+        cells = [f"{level:g}", f"{bits / seconds / 1000:.2f}"]
+        for entry in used:
+            found = estimate([value for value, _ in values[entry.name]], [group for _, group in values[entry.name]])
+            cells.append("–" if found is None else format_estimate(entry.name, found))
+        rows.append(cells)
+    note = f"{len(waves)} validation clips of {len({group for _, group in waves})} groups, with all codebooks."
+    return Table("Quality over level", note, ["RMS, dBFS", "kbps", *(entry.label for entry in used)], rows)
+
+
+def _rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+
+
+def main() -> None:
+    from codec.library import find
+
+    parser = argparse.ArgumentParser(prog="python -m eval.levels", description=__doc__)
+    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="validation clips at most (%(default)s)")
+    parser.add_argument("--levels", type=float, nargs="+", default=LEVELS_DBFS, metavar="DBFS", help="RMS levels")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write it as Markdown, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        codec = load_model(find(arguments.model))
+        clips = excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
+        table = levels(codec, clips, arguments.levels)
+        print(f"{table.title}: {table.note}\n{table.text()}")
+        if arguments.out:
+            write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
