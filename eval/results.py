@@ -286,12 +286,13 @@ class EvaluationResult:
 
     def _looks(self) -> str:
         if self.split == "test":
-            count = f"opened {'once' if self.opened_before == 1 else f'{self.opened_before} times'} before"
+            times = "once" if self.opened_before == 1 else f"{self.opened_before} times"
+            opened = f"opened {times} before" if self.opened_before else "never opened before"
             before = f": {describe_openings(self.openings)}" if self.openings else ""
             others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
             strangers = f" ({others} of these without this model)" if others else ""
             compared = f"runs that were ever compared on validation: {self.candidates}"
-            return f"the test split was {count if self.opened_before else 'never opened before'}{before}{strangers}; {compared}"
+            return f"the test split was {opened}{before}{strangers}; {compared}"
         return (
             "the half of the validation groups that reports; candidates that were ever compared here:"
             f" {self.candidates}"

@@ -299,7 +299,7 @@ CODE = "--out out --model model"
         ("quickstart --audio nowhere --out out", "nowhere: no such folder"),
         ("quickstart --audio empty --out out", "empty: the folder is empty"),
         ("quickstart --audio texts --out out", "texts: holds no audio files"),
-        ("quickstart --audio books --out out", "books: .*--group-by level:1"),
+        ("quickstart --audio books --out out", "books.*: .*--group-by level:1"),
         ("quickstart --audio books --out out --group-by books", "--group-by books: use folder"),
         ("quickstart --out good.wav/out", "good.wav/out: cannot write here"),
     ],
