@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -35,8 +36,8 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
         before: the choice of an earlier run on the same output, which holds unless there is a ``rule``.
 
     Raises:
-        UserError: the folders can be read in two ways that divide the files differently, and nothing says which is
-            meant.
+        UserError: the folders, or the names of files in one folder, can be read in two ways that divide the files
+            differently, and nothing says which is meant.
     """
     if rule or (before and before.rule):
         return Choice(rule or before.rule, FOLDER)  # type: ignore[union-attr]
@@ -50,6 +51,8 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
     # Beside files whose groups are known, a folder is a group like any other.
     flat = 1 < len(plain) == len(entries) and len({_folder(entry) for entry in plain}) == 1
     if flat:
+        if doubt := _doubt_about_names(plain):
+            raise UserError(doubt)
         notes.append(
             f"{len(plain)} files in one folder: each is a group of its own; if several belong together, as takes of a"
             f" recording do, name what they share: --group-by regex:PATTERN (a path reads {plain[0].relative})"
@@ -67,7 +70,7 @@ def groups_for(entries: Sequence[Entry], choice: Choice) -> dict[str, str]:
     rule says nothing about is a group of its own.
 
     Raises:
-        UserError: a rule that is none of these, or that applies to no file.
+        UserError: a rule that is none of these, that applies to no file, or a level deeper than any.
     """
     rule = choice.rule
     kind, _, argument = (rule or "").partition(":")
@@ -78,6 +81,11 @@ def groups_for(entries: Sequence[Entry], choice: Choice) -> dict[str, str]:
     elif rule in (FILE, TIME):
         named = [entry.recording or entry.relative for entry in entries]
     elif kind == "level" and argument.isdigit() and int(argument) > 0:
+        deepest = max(len(_folders(entry)) for entry in entries)
+        if deepest < int(argument):
+            raise UserError(
+                f"--group-by {rule}: no file lies so deep; the deepest is {deepest} folders below its source"
+            )
         named = ["/".join(_folders(entry)[: int(argument)]) for entry in entries]
     elif kind == "regex":
         named = [_match(argument, entry) for entry in entries]
@@ -135,6 +143,27 @@ def _doubt(root: str, entries: Sequence[Entry]) -> str:
         f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add {_rule_for(entries, outer)};"
         f" where the inner ones ({len(below)}) are, --group-by folder"
     )
+
+
+NAME_RULES = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
+"""Patterns for what file names may share: their first part, or all but their last."""
+
+
+def _doubt_about_names(entries: Sequence[Entry]) -> str:
+    """Why the names of files in one folder do not say what belongs together; empty where they do.
+
+    They do not where several begin alike, as with speakers whose folders were laid flat.
+    """
+    for pattern in NAME_RULES:
+        shared = Counter(_match(pattern, entry) for entry in entries)
+        if 2 <= len(shared) <= len(entries) / 2 and "" not in shared:
+            names = ", ".join(sorted(shared)[:3]) + (", …" if len(shared) > 3 else "")
+            return (
+                f"{entries[0].path.parent}: the names of its {len(entries)} files begin alike ({len(shared)} ways:"
+                f" {names}), so what belongs together is not clear; where that is the speaker or recording, add"
+                f" --group-by {shlex.quote('regex:' + pattern)}; where each file stands for itself, --group-by file"
+            )
+    return ""
 
 
 def _rule_for(entries: Sequence[Entry], outer: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -319,3 +320,38 @@ def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str)
     choice = choose(entries, None)
     assert len(set(groups_for(entries, choice).values())) == 40
     assert len(choice.notes) == 1 and "40 files" in choice.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        ([f"speaker{s}_{u}.wav" for s in range(4) for u in range(5)], 4),
+        ([f"{s}-{b}-{u:04d}.flac" for s in (61, 121, 237) for b in (7, 8) for u in range(4)], 3),
+        ([f"03-01-0{e}-01-{a:02d}.wav" for e in range(1, 4) for a in range(1, 6)], 3),
+    ],
+)
+def test_names_that_begin_alike_are_asked_about(tmp_path: Path, names: list[str], groups: int) -> None:
+    """Speakers whose folders were laid flat; the pattern that is offered makes as many groups as it says."""
+    touch(tmp_path, names)
+    entries = find([tmp_path]).entries
+    with pytest.raises(UserError) as refusal:
+        choose(entries, None)
+    offered = re.search(r"--group-by '(regex:[^']+)'", str(refusal.value))
+    assert offered and "\n" not in str(refusal.value)
+    assert len(set(groups_for(entries, choose(entries, offered[1])).values())) == groups
+    assert len(set(groups_for(entries, choose(entries, "file")).values())) == len(names)
+
+
+@pytest.mark.parametrize("pattern", ["take_{:02d}.wav", "{:02d}_a.wav", "one word {:02d}.wav"])
+def test_numbered_names_are_not_asked_about(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, [pattern.format(number) for number in range(12)])
+    entries = find([tmp_path]).entries
+    assert len(set(groups_for(entries, choose(entries, None)).values())) == 12
+
+
+def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, [f"spk{s}/book{b}/{u}.wav" for s in range(3) for b in range(2) for u in range(2)])
+    entries = find([tmp_path]).entries
+    assert len(set(groups_for(entries, choose(entries, "level:2")).values())) == 6
+    with pytest.raises(UserError, match="level:3"):
+        groups_for(entries, choose(entries, "level:3"))
