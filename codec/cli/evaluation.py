@@ -63,11 +63,12 @@ def add_evaluate(command: AddCommand) -> None:
     parser.add_argument(
         "--decoded",
         type=_named_folder,
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=DIR",
-        help="judge what another codec made of the recordings: a folder of sound files named like these, with the bytes"
-        " needed in bytes.csv (columns file, bytes) or in coded files beside them; may be given several times",
+        help="judge what other codecs made of the recordings: folders of sound files named like these, with the bytes"
+        " needed in bytes.csv (columns file, bytes) or in coded files beside them",
     )
     parser.add_argument("--clips", type=positive, metavar="N", help="judge at most N clips, spread over the groups")
     parser.add_argument("-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (%(default)s)")
