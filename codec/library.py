@@ -48,7 +48,7 @@ def find(name: str) -> Path:
         return there[name]
     if not Path(name).exists():
         also = f"built in are {', '.join(there)}" if there else "this installation has no built-in model"
-        raise UserError(f"no model {name}: {also}; pass --model with a name or with the folder of a run or of a model")
+        raise UserError(f"no model {name}: {also}; give one of these names, or the folder of a run or of a model")
     return Path(name)
 
 

@@ -17,12 +17,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from codec.array_checksums import digest_once, read_shards
 from codec.config import TargetConfig
 from codec.errors import UserError
 from codec.ledger import LedgerEntry, Purpose, SealedError, open_ledger
 
 VERSION = 1
-SHARDS = "shards.json"
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ class PackedSplit:
         """
         noted = read_shards(self._folder)
         for shard in sorted({place.shard for place in self._places} & noted.keys()):
-            if digest(self._folder / shard) != noted[shard].sha256:
-                raise UserError(f"{self._folder / shard}: its samples have changed (the checksum is another); {_CURE}")
+            path = self._folder / shard
+            if digest_once(path) != noted[shard].sha256:
+                raise UserError(f"{path}: its samples have changed (the checksum is another); {_CURE}")
 
     @property
     def fingerprint(self) -> str:
@@ -169,36 +170,7 @@ class Place:
     start: int
 
 
-@dataclass(frozen=True)
-class Shard:
-    """What ``shards.json`` says of an array. ``key``: of the clips it was made from; ``sha256``: of the file."""
-
-    key: str
-    sha256: str
-
-
 _CURE = "run codec prepare again, which writes damaged arrays anew"
-
-
-def read_shards(folder: Path) -> dict[str, Shard]:
-    """Return what is noted of the arrays in a folder of packed clips; nothing where it is missing or damaged."""
-    try:
-        noted = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
-        return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in noted.items()}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        return {}
-
-
-def digest(path: Path) -> str:
-    """Return the sha256 of a file, an empty text where it cannot be read."""
-    found = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                found.update(block)
-    except OSError:
-        return ""
-    return found.hexdigest()
 
 
 _ARRAY = re.compile(r"\w[\w.-]*\.npy")
@@ -229,7 +201,9 @@ def _open(data: Path, split: str, sample_rate: int, channels: int) -> PackedSpli
     if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
         raise UserError(f"{folder}: holds audio of another rate or channel count than its name says; {_CURE}")
     if not clips:
-        raise UserError(f"{data}: the {split} split is empty; prepare with more groups or other --ratios")
+        raise UserError(
+            f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"
+        )
     opened = PackedSplit(folder, clips, places, sample_rate, channels)
     opened.check()
     return opened

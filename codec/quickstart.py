@@ -8,7 +8,7 @@ from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.run import train
 from codec.writing import make_folder, write_text
-from data_prep.grouping import choose
+from data_prep.grouping import choose, groups_for
 from data_prep.prepare import prepare
 from data_prep.sources import find
 from data_prep.synthetic import synthesise
@@ -19,16 +19,18 @@ CLIPS = 24
 """Test clips that are judged: enough for a figure, few enough for the time."""
 
 
-def quickstart(audio: Path | None, out: Path) -> Path:
+def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Path:
     """Prepares ``audio`` (or a synthesised corpus), trains a small codec, judges it on clips it has never seen, and
-    prints and returns the path of the report. Run again after an interruption, it goes on where it was.
+    prints and returns the path of the report. Run again after an interruption, it goes on where it was. ``group_by`` is
+    that of :func:`data_prep.prepare.prepare`.
 
     Raises ``UserError`` where the audio is missing or too little, or ``out`` is not writable or in use for other audio.
     """
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
     if audio is not None:
-        choose(find([audio]).entries, None)  # no audio or no clear groups, no claim
+        entries = find([audio]).entries
+        groups_for(entries, choose(entries, group_by))  # no audio or no clear groups, no claim
     _claim(out, audio)
     if audio is None:
         print("1/4  synthesising a small corpus (use --audio DIR for your own)", flush=True)
@@ -41,6 +43,7 @@ def quickstart(audio: Path | None, out: Path) -> Path:
         out / "data",
         sample_rate=recipe.codec.sample_rate,
         channels=recipe.data.channels,
+        group_by=group_by,
         target=recipe.target,
         workers=os.cpu_count() or 1,
         note=print,

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -128,11 +128,21 @@ def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:
         section = any(path.startswith(f"{name}.") for path in known)
         if not word.startswith("--") or name in known or entry or section:
             continue
-        last = name.replace("-", "_").rpartition(".")[2]
-        close = [path for path in known if path.rpartition(".")[2] == last] or difflib.get_close_matches(name, known, 1)
-        sections = ", ".join(field.name for field in fields(defaults))
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {sections}"
-        raise UserError(f"no setting called {name}; {hint}")
+        raise UserError(f"no setting called {name}; {_hint(name.replace('-', '_'), known, defaults)}")
+
+
+def _hint(name: str, known: Iterable[str], defaults: Any) -> str:
+    """What may have been meant by the dotted ``name``: a setting of another section, one that is spelt alike, or else
+    any of its section, for names of one section resemble one another by that alone."""
+    section, _, last = name.rpartition(".")
+    by_last = [path for path in known if path.rpartition(".")[2] == last]
+    inside = {path.removeprefix(f"{section}."): path for path in known if path.startswith(f"{section}.")}
+    close = [inside[word] for word in difflib.get_close_matches(last, inside, 1)]
+    if not inside:
+        close = difflib.get_close_matches(name, known, 1)
+    if by_last or close:
+        return f"did you mean {' or '.join(by_last or close)}?"
+    return f"there are {', '.join(inside.values() or (field.name for field in fields(defaults)))}"
 
 
 def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

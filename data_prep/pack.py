@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from codec import audio
+from codec.array_checksums import SHARDS, Shard, digest, read_shards
 from codec.errors import UserError
-from codec.packed import SHARDS, VERSION, Clip, Place, Shard, digest, folder_for, read_shards
+from codec.packed import VERSION, Clip, Place, folder_for
 from codec.writing import make_folder, part_of, write_text
 from data_prep import pool
 from data_prep.manifest import Row

@@ -74,8 +74,9 @@ def markdown(result: EvaluationResult) -> str:
     lines = [
         f"# {markdown_text(result.system or result.run)} on the {kind} split of {markdown_text(result.data)}",
         "",
-        f"{result.main.clips} clips of {result.main.groups} groups; means over clips with 95 % t intervals over"
-        f" groups. {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
+        f"{result.main.clips} clips of {result.main.groups} groups; means over clips, with 95 % t intervals over groups"
+        f" ({'one group: no interval' if result.main.groups == 1 else 'speakers, recordings'})."
+        f" {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
         f"    {visible(result.command)}",
         "",

@@ -222,7 +222,14 @@ class EvaluationResult:
             [metric(name).heading, format_estimate(name, found), _noise(name, row)]
             for name, found in row.metrics.items()
         ]
-        lines += _indented(Table("", "", ["", "mean and 95 % interval", "noise"], measured).text())
+        lines += _indented(
+            Table(
+                "",
+                "",
+                ["", "mean and 95 % interval" if row.groups > 1 else "mean (one group: no interval)", "noise"],
+                measured,
+            ).text()
+        )
         lines += [f"  {metric(name).label}: {why}" for name, why in self.absent.items()]
         lines += [f"  {line}" for line in describe_editions(row.metrics)]
         lines += [f"  {line}" for line in describe_missing(row)]
@@ -279,12 +286,13 @@ class EvaluationResult:
 
     def _looks(self) -> str:
         if self.split == "test":
-            count = {0: "never before", 1: "once before"}.get(self.opened_before, f"{self.opened_before} times before")
+            times = "once" if self.opened_before == 1 else f"{self.opened_before} times"
+            opened = f"opened {times} before" if self.opened_before else "never opened before"
             before = f": {describe_openings(self.openings)}" if self.openings else ""
             others = sum(self.trained.checksum not in entry.weights for entry in self.openings)
             strangers = f" ({others} of these without this model)" if others else ""
             compared = f"runs that were ever compared on validation: {self.candidates}"
-            return f"the test split was opened {count}{before}{strangers}; {compared}"
+            return f"the test split was {opened}{before}{strangers}; {compared}"
         return (
             "the half of the validation groups that reports; candidates that were ever compared here:"
             f" {self.candidates}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from codec import interrupts
 from codec.checkpoint import load_model, save_model
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
@@ -50,10 +51,13 @@ def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C reaches this process and those that it starts, also in the background, where shells have it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C and the like reach this process and those that it starts, also in the background and under ``nohup``,
+    where they are ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in interrupts.SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

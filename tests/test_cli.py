@@ -175,6 +175,8 @@ def place(tmp_path_factory, prepared) -> Path:
     (place / "texts").mkdir()
     (place / "texts/a.txt").write_text("no sound")
     sound(place / "good.wav")
+    for name in ("a/1", "a/2", "b/1"):
+        sound(place / f"books/{name}/x.wav")
     (place / "data").symlink_to(prepared)
     for name, text in RECIPES.items():
         (place / name).write_text(text)
@@ -297,6 +299,8 @@ CODE = "--out out --model model"
         ("quickstart --audio nowhere --out out", "nowhere: no such folder"),
         ("quickstart --audio empty --out out", "empty: the folder is empty"),
         ("quickstart --audio texts --out out", "texts: holds no audio files"),
+        ("quickstart --audio books --out out", "books.*: .*--group-by level:1"),
+        ("quickstart --audio books --out out --group-by books", "--group-by books: use folder"),
         ("quickstart --out good.wav/out", "good.wav/out: cannot write here"),
     ],
 )  # fmt: skip

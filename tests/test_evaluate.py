@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +155,14 @@ def test_the_screen_names_each_row(result):
     for row in result.rows[1:]:
         beginning = f"{row.name}: {row.clips} clips, {row.kbps:.2f} kbps, mel distance {row.metrics['mel'].mean:.2f}"
         assert any(line.startswith(beginning) for line in lines)
+
+
+def test_one_group_has_no_interval_and_the_reason(result):
+    def heading(row):
+        return replace(result, rows=[row]).text().splitlines()[1]
+
+    strings = next(row for row in result.rows if row.name == "strings")
+    assert strings.groups == 1 and "no interval" in heading(strings) and "no interval" not in heading(result.main)
 
 
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):

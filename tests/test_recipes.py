@@ -114,6 +114,7 @@ def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp
         (["--target.level_dbfs=[1]"], "target.level_dbfs"),
         (["--train.mel_scales=8"], "train.mel_scales must be from 1 to 7"),
         (["--train.freeze_encoder=maybe"], "train.freeze_encoder"),
+        (["--optim.learning_rate=3"], "no setting called optim.learning_rate; there are optim.lr, optim.betas"),
         (["--train.step=3"], "no setting called train.step; did you mean train.steps?"),
         (["--train.minutes", "3"], "no setting called train.minutes; did you mean train.max_minutes?"),
         (["--lr", "1"], "no setting called lr; did you mean adversarial.lr or optim.lr?"),

@@ -179,6 +179,23 @@ def test_other_data_is_said_and_its_clips_are_counted(tmp_path, corpus, prepared
     assert count_trained(tmp_path / "none", tested) is None
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_damaged_array_ends_the_run_which_goes_on_when_it_is_whole_again(tmp_path, corpus, prepared, split):
+    data, run = shutil.copytree(prepared, tmp_path / "data"), tmp_path / "run"
+    array = next((data / "packed/16000x1").glob(f"{split}-*.npy"))
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-99] + bytes([whole[-99] ^ 64]) + whole[-98:])
+    endless = recipe("--train.steps=1000000", "--train.validate_every=500000")
+    with pytest.raises(UserError, match=array.name):
+        train(endless, data, run, quiet=True)
+    assert not (run / "run.json").exists()
+    with pytest.raises(UserError, match=array.name):  # also where training is done before the arrays are read
+        train(recipe("--train.steps=1"), data, tmp_path / "short", quiet=True)
+    prepare([corpus], data, sample_rate=16000, workers=1)
+    assert array.read_bytes() == whole
+    assert train(recipe("--train.steps=1"), data, tmp_path / "short", quiet=True).steps == 1
+
+
 def test_a_discriminator_can_be_added_changed_and_taken_away(tmp_path, prepared):
     def adversarial(steps: int, *overrides: str) -> list[torch.Tensor]:
         train(recipe(f"--train.steps={steps}", *overrides), prepared, tmp_path, quiet=True, tables=False)

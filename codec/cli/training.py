@@ -13,6 +13,7 @@ HEALTH_PAGE = "health.html"
 def add_quickstart(command: AddCommand) -> None:
     parser = command("quickstart", _quickstart, "audio to trained, judged codec in a few minutes, ending in a report")
     parser.add_argument("--audio", type=Path, metavar="DIR", help="your own audio (default: a small synthetic corpus)")
+    parser.add_argument("--group-by", metavar="RULE", help="what never straddles splits, as for codec prepare")
     parser.add_argument("--out", type=Path, default=Path("lathe-quickstart"), metavar="DIR", help="%(default)s")
 
 
@@ -20,7 +21,7 @@ def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
     with interrupts.ends_at_once():
         from codec.quickstart import quickstart
 
-    quickstart(arguments.audio, arguments.out)
+    quickstart(arguments.audio, arguments.out, arguments.group_by)
     return 0
 
 

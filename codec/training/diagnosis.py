@@ -60,7 +60,8 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     falling = still_falling(validation)
     if learned >= LEARNED * limit and not falling:
         against = "its first value" if baseline is None else "noise with the clips' own spectrum and envelope"
-        reason = f"training stands at {learned:.3g}, hardly better than {against} ({limit:.3g})"
+        compared = "no better" if learned >= limit else "hardly better"
+        reason = f"training stands at {learned:.3g}, {compared} than {against} ({limit:.3g})"
         return Diagnosis(
             "underfitted",
             None,

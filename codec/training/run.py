@@ -19,6 +19,7 @@ from codec.errors import UserError
 from codec.ledger import check_candidates, record_candidate
 from codec.model.codec import Codec
 from codec.recipe import read_recipe, write_recipe
+from codec.training.arrays import ArrayCheck
 from codec.training.best import BestModelCheckpoint
 from codec.training.callbacks import CollapseMonitor, ProgressBar, StatusLogger, TimeLimit
 from codec.training.checkpoints import (
@@ -82,8 +83,8 @@ def train(
             to wait there does not count as training.
 
     Raises:
-        UserError: data or checkpoint do not fit the recipe, another process works in ``run``, the disk is full, or the
-            loss diverges.
+        UserError: data or checkpoint do not fit the recipe, a packed array has changed since it was written, another
+            process works in ``run``, the disk is full, or the loss diverges.
         KeyboardInterrupt: after Ctrl-C and the like, with a checkpoint written.
     """
     _hush()
@@ -132,10 +133,12 @@ class _Fit:
             run / "model", recipe, training.split.material, criterion(recipe, validation.split)
         )
         self.collapse = CollapseMonitor(recipe.train.stop_on_collapse, training)
+        self.arrays = ArrayCheck([crops.split for crops in data.fixed_crops])
         checkpoint = RunCheckpoint(run, self.best, self.curves)
         self.interrupt = GracefulInterrupt(checkpoint)
         # the order counts: the best is known before what depends on it is told and kept, last of all the checkpoint
         self.callbacks = [
+            self.arrays,
             self.limit,
             ProgressBar(self.limit),
             self.best,
