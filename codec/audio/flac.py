@@ -34,7 +34,7 @@ class FlacDecoder:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self._path, self._identity = path, identity
-        self._file = path.open("rb")
+        self._file = path.open("rb", buffering=0)  # libsndfile moves the position, which a buffer would not see
         self._open: list[Decoder] = []
         start, end = identity.start, identity.end
         try:
