@@ -77,6 +77,8 @@ def encode_batch(
             bit rate.
     """
     choose_codebooks(codec, 1, kbps=kbps, codebooks=codebooks)
+    if is_file(out, audio.AUDIO_SUFFIXES):
+        raise UserError(f"{out}: encode writes {NAC} files; name one of these, or a folder, as --out")
     found = find(sources, SOUND, lists)
     jobs = plan(found.files, out, NAC)
     jobs = into_file(jobs, out) if is_file(out, {NAC}) else jobs

@@ -149,7 +149,7 @@ def test_a_change_of_rate_or_channels_is_refused(tmp_path: Path, name: str, rate
 
 
 def test_files_that_cannot_be_joined_as_bytes_say_so(tmp_path: Path) -> None:
-    for name in ("WAV", "AAC", "AAC in Matroska"):
+    for name in ("WAV", "AAC", "AAC in Matroska", "TTA"):
         data = write(tmp_path / "a", name, tones(9_000, RATE), RATE).read_bytes()
         (tmp_path / "b").write_bytes(data + data)
         with pytest.raises(AudioError) as error:

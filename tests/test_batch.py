@@ -411,6 +411,7 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
     before = contents(tmp_path)
     for run, what, out, more, says in (
         (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
+        (encode_batch, [a], "a.wav", {}, "a.wav: encode writes .nac files"),
         (decode_batch, [Path("nac"), Path("new")], "two.wav", {}, "two.wav: one file, but 2"),
         (decode_batch, [Path("new/one.nac")], "x.wav", {"suffix": ".flac"}, "--suffix .flac contradicts this name"),
         (decode_batch, [Path("new/one.nac")], "x.mp3", {}, "cannot decode to '.mp3'; use one of .wav"),

@@ -4,6 +4,7 @@ Marks count only where the structure of a format puts them. Which decoder is rig
 table is in docs/formats.md, and a test holds each row.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from codec.audio.pcm_containers import (
     identify_riff,
     identify_w64,
 )
-from codec.audio.tag_blocks import skip_id3v2, start_of_end_tags
+from codec.audio.tag_blocks import skip_id3v2, skip_tag, start_of_end_tags
 
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -32,8 +33,9 @@ _BY_LIBSNDFILE = {
     b"ALawSoundFile**": "WVE", b"Extended Instrument: ": "XI", b"MATLAB 5.0 MAT-file": "MAT5",
     b"\xf0\x7e": "SDS", b"\x01\x04": "MPC2K",
 }  # fmt: skip
+_TTA = b"TTA1"
 _BY_FFMPEG = {
-    b"wvpk": ("WavPack", "wv"), b"TTA1": ("TTA", "tta"), b"TTA2": ("TTA", "tta"), b"MAC ": ("Monkey's Audio", "ape"),
+    b"wvpk": ("WavPack", "wv"), _TTA: ("TTA", "tta"), b"TTA2": ("TTA", "tta"), b"MAC ": ("Monkey's Audio", "ape"),
     b"DSD ": ("DSF", "dsf"), b"FRM8": ("DSDIFF", "iff"), b"#!AMR": ("AMR", "amr"), b"tBaK": ("TAK", "tak"),
     b"MPCK": ("Musepack", "mpc8"), b"MP+": ("Musepack", "mpc"), b"ajkg": ("Shorten", "shn"),
     b"FLV\x01": ("FLV", "flv"), b".RMF": ("RealMedia", "rm"), b".ra\xfd": ("RealAudio", "rm"),
@@ -97,6 +99,8 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
             return Identity(name, "libsndfile", start, size)
     for mark, (name, demuxer) in _BY_FFMPEG.items():
         if head.startswith(mark):
+            if mark == _TTA and read_at(file, _behind_tta(file, start, size), 4) == _TTA:
+                return NotAudio("two TTA files that were joined as bytes; split or convert it first")
             return Identity(name, "FFmpeg", start, start_of_end_tags(file, start, size), demuxer)
     return _without_marks(file, head, start, size)
 
@@ -180,6 +184,16 @@ def _channel_orders(file: BinaryIO, box: Chunk) -> Iterator[int]:
             yield inner.start - 4
         elif inner.name in _BOXES_ON_THE_WAY:
             yield from _channel_orders(file, inner)
+
+
+def _behind_tta(file: BinaryIO, start: int, size: int) -> int:
+    """Return the byte behind the last frame, by the table of their lengths, and behind a tag that follows."""
+    _, _, _, _, rate, samples, _ = struct.unpack("<4sHHHIII", read_at(file, start, 22).ljust(22, b"\0"))
+    frame_samples = 256 * rate // 245
+    frames = -(-samples // frame_samples) if frame_samples else 0
+    table = read_at(file, start + 22, 4 * frames)
+    lengths = (length for (length,) in struct.iter_unpack("<I", table[: len(table) // 4 * 4]))
+    return skip_tag(file, start + 22 + 4 * frames + 4 + sum(lengths), size)
 
 
 def _matroska(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:

@@ -25,7 +25,7 @@ from codec.audio.mpeg_frames import (
 )
 from codec.audio.packets import PacketDecoder, SameShape, decoder_context
 from codec.audio.samples import FloatArray
-from codec.audio.tag_blocks import skip_id3v2
+from codec.audio.tag_blocks import skip_tag
 
 _PIECE_BYTES = 1 << 18
 _TOGETHER = 16
@@ -78,12 +78,7 @@ class MpegDecoder:
     def _behind_tags(self, at: int) -> int:
         """Where the next frame begins after tags and zeros from ``at`` on, the end where none follows."""
         end = self._identity.end
-        behind = skip_id3v2(self._file, at, end)
-        for mark, length in ((b"TAG", 128), (b"APETAGEX", 0)):
-            head = read_at(self._file, behind, 32)
-            if head.startswith(mark):
-                behind += length or int.from_bytes(head[12:16], "little") + 32
-                return min(end, behind)
+        behind = skip_tag(self._file, at, end)
         if behind > at:
             return behind
         found = first_frame(self._file, at, end)

@@ -43,3 +43,14 @@ def start_of_end_tags(file: BinaryIO, start: int, end: int) -> int:
         if not 0 < length <= end - start:
             return end
         end -= length
+
+
+def skip_tag(file: BinaryIO, at: int, end: int) -> int:
+    """Return the byte behind the ID3v2, ID3v1 or APEv2 tag that begins at ``at``; ``at`` itself where none does."""
+    behind = skip_id3v2(file, at, end)
+    head = read_at(file, behind, _APE_BYTES)
+    if head.startswith(b"TAG"):
+        behind += _ID3V1_BYTES
+    elif head.startswith(b"APETAGEX"):
+        behind += _APE_BYTES + int.from_bytes(head[12:16], "little")
+    return min(end, behind)
