@@ -47,8 +47,13 @@ def find(name: str) -> Path:
     if name in there:
         return there[name]
     if not Path(name).exists():
-        also = f"built in are {', '.join(there)}" if there else "this installation has no built-in model"
-        raise UserError(f"no model {name}: {also}; give one of these names, or the folder of a run or of a model")
+        if not there:
+            folder = "give the folder of a run or of a model, as --model or --init-from"
+            raise UserError(f"no model {name}: this installation has no built-in model; {folder}")
+        names = ", ".join(there)
+        raise UserError(
+            f"no model {name}: built in are {names}; give one of these, or the folder of a run or of a model"
+        )
     return Path(name)
 
 
