@@ -326,7 +326,7 @@ def test_mp3_without_a_count_of_frames(tmp_path: Path, title: str) -> None:
 def test_orders_of_channels_are_hidden_from_ffmpeg(
     tmp_path: Path, codec: str, container: str, names: set[bytes]
 ) -> None:
-    """PyAV 18 frees those twice that are not of FFmpeg's own; the channels come as they lie in the file."""
+    """The channels come as they lie in the file."""
     values = integers(5_000, 6, 16)
     path = encode(tmp_path / "a", (values / 2**15).astype(np.float32), 48000, codec, container)
     with path.open("rb") as file:

@@ -19,7 +19,7 @@ FLOAT = {"request_sample_fmt": "flt"}
 """Options under which libopus does not round to 16 bits."""
 
 _MAX_PLANES = 7
-"""PyAV looks for the end of the planes by a null pointer, which a frame of more has not."""
+"""PyAV does not tell the planes of frames that have more; those are interleaved first."""
 _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),

@@ -1,8 +1,8 @@
 """Recognise WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE, and compare what they state with what is there.
 
 libsndfile takes stated sizes as they are. The sizes that mean "unknown", the counts of samples that block codings need,
-and files that end early are found here. Orders of channels are hidden from the decoders: PyAV 18 frees the memory twice
-that holds those which are not FFmpeg's own. Without them FFmpeg counts the channels alone.
+and files that end early are found here. Descriptions of the order of channels are hidden from FFmpeg, as nothing here
+uses them; without them it counts the channels alone.
 """
 
 import struct
