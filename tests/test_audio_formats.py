@@ -320,6 +320,16 @@ def test_mp3_without_a_count_of_frames(tmp_path: Path, title: str) -> None:
     assert lag(read[0], wave[0]) == 1105
 
 
+def test_opus_whose_container_understates_its_delay(tmp_path: Path) -> None:
+    """FFmpeg before version 6 counts the delay at the rate of the input: 104 of 312 samples where that has 16 kHz."""
+    path = encode(tmp_path / "a.webm", tones(20_000, 48000), 48000, "libopus", "webm", bit_rate=64_000)
+    data, right = path.read_bytes(), b"\x56\xaa\x83" + (6_500_000).to_bytes(3, "big")
+    assert data.count(right) == 1
+    wrong = data.replace(right, b"\x56\xaa\x83" + (2_166_667).to_bytes(3, "big"))
+    (tmp_path / "b.webm").write_bytes(wrong)
+    np.testing.assert_array_equal(audio.read(tmp_path / "b.webm").samples, audio.read(path).samples)
+
+
 @pytest.mark.parametrize("codec, container, names", [
     ("pcm_s16le", "mov", {b"chan"}), ("alac", "ipod", set()), ("pcm_s16be", "caf", {b"chan"}),
 ])  # fmt: skip

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.packet import PacketSideData
 
 from codec.audio.chunks import read_at
 from codec.audio.decoder import Damage, Description, Trim, Unsupported
@@ -32,6 +33,7 @@ _COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK"}
 """Containers that state their number of samples."""
 _STREAMS = {"AAC", "AC3", "DTS", "AMR"}
 """Bare sequences of frames, whose last may be incomplete as in any recording of a stream."""
+_OPUS = {"opus", "libopus"}
 _WMA = {"wmav1", "wmav2"}
 """Codings of which FFmpeg drops two frames at the start, where one is the delay."""
 _LONGEST_FRAME = 8192
@@ -82,7 +84,7 @@ class FFmpegDecoder:
         if context is None:
             raise Unsupported("its coding of audio has no decoder here; convert it with another program")
         name = context.name
-        if name in ("opus", "libopus"):
+        if name in _OPUS:
             if self._identity.container == "MPEG-TS":
                 reason = "Opus in MPEG-TS does not state where it begins and ends; convert it with another program"
                 raise Unsupported(reason)
@@ -134,7 +136,9 @@ class FFmpegDecoder:
         end = _End(self._stream, self._container, self._identity)
         # The last packet of samples without coding may be shorter than the others.
         pcm = self._stream.codec_context.name.startswith("pcm_")
-        for packet in self._packets():
+        for number, packet in enumerate(self._packets()):
+            if number == 0 and self._stream.codec_context.name in _OPUS:
+                self._delay = end.delay = _unstated_delay(packet, self._stream.codec_context.extradata or b"")
             if failed is not None and packet.size:
                 raise failed
             if packet.is_corrupt and not pcm:
@@ -187,6 +191,20 @@ class FFmpegDecoder:
         self._view.close()
 
 
+def _unstated_delay(first: av.Packet, head: bytes) -> int:
+    """Return by how many samples the container understates the delay in ``OpusHead`` (RFC 7845).
+
+    FFmpeg before version 6 counts it at the rate of the encoder's input, which may be below 48 kHz.
+    """
+    stated = sum(int.from_bytes(bytes(data)[:4], "little") for data in first.iter_sidedata() if _skips(data))
+    delay = int.from_bytes(head[10:12], "little")
+    return delay - stated if 0 < stated < delay else 0
+
+
+def _skips(data: PacketSideData) -> bool:
+    return data.data_type == "skip_samples"
+
+
 def _wma_frame_samples(name: str, sample_rate: int) -> int:
     """Return the samples of a WMA frame, which is the delay of the transform with its overlap."""
     if sample_rate <= 16000:
@@ -215,6 +233,8 @@ class _End:
         self._end_s = Fraction(0)
         self._start_s: Fraction | None = None
         self._rate = self._done = 0
+        self.delay = 0
+        """Samples at the start that are dropped later, and do not count."""
 
     def packet(self, packet: av.Packet) -> None:
         if self._rounded and packet.size and packet.pts is not None and packet.duration:
@@ -237,7 +257,7 @@ class _End:
         end_s = self._end_s - self._start_s
         if self._edited_s is not None and self._edited_s + _ROUNDING_S < end_s:
             end_s = self._edited_s
-        wanted = min(round(end_s * self._rate), self._count or self._done)
+        wanted = min(round(end_s * self._rate) + self.delay, self._count or self._done)
         padding = self._done - wanted
         return self._trim.end(padding if 0 <= padding < _LONGEST_FRAME else 0)
 
