@@ -1,26 +1,20 @@
 """What each codebook adds: validation quality with 1, 2, … codebooks in every frame, and the steps between."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import load_model
-from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.packed import open_split
 from codec.reading import range_coder
-from codec.writing import write_text
-from eval.judging import Excerpt, excerpts
+from eval.judging import Excerpt
 from eval.metrics import describe_editions, metric
 from eval.statistics import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.tables import Table
+from eval.validation_table import make_parser, print_table
 
 METRICS = ("mel", "estoi", "pesq")
 CLIPS = 48
@@ -79,24 +73,8 @@ def _kbps(coder: RangeCoder, codes: np.ndarray, seconds: float) -> float:
 
 
 def main() -> None:
-    from codec.library import find
-
-    parser = argparse.ArgumentParser(prog="python -m eval.ladder", description=__doc__)
-    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--clips", type=int, default=CLIPS, help="validation clips at most (%(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write it as Markdown, too")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    try:
-        codec = load_model(find(arguments.model))
-        clips = excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
-        table = ladder(codec, clips)
-        print(f"{table.title}: {table.note}\n{table.text()}")
-        if arguments.out:
-            write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    parser = make_parser("eval.ladder", __doc__, CLIPS)
+    print_table(parser.parse_args(), ladder)
 
 
 if __name__ == "__main__":

@@ -5,26 +5,20 @@ before it is scored, as by a listener who turns the volume up: a codec that does
 in all rows.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from codec.checkpoint import load_model
-from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.packed import open_split
 from codec.reading import range_coder
-from codec.writing import write_text
-from eval.judging import Excerpt, excerpts
+from eval.judging import Excerpt
 from eval.metrics import metric
 from eval.results import format_estimate
 from eval.statistics import estimate
 from eval.tables import Table
+from eval.validation_table import make_parser, print_table
 
 METRICS = ("pesq", "estoi", "mel")
 LEVELS_DBFS = (-20.0, -30.0, -40.0, -45.0, -50.0, -55.0, -60.0)
@@ -74,25 +68,10 @@ def _rms(wave: np.ndarray) -> float:
 
 
 def main() -> None:
-    from codec.library import find
-
-    parser = argparse.ArgumentParser(prog="python -m eval.levels", description=__doc__)
-    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--clips", type=int, default=CLIPS, help="validation clips at most (%(default)s)")
+    parser = make_parser("eval.levels", __doc__, CLIPS)
     parser.add_argument("--levels", type=float, nargs="+", default=LEVELS_DBFS, metavar="DBFS", help="RMS levels")
-    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write it as Markdown, too")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    try:
-        codec = load_model(find(arguments.model))
-        clips = excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
-        table = levels(codec, clips, arguments.levels)
-        print(f"{table.title}: {table.note}\n{table.text()}")
-        if arguments.out:
-            write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    print_table(arguments, lambda codec, clips: levels(codec, clips, arguments.levels))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,6 @@ def frame_header(head: bytes) -> FrameHeader | None:
     return FrameHeader(layer, hz, 1 if mono else 2, samples, size, padding, side)
 
 
-def is_free_format(head: bytes) -> bool:
-    """Return whether the frame has a bit rate of its own, and states no length."""
-    return head[2] >> 4 == 0
-
-
 def free_format_bytes(file: BinaryIO, start: int, end: int) -> int:
     """Return the length of a frame in free format without padding, 0 if no frame like it follows twice."""
     data = read_at(file, start, min(end - start, 3 * MAX_FRAME_BYTES))
