@@ -179,13 +179,14 @@ class _Fit:
                 trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
         except Interrupted:
             raise KeyboardInterrupt from None
-        except OSError as error:
-            reason = f"{error.filename or self.folder}: {error.strerror or error}"
-            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # Which of these it is depends on what the process was about: its pipes break, or its end is noticed first.
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
             reason = "a process that loads data (data.workers) was killed, as the system does where memory runs out"
+            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+        except OSError as error:
+            reason = f"{error.filename or self.folder}: {error.strerror or error}"
             raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
         finally:
             threading.excepthook = before
