@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.audio import FloatArray, beyond_full_scale
+from codec.audio.sizes import describe_cut_off
 from codec.bitstream.header import SAMPLE_RATES
 from codec.errors import UserError
 
@@ -143,7 +144,7 @@ class PcmReader:
             if left == 0:
                 return
         if left is not None and self._announced is not None:
-            self.fault = f"cut off: {self._announced - left} of the announced {self._announced} bytes are there"
+            self.fault = describe_cut_off(self._announced - left, self._announced)
 
 
 class PcmWriter:

@@ -21,6 +21,7 @@ from codec.audio.pcm_containers import (
     identify_riff,
     identify_w64,
 )
+from codec.audio.sizes import describe_cut_off
 from codec.audio.tag_blocks import skip_id3v2, skip_tag, start_of_end_tags
 
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
@@ -146,14 +147,10 @@ def _latm_bytes(head: bytes) -> int:
     return 3 + ((head[1] & 0x1F) << 8 | head[2])
 
 
-def _cut_off(present: int, stated: int) -> str:
-    return f"cut off: {present} of the announced {stated} bytes are there"
-
-
 def _last_fault(parts: list[Chunk], end: int) -> str:
     """Whether the last of the outermost parts is there in full."""
     last = max(parts, key=lambda one: one.stop, default=None)
-    return _cut_off(end - last.start, last.size) if last and last.stop > end else ""
+    return describe_cut_off(end - last.start, last.size) if last and last.stop > end else ""
 
 
 def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:

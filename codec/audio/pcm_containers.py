@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from codec.audio.chunks import UNKNOWN_64, Layout, chunks, read_at
 from codec.audio.identity import BackEnd, Identity, NotAudio
-from codec.audio.sizes import is_chunk_header, is_unknown_size
+from codec.audio.sizes import describe_cut_off, is_chunk_header, is_unknown_size
 
 _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
 _BY_LIBSNDFILE = {_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM, 0x38, 0x40}
@@ -26,10 +26,6 @@ _W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
-def _cut_off(present: int, stated: int) -> str:
-    return f"cut off: {present} of the announced {stated} bytes are there"
-
-
 def _counts_its_header(stated: int, size: int) -> bool:
     """Some writers state the length of the whole file, or all that follows the RIFF header, as that of the samples."""
     return stated in (size, size - 8)
@@ -41,7 +37,7 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     if head[8:] == b"AVI ":
         last = list(chunks(file, "RIFF", start, size))[-1]
         cut = last.stop > size and not is_unknown_size(last.size)
-        fault = _cut_off(size - last.start, last.size) if cut else ""
+        fault = describe_cut_off(size - last.start, last.size) if cut else ""
         return Identity("AVI", "FFmpeg", start, size, "avi", fault=fault)
     if head[8:] != b"WAVE":
         return NotAudio(f"a RIFF file of kind {head[8:].decode('latin-1')!r}, which holds no samples")
@@ -76,7 +72,7 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         replaced[chunk.start - start - 4] = struct.pack(order + "I", min(present, 0xFFFFFFFF))
         stated = present
     elif stated > present and not is_unknown_size(stated) and not _counts_its_header(stated, size - start):
-        fault = _cut_off(present, stated)
+        fault = describe_cut_off(present, stated)
     if not fault and not is_unknown_size(stated):
         behind = chunk.start + stated + stated % 2
         if joined := _second_file(file, "RIFF", behind, size, "WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX")):
@@ -119,7 +115,7 @@ def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     present = size - chunk.start
     unknown = chunk.size == 0 or is_unknown_size(chunk.size) or 0 <= chunk.size - 8 - _SOX_AIFF_BYTES + 64 <= 64
     if chunk.size > present and not unknown and not _counts_its_header(chunk.size, size - start):
-        fault = _cut_off(present, chunk.size)
+        fault = describe_cut_off(present, chunk.size)
     elif not unknown and (joined := _second_file(file, "AIFF", chunk.next, size, "AIFF", (b"FORM",))):
         return NotAudio(joined)
     # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
@@ -139,7 +135,7 @@ def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
                 back_end = "FFmpeg"
         elif chunk.name == _W64_DATA:
             present, known = size - chunk.start, chunk.size < 1 << 62
-            fault = _cut_off(present, chunk.size) if known and chunk.size > present else ""
+            fault = describe_cut_off(present, chunk.size) if known and chunk.size > present else ""
             for behind in (chunk.stop, chunk.next) if known else ():  # libsndfile does not fill the last chunk
                 if read_at(file, behind, 4) == b"riff":
                     return NotAudio(f"a second W64 file follows at byte {behind}; split it there")
@@ -162,7 +158,7 @@ def identify_nist(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     if read_at(file, begin + stated, len(_NIST)) == _NIST:
         return NotAudio(f"a second NIST file follows at byte {begin + stated}; split it there")
     plain = fields.get("sample_coding", "pcm") in ("pcm", "ulaw", "mu-law", "alaw")
-    fault = _cut_off(size - begin, stated) if plain and stated > size - begin else ""
+    fault = describe_cut_off(size - begin, stated) if plain and stated > size - begin else ""
     return Identity("NIST", "libsndfile", start, size, "nistsphere", fault=fault)
 
 
@@ -175,7 +171,9 @@ def identify_au(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     cut = stated > present and not is_unknown_size(stated)
     if stated and not cut and read_at(file, start + offset + stated, 4) == head[:4]:
         return NotAudio(f"a second AU file follows at byte {start + offset + stated}; split it there")
-    return Identity("AU", "libsndfile", start, size, "au", fault=_cut_off(max(0, present), stated) if cut else "")
+    return Identity(
+        "AU", "libsndfile", start, size, "au", fault=describe_cut_off(max(0, present), stated) if cut else ""
+    )
 
 
 _ALAC_32_BITS = 4
@@ -201,7 +199,7 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     present = size - chunk.start
     if chunk.size == UNKNOWN_64:
         return Identity("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
-    fault = _cut_off(present, chunk.size) if chunk.size > present else ""
+    fault = describe_cut_off(present, chunk.size) if chunk.size > present else ""
     if joined := _second_file(file, "CAF", chunk.next, size, "CAF", (b"caff",)):
         return NotAudio(joined)
     if coding in (b"lpcm", b"alaw", b"ulaw"):

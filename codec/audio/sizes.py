@@ -28,3 +28,8 @@ def is_unknown_size(size: int, following: bytes = b"") -> bool:
     if size == 0:
         return bool(following) and not is_chunk_header(following)
     return size >= _LARGEST_STATED
+
+
+def describe_cut_off(present: int, stated: int) -> str:
+    """Return the reason for refusing a file that holds fewer bytes than it states."""
+    return f"cut off: {present} of the announced {stated} bytes are there"
