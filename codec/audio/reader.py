@@ -34,6 +34,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 """Lower-case suffixes of the files that commands look for in folders. What a file is, its bytes say."""
 
+_BLOCK_FRAMES = 65536
+
 _DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
     "libsndfile": LibsndfileDecoder,
     "FLAC": FlacDecoder,
@@ -163,7 +165,7 @@ def info(path: Path) -> AudioInfo:
         )
 
 
-def blocks(path: Path, block_frames: int = 65536) -> Iterator[FloatArray]:
+def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
     """Yield the samples of a file in blocks, float32 ``[channels, 1 <= n <= block_frames]``, in constant memory.
 
     Blocks of any size join to the same samples, bit for bit. A stated length is a claim: more samples are read, fewer
@@ -175,22 +177,27 @@ def blocks(path: Path, block_frames: int = 65536) -> Iterator[FloatArray]:
     """
     path = Path(path)
     with _opened(path) as (decoder, identity):
-        rate, done = decoder.description.sample_rate, 0
-        for block in regrouped(decoder.blocks(), block_frames):
-            if not np.isfinite(block).all():
-                first = done + int(np.argmin(np.isfinite(block).all(axis=0)))
-                raise AudioError(path, "NaN or infinity", f"NaN or infinity at {first / rate:.2f} s (sample {first})")
-            done += block.shape[1]
-            yield block
-        if identity.fault:
-            raise Damage(identity.fault)
-        if not done:
-            raise AudioError(path, "empty", "holds no samples")
+        yield from _checked(path, decoder, identity, block_frames)
+
+
+def _checked(path: Path, decoder: Decoder, identity: Identity, block_frames: int) -> Iterator[FloatArray]:
+    """Yield the blocks of an open file; see :func:`blocks`."""
+    rate, done = decoder.description.sample_rate, 0
+    for block in regrouped(decoder.blocks(), block_frames):
+        if not np.isfinite(block).all():
+            first = done + int(np.argmin(np.isfinite(block).all(axis=0)))
+            raise AudioError(path, "NaN or infinity", f"NaN or infinity at {first / rate:.2f} s (sample {first})")
+        done += block.shape[1]
+        yield block
+    if identity.fault:
+        raise Damage(identity.fault)
+    if not done:
+        raise AudioError(path, "empty", "holds no samples")
 
 
 def read(path: Path) -> Audio:
     """Read a whole file. Raises :class:`AudioError` as :func:`blocks` does."""
     path = Path(path)
-    with _opened(path) as (decoder, _):
-        sample_rate = decoder.description.sample_rate
-    return Audio(np.concatenate(list(blocks(path)), axis=1), sample_rate)
+    with _opened(path) as (decoder, identity):
+        waveform = np.concatenate(list(_checked(path, decoder, identity, _BLOCK_FRAMES)), axis=1)
+        return Audio(waveform, decoder.description.sample_rate)
