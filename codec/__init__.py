@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codec.api import Encoded, Latents, SoundCodec, load, open
+    from codec.coding.nac_reader import SoundReader
+    from codec.coding.pipeline import StreamingDecoder, StreamingEncoder
     from codec.errors import UserError
-    from codec.reading import SoundReader
-    from codec.sound import StreamingDecoder, StreamingEncoder
 
 __all__ = [
     "Encoded",

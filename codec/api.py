@@ -21,18 +21,18 @@ from torch import Tensor
 from codec.audio import FloatArray
 from codec.bitstream.container import read_header
 from codec.bitstream.header import SAMPLE_RATES
-from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import fingerprint, load_model
-from codec.defaults import DEFAULT_MODEL
+from codec.bitstream.range_coder import RangeCoder
+from codec.coding.files import FileReport, encode_sound
+from codec.coding.nac_reader import SoundReader, model_for, range_coder
+from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 from codec.errors import UserError
-from codec.files import FileReport, encode_sound
-from codec.library import find, finder
-from codec.library import load as load_model_on
 from codec.model.codec import Codec
-from codec.model.layers import Stack, State
+from codec.model.convnext import Stack, State
 from codec.model.quantizers import ABSENT
-from codec.reading import SoundReader, model_for, range_coder
-from codec.sound import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
+from codec.pretrained.checkpoint import fingerprint, load_model
+from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.registry import find, finder
+from codec.pretrained.registry import load as load_model_on
 
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
@@ -244,7 +244,8 @@ class SoundCodec:
 
         Args:
             sample_rate: of the wave, in Hz.
-            kbps: bit rate to keep to, all channels together, see :func:`codec.files.encode_file`; ``codebooks``: how
+            kbps: bit rate to keep to, all channels together, see :func:`codec.coding.files.encode_file`;
+            ``codebooks``: how
                 many, in its place. Default: all.
             tags: title, date and the like, to be kept in the file.
 

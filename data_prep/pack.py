@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from codec import audio
-from codec.array_checksums import SHARDS, Shard, digest, read_shards
+from codec.dataset.array_checksums import SHARDS, Shard, digest, read_shards
+from codec.dataset.packed import VERSION, Clip, Place, folder_for
 from codec.errors import UserError
-from codec.packed import VERSION, Clip, Place, folder_for
-from codec.writing import make_folder, part_of, write_text
-from data_prep import pool
+from codec.runtime.atomic_files import make_folder, part_of, write_text
+from data_prep import file_pool
 from data_prep.manifest import Row
 from data_prep.pieces import Piece
 from data_prep.split import SPLITS
@@ -77,7 +77,9 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     keys = {shard: _key(items) for shard, items in contents.items()}
     finished = read_shards(folder)
     current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
-    digests = zip(current, pool.run(digest, [folder / shard for shard in current], workers, "checking"), strict=True)
+    digests = zip(
+        current, file_pool.run(digest, [folder / shard for shard in current], workers, "checking"), strict=True
+    )
     whole = {shard for shard, found in digests if found == finished[shard].sha256}
     todo = [shard for shard in keys if shard not in whole]
     tables = {f"{split}.csv": _table(plan) for split, plan in plans.items()}
@@ -192,7 +194,7 @@ def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels:
             )
             for item in items
         ]
-        for _ in pool.run(_write_clip, tasks, workers, label):
+        for _ in file_pool.run(_write_clip, tasks, workers, label):
             pass
         part.replace(shard)
     except OSError as error:

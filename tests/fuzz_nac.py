@@ -22,11 +22,11 @@ import numpy as np
 
 from codec.bitstream import live
 from codec.bitstream.container import Reader, Writer
+from codec.bitstream.framing import pack
 from codec.bitstream.header import HEADER_BYTES, Header, read_start
-from codec.bitstream.packets import pack
-from codec.bitstream.rangecoder import RangeCoder
+from codec.bitstream.range_coder import RangeCoder
 from codec.errors import UserError
-from codec.model.entropy import FrequencyTables
+from codec.model.frequency_tables import FrequencyTables
 from codec.model.quantizers import ABSENT
 
 SIZE = 60

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tiny_model
 
 import codec
-from codec.batch import decode_batch, encode_batch
-from codec.checkpoint import load_model
+from codec.batch.tasks import decode_batch, encode_batch
+from codec.pretrained.checkpoint import load_model
+from tests.conftest import tiny_model
 
 FSQ = [
     *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),

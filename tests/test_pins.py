@@ -17,12 +17,12 @@ import torch
 
 import codec
 from codec.bitstream.container import Reader, Writer
-from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import checksum, fingerprint
+from codec.bitstream.range_coder import RangeCoder
 from codec.cli import main
+from codec.cli.reference import reference
+from codec.pretrained.checkpoint import checksum, fingerprint
 from codec.recipe import read_recipe
-from codec.recipe_reference import reference
-from codec.training.run import train
+from codec.training.trainer import train
 
 PINS = Path(__file__).parent / "pins"
 MODELS = ("speech_16k", "speech_16k_v2")
@@ -64,7 +64,7 @@ def losses(run: Path) -> list[list[str]]:
 
 
 def trained(data: Path, run: Path) -> Path:
-    weights = Path(codec.__file__).parent / "models" / "speech_16k_v2"
+    weights = Path(codec.__file__).parent / "pretrained" / "speech_16k_v2"
     train(read_recipe("speech_16k", TRAINING), data, run, init_from=weights, quiet=True)
     return run
 
@@ -172,7 +172,7 @@ def test_columns_of_tables(expected, prepared):
 
 def _write(folder: Path) -> None:
     from data_prep.prepare import prepare
-    from data_prep.synthetic import synthesise
+    from data_prep.synthetic_corpus import synthesise
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 from codec.audio.errors import AudioError, Kind
 from codec.audio.reader import AUDIO_SUFFIXES, Audio, AudioInfo, blocks, info, read
-from codec.audio.resample import StreamResampler, resample
+from codec.audio.resampling import StreamResampler, resample
 from codec.audio.samples import FloatArray, beyond_full_scale
 from codec.audio.tags import DECODER, TAGS, joined, values_of
 from codec.audio.writer import Writer, write

@@ -16,7 +16,7 @@ from codec.audio.errors import AudioError
 from codec.audio.libsndfile import explain
 from codec.audio.samples import FloatArray, beyond_full_scale
 from codec.audio.tags import DECODER, SEPARATOR, TAGS, values_of
-from codec.writing import part_of
+from codec.runtime.atomic_files import part_of
 
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}

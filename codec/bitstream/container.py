@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream import live
+from codec.bitstream.framing import MIN_PACKET_BYTES, FirstVersion, Found, Framing, pack
 from codec.bitstream.header import AGAIN, HEADER_BYTES, Header, read_start
-from codec.bitstream.packets import MIN_PACKET_BYTES, FirstVersion, Found, Framing, pack
-from codec.bitstream.rangecoder import Codes
+from codec.bitstream.range_coder import Codes
 from codec.errors import UserError
-from codec.writing import part_of
+from codec.runtime.atomic_files import part_of
 
 __all__ = ["GROUP", "HEADER_BYTES", "PACKET_BYTES", "Header", "Packet", "Reader", "Writer", "read_header"]
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from codec.bitstream.rangecoder import max_payload_bytes
+from codec.bitstream.range_coder import max_payload_bytes
 from codec.errors import UserError
 
 MAGIC = b"\x89NAC"
@@ -37,7 +37,8 @@ class Header:
     """
 
     fingerprint: str
-    """Of the model that decodes the codes, 16 hexadecimal digits; see :func:`codec.checkpoint.fingerprint`."""
+    """Of the model that decodes the codes, 16 hexadecimal digits; see
+    :func:`codec.pretrained.checkpoint.fingerprint`."""
     sample_rate: int
     channels: int
     model_rate: int

@@ -9,16 +9,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from codec import interrupts
 from codec.cli.coding import add_coding
+from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
 from codec.cli.data import add_prepare
 from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
-from codec.cli.shared import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
 from codec.cli.tokens import add_tokens
 from codec.cli.training import add_health, add_quickstart, add_train
 from codec.errors import UserError
+from codec.runtime import signals
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "MODEL_VARIABLE", "build_parser", "main"]
 
@@ -31,13 +31,13 @@ def main(words: Sequence[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:
-        with interrupts.raised_once():
+        with signals.raised_once():
             status = _run(words)
             sys.stdout.flush()
     except UserError as error:
         status = complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        status = complain(interrupts.MESSAGE, INTERRUPTED)
+        status = complain(signals.MESSAGE, INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `codec info … | head` does
         status = 0
     except OSError as error:

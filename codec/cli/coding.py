@@ -8,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codec import interrupts
-from codec.cli import streams
+from codec.cli import pipes
+from codec.cli.common import FAILED, AddCommand, complain, note, positive, printable, tags_of, told_lost
 from codec.cli.models import MODEL_VARIABLE, own_models
-from codec.cli.shared import FAILED, AddCommand, complain, note, positive, printable, tags_of, told_lost
-from codec.defaults import DEFAULT_MODEL
 from codec.errors import UserError
+from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.runtime import signals
 
 if TYPE_CHECKING:
-    from codec.running import BatchReport
+    from codec.batch.runner import BatchReport
 
 BATCH = 16
 """Files on a GPU, which then has some thousand frames to compute at once."""
@@ -165,14 +165,14 @@ def _out(text: str) -> Path:
 
 
 def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
-    if streams.is_stream(arguments):
-        return streams.encode(arguments)
+    if pipes.is_stream(arguments):
+        return pipes.encode(arguments)
     several = lanes(arguments)
-    with interrupts.ends_at_once():
+    with signals.ends_at_once():
         import torch
 
-        from codec.batch import encode_batch
-        from codec.library import load
+        from codec.batch.tasks import encode_batch
+        from codec.pretrained.registry import load
 
     torch.set_num_threads(arguments.threads)
     name = encoding_model(arguments.model)
@@ -194,14 +194,14 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
-    if streams.is_stream(arguments):
-        return streams.decode(arguments)
+    if pipes.is_stream(arguments):
+        return pipes.decode(arguments)
     several = lanes(arguments)
-    with interrupts.ends_at_once():
+    with signals.ends_at_once():
         import torch
 
-        from codec.batch import decode_batch
-        from codec.library import finder, load
+        from codec.batch.tasks import decode_batch
+        from codec.pretrained.registry import finder, load
 
     torch.set_num_threads(arguments.threads)
     device = arguments.device
@@ -256,11 +256,11 @@ def report(batch: "BatchReport", as_json: bool) -> int:
 
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.batch import NAC
-        from codec.files import file_info
-        from codec.inputs import Kinds, find
-        from codec.shards import is_shard
+    with signals.ends_at_once():
+        from codec.batch.inputs import Kinds, find
+        from codec.batch.tasks import NAC
+        from codec.coding.files import file_info
+        from codec.coding.shards import is_shard
 
     found, status, names = [], 0, _built_in_names()
     found_inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
@@ -297,8 +297,8 @@ def _readable(info: dict[str, Any]) -> dict[str, Any]:
 
 def _built_in_names() -> dict[str, str]:
     """By the fingerprints in the files that these models write."""
-    from codec.checkpoint import read_fingerprints
-    from codec.library import built_in
+    from codec.pretrained.checkpoint import read_fingerprints
+    from codec.pretrained.registry import built_in
 
     names = {}
     for name, place in built_in().items():

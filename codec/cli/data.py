@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from codec import interrupts
-from codec.cli.shared import AddCommand, note, positive, show
+from codec.cli.common import AddCommand, note, positive, show
+from codec.runtime import signals
 
 
 def add_prepare(command: AddCommand) -> None:
@@ -46,7 +46,7 @@ def add_prepare(command: AddCommand) -> None:
 
 
 def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
+    with signals.ends_at_once():
         from codec.recipe import read_recipe
         from data_prep.prepare import prepare
 

@@ -5,9 +5,9 @@ import os
 import shlex
 from pathlib import Path
 
-from codec import interrupts
-from codec.cli.shared import FAILED, AddCommand, positive, result_alone, show
+from codec.cli.common import FAILED, AddCommand, positive, result_alone, show
 from codec.errors import UserError
+from codec.runtime import signals
 
 
 def add_evaluate(command: AddCommand) -> None:
@@ -83,11 +83,11 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.library import built_in
-        from eval.beside import Beside
-        from eval.coding import OperatingPoint
-        from eval.evaluate import evaluate
+    with signals.ends_at_once():
+        from codec.pretrained.registry import built_in
+        from eval.evaluation.run import evaluate
+        from eval.systems.baselines import Beside
+        from eval.systems.own import OperatingPoint
 
     there = built_in()
     run = there.get(arguments.run)
@@ -131,7 +131,7 @@ def add_report(command: AddCommand) -> None:
 
 
 def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from eval.joined import join
+    from eval.pages.combined_page import join
 
     join(arguments.folders, arguments.out)
     print(f"report: {arguments.out}")
@@ -167,8 +167,8 @@ def add_speed(command: AddCommand) -> None:
 
 
 def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from eval.speed import DEFAULT_SYSTEMS, speed
+    with signals.ends_at_once():
+        from eval.benchmarks.speed import DEFAULT_SYSTEMS, speed
 
     if arguments.out and not arguments.out.parent.is_dir():
         raise UserError(f"{arguments.out}: no such folder; create it first")
@@ -220,7 +220,7 @@ def add_compare(command: AddCommand) -> None:
 
 
 def _compare(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from eval.compare import compare
+    from eval.comparison.run import compare
 
     with result_alone():
         result = compare(

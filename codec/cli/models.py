@@ -6,8 +6,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from codec import interrupts
-from codec.cli.shared import AddCommand
+from codec.cli.common import AddCommand
+from codec.runtime import signals
 
 MODEL_VARIABLE = "LATHE_MODEL"
 
@@ -25,13 +25,13 @@ def add_models(command: AddCommand) -> None:
 
 def own_models() -> list[Path]:
     """What LATHE_MODEL names, if anything."""
-    from codec.library import find
+    from codec.pretrained.registry import find
 
     return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
 
 
 def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.library import built_in, describe
+    from codec.pretrained.registry import built_in, describe
 
     places = built_in() | {str(path): path for path in own_models()}
     found = [describe(name, place) for name, place in places.items()]
@@ -63,10 +63,10 @@ def add_export(command: AddCommand) -> None:
 
 
 def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.checkpoint import fingerprint
-        from codec.export import export_model
-        from codec.library import find
+    with signals.ends_at_once():
+        from codec.pretrained.checkpoint import fingerprint
+        from codec.pretrained.export import export_model
+        from codec.pretrained.registry import find
 
     codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
     print(f"{arguments.out}: model {fingerprint(codec)}")

@@ -5,9 +5,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec import interrupts
-from codec.cli.shared import AddCommand, Parser, command_line, result_alone
+from codec.cli.common import AddCommand, Parser, command_line, result_alone
 from codec.errors import UserError
+from codec.runtime import signals
 
 
 def add_search(command: AddCommand) -> None:
@@ -55,8 +55,8 @@ def _search(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with interrupts.ends_at_once():
-        from eval.search.run import search
+    with signals.ends_at_once():
+        from eval.search.scheduler import search
         from eval.search.tables import text
 
     with result_alone():
@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    with interrupts.ends_at_once():
+    with signals.ends_at_once():
         from eval.search.pick import pick
 
     if arguments.recipe and arguments.recipe.suffix not in (".yaml", ".yml"):

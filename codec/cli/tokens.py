@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from codec import interrupts
 from codec.cli.coding import ENCODING_MODEL, add_batch, encoding_model, lanes, report
-from codec.cli.shared import AddCommand, positive
+from codec.cli.common import AddCommand, positive
+from codec.runtime import signals
 
 
 def add_tokens(command: AddCommand) -> None:
@@ -37,11 +37,11 @@ def add_tokens(command: AddCommand) -> None:
 
 def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
     several = lanes(arguments)
-    with interrupts.ends_at_once():
+    with signals.ends_at_once():
         import torch
 
-        from codec.library import load
-        from codec.tokens import encode_tokens
+        from codec.coding.tokens import encode_tokens
+        from codec.pretrained.registry import load
 
     torch.set_num_threads(arguments.threads)
     batch = encode_tokens(

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from codec import interrupts
-from codec.cli.shared import AddCommand, command_line, show
+from codec.cli.common import AddCommand, command_line, show
 from codec.errors import UserError
+from codec.runtime import signals
 
 HEALTH_PAGE = "health.html"
 
@@ -18,8 +18,8 @@ def add_quickstart(command: AddCommand) -> None:
 
 
 def _quickstart(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.quickstart import quickstart
+    with signals.ends_at_once():
+        from codec.cli.quickstart import quickstart
 
     quickstart(arguments.audio, arguments.out, arguments.group_by)
     return 0
@@ -31,7 +31,7 @@ def add_train(command: AddCommand) -> None:
         _train,
         "train a codec from a recipe; the same command again resumes",
         "Any setting of the recipe can be overridden: codec train speech_16k --data D --run R --optim.lr 3e-4. All are"
-        " listed, with defaults, in docs/recipes.md, which python -m codec.recipe_reference prints.",
+        " listed, with defaults, in docs/recipes.md, which python -m codec.cli.reference prints.",
     )
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
@@ -58,10 +58,10 @@ def add_health(command: AddCommand) -> None:
 
 
 def _health(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.library import built_in
-        from eval.health import examine
-        from eval.health_page import write_health_page
+    with signals.ends_at_once():
+        from codec.pretrained.registry import built_in
+        from eval.training_health.examine import examine
+        from eval.training_health.page import write_health_page
 
     model = built_in().get(arguments.run)
     if model and arguments.out is None:
@@ -77,13 +77,13 @@ def _health(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with interrupts.ends_at_once():
-        from codec.library import find
+    with signals.ends_at_once():
+        from codec.pretrained.registry import find
         from codec.recipe import read_recipe
-        from codec.training.lr_range import range_test
-        from codec.training.run import train
-        from eval.health import examine
-        from eval.health_page import write_health_page
+        from codec.training.lr_range_test import range_test
+        from codec.training.trainer import train
+        from eval.training_health.examine import examine
+        from eval.training_health.page import write_health_page
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
@@ -92,7 +92,7 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.run is None:
         raise UserError("where should the run go? give a folder with --run")
     parent = find(arguments.init_from) if arguments.init_from else None
-    with interrupts.raised_once(interrupts.RUN_SIGNALS):
+    with signals.raised_once(signals.RUN_SIGNALS):
         result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE
     write_health_page(health, arguments.run, page)

@@ -1,6 +1,7 @@
 """The codec: MDCT, encoder, quantizer, decoder, inverse MDCT, for one channel.
 
-There is one path. Inference runs in canonical blocks whose state is handed on, see :mod:`codec.model.streams`; training
+There is one path. Inference runs in canonical blocks whose state is handed on, see :mod:`codec.model.streaming`;
+training
 runs the same layers over a crop as one block.
 """
 
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.entropy import FrequencyTables
-from codec.model.layers import Stack, State
+from codec.model.convnext import Stack, State
+from codec.model.frequency_tables import FrequencyTables
+from codec.model.mdct import MDCT
 from codec.model.quantizers import Coded, Folded, Quantized, Quantizer, Unquantized, build_quantizer
-from codec.model.streams import BLOCK, DecodingStep, EncodingStep, StreamDecoder, StreamEncoder
-from codec.model.transform import MDCT
+from codec.model.streaming import BLOCK, DecodingStep, EncodingStep, StreamDecoder, StreamEncoder
 
 LEAST_SPREAD = 0.02
 """Of a coefficient, relative to all: those that the data hardly has must not be divided by nothing."""
@@ -90,7 +91,7 @@ class Trainable(nn.Module):
 
 
 class Codec(Trainable):
-    """A neural audio codec for mono streams. See :mod:`codec.channels` for what becomes of several channels.
+    """A neural audio codec for mono streams. See :mod:`codec.audio.channels` for what becomes of several channels.
 
     ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
     that a step of training moves quiet high frequencies as much as loud low ones. ``steps``, where there are any,
@@ -243,7 +244,9 @@ class Codec(Trainable):
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
         if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.channels.fold")
+            raise ValueError(
+                f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels.fold"
+            )
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
 
@@ -264,7 +267,7 @@ class Codec(Trainable):
 
 @dataclass(frozen=True)
 class EncodeStep:
-    """What is computed of a block of sound; see :class:`codec.model.streams.EncodingStep`."""
+    """What is computed of a block of sound; see :class:`codec.model.streaming.EncodingStep`."""
 
     codec: Codec
     codebooks: int
@@ -298,7 +301,7 @@ def _silent(frames: Tensor, previous: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DecodeStep:
-    """What is computed of a block of codes; see :class:`codec.model.streams.DecodingStep`."""
+    """What is computed of a block of codes; see :class:`codec.model.streaming.DecodingStep`."""
 
     codec: Codec
     quantized: bool

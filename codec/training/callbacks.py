@@ -13,12 +13,12 @@ from tqdm import tqdm
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import mel_distance
-from codec.losses.baseline import shaped_noise
+from codec.losses.noise_baseline import shaped_noise
 from codec.training.curves import read_curves
 from codec.training.data import Crops
-from codec.training.diagnosis import NOISE
+from codec.training.fit_diagnosis import NOISE
 from codec.training.module import LOG_EVERY, MOST_SKIPPED, CodecModule
-from codec.training.standing import standing, step_audio_s
+from codec.training.status import standing, step_audio_s
 
 NOISE_BATCHES = 4
 COLLAPSED = 0.1

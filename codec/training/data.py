@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from codec.channels import fold
+from codec.audio.channels import fold
 from codec.config import AugmentConfig, Recipe
+from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
-from codec.interrupts import RUN_SIGNALS
-from codec.packed import PackedSplit, open_split
+from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import augment
-from codec.training.standing import crop_samples
+from codec.training.status import crop_samples
 
 VALIDATION_SEED = 20_000
 """Validation crops are the same for every run on the same data, whatever its seed."""

@@ -12,7 +12,7 @@ import torch
 
 from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
-from codec.training.standing import duration, step_audio_s
+from codec.training.status import duration, step_audio_s
 
 STEPS = 4
 ENOUGH_S = 10.0

@@ -12,9 +12,9 @@ from codec.config import CodecConfig, Recipe
 from codec.losses import LossBank
 from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
-from codec.losses.spectra import ALL_MEL_SCALES
+from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec, Trainable
-from codec.training.window import Window
+from codec.training.step_statistics import Window
 
 COMMITMENT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codec.config import Recipe
-from codec.packed import Clip, PackedSplit
-from codec.training.standing import crop_samples
-from codec.writing import write_text
+from codec.dataset.packed import Clip, PackedSplit
+from codec.runtime.atomic_files import write_text
+from codec.training.status import crop_samples
 
 TRAINED_CLIPS = "trained_clips.txt"
 """In the folder of a run, or of a model exported from one: the ids, digests of the audio, of all clips that it was ever

@@ -7,17 +7,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.ledger import candidates as candidates_on_validation
-from eval.comparison import clip_values, count_failed
-from eval.halves import half
-from eval.judging import Judged
-from eval.metrics import metric
+from codec.dataset.ledger import candidates as candidates_on_validation
+from eval.benchmarks.coding_speed import Spread
+from eval.comparison.results import clip_values, count_failed
+from eval.evaluation.candidate_scoring import Judged
+from eval.evaluation.clip_selection import half
+from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
+from eval.metrics.registry import metric
 from eval.search.candidate import Footprint
-from eval.search.footprint import times_real_time
+from eval.search.cost import times_real_time
 from eval.search.pareto import front
 from eval.search.plan import SearchPlan
-from eval.statistics import Estimate, PairedDifference, estimate, paired_difference
-from eval.timing import Spread
 
 SPEED_STEP = 1.1
 """Speeds count in steps of 10 %, so that the noise of timing makes no candidate better than another."""
