@@ -23,12 +23,12 @@ from codec.bitstream.container import read_header
 from codec.bitstream.header import SAMPLE_RATES
 from codec.bitstream.range_coder import RangeCoder
 from codec.coding.files import FileReport, encode_sound
-from codec.coding.nac_reader import SoundReader, model_for, range_coder
+from codec.coding.nac_reader import NacReader, model_for, range_coder
 from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import Stack, State
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.pretrained.registry import find, finder
@@ -61,7 +61,7 @@ class Latents(Generic[Array]):
 
 def load(
     model: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
-) -> "SoundCodec":
+) -> "AudioCodec":
     """A codec that is ready for use.
 
     Args:
@@ -75,12 +75,12 @@ def load(
     Raises:
         UserError: no such model, device or type, or the model is damaged.
     """
-    return SoundCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
+    return AudioCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
 
 
 def open(
-    path: str | Path, model: "SoundCodec | Codec | str | Path | None" = None, *, strict: bool = False
-) -> SoundReader:
+    path: str | Path, model: "AudioCodec | Codec | str | Path | None" = None, *, strict: bool = False
+) -> NacReader:
     """A ``.nac`` file as sound that can be read from any moment on; close it, or use it in a ``with``.
 
     Args:
@@ -93,9 +93,9 @@ def open(
     path = Path(path)
     if model is None:
         model = _ready(model_for(_built_in(), read_header(path, whole=False).fingerprint, path))
-    if isinstance(model, SoundCodec):
-        return SoundReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
-    return SoundReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
+    if isinstance(model, AudioCodec):
+        return NacReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
+    return NacReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
 
 
 @functools.cache
@@ -105,12 +105,12 @@ def _built_in() -> Callable[[str], Codec | None]:
 
 
 @functools.cache
-def _ready(built_in: Codec) -> "SoundCodec":
+def _ready(built_in: Codec) -> "AudioCodec":
     """So that what follows from it is made once, not once a file."""
-    return SoundCodec(built_in)
+    return AudioCodec(built_in)
 
 
-class SoundCodec:
+class AudioCodec:
     """A model, and the precision and the number of threads that it runs with. See :func:`load`.
 
     ``model`` is the :class:`codec.model.codec.Codec` itself; from here on it belongs to this object.
@@ -302,7 +302,7 @@ class SoundCodec:
             expected = f"[quantizers, frames] or [channels, quantizers, frames], 1 to {self.codebooks} quantizers"
             raise ValueError(f"expected whole numbers {expected}, {_described(codes)}")
         values = _tensor(codes).long()
-        if values.numel() and not (values.min() >= ABSENT and values.max() < self.codebook_size):
+        if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:

@@ -48,7 +48,7 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
     for root, members in _by_root(plain).items():
         if doubt := _doubt(root, members):
             raise UserError(doubt)
-    # Beside files whose groups are known, a folder is a group like any other.
+    # ReferenceSystems files whose groups are known, a folder is a group like any other.
     flat = 1 < len(plain) == len(entries) and len({_folder(entry) for entry in plain}) == 1
     if flat:
         if doubt := _doubt_about_names(plain):

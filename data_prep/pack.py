@@ -20,7 +20,7 @@ from codec import audio
 from codec.dataset.array_checksums import SHARDS, Shard, digest, read_shards
 from codec.dataset.packed import VERSION, Clip, Place, folder_for
 from codec.errors import UserError
-from codec.runtime.atomic_files import make_folder, part_of, write_text
+from codec.runtime.atomic_files import make_folder, temporary_path, write_text
 from data_prep import file_pool
 from data_prep.manifest import Row
 from data_prep.pieces import Piece
@@ -172,7 +172,7 @@ def _table(plan: Sequence[Item]) -> str:
 
 def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels: int, workers: int, label: str) -> None:
     frames = sum(item.clip.frames for item in items)
-    part = part_of(shard)
+    part = temporary_path(shard)
     try:
         with part.open("wb") as file:
             shape = {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)}

@@ -27,7 +27,7 @@ from codec.bitstream.header import HEADER_BYTES, Header, read_start
 from codec.bitstream.range_coder import RangeCoder
 from codec.errors import UserError
 from codec.model.frequency_tables import FrequencyTables
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 
 SIZE = 60
 HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8, receptive_frames=25)
@@ -47,7 +47,7 @@ def originals(folder: Path) -> list[bytes]:
         made.append(first_version(codes, samples))
         for variable in (False, True):
             if variable:
-                codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = ABSENT
+                codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = NO_CODE
             header, tags = replace(HEADER, variable=variable), {"title": "x"} if frames % 20 else {}
             with Writer(folder / "x.nac", header, CODER, tags) as writer:
                 writer.write(codes)
@@ -137,7 +137,7 @@ def examine(path: Path, data: bytes) -> str:
                 if packet.codes is not None:
                     assert packet.codes.shape == (head.channels, head.codebooks, packet.frames)
                     assert (
-                        packet.codes.min() >= (ABSENT if head.live or head.variable else 0)
+                        packet.codes.min() >= (NO_CODE if head.live or head.variable else 0)
                         and packet.codes.max() < SIZE
                     )
             assert done <= head.frames or head.live

@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from codec.audio import FloatArray, beyond_full_scale
+from codec.audio import FloatArray, exceeds_full_scale
 from codec.audio.sizes import describe_cut_off
 from codec.bitstream.header import SAMPLE_RATES
 from codec.errors import UserError
@@ -171,7 +171,7 @@ class PcmWriter:
     def write(self, wave: FloatArray) -> None:
         """float32 ``[channels, n]``."""
         if self.format.encoding[0] != "f":
-            self.clipped += beyond_full_scale(wave)
+            self.clipped += exceeds_full_scale(wave)
         self._send(self.format.to_bytes(wave))
 
     def _send(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ _SIZE_ELSEWHERE = 0xFFFFFFFF
 _CHUNK_HEADER_BYTES = 8
 
 
-class PipedSound(Protocol):
+class PipedAudio(Protocol):
     """Sound from a pipe."""
 
     @property
@@ -56,7 +56,9 @@ class PipedSound(Protocol):
 
 
 @contextmanager
-def piped_sound(source: BinaryIO, raw: PcmFormat | None = None, name: str = "standard input") -> Iterator[PipedSound]:
+def open_piped_audio(
+    source: BinaryIO, raw: PcmFormat | None = None, name: str = "standard input"
+) -> Iterator[PipedAudio]:
     """Open the sound that ``source`` holds.
 
     Args:

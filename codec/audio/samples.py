@@ -6,6 +6,6 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 
-def beyond_full_scale(wave: FloatArray) -> int:
+def exceeds_full_scale(wave: FloatArray) -> int:
     """Return the number of samples in ``wave`` whose magnitude exceeds 1."""
     return int(np.count_nonzero(np.abs(wave) > 1))

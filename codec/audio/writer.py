@@ -14,9 +14,9 @@ import soundfile
 from codec.audio.comments import split_values, with_fillers
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile import explain
-from codec.audio.samples import FloatArray, beyond_full_scale
+from codec.audio.samples import FloatArray, exceeds_full_scale
 from codec.audio.tags import DECODER, SEPARATOR, TAGS, values_of
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
@@ -110,7 +110,7 @@ class Writer:
         self.channels = channels
         self._order = _VORBIS_ORDER.get(channels) if subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
-        self._part = part_of(self.path)
+        self._part = temporary_path(self.path)
         try:
             self._raw = self._part.open("w+b", buffering=0)
         except OSError as error:
@@ -161,7 +161,7 @@ class Writer:
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
             return wave
-        self.clipped += beyond_full_scale(wave)
+        self.clipped += exceeds_full_scale(wave)
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from codec.batch.jobs import Failure, Job
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 from codec.runtime.signals import kept_from_children
 
 Work = Callable[[Job, Callable[[float], None]], Any]
@@ -89,7 +89,7 @@ class _Worker:
         self.pipe.close()
         self._process.kill()
         self._process.join()
-        part_of(self.job.target, self._process.pid).unlink(missing_ok=True)
+        temporary_path(self.job.target, self._process.pid).unlink(missing_ok=True)
         status = self._process.exitcode or 0
         if status < 0:
             return f"was ended by signal {-status} (out of memory? use a smaller -j)"

@@ -20,7 +20,7 @@ from codec.audio.bandwidth import THRESHOLD
 from codec.batch.inputs import Found
 from codec.batch.jobs import Failure, Job, Kept
 from codec.batch.processes import spread
-from codec.batch.threads import side_by_side
+from codec.batch.threads import run_in_threads
 from codec.coding.files import FileReport, Progress
 from codec.errors import UserError
 from codec.runtime.atomic_files import sweep_parts
@@ -168,7 +168,7 @@ class Task(Protocol):
 def run(task: Task, jobs: list[Job], force: bool, workers: int, lanes: int = 1) -> BatchReport:
     """Does what is left to do of the jobs: all, where ``force``; unless that, no file is replaced that is not an
     earlier output. More than one of ``workers`` are processes; without these, ``lanes`` jobs are done
-    :func:`codec.batch.threads.side_by_side`.
+    :func:`codec.batch.threads.run_in_threads`.
 
     Raises:
         UserError: a folder of the outputs cannot be made.
@@ -196,7 +196,7 @@ def _outcomes(
 ) -> Iterator[tuple[Job, Outcome | list[Outcome]]]:
     work = partial(_attempt, task)
     several = min(workers, len(jobs)) > 1
-    all_ended = spread(work, jobs, workers, bar.hear) if several else side_by_side(work, jobs, lanes, bar.hear)
+    all_ended = spread(work, jobs, workers, bar.hear) if several else run_in_threads(work, jobs, lanes, bar.hear)
     with contextlib.closing(all_ended):
         yield from all_ended
 

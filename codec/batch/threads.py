@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from codec.errors import UserError
-from codec.model.dynamic_batching import Meeting
+from codec.model.dynamic_batching import DynamicBatcher
 
 Job = TypeVar("Job")
 
@@ -30,7 +30,7 @@ class _Ended(Generic[Job]):
     outcome: Any
 
 
-def side_by_side(
+def run_in_threads(
     work: Callable[[Job, Callable[[float], None]], Any],
     jobs: Sequence[Job],
     lanes: int,
@@ -47,7 +47,7 @@ def side_by_side(
         for job in jobs:
             yield job, work(job, partial(progress, job))
         return
-    meeting, threads_each, left = Meeting(lanes), torch.get_num_threads(), iter(jobs)
+    meeting, threads_each, left = DynamicBatcher(lanes), torch.get_num_threads(), iter(jobs)
     heard: SimpleQueue[_Progress[Job] | _Ended[Job] | BaseException] = SimpleQueue()
 
     def tell(job: Job, seconds: float) -> None:

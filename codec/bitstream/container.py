@@ -22,7 +22,7 @@ from codec.bitstream.framing import MIN_PACKET_BYTES, FirstVersion, Found, Frami
 from codec.bitstream.header import AGAIN, HEADER_BYTES, Header, read_start
 from codec.bitstream.range_coder import Codes
 from codec.errors import UserError
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 
 __all__ = ["GROUP", "HEADER_BYTES", "PACKET_BYTES", "Header", "Packet", "Reader", "Writer", "read_header"]
 
@@ -320,7 +320,7 @@ class Writer:
         self._waiting: npt.NDArray[np.integer] = np.zeros((header.channels, header.codebooks, 0), np.int64)
         self._frames = self._packets = self.file_bytes = self.payload_bytes = 0
         self._groups: list[int] = []
-        self._part = part_of(self.path)
+        self._part = temporary_path(self.path)
         with self._explained():
             self._file = self._part.open("wb")
         try:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.header import Header
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 
 CHECK_BYTES = 2
 END_BYTES = 1 + 8 + 8 + 4
@@ -55,7 +55,7 @@ class FixedCoder:
 
     def pack(self, codes: npt.NDArray[np.integer]) -> bytes:
         """``[channels, codebooks]``, of which each channel has the first ones, the others being absent."""
-        present = codes != ABSENT
+        present = codes != NO_CODE
         value = 0
         for place, code in enumerate(codes[present].tolist()):
             value |= code << place * self.bits
@@ -63,7 +63,7 @@ class FixedCoder:
 
     def unpack(self, body: bytes, channels: int, codebooks: int) -> npt.NDArray[np.int64]:
         """Inverse of :meth:`pack`. Raises ``ValueError`` for a code that does not exist."""
-        codes = np.full((channels, codebooks), ABSENT, np.int64)
+        codes = np.full((channels, codebooks), NO_CODE, np.int64)
         value, mask = int.from_bytes(body[channels:], "little"), (1 << self.bits) - 1
         for row, count in zip(codes, body[:channels]):
             for place in range(count):

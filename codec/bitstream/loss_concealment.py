@@ -12,7 +12,7 @@ import numpy as np
 
 from codec.bitstream.container import Header, Reader
 from codec.bitstream.range_coder import Codes
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 
 HOLD_S = 0.04
 
@@ -22,7 +22,7 @@ class Concealment:
 
     def __init__(self, channels: int, codebooks: int, latents_per_second: float):
         self.hold = max(1, round(HOLD_S * latents_per_second))
-        self._silent: Codes = np.full((channels, codebooks, 1), ABSENT, np.int64)
+        self._silent: Codes = np.full((channels, codebooks, 1), NO_CODE, np.int64)
         self._last, self._left = self._silent, 0
 
     def heard(self, codes: Codes) -> Codes:

@@ -14,7 +14,7 @@ from constriction import stream
 from torch import Tensor
 
 from codec.model.frequency_tables import PRECISION, FrequencyTables
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 
 WORD_BYTES = 4
 UNKNOWN = -1
@@ -97,7 +97,7 @@ class RangeCoder:
         if len(data) % WORD_BYTES or len(data) > max_payload_bytes(channels * (codebooks + variable) * frames):
             raise ValueError(f"{len(data)} bytes")
         decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
-        codes = np.full((channels, codebooks, frames), ABSENT, np.int64)
+        codes = np.full((channels, codebooks, frames), NO_CODE, np.int64)
         try:
             self._decode(decoder, codes, variable)
         except AssertionError as error:  # a number past the end of the last interval
@@ -135,12 +135,12 @@ class RangeCoder:
 
     def _decode_first(self, decoder: stream.queue.RangeDecoder, counts: list[int], points: Points) -> list[int]:
         """The first codes of a channel's frames, each of which votes on the next two."""
-        decode, model, row = decoder.decode, self._model, [ABSENT, ABSENT]
+        decode, model, row = decoder.decode, self._model, [NO_CODE, NO_CODE]
         if self.classes == 1:
-            return [decode(model(0)) if count else ABSENT for count in counts]
+            return [decode(model(0)) if count else NO_CODE for count in counts]
         after, after_next = self._votes[:2, :, 0].astype(np.int16)
         for count, votes in zip(counts, points):
-            row.append(decode(model((votes + after[row[-1]] + after_next[row[-2]]).argmax())) if count else ABSENT)
+            row.append(decode(model((votes + after[row[-1]] + after_next[row[-2]]).argmax())) if count else NO_CODE)
         return row[2:]
 
     def groups(self, codes: Ints, variable: bool) -> Codes:
@@ -163,7 +163,7 @@ class RangeCoder:
         """What the codes, and their numbers where these are ``variable``, cost under the tables, ideally coded."""
         groups = self.groups(codes, variable)
         codes_used = codes[:, : len(groups)].swapaxes(0, 1)
-        present = codes_used != ABSENT
+        present = codes_used != NO_CODE
         books = np.broadcast_to(np.arange(len(groups))[:, None, None], groups.shape)
         bits = float(self._bits[books[present], groups[present], codes_used[present]].sum())
         if variable:
@@ -198,9 +198,9 @@ class RangeCoder:
             raise ValueError(f"{codes.shape[1]} codebooks, but tables for {self.codebooks}")
         if variable and self.classes == 1:
             raise ValueError("the tables have no numbers of codes")
-        if not (ABSENT if variable else 0) <= codes.min() <= codes.max() < self.size:
+        if not (NO_CODE if variable else 0) <= codes.min() <= codes.max() < self.size:
             raise ValueError(f"codes from {codes.min()} to {codes.max()}, but tables of {self.size}")
-        if ((codes[:, :-1] == ABSENT) & (codes[:, 1:] != ABSENT)).any():
+        if ((codes[:, :-1] == NO_CODE) & (codes[:, 1:] != NO_CODE)).any():
             raise ValueError("a code follows one that is absent")
 
 
@@ -215,7 +215,7 @@ def _bits(frequencies: Ints) -> npt.NDArray[np.float32]:
 
 def _counts(codes: Ints) -> Codes:
     """How many codes each frame has, ``[channels, frames]``."""
-    return (codes != ABSENT).sum(1)
+    return (codes != NO_CODE).sum(1)
 
 
 def count_voters(counts: Ints) -> list[Ints]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from codec.cli.coding import add_coding
-from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, complain
+from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, print_error
 from codec.cli.data import add_prepare
 from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
@@ -35,14 +35,14 @@ def main(words: Sequence[str] | None = None) -> None:
             status = _run(words)
             sys.stdout.flush()
     except UserError as error:
-        status = complain(str(error), BAD_INPUT)
+        status = print_error(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        status = complain(signals.MESSAGE, INTERRUPTED)
+        status = print_error(signals.MESSAGE, INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `codec info … | head` does
         status = 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        status = complain(f"{place}{error.strerror or error}", BAD_INPUT)
+        status = print_error(f"{place}{error.strerror or error}", BAD_INPUT)
     _drop_unprintable()
     sys.exit(status)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codec.cli import pipes
-from codec.cli.common import FAILED, AddCommand, complain, note, positive, printable, tags_of, told_lost
+from codec.cli.common import FAILED, AddCommand, describe_losses, note, positive, print_error, printable, tags_of
 from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.errors import UserError
 from codec.pretrained.defaults import DEFAULT_MODEL
@@ -224,9 +224,9 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def report(batch: "BatchReport", as_json: bool) -> int:
     for failure in batch.failures:
-        complain(failure.reason, FAILED)
+        print_error(failure.reason, FAILED)
     for path, lost in batch.damaged.items():
-        complain(f"{path}: {told_lost(lost, batch.cut_off.get(path))}", FAILED)
+        print_error(f"{path}: {describe_losses(lost, batch.cut_off.get(path))}", FAILED)
     if as_json:
         done = [
             {
@@ -265,7 +265,7 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     found, status, names = [], 0, _built_in_names()
     found_inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
     for failure in found_inputs.failures:
-        status = complain(failure.reason, FAILED)
+        status = print_error(failure.reason, FAILED)
     for path, _ in found_inputs.files:
         try:
             if is_shard(path):
@@ -273,12 +273,12 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
             said = file_info(path)
             found.append({"path": said.pop("path"), "model": names.get(said["fingerprint"]), **said})
             if fault := found[-1]["fault"]:
-                status = complain(fault, FAILED)
+                status = print_error(fault, FAILED)
             if damaged := found[-1]["damaged_packets"]:
                 what = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
-                status = complain(f"{path}: {what}; encode the source again", FAILED)
+                status = print_error(f"{path}: {what}; encode the source again", FAILED)
         except UserError as error:
-            status = complain(str(error), FAILED)
+            status = print_error(str(error), FAILED)
     if arguments.json:
         print(json.dumps(found, indent=1, default=str))
     else:

@@ -57,7 +57,7 @@ def command_line(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
-def complain(message: str, status: int) -> int:
+def print_error(message: str, status: int) -> int:
     print(f"codec: error: {printable(message)}", file=sys.stderr)
     return status
 
@@ -67,7 +67,7 @@ def note(message: str) -> None:
     print(f"codec: note: {printable(message)}", file=sys.stderr)
 
 
-def told_lost(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
+def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
     """Which moments were lost, in words; the first few of many. From ``cut_off`` on, they are not concealed."""
     ends = math.inf if cut_off is None else cut_off
     concealed = [(start, min(end, ends)) for start, end in spans if start < ends]

@@ -86,7 +86,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         from codec.pretrained.registry import built_in
         from eval.evaluation.run import evaluate
-        from eval.systems.baselines import Beside
+        from eval.systems.baselines import ReferenceSystems
         from eval.systems.own import OperatingPoint
 
     there = built_in()
@@ -102,7 +102,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         out=arguments.out,
         points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
         + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
-        beside=Beside(
+        beside=ReferenceSystems(
             models=[there.get(name, Path(name)) for name in arguments.beside],
             opus=arguments.opus,
             mp3=arguments.mp3,

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from codec.cli.common import FAILED, INTERRUPTED, complain, note, tags_of, told_lost
+from codec.cli.common import FAILED, INTERRUPTED, describe_losses, note, print_error, tags_of
 from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.errors import UserError
 from codec.pretrained.defaults import DEFAULT_MODEL
@@ -50,8 +50,8 @@ def encode(arguments: argparse.Namespace) -> int:
     if report.above_band > THRESHOLD:
         note("there was sound above the band of the model, which is not coded; use one of a higher sample rate")
     if interrupted.is_set():
-        return complain("interrupted; the stream was ended", INTERRUPTED)
-    return complain(f"standard input: {report.fault}", FAILED) if report.fault else 0
+        return print_error("interrupted; the stream was ended", INTERRUPTED)
+    return print_error(f"standard input: {report.fault}", FAILED) if report.fault else 0
 
 
 def decode(arguments: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def decode(arguments: argparse.Namespace) -> int:
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,
     )
-    return complain(f"standard input: {told_lost(report.lost, report.cut_off)}", FAILED) if report.lost else 0
+    return print_error(f"standard input: {describe_losses(report.lost, report.cut_off)}", FAILED) if report.lost else 0
 
 
 def raw_format(text: str) -> "PcmFormat":

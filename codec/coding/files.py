@@ -17,7 +17,7 @@ from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, pack
 from codec.bitstream.header import fitting_tags
 from codec.bitstream.range_coder import WORD_BYTES, Codes, RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
-from codec.coding.nac_reader import SoundReader, range_coder
+from codec.coding.nac_reader import NacReader, range_coder
 from codec.coding.pipeline import encoded
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -181,7 +181,7 @@ def encode_sound(
         nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
-            too_loud += audio.beyond_full_scale(block)
+            too_loud += audio.exceeds_full_scale(block)
             band.push(block)
             yield block
             if progress:
@@ -239,7 +239,7 @@ def decode_file(
             not writable. Nothing is left at ``target`` then that was not there before.
     """
     started = time.perf_counter()
-    with SoundReader(source, codec, strict=strict, model=model, coder=coder) as reader:
+    with NacReader(source, codec, strict=strict, model=model, coder=coder) as reader:
         rate = reader.sample_rate
         first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)

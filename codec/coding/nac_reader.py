@@ -26,7 +26,7 @@ def range_coder(codec: Codec) -> RangeCoder:
     return RangeCoder(codec.tables)
 
 
-class SoundReader:
+class NacReader:
     """A ``.nac`` file as sound, which can be read from any moment on. A context manager.
 
     Whatever part is read, its samples are bit for bit those of the whole: decoding begins at a canonical block that is
@@ -99,7 +99,7 @@ class SoundReader:
     def close(self) -> None:
         self.file.__exit__()
 
-    def __enter__(self) -> "SoundReader":
+    def __enter__(self) -> "NacReader":
         return self
 
     def __exit__(

@@ -14,22 +14,22 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from codec.audio import FloatArray, beyond_full_scale
+from codec.audio import FloatArray, exceeds_full_scale
 from codec.audio.bandwidth import BandMeter
 from codec.audio.channels import unfold
 from codec.audio.pcm_stream import Encoding, PcmFormat, PcmWriter, exactly, pieces
-from codec.audio.piped_input import PipedSound, piped_sound
+from codec.audio.piped_input import PipedAudio, open_piped_audio
 from codec.audio.stream_resampling import resampled
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.loss_concealment import Concealment, Losses
 from codec.bitstream.range_coder import Codes
 from codec.coding.files import FileReport, choose_codebooks, rate_control, target_bps
-from codec.coding.nac_reader import ModelFinder, SoundReader, check_model, model_for
+from codec.coding.nac_reader import ModelFinder, NacReader, check_model, model_for
 from codec.coding.pipeline import encoded
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 
 PIPE = Path("-")
@@ -61,12 +61,12 @@ def encode_stream(
         OSError: ``output`` was closed.
     """
     started = time.perf_counter()
-    with piped_sound(source, raw) as sound:
+    with open_piped_audio(source, raw) as sound:
         return _encode_sound(sound, output, codec, started, kbps, codebooks, tags)
 
 
 def _encode_sound(
-    sound: PipedSound,
+    sound: PipedAudio,
     output: BinaryIO,
     codec: Codec,
     started: float,
@@ -94,7 +94,7 @@ def _encode_sound(
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")
     coder = live.FixedCoder(codec.config.quantizer.size)
-    control = rate_control(codec, header, lambda codes: coder.bits * int((codes != ABSENT).sum()))
+    control = rate_control(codec, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
     sender = live.Sender(output, header, coder, {**sound.tags, **(tags or {})})
     samples = too_loud = 0
     band = BandMeter(rate, codec.config.sample_rate)
@@ -104,7 +104,7 @@ def _encode_sound(
         nonlocal samples, too_loud, ended
         for block in sound.blocks():
             samples += block.shape[1]
-            too_loud += beyond_full_scale(block)
+            too_loud += exceeds_full_scale(block)
             band.push(block)
             yield block
         ended = True
@@ -187,7 +187,7 @@ def decode_stream(
             spooled.write(read)
             shutil.copyfileobj(source, spooled)
             spooled.flush()
-            with SoundReader(Path(spooled.name), codec, strict=strict) as reader:
+            with NacReader(Path(spooled.name), codec, strict=strict) as reader:
                 write(reader.blocks())
                 size, payload, lost = reader.file.file_bytes, reader.file.payload_bytes, reader.lost
                 cut_off = reader.cut_off

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.errors import UserError
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 
 SUFFIX = ".tar"
 ARRAY, METADATA = "npy", "json"
@@ -93,7 +93,7 @@ def write(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
     Raises:
         OSError: full disk and the like.
     """
-    part = part_of(path)
+    part = temporary_path(path)
     try:
         with part.open("wb") as file:
             for sample in samples:

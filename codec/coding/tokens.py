@@ -16,7 +16,7 @@ from codec.audio.bandwidth import BandMeter
 from codec.batch.inputs import SOUND, Found, below_common, find, read_text
 from codec.batch.jobs import Failure, Job, Kept, named, one_each
 from codec.batch.runner import BatchReport, Outcome, attempt, run
-from codec.batch.threads import side_by_side
+from codec.batch.threads import run_in_threads
 from codec.bitstream.header import SAMPLE_RATES
 from codec.coding import shards
 from codec.coding.files import FileReport, Progress, choose_codebooks, expected_seconds, source_blocks
@@ -80,7 +80,7 @@ def encode_tokens(
     there already, newer than its source, of this model, this number of ``codebooks`` (default: all) and these columns
     of the ``manifest`` is kept, unless ``force``; and without that, no other file than such a shard is replaced.
     ``workers``: processes, each at a shard, which write the same bytes as one. ``lanes``: number of files of a shard
-    that are coded :func:`codec.batch.threads.side_by_side`.
+    that are coded :func:`codec.batch.threads.run_in_threads`.
 
     Raises:
         UserError: nothing to do, two sources with one key, ``out`` cannot be made, holds shards that are not of this
@@ -183,7 +183,7 @@ class Tokenising:
         def work(entry: Entry, progress: Progress) -> _Tokens | Failure:
             return attempt(entry.source, partial(self._encode, entry, job.target, progress))
 
-        ended = side_by_side(work, left, self.lanes, lambda _, seconds: progress(seconds))
+        ended = run_in_threads(work, left, self.lanes, lambda _, seconds: progress(seconds))
         with shards.Members(job.members) as members, contextlib.closing(ended):
             for entry, made in ended:
                 if isinstance(made, Failure):
@@ -214,7 +214,7 @@ class Tokenising:
             nonlocal count, too_loud
             for block in source_blocks(described):
                 count += block.shape[1]
-                too_loud += audio.beyond_full_scale(block)
+                too_loud += audio.exceeds_full_scale(block)
                 band.push(block)
                 yield block
                 progress(block.shape[1] / rate)

@@ -69,7 +69,7 @@ def folder_for(data: Path, sample_rate: int, channels: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Material:
+class DatasetSummary:
     """What a model is trained on. ``domains``: seconds of each."""
 
     clips: int
@@ -95,11 +95,11 @@ class PackedSplit:
         return len(self.clips)
 
     @property
-    def material(self) -> Material:
+    def material(self) -> DatasetSummary:
         domains: dict[str, float] = {}
         for clip in self.clips:
             domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
-        return Material(len(self), len({clip.group for clip in self.clips}), sum(domains.values()), domains)
+        return DatasetSummary(len(self), len({clip.group for clip in self.clips}), sum(domains.values()), domains)
 
     def wave(self, i: int, start: int = 0, frames: int | None = None) -> npt.NDArray[np.int16]:
         """Clip ``i`` from ``start``: int16 ``[frames, channels]``, a view of the file. Shorter at the clip's

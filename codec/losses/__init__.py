@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from codec.losses import noise_to_mask, spectral
-from codec.losses.composite import TERMS, LossBank, LossReport
+from codec.losses.composite import TERMS, CompositeLoss, LossReport
 from codec.losses.spectrograms import Pair
 
-__all__ = ["TERMS", "LossBank", "LossReport", "mel_distance", "nmr", "stft_distance"]
+__all__ = ["TERMS", "CompositeLoss", "LossReport", "mel_distance", "nmr", "stft_distance"]
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from codec.losses import loudness_disturbance, noise_to_mask, spectral
 from codec.losses.spectrograms import ALL_MEL_SCALES, Pair
 from codec.model.mdct import MDCT
 
-Term = Callable[["LossBank", Pair], Tensor]
+Term = Callable[["CompositeLoss", Pair], Tensor]
 
 TERMS: dict[str, Term] = {
     "l1": lambda bank, pair: (pair.output - pair.target).abs().mean(),
@@ -35,7 +35,7 @@ class LossReport:
     terms: dict[str, Tensor]
 
 
-class LossBank(nn.Module):
+class CompositeLoss(nn.Module):
     """Weighted sum of terms. A term at weight 0 is computed only where everything is to be logged, without gradients.
 
     Works in float32 outside autocast, whatever the types of its inputs, and keeps nothing in a checkpoint.

@@ -9,7 +9,7 @@ FRAME_S = 0.032
 FLOOR = 1e-7
 
 
-def shaped_noise(wave: FloatArray, sample_rate: int, seed: int = 0) -> FloatArray:
+def matched_noise(wave: FloatArray, sample_rate: int, seed: int = 0) -> FloatArray:
     """Noise with the mean spectrum and the temporal envelope of ``wave`` ``[channels, samples]``.
 
     In windows of 32 ms with three quarters overlap, white noise takes the mean level of each bin and then the

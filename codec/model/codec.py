@@ -54,7 +54,7 @@ class Steps(Protocol):
         """In the place of this step."""
 
 
-class Trainable(nn.Module):
+class CodecBase(nn.Module):
     """What training needs of a codec. :class:`Codec` is the one that this library knows; another architecture that is
     trained for comparison offers the same.
 
@@ -90,7 +90,7 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
 
-class Codec(Trainable):
+class Codec(CodecBase):
     """A neural audio codec for mono streams. See :mod:`codec.audio.channels` for what becomes of several channels.
 
     ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
@@ -255,7 +255,7 @@ class Codec(Trainable):
         return self.decode(codes, wave.shape[-1]), codes
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, length]``
+        """Codes ``[batch, quantizers, frames]``, some of which may be ``NO_CODE`` (-1), to ``[batch, 1, length]``
         samples.
 
         ``length`` (default: all that the codes cover) is what the stream stored; the codes cover up to one latent

@@ -56,7 +56,7 @@ class _Brought:
         return self.step, self.block.shape[1:], self.block.dtype
 
 
-class Meeting:
+class DynamicBatcher:
     """For so many ``lanes``, each of which is to enter :meth:`lane` in its thread and to leave it when it has no more
     work; until then the others wait for it."""
 
@@ -135,7 +135,7 @@ def _side_by_side(tensors: Sequence[Tensor]) -> Tensor:
 
 
 class _Here(threading.local):
-    meeting: Meeting | None = None
+    meeting: DynamicBatcher | None = None
 
 
 _here = _Here()

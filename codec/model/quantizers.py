@@ -28,7 +28,7 @@ FEW = 16
 SPREAD = 1.5
 """Range of an FSQ dimension in standard deviations of what it codes, at the start of training."""
 
-ABSENT = -1
+NO_CODE = -1
 """In the place of a code that a frame does without."""
 
 LEVEL_WEIGHT = 0.3
@@ -54,9 +54,9 @@ class Coded:
     need: Tensor
 
     def within(self, bound: Tensor) -> Tensor:
-        """The codes that are needed as much as ``bound``, or more; the others are :data:`ABSENT`. ``bound`` is one
+        """The codes that are needed as much as ``bound``, or more; the others are :data:`NO_CODE`. ``bound`` is one
         number, or broadcasts to the codes."""
-        return torch.where(self.need >= bound, self.codes, ABSENT)
+        return torch.where(self.need >= bound, self.codes, NO_CODE)
 
     def split(self, sizes: list[int], dim: int = 0) -> list["Coded"]:
         """Parts of such sizes along a dimension, as of tensors."""
@@ -199,7 +199,7 @@ _FOLDING = Lock()
 """Threads that use one model fold it once."""
 
 
-class FoldedVQ:
+class FusedVQ:
     """A :class:`ResidualVQ` for inference: everything that does not depend on the input is multiplied out once.
 
     One product gives the latent's coordinates in all stages' subspaces; a chosen entry is subtracted from those of the
@@ -243,9 +243,9 @@ class FoldedVQ:
         return latent
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, codebooks, frames]``, of which some may be :data:`ABSENT`, to ``[batch, frames,
+        """Codes ``[batch, codebooks, frames]``, of which some may be :data:`NO_CODE`, to ``[batch, frames,
         features]``."""
-        index = torch.where(codes == ABSENT, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
+        index = torch.where(codes == NO_CODE, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
         index = index.transpose(1, 2)
         return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])
 
@@ -257,7 +257,7 @@ class ResidualVQ(nn.Module):
             VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
-        self._folded: FoldedVQ | None = None
+        self._folded: FusedVQ | None = None
         self._folded_from: list[tuple[int, int]] = []
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
@@ -303,12 +303,12 @@ class ResidualVQ(nn.Module):
         they hardly occurred in the last batches."""
         return sum(stage.adapt(generator, decay, threshold) for stage in self.stages)
 
-    def folded(self) -> FoldedVQ:
+    def folded(self) -> FusedVQ:
         """For inference with the codebooks as they are now; made anew only when they have changed."""
         state = [(buffer.data_ptr(), buffer._version) for buffer in self.buffers()]
         with _FOLDING:
             if self._folded is None or state != self._folded_from:
-                self._folded, self._folded_from = FoldedVQ(self.stages), state
+                self._folded, self._folded_from = FusedVQ(self.stages), state
             return self._folded
 
 
@@ -395,14 +395,14 @@ class ResidualFSQ(nn.Module):
         return Coded(self._codes(cells)[:, :codebooks], needs[:, :codebooks])
 
     def continuous(self, latent: Tensor) -> Tensor:
-        """As :meth:`FoldedVQ.continuous`: inside the grid's range."""
+        """As :meth:`FusedVQ.continuous`: inside the grid's range."""
         return self._bound(latent).flatten(2)
 
     def decode(self, codes: Tensor) -> Tensor:
-        codes = F.pad(codes, (0, 0, 0, self.depth * self.groups - codes.shape[1]), value=ABSENT)
+        codes = F.pad(codes, (0, 0, 0, self.depth * self.groups - codes.shape[1]), value=NO_CODE)
         cells = (codes.clamp(min=0).transpose(1, 2)[..., None] // self.place) % self.levels.long()
         cells = cells.unflatten(2, (self.depth, self.groups)).float()
-        return self._sum(cells, (codes != ABSENT).float()).flatten(2)
+        return self._sum(cells, (codes != NO_CODE).float()).flatten(2)
 
 
 class Unquantized:
@@ -422,7 +422,7 @@ class Unquantized:
 
 
 Quantizer = ResidualVQ | ResidualFSQ
-Folded = FoldedVQ | ResidualFSQ
+Folded = FusedVQ | ResidualFSQ
 """For inference."""
 
 

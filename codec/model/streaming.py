@@ -121,7 +121,7 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, quantizers, frames]``, some of which may be ``ABSENT`` (-1), to ``[batch, 1, samples]``, any
+        """Codes ``[batch, quantizers, frames]``, some of which may be ``NO_CODE`` (-1), to ``[batch, 1, samples]``, any
         number from 0 up."""
         codes = codes.to(self.state[0].device)
         waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)

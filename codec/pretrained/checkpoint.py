@@ -16,7 +16,7 @@ from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec, Trainable
+from codec.model.codec import Codec, CodecBase
 from codec.runtime.atomic_files import settle
 from codec.runtime.json_files import parse_json, read_json
 
@@ -94,13 +94,13 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
             part.unlink(missing_ok=True)
 
 
-def save_weights(folder: Path, codec: Trainable) -> None:
+def save_weights(folder: Path, codec: CodecBase) -> None:
     """Writes the weights alone: of an architecture that is trained for comparison, and that no one loads by itself."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()})
 
 
-def load_weights(folder: Path, codec: Trainable) -> None:
+def load_weights(folder: Path, codec: CodecBase) -> None:
     """Reads into ``codec`` what :func:`save_model` or :func:`save_weights` wrote. Raises ``UserError`` where it is
     missing or does not fit."""
     try:

@@ -22,7 +22,7 @@ from codec.model.convnext import State
 from codec.model.quantizers import FEW, Coded
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 from codec.training.provenance import TRAINED_CLIPS
 
 MOST = 1 << 16
@@ -46,7 +46,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     codec, info = load_model(source), read_info(source)
     for weight in codec.parameters():
         weight.copy_(weight.half())
-    part = part_of(folder)
+    part = temporary_path(folder)
     try:
         if onnx:
             export_graphs(codec, part, info, torch.float16)

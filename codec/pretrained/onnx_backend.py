@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.convnext import State
-from codec.model.quantizers import ABSENT, Coded
+from codec.model.quantizers import NO_CODE, Coded
 from codec.model.streaming import DecodingStep, EncodingStep
 from codec.pretrained.checkpoint import checksum, read_graphs
 
@@ -107,7 +107,7 @@ class _DecodeStep:
 
     def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
         missing = self.plain.codec.config.quantizer.codebooks - codes.shape[1]
-        wave, *after = self.run(F.pad(codes, (0, 0, 0, missing), value=ABSENT), state)
+        wave, *after = self.run(F.pad(codes, (0, 0, 0, missing), value=NO_CODE), state)
         return wave, tuple(after)
 
 

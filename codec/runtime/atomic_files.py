@@ -14,7 +14,7 @@ def make_folder(folder: Path) -> None:
     """Raises :class:`UserError` where it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = part_of(folder / "writable")
+        probe = temporary_path(folder / "writable")
         try:
             probe.touch()
         finally:
@@ -23,7 +23,7 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot write here ({error.strerror}); choose another --out") from error
 
 
-def part_of(path: Path, process: int | None = None) -> Path:
+def temporary_path(path: Path, process: int | None = None) -> Path:
     """Where a file is while it is written by this process, or by the one with this number."""
     return path.with_name(f".{path.name}.{process or os.getpid()}.part")
 
@@ -55,7 +55,7 @@ def _runs(process: int) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` in one step. Raises :class:`UserError` on a full disk or missing permission."""
-    part = part_of(path)
+    part = temporary_path(path)
     try:
         # newline="" keeps what the csv module wrote; file names need not be valid UTF-8.
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:

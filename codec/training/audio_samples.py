@@ -15,7 +15,7 @@ from codec.audio import write
 from codec.audio.channels import unfold
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.data import Crops
 from codec.training.module import CodecModule
@@ -63,7 +63,7 @@ class AudioSampleLogger(Callback):
 
     def _write(self, folder: Path, streams: torch.Tensor) -> None:
         """All clips ``[clips * channels, 1, samples]`` or none."""
-        part = part_of(folder)
+        part = temporary_path(folder)
         try:
             part.mkdir(parents=True, exist_ok=True)
             for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):

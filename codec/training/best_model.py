@@ -10,7 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from codec.config import Recipe
-from codec.dataset.packed import Material
+from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model, save_weights
@@ -39,7 +39,7 @@ class BestModelCheckpoint(Callback):
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, folder: Path, recipe: Recipe, material: Material, criterion: str):
+    def __init__(self, folder: Path, recipe: Recipe, material: DatasetSummary, criterion: str):
         self.folder, self.recipe, self.material, self.criterion = folder, recipe, material, criterion
         self.best, self.best_step = math.inf, 0
         self.first: float | None = None

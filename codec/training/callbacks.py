@@ -13,7 +13,7 @@ from tqdm import tqdm
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import mel_distance
-from codec.losses.noise_baseline import shaped_noise
+from codec.losses.noise_baseline import matched_noise
 from codec.training.curves import read_curves
 from codec.training.data import Crops
 from codec.training.fit_diagnosis import NOISE
@@ -173,7 +173,7 @@ class StatusLogger(Callback):
         if NOISE not in read_curves(self.run):
             rate, batches = self.recipe.codec.sample_rate, range(NOISE_BATCHES)
             waves = torch.cat([self.crops[batch] for batch in batches])
-            noise = torch.from_numpy(shaped_noise(waves[:, 0].numpy(), rate))[:, None]
+            noise = torch.from_numpy(matched_noise(waves[:, 0].numpy(), rate))[:, None]
             split, term = NOISE
             module.write(split, {term: mel_distance(noise, waves, rate)})
 

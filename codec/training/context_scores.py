@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from codec.bitstream.range_coder import UNKNOWN, beside, count_voters
 from codec.model.frequency_tables import CODE_VOTERS, COUNT_VOTERS, FrequencyTables
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 
 SEED = 30_000
 STEPS, BATCH, LEARNING_RATE = 2000, 1024, 2e-2
@@ -36,15 +36,15 @@ def _voters(packets: Packets, codebook: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of each code of the codebook: the codes ``[codes, CODE_VOTERS]`` and the numbers of codes ``[codes,
     COUNT_VOTERS]`` that vote on its class, and the code itself ``[codes]``."""
     codes = packets.codes.numpy()
-    first, counts = codes[:, 0], (codes != ABSENT).sum(1)
+    first, counts = codes[:, 0], (codes != NO_CODE).sum(1)
     if not packets.variable:
         counts = np.full_like(counts, UNKNOWN)
     if codebook == 0:
-        none = np.full_like(first, ABSENT)
+        none = np.full_like(first, NO_CODE)
         voters = [beside(first, -1), beside(first, -2), none, none]
     else:
         voters = [beside(first, -1), first, beside(first, 1), codes[:, codebook - 1]]
-    present = codes[:, codebook] != ABSENT
+    present = codes[:, codebook] != NO_CODE
     near = np.stack([values[present] for values in voters], 1)
     numbers = np.stack([values[present] for values in count_voters(counts)], 1)
     return torch.from_numpy(near), torch.from_numpy(numbers), torch.from_numpy(codes[:, codebook][present])

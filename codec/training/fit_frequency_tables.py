@@ -26,7 +26,7 @@ from codec.bitstream.range_coder import RangeCoder, beside
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, frequencies
-from codec.model.quantizers import ABSENT, Coded, bounds
+from codec.model.quantizers import NO_CODE, Coded, bounds
 from codec.training.context_scores import SEED, Packets, learn_votes
 from codec.training.frequency_smoothing import Counts, cost, smooth
 
@@ -102,7 +102,7 @@ def _held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
 
 def _fit_order_0(tables: FrequencyTables, codes: Tensor, held_out: Tensor) -> None:
     def count(packets: Tensor) -> Tensor:
-        present = [row[row != ABSENT] for row in packets.transpose(0, 1)]
+        present = [row[row != NO_CODE] for row in packets.transpose(0, 1)]
         return torch.stack([torch.bincount(row, minlength=tables.size) for row in present])[:, None].double()
 
     counts = Counts(count(codes[~held_out]), count(codes[held_out]))
@@ -143,7 +143,7 @@ def fit_contexts(
     thinned = need[:: -(-need.numel() // MOST_NEEDS)]  # torch.quantile takes 2^24 values
     for rate in RATES:
         bound = bounds(thinned, torch.tensor([rate * tables.codebooks]))
-        variants.append(Packets(torch.where(need >= bound, codes, ABSENT), variable=True))
+        variants.append(Packets(torch.where(need >= bound, codes, NO_CODE), variable=True))
     known, unknown = (
         [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
     )
@@ -173,7 +173,7 @@ def _packets(coded: Coded, size: int) -> tuple[Tensor, Tensor]:
     """Codes and needs ``[packets, codebooks, frames]``: contexts end with a packet. What is missing in the last one of
     a stream is absent, and needed by no one."""
     missing = -coded.codes.shape[2] % size
-    codes = F.pad(coded.codes, (0, missing), value=ABSENT).unflatten(2, (-1, size))
+    codes = F.pad(coded.codes, (0, missing), value=NO_CODE).unflatten(2, (-1, size))
     need = F.pad(coded.need, (0, missing), value=-1.0).unflatten(2, (-1, size))
     return codes.transpose(1, 2).flatten(0, 1), need.transpose(1, 2).flatten(0, 1)
 
@@ -182,7 +182,7 @@ def _entries(codec: Codec) -> Tensor:
     """What each code alone stands for, ``[codebooks, size + 1, features]``, the last for none; each codebook of mean
     power 1."""
     tables = codec.tables
-    codes = torch.full((tables.codebooks, tables.codebooks, tables.size), ABSENT)
+    codes = torch.full((tables.codebooks, tables.codebooks, tables.size), NO_CODE)
     codes.diagonal().copy_(torch.arange(tables.size)[:, None].expand(-1, tables.codebooks))
     entries = codec.quantizer.folded().decode(codes)
     entries = entries / entries.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-9)
@@ -218,7 +218,7 @@ def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
             groups = torch.from_numpy(coder.groups(codes.numpy(), packets.variable))
             codes = codes.transpose(0, 1)[: len(groups)]
             books = torch.arange(len(groups))[:, None, None].expand_as(codes)
-            index = torch.stack([books, groups, codes])[:, codes != ABSENT]
+            index = torch.stack([books, groups, codes])[:, codes != NO_CODE]
             counts.index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
     return counts
 
@@ -226,10 +226,10 @@ def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
 def _count_numbers(tables: FrequencyTables, variants: Sequence[Packets]) -> Tensor:
     """How often each number of codes follows each other one, ``[1, codebooks + 2, codebooks + 1]``."""
     counts = torch.zeros(1, tables.codebooks + 2, tables.codebooks + 1).double()
-    real = variants[0].codes[:, 0] != ABSENT
+    real = variants[0].codes[:, 0] != NO_CODE
     for packets in variants:
         if packets.variable:
-            after = (packets.codes != ABSENT).sum(1).numpy()
+            after = (packets.codes != NO_CODE).sum(1).numpy()
             index = torch.from_numpy(np.stack([beside(after, -1), after]))[:, real]
             counts[0].index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
     return counts

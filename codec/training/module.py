@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig, Recipe
-from codec.losses import LossBank
+from codec.losses import CompositeLoss
 from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
-from codec.model.codec import Codec, Trainable
+from codec.model.codec import Codec, CodecBase
 from codec.training.step_statistics import Window
 
 COMMITMENT = 0.02
@@ -22,7 +22,7 @@ gives up more of the signal than the stages gain (measured: 4 dB less without qu
 LOG_EVERY = 100
 MOST_SKIPPED = 10
 """Steps in a row without a finite loss: a clip can be at fault for one, ten are the run's."""
-Build = Callable[[CodecConfig], Trainable]
+Build = Callable[[CodecConfig], CodecBase]
 SPLITS = ("train_fixed", "val")
 FORMAT = 2
 """Of checkpoints. Version 1 did not say so."""
@@ -51,7 +51,7 @@ class CodecModule(L.LightningModule):
         """Share of the recipe's minutes, where it sets a limit."""
         self.codec = build(recipe.codec)
         self.average = build(recipe.codec).eval().requires_grad_(False)
-        self.losses = LossBank(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
+        self.losses = CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
         self.discriminator: nn.Module | None = None
         if recipe.adversarial.weight > 0:
             self.discriminator = BandSTFTDiscriminator(recipe.adversarial.width)
@@ -75,7 +75,7 @@ class CodecModule(L.LightningModule):
         self.skipped_in_a_row = 0
         """Steps up to now whose gradient was not finite, so that they changed nothing."""
 
-    def start_from(self, codec: Trainable) -> None:
+    def start_from(self, codec: CodecBase) -> None:
         """Takes over the weights and tables of another codec of the same architecture."""
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())

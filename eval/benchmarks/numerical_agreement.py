@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.api import DTYPES, SoundCodec, load
+from codec.api import DTYPES, AudioCodec, load
 from codec.errors import UserError
 from codec.pretrained.registry import ONNX
 
@@ -84,7 +84,7 @@ def _coded(model: str | Path, sounds: Sequence[audio.Audio], way: Way, given: li
         torch.set_num_threads(before)
 
 
-def _encode(codec: SoundCodec, sound: audio.Audio, block: int | None) -> Codes:
+def _encode(codec: AudioCodec, sound: audio.Audio, block: int | None) -> Codes:
     wave, rate = sound.samples, sound.sample_rate
     if block is None:
         return codec.encode(wave, rate).codes
@@ -93,7 +93,7 @@ def _encode(codec: SoundCodec, sound: audio.Audio, block: int | None) -> Codes:
     return torch.cat([*parts, stream.flush()], 2).cpu().numpy()
 
 
-def _decode(codec: SoundCodec, codes: Codes, block: int | None) -> audio.FloatArray:
+def _decode(codec: AudioCodec, codes: Codes, block: int | None) -> audio.FloatArray:
     """At the model's rate."""
     if block is None:
         return np.asarray(codec.decode(codes), np.float32)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codec.config import Recipe
-from codec.losses import LossBank
+from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
-from codec.losses.discriminators import Judgement
+from codec.losses.discriminators import DiscriminatorOutput
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, Spread, clock, noise
 from eval.systems.architectures import count_parameters, dac_24k, encodec_24k, load
@@ -136,9 +136,9 @@ class EncodecDiscriminator(nn.Module):
         super().__init__()
         self.network = load("encodec.msstftd").MultiScaleSTFTDiscriminator(filters=32)
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         logits, features = self.network(wave)
-        return Judgement(logits, [layer for scale in features for layer in scale])
+        return DiscriminatorOutput(logits, [layer for scale in features for layer in scale])
 
 
 def _encodec(recipes: dict[str, Recipe]) -> list[Step]:
@@ -174,7 +174,7 @@ def _peer_step(
 ) -> Step:
     """L1 and the seven-scale mel, computed by our losses, and with a discriminator its losses, one step of each."""
     model.train()
-    losses = LossBank({"l1": 1.0, "mel": 1.0}, 24000, 320)
+    losses = CompositeLoss({"l1": 1.0, "mel": 1.0}, 24000, 320)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     second = torch.optim.AdamW(discriminator.parameters(), lr=1e-4, fused=True) if discriminator else None
     target = _batch(24000)

@@ -13,7 +13,7 @@ from codec.config import Recipe
 from codec.dataset.ledger import candidates as candidates_on_validation
 from codec.dataset.packed import open_split
 from codec.errors import UserError
-from codec.losses import LossBank
+from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
@@ -104,7 +104,9 @@ def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_W
     first = next(iter(plan.candidates))
     work: list[_Work] = []
     for trial in planned:
-        LossBank(trial.recipe.losses, trial.recipe.codec.sample_rate, trial.recipe.codec.hop)  # refuses unknown ones
+        CompositeLoss(
+            trial.recipe.losses, trial.recipe.codec.sample_rate, trial.recipe.codec.hop
+        )  # refuses unknown ones
         if trial.width == "match":
             reference = next((entry.cost for entry in work if entry.trial.candidate == first), None)
             if reference is None:

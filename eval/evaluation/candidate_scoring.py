@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codec.audio.channels import fold, unfold
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
-from codec.model.codec import Trainable
+from codec.model.codec import CodecBase
 from codec.model.frequency_tables import FrequencyTables
 from codec.runtime.atomic_files import write_text
 from codec.runtime.json_files import from_json, read_json
@@ -97,7 +97,7 @@ class _Coded:
 
 
 @torch.no_grad()
-def _code(codec: Trainable, wave: Wave, codebooks: int) -> _Coded:
+def _code(codec: CodecBase, wave: Wave, codebooks: int) -> _Coded:
     """``[channels, samples]`` through the codec; codes ``[quantizers, channels * frames]``."""
     stereo = codec.config.stereo
     streams = fold(torch.from_numpy(np.ascontiguousarray(wave)), stereo).to(next(codec.parameters()).device)
@@ -106,7 +106,7 @@ def _code(codec: Trainable, wave: Wave, codebooks: int) -> _Coded:
 
 
 def judge(
-    codec: Trainable,
+    codec: CodecBase,
     data: Path,
     channels: int,
     kbps: Sequence[float],

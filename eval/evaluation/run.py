@@ -13,7 +13,7 @@ from codec.config import TargetConfig
 from codec.dataset.ledger import candidates, ledger, record_candidate, record_result
 from codec.dataset.packed import (
     Clip,
-    Material,
+    DatasetSummary,
     PackedSplit,
     in_distribution,
     list_clips,
@@ -38,11 +38,11 @@ from eval.evaluation.scoring import ClipScores, ScoreJob, score_clips
 from eval.evaluation.tables import write_tables
 from eval.metrics.registry import METRICS
 from eval.pages.evaluation_page import write_report
-from eval.systems.baselines import Beside, CodedSystem, bring, code_models, code_others, name_models
-from eval.systems.external_decodes import Supplied, check_alignment
+from eval.systems.baselines import CodedSystem, ReferenceSystems, bring, code_models, code_others, name_models
+from eval.systems.external_decodes import ExternalDecode, check_alignment
 from eval.systems.own import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
 
-ALONE = Beside()
+ALONE = ReferenceSystems()
 MEMORY_SECONDS = 60.0
 FOLDERS = {"test": "evaluation", "val": "validation"}
 """Of a run: where its report goes."""
@@ -54,7 +54,7 @@ def evaluate(
     *,
     out: Path | None = None,
     points: Sequence[OperatingPoint] = (),
-    beside: Beside = ALONE,
+    beside: ReferenceSystems = ALONE,
     split: Literal["test", "val"] = "test",
     again: bool = False,
     demonstration: bool = False,
@@ -222,8 +222,8 @@ def _code(
     parts: _Parts,
     models: Mapping[str, Codec],
     points: Sequence[OperatingPoint],
-    beside: Beside,
-    brought: Mapping[str, Sequence[Supplied]],
+    beside: ReferenceSystems,
+    brought: Mapping[str, Sequence[ExternalDecode]],
     work: Path,
 ) -> _Material:
     brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
@@ -286,7 +286,7 @@ class _Training:
     """Of a model's ``config.json``."""
 
     steps: int | None = None
-    trained_on: Material | None = None
+    trained_on: DatasetSummary | None = None
 
 
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
@@ -328,7 +328,7 @@ def _command(
     data: Path,
     out: Path,
     points: Sequence[OperatingPoint],
-    beside: Beside,
+    beside: ReferenceSystems,
     split: str,
     again: bool,
     max_clips: int | None,

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.losses.noise_baseline import shaped_noise
+from codec.losses.noise_baseline import matched_noise
 from codec.runtime.process_pool import map_in_processes
 from eval.metrics.registry import METRICS, Score, metric
 
@@ -46,7 +46,7 @@ def score_clip(job: ScoreJob) -> ClipScores:
     scores = {entry.name: entry.score(wave, decoded.samples, rate) for entry in meant}
     if job.alone:
         return ClipScores(scores, {}, Score(None, "not asked for"))
-    noise = shaped_noise(wave, rate, job.seed)
+    noise = matched_noise(wave, rate, job.seed)
     other = Score(None, "there is no other clip")
     if job.other:
         samples = audio.read(job.other).samples

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.api import SoundCodec
+from codec.api import AudioCodec
 from codec.audio.channels import fold, unfold
 from codec.bitstream.framing import pack
 from codec.bitstream.live import FixedCoder, frame
@@ -26,7 +26,7 @@ from codec.pretrained.export import export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import find
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import part_of
+from codec.runtime.atomic_files import temporary_path
 from codec.runtime.file_lock import Lock
 from eval.evaluation.candidate_scoring import Excerpt, Judged, JudgedClip, excerpts, judge_clip
 from eval.search.cost import Size
@@ -168,7 +168,7 @@ class OperatingPoints:
         return self.models[key]
 
     def _torch(self, use: Use) -> Codec:
-        model = SoundCodec(load_model(self.place), dtype=use.precision).model
+        model = AudioCodec(load_model(self.place), dtype=use.precision).model
         if use.runtime == "compiled":
             model.encoder.compile()
             model.decoder.compile()
@@ -178,7 +178,7 @@ class OperatingPoints:
         """Of the model as it is; they are written once for all processes of a search."""
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
-                part = part_of(self.graphs)
+                part = temporary_path(self.graphs)
                 export_graphs(self.model, part, {})
                 part.rename(self.graphs)
         return with_graphs(self.model, self.graphs, threads)

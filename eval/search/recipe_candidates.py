@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.config import CodecConfig, Recipe
-from codec.losses import LossBank
+from codec.losses import CompositeLoss
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.recipe import read_recipe
@@ -44,7 +44,7 @@ class Designs:
     def size(self, settings: Settings) -> Size:
         """Raises ``UserError`` where the settings make no recipe."""
         recipe = self._recipe(settings)
-        LossBank(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
+        CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
         return Size(count_parameters(untrained(recipe.codec)), recipe.codec.latency_ms)
 
     def system(self, settings: Settings) -> System:

@@ -10,12 +10,12 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from eval.systems.conventional import AAC, MP3, OPUS, Lossy, Refused, check_rates, lossy_clips, lossy_note
-from eval.systems.external_decodes import Supplied, check_folders, describe_polarity, supplied
+from eval.systems.external_decodes import ExternalDecode, check_folders, describe_polarity, supplied
 from eval.systems.own import CodedClip, OperatingPoint, code_clips
 
 
 @dataclass(frozen=True)
-class Beside:
+class ReferenceSystems:
     """``models``: folders of other runs or models at the same rate, judged at the same operating points. Bit rates, in
     kbit/s over all channels. ``decoded``: name of a codec and folder of its decodes, see
     :mod:`eval.systems.external_decodes`."""
@@ -61,7 +61,7 @@ class CodedSystem:
     note: str = ""
 
 
-def name_models(run: Path, codec: Codec, beside: Beside) -> dict[str, Codec]:
+def name_models(run: Path, codec: Codec, beside: ReferenceSystems) -> dict[str, Codec]:
     """Our own and those beside it, by the names of their folders.
 
     Raises ``UserError`` where one is missing or for another rate, and where two systems have the same name.
@@ -82,8 +82,8 @@ def name_models(run: Path, codec: Codec, beside: Beside) -> dict[str, Codec]:
 
 
 def bring(
-    beside: Beside, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
-) -> dict[str, list[Supplied]]:
+    beside: ReferenceSystems, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
+) -> dict[str, list[ExternalDecode]]:
     """What other codecs made of these clips, by the codecs' names; see
     :func:`eval.systems.external_decodes.supplied`."""
     return {
@@ -113,7 +113,7 @@ def code_models(
 
 
 def code_others(
-    beside: Beside, coded: Sequence[CodedClip], brought: Mapping[str, Sequence[Supplied]], work: Path
+    beside: ReferenceSystems, coded: Sequence[CodedClip], brought: Mapping[str, Sequence[ExternalDecode]], work: Path
 ) -> tuple[list[CodedSystem], dict[str, str]]:
     """The clips ``coded`` by all other codecs; and what could not be coded: why."""
     systems, absent = [], {}

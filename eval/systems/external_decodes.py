@@ -33,7 +33,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Supplied:
+class ExternalDecode:
     """``source``: the file that was brought. ``decoded``: at the clip's rate, channels and length. ``bytes``: None if
     unknown. ``inverted``: its polarity is, which :func:`check_alignment` finds."""
 
@@ -54,7 +54,7 @@ def check_folders(decoded: Mapping[str, Path]) -> None:
 
 def supplied(
     folder: Path, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
-) -> list[Supplied]:
+) -> list[ExternalDecode]:
     """Finds, checks and converts the decodes of the clips with these ``indices``, packed at ``sample_rate`` with
     ``channels``; they are written to ``work``. The sound of the clips is not needed.
 
@@ -68,11 +68,13 @@ def supplied(
     for index, file, size in zip(tqdm(indices, desc=f"read {folder}", unit="clip"), files, sizes):
         target = work / f"{index:05d}.wav"
         audio.write(target, _fitted(file, channels, clips[index].frames, sample_rate), sample_rate)
-        found.append(Supplied(file, target, size))
+        found.append(ExternalDecode(file, target, size))
     return found
 
 
-def check_alignment(found: Sequence[Supplied], split: PackedSplit, indices: Sequence[int]) -> list[Supplied]:
+def check_alignment(
+    found: Sequence[ExternalDecode], split: PackedSplit, indices: Sequence[int]
+) -> list[ExternalDecode]:
     """Find out which decodes are of inverted polarity.
 
     Raises:
@@ -90,7 +92,7 @@ def check_alignment(found: Sequence[Supplied], split: PackedSplit, indices: Sequ
     return checked
 
 
-def describe_polarity(found: Sequence[Supplied]) -> str:
+def describe_polarity(found: Sequence[ExternalDecode]) -> str:
     """A note where decodes are of inverted polarity, or nothing."""
     inverted = sum(one.inverted for one in found)
     if not inverted:

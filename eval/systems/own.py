@@ -17,7 +17,7 @@ from codec.bitstream.container import Reader
 from codec.coding.files import choose_codebooks, decode_file, encode_file, range_coder
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 from eval.evaluation.results import Codebook
 
@@ -137,7 +137,7 @@ def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
             for codes in reader.codes(coder):
                 bits += coder.bits(codes, reader.header.variable)
                 for row, codebook in zip(counts, codes.swapaxes(0, 1)):
-                    row += np.bincount(codebook[codebook != ABSENT], minlength=shape[1])
+                    row += np.bincount(codebook[codebook != NO_CODE], minlength=shape[1])
     used = int((counts.sum(1) > 0).sum())
     return CodeCounts(counts[:used], bits)
 

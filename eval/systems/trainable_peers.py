@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which on some machines needs this
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec, CodecOutput, Trainable
+from codec.model.codec import Codec, CodecBase, CodecOutput
 from codec.model.quantizers import Quantized, build_quantizer, half_square, nearest
 from codec.training.module import COMMITMENT, Build
 
@@ -116,7 +116,7 @@ class DacQuantizer(PeerQuantizer):
         return Step(entry, codes, 0.25 * commitment + codebook)
 
 
-class Peer(Trainable):
+class Peer(CodecBase):
     """Waveform to latents and back by two networks that work on ``[batch, features, frames]``."""
 
     def __init__(self, config: CodecConfig, encoder: nn.Module, quantizer: nn.Module, decoder: nn.Module):

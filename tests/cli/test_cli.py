@@ -23,7 +23,7 @@ import soundfile
 from safetensors.torch import load_file, save_file
 
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
-from codec.cli.common import told_lost
+from codec.cli.common import describe_losses
 from codec.dataset.ledger import candidates, ledger
 from codec.dataset.packed import folder_for
 from codec.pretrained.checkpoint import load_model
@@ -440,7 +440,7 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     ran = codec("decode", cut, "--out", tmp_path / "wav", "--json", *there_and_back)
     ends = soundfile.info(tmp_path / "wav/cut.wav").duration
     assert ran.complaint == f"{cut}: cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is missing"
-    assert told_lost([(0.5, 1.0), (2.0, 5.0)], ends) == (
+    assert describe_losses([(0.5, 1.0), (2.0, 5.0)], ends) == (
         f"damaged; lost and concealed are 0.50 to 1.00 s; cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is"
         " missing"
     )

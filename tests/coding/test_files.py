@@ -17,7 +17,7 @@ from codec.batch.tasks import decode_batch, encode_batch
 from codec.bitstream.container import HEADER_BYTES, Header, Reader, Writer, read_header
 from codec.bitstream.range_coder import RangeCoder
 from codec.coding.files import choose_codebooks, decode_file, encode_file, expected_kbps, file_info, range_coder
-from codec.coding.nac_reader import SoundReader
+from codec.coding.nac_reader import NacReader
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model import streaming
@@ -302,7 +302,7 @@ def whole(long: Path, rate: int) -> np.ndarray:
 def test_any_part_is_that_part_of_the_whole(tmp_path, codec, long, rate):
     expected = whole(long, rate)
     rng = np.random.default_rng(rate)
-    with SoundReader(long / f"{rate}.nac", codec) as reader:
+    with NacReader(long / f"{rate}.nac", codec) as reader:
         assert (reader.samples, reader.channels, reader.sample_rate) == (expected.shape[1], 2, rate)
         starts = [0, 1, 15, 16, 17, 8175, 8176, 8192, 65535, 65536, *rng.integers(0, reader.samples, 30)]
         for start in map(int, starts):
@@ -353,7 +353,7 @@ def test_damage_costs_its_packet_and_the_receptive_field(tmp_path, codec, long, 
     assert np.abs(gap).max() < 0.01 * np.abs(expected).max()
     steps = np.abs(np.diff(expected)).max()
     assert np.abs(np.diff(back[:, before:after])).max() < 1.5 * steps  # no click
-    with SoundReader(tmp_path / "a.nac", codec) as reader:  # a part of it is the same too
+    with NacReader(tmp_path / "a.nac", codec) as reader:  # a part of it is the same too
         for first in (before - 50, before + 300, before + 20_000, after):
             np.testing.assert_array_equal(reader.read(first, 3000), back[:, first : first + 3000])
     assert "is damaged" in fails(decode_file, tmp_path / "a.nac", tmp_path / "c.wav", codec, strict=True)

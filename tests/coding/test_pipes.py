@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from codec import audio
 from codec.audio.pcm_stream import ENCODINGS, PcmFormat, PcmWriter
-from codec.audio.piped_input import piped_sound
+from codec.audio.piped_input import open_piped_audio
 from codec.batch.tasks import decode_batch
 from codec.bitstream import live
 from codec.bitstream.container import Reader
 from codec.bitstream.header import HEADER_BYTES, Header
 from codec.coding.files import decode_file, encode_file, file_info
-from codec.coding.nac_reader import SoundReader
+from codec.coding.nac_reader import NacReader
 from codec.coding.pipes import decode_stream, encode_stream
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 from tests.coding.test_files import codec, fails, make, make_codec, sound  # noqa: F401 (a fixture)
 
@@ -170,7 +170,7 @@ def test_samples_are_those_of_a_file(encoding, tmp_path):
     subtype = {"u8": "PCM_U8", "s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
     soundfile.write(tmp_path / "a.wav", sound(3, 500, 8000).T, 8000, subtype=subtype[encoding])
     data = (tmp_path / "a.wav").read_bytes()
-    with piped_sound(Dribble(data, [1, 50, 3])) as reader:
+    with open_piped_audio(Dribble(data, [1, 50, 3])) as reader:
         assert (reader.sample_rate, reader.channels) == (8000, 3)
         wave = np.concatenate(list(reader.blocks()), 1)
     np.testing.assert_array_equal(wave, audio.read(tmp_path / "a.wav").samples)
@@ -179,12 +179,12 @@ def test_samples_are_those_of_a_file(encoding, tmp_path):
     writer.write(wave[:, 77:])
     (tmp_path / "b.wav").write_bytes(out.getvalue())
     np.testing.assert_array_equal(audio.read(tmp_path / "b.wav").samples, wave)
-    with piped_sound(io.BytesIO(out.getvalue())) as back:
+    with open_piped_audio(io.BytesIO(out.getvalue())) as back:
         np.testing.assert_array_equal(np.concatenate(list(back.blocks()), 1), wave)
 
 
 def heard(data: bytes) -> tuple[np.ndarray, str | None, dict[str, str]]:
-    with piped_sound(Dribble(data, [1 << 20, 7, 100])) as pipe:
+    with open_piped_audio(Dribble(data, [1 << 20, 7, 100])) as pipe:
         blocks = list(pipe.blocks())
         return np.concatenate([np.zeros((pipe.channels, 0), np.float32), *blocks], 1), pipe.fault, dict(pipe.tags)
 
@@ -318,7 +318,7 @@ def test_stream_gives_back_the_sound(tmp_path, codec, rate, channels):  # noqa: 
             assert decoded(data, codec, sizes)[1] == out
         (tmp_path / "a.nac").write_bytes(data)
         assert file_info(tmp_path / "a.nac")["checksums_ok"]
-        with SoundReader(tmp_path / "a.nac", codec, strict=True) as reader:
+        with NacReader(tmp_path / "a.nac", codec, strict=True) as reader:
             np.testing.assert_allclose(reader.read(0, samples), back, atol=1e-3 if rate == 16000 else 1e-2)
     for channel in range(channels):
         assert np.corrcoef(wave[channel], back[channel])[0, 1] > 0.9
@@ -348,7 +348,7 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         assert (info["payload_bytes"], info["payload_kbps"]) == (report.bytes_payload, report.payload_kbps)
         with Reader(tmp_path / "a.nac") as reader:
             codes = np.concatenate(list(reader.codes(live.FixedCoder(9**4))), 2)
-        assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != ABSENT).sum() / 1000 <= 1.03 * kbps
+        assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != NO_CODE).sum() / 1000 <= 1.03 * kbps
         assert report.bytes_total == HEADER_BYTES + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
     out = io.BytesIO()
     report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, codebooks=3)

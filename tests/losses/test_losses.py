@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codec import losses
 from codec.errors import UserError
-from codec.losses import TERMS, LossBank
+from codec.losses import TERMS, CompositeLoss
 from codec.losses.spectral import a_weights
 from codec.losses.spectrograms import ALL_MEL_SCALES, Pair, magnitude
 
@@ -31,7 +31,7 @@ def tone(hz: float, samples: int = RATE, rate: int = RATE) -> Tensor:
 
 
 def term(name: str, output: Tensor, target: Tensor, rate: int = RATE) -> Tensor:
-    return LossBank({name: 1.0}, rate, HOP)(output, target).total
+    return CompositeLoss({name: 1.0}, rate, HOP)(output, target).total
 
 
 def gradient(loss, output: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def test_mel_is_librosas(rate, level):
 
 
 def test_estimates_from_some_mel_scales_average_to_the_whole():
-    bank, output, target = LossBank({"mel": 1.0}, RATE, HOP), noise(1, 1, 8000, seed=1), noise(1, 1, 8000)
+    bank, output, target = CompositeLoss({"mel": 1.0}, RATE, HOP), noise(1, 1, 8000, seed=1), noise(1, 1, 8000)
     whole = bank(output, target).total
     for scales in ([[scale] for scale in ALL_MEL_SCALES], [[i, (i + 3) % 7] for i in range(7)]):
         estimates = torch.stack([bank(output, target, mel_scales=some).total for some in scales])
@@ -122,7 +122,7 @@ def test_mdct_l1_is_the_mean_difference_of_coefficients(hop):
 
     output, target = noise(2, 1, 10 * hop, seed=1), noise(2, 1, 10 * hop)
     expected = np.abs(mdct(output) - mdct(target)).mean()
-    found = LossBank({"mdct_l1": 1.0}, RATE, hop)(output, target).total
+    found = CompositeLoss({"mdct_l1": 1.0}, RATE, hop)(output, target).total
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -199,7 +199,7 @@ HAZARDS = {
 def test_values_and_gradients_are_finite(hazard):
     output, target = HAZARDS[hazard]
     output = output.clone().requires_grad_()
-    report = LossBank(EVERY, RATE, HOP)(output, target)
+    report = CompositeLoss(EVERY, RATE, HOP)(output, target)
     report.total.backward()
     assert all(value.isfinite() for value in report.terms.values()), report.terms
     assert output.grad.isfinite().all()
@@ -207,7 +207,7 @@ def test_values_and_gradients_are_finite(hazard):
 
 def test_no_gradient_reaches_the_target():
     output, target = noise(1, 1, 4000, seed=1).requires_grad_(), noise(1, 1, 4000).requires_grad_()
-    LossBank(EVERY, RATE, HOP)(output, target).total.backward()
+    CompositeLoss(EVERY, RATE, HOP)(output, target).total.backward()
     assert output.grad.abs().sum() > 0 and target.grad is None
 
 
@@ -234,7 +234,7 @@ def test_training_can_follow_judging(distance):
 def test_total_is_the_weighted_sum_and_weight_0_is_only_logged():
     output, target = noise(2, 1, 4000, seed=1), noise(2, 1, 4000)
     weights = {"l1": 3.0, "mel": 0.5, "nmr": 0.0, "stft": 0.25}
-    bank = LossBank(weights, RATE, HOP)
+    bank = CompositeLoss(weights, RATE, HOP)
     report, logged = bank(output, target), bank(output, target, log_all=True)
     assert set(report.terms) == {"l1", "mel", "stft"} and set(logged.terms) == set(TERMS)
     assert torch.equal(report.total, logged.total)
@@ -245,7 +245,7 @@ def test_total_is_the_weighted_sum_and_weight_0_is_only_logged():
 
 def test_what_is_only_logged_keeps_nothing_for_the_gradient():
     output, target = noise(1, 1, 4000, seed=1).requires_grad_(), noise(1, 1, 4000)
-    bank = LossBank({"stft": 1.0, "l1": 1.0}, RATE, HOP)
+    bank = CompositeLoss({"stft": 1.0, "l1": 1.0}, RATE, HOP)
 
     def kept(log_all: bool) -> list[torch.Size]:
         shapes = []
@@ -266,18 +266,18 @@ def test_a_spectrum_first_seen_without_gradients_has_them_later():
 
 @pytest.mark.parametrize("weights", [{}, {"l1": 0.0}])
 def test_no_terms_sum_to_zero(weights):
-    report = LossBank(weights, RATE, HOP)(noise(1, 1, 4000), noise(1, 1, 4000, seed=1), log_all=True)
+    report = CompositeLoss(weights, RATE, HOP)(noise(1, 1, 4000), noise(1, 1, 4000, seed=1), log_all=True)
     assert report.total == 0 and report.terms["l1"] > 0
 
 
 def test_unknown_names_are_named():
     with pytest.raises(UserError, match=r"no loss called mell, zzz; .* mel"):
-        LossBank({"zzz": 1.0, "l1": 1.0, "mell": 0.0}, RATE, HOP)
+        CompositeLoss({"zzz": 1.0, "l1": 1.0, "mell": 0.0}, RATE, HOP)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_everything_is_computed_in_float32(dtype):
-    bank = LossBank(EVERY, RATE, HOP)
+    bank = CompositeLoss(EVERY, RATE, HOP)
     output, target = noise(1, 1, 4000, seed=1).to(dtype), noise(1, 1, 4000).to(dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = bank(output, target)
@@ -296,9 +296,9 @@ def test_each_spectrum_is_computed_once(weights, monkeypatch):
 
     monkeypatch.setattr(torch.fft, "rfft", counted)
     output = noise(1, 1, 4000, seed=1).requires_grad_()
-    LossBank(weights, RATE, HOP)(output, noise(1, 1, 4000), log_all=True)
+    CompositeLoss(weights, RATE, HOP)(output, noise(1, 1, 4000), log_all=True)
     assert computed == {256: 2, 512: 2, 1024: 2, 2048: 2}  # shorter ones are matrix products
 
 
 def test_nothing_is_kept_in_a_checkpoint():
-    assert not LossBank(EVERY, RATE, HOP).state_dict()
+    assert not CompositeLoss(EVERY, RATE, HOP).state_dict()

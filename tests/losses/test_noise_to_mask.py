@@ -7,7 +7,7 @@ from torch import Tensor
 
 from codec import audio
 from codec.losses import nmr
-from codec.losses.noise_baseline import shaped_noise
+from codec.losses.noise_baseline import matched_noise
 from codec.losses.noise_to_mask import bands_for, bark, masking_threshold, quiet_db_spl, window_for
 from codec.losses.spectrograms import magnitude
 
@@ -163,7 +163,7 @@ def white_like(wave: np.ndarray, seed: int) -> np.ndarray:
 def test_shaped_noise_is_heard_less_than_white_noise(rate, seed):
     wave = complex_tone(rate, seed)
     for snr_db in (10.0, 26.0):
-        shaped = ratio(with_noise(wave, shaped_noise(wave, rate, seed), snr_db), wave, rate)
+        shaped = ratio(with_noise(wave, matched_noise(wave, rate, seed), snr_db), wave, rate)
         assert shaped < 0.5 * ratio(with_noise(wave, white_like(wave, seed), snr_db), wave, rate)
 
 
@@ -172,13 +172,13 @@ def test_shaped_noise_is_heard_less_in_speech_and_music(corpus, kind):
     for path in sorted(corpus.rglob(f"{kind}*.flac"))[:4]:
         clip = audio.read(path)
         wave, rate = clip.samples, clip.sample_rate
-        shaped = ratio(with_noise(wave, shaped_noise(wave, rate), 26.0), wave, rate)
+        shaped = ratio(with_noise(wave, matched_noise(wave, rate), 26.0), wave, rate)
         assert shaped < 0.5 * ratio(with_noise(wave, white_like(wave, 0), 26.0), wave, rate)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_less_noise_is_heard_less(rate):
     wave = complex_tone(rate, 0)
-    for noise in (white_like(wave, 0), shaped_noise(wave, rate)):
+    for noise in (white_like(wave, 0), matched_noise(wave, rate)):
         heard = [ratio(with_noise(wave, noise, snr_db), wave, rate) for snr_db in range(0, 90, 10)]
         assert (np.diff(heard) < 0).all() and heard[-1] < 0.01 < heard[0]

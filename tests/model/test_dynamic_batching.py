@@ -11,11 +11,11 @@ import soundfile
 import torch
 
 from codec.batch.tasks import decode_batch, encode_batch
-from codec.batch.threads import side_by_side
+from codec.batch.threads import run_in_threads
 from codec.coding.tokens import encode_tokens
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.dynamic_batching import Meeting, Stopped, together
+from codec.model.dynamic_batching import DynamicBatcher, Stopped, together
 from codec.model.streaming import BLOCK
 from codec.pretrained import registry
 from codec.pretrained.registry import finder
@@ -170,11 +170,11 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
         assert threading.current_thread() is threading.main_thread() and seconds == 1.0
         heard.append(job)
 
-    ended = side_by_side(work, [3, 10**9, 10**9, 5], 3, progress)
+    ended = run_in_threads(work, [3, 10**9, 10**9, 5], 3, progress)
     assert next(ended) == (3, 6)
     ended.close()
     assert sorted(begun) == sorted(left) and not lanes_left() and heard.count(3) == 3
-    assert dict(side_by_side(work, [1, 2, 3, 0, 4], 3, progress)) == {1: 2, 2: 4, 3: 6, 0: 0, 4: 8}
+    assert dict(run_in_threads(work, [1, 2, 3, 0, 4], 3, progress)) == {1: 2, 2: 4, 3: 6, 0: 0, 4: 8}
 
 
 # --- the meeting itself ---------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def double(block: torch.Tensor, state: tuple[torch.Tensor, ...]):
 
 def test_blocks_of_one_kind_meet_and_share_their_errors_alone():
     """Rows: streams. Blocks of two lengths, and of the shorter one negative."""
-    meeting = Meeting(4)
+    meeting = DynamicBatcher(4)
 
     def lane(streams: int, length: int, value: float):
         with meeting.lane():
@@ -205,7 +205,7 @@ def test_blocks_of_one_kind_meet_and_share_their_errors_alone():
 
 
 def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stopped():
-    meeting = Meeting(3)
+    meeting = DynamicBatcher(3)
     first, last = threading.Event(), threading.Event()
 
     def leaves() -> None:
@@ -228,7 +228,7 @@ def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stop
         first.set()
         leaving.result(timeout=60)
         assert [one.result(timeout=60) for one in others] == [2, 2]
-    meeting = Meeting(2)
+    meeting = DynamicBatcher(2)
     with ThreadPoolExecutor(1) as threads:
         one = threads.submit(waits)
         time.sleep(0.05)

@@ -19,7 +19,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec, compress, expand
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
-from codec.model.quantizers import ABSENT, LEVEL_WEIGHT, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
+from codec.model.quantizers import LEVEL_WEIGHT, NO_CODE, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
 from codec.model.streaming import BLOCK
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_fingerprints, read_info, save_model
 
@@ -144,7 +144,7 @@ def test_training_path_is_the_coding_path(codec):
     coded = Coded.join([stream.push(wave), stream.flush()])
     assert torch.equal(out.quantized.codes, coded.codes)
     codes = coded.within(bounds(coded.need, counts))
-    assert ((codes != ABSENT).sum((1, 2)).diff() > 0).all() and (codes[-1] != ABSENT).all()
+    assert ((codes != NO_CODE).sum((1, 2)).diff() > 0).all() and (codes[-1] != NO_CODE).all()
     torch.testing.assert_close(out.wave, codec.decode(codes, 999), atol=1e-5, rtol=1e-4)
 
 
@@ -343,7 +343,7 @@ def test_quantizing_is_encoding_and_decoding(config):
         assert torch.equal(out.codes, coded.codes)
         assert torch.equal(out.codes[:, :count], folded.encode(latent, count).codes)
         codes = coded.within(bounds(coded.need, torch.tensor([count])))
-        assert (codes != ABSENT).float().sum(1).mean() == pytest.approx(count, abs=0.03)
+        assert (codes != NO_CODE).float().sum(1).mean() == pytest.approx(count, abs=0.03)
         torch.testing.assert_close(out.latent, folded.decode(codes), atol=1e-5, rtol=1e-5)
 
 
@@ -353,7 +353,7 @@ def test_what_a_code_is_needed_for_is_the_error_without_it(config):
     latent, folded = torch.randn(2, 40, config.features), quantizer.folded()
     coded = folded.encode(latent, config.codebooks)
     value = latent.tanh() if config.kind == "fsq" else latent
-    codes = torch.full_like(coded.codes, ABSENT)
+    codes = torch.full_like(coded.codes, NO_CODE)
     least = torch.full((2, 40), torch.inf)
     for index, (code, need) in enumerate(zip(coded.codes.unbind(1), coded.need.unbind(1))):
         error = (folded.decode(codes) - value).square().sum(-1)

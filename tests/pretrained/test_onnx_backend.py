@@ -16,7 +16,7 @@ import torch
 import codec as library
 from codec.coding.files import decode_file, encode_file
 from codec.errors import UserError
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import CONFIG
 from codec.pretrained.export import export_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
@@ -87,7 +87,7 @@ def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
     plain, graphs = library.load(exported), library.load(exported, device="onnx")
     codes = plain.encode(noise(16000), 16000)
     holes = codes.codes.clone()
-    holes[1:, ::3] = ABSENT
+    holes[1:, ::3] = NO_CODE
     for given in (holes, codes.codes[:1], codes.codes):
         torch.testing.assert_close(graphs.decode(given), plain.decode(given), atol=1e-5, rtol=0)
     latents = [c.encode(noise(16000), 16000, quantize=False).latents for c in (plain, graphs)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from codec.bitstream.range_coder import RangeCoder, max_payload_bytes
 from codec.bitstream.rate_control import RateControl
 from codec.model.frequency_tables import PRECISION, FrequencyTables, frequencies
-from codec.model.quantizers import ABSENT, Coded
+from codec.model.quantizers import NO_CODE, Coded
 
 BOOKS, SIZE, CLASSES = 4, 9, 5
 
@@ -34,14 +34,14 @@ def random_codes(channels: int, codebooks: int, frames: int, variable: bool, see
     codes = rng.integers(SIZE, size=(channels, codebooks, frames))
     if variable:
         counts = rng.integers(codebooks + 1, size=(channels, frames))
-        codes[np.arange(codebooks)[:, None] >= counts[:, None]] = ABSENT
+        codes[np.arange(codebooks)[:, None] >= counts[:, None]] = NO_CODE
     return codes
 
 
 def symbols_by_the_book(codes: np.ndarray, variable: bool) -> list[tuple[np.ndarray, int]]:
     """Every table and symbol in the order of docs/bitstream.md, one after the other."""
     channels, codebooks, frames = codes.shape
-    counts = (codes != ABSENT).sum(1)
+    counts = (codes != NO_CODE).sum(1)
     at = lambda row, t: int(row[t]) if 0 <= t < frames else -1  # noqa: E731
     found = []
     if variable:
@@ -53,7 +53,7 @@ def symbols_by_the_book(codes: np.ndarray, variable: bool) -> list[tuple[np.ndar
             first = codes[c, 0]
             mean = int(np.floor(counts[c].mean() + 0.5))
             for t in range(frames):
-                if codes[c, k, t] == ABSENT:
+                if codes[c, k, t] == NO_CODE:
                     continue
                 numbers = [at(counts[c], t - 1), counts[c, t], at(counts[c], t + 1), mean] if variable else [-1] * 4
                 near = [at(first, t - 1), at(first, t - 2), -1, -1]
@@ -101,16 +101,16 @@ def test_any_bytes_are_codes_or_an_error(data, shape, variable):
         codes = CODER.decode(data, *shape, variable)
     except ValueError:
         return
-    present = codes != ABSENT
+    present = codes != NO_CODE
     assert codes.shape == shape and codes.max(initial=0) < SIZE
     assert (present[:, :-1] | ~present[:, 1:]).all() and (variable or present.all())
 
 
 def test_codes_after_an_absent_one_are_refused():
     with pytest.raises(ValueError):
-        CODER.encode(np.array([[[ABSENT], [0]]]), variable=True)
+        CODER.encode(np.array([[[NO_CODE], [0]]]), variable=True)
     with pytest.raises(ValueError):
-        CODER.encode(np.full((1, 2, 3), ABSENT))
+        CODER.encode(np.full((1, 2, 3), NO_CODE))
     with pytest.raises(ValueError):
         RangeCoder(FrequencyTables(2, 4)).encode(np.zeros((1, 2, 3), int), variable=True)
 
@@ -131,7 +131,7 @@ def packets(seconds: float, seed: int, frames_each: int = 64) -> list[Coded]:
 
 
 def cost(codes: np.ndarray) -> float:
-    return 9.0 * float((codes != ABSENT).sum()) + 3 * codes.shape[2]
+    return 9.0 * float((codes != NO_CODE).sum()) + 3 * codes.shape[2]
 
 
 def total(control: RateControl, parts: list[Coded]) -> float:
@@ -168,7 +168,7 @@ def test_frames_that_need_more_get_more():
     parts = packets(20, 1)
     found = np.concatenate([*map(control.push, parts), control.flush()], 2)
     for at, packet in zip(range(0, found.shape[2], 64), parts):
-        used = found[..., at : at + 64] != ABSENT
+        used = found[..., at : at + 64] != NO_CODE
         if used.any() and not used.all():
             assert packet.need.numpy()[used].min() >= packet.need.numpy()[~used].max()
 
@@ -196,7 +196,7 @@ def test_digital_silence_has_no_codes(codec):
         assert silent == [*range(21, 50), 60, 61]
         control = RateControl(100.0, 50, 64, cost)
         codes = np.concatenate([control.push(coded), control.flush()], 2)
-        assert [frame for frame in range(codes.shape[2]) if (codes[0, :, frame] == ABSENT).all()] == silent
-        assert (codes[0].T[[*range(20), 50]] != ABSENT).all()
+        assert [frame for frame in range(codes.shape[2]) if (codes[0, :, frame] == NO_CODE).all()] == silent
+        assert (codes[0].T[[*range(20), 50]] != NO_CODE).all()
     decoded = codec.decode(torch.from_numpy(codes), wave.shape[-1])[0, 0]
     assert decoded[30 * latent_hop : 49 * latent_hop - hop].abs().max() < 1e-3

@@ -10,7 +10,7 @@ import torch
 from codec import audio
 from codec.dataset.packed import folder_for, open_split
 from codec.losses import mel_distance
-from codec.losses.noise_baseline import shaped_noise
+from codec.losses.noise_baseline import matched_noise
 from codec.recipe import read_recipe
 from codec.training.fit_diagnosis import Diagnosis, diagnose_run
 from codec.training.trainer import train
@@ -51,7 +51,7 @@ def noise_distance(data: Path) -> float:
     """The baseline that ``codec evaluate`` prints, on these clips."""
     split = open_split(data, "val", RATE, 1)
     waves = [split.wave(i).T * np.float32(1 / 32768) for i in range(len(split))]
-    pairs = [(torch.from_numpy(w[None]) for w in (shaped_noise(wave, RATE), wave)) for wave in waves]
+    pairs = [(torch.from_numpy(w[None]) for w in (matched_noise(wave, RATE), wave)) for wave in waves]
     return float(torch.stack([mel_distance(noise, wave, RATE) for noise, wave in pairs]).mean())
 
 

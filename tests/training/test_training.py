@@ -23,7 +23,7 @@ from codec.errors import UserError
 from codec.losses import TERMS
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, frequencies
-from codec.model.quantizers import ABSENT
+from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.recipe import read_recipe
 from codec.training import callbacks, fit_frequency_tables
@@ -297,8 +297,8 @@ def test_contexts_find_what_codes_depend_on():
     # 0.9 + 0.1 / 8 for the code that is expected, 0.1 / 8 for each other one: 0.82 bits; without contexts, 3
     steps = np.diff([0, *spent])
     assert (steps[:2] > 0.8).all() and (steps[:2] < 1.6).all() and steps[2] == pytest.approx(3.0, abs=0.02)
-    one = torch.from_numpy(codes).masked_fill(need < 0.4, ABSENT).numpy()
-    counts = (one != ABSENT).sum(1)
+    one = torch.from_numpy(codes).masked_fill(need < 0.4, NO_CODE).numpy()
+    counts = (one != NO_CODE).sum(1)
     without = RangeCoder(FrequencyTables(3, size, 8)).bits(one, True)
     assert coder.bits(one, True) < 0.8 * without and np.unique(counts).size > 1
 

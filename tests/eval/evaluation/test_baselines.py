@@ -20,7 +20,7 @@ from codec.pretrained.checkpoint import checksum, load_model, save_model
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.run import evaluate
 from eval.metrics.registry import metric
-from eval.systems.baselines import Beside
+from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip
 from eval.systems.own import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, hash_of, pack, sound
@@ -79,7 +79,7 @@ def result(folder):
         folder / "run",
         folder / "data",
         points=[OperatingPoint(codebooks=4), OperatingPoint(codebooks=1)],
-        beside=Beside(
+        beside=ReferenceSystems(
             models=[folder / "finalist"],
             opus=[24.0],
             mp3=[6.0, 16.0],
@@ -188,7 +188,7 @@ def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_i
 
 def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, result):
     opened = (folder / "data/ledger.jsonl").read_text()
-    found = evaluate(folder / "run", folder / "data", split="val", beside=Beside(opus=[12.0]), workers=1)
+    found = evaluate(folder / "run", folder / "data", split="val", beside=ReferenceSystems(opus=[12.0]), workers=1)
     assert (folder / "data/ledger.jsonl").read_text() == opened
     assert (folder / "run/validation/report.html").is_file() and "--split val" in found.command
     groups = [f"v{i}" for i in range(5)]
@@ -200,7 +200,7 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     assert gap.low <= gap.mean <= gap.high
     assert found.candidates == candidates(folder / "data") == 1
     assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
-    late = Beside(models=[folder / "late"])
+    late = ReferenceSystems(models=[folder / "late"])
     with pytest.raises(UserError, match="--opus 12` made"):
         evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1)
     assert candidates(folder / "data") == 1
@@ -212,7 +212,9 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
 
 def test_two_of_one_name_are_refused(folder):
     with pytest.raises(UserError, match="called Opus"):
-        evaluate(folder / "run", folder / "data", beside=Beside(opus=[12.0], decoded={"Opus": folder / "theirs"}))
+        evaluate(
+            folder / "run", folder / "data", beside=ReferenceSystems(opus=[12.0], decoded={"Opus": folder / "theirs"})
+        )
 
 
 @pytest.mark.parametrize(
@@ -229,12 +231,16 @@ def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words)
     spoil(tmp_path / "theirs" / "somewhere" / "test2.wav")
     before = ledger(folder / "data")
     with pytest.raises(UserError, match=words):
-        evaluate(folder / "run", folder / "data", beside=Beside(decoded={"Theirs": tmp_path / "theirs"}), workers=1)
+        evaluate(
+            folder / "run", folder / "data", beside=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1
+        )
     assert ledger(folder / "data") == before
 
 
 def test_decodes_of_no_validation_clip_count_no_candidate(folder):
     before = candidates(folder / "data")
     with pytest.raises(UserError, match="no decode of"):
-        evaluate(folder / "finalist", folder / "data", split="val", beside=Beside(decoded={"T": folder / "theirs"}))
+        evaluate(
+            folder / "finalist", folder / "data", split="val", beside=ReferenceSystems(decoded={"T": folder / "theirs"})
+        )
     assert candidates(folder / "data") == before

@@ -21,7 +21,7 @@ from codec.pretrained.checkpoint import checksum, load_model, save_model
 from eval.evaluation.output_folder import WORK, check_place
 from eval.evaluation.run import evaluate
 from eval.evaluation.scoring import ScoreJob, score_clips
-from eval.systems.baselines import Beside
+from eval.systems.baselines import ReferenceSystems
 from eval.systems.own import OperatingPoint, choose, count_codes, usage
 
 RATE = 16000
@@ -204,7 +204,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         folder / "data",
         out=folder / "again",
         points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
-        beside=Beside(opus=[24.0]),
+        beside=ReferenceSystems(opus=[24.0]),
         max_clips=2,
         demonstration=True,
         workers=1,
@@ -240,7 +240,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         ({"points": [OperatingPoint(codebooks=5)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(), OperatingPoint(codebooks=0)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(kbps=-1.0)]}, "above 0 kbps"),
-        ({"beside": Beside(opus=(-3.0,))}, "above 0 kbps"),
+        ({"beside": ReferenceSystems(opus=(-3.0,))}, "above 0 kbps"),
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
         ({"out": "theirs"}, "not from an evaluation"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codec.losses.noise_baseline import shaped_noise
+from codec.losses.noise_baseline import matched_noise
 from eval.metrics.registry import METRICS, Score, metric
 
 RATE = 16000
@@ -227,7 +227,7 @@ def test_an_absent_package_is_said_to_be_absent():
 
 def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
     wave = voice(6.0)
-    noise = shaped_noise(wave, RATE, seed=0)
+    noise = matched_noise(wave, RATE, seed=0)
     assert noise.shape == wave.shape and np.isfinite(noise).all()
 
     def levels(x):
@@ -239,9 +239,9 @@ def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
     assert np.corrcoef(original.mean(1), imitation.mean(1))[0, 1] > 0.95
     assert metric("estoi").score(wave, noise, RATE).value < 0.4
     assert metric("mel").score(wave, noise, RATE).value > 1.5
-    assert not np.allclose(noise, shaped_noise(wave, RATE, seed=1))
+    assert not np.allclose(noise, matched_noise(wave, RATE, seed=1))
 
 
 def test_baseline_of_silence_is_silent():
-    noise = shaped_noise(np.zeros((2, RATE), np.float32), RATE)
+    noise = matched_noise(np.zeros((2, RATE), np.float32), RATE)
     assert np.abs(noise).max() < 1e-4

@@ -10,7 +10,7 @@ import pytest
 from codec.audio import read, write
 from codec.dataset.packed import Clip, PackedSplit, Place
 from codec.errors import UserError
-from eval.systems.external_decodes import Supplied, check_alignment, check_folders, describe_polarity, supplied
+from eval.systems.external_decodes import ExternalDecode, check_alignment, check_folders, describe_polarity, supplied
 
 RATE = 16000
 NAMES = ("anna/1.flac", "anna/2.flac", "bert/1.flac")
@@ -45,7 +45,7 @@ def theirs(tmp_path: Path, waves) -> Path:
     return tmp_path / "theirs"
 
 
-def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[Supplied]:
+def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[ExternalDecode]:
     found = supplied(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
     return check_alignment(found, split, indices)
 
