@@ -15,7 +15,7 @@ from codec.audio import FloatArray
 from codec.audio.channels import fold, unfold
 from codec.audio.stream_resampling import ExactResampler, SegmentResampler, resampled
 from codec.model.codec import Codec
-from codec.model.quantizers import Coded
+from codec.model.quantizers import CodesWithImportance
 from codec.model.streaming import BLOCK
 
 
@@ -27,7 +27,7 @@ def encoded(
     codebooks: int | None = None,
     quantize: bool = True,
     block: int = BLOCK,
-) -> Iterator[Coded]:
+) -> Iterator[CodesWithImportance]:
     """Codes of ``blocks`` ``[channels, n]`` at constant memory, as they come: those that are ready, none or more, then
     the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
     encoder = codec.stream_encoder(channels, codebooks, block, quantize)
@@ -77,7 +77,7 @@ class Sound:
         first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(self.codec.config.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        stop_frame = min(self.codec.config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
         decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
         at = first_frame * config.latent_hop
 

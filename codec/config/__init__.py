@@ -79,8 +79,8 @@ class QuantizerConfig:
         )
 
     @property
-    def features(self) -> int:
-        """Features of the latent that is quantized."""
+    def dimension(self) -> int:
+        """Dimension of the latent vectors that are quantized."""
         return self.latent_dim if self.kind == "rvq" else self.groups * len(self.levels)
 
     @property
@@ -159,7 +159,7 @@ class CodecConfig:
     def numbers(self) -> int:
         """Numbers in the weights and tables of such a codec, or somewhat fewer."""
         quantizer = self.quantizer
-        features, size = quantizer.features, quantizer.size
+        features, size = quantizer.dimension, quantizer.size
         networks = self.encoder.numbers(self.latent_hop, features) + self.decoder.numbers(features, self.latent_hop)
         stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
         return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size
@@ -170,10 +170,10 @@ class CodecConfig:
         return self.hop * self.frames_per_latent
 
     @property
-    def latents_per_second(self) -> float:
+    def frame_rate_hz(self) -> float:
         return self.sample_rate / self.latent_hop
 
-    def latents_for(self, samples: int) -> int:
+    def frames_for(self, samples: int) -> int:
         """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""
         return -(-(samples + self.hop) // self.latent_hop) if samples else 0
 
@@ -184,7 +184,7 @@ class CodecConfig:
     @property
     def kbps_per_codebook(self) -> float:
         """Nominal bit rate of one codebook for one channel, in kbit/s."""
-        return self.latents_per_second * self.bits_per_code / 1000
+        return self.frame_rate_hz * self.bits_per_code / 1000
 
     @property
     def latency_ms(self) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from codec import audio
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import file_info
 from codec.coding.nac_reader import range_coder
 from codec.errors import UserError
@@ -115,10 +115,10 @@ def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
     of three rounds."""
     coder, packets = range_coder(codec), []
     for path in paths:
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             variable = reader.header.variable
             packets += list(reader.codes(coder))
-    seconds = sum(codes.shape[2] for codes in packets) / codec.config.latents_per_second
+    seconds = sum(codes.shape[2] for codes in packets) / codec.config.frame_rate_hz
     spent: list[tuple[float, float]] = []
     for _ in range(3):
         start = time.process_time()

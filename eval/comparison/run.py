@@ -178,7 +178,7 @@ def _compared(
 def _run(entry: _Work, plan: Plan, data: Path) -> Run:
     result = from_json(TrainingResult, read_json(entry.folder / RESULT))
     recipe = entry.trial.recipe
-    crop_s = max(1, round(recipe.data.crop_s * recipe.codec.latents_per_second)) / recipe.codec.latents_per_second
+    crop_s = max(1, round(recipe.data.crop_s * recipe.codec.frame_rate_hz)) / recipe.codec.frame_rate_hz
     return Run(
         folder=entry.folder,
         seed=entry.trial.seed,
