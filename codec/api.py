@@ -146,7 +146,7 @@ class AudioCodec:
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.latents_per_second
+        return self.model.config.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
@@ -306,7 +306,7 @@ class AudioCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)

@@ -169,7 +169,7 @@ def encode_sound(
         latent_hop=codec.config.latent_hop,
         codebooks=choose_codebooks(codec, channels, kbps=kbps, codebooks=codebooks),
         bits_per_code=codec.config.bits_per_code,
-        packet_frames=packet_frames(codec.config.latents_per_second),
+        packet_frames=packet_frames(codec.config.frame_rate_hz),
         receptive_frames=codec.receptive_field,
         variable=kbps is not None and codec.config.quantizer.contexts > 1,
         target_bps=target_bps(kbps),
@@ -316,7 +316,7 @@ def target_bps(kbps: float | None) -> int:
 def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
-    return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
+    return RateControl(kbps, codec.config.frame_rate_hz, header.packet_frames, cost)
 
 
 def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None) -> int:
@@ -343,8 +343,8 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     header, which weighs on short files alone.
     """
     frame_bits = channels * codec.tables.expected_bits().cumsum(0)
-    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.latents_per_second)
-    return (frame_bits * codec.config.latents_per_second / 1000).tolist()
+    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.frame_rate_hz)
+    return (frame_bits * codec.config.frame_rate_hz / 1000).tolist()
 
 
 def expected_seconds(source: Path) -> float:

@@ -77,7 +77,7 @@ class Sound:
         first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(self.codec.config.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        stop_frame = min(self.codec.config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
         decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
         at = first_frame * config.latent_hop
 

@@ -235,7 +235,7 @@ class _Receiver:
     def _codes(self) -> Iterator[Codes]:
         head, config = self._header, self._codec.config
         coder = live.FixedCoder(config.quantizer.size)
-        conceal = Concealment(head.channels, head.codebooks, config.latents_per_second)
+        conceal = Concealment(head.channels, head.codebooks, config.frame_rate_hz)
         for frames in self._frames():
             self.payload_bytes += sum(len(body) for body in frames.bodies if body)
             for first, count, codes in live.stretches(frames, head, coder):

@@ -77,7 +77,7 @@ def read_codes(sample: shards.Sample, info: TokenInfo, codec: Codec) -> shards.I
     codes = shards.read_array(sample)
     if info.channels == 1:
         codes = codes[None]
-    frames = codec.config.latents_for(model_samples(codec, info.samples, info.sample_rate))
+    frames = codec.config.frames_for(model_samples(codec, info.samples, info.sample_rate))
     quantizer = codec.config.quantizer
     if codes.ndim != 3 or (codes.shape[0], codes.shape[2]) != (info.channels, frames):
         raise shards.damaged(sample, f"shape {list(codes.shape)} in place of {[info.channels, 'quantizers', frames]}")

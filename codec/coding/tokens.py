@@ -260,7 +260,7 @@ class Tokenising:
             "model_rate": config.sample_rate,
             "codebooks": self.codebooks,
             "codebook_size": config.quantizer.size,
-            "frames_per_second": config.latents_per_second,
+            "frames_per_second": config.frame_rate_hz,
             "manifest": dict(entry.columns),
         }
 

@@ -193,7 +193,7 @@ class Codec(CodecBase):
         batch, _, samples = wave.shape
         if codebooks is None:
             codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave[:, 0], (0, self.config.latents_for(samples) * self.config.latent_hop - samples))
+        padded = nn.functional.pad(wave[:, 0], (0, self.config.frames_for(samples) * self.config.latent_hop - samples))
         latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)

@@ -72,7 +72,7 @@ def excerpts(split: PackedSplit, most: int) -> list[Excerpt]:
             (clip := split.clips[index]).clip_id,
             clip.group,
             clip.domain,
-            split.wave(index, 0, int(LONGEST_S * split.sample_rate)).T * np.float32(1 / 32768),
+            split.waveform(index, 0, int(LONGEST_S * split.sample_rate)),
         )
         for index in chosen
     ]

@@ -132,7 +132,7 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
     report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, codebooks=8)
     info = file_info(tmp_path / "a.nac")
     model_samples = math.ceil(33_000 * 16000 / 22050)
-    assert info["frames"] == codec.config.latents_for(model_samples)
+    assert info["frames"] == codec.config.frames_for(model_samples)
     assert (info["samples"], info["sample_rate"], info["channels"], info["codebooks"]) == (
         33_000,
         22050,

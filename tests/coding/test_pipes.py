@@ -339,7 +339,7 @@ def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F8
 
 def test_live_bit_rates(tmp_path, codec):  # noqa: F811
     make(tmp_path / "a.wav", 2, 16000)
-    frames = codec.config.latents_for(16000)
+    frames = codec.config.frames_for(16000)
     for kbps in (20.0, 75.0):
         out = io.BytesIO()
         report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
@@ -360,7 +360,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     make(tmp_path / "a.wav", 1, 16000)
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
     expected = samples_of(decoded(data, codec)[1])
-    size = (len(data) - HEADER_BYTES - 2 * live.END_BYTES) // codec.config.latents_for(16000)
+    size = (len(data) - HEADER_BYTES - 2 * live.END_BYTES) // codec.config.frames_for(16000)
     broken = bytearray(data)
     broken[HEADER_BYTES + 100 * size + 5] ^= 1
     for sizes in ([11], [1 << 20]):
