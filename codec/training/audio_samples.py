@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from codec.audio import write
-from codec.audio.channels import unfold
+from codec.audio.channels import streams_to_channels
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit
 from codec.runtime.atomic_files import temporary_path
@@ -67,7 +67,7 @@ class AudioSampleLogger(Callback):
         try:
             part.mkdir(parents=True, exist_ok=True)
             for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):
-                wave = unfold(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
+                wave = streams_to_channels(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
                 write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), self.recipe.codec.sample_rate)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)

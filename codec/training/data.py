@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
@@ -48,7 +48,7 @@ class Crops(Dataset[Tensor]):
         numbers = range(first, first + self.recipe.data.batch_size)
         crops = np.stack([self._crop(*self._draw(number)) for number in numbers])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
-        return torch.cat([fold(item, self.recipe.codec.stereo) for item in wave])
+        return torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
 
     def _draw(self, number: int) -> tuple[int, int]:
         """Clip and first frame of the crop with this number; a length beyond the clip's end stands for silence."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.bitstream.container import packet_frames
 from codec.bitstream.range_coder import RangeCoder, beside
 from codec.dataset.packed import Clip, PackedSplit
@@ -161,7 +161,7 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     for index in np.random.default_rng(SEED).permutation(len(pieces)):
         clip, start = pieces[index]
         wave = split.waveform(clip, start, min(length, left))
-        streams = fold(torch.from_numpy(wave), codec.config.stereo)
+        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
         stream = codec.stream_encoder(len(streams))
         yield _Piece(Coded.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]
