@@ -17,9 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.codes import NO_CODE
-from codec.bitstream.header import SAMPLE_RATES
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import read_header
 from codec.coding.files import FileReport, encode_sound
@@ -37,7 +36,6 @@ from codec.runtime.torch_threads import torch_threads
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MAX_CHANNELS = 255
 
 
 @dataclass(frozen=True, eq=False)

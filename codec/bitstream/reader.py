@@ -154,11 +154,16 @@ class PacketReader:
         return number + 1 == self.header.packets and said is not None and said.end == end
 
     def packets(self, coder: PacketCoder | live.FixedWidthCoder, first: int = 0) -> Iterator[PacketCodes]:
-        """What the file holds, from packet ``first`` on: codes, and stretches without, for damage ends with a packet.
-        Where the file was cut off, so are the packets.
+        """Read the codes of the file.
 
-        ``coder``: of the model that the header names; a :class:`codec.bitstream.live.FixedCoder` for live streams, of
-        which many frames in a row are one packet here.
+        Args:
+            coder: Range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
+                live streams, of which consecutive frames make one item here.
+            first: Number of the packet to begin with.
+
+        Yields:
+            Codes, or the absence of codes of consecutive damaged frames, without gaps; up to where the file was cut
+            off, if it was.
         """
         if isinstance(coder, live.FixedWidthCoder):
             yield from self._live(coder, first)

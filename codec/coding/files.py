@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
-from codec.audio.bandwidth import BandMeter
+from codec.audio.bandwidth import AboveBandMeter
 from codec.bitstream.codes import CodeArray
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
 from codec.bitstream.header import WORD_BYTES, Header, fitting_tags
@@ -29,7 +29,6 @@ from codec.pretrained.checkpoint import fingerprint
 Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
-_EMPTY_FILE_BYTES = 4096
 _TYPICAL_BYTES_PER_S = 16_000
 """Of a compressed file (128 kbit/s)."""
 
@@ -129,7 +128,7 @@ def encode_file(
     own = {name: text for name, text in described.tags.items() if name not in (tags or {})}
     kept = fitting_tags(own)
     report = encode_sound(
-        source_blocks(described),
+        described.blocks(),
         described.sample_rate,
         described.channels,
         target,
@@ -178,13 +177,13 @@ def encode_sound(
         target_bps=target_bps(kbps),
     )
     samples = too_loud = 0
-    band = BandMeter(rate, codec.config.sample_rate)
+    band = AboveBandMeter(rate, codec.config.sample_rate)
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
-            too_loud += audio.exceeds_full_scale(block)
+            too_loud += audio.count_over_full_scale(block)
             band.push(block)
             yield block
             if progress:
@@ -234,7 +233,7 @@ def decode_file(
     Args:
         start, end: seconds of the sound to decode between; exactly that part of the whole.
         strict: refuse damage.
-        subtype: of the samples, see :class:`codec.audio.Writer`.
+        subtype: of the samples, see :class:`codec.audio.AudioWriter`.
         model, coder: see :func:`encode_file`.
 
     Raises:
@@ -247,7 +246,9 @@ def decode_file(
         first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
-        with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags, decoded=True) as writer:
+        with audio.AudioWriter(
+            target, rate, reader.channels, subtype, stop - first, reader.tags, decoded=True
+        ) as writer:
             for wave in reader.blocks(first, stop):
                 samples += wave.shape[1]
                 writer.write(wave)
@@ -358,13 +359,6 @@ def expected_seconds(source: Path) -> float:
     """
     described = audio.info(source)
     return source.stat().st_size / _TYPICAL_BYTES_PER_S if described.seconds is None else described.seconds
-
-
-def source_blocks(described: audio.AudioInfo, block_frames: int = 65536) -> Iterable[FloatArray]:
-    """The source's samples. To have none is an error only where the file has bytes that could be samples."""
-    if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
-        return ()
-    return audio.blocks(described.path, block_frames)
 
 
 def _kbps(size: int, seconds: float) -> float:

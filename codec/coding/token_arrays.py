@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from codec.audio.channels import Stereo
-from codec.bitstream.header import SAMPLE_RATES
+from codec.audio.channels import StereoMode
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.coding import shards
 from codec.coding.pipeline import model_samples
 from codec.model.codec import Codec
 
-MAX_CHANNELS = 255
 DTYPE = np.dtype("<i4")
 """Of the codes that are written: PyTorch looks up and indexes with integers of 32 and 64 bits alone. Integers of any
 other kind are read as well."""
@@ -41,7 +40,7 @@ class TokenInfo:
     frames_per_second: float
     axes: list[str]
     """Of the array: channels (where there are several), quantizers, frames."""
-    stereo: Stereo | None
+    stereo: StereoMode | None
     """What the two channels of an array are; None where they are one, or more than two, which are separate."""
     manifest: dict[str, str]
     """The columns of the manifest's row for this file, apart from its path."""

@@ -251,9 +251,7 @@ class Codec(CodecBase):
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
         if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(
-                f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels.fold"
-            )
+            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels")
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
@@ -161,8 +161,8 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     pieces = [(i, at) for i, clip in enumerate(split.clips) for at in range(0, clip.frames, length)]
     for index in np.random.default_rng(SEED).permutation(len(pieces)):
         clip, start = pieces[index]
-        wave = split.wave(clip, start, min(length, left)).T.astype(np.float32) / 32768
-        streams = fold(torch.from_numpy(wave), codec.config.stereo)
+        wave = split.waveform(clip, start, min(length, left))
+        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
         stream = codec.stream_encoder(len(streams))
         yield _Piece(CodesWithImportance.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.api import AudioCodec
-from codec.audio.channels import fold, unfold
+from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.bitstream.codes import CodeArray
 from codec.bitstream.framing import frame_packet
 from codec.bitstream.live import FixedWidthCoder, frame_bytes
@@ -211,8 +211,8 @@ class OperatingPoints:
     def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
-            decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
+            coded = system.encode(torch.from_numpy(channels_to_streams(clip.wave, stereo)))
+            decoded = streams_to_channels(system.decode(coded)[..., : clip.wave.shape[1]].numpy(), stereo)
             return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
 
 

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from codec import audio
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.batch.tasks import decode_batch, encode_batch
 from codec.bitstream.header import HEADER_BYTES, Header
 from codec.bitstream.range_coder import RangeCoder
@@ -229,7 +229,7 @@ def test_one_path(tmp_path, codec, samples):
     with PacketReader(tmp_path / "2.nac") as reader:
         header = reader.header
     wave = audio.read(tmp_path / "in" / "2.wav").samples if samples else np.zeros((2, 0), np.float32)
-    streams = fold(torch.from_numpy(wave), codec.config.stereo)
+    streams = channels_to_streams(torch.from_numpy(wave), codec.config.stereo)
     rng = np.random.default_rng(samples)
     for sizes in ([samples + 1], [1000], rng.integers(1, 600 * 32, 5).tolist()):
         with PacketWriter(tmp_path / "chunked.nac", header, range_coder(codec)) as writer:

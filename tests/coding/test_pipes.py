@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import audio
-from codec.audio.pcm_stream import ENCODINGS, PcmFormat, PcmWriter
+from codec.audio.pcm_stream import PCM_ENCODINGS, PcmFormat, PcmWriter
 from codec.audio.piped_input import open_piped_audio
 from codec.batch.tasks import decode_batch
 from codec.bitstream import live
@@ -165,7 +165,7 @@ def test_any_bytes_are_some_frames(data, piece):
 # --- samples --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", PCM_ENCODINGS)
 def test_samples_are_those_of_a_file(encoding, tmp_path):
     subtype = {"u8": "PCM_U8", "s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
     soundfile.write(tmp_path / "a.wav", sound(3, 500, 8000).T, 8000, subtype=subtype[encoding])
