@@ -20,6 +20,7 @@ from codec import audio
 from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
+from codec.runtime.torch_threads import torch_threads
 from eval.systems.architectures import BEST, PLAIN, REFERENCE, System, count_parameters
 
 BUDGET_S = 20.0
