@@ -1,4 +1,4 @@
-"""Codes to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
+"""CodeArray to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
 
 The coder is constriction's, with words of 32 bits, a state of 64 and frequencies that add up to 2^24. It takes
 probabilities as floating-point numbers, scales them, and gives each symbol a frequency one above the integer part.
@@ -102,7 +102,7 @@ class RangeCoder:
             variable: Whether frames may have absent codes.
 
         Returns:
-            Codes ``[channels, codebooks, frames]``.
+            CodeArray ``[channels, codebooks, frames]``.
 
         Raises:
             ValueError: ``data`` is, as far as can be determined, not a payload that :meth:`encode` made.
@@ -162,7 +162,7 @@ class RangeCoder:
         """Determine the context class of each code.
 
         Args:
-            codes: Codes of one packet ``[channels, codebooks, frames]``.
+            codes: CodeArray of one packet ``[channels, codebooks, frames]``.
             variable: Whether frames may have absent codes.
 
         Returns:

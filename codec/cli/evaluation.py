@@ -168,12 +168,11 @@ def add_speed(command: AddCommand) -> None:
 
 def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
-        from eval.benchmarks.speed import DEFAULT_SYSTEMS, speed
+        from eval.benchmarks.speed import DEFAULT_SYSTEMS, SpeedOptions, run_speed_benchmark
 
     if arguments.out and not arguments.out.parent.is_dir():
         raise UserError(f"{arguments.out}: no such folder; create it first")
-    result = speed(
-        arguments.systems or DEFAULT_SYSTEMS,
+    options = SpeedOptions(
         peers=arguments.peers,
         seconds=arguments.seconds,
         rounds=arguments.rounds,
@@ -181,8 +180,8 @@ def _speed(arguments: argparse.Namespace, rest: list[str]) -> int:
         training=arguments.training,
         compiled=arguments.compile,
         onnx=arguments.onnx,
-        command=_command_line(arguments),
     )
+    result = run_speed_benchmark(arguments.systems or DEFAULT_SYSTEMS, options, command=_command_line(arguments))
     show(result, arguments.json)
     if arguments.out:
         arguments.out.write_text(result.markdown(), encoding="utf-8")

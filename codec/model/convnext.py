@@ -83,7 +83,7 @@ class Stack(nn.Module):
         return len(self.blocks) * (self.kernel - 1)
 
     def start(self, batch: int) -> StreamState:
-        """State before the first frame."""
+        """StreamState before the first frame."""
         return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
 
     def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:

@@ -1,4 +1,4 @@
-"""Where files that are coded side by side meet: their blocks are computed together, as one batch.
+"""Where files that are coded side by side meet: their blocks are computed batched, as one batch.
 
 Each file has a thread of its own, its lane, that runs the same code as ever. Only what computes a block, see
 :mod:`codec.model.streaming`, does so :func:`batched` with the other lanes: a lane that brings a block waits until all

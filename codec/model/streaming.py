@@ -96,7 +96,7 @@ class StreamEncoder:
 
     @torch.inference_mode()
     def flush(self) -> CodesWithImportance:
-        """The codes of the last, partly filled block."""
+        """The codes of the last, partly padded_frames block."""
         missing = self.config.frames_for(self.samples) - self.frames
         if not missing:
             return self.nothing
@@ -131,7 +131,7 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def flush(self) -> Tensor:
-        """The samples of the last, partly filled block."""
+        """The samples of the last, partly padded_frames block."""
         frames = 0 if self.waiting is None else self.waiting.shape[2]
         if self.waiting is None or not frames:
             return self._join([])
