@@ -55,7 +55,7 @@ class AudioSampleLogger(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, CodecModule)
-        decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
+        decoded = module.average(self.clips.to(module.device)).waveform.float().cpu()
         self._write(step_folder(self.folder, module.step), decoded)
         there = audio_sample_folders(self.folder)
         for step in there.keys() - select_steps_to_keep(list(there), self.best.best_step, module.validate_every):

@@ -49,7 +49,7 @@ def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
             group["lr"] = rate
         wave = batches[step % BATCHES]
         output = module.codec(wave)
-        loss = module.losses(output.wave, wave).total + output.quantized.commitment
+        loss = module.losses(output.waveform, wave).total + output.quantized.commitment
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.codec.parameters(), module.recipe.optim.clip_norm)

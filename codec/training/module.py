@@ -13,7 +13,8 @@ from codec.losses import CompositeLoss
 from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
-from codec.model.codec import Codec, CodecBase
+from codec.model.codec import Codec
+from codec.model.codec_base import CodecBase
 from codec.training.step_statistics import StepStatistics
 
 COMMITMENT_WEIGHT = 0.02
@@ -145,7 +146,7 @@ class CodecModule(L.LightningModule):
 
         output = self.codec(target, self.draw_codebooks(len(target), generator))
         scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: self.recipe.train.mel_scales].tolist()
-        report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
+        report = self.losses(output.waveform, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"] = output.quantized.commitment
         total = report.total + COMMITMENT_WEIGHT * terms["commitment"]
@@ -155,7 +156,7 @@ class CodecModule(L.LightningModule):
         if self.discriminator is not None and self.step >= self.recipe.adversarial.start_step:
             for group in second[0].param_groups:
                 group["lr"] = self.recipe.adversarial.lr * ratio
-            terms |= self.adversarial_step(self.discriminator, second[0], output.wave, target)
+            terms |= self.adversarial_step(self.discriminator, second[0], output.waveform, target)
             adversarial = self.recipe.adversarial
             total = total + adversarial.weight * terms["adversarial"] + adversarial.feature_weight * terms["features"]
 
@@ -228,7 +229,7 @@ class CodecModule(L.LightningModule):
     def validation_step(self, target: Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
         """Every loss term of the averaged weights at the full bit rate, on fixed crops of both splits."""
         output = self.average(target)
-        report = self.losses(output.wave, target, log_all=True)
+        report = self.losses(output.waveform, target, log_all=True)
         split = SPLITS[dataloader_idx]
         values = report.terms | {"total": report.total}
         if split == "val":
@@ -277,7 +278,7 @@ class CodecModule(L.LightningModule):
         """Where Lightning's loops stand is left out: the step says all, also where the interval of validation is
         another when the run goes on."""
         checkpoint.pop("loops", None)
-        checkpoint["decodes"], checkpoint["window"] = self.average.decodes, self.window.state()
+        checkpoint["decodes"], checkpoint["window"] = self.average.compatible_fingerprints, self.window.state()
         checkpoint |= {"format": FORMAT, "validate_every": self.validate_every}
         checkpoint["data_fingerprints"] = self.data_fingerprints
         for name in KEPT:
@@ -286,7 +287,7 @@ class CodecModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in KEPT:
             setattr(self, name, checkpoint[name])
-        self.average.decodes = tuple(checkpoint["decodes"])
+        self.average.compatible_fingerprints = tuple(checkpoint["decodes"])
         self.window.go_on_from(checkpoint["window"])
         if not self.keeps_discriminator(checkpoint["state_dict"]):
             weights = checkpoint["state_dict"]

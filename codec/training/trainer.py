@@ -265,7 +265,7 @@ def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fits the frequency tables of the best model. Those of a model that decodes the files of its parent are the
     parent's, and stay."""
     codec, info = load_model(folder), read_info(folder)
-    if codec.decodes or "tables" in info:
+    if codec.compatible_fingerprints or "tables" in info:
         return
     info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
     save_model(folder, codec, info)

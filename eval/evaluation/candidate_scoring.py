@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
-from codec.model.codec import CodecBase
+from codec.model.codec_base import CodecBase
 from codec.model.frequency_tables import FrequencyTables
 from codec.runtime.atomic_files import write_text
 from codec.runtime.json_files import from_json, read_json
