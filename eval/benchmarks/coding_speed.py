@@ -16,7 +16,7 @@ from codec import audio
 from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, System, count_parameters
+from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
 
 BUDGET_S = 20.0
 """Slow systems get as few rounds as fit into this, per clip length; the reference and ours always get all."""
@@ -77,7 +77,7 @@ class StreamTiming:
         return self.frame_ms / (self.encode_ms.median + self.decode_ms.median)
 
 
-def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
+def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
     """Ours run the same code in both modes, since what inference has to offer is always on; but for compilation."""
     systems = []
     for name, codec in models.items():
@@ -86,7 +86,7 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
             kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
             count = count_parameters(one)
-            systems.append(System(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
+            systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems
 
 
@@ -103,7 +103,7 @@ def clock(run: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def time_systems(
-    systems: list[System],
+    systems: list[SpeedSubject],
     lengths: Sequence[float],
     rounds: int,
     unlimited: set[str],
@@ -148,12 +148,12 @@ def time_systems(
     ]
 
 
-def _rounds(system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]) -> list[int]:
+def _rounds(system: SpeedSubject, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]) -> list[int]:
     return [r for name, mode, length, r in times if (name, mode, length) == (system.name, system.mode, seconds)]
 
 
 def _timing(
-    system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]], name: str
+    system: SpeedSubject, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]], name: str
 ) -> Timing:
     """``name``: the reference's."""
     rounds = _rounds(system, seconds, times)

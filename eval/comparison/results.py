@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.candidate_scoring import METRICS, Judged
+from eval.evaluation.candidate_scoring import METRICS, CodecScores
 from eval.evaluation.results import format_estimate, format_value
 from eval.metrics.bootstrap import (
     Estimate,
@@ -30,7 +30,7 @@ class Run:
     minutes: float
     stopped: str
     best_step: int
-    judged: list[Judged]
+    judged: list[CodecScores]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Comparison:
         return markdown(self)
 
 
-def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
+def clip_values(judged: Sequence[CodecScores], name: str) -> dict[str, float | None]:
     """Clip: its mean over the seeds, each of which was judged on the same clips; None where the metric is not defined
     for it."""
     found: dict[str, float | None] = {}
@@ -112,7 +112,7 @@ def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
     return found
 
 
-def count_failed(judged: Sequence[Judged], name: str) -> int:
+def count_failed(judged: Sequence[CodecScores], name: str) -> int:
     """Clips of which the decode with some seed had the metric's worst value."""
     return sum(
         any((score := clip.scores.get(name)) is not None and score.failed for clip in clips)
@@ -175,7 +175,7 @@ def count_comparisons(rows: Sequence[RateRow]) -> int:
     return sum(cell.difference is not None and cell.difference.p is not None for cell in cells)
 
 
-def _means(judged: Judged) -> dict[str, float]:
+def _means(judged: CodecScores) -> dict[str, float]:
     found = {}
     for name in METRICS:
         values = [value for value in clip_values([judged], name).values() if value is not None]

@@ -25,7 +25,7 @@ from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
-from eval.evaluation.candidate_scoring import METRICS, Judged, judge, read_judged, write_judged
+from eval.evaluation.candidate_scoring import METRICS, CodecScores, judge, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
 
@@ -191,14 +191,14 @@ def _run(entry: _Work, plan: Plan, data: Path) -> Run:
     )
 
 
-def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[Judged]:
+def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecScores]:
     asked = {"kbps": plan.kbps, "clips": plan.clips, "metrics": [name for name in METRICS if not metric(name).absent]}
-    found = read_judged(entry.folder / SCORES, asked)
+    found = read_scores(entry.folder / SCORES, asked)
     if found is None:
         codec = entry.build(recipe.codec)
         load_weights(entry.folder / "model", codec)
         found = judge(codec, data, recipe.data.channels, plan.kbps, plan.clips, entry.trial.name)
-        write_judged(entry.folder / SCORES, found, asked)
+        write_scores(entry.folder / SCORES, found, asked)
     return found
 
 

@@ -34,7 +34,7 @@ from eval.evaluation.output_folder import AGAIN, REPORT, RESULTS, check_place, p
 from eval.evaluation.rate_distortion import System, differences, rate_points
 from eval.evaluation.results import ClipResult, EvaluationResult, Row, Trained
 from eval.evaluation.rows import build_rows, estimate_scores
-from eval.evaluation.scoring import ClipScores, ScoreJob, score_clips
+from eval.evaluation.scoring import DecodeScores, ScoreJob, score_clips
 from eval.evaluation.tables import write_tables
 from eval.metrics.registry import METRICS
 from eval.pages.evaluation_page import write_report
@@ -262,7 +262,7 @@ def _other(coded: Sequence[CodedClip], i: int) -> Path | None:
     return next((entry.decoded for entry in strangers or following), None)
 
 
-def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> ClipResult:
+def _clip_result(entry: CodedClip, scores: DecodeScores, target: TargetConfig) -> ClipResult:
     return ClipResult(
         clip_id=entry.clip.clip_id,
         path=str(entry.clip.path).encode(errors="surrogateescape").decode(errors="replace"),

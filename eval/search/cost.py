@@ -11,7 +11,7 @@ from eval.benchmarks.coding_speed import Spread, time_systems
 from eval.benchmarks.memory import peak_mb
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import Constraints
-from eval.systems.architectures import System
+from eval.systems.architectures import SpeedSubject
 from eval.systems.own import one_thread
 
 SECONDS = 2.0
@@ -47,7 +47,7 @@ class Speed:
     reference_decode: float
 
 
-def measure_speed(candidate: System, reference: System, out: Path) -> Speed:
+def measure_speed(candidate: SpeedSubject, reference: SpeedSubject, out: Path) -> Speed:
     """Both take turns, so that what else the machine does falls on both; the search's other processes wait."""
     with Turns(out).alone(), one_thread():
         names = {reference.name, candidate.name}

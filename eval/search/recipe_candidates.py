@@ -15,12 +15,12 @@ from codec.runtime.atomic_files import write_text
 from codec.training.trainer import train
 from eval.benchmarks.speed import untrained
 from eval.comparison.budget import MANY
-from eval.evaluation.candidate_scoring import Judged, judge
+from eval.evaluation.candidate_scoring import CodecScores, judge
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan
 from eval.search.space import Settings
-from eval.systems.architectures import PLAIN, System, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 
 class Designs:
@@ -47,13 +47,13 @@ class Designs:
         CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
         return Size(count_parameters(untrained(recipe.codec)), recipe.codec.latency_ms)
 
-    def system(self, settings: Settings) -> System:
+    def system(self, settings: Settings) -> SpeedSubject:
         return _system("the candidate", self._recipe(settings).codec)
 
     def codec(self, settings: Settings) -> Codec:
         return untrained(self._recipe(settings).codec)
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks. A new seed
         climbs all rungs, too."""
         run = folder / f"seed{seed}"
@@ -83,7 +83,7 @@ class Designs:
         return replace(recipe, train=replace(recipe.train, steps=most, max_minutes=budget.minutes))
 
 
-def _system(name: str, config: CodecConfig) -> System:
+def _system(name: str, config: CodecConfig) -> SpeedSubject:
     codec = untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
-    return System(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)
+    return SpeedSubject(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)

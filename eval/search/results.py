@@ -10,7 +10,7 @@ from typing import Any
 from codec.dataset.ledger import candidates as candidates_on_validation
 from eval.benchmarks.coding_speed import Spread
 from eval.comparison.results import clip_values, count_failed
-from eval.evaluation.candidate_scoring import Judged
+from eval.evaluation.candidate_scoring import CodecScores
 from eval.evaluation.clip_selection import half
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
 from eval.metrics.registry import metric
@@ -41,7 +41,7 @@ class Entry:
     settings: dict[str, Any]
     default: bool
     footprint: Footprint | None
-    judged: dict[int, dict[int, Judged]]
+    judged: dict[int, dict[int, CodecScores]]
     reason: str
 
 
@@ -115,7 +115,7 @@ class SearchResult:
         return asdict(self)
 
 
-def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
+def costs(judged: CodecScores, footprint: Footprint, name: str) -> list[float]:
     """What is minimised, on the clips that select: quality, bit rate, encode and decode speed.
 
     Raises ``ValueError`` where the metric has no value on any of these clips.
@@ -136,7 +136,7 @@ def speed_steps(ratio: Spread) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
-def _mean(judged: Sequence[Judged], name: str) -> float | None:
+def _mean(judged: Sequence[CodecScores], name: str) -> float | None:
     values = [value for value in clip_values(judged, name).values() if value is not None]
     return sum(values) / len(values) if values else None
 

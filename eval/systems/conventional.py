@@ -19,10 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from codec import audio
-from codec.audio import resample
+from codec.audio import FloatArray, resample
 from codec.errors import UserError
 from eval.metrics.alignment import advance, find_delay
-from eval.metrics.functions import Wave
 from eval.metrics.registry import is_speech
 from eval.systems.own import CodedClip
 
@@ -61,7 +60,7 @@ class LossyResult:
     """``wave`` ``[channels, samples]``, aligned with the original and as long; ``bits`` of all packets;
     ``container_bits`` that the file has besides."""
 
-    wave: Wave
+    wave: FloatArray
     bits: int
     container_bits: int
 
@@ -149,7 +148,7 @@ def lossy_note(codec: Lossy, kbps: float, coded: Sequence[CodedClip]) -> str:
     return f"coded at {' and '.join(changes)}" if changes else ""
 
 
-def round_trip(codec: Lossy, wave: Wave, sample_rate: int, kbps: float, *, speech: bool) -> LossyResult:
+def round_trip(codec: Lossy, wave: FloatArray, sample_rate: int, kbps: float, *, speech: bool) -> LossyResult:
     """Codes and decodes ``[channels, samples]`` (one or two channels) at ``kbps`` over all channels. ``speech`` tells
     Opus which of its applications it is for.
 
@@ -193,7 +192,7 @@ def round_trip(codec: Lossy, wave: Wave, sample_rate: int, kbps: float, *, speec
     return LossyResult(_in_step(back, wave, sample_rate), bits, container_bits)
 
 
-def _in_step(decoded: Wave, original: Wave, sample_rate: int) -> Wave:
+def _in_step(decoded: FloatArray, original: FloatArray, sample_rate: int) -> FloatArray:
     """As long as the original, and where it resembles it most."""
     samples = original.shape[1]
     decoded = np.pad(decoded, ((0, 0), (0, max(0, samples - decoded.shape[1]))))

@@ -14,10 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from codec import audio
+from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from eval.metrics.alignment import Correlation, correlate
-from eval.metrics.functions import Wave
 
 SOUND = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BYTES = "bytes.csv"
@@ -169,7 +169,7 @@ def _listed(path: Path) -> dict[Key, int]:
     return found
 
 
-def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> Wave:
+def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> FloatArray:
     """``[channels, samples]`` like the recording. Channels are handled as in the packing of recordings."""
     clip = audio.read(path)
     wave = clip.samples

@@ -25,13 +25,13 @@ from eval.comparison.results import Compared, Run, count_comparisons, rate_rows
 from eval.comparison.run import compare
 from eval.evaluation import candidate_scoring
 from eval.evaluation.candidate_scoring import (
-    Judged,
-    JudgedClip,
+    CodecScores,
+    ClipScores,
     coded_bits,
     excerpts,
     fit_tables,
-    read_judged,
-    write_judged,
+    read_scores,
+    write_scores,
 )
 from eval.metrics.bootstrap import estimate, paired_difference
 from eval.metrics.registry import Score, metric
@@ -252,8 +252,8 @@ def test_a_paired_difference_is_the_mean_of_the_differences_over_the_clips_that_
 
 def finished(name: str, scores: list[Score]) -> Compared:
     """A candidate whose only run was judged on clips of a group each."""
-    clips = [JudgedClip(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
-    judged = [Judged(3.0, 6, 3.0, clips)]
+    clips = [ClipScores(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
+    judged = [CodecScores(3.0, 6, 3.0, clips)]
     run = Run(Path(), 0, 1, 1.0, 1.0, "", 1, judged)
     return Compared(name, "ours", None, None, None, [], "", [run])
 
@@ -284,12 +284,12 @@ def test_marks_are_corrected_for_all_candidates_at_a_rate():
 
 def test_what_was_scored_by_other_rules_is_scored_anew(tmp_path):
     judged = finished("A", [Score(2.0), Score(1.0, "silent decode"), Score(None, "empty")]).runs[0].judged
-    write_judged(tmp_path / "scores.json", judged, {"clips": 3})
-    assert read_judged(tmp_path / "scores.json", {"clips": 3}) == judged
+    write_scores(tmp_path / "scores.json", judged, {"clips": 3})
+    assert read_scores(tmp_path / "scores.json", {"clips": 3}) == judged
     content = json.loads((tmp_path / "scores.json").read_text())
     del content["scoring"]
     (tmp_path / "scores.json").write_text(json.dumps(content))
-    assert read_judged(tmp_path / "scores.json", {"clips": 3}) is None
+    assert read_scores(tmp_path / "scores.json", {"clips": 3}) is None
 
 
 def test_coded_bits_are_the_cross_entropy_of_the_tables():

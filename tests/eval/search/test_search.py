@@ -27,7 +27,7 @@ from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import train
 from eval.benchmarks.gradients_or_genes import Objective, by_genes, by_gradient, laplacian
 from eval.evaluation import candidate_scoring
-from eval.evaluation.candidate_scoring import Judged, JudgedClip
+from eval.evaluation.candidate_scoring import CodecScores, ClipScores
 from eval.evaluation.clip_selection import half, selects
 from eval.metrics.bootstrap import PairedDifference
 from eval.metrics.registry import Score
@@ -430,8 +430,8 @@ def test_fronts():
 
 
 def test_halves_share_no_group_and_the_name_alone_decides():
-    clips = [JudgedClip(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
-    judged = Judged(1.0, 1, 1.0, clips)
+    clips = [ClipScores(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
+    judged = CodecScores(1.0, 1, 1.0, clips)
     parts = [half(judged, selecting=selecting) for selecting in (True, False)]
     groups = [{clip.group for clip in part.clips} for part in parts]
     assert not groups[0] & groups[1] and sum(len(part.clips) for part in parts) == 40 and all(groups)

@@ -5,8 +5,8 @@ import pytest
 from scipy.signal import correlate
 
 from codec import audio
+from codec.audio import FloatArray
 from eval.metrics.alignment import advance, find_delay
-from eval.metrics.functions import Wave
 from eval.metrics.registry import metric
 from eval.systems.conventional import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
 
@@ -23,7 +23,7 @@ def shift(found: np.ndarray, wave: np.ndarray) -> int:
     return int(np.argmax(correlate(found, wave, method="fft"))) - (len(wave) - 1)
 
 
-def code(codec: Lossy, wave: Wave, rate: int, kbps: float) -> LossyResult:
+def code(codec: Lossy, wave: FloatArray, rate: int, kbps: float) -> LossyResult:
     return round_trip(codec, wave, rate, kbps, speech=False)
 
 
