@@ -1,15 +1,14 @@
 """What a run will take, measured on a few of its own steps before it starts."""
 
 import copy
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import torch
 
+from codec.runtime.peak_memory import peak_memory_bytes
 from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
 from codec.training.status import duration, step_audio_s
@@ -141,5 +140,4 @@ def _finish(device: torch.device) -> None:
 def _peak_memory_gb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kilobytes elsewhere
+    return (peak_memory_bytes() or 0) / 1e9

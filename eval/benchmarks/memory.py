@@ -15,6 +15,7 @@ import numpy as np
 
 from codec import audio
 from codec.errors import UserError
+from codec.runtime.peak_memory import peak_memory_bytes
 
 _BLOCK = 1 << 20
 _CHILD = "import sys; from eval.benchmarks.memory import _code; _code(*sys.argv[1:])"
@@ -57,18 +58,6 @@ def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) 
         return Coded(**json.loads(done.stdout))
 
 
-def _own_peak_mb() -> float:
-    """Linux: of this program alone. ``ru_maxrss`` would also count the process that started it."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
 def _code(source: str, model: str) -> None:
     """What the process that is measured does."""
     import torch
@@ -81,7 +70,9 @@ def _code(source: str, model: str) -> None:
     encoded = encode_file(path, path.with_suffix(".nac"), codec)
     decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
-    print(json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, _own_peak_mb()))))
+    print(
+        json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, (peak_memory_bytes() or 0) / (1 << 20))))
+    )
 
 
 def main() -> None:

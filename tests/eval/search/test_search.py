@@ -25,7 +25,6 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import train
-from eval.benchmarks.gradients_or_genes import Objective, by_genes, by_gradient, laplacian
 from eval.evaluation import candidate_scoring
 from eval.evaluation.candidate_scoring import CodecScores, ClipScores
 from eval.evaluation.clip_selection import half, selects
@@ -441,21 +440,6 @@ def test_halves_share_no_group_and_the_name_alone_decides():
 def test_a_result_says_where_nothing_is(tmp_path):
     with pytest.raises(UserError, match="no search here"):
         pick(tmp_path)
-
-
-# --- the example of docs/search.md --------------------------------------------------------------------------
-
-
-def test_gradients_and_genes_agree_where_there_is_a_gradient_and_genes_alone_see_bits():
-    values = laplacian(4000)
-    error, both = Objective(values), Objective(values, bits_weight=0.05)
-    scales = torch.linspace(0.05, 1.5, 600)
-    best = {weight: min(float(one(scale)) for scale in scales) for weight, one in ((0, error), (1, both))}
-    assert by_gradient(error, 0.1).loss == pytest.approx(best[0], rel=0.01)
-    assert by_genes(error).loss == pytest.approx(best[0], rel=0.01)
-    assert by_genes(both).loss == pytest.approx(best[1], rel=0.01)
-    blind = by_gradient(both, 0.1)
-    assert blind.loss > 1.05 * best[1] and blind.scale == pytest.approx(by_gradient(error, 0.1).scale)
 
 
 def _step_by_step(out, steps):
