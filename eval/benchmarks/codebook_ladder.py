@@ -11,7 +11,7 @@ from codec.bitstream.range_coder import RangeCoder
 from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
 from eval.benchmarks.validation_table import make_parser, print_table
-from eval.evaluation.candidate_scoring import Excerpt
+from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.bootstrap import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.text_table import Table
@@ -28,13 +28,13 @@ def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
     scores = np.full((most, len(used), len(clips)), np.nan)
     kbps = np.zeros(most)
     for place, clip in enumerate(tqdm(clips, desc="what each codebook adds", unit="clip")):
-        wave = torch.from_numpy(np.ascontiguousarray(clip.wave[None, :1]))
+        wave = torch.from_numpy(np.ascontiguousarray(clip.waveform[None, :1]))
         codes = codec.encode(wave)
         for number in range(1, most + 1):
             decoded = codec.decode(codes[:, :number], wave.shape[-1])[0].numpy()
             kbps[number - 1] += _kbps(coder, codes[:, :number].numpy(), wave.shape[-1] / rate) / len(clips)
             for which, entry in enumerate(used):
-                value = entry.score(clip.wave[:1], decoded, rate).value
+                value = entry.score(clip.waveform[:1], decoded, rate).value
                 scores[number - 1, which, place] = np.nan if value is None else value
     groups = {str(place): clip.group for place, clip in enumerate(clips)}
 

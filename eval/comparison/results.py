@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.candidate_scoring import METRICS, CodecScores
+from eval.evaluation.candidate_scoring import METRICS
+from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
 from eval.evaluation.results import format_estimate, format_value
 from eval.metrics.bootstrap import (
     Estimate,
@@ -100,26 +101,6 @@ class Comparison:
         return markdown(self)
 
 
-def clip_values(judged: Sequence[CodecScores], name: str) -> dict[str, float | None]:
-    """Clip: its mean over the seeds, each of which was judged on the same clips; None where the metric is not defined
-    for it."""
-    found: dict[str, float | None] = {}
-    for clips in zip(*(entry.clips for entry in judged)):
-        scores = [clip.scores.get(name) for clip in clips]
-        values = [score.value for score in scores if score is not None and score.value is not None]
-        if any(score is not None for score in scores):
-            found[clips[0].clip_id] = sum(values) / len(values) if len(values) == len(scores) else None
-    return found
-
-
-def count_failed(judged: Sequence[CodecScores], name: str) -> int:
-    """Clips of which the decode with some seed had the metric's worst value."""
-    return sum(
-        any((score := clip.scores.get(name)) is not None and score.failed for clip in clips)
-        for clips in zip(*(entry.clips for entry in judged))
-    )
-
-
 def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[RateRow]:
     """Rate by rate, in the order of the candidates; the first of all is what the others are compared with."""
     rows = []
@@ -134,15 +115,15 @@ def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[Ra
             groups = {clip.clip_id: clip.group for clip in judged[0].clips}
             cells = {}
             for name in METRICS:
-                values = clip_values(judged, name)
+                values = average_seeds(judged, name)
                 known = {clip: value for clip, value in values.items() if value is not None}
                 if values:
-                    other = clip_values(reference, name) if entry is not candidates[0] else {}
+                    other = average_seeds(reference, name) if entry is not candidates[0] else {}
                     cells[name] = Cell(
                         estimate(list(known.values()), [groups[clip] for clip in known]),
                         paired_difference(values, other, groups),
                         name in entry.losses,
-                        count_failed(judged, name),
+                        count_failed_clips(judged, name),
                         len(values) - len(known),
                     )
             seeds = {run.seed: _means(run.judged[index]) for run in entry.runs}
@@ -178,7 +159,7 @@ def count_comparisons(rows: Sequence[RateRow]) -> int:
 def _means(judged: CodecScores) -> dict[str, float]:
     found = {}
     for name in METRICS:
-        values = [value for value in clip_values([judged], name).values() if value is not None]
+        values = [value for value in average_seeds([judged], name).values() if value is not None]
         if values:
             found[name] = sum(values) / len(values)
     return found

@@ -25,7 +25,8 @@ from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
-from eval.evaluation.candidate_scoring import METRICS, CodecScores, judge, read_scores, write_scores
+from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
 
@@ -197,7 +198,8 @@ def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecS
     if found is None:
         codec = entry.build(recipe.codec)
         load_weights(entry.folder / "model", codec)
-        found = judge(codec, data, recipe.data.channels, plan.kbps, plan.clips, entry.trial.name)
+        options = ScoringOptions(plan.kbps, plan.clips)
+        found = score_candidate(codec, data, recipe.data.channels, options, entry.trial.name)
         write_scores(entry.folder / SCORES, found, asked)
     return found
 

@@ -18,10 +18,11 @@ from codec import audio
 from codec.audio import FloatArray
 from codec.losses.noise_baseline import matched_noise
 from codec.runtime.process_pool import map_in_processes
+from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt
 from eval.evaluation.codec_scores import ClipScores
 from eval.metrics.registry import METRICS, Score, metric
-from eval.systems.own import CodedClip, one_thread
+from eval.systems.own import CodedClip
 
 ALL_METRICS = tuple(entry.name for entry in METRICS)
 NOISE_METRICS = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
@@ -140,7 +141,7 @@ def score_coded_clips(jobs: Sequence[ScoringJob], workers: int) -> list[DecodeSc
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        with one_thread():
+        with torch_threads(1):
             return _collect(map(score_coded_clip, jobs), len(jobs))
     advice = "try fewer --workers"
     results = map_in_processes(score_coded_clip, jobs, workers, advice=advice, start=_start_worker)

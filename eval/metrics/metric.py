@@ -113,6 +113,11 @@ class Metric:
         return "↑" if self.better == "higher" else "↓"
 
     @property
+    def heading_with_arrow(self) -> str:
+        """Label, unit and the direction in which values get better, for the head of a table."""
+        return f"{self.heading} {self.arrow}"
+
+    @property
     def axis_label(self) -> str:
         """Label for an axis of a plot, with the direction in which values get better."""
         return f"{self.label} ({self.better} is better)"

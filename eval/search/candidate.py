@@ -11,7 +11,7 @@ from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.candidate_scoring import CodecScores, read_scores, write_scores
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.search.cost import Size, Speed
 from eval.search.sampler import key_of
 from eval.search.space import Settings

@@ -28,7 +28,9 @@ from codec.pretrained.registry import find
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.file_lock import Lock
-from eval.evaluation.candidate_scoring import Excerpt, CodecScores, ClipScores, excerpts, judge_clip
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.codec_scores import ClipScores, CodecScores
+from eval.evaluation.scoring import Coding, score_excerpt
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan, Use
@@ -198,7 +200,7 @@ class OperatingPoints:
         split = open_split(self.data, "val", self.sample_rate, self.channels)
         clips = [
             self._judge(clip, system)
-            for clip in tqdm(excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
+            for clip in tqdm(choose_excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
         ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
         return CodecScores(nominal, use.codebooks, nominal, clips)
@@ -206,9 +208,9 @@ class OperatingPoints:
     def _judge(self, clip: Excerpt, system: SpeedSubject) -> ClipScores:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
-            decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
-            return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
+            coded = system.encode(fold(torch.from_numpy(clip.waveform), stereo))
+            decoded = unfold(system.decode(coded)[..., : clip.waveform.shape[1]], stereo).numpy()
+            return score_excerpt(clip, Coding(decoded, coded.bits), [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

@@ -15,7 +15,8 @@ from codec.runtime.atomic_files import write_text
 from codec.training.trainer import train
 from eval.benchmarks.speed import untrained
 from eval.comparison.budget import MANY
-from eval.evaluation.candidate_scoring import CodecScores, judge
+from eval.evaluation.candidate_scoring import ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan
@@ -65,9 +66,9 @@ class Designs:
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
-        name, metrics = folder.name, [self.plan.metric]
+        options = ScoringOptions([full], self.plan.clips, [self.plan.metric])
         with self.turns:
-            return judge(codec, self.data, self.channels, [full], self.plan.clips, name, metrics)[0]
+            return score_candidate(codec, self.data, self.channels, options, folder.name)[0]
 
     def _limited(self, settings: Settings, run: Path, rung: int, seed: int) -> Recipe:
         """There is a validation at the end of each rung, and between rungs one each first rung's length."""

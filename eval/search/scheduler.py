@@ -21,8 +21,8 @@ from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.candidate_scoring import CodecScores, excerpts
-from eval.evaluation.clip_selection import selects
+from eval.evaluation.clip_selection import choose_excerpts, selects
+from eval.evaluation.codec_scores import CodecScores
 from eval.metrics.registry import metric
 from eval.search.candidate import Candidate, Footprint
 from eval.search.cost import Size, measure_memory, measure_speed
@@ -113,7 +113,7 @@ class _Search:
         open_split(self.data, "train", self.kind.sample_rate, self.kind.channels)
         split = open_split(self.data, "val", self.kind.sample_rate, self.kind.channels)
         metric_ = metric(self.plan.metric)
-        clips = excerpts(split, self.plan.clips)
+        clips = choose_excerpts(split, self.plan.clips)
         meant = [clip for clip in clips if metric_.applies(clip.domain, self.kind.sample_rate)]
         halves = {selects(clip.group) for clip in meant}
         if len(halves) < 2:

@@ -6,12 +6,12 @@ import torch
 
 from codec.dataset.packed import open_split
 from eval.benchmarks.levels import levels
-from eval.evaluation.candidate_scoring import excerpts
+from eval.evaluation.clip_selection import choose_excerpts
 from eval.metrics.registry import metric
 
 
 def test_at_its_own_level_a_clip_is_scored_as_it_is(codec, prepared):
-    clip = excerpts(open_split(prepared, "val", 16000, 1), 1)[0]
+    clip = choose_excerpts(open_split(prepared, "val", 16000, 1), 1)[0]
     own = 20 * np.log10(np.sqrt(np.mean(np.square(clip.wave[:1], dtype=np.float64))))
     table = levels(codec, [clip], [own, own - 40, 0.0])
     codes = codec.encode(torch.from_numpy(clip.wave[None, :1].copy()))
