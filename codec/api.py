@@ -17,9 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.container import read_header
-from codec.bitstream.header import SAMPLE_RATES
 from codec.bitstream.range_coder import RangeCoder
 from codec.coding.files import FileReport, encode_sound
 from codec.coding.nac_reader import NacReader, model_for, range_coder
@@ -37,7 +36,6 @@ from codec.runtime.torch_threads import torch_threads
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MAX_CHANNELS = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +144,7 @@ class AudioCodec:
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.latents_per_second
+        return self.model.config.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
@@ -306,7 +304,7 @@ class AudioCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)

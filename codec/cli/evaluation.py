@@ -85,9 +85,9 @@ def _named_folder(text: str) -> tuple[str, Path]:
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         from codec.pretrained.registry import built_in
-        from eval.evaluation.run import evaluate
+        from eval.evaluation.run import EvaluationOptions, evaluate
         from eval.systems.baselines import ReferenceSystems
-        from eval.systems.own import OperatingPoint
+        from eval.systems.operating_point import OperatingPoint
 
     there = built_in()
     run = there.get(arguments.run)
@@ -96,13 +96,11 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     decoded = dict(arguments.decoded)
     if len(decoded) < len(arguments.decoded):
         raise UserError("two folders after --decoded have the same name")
-    result = evaluate(
-        run or Path(arguments.run),
-        arguments.data,
+    options = EvaluationOptions(
         out=arguments.out,
         points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
         + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
-        beside=ReferenceSystems(
+        references=ReferenceSystems(
             models=[there.get(name, Path(name)) for name in arguments.beside],
             opus=arguments.opus,
             mp3=arguments.mp3,
@@ -115,6 +113,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         workers=arguments.workers,
         force=arguments.force,
     )
+    result = evaluate(run or Path(arguments.run), arguments.data, options)
     show(result, arguments.json)
     return 0
 

@@ -148,7 +148,9 @@ def time_systems(
     ]
 
 
-def _rounds(system: SpeedSubject, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]) -> list[int]:
+def _rounds(
+    system: SpeedSubject, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]
+) -> list[int]:
     return [r for name, mode, length, r in times if (name, mode, length) == (system.name, system.mode, seconds)]
 
 

@@ -118,7 +118,7 @@ def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
         with Reader(path) as reader:
             variable = reader.header.variable
             packets += list(reader.codes(coder))
-    seconds = sum(codes.shape[2] for codes in packets) / codec.config.latents_per_second
+    seconds = sum(codes.shape[2] for codes in packets) / codec.config.frame_rate_hz
     spent: list[tuple[float, float]] = []
     for _ in range(3):
         start = time.process_time()

@@ -16,7 +16,7 @@ from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
-from eval.evaluation.results import format_estimate
+from eval.evaluation.formatting import format_estimate
 from eval.metrics.bootstrap import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table

@@ -47,7 +47,7 @@ def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) 
         source = Path(folder) / "source.wav"
         generator = np.random.default_rng(0)
         samples = round(seconds * sample_rate)
-        with audio.Writer(source, sample_rate, channels, samples=samples) as writer:
+        with audio.AudioWriter(source, sample_rate, channels, samples=samples) as writer:
             for start in range(0, samples, _BLOCK):
                 count = min(_BLOCK, samples - start)
                 writer.write(0.1 * generator.standard_normal((channels, count), dtype=np.float32))

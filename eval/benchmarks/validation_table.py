@@ -42,7 +42,9 @@ def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[E
     torch.set_num_threads(1)
     try:
         codec = load_model(find(arguments.model))
-        table = make(codec, choose_excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips))
+        table = make(
+            codec, choose_excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
+        )
         print(f"{table.title}: {table.note}\n{table.text()}")
         if arguments.out:
             write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 from eval.evaluation.candidate_scoring import METRICS
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
-from eval.evaluation.results import format_estimate, format_value
+from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import (
     Estimate,
     PairedDifference,
@@ -189,8 +189,7 @@ def markdown(found: Comparison) -> str:
     for asked in dict.fromkeys(row.asked_kbps for row in found.rates):
         rows = [row for row in found.rates if row.asked_kbps == asked]
         names = [name for name in METRICS if any(name in row.metrics for row in rows)]
-        arrows = {"lower": "↓", "higher": "↑"}
-        heads = [f"{labels[name].label} {arrows[labels[name].better]}" for name in names]
+        heads = [f"{labels[name].label} {labels[name].arrow}" for name in names]
         lines += ["", f"## About {asked:g} kbps", ""]
         if comparisons := count_comparisons(rows):
             lines += [f"▲, ▼: {describe_correction(comparisons)}.", ""]
@@ -245,7 +244,7 @@ def _cell(name: str, cell: Cell | None) -> str:
 def _mark(name: str, sign: int) -> str:
     if sign == 0:
         return ""
-    return " ▲" if (sign < 0) == (metric(name).better == "lower") else " ▼"
+    return " ▲" if metric(name).is_gain(sign) else " ▼"
 
 
 def _trained(entry: Compared) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.audio import FloatArray
-from codec.audio.channels import fold, unfold
+from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import CodecBase
@@ -105,13 +105,15 @@ class CandidateCoder:
     def _round_trip(self, waveform: FloatArray, codebooks: int) -> tuple[FloatArray, Tensor]:
         """Return the decode and the codes ``[codebooks, channels * frames]``."""
         stereo = self._codec.config.stereo
-        streams = fold(torch.from_numpy(np.ascontiguousarray(waveform)), stereo)
+        streams = torch.from_numpy(channels_to_streams(np.ascontiguousarray(waveform), stereo))
         decoded, codes = self._codec.round_trip(streams.to(next(self._codec.parameters()).device), codebooks)
         self._progress()
-        return unfold(decoded.cpu(), stereo).numpy(), codes.transpose(0, 1).flatten(1).cpu()
+        return streams_to_channels(decoded.cpu().numpy(), stereo), codes.transpose(0, 1).flatten(1).cpu()
 
 
-def score_candidate(codec: CodecBase, data: Path, channels: int, options: ScoringOptions, name: str) -> list[CodecScores]:
+def score_candidate(
+    codec: CodecBase, data: Path, channels: int, options: ScoringOptions, name: str
+) -> list[CodecScores]:
     """Code and score validation excerpts at each of the bit rates.
 
     Args:
@@ -131,9 +133,7 @@ def score_candidate(codec: CodecBase, data: Path, channels: int, options: Scorin
     train, validation = (open_split(data, split, config.sample_rate, channels) for split in ("train", "val"))
     clips, learnt = choose_excerpts(validation, options.clips), choose_excerpts(train, TABLE_CLIPS)
     if not clips:
-        raise UserError(
-            f"{data}: no validation clip lasts {clip_selection.SHORTEST_S:g} s; prepare longer recordings"
-        )
+        raise UserError(f"{data}: no validation clip lasts {clip_selection.SHORTEST_S:g} s; prepare longer recordings")
     codec = codec.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     full, per_codebook = config.quantizer.codebooks, config.kbps_per_codebook * channels
     found = []

@@ -8,8 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
 
@@ -73,7 +71,7 @@ def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
     found = []
     for index in chosen:
         clip = split.clips[index]
-        waveform = split.wave(index, 0, int(LONGEST_S * split.sample_rate)).T * np.float32(1 / 32768)
+        waveform = split.waveform(index, 0, int(LONGEST_S * split.sample_rate))
         found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate))
     return found
 

@@ -42,7 +42,7 @@ class CodecScores:
         return sum(clip.bits for clip in self.clips) / sum(clip.seconds for clip in self.clips) / 1000
 
     def half(self, *, selecting: bool) -> "CodecScores":
-        """Restrict the scores to one half of the validation groups, see :func:`~eval.evaluation.clip_selection.selects`.
+        """Restrict the scores to one half of the groups, see :func:`~eval.evaluation.clip_selection.selects`.
 
         Args:
             selecting: take the half that selects; else the half that reports.

@@ -23,7 +23,7 @@ class ClipResult:
     in_distribution: bool
     seconds: float
     bytes: int | None
-    """Size of the ``.nac`` file, with header and checksums; of Opus, MP3 and AAC, that of the payload; None if unknown."""
+    """Size of the whole ``.nac`` file; of Opus, MP3 and AAC, size of the payload; None if unknown."""
     kbps: float | None
     """These bits per second of audio, in kbit/s."""
     encode_s: float
@@ -51,13 +51,13 @@ class Row:
     metrics: dict[str, Estimate]
     baseline: dict[str, Estimate]
     failed: dict[str, dict[str, int]]
-    """Metric to reason to number of clips whose decode could not be judged; they count with the metric's worst value."""
+    """Metric to reason to number of clips whose decode could not be judged, and has the metric's worst value."""
     container_kbps: float | None = None
     """Bit rate of the containers around the payload that is counted; None if whole files are counted."""
     note: str = ""
     """How it differs from what its name says."""
     undefined: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Metric to reason to number of clips whose reference it cannot judge; they are left out of its mean for every codec."""
+    """Metric to reason to number of clips whose reference it cannot judge; its mean leaves them out for every codec."""
 
     def count_failed(self, name: str) -> int:
         """Return the number of clips whose decode scored the worst value.
@@ -70,6 +70,16 @@ class Row:
         """
         return sum(self.failed.get(name, {}).values())
 
+    def count_undefined(self, name: str) -> int:
+        """Return the number of clips that the metric's mean leaves out.
+
+        Args:
+            name: of the metric.
+
+        Returns:
+            Number of clips.
+        """
+        return sum(self.undefined.get(name, {}).values())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Means over the clips of an evaluation: with intervals, bit rates, and the number of clips that could not be judged."""
+"""Means over the clips of an evaluation: with intervals, bit rates, and counts of clips that could not be judged."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

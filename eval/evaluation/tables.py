@@ -122,7 +122,13 @@ def _main_section(result: EvaluationResult) -> list[str]:
 def _quality(rows: Sequence[tuple[str, Row]]) -> str:
     names = [entry.name for entry in METRICS if any(entry.name in row.metrics for _, row in rows)]
     around = any(row.container_kbps is not None for _, row in rows)
-    head = ["", "clips", "kbps", *(["container"] if around else []), *(metric(name).heading_with_arrow for name in names)]
+    head = [
+        "",
+        "clips",
+        "kbps",
+        *(["container"] if around else []),
+        *(metric(name).heading_with_arrow for name in names),
+    ]
     table = [
         [
             f"{heading} ({row.note})" if row.note else heading,

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from codec.audio import FloatArray
+from codec.audio.statistics import AudioMeter
 from codec.losses import mel_distance, nmr, stft_distance
-from data_prep.scan import Meter
 from eval.metrics.metric import Metric
 from eval.metrics.programme_loudness import BLOCK_S, loudness_lufs
 from eval.metrics.waveform import UNRANKED
@@ -84,7 +84,7 @@ def bandwidth_khz(reference: FloatArray, decoded: FloatArray, sample_rate: int) 
     Returns:
         The frequency in kHz above which there is 60 dB less energy than in the strongest octave.
     """
-    meter = Meter(sample_rate)
+    meter = AudioMeter(sample_rate)
     meter.push(decoded)
     return meter.bandwidth_hz / 1000
 

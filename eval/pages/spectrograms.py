@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
 from codec.audio import FloatArray
-from codec.training.curves import Curve
+from codec.training.metrics_log import Curve
 from eval.pages.plots import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.dataset.ledger import candidates as candidates_on_validation
+from codec.dataset.ledger import count_candidates
 from eval.benchmarks.coding_speed import Spread
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
@@ -122,9 +122,8 @@ def costs(judged: CodecScores, footprint: Footprint, name: str) -> list[float]:
     quality = _mean([chosen], name)
     if quality is None:
         raise ValueError(f"no clip that selects could be judged by {name}")
-    sign = 1 if metric(name).better == "lower" else -1
     return [
-        sign * quality,
+        -metric(name).sign * quality,
         chosen.kbps,
         *(-speed_steps(one) for one in (footprint.speed.encode, footprint.speed.decode)),
     ]
@@ -170,7 +169,7 @@ def summarise(
         front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
         gap=_mean_gap(on_front),
         gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
-        candidates_on_validation=candidates_on_validation(data),
+        candidates_on_validation=count_candidates(data),
         rows=rows,
     )
 

@@ -167,7 +167,9 @@ def _snac() -> list[SpeedSubject]:
 
     def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return SpeedSubject("SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject(
+            "SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts
+        )
 
     return _both(build, wrap)
 

@@ -112,7 +112,7 @@ def check_alignment(
     """
     checked = []
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
-        original = split.wave(index).T * np.float32(1 / 32768)
+        original = split.waveform(index)
         correlation = correlate(audio.read(one.decoded).samples, original)
         tolerance = round(MAX_DELAY_S * split.sample_rate)
         if correlation is not None and (late := _delay(correlation, tolerance)):
@@ -171,7 +171,7 @@ def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[
         )
     found = [files[matched[index]] for index in indices]
     if twice := next((paths for paths in found if len(paths) > 1), None):
-        raise UserError(f"{twice[0]}: there is also {twice[1].name}; leave one of them, so that it is clear which one is the decode")
+        raise UserError(f"{twice[0]}: there is also {twice[1].name}; keep only the one that is the decode")
     return [paths[0] for paths in found]
 
 
@@ -185,7 +185,7 @@ def _sizes(folder: Path, files: Sequence[Path]) -> list[int | None]:
     others = _by_key(folder, audio_files=False)
     coded = [others.get(_key(file.relative_to(folder)), []) for file in files]
     if several := next((paths for paths in coded if len(paths) > 1), None):
-        raise UserError(f"{several[0]}: there is also {several[1].name}; list in {BYTES} how many bytes each decode took")
+        raise UserError(f"{several[0]}: there is also {several[1].name}; list the bytes of each decode in {BYTES}")
     if any(coded) and (missing := [file for file, paths in zip(files, coded) if not paths]):
         raise UserError(f"{missing[0]}: has no coded file of the same name, though others have one")
     return [paths[0].stat().st_size if paths else None for paths in coded]
@@ -221,7 +221,7 @@ def _convert(path: Path, channels: int, samples: int, sample_rate: int) -> Float
 
 
 def _delay(correlation: Correlation, tolerance: int) -> int:
-    """Return the samples by which the decode clearly comes late, whatever its polarity; 0 if there is no clear delay."""
+    """Return the clear delay of the decode in samples, whatever its polarity, or 0."""
     values = np.abs(correlation.values)
     best = int(values.argmax())
     near = np.abs(correlation.near(tolerance)).max()

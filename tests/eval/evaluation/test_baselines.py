@@ -13,16 +13,16 @@ import yaml
 
 from codec.audio import write
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
-from codec.dataset.ledger import SealedError, candidates, ledger
+from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, load_model, save_model
 from eval.evaluation.clip_selection import selects
-from eval.evaluation.run import evaluate
+from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip
-from eval.systems.own import OperatingPoint
+from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, hash_of, pack, sound
 
 TEST = [
@@ -78,15 +78,17 @@ def result(folder):
     return evaluate(
         folder / "run",
         folder / "data",
-        points=[OperatingPoint(codebooks=4), OperatingPoint(codebooks=1)],
-        beside=ReferenceSystems(
-            models=[folder / "finalist"],
-            opus=[24.0],
-            mp3=[6.0, 16.0],
-            aac=[16.0],
-            decoded={"Theirs": folder / "theirs"},
+        EvaluationOptions(
+            points=[OperatingPoint(codebooks=4), OperatingPoint(codebooks=1)],
+            references=ReferenceSystems(
+                models=[folder / "finalist"],
+                opus=[24.0],
+                mp3=[6.0, 16.0],
+                aac=[16.0],
+                decoded={"Theirs": folder / "theirs"},
+            ),
+            workers=1,
         ),
-        workers=1,
     )
 
 
@@ -100,7 +102,7 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
         "1 codebooks", "finalist, 4 codebooks", "finalist, 1 codebooks", "Opus 24", "MP3 16", "AAC 16", "Theirs"
     ]  # fmt: skip
     assert {row.clips for row in result.others} == {result.main.clips} == {3}
-    (entry,) = ledger(folder / "data")
+    (entry,) = read_ledger(folder / "data")
     assert entry.weights == [checksum(load_model(folder / name)) for name in ("run", "finalist")]
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
@@ -177,18 +179,22 @@ def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_i
     with pytest.raises(
         SealedError, match=rf"{checksum(load_model(folder / 'run'))}.* of run.*--open-test-again"
     ) as found:
-        evaluate(folder / "late", folder / "data", workers=1)
+        evaluate(folder / "late", folder / "data", EvaluationOptions(workers=1))
     assert "\n" not in str(found.value) and (folder / "data/ledger.jsonl").read_text() == before
-    again = evaluate(folder / "late", folder / "data", again=True, max_clips=2, workers=1)
+    again = evaluate(folder / "late", folder / "data", EvaluationOptions(again=True, max_clips=2, workers=1))
     assert [entry.run for entry in again.openings] == [str(folder / "run")] and "--open-test-again" in again.command
     assert "opened once before" in again.text() and "1 of these without this model" in again.text()
-    once_more = evaluate(folder / "finalist", folder / "data", max_clips=2, workers=1)
+    once_more = evaluate(folder / "finalist", folder / "data", EvaluationOptions(max_clips=2, workers=1))
     assert once_more.opened_before == 2
 
 
 def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, result):
     opened = (folder / "data/ledger.jsonl").read_text()
-    found = evaluate(folder / "run", folder / "data", split="val", beside=ReferenceSystems(opus=[12.0]), workers=1)
+    found = evaluate(
+        folder / "run",
+        folder / "data",
+        EvaluationOptions(split="val", references=ReferenceSystems(opus=[12.0]), workers=1),
+    )
     assert (folder / "data/ledger.jsonl").read_text() == opened
     assert (folder / "run/validation/report.html").is_file() and "--split val" in found.command
     groups = [f"v{i}" for i in range(5)]
@@ -198,22 +204,24 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     gap = found.halves.gap["mel"]
     assert gap.mean == pytest.approx(found.main.metrics["mel"].mean - found.halves.selecting.metrics["mel"].mean)
     assert gap.low <= gap.mean <= gap.high
-    assert found.candidates == candidates(folder / "data") == 1
+    assert found.candidates == count_candidates(folder / "data") == 1
     assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
     late = ReferenceSystems(models=[folder / "late"])
     with pytest.raises(UserError, match="--opus 12` made"):
-        evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1)
-    assert candidates(folder / "data") == 1
-    evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1, force=True)
-    assert candidates(folder / "data") == 2
+        evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1))
+    assert count_candidates(folder / "data") == 1
+    evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1, force=True))
+    assert count_candidates(folder / "data") == 2
     with pytest.raises(UserError, match="stays closed"):
-        evaluate(folder / "run", folder / "data", split="val", again=True)
+        evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", again=True))
 
 
 def test_two_of_one_name_are_refused(folder):
     with pytest.raises(UserError, match="called Opus"):
         evaluate(
-            folder / "run", folder / "data", beside=ReferenceSystems(opus=[12.0], decoded={"Opus": folder / "theirs"})
+            folder / "run",
+            folder / "data",
+            EvaluationOptions(references=ReferenceSystems(opus=[12.0], decoded={"Opus": folder / "theirs"})),
         )
 
 
@@ -229,18 +237,22 @@ def test_two_of_one_name_are_refused(folder):
 def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):
     shutil.copytree(folder / "theirs", tmp_path / "theirs")
     spoil(tmp_path / "theirs" / "somewhere" / "test2.wav")
-    before = ledger(folder / "data")
+    before = read_ledger(folder / "data")
     with pytest.raises(UserError, match=words):
         evaluate(
-            folder / "run", folder / "data", beside=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1
+            folder / "run",
+            folder / "data",
+            EvaluationOptions(references=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1),
         )
-    assert ledger(folder / "data") == before
+    assert read_ledger(folder / "data") == before
 
 
 def test_decodes_of_no_validation_clip_count_no_candidate(folder):
-    before = candidates(folder / "data")
+    before = count_candidates(folder / "data")
     with pytest.raises(UserError, match="no decode of"):
         evaluate(
-            folder / "finalist", folder / "data", split="val", beside=ReferenceSystems(decoded={"T": folder / "theirs"})
+            folder / "finalist",
+            folder / "data",
+            EvaluationOptions(split="val", references=ReferenceSystems(decoded={"T": folder / "theirs"})),
         )
-    assert candidates(folder / "data") == before
+    assert count_candidates(folder / "data") == before

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from codec.audio import read, write
-from codec.dataset.packed import Clip, PackedSplit, Place
+from codec.dataset.packed import Clip, ClipLocation, PackedSplit
 from codec.errors import UserError
-from eval.systems.external_decodes import ExternalDecode, check_alignment, check_folders, describe_polarity, supplied
+from eval.systems.external_decodes import (
+    ExternalDecode,
+    check_alignment,
+    check_folders,
+    describe_polarity,
+    find_decodes,
+)
 
 RATE = 16000
 NAMES = ("anna/1.flac", "anna/2.flac", "bert/1.flac")
@@ -32,7 +38,7 @@ def split(tmp_path: Path, waves) -> PackedSplit:
         Clip(f"id{i}", Path("/corpus") / name, "speech", name[:4], length / RATE, -20.0, 8000.0, -70.0, length)
         for i, (name, length) in enumerate(zip(NAMES, lengths))
     ]
-    return PackedSplit(tmp_path / "packed", clips, [Place("a.npy", int(start)) for start in starts[:3]], RATE, 1)
+    return PackedSplit(tmp_path / "packed", clips, [ClipLocation("a.npy", int(start)) for start in starts[:3]], RATE, 1)
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def theirs(tmp_path: Path, waves) -> Path:
 
 
 def find(theirs: Path, split: PackedSplit, indices=(0, 1, 2)) -> list[ExternalDecode]:
-    found = supplied(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
+    found = find_decodes(theirs, split.clips, indices, RATE, 1, theirs.parent / "work")
     return check_alignment(found, split, indices)
 
 
