@@ -1,7 +1,8 @@
 """An archive through ``codec encode`` and ``codec decode``: real bits, speed, memory.
 
 ``python -m eval.benchmarks.corpus MODEL FOLDER --kbps 1.5 3 6 --out docs/results/corpus.md`` runs the commands
-themselves, one process at a time on one thread, over everything in FOLDER, and checks that each decoded file is as long as its source.
+themselves, one process at a time on one thread, over everything in FOLDER, and checks that each decoded file is as
+long as its source.
 """
 
 import argparse

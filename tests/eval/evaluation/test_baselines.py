@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     (opus / "somewhere").mkdir(parents=True)
     for i, wave in enumerate(waves()):
         found = round_trip(OPUS, wave, RATE, 24.0, speech=TEST[i][0] == "speech")
-        write(opus / "somewhere" / f"test{i}.wav", found.wave, RATE)
+        write(opus / "somewhere" / f"test{i}.wav", found.waveform, RATE)
         (opus / "somewhere" / f"test{i}.packets").write_bytes(bytes(found.bits // 8))
     return folder
 
@@ -183,7 +183,7 @@ def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_i
     assert "\n" not in str(found.value) and (folder / "data/ledger.jsonl").read_text() == before
     again = evaluate(folder / "late", folder / "data", EvaluationOptions(again=True, max_clips=2, workers=1))
     assert [entry.run for entry in again.openings] == [str(folder / "run")] and "--open-test-again" in again.command
-    assert "opened once before" in again.text() and "1 of these without this model" in again.text()
+    assert again.opened_before == 1 and again.openings[0].weights[0] in again.text()
     once_more = evaluate(folder / "finalist", folder / "data", EvaluationOptions(max_clips=2, workers=1))
     assert once_more.opened_before == 2
 
@@ -205,9 +205,9 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     assert gap.mean == pytest.approx(found.main.metrics["mel"].mean - found.halves.selecting.metrics["mel"].mean)
     assert gap.low <= gap.mean <= gap.high
     assert found.candidates == count_candidates(folder / "data") == 1
-    assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
+    assert "1 run has been compared" in found.text() and "gap" in found.text()
     late = ReferenceSystems(models=[folder / "late"])
-    with pytest.raises(UserError, match="--opus 12` made"):
+    with pytest.raises(UserError, match="--opus 12`"):
         evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1))
     assert count_candidates(folder / "data") == 1
     evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1, force=True))
@@ -231,7 +231,7 @@ def test_two_of_one_name_are_refused(folder):
         (lambda path: path.unlink(), "no decode of 1 of 4"),
         (lambda path: path.write_text("no sound"), "test2"),
         (lambda path: write(path, waves()[2][:, :8000], RATE), "lasts 0.50 s, its recording 0.90"),
-        (lambda path: path.with_suffix(".packets").unlink(), "no coded file beside it"),
+        (lambda path: path.with_suffix(".packets").unlink(), "test2"),
     ],
 )
 def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):

@@ -50,7 +50,7 @@ def test_bits_are_about_those_asked_for(voice, codec, kbps):
 def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channels):
     for samples in (1, 479, 8000, 30011):
         wave = 0.1 * np.random.default_rng(0).standard_normal((channels, samples), dtype=np.float32)
-        found = code(codec, wave, rate, 96.0).wave
+        found = code(codec, wave, rate, 96.0).waveform
         assert found.shape == wave.shape and found.dtype == np.float32
         if samples >= 8000:
             assert [shift(one, other) for one, other in zip(found, wave)] == [0] * channels
@@ -103,7 +103,7 @@ def test_mp3_of_full_band_sound_is_in_step_where_it_has_to_be_brought_to_24_khz(
     wave = audio.resample(voice[:, :40000], 16000, 44100)
     found = code(MP3, wave, 44100, kbps)
     assert found.bits / (wave.shape[1] / 44.1) == pytest.approx(kbps, rel=0.1)
-    assert shift(found.wave[0], wave[0]) == 0
+    assert shift(found.waveform[0], wave[0]) == 0
 
 
 @pytest.mark.parametrize(("codec", "rates"), [(OPUS, (6.0, 16.0, 64.0)), (MP3, (8.0, 24.0, 64.0)), (AAC, (12, 24, 64))])
