@@ -17,17 +17,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
-from codec.bitstream.container import read_header
-from codec.bitstream.header import SAMPLE_RATES
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import read_header
 from codec.coding.files import FileReport, encode_sound
 from codec.coding.nac_reader import NacReader, model_for, range_coder
 from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import Stack, State
-from codec.model.quantizers import NO_CODE
+from codec.model.convnext import Stack, StreamState
 from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.pretrained.registry import find, finder
@@ -37,7 +36,6 @@ from codec.runtime.torch_threads import torch_threads
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MAX_CHANNELS = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +124,7 @@ class AudioCodec:
         self.threads = threads
         self.model = model.eval().requires_grad_(False)
         if dtype != "float32":
-            if model.steps:
+            if model.backend:
                 raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
             _reduce(self.model.decoder, DTYPES[dtype])
 
@@ -146,7 +144,7 @@ class AudioCodec:
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.latents_per_second
+        return self.model.config.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
@@ -214,7 +212,7 @@ class AudioCodec:
         self._check_codes(codes)
         streams = _tensor(codes).long().to(self.model.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
-            latents = self.model.quantizer.folded().decode(streams if codes.ndim == 3 else streams[None])
+            latents = self.model.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
     def decode_latents(self, latents: Latents[Array] | Array) -> Array:
@@ -225,7 +223,7 @@ class AudioCodec:
         """
         if not isinstance(latents, Latents):
             latents = Latents(latents, self.sample_rate, self._covered(latents))
-        values, features = latents.latents, self.model.config.quantizer.features
+        values, features = latents.latents, self.model.config.quantizer.dimension
         if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
             raise ValueError(f"expected float latents [{features}, frames], {_described(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
@@ -306,7 +304,7 @@ class AudioCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)
@@ -325,10 +323,10 @@ class AudioCodec:
 def _reduce(stack: Stack, dtype: torch.dtype) -> None:
     """Makes a network work in another type; it takes and gives float32 still."""
 
-    def before(_: torch.nn.Module, arguments: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def before(_: torch.nn.Module, arguments: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return arguments[0].to(dtype), arguments[1]
 
-    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return result[0].float(), result[1]
 
     stack.to(dtype)

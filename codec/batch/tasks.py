@@ -11,9 +11,10 @@ from codec import audio
 from codec.batch.inputs import SOUND, Kinds, find
 from codec.batch.jobs import Job, Kept, into_file, is_file, named, one_each, plan
 from codec.batch.runner import BatchReport, run
-from codec.bitstream.container import Header, Reader, read_header
-from codec.bitstream.loss_concealment import losses
+from codec.bitstream.header import Header
+from codec.bitstream.loss_concealment import find_losses
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader, read_header
 from codec.coding.files import (
     FileReport,
     Progress,
@@ -23,7 +24,6 @@ from codec.coding.files import (
     expected_kbps,
     expected_seconds,
     part,
-    source_blocks,
     target_bps,
 )
 from codec.coding.nac_reader import ModelFinder, model_for, range_coder
@@ -203,7 +203,7 @@ class Encoding:
     verb = "encode"
 
     def kept(self, job: Job) -> list[Kept]:
-        with Reader(job.target) as reader:
+        with PacketReader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
@@ -268,8 +268,8 @@ class Decoding:
         )
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
-        with Reader(job.source) as reader:
-            lost = losses(reader, model.codec.config.hop)
+        with PacketReader(job.source) as reader:
+            lost = find_losses(reader, model.codec.config.hop)
         return [Kept(job.source, lost.spans, lost.cut_off)]
 
     def may_replace(self, job: Job) -> bool:
@@ -322,7 +322,7 @@ def _is_of(head: Header, source: audio.AudioInfo) -> bool:
 
 def _has_length(described: audio.AudioInfo, samples: int) -> bool:
     """Return whether a file holds ``samples`` per channel: by what it states, else by reading it."""
-    return described.frames == samples or sum(block.shape[1] for block in source_blocks(described)) == samples
+    return described.frames == samples or sum(block.shape[1] for block in described.blocks()) == samples
 
 
 def described(job: Job) -> Header | TokenInfo:

@@ -72,11 +72,11 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
         pairs: name and text of each ``--tag``; a name may occur several times.
 
     Returns:
-        Text by name; several values of a name are joined as :func:`codec.audio.joined` joins them.
+        Text by name; several values of a name are joined as :func:`codec.audio.join_values` joins them.
     """
-    from codec.audio import joined
+    from codec.audio import join_values
 
-    return {name: joined(text for other, text in pairs if other == name) for name, _ in pairs}
+    return {name: join_values(text for other, text in pairs if other == name) for name, _ in pairs}
 
 
 def command_line(*words: object) -> str:

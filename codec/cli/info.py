@@ -64,9 +64,9 @@ def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:
     """Format the values; those of a tag with several values are a list."""
-    from codec.audio import values_of
+    from codec.audio import split_values
 
-    values = {name: values_of(text) for name, text in info["tags"].items()}
+    values = {name: split_values(text) for name, text in info["tags"].items()}
     tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
     return {name: visible(str(value)) for name, value in {**info, "tags": tags}.items()}
 

@@ -11,9 +11,9 @@ from codec.errors import UserError
 from codec.runtime import signals
 
 if TYPE_CHECKING:
-    from codec.audio.pcm_stream import Encoding, PcmFormat
+    from codec.audio.pcm_stream import PcmEncoding, PcmFormat
 
-_ENCODINGS: "dict[str | None, Encoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
+_ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
 
 
 def is_stream(arguments: argparse.Namespace) -> bool:
@@ -54,7 +54,6 @@ def encode(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.audio.bandwidth import THRESHOLD
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load
 
@@ -69,7 +68,7 @@ def encode(arguments: argparse.Namespace) -> int:
             f"{report.too_loud:,} samples exceed full scale, which models do not reproduce; scale the audio to a"
             " peak of 1"
         )
-    if report.above_band > THRESHOLD:
+    if report.above_band > ABOVE_BAND_THRESHOLD:
         print_note("audio above the band of the model is not coded; use a model with a higher sample rate")
     if interrupted.is_set():
         return print_error("interrupted; the stream was completed", INTERRUPTED)

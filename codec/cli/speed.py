@@ -53,12 +53,11 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from eval.benchmarks.speed import DEFAULT_SYSTEMS, speed
+        from eval.benchmarks.speed import DEFAULT_SYSTEMS, SpeedOptions, run_speed_benchmark
 
     if arguments.out and not arguments.out.parent.is_dir():
         raise UserError(f"{arguments.out}: the folder does not exist; create it first")
-    result = speed(
-        arguments.systems or DEFAULT_SYSTEMS,
+    options = SpeedOptions(
         peers=arguments.peers,
         seconds=arguments.seconds,
         rounds=arguments.rounds,
@@ -66,8 +65,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         training=arguments.training,
         compiled=arguments.compile,
         onnx=arguments.onnx,
-        command=_command_line(arguments),
     )
+    result = run_speed_benchmark(arguments.systems or DEFAULT_SYSTEMS, options, command=_command_line(arguments))
     print_result(result, arguments.json)
     if arguments.out:
         arguments.out.write_text(result.markdown(), encoding="utf-8")

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from codec.audio import FloatArray
-from codec.bitstream.container import Coder, Header, Reader
-from codec.bitstream.live import FixedCoder
-from codec.bitstream.loss_concealment import Concealment, Losses
+from codec.bitstream.codes import PacketCoder
+from codec.bitstream.header import Header
+from codec.bitstream.live import FixedWidthCoder
+from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader
 from codec.coding.pipeline import Sound
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -23,7 +25,7 @@ ModelFinder = Callable[[str], Codec | None]
 
 def range_coder(codec: Codec) -> RangeCoder:
     """Codes under the model's tables."""
-    return RangeCoder(codec.tables)
+    return RangeCoder(codec.tables.to_numpy())
 
 
 class NacReader:
@@ -42,17 +44,23 @@ class NacReader:
     """
 
     def __init__(
-        self, path: Path, codec: Codec, *, strict: bool = False, model: str | None = None, coder: Coder | None = None
+        self,
+        path: Path,
+        codec: Codec,
+        *,
+        strict: bool = False,
+        model: str | None = None,
+        coder: PacketCoder | None = None,
     ):
         self.codec, self.strict = codec, strict
-        self.file = Reader(path)
+        self.file = PacketReader(path)
         try:
             head = self.file.header
-            self._losses = Losses(head, codec.config.hop)
+            self._losses = LossLog(head, codec.config.hop)
             check_model(path, head, codec, model or fingerprint(codec))
             if strict:
                 self.file.check()
-            fixed = FixedCoder(codec.config.quantizer.size) if head.live else None
+            fixed = FixedWidthCoder(codec.config.quantizer.size) if head.live else None
             self._coder = fixed or coder or range_coder(codec)
         except BaseException:
             self.close()
@@ -124,14 +132,14 @@ class NacReader:
         """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
         cut off."""
         head = self.header
-        conceal = Concealment(head.channels, head.codebooks, self.codec.config.latents_per_second)
+        conceal = Concealment(head.channels, head.codebooks, self.codec.config.frame_rate_hz)
         # What was heard before decides what is heard in place of lost frames.
         first = max(0, start - conceal.hold - 1) // head.packet_frames
         done = start
         for packet in self.file.packets(self._coder, first):
             if packet.codes is None and self.strict:
                 raise self.file.damaged(packet)
-            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
+            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.received(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
                 self._losses.add(done, done + part.shape[2])
@@ -169,6 +177,6 @@ def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
         or head.bits_per_code != config.bits_per_code
         or head.codebooks > config.quantizer.codebooks
-        or head.frames != codec.config.latents_for(head.model_samples)
+        or head.frames != codec.config.frames_for(head.model_samples)
     ):
         raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")

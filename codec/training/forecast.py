@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import torch
 
 from codec.runtime.peak_memory import peak_memory_bytes
+from codec.runtime.text import format_duration
 from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
-from codec.training.status import duration, step_audio_s
 
 STEPS = 4
 ENOUGH_S = 10.0
@@ -51,9 +51,9 @@ class Forecast:
         end = datetime.now() + timedelta(seconds=self.seconds + judged)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
-            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB, trained in {duration(self.seconds)} and"
-            f" {duration(judged)} of validations (about {day}{end:%H:%M}); at the end, fitting the tables of the codes"
-            " comes on top"
+            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB, trained in {format_duration(self.seconds)} and"
+            f" {format_duration(judged)} of validations (about {day}{end:%H:%M}); at the end, fitting the tables"
+            " of the codes comes on top"
         )
 
 
@@ -76,7 +76,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         rest = limit - plain * plain_s
         steps = plain + (int(rest / adversarial_s) if plain == plain_steps and adversarial_s else 0)
         seconds = limit
-    audio_s = step_audio_s(recipe)
+    audio_s = recipe.step_audio_s
     return Forecast(
         steps=steps,
         seconds=seconds,

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.dataset.ledger import candidates as candidates_on_validation
-from eval.benchmarks.coding_speed import Spread
+from codec.dataset.ledger import count_candidates
+from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.comparison.results import clip_values, count_failed
 from eval.evaluation.candidate_scoring import Judged
 from eval.evaluation.clip_selection import half
@@ -66,8 +66,8 @@ class Row:
     difference: PairedDifference | None
     encode: float
     decode: float
-    encode_ratio: Spread
-    decode_ratio: Spread
+    encode_ratio: TimingQuantiles
+    decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
@@ -132,7 +132,7 @@ def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
     ]
 
 
-def speed_steps(ratio: Spread) -> float:
+def speed_steps(ratio: TimingQuantiles) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
@@ -172,7 +172,7 @@ def summarise(
         front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
         gap=_mean_gap(on_front),
         gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
-        candidates_on_validation=candidates_on_validation(data),
+        candidates_on_validation=count_candidates(data),
         rows=rows,
     )
 

@@ -26,7 +26,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase, CodecOutput
 from codec.model.quantizers import Quantized, build_quantizer, half_square, nearest
-from codec.training.module import COMMITMENT, Build
+from codec.training.module import COMMITMENT_WEIGHT, CodecBuilder
 
 STRIDES = {
     prod(strides): strides
@@ -68,7 +68,9 @@ class PeerQuantizer(nn.Module):
             residual = residual - step.entry.detach()
             codes.append(step.codes)
             loss = loss + (step.loss * used).mean()
-        return Quantized(total.transpose(1, 2), torch.stack(codes, 1), loss / COMMITMENT)  # which our loop applies
+        return Quantized(
+            total.transpose(1, 2), torch.stack(codes, 1), loss / COMMITMENT_WEIGHT
+        )  # which our loop applies
 
     def step(self, stage: nn.Module, residual: Tensor) -> Step:
         raise NotImplementedError
@@ -132,8 +134,8 @@ class Peer(CodecBase):
         latent = torch.cat([self.encoder(part) for part in wave[:INITIAL_CROPS].split(8)])
         self.quantizer.initialise(latent.transpose(1, 2), generator)  # type: ignore[operator]
 
-    def adapt(self, generator: torch.Generator) -> int:
-        return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.adapt(generator)  # type: ignore
+    def update_codebooks(self, generator: torch.Generator) -> int:
+        return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.update_codebooks(generator)  # type: ignore
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
         if codebooks is None:
@@ -147,8 +149,8 @@ class Peer(CodecBase):
             output = self(wave, wave.new_full((len(wave),), codebooks))
             return output.wave, output.quantized.codes[:, :codebooks]
         quantizer: Any = self.quantizer
-        codes = quantizer.folded().encode(self._latent(wave), codebooks).codes
-        return self._wave(quantizer.folded().decode(codes), wave.shape[-1]), codes
+        codes = quantizer.fused().encode(self._latent(wave), codebooks).codes
+        return self._wave(quantizer.fused().decode(codes), wave.shape[-1]), codes
 
     def _latent(self, wave: Tensor) -> Tensor:
         padded = nn.functional.pad(wave, (0, -wave.shape[-1] % self.config.latent_hop))
@@ -167,8 +169,8 @@ def _encodec(config: CodecConfig, width: int, own: bool) -> Peer:
     from encodec.quantization.core_vq import EuclideanCodebook
 
     chosen, strides = config.quantizer, list(_strides(config))
-    shape: dict[str, Any] = {"dimension": chosen.features, "n_filters": width, "ratios": strides, "causal": True}
-    books = [EuclideanCodebook(chosen.features, chosen.size) for _ in range(chosen.codebooks if own else 0)]
+    shape: dict[str, Any] = {"dimension": chosen.dimension, "n_filters": width, "ratios": strides, "causal": True}
+    books = [EuclideanCodebook(chosen.dimension, chosen.size) for _ in range(chosen.codebooks if own else 0)]
     quantizer = EncodecQuantizer(books) if own else build_quantizer(chosen)
     return Peer(config, SEANetEncoder(**shape), quantizer, SEANetDecoder(**shape))
 
@@ -179,9 +181,9 @@ def _dac(config: CodecConfig, width: int, own: bool) -> Peer:
 
     chosen, strides = config.quantizer, _strides(config)
     widest = 2 ** len(strides) * max(1, round(1.5 * width))  # 1536 at the published width of 64
-    books = [VectorQuantize(chosen.features, chosen.size, DAC_DIM) for _ in range(chosen.codebooks if own else 0)]
+    books = [VectorQuantize(chosen.dimension, chosen.size, DAC_DIM) for _ in range(chosen.codebooks if own else 0)]
     quantizer = DacQuantizer(books) if own else build_quantizer(chosen)
-    encoder, decoder = Encoder(width, strides[::-1], chosen.features), Decoder(chosen.features, widest, strides)
+    encoder, decoder = Encoder(width, strides[::-1], chosen.dimension), Decoder(chosen.dimension, widest, strides)
     for network in (encoder, decoder):
         network.apply(init_weights)
     return Peer(config, encoder, quantizer, decoder)
@@ -221,7 +223,7 @@ PEERS = {
 }
 
 
-def builder(architecture: str, width: int, quantizer: str = "own") -> Build:
+def builder(architecture: str, width: int, quantizer: str = "own") -> CodecBuilder:
     """What makes the untrained codec: ours, whose widths stand in the recipe, or a peer ``width`` wide, with its own
     quantizer or ours."""
     if architecture == "ours":
@@ -249,7 +251,7 @@ class Cost:
 
 
 @torch.no_grad()
-def cost(build: Build, config: CodecConfig) -> Cost:
+def cost(build: CodecBuilder, config: CodecConfig) -> Cost:
     """Counts the matrix products and convolutions of an untrained codec over a second or so."""
     codec = build(config).eval()
     samples = COUNTED_LATENTS * config.latent_hop - config.hop  # which ours covers with just so many latents
@@ -258,7 +260,7 @@ def cost(build: Build, config: CodecConfig) -> Cost:
         warnings.simplefilter("ignore")  # of other mkldnn settings, which are left as they are
         with torch.backends.mkldnn.flags(enabled=False), counter:  # mkldnn's LSTM would go uncounted
             codec(torch.zeros(1, 1, samples))
-    per_flop = 0.5e-9 * config.latents_per_second / COUNTED_LATENTS
+    per_flop = 0.5e-9 * config.frame_rate_hz / COUNTED_LATENTS
     decoder = sum(counter.get_flop_counts()[f"{type(codec).__name__}.decoder"].values())
     return Cost(sum(p.numel() for p in codec.parameters()), counter.get_total_flops() * per_flop, decoder * per_flop)
 
