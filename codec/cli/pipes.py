@@ -54,6 +54,7 @@ def encode(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
         import torch
 
+        from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load
 
