@@ -26,7 +26,7 @@ from codec.recipe import read_recipe
 from codec.runtime.json_files import from_json
 from codec.training.fit_diagnosis import diagnose_run
 from codec.training.provenance import count_trained
-from eval.benchmarks.memory import peak_mb
+from eval.benchmarks.memory import coding_peak_mb
 from eval.evaluation.clip_selection import choose_clips, selects
 from eval.evaluation.output_folder import (
     OPEN_AGAIN,
@@ -448,7 +448,7 @@ def _split_by_name(systems: Sequence[SystemClips], name: str) -> tuple[list[Syst
 def _measure_memory(job: _Job) -> float | None:
     """Return the peak in MB, or None if it cannot be measured: the rest of the evaluation is not lost for that."""
     try:
-        return peak_mb(job.run, MEMORY_SECONDS, job.sample_rate, job.channels)
+        return coding_peak_mb(job.run, MEMORY_SECONDS, job.sample_rate, job.channels)
     except UserError:
         return None
 

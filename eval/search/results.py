@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.dataset.ledger import count_candidates
-from eval.benchmarks.coding_speed import Spread
+from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
 from eval.metrics.registry import metric
@@ -64,8 +64,8 @@ class Row:
     difference: PairedDifference | None
     encode: float
     decode: float
-    encode_ratio: Spread
-    decode_ratio: Spread
+    encode_ratio: TimingQuantiles
+    decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
@@ -129,7 +129,7 @@ def costs(judged: CodecScores, footprint: Footprint, name: str) -> list[float]:
     ]
 
 
-def speed_steps(ratio: Spread) -> float:
+def speed_steps(ratio: TimingQuantiles) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
