@@ -6,6 +6,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def ran(*words: object) -> str:
     return output.getvalue()
 
 
-def printed(*words: object) -> object:
+def printed(*words: object) -> Any:
     """Run a command that must succeed, and return the JSON that it prints."""
     return json.loads(ran(*words, "--json"))
 
@@ -70,7 +71,7 @@ def assert_same_losses(found: list[list[str]], expected: list[list[str]]) -> Non
     assert [float(row[3]) for row in found] == pytest.approx([float(row[3]) for row in expected], rel=1e-4)
 
 
-def keys(value: object) -> object:
+def keys(value: object) -> Any:
     """Return the names in nested JSON, of a list those of its first element."""
     if isinstance(value, dict):
         return {name: keys(item) for name, item in value.items() if name != "tags"}
