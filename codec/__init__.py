@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codec.api import Encoded, Latents, SoundCodec, load, open
+    from codec.api import AudioCodec, Encoded, Latents, load, open
+    from codec.coding.nac_reader import NacReader
+    from codec.coding.pipeline import StreamingDecoder, StreamingEncoder
     from codec.errors import UserError
-    from codec.reading import SoundReader
-    from codec.sound import StreamingDecoder, StreamingEncoder
 
 __all__ = [
+    "AudioCodec",
     "Encoded",
     "Latents",
-    "SoundCodec",
-    "SoundReader",
+    "NacReader",
     "StreamingDecoder",
     "StreamingEncoder",
     "UserError",

@@ -7,8 +7,7 @@ float32.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -18,26 +17,25 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
-from codec.bitstream.container import read_header
-from codec.bitstream.header import SAMPLE_RATES
-from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import fingerprint, load_model
-from codec.defaults import DEFAULT_MODEL
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import read_header
+from codec.coding.files import FileReport, encode_sound
+from codec.coding.nac_reader import NacReader, model_for, range_coder
+from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 from codec.errors import UserError
-from codec.files import FileReport, encode_sound
-from codec.library import find, finder
-from codec.library import load as load_model_on
 from codec.model.codec import Codec
-from codec.model.layers import Stack, State
-from codec.model.quantizers import ABSENT
-from codec.reading import SoundReader, model_for, range_coder
-from codec.sound import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
+from codec.model.convnext import Stack, StreamState
+from codec.pretrained.checkpoint import fingerprint, load_model
+from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.registry import find, finder
+from codec.pretrained.registry import load as load_model_on
+from codec.runtime.torch_threads import torch_threads
 
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MAX_CHANNELS = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ class Latents(Generic[Array]):
 
 def load(
     model: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
-) -> "SoundCodec":
+) -> "AudioCodec":
     """A codec that is ready for use.
 
     Args:
@@ -75,12 +73,12 @@ def load(
     Raises:
         UserError: no such model, device or type, or the model is damaged.
     """
-    return SoundCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
+    return AudioCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
 
 
 def open(
-    path: str | Path, model: "SoundCodec | Codec | str | Path | None" = None, *, strict: bool = False
-) -> SoundReader:
+    path: str | Path, model: "AudioCodec | Codec | str | Path | None" = None, *, strict: bool = False
+) -> NacReader:
     """A ``.nac`` file as sound that can be read from any moment on; close it, or use it in a ``with``.
 
     Args:
@@ -93,9 +91,9 @@ def open(
     path = Path(path)
     if model is None:
         model = _ready(model_for(_built_in(), read_header(path, whole=False).fingerprint, path))
-    if isinstance(model, SoundCodec):
-        return SoundReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
-    return SoundReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
+    if isinstance(model, AudioCodec):
+        return NacReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
+    return NacReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
 
 
 @functools.cache
@@ -105,12 +103,12 @@ def _built_in() -> Callable[[str], Codec | None]:
 
 
 @functools.cache
-def _ready(built_in: Codec) -> "SoundCodec":
+def _ready(built_in: Codec) -> "AudioCodec":
     """So that what follows from it is made once, not once a file."""
-    return SoundCodec(built_in)
+    return AudioCodec(built_in)
 
 
-class SoundCodec:
+class AudioCodec:
     """A model, and the precision and the number of threads that it runs with. See :func:`load`.
 
     ``model`` is the :class:`codec.model.codec.Codec` itself; from here on it belongs to this object.
@@ -126,7 +124,7 @@ class SoundCodec:
         self.threads = threads
         self.model = model.eval().requires_grad_(False)
         if dtype != "float32":
-            if model.steps:
+            if model.backend:
                 raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
             _reduce(self.model.decoder, DTYPES[dtype])
 
@@ -146,7 +144,7 @@ class SoundCodec:
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.latents_per_second
+        return self.model.config.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
@@ -181,7 +179,7 @@ class SoundCodec:
             UserError: a sample rate or a number of codebooks that cannot be.
         """
         channels, samples = _check_wave(wave, sample_rate)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             blocks = [_numpy(wave).reshape(channels, samples)]
             parts = [part.codes for part in encoded(self.model, blocks, sample_rate, channels, codebooks, quantize)]
         values = _like(wave, torch.cat(parts, 2)[0 if wave.ndim == 1 else ...])
@@ -213,8 +211,8 @@ class SoundCodec:
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
         self._check_codes(codes)
         streams = _tensor(codes).long().to(self.model.spread.device)
-        with _threads(self.threads), torch.inference_mode():
-            latents = self.model.quantizer.folded().decode(streams if codes.ndim == 3 else streams[None])
+        with torch_threads(self.threads), torch.inference_mode():
+            latents = self.model.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
     def decode_latents(self, latents: Latents[Array] | Array) -> Array:
@@ -225,7 +223,7 @@ class SoundCodec:
         """
         if not isinstance(latents, Latents):
             latents = Latents(latents, self.sample_rate, self._covered(latents))
-        values, features = latents.latents, self.model.config.quantizer.features
+        values, features = latents.latents, self.model.config.quantizer.dimension
         if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
             raise ValueError(f"expected float latents [{features}, frames], {_described(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
@@ -244,7 +242,8 @@ class SoundCodec:
 
         Args:
             sample_rate: of the wave, in Hz.
-            kbps: bit rate to keep to, all channels together, see :func:`codec.files.encode_file`; ``codebooks``: how
+            kbps: bit rate to keep to, all channels together, see :func:`codec.coding.files.encode_file`;
+            ``codebooks``: how
                 many, in its place. Default: all.
             tags: title, date and the like, to be kept in the file.
 
@@ -253,7 +252,7 @@ class SoundCodec:
             UserError: as :meth:`encode`, or the file cannot be written.
         """
         channels, samples = _check_wave(wave, sample_rate)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             return encode_sound(
                 [_numpy(wave).reshape(channels, samples)] if samples else [],
                 sample_rate,
@@ -301,11 +300,11 @@ class SoundCodec:
             expected = f"[quantizers, frames] or [channels, quantizers, frames], 1 to {self.codebooks} quantizers"
             raise ValueError(f"expected whole numbers {expected}, {_described(codes)}")
         values = _tensor(codes).long()
-        if values.numel() and not (values.min() >= ABSENT and values.max() < self.codebook_size):
+        if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)
@@ -315,7 +314,7 @@ class SoundCodec:
             return [streams[..., start:stop]]
 
         sound: Sound = Sound(self.model, sample_rate, len(streams), samples, between, quantized)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             empty = np.zeros((len(streams), 0), np.float32)
             wave = np.concatenate([empty, *sound.blocks()], axis=1)
         return _like(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
@@ -324,25 +323,15 @@ class SoundCodec:
 def _reduce(stack: Stack, dtype: torch.dtype) -> None:
     """Makes a network work in another type; it takes and gives float32 still."""
 
-    def before(_: torch.nn.Module, arguments: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def before(_: torch.nn.Module, arguments: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return arguments[0].to(dtype), arguments[1]
 
-    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return result[0].float(), result[1]
 
     stack.to(dtype)
     stack.register_forward_pre_hook(before)
     stack.register_forward_hook(after)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_wave(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[int, int]:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import yaml
 
 from codec.config import Recipe
+from codec.config.ranges import shown
 from codec.errors import UserError
-from codec.ranges import shown
-from codec.writing import write_text
+from codec.runtime.atomic_files import write_text
 
 Settings = TypeVar("Settings")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from codec import inputs
+from codec.batch import inputs
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import Entry, domain_of

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from codec.batch.inputs import read_text
 from codec.errors import UserError
-from codec.inputs import read_text
-from codec.writing import write_text
-from data_prep.grouping import Choice
+from codec.runtime.atomic_files import write_text
+from data_prep.groups import Choice
 from data_prep.pieces import Piece
 from data_prep.tables import read_csv
 

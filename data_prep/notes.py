@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from codec.walk import count_suffixes, describe_left_out
-from data_prep.grouping import TIME, Choice
+from codec.runtime.file_walk import count_suffixes, describe_left_out
+from data_prep.groups import TIME, Choice
 from data_prep.sources import Corpus, Sources
 
 

@@ -9,23 +9,23 @@ from functools import partial
 from pathlib import Path
 
 from codec.config import TargetConfig
+from codec.dataset.packed import packed_folder
 from codec.errors import UserError
-from codec.locks import exclusive
-from codec.packed import folder_for
-from codec.writing import make_folder, write_text
-from data_prep import excerpts, inventory
+from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.file_lock import exclusive
+from data_prep import excerpts, scan
 from data_prep.entries import Entry
 from data_prep.excerpts import Excerpt
-from data_prep.grouping import FILE, TIME, Choice, choose, groups_for
-from data_prep.inventory import Probe, Verdict, judge
+from data_prep.groups import FILE, TIME, Choice, choose, groups_for
 from data_prep.manifest import ABSENT, NAME, Earlier, Row, read_earlier, write_manifest
 from data_prep.notes import about_arrays, about_groups, about_sources
 from data_prep.pack import pack
 from data_prep.pieces import Piece
+from data_prep.scan import Probe, Verdict, judge
 from data_prep.sources import find
 from data_prep.split import SPLITS, Assignment, Candidate, Known, Ratios, assign
 from data_prep.summary import Summary, summarise
-from data_prep.target import distance
+from data_prep.target_distance import distance
 
 
 def prepare(
@@ -44,7 +44,8 @@ def prepare(
     workers: int = 2,
     note: Callable[[str], None] | None = None,
 ) -> Summary:
-    """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/packed.py for what lies there.
+    """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/dataset/packed.py for what lies
+    there.
 
     Run again after an interruption, or with more files, it goes on where it was: files already measured are not decoded
     again, groups already assigned stay in their split, finished arrays are kept if their checksums hold.
@@ -53,7 +54,7 @@ def prepare(
         sources: folders, corpora, lists (see :mod:`data_prep.lists`).
         sample_rate: in Hz, of the packed arrays.
         ratios: shares of the seconds, train:val:test.
-        group_by: what never straddles splits, see :func:`data_prep.grouping.groups_for`.
+        group_by: what never straddles splits, see :func:`data_prep.groups.groups_for`.
         plain: take folders as they are, and recognise no corpus.
         domains: take these alone.
         target: measure the training split's distance from it.
@@ -78,14 +79,14 @@ def prepare(
     with exclusive(out):
         earlier = read_earlier(out)
         fit = partial(judge, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
-        measure = partial(inventory.take, journal=out / inventory.JOURNAL, workers=workers)
+        measure = partial(scan.take, journal=out / scan.JOURNAL, workers=workers)
         rows = _measured(held.entries, groups, measure, fit)
         cuts = excerpts.plan(
             rows,
             shares,
             by_time=choice.rule == TIME,
             earlier=earlier.rows,
-            contents=inventory.contents(out / inventory.JOURNAL) if earlier.rows else {},
+            contents=scan.contents(out / scan.JOURNAL) if earlier.rows else {},
         )
         if choice.rule == TIME and not cuts:
             raise UserError(f"--group-by time: no recording is {excerpts.SHORTEST_S:g} s long; use --group-by file")
@@ -106,7 +107,7 @@ def prepare(
         packed = pack(rows, out, sample_rate, channels, workers)
         summary = summarise(
             out,
-            folder_for(out, sample_rate, channels),
+            packed_folder(out, sample_rate, channels),
             rows,
             packed.clips,
             sample_rate=sample_rate,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.packed import Clip
-from codec.walk import count_suffixes
+from codec.dataset.packed import Clip
+from codec.runtime.file_walk import count_suffixes
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import Row
 from data_prep.sources import Sources
 from data_prep.split import SPLITS, Ratios
-from data_prep.target import TargetDistance
+from data_prep.target_distance import TargetDistance
 
 LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
 

@@ -1,6 +1,7 @@
 """Read the text tables that name audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
 
-For encodings see :func:`codec.inputs.read_text`. The separator is a comma, a semicolon, a tab or a bar, whichever the
+For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a bar,
+whichever the
 header has between known column names.
 """
 
@@ -10,8 +11,8 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from codec.batch.inputs import read_text
 from codec.errors import UserError
-from codec.inputs import read_text
 
 Row = dict[str, str]
 
@@ -25,7 +26,7 @@ GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id",
 
 
 def header(path: Path) -> list[str]:
-    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.inputs.read_text`."""
+    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.batch.inputs.read_text`."""
     first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
     try:
         return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from codec.batch.inputs import read_text
 from codec.errors import UserError
-from codec.inputs import read_text
 from data_prep.entries import OTHER_DOMAIN, Entry, domain_of
 from data_prep.tables import read_json_lines
 

@@ -11,7 +11,7 @@
 #   300 samples late: fast_bss_eval 17.6, mir_eval 17.6, museval -2.9 dB
 # Why it matters: a stereo codec that swaps channels, or one with an uncorrected delay, gets full marks, while
 #   another package's SDR of the same name falls to -3 dB.
-# In Lathe: eval/measures.py has an SI-SDR over all channels as one signal, and nothing is ranked by it.
+# In Lathe: eval/metrics/functions.py has an SI-SDR over all channels as one signal, and nothing is ranked by it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -10,7 +10,7 @@
 #   5000 symbols written, 10000 asked for and returned
 # Why it matters: a neural entropy model computed on another machine, in another batch size or precision decodes
 #   to noise, and only a checksum of the result can tell.
-# In Lathe: tables are integers that travel with the model (codec/bitstream/rangecoder.py); every packet has a
+# In Lathe: tables are integers that travel with the model (codec/bitstream/range_coder.py); every packet has a
 #   checksum.
 set -euo pipefail
 work=$(mktemp -d)

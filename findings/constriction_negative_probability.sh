@@ -10,7 +10,7 @@
 #   one negative: 98% of symbols wrong, nothing raised
 # Why it matters: a rounding that makes -1e-9 of a 0, or a subtraction of counts, ends in files that cannot be
 #   decoded; checking the output needs a decode of every file.
-# In Lathe: codec/bitstream/rangecoder.py makes its models from integer tables.
+# In Lathe: codec/bitstream/range_coder.py makes its models from integer tables.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

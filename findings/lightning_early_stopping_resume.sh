@@ -10,7 +10,7 @@
 #   check_on_train_epoch_end False: goes on
 # Why it matters: any recipe with early stopping is lost at the kill that falls after a validation; tests that
 #   resume from checkpoints written in training do not see it.
-# In Lathe: codec/training/best.py stops a run by itself, after validations; tests resume from both kinds of
+# In Lathe: codec/training/best_model.py stops a run by itself, after validations; tests resume from both kinds of
 #   checkpoint.
 set -euo pipefail
 work=$(mktemp -d)

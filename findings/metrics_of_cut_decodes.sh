@@ -7,7 +7,7 @@
 # Output seen:
 #   half of a perfect decode: PESQ-WB 2.49, ViSQOL audio 3.51, STOI raises: True
 # Why it matters: a decoder that stops early is not found by the metric that should have found it.
-# In Lathe: a .nac file states its number of samples, and eval/archive.py ends where a decode is not as long as
+# In Lathe: a .nac file states its number of samples, and eval/benchmarks/corpus.py ends where a decode is not as long as
 #   its source.
 set -euo pipefail
 work=$(mktemp -d)

@@ -10,7 +10,7 @@
 #   NSGAIISampler: [0.549, 0.715, 0.603, 0.545], then [0.549, 0.715, 0.603, 0.545]
 # Why it matters: after an interruption expensive trainings are run twice, and workers started with one seed all
 #   train the same candidates.
-# In Lathe: eval/search/study.py draws each proposal with a seed made of the plan's seed and the proposal's
+# In Lathe: eval/search/sampler.py draws each proposal with a seed made of the plan's seed and the proposal's
 #   number.
 set -euo pipefail
 work=$(mktemp -d)

@@ -9,7 +9,7 @@
 #   30 s: burst in the first third 3.15, in the last 3.00
 # Why it matters: scores of long and short clips do not compare, and for long ones the order of sentences in a
 #   clip counts.
-# In Lathe: eval/metrics.py judges longer clips in equal parts of 15 s at most.
+# In Lathe: eval/metrics/registry.py judges longer clips in equal parts of 15 s at most.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,7 +11,7 @@
 # Why it matters: the same file is 3 dB apart in two loaders, or in one loader before and after a change of sample
 #   format; loudness, clipping counts and level-dependent metrics follow.
 # In Lathe: FFmpeg is never asked for other channels than the file has (codec/audio/packets.py); mid and side are
-#   codec/channels.py's.
+#   codec/audio/channels.py's.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

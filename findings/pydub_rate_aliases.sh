@@ -10,7 +10,7 @@
 #   15000 Hz at 48 kHz is 1000 Hz at 16 kHz, level 0.0 dB lower
 # Why it matters: speech corpora prepared with it have the upper band of every s folded into the band that a 16
 #   kHz codec learns; the codec then has to code noise, and its references are wrong.
-# In Lathe: codec/audio/resample.py uses soxr.
+# In Lathe: codec/audio/resampling.py uses soxr.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

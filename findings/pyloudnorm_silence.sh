@@ -10,7 +10,7 @@
 #   silence: -inf LUFS, then a peak of nan
 # Why it matters: NaN or infinity enters packed training data; one such crop ends a training run much later, far
 #   from its cause.
-# In Lathe: eval/loudness.py takes a loudness that is not finite as none, and gives a gain of 1.
+# In Lathe: eval/metrics/programme_loudness.py takes a loudness that is not finite as none, and gives a gain of 1.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

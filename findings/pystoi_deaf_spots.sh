@@ -12,7 +12,7 @@
 #   noise in all: SNR 14 dB, STOI 0.979, ESTOI 0.677, PESQ-WB 1.41
 # Why it matters: a codec that makes noise of silence, or of the upper band, ranks first by STOI and ESTOI;
 #   neither may select alone.
-# In Lathe: reports show PESQ-WB and ViSQOL beside ESTOI (eval/report.py), and STOI alone ranks nothing.
+# In Lathe: reports show PESQ-WB and ViSQOL beside ESTOI (eval/pages/evaluation_page.py), and STOI alone ranks nothing.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

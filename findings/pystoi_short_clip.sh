@@ -8,7 +8,7 @@
 #   350 ms against itself 1e-05, 500 ms against itself 1.000; RuntimeWarning
 # Why it matters: one short clip in ten lowers a mean STOI by a tenth, identically for all codecs, and each looks
 #   worse than published.
-# In Lathe: eval/metrics.py gives no value under a shortest duration, and says so.
+# In Lathe: eval/metrics/registry.py gives no value under a shortest duration, and says so.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,7 +11,7 @@
 #   48001 from 48000 to 44100 Hz, exactly 44100.92: {'soxr': 44101, 'librosa': 44101, 'samplerate': 44100, 'resampy': 44100}
 # Why it matters: shapes differ by one between two parts of a pipeline, and a cut or padded sample at each end of
 #   a clip is a click in a corpus of short clips.
-# In Lathe: codec/audio/resample.py uses soxr alone; lengths after a decode come from the header.
+# In Lathe: codec/audio/resampling.py uses soxr alone; lengths after a decode come from the header.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,7 +11,7 @@
 #   transposed and copied: [0, 4, 8] came back as [0, 4, 8]
 # Why it matters: codebooks, filter banks and codes are turned around all the time ([frames, codebooks] to
 #   [codebooks, frames]); files look whole and hold nonsense.
-# In Lathe: codec/checkpoint.py saves tensors through safetensors.torch, which refuses such views.
+# In Lathe: codec/pretrained/checkpoint.py saves tensors through safetensors.torch, which refuses such views.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

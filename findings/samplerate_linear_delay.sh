@@ -10,7 +10,7 @@
 #   linear: +3.00 samples of 48 kHz late
 # Why it matters: a fast converter chosen for augmentation or a baseline shifts its result against the reference
 #   by 62.5 us: below a listener's notice, not below that of SI-SDR or a waveform loss.
-# In Lathe: codec/audio/resample.py uses soxr.
+# In Lathe: codec/audio/resampling.py uses soxr.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

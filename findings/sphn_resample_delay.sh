@@ -14,7 +14,7 @@
 #   44100 to 24000 Hz, sphn: 24080 samples of 24000, +279.7 late
 # Why it matters: a reference resampled with it against a decode resampled with anything else is out of step: a
 #   codec looks worse in every sample-aligned metric, by no fault of its own.
-# In Lathe: codec/audio/resample.py uses soxr, for whole files and streams.
+# In Lathe: codec/audio/resampling.py uses soxr, for whole files and streams.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

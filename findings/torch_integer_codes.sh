@@ -15,7 +15,7 @@
 #   uint8 codes look up the right rows: False
 # Why it matters: token shards are written once and read for years; only int64 works everywhere, int32 after one
 #   conversion.
-# In Lathe: codec/tokens.py writes 32-bit integers; docs/tokens.md has a loader that runs as it stands.
+# In Lathe: codec/coding/tokens.py writes 32-bit integers; docs/tokens.md has a loader that runs as it stands.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

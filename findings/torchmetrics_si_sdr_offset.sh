@@ -11,7 +11,7 @@
 #   in both: torchmetrics SI-SDR 23.0, SI-SNR 20.0, auraloss SI-SDR 20.0 dB
 # Why it matters: published SI-SDR of codecs whose last layer has a bias, or of recordings with an offset, are not
 #   comparable.
-# In Lathe: eval/measures.py takes the means off, and says so.
+# In Lathe: eval/metrics/functions.py takes the means off, and says so.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

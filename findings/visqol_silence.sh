@@ -8,7 +8,7 @@
 #   perfect 4.73; noise for silence 4.73; silence for noise nan
 # Why it matters: a test set with a silent clip lifts all means, most for a codec that makes noise of silence; one
 #   silent decode makes a mean NaN, or disappears from a mean that leaves NaN out.
-# In Lathe: eval/metrics.py gives no value for a silent reference and the worst one for a silent decode.
+# In Lathe: eval/metrics/registry.py gives no value for a silent reference and the worst one for a silent decode.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

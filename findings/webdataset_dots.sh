@@ -8,7 +8,7 @@
 #   written: talk.01, talk.02, song; read: {'talk': ['01.json', '01.npy', '02.json', '02.npy'], 'song': ['json', 'npy']}
 # Why it matters: fields are missing under their names, or recordings vanish from training where a missing field
 #   is skipped.
-# In Lathe: codec/shards.py writes dots in keys as %2E.
+# In Lathe: codec/coding/shards.py writes dots in keys as %2E.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec import interrupts
-from codec.checkpoint import load_model, save_model
+pytest.register_assert_rewrite("tests.helpers.pinning")
+
 from codec.model.codec import Codec
+from codec.pretrained.checkpoint import load_model, save_model
 from codec.recipe import read_recipe
+from codec.runtime import signals
 from data_prep.prepare import prepare
-from data_prep.synthetic import synthesise
+from data_prep.synthetic_corpus import synthesise
 
 torch.set_num_threads(1)
 
@@ -53,7 +55,7 @@ def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
 def interruptible() -> Iterator[None]:
     """Ctrl-C and the like reach this process and those that it starts, also in the background and under ``nohup``,
     where they are ignored."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in interrupts.SIGNALS}
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in signals.SIGNALS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():

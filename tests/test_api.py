@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tiny_model
 
 import codec
-from codec.batch import decode_batch, encode_batch
-from codec.checkpoint import load_model
+from codec.batch.tasks import decode_batch, encode_batch
+from codec.pretrained.checkpoint import load_model
+from tests.conftest import tiny_model
 
 FSQ = [
     *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),
@@ -27,12 +27,12 @@ def hum(*shape: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def c(model) -> codec.SoundCodec:
+def c(model) -> codec.AudioCodec:
     return codec.load(model)
 
 
 @pytest.fixture(scope="module", params=["rvq", "fsq"])
-def either(request, c, tmp_path_factory) -> codec.SoundCodec:
+def either(request, c, tmp_path_factory) -> codec.AudioCodec:
     return c if request.param == "rvq" else codec.load(tiny_model(tmp_path_factory.mktemp("fsq"), *FSQ))
 
 
@@ -203,4 +203,4 @@ def test_what_cannot_be_is_said(model, c):
 
 def test_a_codec_of_ones_own_can_be_used(model):
     own = load_model(model)
-    assert codec.SoundCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks
+    assert codec.AudioCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks

@@ -1,6 +1,6 @@
 """Formats and figures that must not change by themselves, held against files in ``tests/pins/``.
 
-``python tests/test_pins.py`` writes those files anew, which is right only where a change is meant: a version of the
+``python -m tests.test_pins`` writes those files anew, which is right only where a change is meant: a version of the
 format, other weights, a training step that computes something else. What the tests compare exactly is exact on every
 machine; codes of a waveform, decoded waveforms and losses have the tolerance that floating-point products need.
 """
@@ -16,11 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import test_pins_names
-import test_pins_resume
 import torch
-from conftest import tiny_model
-from pinning import (
+from safetensors import safe_open
+
+import codec
+from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader
+from codec.bitstream.writer import PacketWriter
+from codec.pretrained.checkpoint import checksum, fingerprint
+from codec.recipe import read_recipe
+from codec.training.trainer import train
+from tests import test_pins_names, test_pins_resume
+from tests.conftest import tiny_model
+from tests.helpers.pinning import (
     PINS,
     RATE,
     SMALLEST,
@@ -33,14 +41,6 @@ from pinning import (
     stored,
     waveform,
 )  # fmt: skip
-from safetensors import safe_open
-
-import codec
-from codec.bitstream.container import Reader, Writer
-from codec.bitstream.rangecoder import RangeCoder
-from codec.checkpoint import checksum, fingerprint
-from codec.recipe import read_recipe
-from codec.training.run import train
 
 BUILT_IN = ("speech_16k", "speech_16k_v2")
 MODELS = {**dict.fromkeys(BUILT_IN), "fsq": PINS / "fsq"}
@@ -54,18 +54,18 @@ TRAINING = [
 """From the weights that ship, so that k-means, in which a last bit decides much, has no part in it."""
 
 
-def load(name: str) -> codec.SoundCodec:
+def load(name: str) -> codec.AudioCodec:
     return codec.load(MODELS[name] or name)
 
 
 def stored_codes(name: str) -> list[np.ndarray]:
     model = load(name).model
-    with Reader(PINS / f"{name}.nac") as reader:
-        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables))]
+    with PacketReader(PINS / f"{name}.nac") as reader:
+        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables.to_numpy()))]
 
 
 def trained(data: Path, run: Path) -> Path:
-    weights = Path(codec.__file__).parent / "models" / "speech_16k_v2"
+    weights = Path(codec.__file__).parent / "pretrained" / "speech_16k_v2"
     train(read_recipe("speech_16k", TRAINING), data, run, init_from=weights, quiet=True)
     return run
 
@@ -84,8 +84,11 @@ def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_codes_become_the_same_bytes(name, tmp_path):
     source = PINS / f"{name}.nac"
-    coder = RangeCoder(load(name).model.tables)
-    with Reader(source) as reader, Writer(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer:
+    coder = RangeCoder(load(name).model.tables.to_numpy())
+    with (
+        PacketReader(source) as reader,
+        PacketWriter(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer,
+    ):
         for codes in reader.codes(coder):
             writer.write(codes)
         writer.finish(reader.header.samples)
@@ -212,7 +215,7 @@ def test_codes_in_stored_shards_are_those_of_nac_files():
 
 def _write(folder: Path) -> None:
     from data_prep.prepare import prepare
-    from data_prep.synthetic import synthesise
+    from data_prep.synthetic_corpus import synthesise
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import TINY
-from pinning import PINS, files, keys, lost, printed, ran, store, stored
 
 from codec.cli import build_parser
-from codec.recipe_reference import reference
-from data_prep.synthetic import synthesise
+from codec.cli.reference import reference
+from data_prep.synthetic_corpus import synthesise
+from tests.conftest import TINY
+from tests.helpers.pinning import PINS, files, keys, lost, printed, ran, store, stored
 
 NAMES, OPTIONS, SETTINGS = "names.json", "options.json", "settings.json"
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}

@@ -8,8 +8,9 @@ import tarfile
 from pathlib import Path
 
 import soundfile
-from conftest import TINY
-from pinning import PINS, RATE, SMALLEST, assert_same_losses, losses, ran, store, stored, waveform
+
+from tests.conftest import TINY
+from tests.helpers.pinning import PINS, RATE, SMALLEST, assert_same_losses, losses, ran, store, stored, waveform
 
 ARCHIVE, LOSSES = PINS / "run.tar.xz", "resumed.json"
 STEPS, BROKEN_OFF = 16, 7
@@ -44,10 +45,9 @@ def test_the_stored_run_holds_its_own_past(tmp_path):
 
 def write(folder: Path) -> None:
     """Write the pins of this file."""
-    import broken_off
-    from children import running, wait_for_end
-
     from codec.recipe import read_recipe, write_recipe
+    from tests.helpers import broken_off
+    from tests.helpers.children import running, wait_for_end
 
     data, run = folder / "data", folder / "run"
     sound = waveform(8.0)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TINY
 
+from codec.cli.reference import reference
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import TERMS
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
-from codec.recipe_reference import reference
-from codec.training.run import train
+from codec.training.trainer import train
 from data_prep.prepare import prepare
+from tests.conftest import TINY
 
 README = Path(__file__).parents[1] / "README.md"
 SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from codec.audio import info
-from codec.files import decode_file
+from codec.coding.files import decode_file
 from codec.recipe import recipe_names
 
 ROOT = Path(__file__).parents[1]

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from codec.losses import perceptual, spectral
-from codec.losses.bank import TERMS, LossBank, LossReport
-from codec.losses.spectra import Pair
+from codec.losses import noise_to_mask, spectral
+from codec.losses.composite import TERMS, CompositeLoss, LossReport
+from codec.losses.spectrograms import Pair
 
-__all__ = ["TERMS", "LossBank", "LossReport", "mel_distance", "nmr", "stft_distance"]
+__all__ = ["TERMS", "CompositeLoss", "LossReport", "mel_distance", "nmr", "stft_distance"]
 
 
 @torch.no_grad()
@@ -25,5 +25,5 @@ def stft_distance(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 
 @torch.no_grad()
 def nmr(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
-    """Noise-to-mask ratio; see :func:`codec.losses.perceptual.nmr`."""
-    return perceptual.nmr(Pair(output, target), sample_rate)
+    """Noise-to-mask ratio; see :func:`codec.losses.noise_to_mask.nmr`."""
+    return noise_to_mask.nmr(Pair(output, target), sample_rate)

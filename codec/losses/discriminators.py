@@ -21,7 +21,7 @@ SLOPE = 0.1
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DiscriminatorOutput:
     """One tensor of logits per window; the features of every layer, in a fixed order."""
 
     logits: list[Tensor]
@@ -80,6 +80,6 @@ class BandSTFTDiscriminator(nn.Module):
         super().__init__()
         self.windows = nn.ModuleList(WindowDiscriminator(window, width) for window in WINDOWS)
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         judged = [discriminator(wave) for discriminator in self.windows]
-        return Judgement([logits for logits, _ in judged], [f for _, features in judged for f in features])
+        return DiscriminatorOutput([logits for logits, _ in judged], [f for _, features in judged for f in features])

@@ -8,7 +8,7 @@ import torch
 from auraloss.freq import STFTLoss
 from torch import Tensor
 
-from codec.losses.spectra import Pair, constant
+from codec.losses.spectrograms import Pair, constant
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 MEL_BANDS = (5, 10, 20, 40, 80, 160, 320)

@@ -16,10 +16,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from codec.errors import UserError
-from codec.training.best import BestModelCheckpoint
-from codec.training.logger import CurvesLogger
+from codec.runtime.atomic_files import settle
+from codec.training.best_model import BestModelCheckpoint
+from codec.training.curves_logger import CurvesLogger
 from codec.training.module import FORMAT, CodecModule
-from codec.writing import settle
 
 FOLDER, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 CHECKPOINT_SECONDS = 120.0

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig, Recipe
-from codec.losses import LossBank
+from codec.losses import CompositeLoss
 from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
-from codec.losses.spectra import ALL_MEL_SCALES
-from codec.model.codec import Codec, Trainable
-from codec.training.window import Window
+from codec.losses.spectrograms import ALL_MEL_SCALES
+from codec.model.codec import Codec, CodecBase
+from codec.training.step_statistics import StepStatistics
 
-COMMITMENT = 0.02
+COMMITMENT_WEIGHT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
 gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing won with it)."""
 LOG_EVERY = 100
 MOST_SKIPPED = 10
 """Steps in a row without a finite loss: a clip can be at fault for one, ten are the run's."""
-Build = Callable[[CodecConfig], Trainable]
+CodecBuilder = Callable[[CodecConfig], CodecBase]
 SPLITS = ("train_fixed", "val")
 FORMAT = 2
 """Of checkpoints. Version 1 did not say so."""
@@ -40,7 +40,7 @@ class CodecModule(L.LightningModule):
     a step is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
     """
 
-    def __init__(self, recipe: Recipe, build: Build = Codec):
+    def __init__(self, recipe: Recipe, build: CodecBuilder = Codec):
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
@@ -51,7 +51,7 @@ class CodecModule(L.LightningModule):
         """Share of the recipe's minutes, where it sets a limit."""
         self.codec = build(recipe.codec)
         self.average = build(recipe.codec).eval().requires_grad_(False)
-        self.losses = LossBank(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
+        self.losses = CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
         self.discriminator: nn.Module | None = None
         if recipe.adversarial.weight > 0:
             self.discriminator = BandSTFTDiscriminator(recipe.adversarial.width)
@@ -60,7 +60,7 @@ class CodecModule(L.LightningModule):
             self.codec.quantizer.requires_grad_(False)
         if recipe.train.compile:
             self.codec.compile()
-        self.window = Window()
+        self.window = StepStatistics()
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
@@ -75,7 +75,7 @@ class CodecModule(L.LightningModule):
         self.skipped_in_a_row = 0
         """Steps up to now whose gradient was not finite, so that they changed nothing."""
 
-    def start_from(self, codec: Trainable) -> None:
+    def start_from(self, codec: CodecBase) -> None:
         """Takes over the weights and tables of another codec of the same architecture."""
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
@@ -148,7 +148,7 @@ class CodecModule(L.LightningModule):
         report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"] = output.quantized.commitment
-        total = report.total + COMMITMENT * terms["commitment"]
+        total = report.total + COMMITMENT_WEIGHT * terms["commitment"]
         if self.recipe.optim.l1:
             weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
             total = total + self.recipe.optim.l1 * torch.stack(weights).sum()
@@ -168,7 +168,7 @@ class CodecModule(L.LightningModule):
             first.step()
             self.window.add(grad_norm=norm.detach(), clipped=(norm > self.recipe.optim.clip_norm).float())
             if not self.recipe.train.freeze_encoder:
-                self.window.add(restarted=float(self.codec.adapt(generator)))
+                self.window.add(restarted=float(self.codec.update_codebooks(generator)))
             if self.first_loss is None:
                 self.first_loss = float(report.total.detach())
         self.step += 1

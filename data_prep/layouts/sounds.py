@@ -3,8 +3,8 @@
 import json
 from functools import partial
 
+from codec.batch.inputs import read_text
 from codec.errors import UserError
-from codec.inputs import read_text
 from data_prep.layouts.tree import Layout, Tree, pattern, stem
 
 _FSD_FOLDERS = ("FSD50K.dev_audio", "FSD50K.eval_audio", "dev_audio", "eval_audio")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from codec.inputs import read_text
+from codec.batch.inputs import read_text
 from data_prep.layouts.tree import Layout, Tree, pattern, stem
 from data_prep.tables import read_csv
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codec.errors import UserError
-from codec.json_files import from_json, read_json
-from codec.locks import Lock
-from codec.writing import make_folder, write_text
-from eval.judging import Judged, read_judged, write_judged
-from eval.search.footprint import Size, Speed
+from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.file_lock import Lock
+from codec.runtime.json_files import from_json, read_json
+from eval.evaluation.candidate_scoring import Judged, read_judged, write_judged
+from eval.search.cost import Size, Speed
+from eval.search.sampler import key_of
 from eval.search.space import Settings
-from eval.search.study import key_of
 
 Kind = TypeVar("Kind")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.metrics import metric
+from eval.metrics.registry import metric
+from eval.pages.plots import literal
 from eval.search.results import Row, SearchResult
-from eval.svg import literal
 
 Value = Callable[[Row], float]
 PANELS: tuple[tuple[str, Value, bool], ...] = (

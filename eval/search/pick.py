@@ -9,16 +9,16 @@ from typing import Any
 import yaml
 
 from codec.errors import UserError
-from codec.json_files import from_json, read_json
 from codec.recipe import write_recipe
-from codec.writing import write_text
-from eval.metrics import metric
-from eval.results import format_value
+from codec.runtime.atomic_files import write_text
+from codec.runtime.json_files import from_json, read_json
+from eval.evaluation.results import format_value
+from eval.metrics.registry import metric
 from eval.search.plan import SearchPlan
 from eval.search.publish import JSON
 from eval.search.results import SearchResult
-from eval.search.run import SearchRecord, read_search
-from eval.search.using import Usage, usage
+from eval.search.scheduler import SearchRecord, read_search
+from eval.search.settings_for_use import Usage, usage
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from codec.bitstream.container import PACKET_S
-from codec.checkpoint import load_model
+from codec.bitstream.framing import PACKET_S
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.library import find
-from codec.model.streams import BLOCK
+from codec.model.streaming import BLOCK
+from codec.pretrained.checkpoint import load_model
+from codec.pretrained.registry import find
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
-from eval.budget import Budget
-from eval.metrics import METRICS
+from eval.comparison.budget import Budget
+from eval.metrics.registry import METRICS
 from eval.search.space import Setting, Settings
 
 FOLDER = "search"

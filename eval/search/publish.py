@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from codec.writing import write_text
+from codec.runtime.atomic_files import write_text
+from eval.pages.search_page import write_search_page
 from eval.search.figure import draw
-from eval.search.page import write_search_page
 from eval.search.results import SearchResult
 from eval.search.tables import as_csv, markdown
 

@@ -7,17 +7,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.ledger import candidates as candidates_on_validation
-from eval.comparison import clip_values, count_failed
-from eval.halves import half
-from eval.judging import Judged
-from eval.metrics import metric
+from codec.dataset.ledger import count_candidates
+from eval.benchmarks.coding_speed import TimingQuantiles
+from eval.comparison.results import clip_values, count_failed
+from eval.evaluation.candidate_scoring import Judged
+from eval.evaluation.clip_selection import half
+from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
+from eval.metrics.registry import metric
 from eval.search.candidate import Footprint
-from eval.search.footprint import times_real_time
+from eval.search.cost import times_real_time
 from eval.search.pareto import front
 from eval.search.plan import SearchPlan
-from eval.statistics import Estimate, PairedDifference, estimate, paired_difference
-from eval.timing import Spread
 
 SPEED_STEP = 1.1
 """Speeds count in steps of 10 %, so that the noise of timing makes no candidate better than another."""
@@ -66,8 +66,8 @@ class Row:
     difference: PairedDifference | None
     encode: float
     decode: float
-    encode_ratio: Spread
-    decode_ratio: Spread
+    encode_ratio: TimingQuantiles
+    decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
@@ -132,7 +132,7 @@ def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
     ]
 
 
-def speed_steps(ratio: Spread) -> float:
+def speed_steps(ratio: TimingQuantiles) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
@@ -172,7 +172,7 @@ def summarise(
         front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
         gap=_mean_gap(on_front),
         gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
-        candidates_on_validation=candidates_on_validation(data),
+        candidates_on_validation=count_candidates(data),
         rows=rows,
     )
 

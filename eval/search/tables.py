@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from codec.names import visible
-from eval.metrics import describe_editions, metric
-from eval.results import format_estimate, format_value
+from codec.runtime.text import visible
+from eval.evaluation.results import format_estimate, format_value
+from eval.metrics.bootstrap import Estimate
+from eval.metrics.registry import describe_editions, metric
+from eval.pages.text_table import Table, csv_cell, markdown_text
 from eval.search.results import SPEED_STEP, Row, SearchResult
 from eval.search.verdict import verdict
-from eval.statistics import Estimate
-from eval.tables import Table, csv_cell, markdown_text
 
 
 def text(result: SearchResult) -> str:

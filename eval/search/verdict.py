@@ -1,9 +1,9 @@
 """Whether the search beat what it started from."""
 
-from eval.metrics import metric
-from eval.results import format_difference
+from eval.evaluation.results import format_difference
+from eval.metrics.bootstrap import PairedDifference, describe_correction, significant_signs
+from eval.metrics.registry import metric
 from eval.search.results import Row, SearchResult, speed_steps
-from eval.statistics import PairedDifference, describe_correction, significant_signs
 
 
 def verdict(result: SearchResult) -> str:

@@ -1,0 +1,88 @@
+"""Read through libsndfile, which is right for linear PCM and its relatives.
+
+python-soundfile seeks after each read, which damages what has a memory of what it decoded before (MP3, ADPCM, GSM,
+ALAC): here a file is read from its start to its end and never sought in.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
+from codec.audio.file_format import FileFormat
+from codec.audio.file_view import FileView
+from codec.audio.waveform import FloatArray
+
+_UNKNOWN_FRAMES = 1 << 62
+_READ_FRAMES = 65536
+"""Always as many at once: for some codings, such as PAF of 24 bits, libsndfile loses samples in short reads."""
+
+
+class _Forward(soundfile.SoundFile):
+    """A file that is not sought in, whether it could be or not."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def libsndfile_reason(error: Exception) -> str:
+    """The reason alone: libsndfile repeats the path, and knows some of its errors by number only."""
+    if isinstance(error, soundfile.LibsndfileError):
+        text = error.error_string.strip().rstrip(".")
+        return text if text and "No Error" not in text else f"libsndfile error {error.code}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class LibsndfileDecoder:
+    """A file as libsndfile reads it, see :class:`codec.audio.backend.Decoder`.
+
+    Args:
+        path: the file.
+        file_format: what it is.
+        descriptor: of the open file, where the caller wants to see how far it was read, and closes it.
+    """
+
+    def __init__(self, path: Path, file_format: FileFormat, descriptor: int | None = None) -> None:
+        self._view: FileView | None = None
+        if file_format.replaced or file_format.start or file_format.end < path.stat().st_size:
+            self._view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.replaced)
+        # Names need not be valid UTF-8.
+        source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
+        try:
+            self._file = _Forward(source, closefd=False)
+        except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
+            if self._view is not None:
+                self._view.close()
+            raise UnsupportedAudio(libsndfile_reason(error)) from error
+        file = self._file
+        known = file.frames < _UNKNOWN_FRAMES and file.format not in ("MP3", "MPEG")  # of which it estimates them
+        self._frames = file.frames if known else None
+        if self._frames is not None and file_format.most_frames is not None:
+            self._frames = min(self._frames, file_format.most_frames)
+        self.stream_info = StreamInfo(file.format, file.subtype, file.samplerate, file.channels, self._frames)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """See :class:`codec.audio.backend.Decoder`."""
+        announced, done = self._frames, 0
+        buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
+        while announced is None or done < announced:
+            wanted = _READ_FRAMES if announced is None else min(_READ_FRAMES, announced - done)
+            try:
+                block = self._file.read(wanted, out=buffer[:wanted])
+            except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
+                raise AudioDamage(f"after {done / self._file.samplerate:.2f} s ({libsndfile_reason(error)})") from error
+            if len(block) == 0:
+                break
+            done += len(block)
+            yield block.T.copy()
+        if announced is not None and done < announced:
+            raise AudioDamage(f"only {done} of {announced} samples could be read")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        if self._view is not None:
+            self._view.close()

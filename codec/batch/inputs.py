@@ -1,0 +1,200 @@
+"""The inputs of a batch: the files that sources, patterns and lists of them name."""
+
+import codecs
+import glob
+import gzip
+import os
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from codec.audio.suffixes import AUDIO_SUFFIXES
+from codec.batch.jobs import Failure
+from codec.errors import UserError
+from codec.runtime.file_walk import Walk, count_suffixes, describe_left_out, listings, walk
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files that the inputs of a batch name."""
+
+    files: list[tuple[Path, Path]] = field(default_factory=list)
+    """Each with its place in the tree."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Files of other kinds in the folders and patterns, counted by suffix."""
+    failures: list[Failure] = field(default_factory=list)
+    """Folders that could not be listed."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The files that a command takes from folders and patterns."""
+
+    name: str
+    """In the plural, for messages."""
+    suffixes: Collection[str]
+    """In lower case and with their dot."""
+    companions: tuple[str, ...] = ()
+    """Patterns of file names that are expected beside them, such as earlier outputs: neither taken nor counted."""
+
+    def has_companion(self, path: Path) -> bool:
+        """Return whether the name of ``path`` is one of the companions."""
+        return any(fnmatch(path.name.lower(), pattern) for pattern in self.companions)
+
+
+SOUND = Kinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
+"""What is encoded, to files or to tokens; earlier outputs may lie beside it."""
+
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+"""By byte order mark; that of UTF-16 (FF FE) begins that of UTF-32, which therefore comes first."""
+
+
+def read_text(path: Path, kind: str) -> str:
+    """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32; unpacked where its name ends in ``.gz``.
+
+    Bytes that are not UTF-8 become surrogates, since file names need not be valid text.
+
+    Args:
+        path: the file.
+        kind: of file, for messages.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path}: this {kind} cannot be read ({reason})") from error
+    encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: this {kind} is not whole ({error.reason}); save it as UTF-8") from error
+    if "\0" in text:
+        raise UserError(f"{path}: this {kind} is not text in UTF-8, for it holds NUL; save it as UTF-8")
+    return text
+
+
+def read_list(path: Path) -> list[Path]:
+    """Read the paths in a text file, one a line, as :func:`read_text` does.
+
+    Raises:
+        UserError: likewise, or it names nothing.
+    """
+    if paths := [Path(line.rstrip("\r")) for line in read_text(path, "list").split("\n") if line.strip()]:
+        return paths
+    raise UserError(f"{path}: no paths in this list; write one a line")
+
+
+def find(sources: Sequence[Path], kinds: Kinds, lists: Sequence[Path] = ()) -> Found:
+    """Find each file that the sources and the lists of sources name, and its place in the tree.
+
+    A source is a file, a folder, or a pattern with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
+    whatever its suffix; of folders and patterns, the files of these ``kinds`` are taken, see
+    :mod:`codec.runtime.file_walk`, and the
+    others counted. The tree below a folder, below the part of a pattern without wildcards, and below the folder that
+    all entries of a list have in common is kept.
+
+    Raises:
+        UserError: a source without any file.
+    """
+    everything = _Search(kinds)
+    files = [pair for source in sources for pair in everything.search(Path(source))]
+    for path in lists:
+        files += below_common([pair for source in read_list(path) for pair in everything.search(source)])
+    if not files:
+        raise UserError(f"no {kinds.name} given; name files, folders or patterns, or a --list of them")
+    left_out = everything.others - {path for path, _ in files}
+    return Found(
+        files,
+        count_suffixes(path for path in left_out if not kinds.has_companion(path)),
+        [Failure(path, f"{path}: cannot be listed ({reason})") for path, reason in everything.unlisted.items()],
+    )
+
+
+def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """The same files, with their places below the deepest folder that holds the trees of all."""
+    whole = {path: Path(os.path.abspath(path)) for path, _ in found}
+    roots = [whole[path].parents[len(relative.parts) - 1] for path, relative in found]
+    common = os.path.commonpath(roots)
+    return [(path, whole[path].relative_to(common)) for path, _ in found]
+
+
+class _Search:
+    """One look at all sources, which remembers what it left out."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        self.others: set[Path] = set()
+        self.unlisted: dict[Path, str] = {}
+
+    def search(self, source: Path) -> Iterator[tuple[Path, Path]]:
+        """Yield files, and the place of each in the tree. A file that is named need not exist; its turn reports it."""
+        if source.is_dir():
+            root, found = source, walk(source, self._kinds.suffixes)
+            self._check(found, f"{source}: no {self._kinds.name} in this folder")
+        elif glob.has_magic(str(source)) and not source.exists():
+            root, found = _fixed(source), _matches(source, self._kinds.suffixes)
+            self._check(found, f"{source}: no {self._kinds.name} match this pattern")
+        else:
+            root, found = source.parent, Walk([source])
+        for path in found.files:
+            yield path, path.relative_to(root)
+
+    def _check(self, found: Walk, nothing: str) -> None:
+        self.others.update(found.others)
+        self.unlisted.update(found.unlisted)
+        if not found.files:
+            for path, reason in found.unlisted.items():
+                raise UserError(f"{path}: cannot be listed ({reason})")
+            counts = count_suffixes(path for path in found.others if not self._kinds.has_companion(path))
+            raise UserError(nothing + (f"; {describe_left_out(counts)}" if counts else ""))
+
+
+def _matches(pattern: Path, suffixes: Collection[str]) -> Walk:
+    """Return the files that match, and those in folders that match; each once."""
+    matches = sorted(set(map(Path, _expand(str(pattern)))))
+    below = walk([path for path in matches if path.is_dir()], suffixes)
+    named = [path for path in matches if not path.is_dir()]
+    each: dict[str, Path] = {}
+    for path in (*named, *below.files, *below.others):
+        each.setdefault(os.path.join(os.path.realpath(path.parent), path.name), path)
+    files = sorted(path for path in each.values() if path.suffix.lower() in suffixes)
+    return Walk(files, sorted(set(each.values()) - set(files)), below.unlisted)
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """Yield what a pattern matches. ``**`` stands for all folders below, where loops of links end, unlike in glob."""
+    head, stars, rest = _split(pattern)
+    if not stars:
+        yield from glob.glob(pattern)
+        return
+    for top in glob.glob(os.path.join(head, "")) if head else [""]:
+        if not rest:
+            yield top or "."
+            continue
+        for folder, _ in listings([Path(top)], {}):
+            inside = "" if top == "" and folder == "." else glob.escape(folder)
+            yield from _expand(os.path.join(inside, rest))
+
+
+def _split(pattern: str) -> tuple[str, bool, str]:
+    """Split at the first component that is ``**``."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return pattern, False, ""
+    at = parts.index("**")
+    return str(Path(*parts[:at])) if at else "", True, str(Path(*parts[at + 1 :])) if at + 1 < len(parts) else ""
+
+
+def _fixed(pattern: Path) -> Path:
+    """The folders ahead of the first wildcard."""
+    return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))

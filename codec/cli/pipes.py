@@ -1,0 +1,129 @@
+"""``codec encode -`` and ``codec decode -``: standard input to standard output, as the data arrives."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from codec.cli.batch_options import encoding_model
+from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, print_error, print_note
+from codec.cli.models import own_models
+from codec.errors import UserError
+from codec.runtime import signals
+
+if TYPE_CHECKING:
+    from codec.audio.pcm_stream import PcmEncoding, PcmFormat
+
+_ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
+
+
+def is_stream(arguments: argparse.Namespace) -> bool:
+    """Tell whether the input is standard input.
+
+    Args:
+        arguments: of ``codec encode`` or ``codec decode``.
+
+    Returns:
+        Whether the only input is ``-``.
+
+    Raises:
+        UserError: ``-`` is combined with options for files, or an option is missing.
+    """
+    if not any(str(path) == "-" for path in arguments.inputs):
+        if arguments.out is None:
+            raise UserError(f"--out is missing; see codec {arguments.command} --help")
+        if arguments.raw is not None:
+            raise UserError("--raw is only for standard input; give - as the input")
+        return False
+    several = arguments.workers > 1 or arguments.batch is not None
+    if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or several:
+        raise UserError(
+            "- must be the only input, without --out, --list, -j and --batch: standard input goes to standard output"
+        )
+    return True
+
+
+def encode(arguments: argparse.Namespace) -> int:
+    """Encode standard input to a live stream on standard output.
+
+    Args:
+        arguments: of ``codec encode``.
+
+    Returns:
+        The exit status.
+    """
+    with signals.exit_on_interrupt():
+        import torch
+
+        from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
+        from codec.coding.pipes import encode_stream
+        from codec.pretrained.registry import load
+
+    torch.set_num_threads(arguments.threads)
+    codec = load(encoding_model(arguments.model), arguments.device)
+    raw = None if arguments.raw is None else raw_format(arguments.raw)
+    source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
+    with signals.end_input_on_interrupt(source) as interrupted:
+        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=join_tags(arguments.tag))
+    if report.too_loud:
+        print_note(
+            f"{report.too_loud:,} samples exceed full scale, which models do not reproduce; scale the audio to a"
+            " peak of 1"
+        )
+    if report.above_band > ABOVE_BAND_THRESHOLD:
+        print_note("audio above the band of the model is not coded; use a model with a higher sample rate")
+    if interrupted.is_set():
+        return print_error("interrupted; the stream was completed", INTERRUPTED)
+    return print_error(f"standard input: {report.fault}", FAILED) if report.fault else 0
+
+
+def decode(arguments: argparse.Namespace) -> int:
+    """Decode a live stream from standard input to WAV or samples on standard output.
+
+    Args:
+        arguments: of ``codec decode``.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: an option is only for files.
+    """
+    with signals.exit_on_interrupt():
+        import torch
+
+        from codec.coding.pipes import decode_stream
+        from codec.pretrained.registry import finder, load
+
+    if arguments.start or arguments.end is not None:
+        raise UserError("--from and --to are only for files; give a file as the input")
+    torch.set_num_threads(arguments.threads)
+    device = arguments.device
+    report = decode_stream(
+        sys.stdin.buffer,
+        sys.stdout.buffer,
+        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        strict=arguments.strict,
+        encoding=_ENCODINGS[arguments.bits],
+        raw=arguments.raw is not None,
+    )
+    return print_error(f"standard input: {describe_losses(report.lost, report.cut_off)}", FAILED) if report.lost else 0
+
+
+def raw_format(text: str) -> "PcmFormat":
+    """Parse the value of ``--raw``.
+
+    Args:
+        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``.
+
+    Returns:
+        The format of the samples.
+
+    Raises:
+        UserError: the text is anything else.
+    """
+    from codec.audio.pcm_stream import PcmFormat
+
+    rate, channels, encoding = (*text.split(":"), "s16", "", "")[:3]
+    if not (rate.isdecimal() and channels.isdecimal()) or text.count(":") > 2:
+        raise UserError(f"--raw takes RATE:CHANNELS or RATE:CHANNELS:ENCODING, such as 16000:1:s16, not {text}")
+    return PcmFormat(int(rate), int(channels), encoding)  # type: ignore[arg-type]

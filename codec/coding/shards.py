@@ -1,0 +1,304 @@
+"""Arrays with metadata in tar files, as WebDataset reads them: ``KEY.npy`` and ``KEY.json`` for each.
+
+A key is the path of a file in its tree without suffix. WebDataset takes for the key what comes before the first dot of
+the name, so dots in names are written ``%2E``, and ``%`` as ``%25``. The bytes depend on the contents alone. Reading
+trusts nothing: no pickle, no size that the file does not have, and no header that is deeply nested.
+
+A shard is collected in :class:`Members`, a tar file without its end, to which arrays are appended as they are made; so
+memory does not grow with a shard, and what a killed process had made is there for the next one.
+
+Source: A. Aizman et al., "High performance I/O for large scale deep learning", 2019.
+"""
+
+import contextlib
+import errno
+import io
+import json
+import math
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.errors import UserError
+from codec.runtime.atomic_files import temporary_path
+
+SUFFIX = ".tar"
+ARRAY, METADATA = "npy", "json"
+MAX_METADATA_BYTES = 1 << 20
+_ARRAY_START_BYTES = 10
+_MAX_ARRAY_HEADER_BYTES = 1024
+_COPY_BYTES = 1 << 20
+
+IntArray = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a member's bytes lie in the tar file."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one key holds, in the shard ``path``; an extent is None where that member is missing."""
+
+    path: Path
+    key: str
+    array: Extent | None
+    metadata: Extent | None
+
+    @property
+    def name(self) -> Path:
+        """What messages and reports call it."""
+        return self.path / self.key
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The samples of a shard in their order, and what is wrong with the shard, if anything: they end there."""
+
+    samples: list[Sample]
+    fault: str | None
+
+
+def key_of(relative: Path) -> str:
+    """The key of a file, from its path in its tree without suffix."""
+    return relative.with_name(relative.name.replace("%", "%25").replace(".", "%2E")).as_posix()
+
+
+def path_of(key: str) -> Path:
+    """Inverse of :func:`key_of`. Raises ``ValueError`` for a key that leads out of the tree."""
+    path = PurePosixPath(key)
+    if not key or "\0" in key or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the key {key!r} leads out of the folder")
+    return Path(path.with_name(path.name.replace("%2E", ".").replace("%25", "%")))
+
+
+def write(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
+    """Write a shard of samples that lie in other tar files; it appears whole or not at all.
+
+    Args:
+        path: of the shard.
+        samples: in their order.
+        changed_ns: its time of change, in ns since the epoch.
+
+    Raises:
+        OSError: full disk and the like.
+    """
+    part = temporary_path(path)
+    try:
+        with part.open("wb") as file:
+            for sample in samples:
+                for kind, extent in ((ARRAY, sample.array), (METADATA, sample.metadata)):
+                    if extent is not None:
+                        file.write(_header(f"{sample.key}.{kind}", extent.size))
+                        _copy(sample.path, extent, file)
+                        file.write(_padding(extent.size))
+            file.write(bytes(2 * tarfile.BLOCKSIZE))
+            file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
+        os.utime(part, ns=(changed_ns, changed_ns))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Members:
+    """A tar file that grows by one sample at a time. What an earlier process left there is kept, up to its last whole
+    sample. The file keeps the time at which it was begun: sources that changed later are not those of its samples.
+
+    Raises:
+        OSError: full disk and the like.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        whole = [sample for sample in contents(path).samples if sample.metadata] if path.exists() else []
+        self.samples = {sample.key: sample for sample in whole}
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._begun_ns = os.fstat(self._file.fileno()).st_mtime_ns
+        try:
+            ends = (one.metadata.start + one.metadata.size for one in whole if one.metadata)
+            end = max(ends, default=0)
+            self._file.truncate(end + -end % tarfile.BLOCKSIZE)
+            self._file.seek(0, os.SEEK_END)
+            self._keep_time()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, key: str, array: "ArrayParts", metadata: Mapping[str, Any]) -> int:
+        """Write one sample.
+
+        Returns:
+            The bytes that it takes.
+        """
+        start = self._file.tell()
+        header = _array_header(array)
+        size = len(header) + array.nbytes
+        self._file.write(_header(f"{key}.{ARRAY}", size) + header)
+        first = self._file.tell() - len(header)
+        for row in array.rows():
+            self._file.write(row)
+        self._file.write(_padding(size))
+        text = json.dumps(metadata, separators=(",", ":")).encode()
+        self._file.write(_header(f"{key}.{METADATA}", len(text)))
+        second = self._file.tell()
+        self._file.write(text + _padding(len(text)))
+        self._keep_time()
+        self.samples[key] = Sample(self.path, key, Extent(first, size), Extent(second, len(text)))
+        return self._file.tell() - start
+
+    def _keep_time(self) -> None:
+        self._file.flush()
+        os.utime(self._file.fileno(), ns=(self._begun_ns, self._begun_ns))
+
+    def __enter__(self) -> "Members":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if not self.samples:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class ArrayParts:
+    """An array ``[..., frames]`` in parts along its last axis, of at least one."""
+
+    parts: list[IntArray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.parts[0].shape[:-1], sum(part.shape[-1] for part in self.parts))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    def rows(self) -> Iterator[bytes]:
+        """Yield the bytes in C order, as joining the parts would give them."""
+        flat = [part.reshape(math.prod(part.shape[:-1]), part.shape[-1]) for part in self.parts]
+        for row in range(len(flat[0])):
+            for part in flat:
+                yield part[row].tobytes()
+
+
+def _array_header(array: ArrayParts) -> bytes:
+    """What :func:`numpy.save` writes before the numbers."""
+    data = io.BytesIO()
+    described = {"descr": array.parts[0].dtype.str, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(data, described)
+    return data.getvalue()
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _copy(path: Path, extent: Extent, target: BinaryIO) -> None:
+    with path.open("rb") as source:
+        source.seek(extent.start)
+        left = extent.size
+        while left and (data := source.read(min(left, _COPY_BYTES))):
+            left -= target.write(data)
+    if left:
+        raise OSError(errno.EIO, "was cut while it was copied", str(path))
+
+
+def contents(path: Path) -> Contents:
+    """What a shard holds; only the tar headers are read. Raises ``OSError``."""
+    found: dict[str, dict[str, Extent]] = {}
+    fault = None
+    size, end = path.stat().st_size, 0
+    try:
+        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+            for member in tar:
+                folder, slash, name = member.name.rpartition("/")
+                stem, _, kind = name.partition(".")
+                if member.offset_data + member.size > size:
+                    raise ValueError(f"{member.name[:40]} is cut off")
+                end = member.offset_data + member.size + -member.size % tarfile.BLOCKSIZE
+                if member.isfile():
+                    path_of(folder + slash + stem)
+                    found.setdefault(folder + slash + stem, {})[kind] = Extent(member.offset_data, member.size)
+        with path.open("rb") as file:  # tarfile takes a damaged header for the end
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise ValueError(f"cut off or damaged at byte {end}")
+    except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
+        reason = str(error) or "a header that is nested or larger than memory"
+        fault = f"{path}: not a whole shard ({reason}); make it again with codec tokens"
+    samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA)) for key, has in found.items()]
+    if not samples and fault is None:
+        fault = f"{path}: holds no tokens; make it again with codec tokens"
+    return Contents(samples, fault)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether this is a tar file that begins as a shard does."""
+    with (
+        contextlib.suppress(OSError, tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError),
+        tarfile.open(path, "r:") as tar,
+    ):
+        first = tar.next()
+        return first is not None and first.name.endswith((f".{ARRAY}", f".{METADATA}"))
+    return False
+
+
+def read_metadata(sample: Sample) -> dict[str, Any]:
+    """Raises :class:`UserError` where there is none, or what is there is not a JSON object."""
+    try:
+        if sample.metadata is None or sample.metadata.size > MAX_METADATA_BYTES:
+            raise ValueError(f"no {METADATA} member of at most {MAX_METADATA_BYTES} bytes")
+        found = json.loads(_read(sample.path, sample.metadata))
+        if not isinstance(found, dict):
+            raise ValueError("the metadata is not a JSON object")
+        return found
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise damaged(sample, error) from error
+
+
+def read_array(sample: Sample) -> IntArray:
+    """Integers of any shape. Raises :class:`UserError` for anything else."""
+    try:
+        if sample.array is None:
+            raise ValueError(f"no {ARRAY} member")
+        data = io.BytesIO(_read(sample.path, sample.array))
+        if (version := np.lib.format.read_magic(data)) != (1, 0):
+            raise ValueError(f"version {version} of the {ARRAY} format")
+        header = data.getbuffer()[_ARRAY_START_BYTES:][: int.from_bytes(data.getbuffer()[8:10], "little")]
+        if len(header) > _MAX_ARRAY_HEADER_BYTES or bytes(header).count(b"(") > 1:  # a parser would recurse
+            raise ValueError(f"the header of the {ARRAY} format is too long or nested")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
+        if dtype.kind not in "iu" or fortran:
+            raise ValueError(f"{dtype} in {'Fortran' if fortran else 'C'} order, not integers in C order")
+        return np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
+    except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+        raise damaged(sample, error) from error
+
+
+def damaged(sample: Sample, reason: object) -> UserError:
+    line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+    return UserError(f"{sample.name}: cannot be read ({line}); make it again with codec tokens")
+
+
+def _read(path: Path, extent: Extent) -> bytes:
+    if extent.start + extent.size > path.stat().st_size:
+        raise ValueError("cut off")
+    with path.open("rb") as file:
+        file.seek(extent.start)
+        return file.read(extent.size)

@@ -1,0 +1,298 @@
+"""Packed audio: the clips that ``codec prepare`` wrote, read through memory maps.
+
+Training and search read the splits ``train`` and ``val`` (:func:`open_split`). The test split is sealed: its audio is
+read only through :mod:`codec.dataset.sealed_test`. The table of any split, without its audio, may be read at any time
+(:func:`list_clips`).
+"""
+
+import csv
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.dataset.array_checksums import cached_file_sha256, read_shards
+from codec.dataset.ledger import SealedError
+from codec.errors import UserError
+
+PACKED_VERSION = 1
+"""Version of the packed format, in ``packed.json``."""
+_FULL_SCALE = 32768
+"""The 16-bit value that stands for a sample of 1.0."""
+_REMEDY = "run codec prepare again, which writes damaged arrays anew"
+_ARRAY_NAME = re.compile(r"\w[\w.-]*\.npy")
+"""File names of arrays; none leads out of the folder."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One packed clip, as the table of its split describes it."""
+
+    clip_id: str
+    """Digest of the audio."""
+    path: Path
+    """Source file."""
+    domain: str
+    """speech, music, general or another word of the manifest."""
+    group: str
+    """Clips of one group, such as a speaker, are in one split."""
+    seconds: float
+    rms_dbfs: float
+    """RMS level of the source."""
+    bandwidth_hz: float
+    """Frequency up to which the source has content."""
+    noise_dbfs: float
+    """Level of the quietest tenth of the source's 20 ms frames."""
+    frames: int
+    """Samples per channel at the packed sample rate."""
+
+
+@dataclass(frozen=True)
+class ClipLocation:
+    """Where the samples of a clip are stored."""
+
+    shard: str
+    """File name of the array."""
+    start: int
+    """First frame of the clip in that array."""
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """Size of the data that a model is trained on."""
+
+    clips: int
+    groups: int
+    seconds: float
+    domains: dict[str, float]
+    """Seconds of each domain."""
+
+
+def packed_folder(data: Path, sample_rate: int, channels: int) -> Path:
+    """Return the folder of the packed clips of one sample rate and channel count.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        sample_rate: in Hz.
+        channels: number of channels.
+
+    Returns:
+        The folder, whether it exists or not.
+
+    >>> packed_folder(Path("data"), 16000, 1).as_posix()
+    'data/packed/16000x1'
+    """
+    return data / "packed" / f"{sample_rate}x{channels}"
+
+
+class PackedSplit:
+    """The clips of one split.
+
+    Memory maps are opened on first use, also after pickling into another process.
+
+    Args:
+        folder: the folder of the arrays, see :func:`packed_folder`.
+        clips: the clips of the split.
+        locations: where each clip is stored, in the order of ``clips``.
+        sample_rate: in Hz.
+        channels: number of channels.
+    """
+
+    def __init__(
+        self, folder: Path, clips: list[Clip], locations: list[ClipLocation], sample_rate: int, channels: int
+    ) -> None:
+        self.clips = clips
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self._folder = folder
+        self._locations = locations
+        self._maps: dict[str, npt.NDArray[np.int16]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def summary(self) -> DatasetSummary:
+        """Number of clips and groups, and seconds per domain."""
+        domains: dict[str, float] = {}
+        for clip in self.clips:
+            domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+        return DatasetSummary(len(self), len({clip.group for clip in self.clips}), sum(domains.values()), domains)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on the clips and their order, not on where the data is stored."""
+        lines = (f"{clip.clip_id} {clip.frames} {clip.domain}\n" for clip in self.clips)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def waveform(self, index: int, start: int = 0, frames: int | None = None) -> npt.NDArray[np.float32]:
+        """Return the samples of a clip, or of a part of it.
+
+        Args:
+            index: number of the clip in :attr:`clips`.
+            start: first frame of the part; beyond the ends of the clip it is moved to the nearest end.
+            frames: length of the part; None: up to the end of the clip.
+
+        Returns:
+            float32 ``[channels, frames]``, full scale ±1; shorter than ``frames`` if the clip ends before.
+        """
+        location, length = self._locations[index], self.clips[index].frames
+        start = min(max(start, 0), length)
+        stop = length if frames is None else min(start + frames, length)
+        stored = self._map(location.shard)[location.start + start : location.start + stop]
+        return np.divide(stored.T, np.float32(_FULL_SCALE), order="C", dtype=np.float32)
+
+    def check(self) -> None:
+        """Compare the shape and type of each array with the table; only the headers are read.
+
+        Raises:
+            UserError: an array is missing, or is not what the table describes.
+        """
+        ends: dict[str, int] = {}
+        for location, clip in zip(self._locations, self.clips, strict=True):
+            ends[location.shard] = max(ends.get(location.shard, 0), location.start + clip.frames)
+        for shard, end in sorted(ends.items()):
+            array = self._map(shard)
+            if len(array) < end:
+                raise UserError(
+                    f"{self._folder / shard}: holds {len(array)} frames, but its clips end at {end}; {_REMEDY}"
+                )
+
+    def verify(self) -> None:
+        """Compare the checksum of each array with the one that ``codec prepare`` recorded; all of them are read.
+
+        Arrays without a recorded checksum, as the first versions wrote them, pass.
+
+        Raises:
+            UserError: an array has changed.
+        """
+        recorded = read_shards(self._folder)
+        for shard in sorted({location.shard for location in self._locations} & recorded.keys()):
+            path = self._folder / shard
+            if cached_file_sha256(path) != recorded[shard].sha256:
+                raise UserError(f"{path}: its samples have changed since it was written (other checksum); {_REMEDY}")
+
+    def _map(self, shard: str) -> npt.NDArray[np.int16]:
+        if shard not in self._maps:
+            path = self._folder / shard
+            try:
+                array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
+            except Exception as error:  # a damaged header ends in whatever its parser raises
+                raise UserError(f"{path}: missing or damaged; {_REMEDY}") from error
+            if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
+                raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_REMEDY}")
+            self._maps[shard] = array
+        return self._maps[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+
+def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, channels: int) -> PackedSplit:
+    """Open the training or validation clips at a sample rate and channel count.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        split: ``"train"`` or ``"val"``.
+        sample_rate: in Hz.
+        channels: number of channels.
+
+    Returns:
+        The split, checked against its table.
+
+    Raises:
+        SealedError: the split is ``"test"``.
+        UserError: there is no such folder, or it was not prepared, or at other rates or channel counts.
+    """
+    if split not in ("train", "val"):
+        raise SealedError(f"the {split} split is sealed; only codec evaluate opens it, and records each opening")
+    return _open_any_split(data, split, sample_rate, channels)
+
+
+def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
+    """Read the table of a split, without its audio; this is allowed for the sealed test split, too.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        sample_rate: in Hz.
+        channels: number of channels.
+
+    Returns:
+        The clips, in the order of the table.
+
+    Raises:
+        UserError: as :func:`open_split`.
+    """
+    return _open_any_split(data, split, sample_rate, channels).clips
+
+
+def _open_any_split(data: Path, split: str, sample_rate: int, channels: int) -> PackedSplit:
+    """Open a split without regard to the seal; apart from this module, only codec.dataset.sealed_test may call it."""
+    data = Path(data)
+    folder = _find_folder(data, sample_rate, channels)
+    try:
+        header = json.loads((folder / "packed.json").read_text(encoding="utf-8"))
+        version, counts = header["version"], dict(header.get("clips", {}))
+        if version != PACKED_VERSION:
+            raise UserError(
+                f"{folder}: written by another version (format {version}, not {PACKED_VERSION}); prepare it again"
+            )
+        clips, locations = _read_table(folder / f"{split}.csv")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+        raise UserError(f"{folder}: damaged ({error}); {_REMEDY}") from error
+    if (stated := counts.get(split, len(clips))) != len(clips):
+        raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_REMEDY}")
+    if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
+        raise UserError(f"{folder}: its audio has another rate or channel count than its name states; {_REMEDY}")
+    if not clips:
+        raise UserError(
+            f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"
+        )
+    opened = PackedSplit(folder, clips, locations, sample_rate, channels)
+    opened.check()
+    return opened
+
+
+def _find_folder(data: Path, sample_rate: int, channels: int) -> Path:
+    if not data.is_dir():
+        raise UserError(f"{data}: no such data folder; run: codec prepare AUDIO --out {data}")
+    folder = packed_folder(data, sample_rate, channels)
+    if not (folder / "packed.json").is_file():
+        present = sorted(file.parent.name for file in data.glob("packed/*/packed.json"))
+        command = f"codec prepare AUDIO --out {data} --rate {sample_rate} --channels {channels}"
+        if present:
+            raise UserError(f"{data}: holds {', '.join(present)}, not {sample_rate}x{channels}; run: {command}")
+        raise UserError(f"{data}: holds no packed audio (never prepared, or interrupted); run: {command}")
+    return folder
+
+
+def _read_table(path: Path) -> tuple[list[Clip], list[ClipLocation]]:
+    clips, locations = [], []
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        for row in csv.DictReader(file):
+            location = ClipLocation(row["shard"], int(row["start"]))
+            if not _ARRAY_NAME.fullmatch(location.shard):
+                raise ValueError(f"{path.name} names {location.shard[:80]!r}, which is no array of this folder")
+            if location.start < 0 or int(row["frames"]) <= 0:
+                raise ValueError(f"{path.name} holds a clip of {row['frames']} frames from {location.start}")
+            locations.append(location)
+            clips.append(
+                Clip(
+                    clip_id=row["clip_id"],
+                    path=Path(row["path"]),
+                    domain=row["domain"],
+                    group=row["group"],
+                    seconds=float(row["seconds"]),
+                    rms_dbfs=float(row["rms_dbfs"]),
+                    bandwidth_hz=float(row["bandwidth_hz"]),
+                    noise_dbfs=float(row["noise_dbfs"]),
+                    frames=int(row["frames"]),
+                )
+            )
+    return clips, locations

@@ -1,0 +1,98 @@
+"""Causal ConvNeXt blocks at frame rate: every layer takes ``(x, state)`` to ``(y, state)``.
+
+Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix
+product. Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
+
+Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022; used at frame rate by H. Siuzdak, "Vocos", ICLR 2024.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.config import NetworkConfig
+
+StreamState = tuple[Tensor, ...]
+
+SILENT_POWER = 1e-6
+"""Power below which a frame of features, whose mean power is 1, counts as silent."""
+
+
+class CausalDepthwise(nn.Module):
+    """Convolution of each feature with its own ``kernel`` taps over the present and past frames."""
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__()
+        self.kernel = kernel
+        bound = kernel**-0.5
+        self.weight = nn.Parameter(torch.empty(kernel, width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        frames = x.shape[1]
+        x = torch.cat([state.to(x.dtype), x], 1)
+        y, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
+        if frames == 1:  # a stream of single frames: its time goes into calls, so make few (measured)
+            return y + (x * weights).sum(1, keepdim=True), x[:, 1:]
+        for tap, weight in enumerate(weights):  # faster than a convolution, which wants the frames last (measured)
+            y = torch.addcmul(y, x[:, tap : tap + frames], weight)
+        return y, x[:, frames:]
+
+
+class ConvNeXtBlock(nn.Module):
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.depthwise = CausalDepthwise(config.width, config.kernel)
+        self.norm = nn.LayerNorm(config.width)
+        self.expand = nn.Linear(config.width, config.expansion * config.width)
+        self.contract = nn.Linear(config.expansion * config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scale = nn.Parameter(torch.full((config.width,), 1 / config.depth))
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        y, state = self.depthwise(x, state)
+        y = self.contract(F.gelu(self.expand(self.norm(y))))
+        if self.training:
+            y = self.dropout(y)
+        return x + self.scale * y, state
+
+
+class Stack(nn.Module):
+    """A fixed linear transform, and beside it what is learnt: linear layer in, ``depth`` blocks, normalisation, linear
+    layer out.
+
+    The transform makes an untrained codec a transform codec (see ``Codec.initialise``); the blocks learn what a linear
+    transform cannot do. They see the signal's shape, for their last normalisation takes its level away; so what they
+    add is multiplied by the level of the transformed frame, and what is learnt at one level holds at all.
+    """
+
+    direct: Tensor
+
+    def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
+        super().__init__()
+        self.first = nn.Linear(features_in, config.width)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.depth))
+        self.kernel = config.kernel
+        self.norm = nn.LayerNorm(config.width)
+        self.last = nn.Linear(config.width, features_out)
+        self.register_buffer("direct", torch.randn(features_out, features_in) * features_in**-0.5)
+
+    @property
+    def history(self) -> int:
+        """Frames into the past that an output depends on."""
+        return len(self.blocks) * (self.kernel - 1)
+
+    def start(self, batch: int) -> StreamState:
+        """StreamState before the first frame."""
+        return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
+
+    def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+        """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
+        direct = F.linear(x, self.direct.to(x.dtype))
+        level = (direct.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
+        x = self.first(x)
+        states = []
+        for block, past in zip(self.blocks, state):
+            x, past = block(x, past)
+            states.append(past)
+        return direct + level * self.last(self.norm(x)), tuple(states)

@@ -1,0 +1,238 @@
+"""The report of an evaluation: one HTML file that holds everything, sounds and pictures too."""
+
+import math
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from codec.pretrained.registry import name_of
+from codec.runtime.text import format_duration
+from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
+from codec.training.metrics_log import read_curves
+from eval.evaluation.results import ClipResult, Difference, EvaluationResult, format_value
+from eval.metrics.bootstrap import describe_correction
+from eval.metrics.registry import METRICS, Score, describe_editions, metric
+from eval.pages.listening_examples import listening
+from eval.pages.page import Tile, as_json, write_page
+from eval.pages.rate_distortion_plot import rate_figures, series, shown_cells
+from eval.pages.spectrograms import curves_svg
+from eval.systems.baselines import CodedSystem
+from eval.systems.own import CodedClip
+
+HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
+
+
+def write_report(
+    result: EvaluationResult, coded: Sequence[CodedClip], others: Sequence[CodedSystem], path: Path
+) -> None:
+    """Renders ``result`` to ``path``, with the sounds of ``coded`` (same order as ``result.clips``) and of that one of
+    ``others`` which is nearest in bit rate and no model of ours."""
+    concerned = [entry for entry in METRICS if _concerns(result, entry.name)]
+    heard = listening(result.clips, coded, _nearest(result, others))
+    comparisons = compare(result.differences)
+    recipe = Path(result.run) / "recipe.yaml"
+    left_out = [
+        name
+        for name, there in (
+            ("rates", result.rates),
+            ("listen", heard.examples),
+            ("systems", result.others or result.absent_systems),
+        )
+        if not there
+    ]
+    write_page(
+        path,
+        "report.html.j2",
+        title=Path(result.run).name or result.run,
+        kind="evaluation",
+        made=result.made,
+        result=result,
+        row=result.main,
+        summary=summary(result),
+        tiles=tiles(result),
+        left_out=left_out,
+        metrics=concerned,
+        measured=[entry for entry in concerned if entry.name not in result.absent],
+        metric=metric,
+        editions=describe_editions([entry.name for entry in concerned]),
+        failures=count_reasons(result.clips, lambda score: score.failed),
+        undefined=count_reasons(result.clips, lambda score: score.undefined),
+        curves=rate_figures(result.rates),
+        series=series(result.rates),
+        comparisons=comparisons,
+        losses=_losses(result),
+        listening=heard,
+        nyquist_khz=result.trained.sample_rate / 2000,
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        commands=commands(result),
+        data=as_json(result.to_dict()),
+    )
+
+
+def _losses(result: EvaluationResult) -> list[Markup]:
+    curves = read_curves(Path(result.run))
+    noise = result.main.baseline.get("mel")
+    return [
+        curves_svg(
+            curves, term, label, result.diagnosis.since if term == result.diagnosis.term else None,
+            noise.mean if term == "mel" and noise else None,
+        )
+        for term, label in zip(DIAGNOSIS_TERMS, ("mel distance", "total loss"))
+        if ("val", term) in curves or ("train_fixed", term) in curves
+    ]  # fmt: skip
+
+
+def _nearest(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping[str, Sequence[CodedClip]]:
+    """The one to listen to beside ours; one whose bits nobody knows only where there is no other."""
+    rates = {row.name: row.kbps for row in result.others}
+
+    def distance(system: CodedSystem) -> float:
+        kbps = rates.get(system.label)
+        return abs(math.log(kbps / result.kbps)) if kbps else math.inf
+
+    foreign = [system for system in others if system.name != result.system]
+    if not foreign:
+        return {}
+    found = min(foreign, key=distance)
+    return {found.label: found.coded}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One of theirs beside ours; ``found``: metric and difference."""
+
+    system: str
+    point: str
+    kbps: float | None
+    ours: str
+    our_kbps: float | None
+    found: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs on some clips; ``title`` says which, ``significance`` what the marks mean."""
+
+    title: str
+    metrics: list[str]
+    pairs: list[Pair]
+    significance: str
+
+
+def compare(differences: Sequence[Difference]) -> list[Comparison]:
+    """A table for each distribution and domain that has a plot, too."""
+    found = []
+    for cell in shown_cells(differences):
+        here = [entry for entry in differences if cell.has(entry)]
+        pairs: dict[tuple[str, str], Pair] = {}
+        for entry in here:
+            made = Pair(entry.system, entry.point, entry.kbps, entry.ours, entry.our_kbps, {})
+            pairs.setdefault((entry.system, entry.point), made).found[entry.metric] = entry
+        found.append(
+            Comparison(
+                cell.title,
+                [entry.metric for entry in here],
+                list(pairs.values()),
+                describe_correction(here[0].comparisons),
+            )
+        )
+    return found
+
+
+def _concerns(result: EvaluationResult, name: str) -> bool:
+    """Whether the metric was measured, or tried, or missed."""
+    return name in result.absent or any(name in row.metrics or name in row.undefined for row in result.rows)
+
+
+def summary(result: EvaluationResult) -> list[str]:
+    """Three sentences or so: what was trained, on what, how good, how small, how fast."""
+    made, row = result.trained, result.main
+    channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
+    steps = "" if made.steps is None else f" for {made.steps:,} steps"
+    domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
+    audio = f"on {format_duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
+    text = [
+        f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
+        f"million parameters, trained{steps} {audio}."
+    ]
+    quality = [
+        f"{metric(name).label} {format_value(name, row.metrics[name].mean)}" for name in HEADLINE if name in row.metrics
+    ]
+    if "mel" in row.metrics:
+        mel = f"a mel distance of {format_value('mel', row.metrics['mel'].mean)}"
+        if "mel" in row.baseline:
+            mel += f" (shaped noise: {format_value('mel', row.baseline['mel'].mean)})"
+        quality.insert(0, mel)
+    reaches = ", ".join(quality) or "no measured quality"
+    unseen = " that it was not trained on" if _trained_here(result) else ""
+    text.append(
+        f"At {row.kbps or result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
+        f"on {row.clips} clips of {row.groups} groups{unseen} ({row.name})."
+    )
+    if beside := nearest_pair(result):
+        differences = ", ".join(_told(beside.found[name]) for name in ("mel", *HEADLINE) if name in beside.found)
+        text.append(
+            f"At {beside.our_kbps:.2f} kbps it differs from {beside.system} at {beside.kbps:.2f}, clip by clip, by"
+            f" {differences}."
+        )
+    encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
+    text.append(
+        f"It encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as the sound plays, on one "
+        f"thread, with {made.latency_ms:.0f} ms of delay."
+    )
+    return text
+
+
+def nearest_pair(result: EvaluationResult) -> Pair | None:
+    """Of the clips that the summary is about: what is nearest in bit rate to one of our operating points."""
+    comparisons = compare(result.differences)
+    pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
+    return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
+
+
+def _told(found: Difference) -> str:
+    def signed(value: float) -> str:
+        return f"{value:+.{metric(found.metric).digits}f}"
+
+    text = f"{metric(found.metric).label} {signed(found.mean)}"
+    return text if found.low is None or found.high is None else f"{text} ({signed(found.low)} to {signed(found.high)})"
+
+
+def tiles(result: EvaluationResult) -> list[Tile]:
+    """The figures that stand large below the summary."""
+    row = result.main
+    shown = [Tile("Real bit rate", f"{row.kbps or result.kbps:.2f}", "kbit/s")]
+    for name in ("mel", *HEADLINE):
+        if name in row.metrics and len(shown) < 5:
+            noise = row.baseline.get(name)
+            note = f"noise: {format_value(name, noise.mean)}" if noise else metric(name).unit
+            shown.append(Tile(metric(name).label, format_value(name, row.metrics[name].mean), note))
+    shown.append(Tile("Decoding speed", f"{result.decode_times_real_time:.0f}×", "real time"))
+    return shown
+
+
+def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) -> list[str]:
+    """Reasons of the scores of a kind: number of clips, reason, and which metrics."""
+    places: dict[str, set[int]] = {}
+    names: dict[str, dict[str, None]] = {}
+    for number, clip in enumerate(clips):
+        for name, score in clip.scores.items():
+            if kind(score):
+                places.setdefault(score.reason, set()).add(number)
+                names.setdefault(score.reason, {})[metric(name).label] = None
+    return [f"{len(places[reason])} × {reason} ({', '.join(names[reason])})" for reason in places]
+
+
+def commands(result: EvaluationResult) -> list[str]:
+    """What makes the model, unless it is a built-in one, and the report again."""
+    run, data = result.run, result.data
+    train = ["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]
+    return [*([shlex.join(train)] if _trained_here(result) else []), result.command]
+
+
+def _trained_here(result: EvaluationResult) -> bool:
+    """Whether the run is one of ours, on this data; a built-in model was trained on other data."""
+    return name_of(Path(result.run)) == result.run

@@ -1,0 +1,54 @@
+"""Pages of one HTML file that loads nothing from anywhere: what all of them share.
+
+A page is a template that extends ``base.html.j2``, which brings the style (light or dark, as the reader's system has it
+or as the button says), tables that sort (class ``sortable``; ``parts.html.j2`` makes one of a
+:class:`~eval.pages.text_table.Table`), and the blocks ``style``, ``head``, ``main``, ``data`` and ``script``.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from codec.runtime.atomic_files import write_text
+from codec.runtime.text import format_duration
+from eval.evaluation.results import format_value
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Renders ``eval/templates/TEMPLATE`` to ``path``, whole or not at all.
+
+    ``values``: what the template names. ``base.html.j2`` itself wants ``title``, ``kind`` (of page, one word) and
+    ``made`` (ISO date and time, UTC).
+
+    Raises :class:`~codec.errors.UserError` where ``path`` cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("eval.pages", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": format_duration, "value": lambda value, name: format_value(name, value)}
+    environment.globals["version"] = version("lathe-codec")
+    html = environment.get_template(template).render(**values)
+    write_text(path, html.encode("utf-8", "replace").decode())  # names of files need not be valid UTF-8
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that stands large."""
+
+    label: str
+    value: str
+    note: str
+
+
+def as_json(value: Any) -> Markup:
+    """For an element ``<script type="application/json">``, which nothing in ``value`` can end."""
+    return Markup(json.dumps(value).replace("<", "\\u003c"))

@@ -1,0 +1,114 @@
+"""Rate-distortion curves as figures of a page: every system in one plot; what is in distribution, what is out of it,
+and each domain have plots of their own."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from eval.evaluation.rate_distortion import ALL
+from eval.evaluation.results import Difference, RatePoint
+from eval.metrics.registry import METRICS, metric
+from eval.pages.plots import MUTED, SERIES, literal, style, svg
+
+MARKERS = "osD^vP"
+TICKS = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+@dataclass(frozen=True)
+class RateFigure:
+    """One ``metric`` on some clips; ``title`` says which."""
+
+    metric: str
+    title: str
+    svg: Markup
+
+
+def series(rates: Sequence[RatePoint]) -> dict[str, str]:
+    """Each system's colour, a variable of the page, in order of appearance."""
+    names = dict.fromkeys(point.system for point in rates)
+    return {name: f"var(--series-{i % len(SERIES) + 1})" for i, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Clips that have a plot of their own."""
+
+    distribution: str
+    domain: str
+
+    def has(self, entry: RatePoint | Difference) -> bool:
+        return (entry.distribution, entry.domain) == (self.distribution, self.domain)
+
+    @property
+    def title(self) -> str:
+        where = "in distribution" if self.distribution == "in" else "out of distribution"
+        return f"{'all domains' if self.domain == ALL else self.domain}, {where}"
+
+
+def shown_cells(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[Cell]:
+    """Each distribution as a whole and by domain; where it has one domain, by that alone."""
+    cells = dict.fromkeys(Cell(entry.distribution, entry.domain) for entry in entries)
+    sizes = Counter(cell.distribution for cell in cells)
+    return [cell for cell in cells if cell.domain != ALL or sizes[cell.distribution] > 2]
+
+
+def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
+    """For each metric, a plot for each of the cells."""
+    systems = list(series(rates))
+    found: list[RateFigure] = []
+    for entry in METRICS:
+        for cell in shown_cells(rates):
+            points = [point for point in rates if point.metric == entry.name and cell.has(point)]
+            if points:
+                figure = _figure(points, systems, f"rate-{len(found)}", cell.title)
+                found.append(RateFigure(entry.name, cell.title, figure))
+    return found
+
+
+def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, title: str) -> Markup:
+    """Means with their intervals over the real bit rate. What took bits that nobody knows is a level line."""
+    figure = Figure(figsize=(5.4, 3.3))
+    axes = figure.subplots(gridspec_kw={"left": 0.12, "right": 0.98, "bottom": 0.15, "top": 0.92})
+    for number, system in enumerate(systems):
+        colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
+        its = sorted((point for point in points if point.system == system and point.kbps), key=_kbps)
+        x, y = [_kbps(point) for point in its], [point.mean for point in its]
+        axes.plot(x, y, marker, ls="-", color=colour, lw=2.0 if number == 0 else 1.4, ms=5)
+        for point in its:
+            if point.low is not None and point.high is not None:
+                axes.vlines(_kbps(point), point.low, point.high, color=colour, lw=1.2, alpha=0.55)
+        for point in points:
+            if point.system == system and not point.kbps:
+                axes.axhline(point.mean, color=colour, lw=1.2, ls=(0, (2, 3)))
+    meant = metric(points[0].metric)
+    style(axes, "real bit rate, kbit/s", f"{meant.label} ({meant.better} is better)")
+    known = [_kbps(point) for point in points if point.kbps]
+    if known:
+        axes.set_xscale("log", base=2)
+        low, high = min(known) / 1.15, max(known) * 1.15
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low < tick < high]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_title(f"{literal(title)} · {count_clips(points)}", loc="left", fontsize=10, color=MUTED)
+    return svg(figure, name, f"{meant.label} over bit rate, {title}: {', '.join(systems)}")
+
+
+def _kbps(point: RatePoint) -> float:
+    assert point.kbps is not None
+    return point.kbps
+
+
+def count_clips(points: Sequence[RatePoint]) -> str:
+    """How many there are of each system, where that is not the same for all."""
+    most: dict[str, int] = {}
+    for point in points:
+        most[point.system] = max(point.clips, most.get(point.system, 0))
+    counts = sorted(set(most.values()))
+    if len(counts) == 1:
+        return f"{counts[0]} clips"
+    return f"{counts[0]} to {counts[-1]} clips, depending on the system"

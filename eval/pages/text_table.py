@@ -1,0 +1,66 @@
+"""Tables of text, for the screen, for Markdown and for spreadsheets. Names in them may hold any character."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from codec.runtime.text import visible
+
+_MARKUP = re.compile(
+    r"[\\`*|]"  # these mean something everywhere
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word an underscore is one
+    r"|\](?=[(\[:])"  # the middle of a link
+    r"|^[#>+=-](?=\W|$)"  # a heading, a quotation, a list
+)
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+def markdown_text(text: str) -> str:
+    """The text in a line of Markdown (CommonMark, with the tables of GFM), shown letter by letter."""
+    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", visible(text))
+    return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")
+
+
+def csv_cell(value: Any) -> Any:
+    """Text that a spreadsheet would compute gets an apostrophe in front, as spreadsheets mark text; numbers are left as
+    they are."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[str]]
+
+    def text(self) -> str:
+        """Columns aligned: the first to the left, the others to the right."""
+        lines = [[visible(cell) for cell in line] for line in (self.header, *self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(line, widths))
+            ).rstrip()
+            for line in lines
+        )
+
+    def texts(self, width: int, kept: int = 1) -> list[str]:
+        """Like :meth:`text`, but as several tables where lines would be longer than ``width``; all have the first
+        ``kept`` columns."""
+        lines = [[visible(cell) for cell in line] for line in (self.header, *self.rows)]
+        widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(self.header))]
+        parts, used = [list(range(kept))], sum(widths[:kept])
+        for column in range(kept, len(widths)):
+            if used + widths[column] > width + 2 and len(parts[-1]) > kept:
+                parts, used = [*parts, list(range(kept))], sum(widths[:kept])
+            parts[-1].append(column)
+            used += widths[column]
+        tables = [[[line[column] for column in part] for line in lines] for part in parts]
+        return [Table(self.title, self.note, head, rows).text() for head, *rows in tables]
+
+    def markdown(self) -> str:
+        lines = [[markdown_text(cell) for cell in line] for line in (self.header, *self.rows)]
+        rule = ["---", *("---:" for _ in self.header[1:])]
+        return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))

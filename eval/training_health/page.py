@@ -1,0 +1,269 @@
+"""The page of a run's health: what was found, the curves behind it, and what it sounded like over time."""
+
+import contextlib
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from codec import audio
+from codec.config import Recipe
+from codec.recipe import read_recipe
+from codec.runtime.text import format_duration
+from codec.training.fit_diagnosis import Curves
+from codec.training.metrics_log import Curve, read_curves
+from codec.training.run_folder import ORIGINAL, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
+from codec.training.status import codebook_curves, speed_curve
+from eval.pages.page import Tile, write_page
+from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
+from eval.pages.plots import ORIGINAL as BLUE
+from eval.pages.spectrograms import curves_svg, data_address
+from eval.pages.text_table import Table
+from eval.training_health.examine import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
+
+COLUMNS = 48
+"""Validations in the map of codebooks, at most."""
+FEWEST = 8
+"""Of fewer recorded batches no curve is drawn beside those of training and validation."""
+NARROWEST = 0.3
+"""The map's colours span at least so large a share, or small differences would look large."""
+POINTS = 300
+"""Of a curve in a picture; longer ones are drawn as means."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of the map of codebooks: place, share of the codebook in use, and what it says."""
+
+    column: int
+    row: int
+    share: float
+    told: str
+
+
+@dataclass(frozen=True)
+class Map:
+    cells: list[Cell]
+    columns: int
+    rows: int
+    low: float
+    high: float
+    """Shares that are lightest and darkest."""
+
+    def darkness(self, cell: Cell) -> float:
+        return (cell.share - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Version:
+    name: str
+    address: str
+    """The sound itself."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    seconds: float
+    versions: list[Version]
+    """The original first, then by step."""
+
+
+def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
+    """``run``: the folder that ``health`` is about."""
+    curves, recipe = read_curves(run), read_recipe(str(run / "recipe.yaml"))
+    drawn = {
+        (split, term): thinned(curve)
+        for (split, term), curve in curves.items()
+        if split != "train" or len(curve) >= FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
+    }
+    weighted, others = _terms(curves, recipe)
+    sounds = _clips(run / SOUNDS_FOLDER, kept_step(run, read_result(run)))
+    write_page(
+        path,
+        "health.html.j2",
+        title=health.run,
+        kind="training health",
+        made=health.made,
+        health=health,
+        tiles=_tiles(health),
+        losses=[_loss(drawn, term, health) for term in weighted],
+        other_losses=[_loss(drawn, term, health) for term in others],
+        gradients=_gradients(drawn, recipe),
+        discriminator=_discriminator(drawn),
+        speed=_speed(drawn, recipe),
+        map=_map(curves, recipe),
+        books=_books(curves, recipe),
+        clips=sounds,
+        missing=missing(curves, recipe, bool(sounds)),
+        command=shlex.join(["codec", "health", health.run]),
+        recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
+        earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
+    )
+
+
+def thinned(curve: Curve) -> Curve:
+    """At most :data:`POINTS` of it, each the mean of its neighbours."""
+    if len(curve) <= POINTS:
+        return curve
+    parts = np.array_split(np.arange(len(curve)), POINTS)
+    steps, values = np.array(curve.steps), np.array(curve.values)
+    return Curve(tuple(int(steps[part].mean()) for part in parts), tuple(float(values[part].mean()) for part in parts))
+
+
+def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
+    """Those that training minimises, in all and one by one; and those that it merely records."""
+    there = [term for split, term in curves if split == "val" and ("train_fixed", term) in curves]
+    weighted = [term for term in ("total", *recipe.losses) if term in there]
+    weighted = [term for term in weighted if term == "total" or recipe.losses[term]]
+    return weighted, [term for term in there if term not in weighted]
+
+
+def _loss(curves: dict[tuple[str, str], Curve], term: str, health: RunHealth) -> Markup:
+    since = health.diagnosis.since if term == health.diagnosis.term else None
+    return curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
+
+
+def _tiles(health: RunHealth) -> list[Tile]:
+    found = health.standing
+    if found is None:
+        return []
+    trained = "" if found.training is None else f"training {found.training:.4g}"
+    tiles = [
+        Tile("Done", f"{found.share:.0%}", f"step {found.step:,}"),
+        Tile("Validation loss", f"{found.validation:.4g}", trained),
+    ]
+    if found.left_s:
+        tiles.insert(1, Tile("Left", format_duration(found.left_s), "validations included"))
+    if found.audio_s_per_s is not None:
+        tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second, last measured"))
+    if found.gradient is not None:
+        clipped = "median" if found.clipped is None else f"{found.clipped:.0%} of steps clipped"
+        tiles.append(Tile("Gradient norm", f"{found.gradient:.3g}", clipped))
+    if found.usage is not None:
+        tiles.append(Tile("Unused codes", f"{found.usage.unused:.0%}", f"perplexity {found.usage.perplexity:.0f}"))
+    if found.right is not None:
+        tiles.append(Tile("Discriminator right", f"{found.right:.0%}", "50% is a guess"))
+    return tiles
+
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.4, 3.0), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finished(figure: Figure, axes: Axes, name: str, label: str, legend: bool = True) -> Markup:
+    style(axes, "step", label)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if legend:
+        legend_above(figure)
+    return svg(figure, name, f"{label} over steps")
+
+
+def _plot(axes: Axes, curve: Curve | None, colour: str, label: str, width: float = 1.6) -> bool:
+    if curve is None:
+        return False
+    marker = "o" if len(curve) < 40 else ""
+    axes.plot(curve.steps, curve.values, color=colour, lw=width, marker=marker, ms=3, label=label)
+    return True
+
+
+def _gradients(curves: Curves, recipe: Recipe) -> Sequence[Markup]:
+    pictures = []
+    for name, owner, bound in (("grad_norm", "codec", recipe.optim.clip_norm), ("discriminator_grad_norm", "", None)):
+        figure, axes = _axes()
+        drawn = _plot(axes, curves.get(("train", f"{name}_max")), FAINT, "largest", 1.0)
+        colour = DECODED if owner else BLUE
+        drawn = _plot(axes, curves.get(("train", name)), colour, "median" if drawn else "at single steps") or drawn
+        if bound is not None:
+            axes.axhline(bound, color=MUTED, lw=1, ls=(0, (1, 2.5)), label="clipped above")
+        if drawn:
+            low, high = axes.get_ylim()
+            if low <= 0 or high > 10 * low:
+                axes.set_yscale("log")
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_major_formatter("{x:g}")
+            label = f"gradient norm, {owner or 'discriminator'}"
+            pictures.append(_finished(figure, axes, name.replace("_", "-"), label))
+    return pictures
+
+
+def _discriminator(curves: Curves) -> Sequence[Markup]:
+    figure, axes = _axes()
+    if not _plot(axes, curves.get(("train", "discriminator_right")), BLUE, "right"):
+        return []
+    for bound in (TELLS_NOTHING, TELLS_ALL):
+        axes.axhline(bound, color=MUTED, lw=1, ls=(0, (1, 2.5)))
+    axes.set_ylim(min(0.45, axes.get_ylim()[0]), 1.02)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    pictures = [_finished(figure, axes, "right", "judgements that are right", legend=False)]
+    figure, axes = _axes()
+    _plot(axes, curves.get(("train", "real_score")), BLUE, "real sound")
+    _plot(axes, curves.get(("train", "fake_score")), DECODED, "decoded sound")
+    return [*pictures, _finished(figure, axes, "scores", "mean score")]
+
+
+def _speed(curves: Curves, recipe: Recipe) -> Markup | None:
+    figure, axes = _axes()
+    if not _plot(axes, speed_curve(curves, recipe), BLUE, "", 1.2):
+        return None
+    axes.set_ylim(bottom=0)
+    return _finished(figure, axes, "speed", "seconds of audio per second", legend=False)
+
+
+def _map(curves: Curves, recipe: Recipe) -> Map | None:
+    """Perplexity as a share of the codebook, a column per validation."""
+    size, cells = recipe.codec.quantizer.size, []
+    used = codebook_curves(curves, "usage")
+    for row, curve in enumerate(codebook_curves(curves, "perplexity")):
+        chosen = np.unique(np.linspace(0, len(curve) - 1, min(COLUMNS, len(curve))).round().astype(int))
+        for column, index in enumerate(chosen):
+            step, value = curve.steps[index], curve.values[index]
+            told = f"step {step:,}, codebook {row + 1}: perplexity {value:.0f} of {size:,}"
+            if row < len(used):
+                told += f", {1 - used[row].at(step):.0%} unused"
+            cells.append(Cell(column, row, min(1.0, value / size), told))
+    if not cells:
+        return None
+    high = math.ceil(10 * max(cell.share for cell in cells)) / 10
+    low = max(0.0, min(math.floor(10 * min(cell.share for cell in cells)) / 10, high - NARROWEST))
+    return Map(cells, max(cell.column for cell in cells) + 1, max(cell.row for cell in cells) + 1, low, high)
+
+
+def _books(curves: Curves, recipe: Recipe) -> Table | None:
+    """At the last validation."""
+    used, perplexity = (codebook_curves(curves, name) for name in ("usage", "perplexity"))
+    if not used:
+        return None
+    rows = [
+        [
+            f"{index + 1}",
+            f"{count.values[-1]:.0f}",
+            f"{1 - share.values[-1]:.0%}",
+            f"{max(1 - v for v in share.values):.0%}",
+        ]
+        for index, (share, count) in enumerate(zip(used, perplexity))
+    ]
+    note = f"Of {recipe.codec.quantizer.size:,} entries each."
+    return Table("Codebooks", note, ["codebook", "perplexity", "unused", "unused at most"], rows)
+
+
+def _clips(sounds: Path, best: int | None) -> list[Clip]:
+    there = audio_sample_folders(sounds)
+    names = {"Original": sounds / ORIGINAL}
+    names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
+    clips = []
+    for original in sorted((sounds / ORIGINAL).glob("clip_*.flac")) if there else []:
+        found = []
+        for name, folder in names.items():
+            with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
+                found.append(Version(name, data_address("audio/flac", (folder / original.name).read_bytes())))
+        header = audio.info(original)
+        clips.append(Clip(header.seconds or 0.0, found))
+    return clips

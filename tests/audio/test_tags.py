@@ -1,0 +1,203 @@
+"""Tags from whatever wrote them, through ``.nac`` files and out again. Inputs are built byte by byte, or by FFmpeg."""
+
+import io
+import json
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from codec import audio
+from codec.audio import join_values, split_values
+from codec.audio.tag_encoding import decoded, repaired
+from codec.batch.tasks import encode_batch
+from codec.cli import main
+from codec.coding.files import decode_file, encode_file, file_info
+from tests.coding.test_files import codec, sound  # noqa: F401 (a fixture)
+
+
+def chunk(name: bytes, data: bytes, order: str = "<") -> bytes:
+    return name + struct.pack(f"{order}I", len(data)) + data + bytes(len(data) % 2)
+
+
+def coded_file(format: str) -> bytes:
+    data = io.BytesIO()
+    soundfile.write(data, sound(1, 22050, 22050)[0], 22050, format=format)
+    return data.getvalue()
+
+
+def wav(*chunks: bytes) -> bytes:
+    body = coded_file("WAV")[8:] + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def aiff(*chunks: bytes) -> bytes:
+    body = coded_file("AIFF")[8:] + b"".join(chunks)
+    return b"FORM" + struct.pack(">I", len(body)) + body
+
+
+def info(**texts: bytes) -> bytes:
+    return chunk(b"LIST", b"INFO" + b"".join(chunk(name.encode(), text + b"\0") for name, text in texts.items()))
+
+
+def id3(version: int, *frames: tuple[str, bytes]) -> bytes:
+    def size(count: int) -> bytes:
+        return bytes((count >> shift) & 127 for shift in (21, 14, 7, 0))
+
+    made = [
+        (name.encode(), size(len(data)) if version == 4 else struct.pack(">I", len(data)), data)
+        for name, data in frames
+    ]
+    body = b"".join(name + length + bytes(2) + data for name, length, data in made)
+    return b"ID3" + bytes([version, 0, 0]) + size(len(body)) + body
+
+
+def ape(**texts: bytes) -> bytes:
+    items = b"".join(struct.pack("<II", len(text), 0) + name.encode() + b"\0" + text for name, text in texts.items())
+    return items + b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, len(texts), 0) + bytes(8)
+
+
+PICTURE = b"\0image/png\0\x03\0" + bytes(500)
+SONG = ("TIT2", b"\0Song")
+SEVERAL = ("TPE1", b"\x03\xc3\x84\0B;C\0D")
+CASES = {
+    "id3 in WAV": (wav(chunk(b"id3 ", id3(4, SONG, SEVERAL))), {"title": "Song", "artist": "Ä\0B;C\0D"}),
+    "ID3 in AIFF": (aiff(chunk(b"ID3 ", id3(4, SONG, SEVERAL), ">")), {"title": "Song", "artist": "Ä\0B;C\0D"}),
+    "ID3v2.4": (id3(4, SONG, SEVERAL, ("TRCK", b"\x003/7"), ("TDRC", b"\x002001")) + coded_file("MP3"),
+                {"title": "Song", "artist": "Ä\0B;C\0D", "tracknumber": "3/7", "date": "2001"}),
+    "ID3v2.3, two frames": (id3(3, SONG, ("TPE1", b"\x00A"), ("TPE1", b"\x01\xff\xfe\x16\x04")) + coded_file("MP3"),
+                            {"title": "Song", "artist": "A\0Ж"}),
+    "ID3 in Latin-1": (id3(3, ("TIT2", b"\0M\xfcller")) + coded_file("MP3"), {"title": "Müller"}),
+    "ID3 in Windows-1252": (id3(3, ("TIT2", b"\0It\x92s we\x92re")) + coded_file("MP3"), {"title": "It’s we’re"}),
+    "ID3 in Shift-JIS": (id3(3, ("TIT2", b"\0" + "日本語 ABC".encode("cp932"))) + coded_file("MP3"),
+        {"title": "日本語 ABC"}),
+    "ID3 in UTF-8 as Latin-1": (id3(3, ("TIT2", b"\0" + "Größe".encode())) + coded_file("MP3"), {"title": "Größe"}),
+    "ID3 in a code page": (id3(3, ("TIT2", b"\0" + "Привет".encode("cp1251"))) + coded_file("MP3"),
+        {"title": "Ïðèâåò"}),
+    "APEv2": (coded_file("MP3") + ape(Title="Größe".encode(), Artist=b"A\0B", Year=b"1999", Comment=b"x" * 50000),
+              {"title": "Größe", "artist": "A\0B", "date": "1999", "comment": "x" * 50000}),
+    "INFO": (wav(info(INAM="Größe".encode("cp1252"), IART=b"A", ICRD=b"2001", ICMT="é".encode())),
+             {"title": "Größe", "artist": "A", "date": "2001", "comment": "é"}),
+    "INFO in Shift-JIS": (wav(info(ICOP="日本語".encode("cp932"))), {"copyright": "日本語"}),
+    "NAME in AIFF": (aiff(chunk(b"NAME", "Größe".encode("latin-1"), ">")), {"title": "Größe"}),
+    "Info in the title": (id3(3, ("TIT2", b"\0Info Session 3")) + coded_file("MP3"), {"title": "Info Session 3"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tags_are_read_with_the_right_letters(tmp_path, case):
+    data, expected = CASES[case]
+    (tmp_path / "a").write_bytes(data)
+    described = audio.info(tmp_path / "a")
+    assert described.tags == expected and described.pictures == 0
+    assert audio.read(tmp_path / "a").samples.shape[1] >= 22050
+
+
+def by_ffmpeg(path: Path, format: str, encoder: str, sample_format: str, **options: str) -> bytes:
+    """A second of silence with three tags."""
+    with av.open(str(path), "w", format=format, options=options) as file:
+        stream = file.add_stream(encoder, rate=16000, format=sample_format, layout="mono", bit_rate=64000)
+        file.metadata.update({"title": "Größe", "artist": "A", "date": "2001"})
+        silence = np.zeros((1, 16000), np.float32 if "flt" in sample_format else np.int16)
+        frame = av.AudioFrame.from_ndarray(silence, format=sample_format, layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = 16000, Fraction(1, 16000), 0
+        for part in (frame, None):
+            for packet in stream.encode(part):
+                file.mux(packet)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format", "encoder", "sample_format"),
+    [("ipod", "aac", "fltp"), ("matroska", "flac", "s16"), ("asf", "wmav2", "fltp"), ("wv", "wavpack", "s16p")],
+)
+def test_tags_of_other_containers_are_read(tmp_path, format, encoder, sample_format):
+    by_ffmpeg(tmp_path / "a", format, encoder, sample_format)
+    tags = audio.info(tmp_path / "a").tags
+    assert (tags["title"], tags["artist"], tags["date"]) == ("Größe", "A", "2001")
+
+
+def test_damaged_tags_are_no_reason_to_refuse_a_file(tmp_path):
+    data = CASES["ID3v2.4"][0]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        broken = bytearray(data)
+        for at in rng.integers(10, 60, 3):
+            broken[at] = rng.integers(256)
+        (tmp_path / "a").write_bytes(bytes(broken))
+        assert audio.read(tmp_path / "a").samples.shape[1] >= 22050
+        assert all(isinstance(text, str) for text in audio.info(tmp_path / "a").tags.values())
+    for cut in range(1, 60):
+        (tmp_path / "a").write_bytes(coded_file("MP3") + ape(Title=b"x", Artist=b"y")[-cut:])
+        assert audio.info(tmp_path / "a").tags == {}
+
+
+def comments_of(path: Path) -> list[tuple[str, str]]:
+    """What stands in the file, read by FFmpeg, which joins values by semicolons."""
+    with av.open(str(path)) as file:
+        found = {**file.metadata, **file.streams[0].metadata}
+    return sorted((name.lower(), text) for name, text in found.items() if name.lower() != "encoder")
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
+def test_several_values_go_through_and_out(tmp_path, codec, suffix):  # noqa: F811
+    (tmp_path / "a.wav").write_bytes(CASES["id3 in WAV"][0])
+    report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, tags={"genre": "x\0y", "mood": "z"})
+    expected = {"title": "Song", "artist": "Ä\0B;C\0D", "genre": "x\0y"}
+    assert file_info(tmp_path / "a.nac")["tags"] == {**expected, "mood": "z"}
+    assert encode_batch([tmp_path / "a.wav"], tmp_path, codec, tags={"mood": "z"}).kept and report.seconds == 1
+    decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", codec)
+    written = dict(comments_of(tmp_path / f"b.{suffix}"))
+    separator = "; " if suffix == "wav" else ";"
+    assert (written["title"], written["artist"]) == ("Song", separator.join(["Ä", "B;C", "D"]))
+    described = audio.info(tmp_path / f"b.{suffix}")
+    assert described.decoded and described.frames in (22050, None)
+    flat = {name: text.replace("\0", "; ") for name, text in expected.items()}
+    assert described.tags == (flat if suffix == "wav" else expected)
+    assert audio.read(tmp_path / f"b.{suffix}").samples.shape == (1, 22050)
+    assert soundfile.read(tmp_path / f"b.{suffix}")[0].shape == (22050,)
+
+
+def test_pictures_and_tags_that_do_not_fit_are_told_of(tmp_path, codec):  # noqa: F811
+    (tmp_path / "in").mkdir()
+    bare = by_ffmpeg(tmp_path / "bare", "mp3", "libmp3lame", "fltp", write_xing="0", id3v2_version="0")
+    assert b"Xing" not in bare and b"Info" not in bare
+    tag = ape(Artist=b"A\0B", Year=b"1999", Comment=b"x" * 100_000)
+    (tmp_path / "in/a.mp3").write_bytes(id3(3, ("TIT2", b"\0Session 3"), ("APIC", PICTURE)) + bare + tag)
+    assert audio.info(tmp_path / "in/a.mp3").frames is None
+    for _ in range(2):
+        batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
+        assert not batch.failures
+    assert len(batch.kept) == 1
+    batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec, force=True)
+    assert (batch.summary.pictures, batch.summary.tags_left_out) == (1, 1)
+    assert "1 pictures" in batch.summary.text() and "1 tags too long" in batch.summary.text()
+    assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
+
+
+def test_names_of_the_command_line_may_have_several_values(tmp_path, model, capsys):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1000), 16000)
+    words = ["encode", "a.wav", "--out", "a.nac", "--tag", "artist=A", "--tag", "artist=B", "--tag", "title=T"]
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        main([*words, "--model", str(model)])
+    assert file_info(tmp_path / "a.nac")["tags"] == {"artist": "A\0B", "title": "T"}
+    capsys.readouterr()
+    for more, shown in (([], "['A', 'B']"), (["--json"], json.dumps("A\0B"))):
+        with pytest.raises(SystemExit):
+            main(["info", str(tmp_path / "a.nac"), *more])
+        assert shown in capsys.readouterr().out
+
+
+def test_values_are_joined_and_parted():
+    assert split_values(join_values(["a", "b\0c", "a", " "])) == ["a", "b", "c"] and join_values([]) == ""
+
+
+def test_letters():
+    for text in ("Größe", "plain", "日本語", "Ж", "“quoted” – €"):
+        assert repaired(text) == text and decoded(text.encode()) == text
+    assert decoded(b"\x81\x8d") == "\x81\x8d"  # none of the encodings has these

@@ -1,0 +1,435 @@
+"""Shards of codes, read by what others would read them with: tarfile, NumPy, json."""
+
+import csv
+import io
+import json
+import math
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from codec.batch.runner import BatchReport
+from codec.batch.tasks import decode_batch, encode_batch
+from codec.bitstream.reader import PacketReader
+from codec.cli import BAD_INPUT, FAILED, main
+from codec.coding import shards
+from codec.coding.files import range_coder
+from codec.coding.token_decoding import token_jobs
+from codec.coding.tokens import default_per_shard, encode_tokens
+from codec.errors import UserError
+from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.registry import finder
+from codec.runtime.file_lock import EXCLUSIVE, exclusive
+from tests.test_readme import blocks
+
+
+def make(path: Path, samples: int = 8000, rate: int = 16000, channels: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(samples).uniform(-0.1, 0.1, (samples, channels))
+    soundfile.write(path, noise, rate)
+    return path
+
+
+@pytest.fixture
+def sounds(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    make(Path("in/a.wav"), 9001)
+    make(Path("in/x/b.c.flac"), 30011, 44100, 2)
+    make(Path("in/x/y/d%é.wav"), 5000, 8000, 3)
+    make(Path("in/x/e.wav"), 0)
+    make(Path("in/z.wav"), 1)
+    return tmp_path
+
+
+def read(*paths: Path) -> dict[str, dict[str, bytes]]:
+    """What WebDataset makes of shards: neighbours with one key, and what comes after the first dot of the name."""
+    found: dict[str, dict[str, bytes]] = {}
+    for path in paths:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                key, kind = re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", member.name).groups()
+                assert key not in found or key == list(found)[-1]
+                found.setdefault(key, {})[kind] = tar.extractfile(member).read()
+    return found
+
+
+def figures(batch: BatchReport) -> tuple[int, int, int]:
+    return len(batch.reports), len(batch.kept), len(batch.failures)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != EXCLUSIVE}
+
+
+def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds, codec):
+    assert figures(encode_tokens([Path("in")], Path("tok"), codec, codebooks=2, per_shard=2)) == (5, 0, 0)
+    encode_batch([Path("in")], Path("nac"), codec, codebooks=2)
+    assert sorted(contents(Path("tok"))) == [f"tokens-{number:06}.tar" for number in range(3)]
+    found = read(*sorted(Path("tok").glob("*.tar")))
+    sources = {
+        "a": "in/a.wav", "x/b%2Ec": "in/x/b.c.flac", "x/e": "in/x/e.wav", "x/y/d%25é": "in/x/y/d%é.wav", "z": "in/z.wav"
+    }  # fmt: skip
+    assert list(found) == list(sources)
+    for key, members in found.items():
+        source = soundfile.info(sources[key])
+        told, codes = json.loads(members["json"]), np.load(io.BytesIO(members["npy"]), allow_pickle=False)
+        nac = Path("nac") / Path(sources[key]).relative_to("in").with_suffix(".nac")
+        with PacketReader(nac) as reader:
+            expected = np.concatenate([np.zeros((source.channels, 2, 0)), *reader.codes(range_coder(codec))], 2)
+        assert codes.dtype == np.int32
+        assert (codes == (expected[0] if source.channels == 1 else expected)).all()
+        assert told == {
+            "source": sources[key],
+            "sample_rate": source.samplerate,
+            "channels": source.channels,
+            "samples": source.frames,
+            "seconds": source.frames / source.samplerate,
+            "model": fingerprint(codec),
+            "model_rate": 16000,
+            "codebooks": 2,
+            "codebook_size": 16,
+            "frames": codes.shape[-1],
+            "frames_per_second": codec.config.frame_rate_hz,
+            "axes": ["channels", "quantizers", "frames"][-codes.ndim :],
+            "stereo": "mid_side" if source.channels == 2 else None,
+            "manifest": {},
+        }
+    decode_batch([Path("nac")], Path("expected"), codec, bits="32f")
+    batch = decode_batch([Path("tok")], Path("wav"), codec, bits="32f")
+    assert figures(batch) == (5, 0, 0)
+    for path in (path for path in Path("expected").rglob("*") if path.is_file()):
+        (expected, rate), (sound, same) = (
+            soundfile.read(path),
+            soundfile.read(Path("wav") / path.relative_to("expected")),
+        )
+        assert rate == same and sound.shape == expected.shape and (sound == expected).all()
+    assert figures(decode_batch([Path("tok")], Path("wav"), codec, bits="32f")) == (0, 5, 0)
+    batch = decode_batch([Path("tok/tokens-000000.tar")], Path("part"), codec, bits="32f", start=0.1, end=0.5)
+    for report in batch.reports:
+        (whole, rate), (part, _) = (
+            soundfile.read(folder / report.target.relative_to("part")) for folder in (Path("wav"), Path("part"))
+        )
+        assert (part == whole[rate // 10 : rate // 2]).all() and len(part) == len(whole[rate // 10 : rate // 2]) > 0
+
+
+def test_processes_and_second_runs_write_the_same_bytes(sounds, codec):
+    encode_tokens([Path("in")], Path("1"), codec, per_shard=2)
+    encode_tokens([Path("in")], Path("2"), codec, per_shard=2, workers=2)
+    assert contents(Path("1")) == contents(Path("2"))
+    written = Path("1/tokens-000000.tar").stat().st_mtime_ns
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (0, 5, 0)
+    assert Path("1/tokens-000000.tar").stat().st_mtime_ns == written
+    Path("1/tokens-000001.tar").unlink()
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (2, 3, 0)
+    damaged = Path("1/tokens-000000.tar")
+    damaged.write_bytes(damaged.read_bytes()[:2048])
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (1, 4, 0)
+    make(Path("in/z.wav"), 2000)
+    os.utime("in/z.wav", (2e9, 2e9))
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (1, 4, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2, codebooks=1)) == (5, 0, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2, codebooks=1, force=True)) == (5, 0, 0)
+
+
+def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
+    """A loader gives whole shards to its workers. The page on tokens is executed."""
+    assert [default_per_shard(files) for files in (1, 8, 15, 16, 500, 8192, 10**6)] == [1, 1, 1, 2, 32, 1000, 1000]
+    Path("in/x/e.wav").unlink()
+    for number in range(5):
+        make(Path(f"in/more/{number}.wav"), 16000)
+    assert len(encode_tokens([Path("in")], Path("tokens"), codec, codebooks=2).reports) == 9
+    assert len(list(Path("tokens").glob("*.tar"))) == 9
+    (example,) = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
+    Path("example.py").write_text(example, encoding="utf-8")
+    ran = subprocess.run([sys.executable, "example.py"], capture_output=True, text=True)
+    losses = [float(line.split()[0]) for line in ran.stdout.splitlines()]
+    assert ran.returncode == 0 and not ran.stderr and len(losses) == 9, ran.stderr
+    assert all(0 < loss < math.log(16) + 2 for loss in losses)  # log 16 where nothing is known
+
+
+def test_codes_as_they_come_are_looked_up(sounds, codec):
+    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
+    (members,) = read(Path("tok/tokens-000000.tar")).values()
+    codes = torch.from_numpy(np.load(io.BytesIO(members["npy"])))
+    table = torch.randn(16, 4)
+    assert torch.equal(torch.nn.functional.embedding(codes, table), table[codes])
+    assert torch.equal(torch.nn.functional.one_hot(codes.long() + 1, 17).argmax(-1), codes + 1)
+
+
+def test_shards_of_earlier_versions_are_read(sounds, codec):
+    """Which held integers of 16 bits without a sign; tokens writes them anew."""
+    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
+    shard = Path("tok/tokens-000000.tar")
+    before, (members,) = shard.read_bytes(), read(shard).values()
+    write_tar(
+        shard, {"a.npy": numpy_bytes(np.load(io.BytesIO(members["npy"])).astype("<u2")), "a.json": members["json"]}
+    )
+    assert decode_batch([shard], Path("old"), codec).reports
+    assert figures(encode_tokens([Path("in/a.wav")], Path("tok"), codec)) == (1, 0, 0) and shard.read_bytes() == before
+    decode_batch([shard], Path("new"), codec)
+    assert Path("old/a.wav").read_bytes() == Path("new/a.wav").read_bytes()
+
+
+def test_files_at_once_write_what_one_after_the_other_writes(sounds, codec):
+    """In whatever order they end."""
+    make(Path("in/0.wav"), 200_000)
+    encode_tokens([Path("in")], Path("1"), codec, per_shard=9)
+    encode_tokens([Path("in")], Path("2"), codec, per_shard=9, lanes=3)
+    assert contents(Path("1")) == contents(Path("2"))
+
+
+def command(*words: object) -> subprocess.Popen:
+    line = [sys.executable, "-m", "codec", *map(str, words)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_commands_do_not_write_to_one_folder(sounds, model):
+    with exclusive(Path("tok")):
+        second = command("tokens", "in", "--out", "tok", "--model", model)
+        complaints = second.communicate()[1]
+    assert second.returncode == BAD_INPUT and complaints.count("\n") == 1 and f"process {os.getpid()}" in complaints
+    assert not contents(Path("tok"))
+    both = [command("tokens", "in", "--out", "tok", "--model", model) for _ in range(2)]
+    complaints = [one.communicate()[1] for one in both]
+    assert sorted(one.returncode for one in both) in ([0, 0], [0, BAD_INPUT]) and "Traceback" not in "".join(complaints)
+    assert len(contents(Path("tok"))) == 5
+
+
+def test_a_killed_command_goes_on_where_it_was(sounds, codec, model):
+    make(Path("in/0.wav"), 1000)
+    soundfile.write("in/b.wav", np.zeros(3600 * 16000, np.int16), 16000)
+    words = ["tokens", "in", "--out", "tok", "--model", model, "--per-shard", 9]
+    first = command(*words)
+    waiting = Path("tok/.tokens-000000.tar.members")
+    started = time.monotonic()
+    while not (waiting.exists() and len(shards.contents(waiting).samples) > 1):
+        assert first.poll() is None and time.monotonic() - started < 600
+        time.sleep(0.01)
+    first.kill()
+    first.communicate()
+    assert waiting.exists() and not Path("tok/tokens-000000.tar").exists()
+    waiting.write_bytes(waiting.read_bytes()[:-512])  # in the middle of a write: the last array is lost
+    make(Path("in/b.wav"), 5000)
+    there = len(shards.contents(waiting).samples) - 1
+    done, kept, failed = figures(encode_tokens([Path("in")], Path("tok"), codec, per_shard=9))
+    assert (done + kept, failed) == (7, 0) and kept >= there >= 1
+    encode_tokens([Path("in")], Path("afresh"), codec, per_shard=9)
+    assert contents(Path("tok")) == contents(Path("afresh"))
+    (Path("tok") / waiting.name).write_bytes(b"of an earlier call")
+    assert figures(encode_tokens([Path("in")], Path("tok"), codec, per_shard=9)) == (0, 7, 0)
+    assert contents(Path("tok")) == contents(Path("afresh"))
+
+
+def test_a_source_that_changed_after_it_was_coded_is_coded_again(sounds, codec):
+    """Even while the shard was not finished."""
+    with shards.Members(Path("x.members")) as members:
+        members.append("a", shards.ArrayParts([np.zeros((2, 3), np.int32)]), {})
+    begun = Path("x.members").stat().st_mtime_ns
+    with shards.Members(Path("x.members")) as members:
+        size = members.append("b", shards.ArrayParts([np.ones((2, 1), np.int32), np.zeros((2, 0), np.int32)]), {"x": 1})
+        assert list(members.samples) == ["a", "b"] and size == 2048
+        np.testing.assert_array_equal(shards.read_array(members.samples["b"]), np.ones((2, 1)))
+    assert Path("x.members").stat().st_mtime_ns == begun
+    shards.write(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
+    assert list(read(Path("x.tar"))) == ["b", "a"] and Path("x.tar").stat().st_mtime_ns == begun
+
+
+def test_the_model_of_tokens_is_found(sounds, codec, model):
+    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
+    batch = decode_batch([Path("tok")], Path("wav"), pickle.loads(pickle.dumps(finder([model]))), suffix="flac")
+    assert [one.target for one in batch.reports] == [Path("wav/a.flac")]
+    (failure,) = decode_batch([Path("tok")], Path("none"), finder()).failures
+    assert failure.reason.startswith("tok/tokens-000000.tar/a: coded with model")
+    job, _ = token_jobs(Path("tok/tokens-000000.tar"), Path("wav"), ".wav")
+    assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_bad_files_are_reported_left_out_and_tried_again(sounds, codec, model, capsys):
+    Path("in/bad.wav").write_text("no sound")
+    words = ["tokens", "in", "--out", "tok", "--model", str(model), "--per-shard", "9"]
+    for done, kept in ((5, 0), (0, 5)):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        out, complaints = capsys.readouterr()
+        assert ended.value.code == FAILED and f"{done} done, {kept} were there already, 1 failed" in out
+        assert complaints.count("codec: error: in/bad.wav: ") == 1
+        if done:
+            before = contents(Path("tok"))
+            assert re.search(r"tokens of 6/6 files, .* 100%", complaints)
+    assert contents(Path("tok")) == before and "bad" not in read(Path("tok/tokens-000000.tar"))
+    make(Path("in/bad.wav"))
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--json"])
+    summary = json.loads(capsys.readouterr().out)["summary"]
+    assert ended.value.code == 0 and (summary["done"], summary["skipped"]) == (1, 5)
+    encode_tokens([Path("in")], Path("afresh"), codec, per_shard=9)
+    assert contents(Path("tok")) == contents(Path("afresh"))
+    Path("in/bad.wav").unlink()
+    encode_tokens([Path("in")], Path("tok"), codec, per_shard=9)
+    assert contents(Path("tok")) == before
+
+
+def test_a_shard_of_which_nothing_is_left_is_made_again(tmp_path, codec):
+    source, out = make(tmp_path / "a.wav"), tmp_path / "tok"
+    encode_tokens([source], out, codec)
+    before = contents(out)
+    source.write_text("no sound")
+    os.utime(source, (2e9, 2e9))
+    assert figures(encode_tokens([source], out, codec)) == (0, 0, 1) and contents(out) == {}
+    make(source)
+    assert figures(encode_tokens([source], out, codec)) == (1, 0, 0) and contents(out) == before
+
+
+def test_columns_of_the_manifest_go_along(sounds, codec):
+    with Path("in/list.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "group", "transcript"])
+        rows.writerow(["a.wav", "anna", "so, said Å"])
+        rows.writerow([Path("in/x/b.c.flac").absolute(), "bert", ""])
+        rows.writerow(["gone.wav", "carl", "not here"])
+    encode_tokens([Path("in")], Path("tok"), codec)
+    assert figures(encode_tokens([Path("in")], Path("tok"), codec, manifest=Path("in/list.csv"))) == (2, 3, 0)
+    told = {key: json.loads(members["json"])["manifest"] for key, members in read(*Path("tok").glob("*.tar")).items()}
+    assert told["a"] == {"group": "anna", "transcript": "so, said Å"}
+    assert told["x/b%2Ec"] == {"group": "bert", "transcript": ""} and told["z"] == {}
+
+    batch = encode_tokens([], Path("alone"), codec, manifest=Path("in/list.csv"))
+    assert figures(batch) == (2, 0, 1) and "gone.wav: no such file" in batch.failures[0].reason
+    alone = {
+        key: json.loads(members["json"])["manifest"] for key, members in read(*Path("alone").glob("*.tar")).items()
+    }
+    assert alone == {key: told[key] for key in ("a", "x/b%2Ec")}
+    with pytest.raises(UserError, match="no sound files given"):
+        encode_tokens([], Path("alone"), codec)
+
+    Path("other.csv").write_text("name\na.wav\n")
+    Path("none.csv").write_text("path\nb.wav\n")
+    for name, says in (("other", "with a column named path"), ("none", "names none of"), ("gone", "cannot be read")):
+        with pytest.raises(UserError, match=f"^{name}.csv: .*{says}"):
+            encode_tokens([Path("in")], Path("tok"), codec, manifest=Path(f"{name}.csv"))
+    Path("blank.csv").write_text("path,group\n")
+    with pytest.raises(UserError, match=r"^blank.csv: names no files"):
+        encode_tokens([], Path("tok"), codec, manifest=Path("blank.csv"))
+
+
+def test_what_would_mix_up_files_is_refused(sounds, codec, model, capsys):
+    with pytest.raises(UserError, match=r"in/a.wav and other/a.wav would both become tok/a"):
+        encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), codec)
+    encode_tokens([Path("in/x")], Path("tok"), codec, per_shard=1)
+    with pytest.raises(UserError, match=r"tok/tokens-000001.tar: of other files or another --per-shard; delete it"):
+        encode_tokens([Path("in/x")], Path("tok"), codec, per_shard=9)
+    for more, says in ((["--codebooks", "9"], "1 to 3 codebooks, not 9"), (["--per-shard", "0"], "above 0")):
+        with pytest.raises(SystemExit) as ended:
+            main(["tokens", "in/x", "--out", "new", "--model", str(model), *more])
+        assert ended.value.code == BAD_INPUT and says in capsys.readouterr().err
+
+
+GOOD = {
+    "source": "a.wav", "sample_rate": 16000, "channels": 1, "samples": 640, "seconds": 0.04, "model_rate": 16000,
+    "codebooks": 2, "codebook_size": 16, "frames": 3, "frames_per_second": 50.0, "axes": ["quantizers", "frames"],
+    "stereo": None, "manifest": {},
+}  # fmt: skip
+
+
+def numpy_bytes(codes: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    np.save(data, codes)
+    return data.getvalue()
+
+
+CODES = numpy_bytes(np.zeros((2, 3), np.uint16))
+
+
+def write_tar(path: Path, members: dict[str, bytes | None]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            if data is not None:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+
+
+def with_header(text: bytes) -> bytes:
+    """An array whose header says this."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(24)
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes", "says"),
+    [
+        ({"samples": -1}, CODES, "samples -1 is outside"),
+        ({"samples": 1 << 62}, CODES, r"shape \[1, 2, 3\] in place of"),
+        ({"samples": True}, CODES, "samples is True"),
+        ({"channels": 2}, CODES, "shape"),
+        ({"sample_rate": "16000"}, CODES, "sample_rate is '16000'"),
+        ({"model": "0" * 16}, CODES, "pass the right --model"),
+        ({"source": None}, CODES, "source is None"),
+        ({}, numpy_bytes(np.full((2, 3), 16)), "not all from 0 to 15"),
+        ({}, numpy_bytes(np.zeros((4, 3), int)), "4 quantizers, of which the model has 3"),
+        ({}, numpy_bytes(np.zeros((2, 3))), "float64 in C order, not integers"),
+        ({}, numpy_bytes(np.array([["a"]], object)), "not integers"),
+        ({}, CODES.replace(b"(2, 3)", b"(9, 3)"), "cannot be read"),
+        ({}, CODES[:-1], "cannot be read"),
+        ({}, b"", "cannot be read"),
+        ({}, with_header(b"{'descr': '<i4', 'fortran_order': False, 'shape': " + b"(" * 4000 + b")" * 4000), "nested"),
+        ({}, with_header(b"{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3)}" + b" " * 2000), "long"),
+        ({}, with_header(b"{'descr': '<i4', 'fortran_order': False, 'shape': (2, 1" + b"0" * 30 + b")}"), "cannot be"),
+        ({}, None, "no npy member"),
+        (None, CODES, "no json member"),
+    ],
+)
+def test_shards_that_are_wrong_are_one_line_each(tmp_path, codec, changed, codes, says):
+    """And the next array is decoded."""
+    good = {"model": fingerprint(codec), **GOOD}
+    told = None if changed is None else json.dumps({**good, **changed}).encode()
+    write_tar(tmp_path / "t.tar", {"a.npy": codes, "a.json": told, "b.npy": CODES, "b.json": json.dumps(good).encode()})
+    batch = decode_batch([tmp_path / "t.tar"], tmp_path / "out", codec)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.wav"] and len(batch.failures) == 1
+    assert re.search(says, batch.failures[0].reason) and "\n" not in batch.failures[0].reason
+    assert batch.failures[0].reason.startswith(f"{tmp_path}/t.tar/a: ")
+
+
+def test_nothing_is_written_outside_the_folder(tmp_path, codec):
+    for number, name in enumerate(("../a.npy", "/tmp/a.npy", "b/../../a.npy")):
+        with tarfile.open(tmp_path / f"{number}.tar", "w") as tar:
+            tar.addfile(tarfile.TarInfo(name))
+    (tmp_path / "3.tar").write_bytes(b"no tar" * 1000)
+    (tmp_path / "4.tar").write_bytes(bytes(10240))
+    batch = decode_batch([tmp_path], tmp_path / "out", codec)
+    assert len(batch.failures) == 5 and not (tmp_path / "out").exists()
+    assert all("codec tokens" in failure.reason for failure in batch.failures)
+
+
+def test_a_bad_shard_costs_itself_alone(tmp_path, codec):
+    """With a key that is its own name, sizes beyond any memory, and headers that refer to further headers."""
+    good = json.dumps({"model": fingerprint(codec), **GOOD}).encode()
+    for name in ("a", "good"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.npy": CODES, f"{name}.json": good})
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:2048] + b"x" * 512)
+    for number, kind in enumerate((tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE)):
+        member = tarfile.TarInfo("b.npy")
+        member.size, member.type = 1 << 60, kind
+        (tmp_path / f"{number}.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
+    member = tarfile.TarInfo("c.npy")
+    member.size, member.type = 1, tarfile.GNUTYPE_LONGNAME
+    (tmp_path / "3.tar").write_bytes((member.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 3000)
+    batch = decode_batch([tmp_path], tmp_path / "out", codec)
+    assert [report.source for report in batch.reports] == [tmp_path / "a.tar/a", tmp_path / "good.tar/good"]
+    assert {failure.path.name for failure in batch.failures} >= {"0.tar", "1.tar", "2.tar", "3.tar", "a.tar"}
+    assert not any("\n" in failure.reason for failure in batch.failures)
+
+
+def test_keys_are_inverted():
+    for name in ("a", "a.b", "x/a%2E.b", "x.y/%", "ä/.c", "%252E"):
+        key = shards.key_of(Path(name))
+        assert shards.path_of(key) == Path(name) and "." not in Path(key).name

@@ -1,0 +1,69 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codec import audio
+from codec.errors import UserError
+from data_prep.prepare import prepare
+from data_prep.sources import find
+from data_prep.synthetic_corpus import synthesise
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesise(tmp_path_factory.mktemp("corpus"))
+
+
+def digest(folder: Path) -> str:
+    files = sorted(folder.rglob("*.flac"))
+    return hashlib.sha256(b"".join(audio.read(file).samples.tobytes() for file in files)).hexdigest()
+
+
+def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> None:
+    summary = prepare([corpus], tmp_path / "data", sample_rate=16000, workers=1)
+    assert summary.advice == () and not summary.excluded
+    assert all(split.groups >= 10 for split in summary.splits)
+    assert 7 < 60 * sum(split.hours for split in summary.splits) < 9
+    entries = find([corpus]).entries
+    assert {entry.domain for entry in entries} == {"voice", "strings", "drums", "noise"}
+    assert len({entry.group for entry in entries if entry.domain == "voice"}) >= 30
+
+
+def test_clips_are_sound(corpus: Path) -> None:
+    for file in corpus.rglob("*.flac"):
+        clip = audio.read(file)
+        assert clip.sample_rate == 16000
+        assert 3.0 <= clip.samples.shape[1] / 16000 + 0.02 and clip.samples.shape[1] <= 8.0 * 16000
+        assert np.abs(clip.samples).max() < 1.0
+
+
+def test_voices_have_pitch_and_pauses(corpus: Path) -> None:
+    """Autocorrelation of the loud frames peaks in the range of human pitch; some frames are silent."""
+    voiced = quiet = 0
+    files = sorted((corpus / "voice").rglob("*.flac"))[:10]
+    for file in files:
+        wave = audio.read(file).samples[0]
+        frames = wave[: len(wave) // 640 * 640].reshape(-1, 640)
+        power = (frames**2).mean(axis=1)
+        quiet += (power < 1e-3 * power.max()).sum()
+        loud = frames[power > 0.3 * power.max()]
+        for frame in loud:
+            correlation = np.correlate(frame, frame, "full")[639:]
+            voiced += correlation[16000 // 350 : 16000 // 60].max() > 0.4 * correlation[0]
+        assert len(loud)
+    assert voiced > 100 and quiet > 20
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    digests = [
+        digest(synthesise(tmp_path / str(number), seed=seed, minutes=0.5, sample_rate=rate))
+        for number, (seed, rate) in enumerate([(0, 8000), (0, 8000), (1, 8000)])
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_it_refuses_nonsense(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="0 min"):
+        synthesise(tmp_path, minutes=0)

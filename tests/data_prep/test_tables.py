@@ -1,0 +1,153 @@
+"""Lists and tables as other systems write them."""
+
+import codecs
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from codec.batch.inputs import read_text
+from codec.errors import UserError
+from data_prep.lists import read_list
+from data_prep.sources import find
+
+ROWS = [
+    {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
+    {"path": "b/2.wav", "speaker": "Bob", "domain": "music", "text": "two\nlines"},
+]
+
+
+def table(delimiter: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(ROWS[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue()
+
+
+def described(path: Path) -> list[tuple[str, str, str]]:
+    return [(entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in read_list(path)]
+
+
+WANTED = [("a/ö, 1.wav", "Zoë", "speech"), ("b/2.wav", "Bob", "music")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_table_of_any_separator_and_encoding(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    marks = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    path = tmp_path / "list.csv"
+    path.write_bytes(marks.get(encoding, b"") + table(delimiter).encode(encoding))
+    assert described(path) == WANTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_json_lines(tmp_path: Path, encoding: str, end: str) -> None:
+    text = end.join(json.dumps(row, ensure_ascii=False) for row in ROWS) + end
+    (tmp_path / "list.jsonl").write_bytes(text.encode(encoding))
+    assert described(tmp_path / "list.jsonl") == WANTED
+    (tmp_path / "list.json").write_bytes(json.dumps(ROWS).encode(encoding))
+    assert described(tmp_path / "list.json") == WANTED
+
+
+def test_a_tsv_has_no_quotes(tmp_path: Path) -> None:
+    """As Common Voice writes it: a quotation mark is a letter."""
+    rows = 'path\tclient_id\tsentence\na.wav\tx\t"Open\nb.wav\ty\tnever closed\n'
+    (tmp_path / "list.tsv").write_text(rows)
+    assert [entry.group for entry in read_list(tmp_path / "list.tsv")] == ["x", "y"]
+
+
+def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Case I1: the first path is found."""
+    (tmp_path / "a.wav").touch()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "list.txt").write_bytes("a.wav\r\nb/c.wav\r\n".encode(encoding))
+        entries = read_list(tmp_path / "list.txt")
+        assert entries[0].path.is_file() and entries[1].path == tmp_path / "b/c.wav"
+
+
+def test_names_that_are_no_text_stay_what_they_are(tmp_path: Path) -> None:
+    name = b"caf\xe9.wav"
+    (tmp_path / "list.csv").write_bytes(b"path,group\n" + name + b",g\n")
+    (entry,) = read_list(tmp_path / "list.csv")
+    assert bytes(entry.path).endswith(name)
+
+
+def test_paths_from_windows(tmp_path: Path) -> None:
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wavs/a.wav").touch()
+    (tmp_path / "list.csv").write_text("path\nwavs\\a.wav\n")
+    assert read_list(tmp_path / "list.csv")[0].path.is_file()
+
+
+def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": "a.wav", "offset": n, "speaker": who} for n, who in enumerate("xyx")]
+    lines += [{"audio_filepath": "b.wav", "offset": n, "speaker": "x"} for n in range(2)]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [entry.group for entry in read_list(tmp_path / "list.jsonl")] == ["a.wav", "x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nul.csv", b"path,group\na\0.wav,x\n"),
+        ("utf16-without-a-mark.csv", "path,group\na.wav,x\n".encode("utf-16-le")),
+        ("nul.jsonl", b'{"path": "a\0.wav"}\n'),
+        ("nul.txt", b"a.wav\n\0\n"),
+        ("half.csv", codecs.BOM_UTF16_LE + b"p\0a"),
+        ("wav.scp", b"u1 a\0.wav\n"),
+        ("columns.csv", b"name,size\na.wav,3\n"),
+        ("empty.csv", b""),
+        ("header.csv", b"path,group\n"),
+        ("deep.jsonl", b"[" * 100_000),
+        ("deep2.jsonl", b'{"a":' * 100_000),
+        ("digits.jsonl", b'{"path": ' + b"1" * 5000 + b"}"),
+        ("cell.csv", b"path\n" + b"a" * 200_000 + b"\n"),
+        ("cut.jsonl.gz", gzip.compress(b'{"path": "a.wav"}\n' * 999, mtime=0)[:40]),
+        ("no.jsonl.gz", b"no gzip"),
+        ("number.jsonl", b"17\n"),
+        ("numbers.json", b"[17]"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        find([tmp_path / name])
+    assert "\n" not in str(refusal.value) and str(tmp_path / name) in str(refusal.value)
+    assert len(str(refusal.value)) < 600
+
+
+def test_a_manifest_with_nul_in_a_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.csv").write_bytes("path\na.wav\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"manifest\.csv"):
+        find([tmp_path])
+
+
+def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes("path".encode("utf-32"))
+    assert read_text(tmp_path / "t", "list") == "path"
+
+
+def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None:
+    import time
+
+    from data_prep.groups import choose, groups_for
+    from data_prep.split import Candidate, Ratios, assign
+
+    def seconds(count: int) -> float:
+        path = tmp_path / f"{count}.csv"
+        path.write_text("path,group\n" + "".join(f"s{n % 999}/{n}.wav,s{n % 999}\n" for n in range(count)))
+        started = time.perf_counter()
+        entries = find([path]).entries
+        groups = groups_for(entries, choose(entries, None))
+        clips = [Candidate(str(e.path), groups[str(e.path)], e.domain, 3.0, e.relative) for e in entries]
+        assign(clips, Ratios.parse("8:1:1"))
+        return time.perf_counter() - started
+
+    seconds(1000)
+    assert seconds(20_000) < 40 * seconds(2000)  # a hundred times, were it quadratic

@@ -1,0 +1,320 @@
+"""A small untrained model through the whole evaluation, on a data folder made by hand."""
+
+import csv
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from codec.bitstream.reader import PacketReader
+from codec.coding.files import decode_file, file_info, range_coder
+from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.dataset.ledger import read_ledger
+from codec.dataset.packed import Clip, list_clips
+from codec.errors import UserError
+from codec.model.codec import Codec
+from codec.pretrained.checkpoint import checksum, load_model, save_model
+from eval.evaluation.output_folder import WORK, check_place
+from eval.evaluation.run import evaluate
+from eval.evaluation.scoring import ScoreJob, score_clips
+from eval.systems.baselines import ReferenceSystems
+from eval.systems.own import OperatingPoint, choose, count_codes, usage
+
+RATE = 16000
+COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
+
+
+def sound(seed: int, seconds: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    tones = sum(np.sin(2 * np.pi * f * t + p) / f for f, p in zip(rng.uniform(90, 3000, 12), rng.uniform(0, 6, 12)))
+    wave = tones / np.abs(tones).max() * np.clip(np.sin(2 * np.pi * 3 * t), 0.05, 1) + 0.002 * rng.standard_normal(
+        len(t)
+    )
+    return (wave * 9000).astype(np.int16)[:, None]
+
+
+def pack(data: Path, split: str, clips: list[tuple[str, str, float, float]]) -> None:
+    """Each: domain, group, seconds, RMS level as the table states it."""
+    folder = data / "packed" / "16000x1"
+    folder.mkdir(parents=True, exist_ok=True)
+    waves = [sound(hash_of(split, i), seconds) for i, (_, _, seconds, _) in enumerate(clips)]
+    np.save(folder / f"{split}-00000.npy", np.concatenate(waves))
+    with (folder / f"{split}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        start = 0
+        for i, ((domain, group, _, rms), wave) in enumerate(zip(clips, waves)):
+            name = f"{split}{i}"
+            writer.writerow(
+                [name, f"{split}-00000.npy", start, len(wave), f"/somewhere/{name}.flac", domain, group,
+                 len(wave) / RATE, rms, 7900.0, -70.0, name]
+            )  # fmt: skip
+            start += len(wave)
+    (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
+
+
+def hash_of(split: str, i: int) -> int:
+    return {"train": 0, "test": 100, "val": 200}[split] + i
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """RUN and DATA: three clips in the target, one too quiet for it, one of another domain and short."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    pack(folder / "data", "train", [("speech", "t0", 4.0, -20.0), ("speech", "t1", 4.0, -20.0)])
+    pack(
+        folder / "data", "test",
+        [("speech", "a", 3.2, -20.0), ("speech", "b", 3.7, -20.0), ("speech", "a", 2.0, -20.0),
+         ("speech", "c", 3.1, -50.0), ("strings", "d", 1.5, -20.0)],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    small = NetworkConfig(width=16, depth=1)
+    config = CodecConfig(
+        sample_rate=RATE, encoder=small, decoder=small, quantizer=QuantizerConfig(kind="fsq", codebooks=4)
+    )
+    save_model(folder / "run" / "model", Codec(config).eval(), {"step": 7})
+    target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
+    (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
+    rows = [(step, split, "mel", 5 - step / 100) for step in (0, 50, 100) for split in ("train_fixed", "val")]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (folder / "run" / "metrics.csv").write_text("step,split,term,value\n" + text)
+    heard = [*list_clips(folder / "data", "train", RATE, 1), *list_clips(folder / "data", "test", RATE, 1)[1:4]]
+    (folder / "run" / "trained_clips.txt").write_text("".join(f"{clip.clip_id}\n" for clip in heard))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return evaluate(folder / "run", folder / "data", workers=1)
+
+
+def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
+    entry = read_ledger(folder / "data")[0]
+    assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
+    assert entry.weights == [checksum(load_model(folder / "run"))]
+    assert entry.result is not None and entry.result["kbps"] == result.kbps
+    assert entry.result["mel"] == result.main.metrics["mel"].mean
+    assert result.opened_before == 0
+
+
+def test_test_clips_that_were_trained_on_are_counted(folder, result):
+    assert result.trained_clips == 3
+    assert json.loads((folder / "run/evaluation/results.json").read_text())["trained_clips"] == 3
+    assert "3 of the 5 test clips were trained on" in result.text()
+
+
+def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
+    files = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))
+    infos = [file_info(path) for path in files]
+    assert len(files) == len(result.clips) == 5
+    assert result.kbps == pytest.approx(sum(8 * path.stat().st_size for path in files) / 13.5 / 1000, rel=1e-12)
+    seconds = sum(info["seconds"] for info in infos)
+    assert result.kbps == pytest.approx(sum(info["kbps"] * info["seconds"] for info in infos) / seconds, rel=1e-12)
+    for clip, info in zip(result.clips, infos):
+        assert clip.bytes == info["bytes"] and clip.kbps == pytest.approx(info["kbps"], rel=1e-12)
+    assert result.nominal_kbps < result.kbps  # headers and checksums
+    payload = sum(info["payload_bytes"] for info in infos)
+    packets = sum(info["packets"] for info in infos)
+    assert 0 <= payload - 1000 / 8 * result.ideal_kbps * 13.5 <= 8 * packets
+    assert f"{result.kbps:.2f} kbps in files; {result.nominal_kbps:.2f} nominal, {result.ideal_kbps:.2f} ideal" in (
+        result.text()
+    )
+
+
+def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
+    codec = load_model(folder / "run")
+    path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
+    decode_file(path, tmp_path / "decoded.wav", codec)
+    from codec.audio import read
+    from eval.metrics.registry import metric
+
+    wave = (sound(hash_of("test", 1), 3.7).T / np.float32(32768)).astype(np.float32)
+    again = metric("mel").score(wave, read(tmp_path / "decoded.wav").samples, RATE)
+    assert again.value == pytest.approx(result.clips[1].scores["mel"].value, rel=1e-6)
+
+
+def test_rows_in_and_out_of_distribution_stand_apart(result):
+    assert [clip.in_distribution for clip in result.clips] == [True, True, True, False, False]
+    rows = {row.name: row for row in result.rows}
+    assert list(rows) == ["in distribution", "out of distribution", "speech", "strings"]
+    assert [rows[name].clips for name in rows] == [3, 2, 4, 1]
+    inside = [clip.scores["mel"].value for clip in result.clips[:3]]
+    assert rows["in distribution"].metrics["mel"].mean == pytest.approx(np.mean(inside))
+    assert rows["in distribution"].groups == 2 and rows["strings"].metrics["mel"].low is None
+    assert "pesq" not in rows["strings"].metrics and "pesq" not in rows["strings"].failed
+
+
+def test_the_screen_names_each_row(result):
+    lines = result.text().splitlines()
+    assert lines[0] == f"3 test clips in distribution, 2 groups, {result.rows[0].kbps:.2f} kbps measured"
+    for row in result.rows[1:]:
+        beginning = f"{row.name}: {row.clips} clips, {row.kbps:.2f} kbps, mel distance {row.metrics['mel'].mean:.2f}"
+        assert any(line.startswith(beginning) for line in lines)
+
+
+def test_one_group_has_no_interval_and_the_reason(result):
+    def heading(row):
+        return replace(result, rows=[row]).text().splitlines()[1]
+
+    strings = next(row for row in result.rows if row.name == "strings")
+    assert strings.groups == 1 and "no interval" in heading(strings) and "no interval" not in heading(result.main)
+
+
+def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
+    assert result.rows[0].undefined["pesq"] == {"too short (under 3 s)": 1} and not result.rows[0].failed
+    assert result.clips[2].scores["pesq"].undefined and result.clips[2].scores["mel"].value > 0
+    assert result.rows[0].metrics["pesq"].clips == 2
+
+
+def test_baseline_and_other_codes_and_speed_are_there(result):
+    assert 0 < result.main.baseline["mel"].mean and result.other_codes_mel.clips == 3
+    assert result.encode_times_real_time > 0 and result.decode_times_real_time > 0
+    assert len(result.usage) == 4 and all(0 < book.used <= 1 <= book.perplexity <= 1000 for book in result.usage)
+    assert result.trained.steps == 7 and result.trained.groups == 2
+
+
+def test_json_and_table_say_the_same_as_the_result(folder, result):
+    out = folder / "run" / "evaluation"
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "clips.csv",
+        "coded",
+        "differences.csv",
+        "rates.csv",
+        "report.html",
+        "results.json",
+        "results.md",
+    ]
+    written = json.loads((out / "results.json").read_text())
+    assert written == json.loads(json.dumps(asdict(result), default=str))
+    with (out / "clips.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["mel"]) for row in table] == [clip.scores["mel"].value for clip in result.clips]
+    assert table[2]["pesq"] == "" and "pesq: too short" in table[2]["failed"]
+
+
+def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, result, capsys):
+    again = evaluate(
+        folder / "run",
+        folder / "data",
+        out=folder / "again",
+        points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
+        beside=ReferenceSystems(opus=[24.0]),
+        max_clips=2,
+        demonstration=True,
+        workers=1,
+    )
+    said = capsys.readouterr().err
+    phases = [
+        "code: 2 codebooks",
+        "code: 1 codebooks",
+        "code: Opus 24 kbps",
+        "judge",
+        "measuring",
+        "computing",
+        "writing",
+    ]
+    assert sorted(phases, key=said.index) == phases
+    assert again.opened_before == 1 and read_ledger(folder / "data")[1].purpose == "demonstration"
+    assert len(again.clips) == 2 and again.kbps < result.kbps
+    assert len({clip.group for clip in again.clips}) == 2
+    assert "--codebooks 2 1 --opus 24 --clips 2" in again.command
+    one, opus = again.others
+    assert (one.name, opus.name) == ("1 codebooks", "Opus 24") and one.clips == opus.clips == again.main.clips
+    assert one.kbps < again.kbps < opus.kbps and opus.metrics["mel"].mean < one.metrics["mel"].mean
+    assert one.metrics.keys() == opus.metrics.keys() == again.main.metrics.keys()
+    page = (folder / "again/report.html").read_text()
+    assert "Opus 24" in page and "Opus 24" in again.text() and "Opus" not in result.report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"run": "nowhere"}, "no such model"),
+        ({"data": "nowhere"}, "no such data folder"),
+        ({"points": [OperatingPoint(codebooks=5)]}, "1 to 4 codebooks"),
+        ({"points": [OperatingPoint(), OperatingPoint(codebooks=0)]}, "1 to 4 codebooks"),
+        ({"points": [OperatingPoint(kbps=-1.0)]}, "above 0 kbps"),
+        ({"beside": ReferenceSystems(opus=(-3.0,))}, "above 0 kbps"),
+        ({"max_clips": 0}, "at least 1 clip"),
+        ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
+        ({"out": "theirs"}, "not from an evaluation"),
+        ({"max_clips": 2}, r"holds what `codec evaluate \S*run --data \S*data` made; .*--out, or --force"),
+        ({"out": "damaged"}, "holds what another command made"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, change, words):
+    (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
+    (folder / "damaged").mkdir(exist_ok=True)
+    (folder / "damaged" / "results.json").write_text("{")
+    before = (folder / "data" / "ledger.jsonl").read_text()
+    paths = {key: folder / value for key, value in change.items() if isinstance(value, str)}
+    numbers = {key: value for key, value in change.items() if not isinstance(value, str)}
+    with pytest.raises(UserError, match=words) as caught:
+        evaluate(**{"run": folder / "run", "data": folder / "data", **paths, **numbers, "workers": 1})
+    assert "\n" not in str(caught.value)
+    assert (folder / "data" / "ledger.jsonl").read_text() == before
+    assert not list(folder.rglob(WORK))
+
+
+def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder, result):
+    out = result.report.parent
+    check_place(out, result.command, force=False)
+    check_place(out, result.command + " --open-test-again", force=False)
+    check_place(out, "codec evaluate another", force=True)
+    (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match="not from an evaluation"):
+        check_place(folder / "theirs", result.command, force=True)
+
+
+def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):
+    model = load_model(folder / "run")
+    save_model(tmp_path / "run" / "model", model, {})
+    with pytest.raises(UserError, match=r"no recipe\.yaml"):
+        evaluate(tmp_path / "run", folder / "data")
+    (tmp_path / "run" / "recipe.yaml").write_text("data:\n  channels: 2\n")
+    with pytest.raises(UserError, match="16000x1, not 16000x2"):
+        evaluate(tmp_path / "run", folder / "data")
+
+
+def clip(number: int, group: str) -> Clip:
+    return Clip(f"id{number}", Path("x"), "speech", group, 1.0, -20.0, 8000.0, -70.0, RATE)
+
+
+def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
+    clips = [clip(i, f"g{i // 10}") for i in range(40)]
+    chosen = choose(clips, 6)
+    counts = sorted(sum(i // 10 == group for i in chosen) for group in range(4))
+    assert counts == [1, 1, 2, 2] and chosen == choose(clips, 6) == sorted(set(chosen))
+    assert choose(clips, None) == choose(clips, 99) == list(range(40))
+    assert set(chosen) <= set(choose(clips, 12))
+
+
+def test_usage_counts_the_codes_in_the_files(folder, result):
+    codec = load_model(folder / "run")
+    path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
+    with PacketReader(path) as reader:
+        codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
+    counts = count_codes([path], codec)
+    assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
+    for found, row in zip(usage(counts.counts), codes):
+        share = np.unique(row, return_counts=True)[1] / row.size
+        assert found.used == len(share) / 1000
+        assert found.perplexity == pytest.approx(np.prod(share**-share))
+
+
+def test_processes_find_what_one_does(tmp_path):
+    from codec.audio import write
+
+    jobs = []
+    for seed in (1, 2):
+        wave = (sound(seed, 1.0).T / np.float32(32768)).astype(np.float32)
+        write(tmp_path / f"a{seed}.wav", wave, RATE)
+        write(tmp_path / f"b{seed}.wav", wave * np.float32(0.9), RATE)
+        jobs.append(ScoreJob(tmp_path / f"a{seed}.wav", tmp_path / f"b{seed}.wav", None, "speech", seed))
+    assert score_clips(jobs, workers=2) == score_clips(jobs, workers=1)

@@ -1,0 +1,127 @@
+"""The codecs beside us: decodes as long as the clip, in step with it, at the bits asked for; what cannot be is said."""
+
+import numpy as np
+import pytest
+from scipy.signal import correlate
+
+from codec import audio
+from eval.metrics.alignment import advance, find_delay
+from eval.metrics.functions import Wave
+from eval.metrics.registry import metric
+from eval.systems.conventional import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
+
+
+@pytest.fixture(scope="module")
+def voice(corpus) -> np.ndarray:
+    path = max(corpus.rglob("*.flac"), key=lambda path: audio.info(path).frames)
+    clip = audio.read(path)
+    return audio.resample(clip.samples[:1], clip.sample_rate, 16000)
+
+
+def shift(found: np.ndarray, wave: np.ndarray) -> int:
+    """Samples by which ``found`` comes late: where the cross-correlation peaks."""
+    return int(np.argmax(correlate(found, wave, method="fft"))) - (len(wave) - 1)
+
+
+def code(codec: Lossy, wave: Wave, rate: int, kbps: float) -> LossyResult:
+    return round_trip(codec, wave, rate, kbps, speech=False)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kbps"), [(OPUS, 8.0), (OPUS, 24.0), (OPUS, 64.0), (MP3, 16.0), (MP3, 64.0), (AAC, 24.0), (AAC, 64.0)]
+)
+def test_bits_are_about_those_asked_for(voice, codec, kbps):
+    found = code(codec, voice, 16000, kbps)
+    assert found.bits / (voice.shape[1] / 16) == pytest.approx(kbps, rel=0.25)
+    assert 0 < found.container_bits < found.bits
+
+
+@pytest.mark.parametrize("codec", (OPUS, MP3, AAC), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("rate", [16000, 24000, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channels):
+    for samples in (1, 479, 8000, 30011):
+        wave = 0.1 * np.random.default_rng(0).standard_normal((channels, samples), dtype=np.float32)
+        found = code(codec, wave, rate, 96.0).wave
+        assert found.shape == wave.shape and found.dtype == np.float32
+        if samples >= 8000:
+            assert [shift(one, other) for one, other in zip(found, wave)] == [0] * channels
+
+
+def delay_ms(found: np.ndarray, wave: np.ndarray, rate: int) -> float:
+    """Of the correlation's peak, by brute force: both brought to 32 times the rate."""
+    size, fine = 2 * len(wave), 32
+    cross = np.fft.rfft(found, size) * np.conj(np.fft.rfft(wave, size))
+    values = np.fft.irfft(cross, fine * size)
+    lag = int(values.argmax())
+    return 1000 * (lag - len(values) if lag > len(values) // 2 else lag) / (fine * rate)
+
+
+@pytest.fixture(scope="module")
+def syllables(corpus) -> np.ndarray:
+    path = max((corpus / "voice").rglob("*.flac"), key=lambda path: audio.info(path).frames)
+    clip = audio.read(path)
+    return audio.resample(clip.samples[:1, :60000], clip.sample_rate, 16000)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+@pytest.mark.parametrize(
+    ("codec", "kbps", "speech"),
+    [
+        *((OPUS, kbps, speech) for kbps in (6.0, 9.0, 12.0, 24.0) for speech in (True, False)),
+        *((codec, kbps, False) for codec in (MP3, AAC) for kbps in (32.0, 48.0)),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_decodes_are_in_step_to_a_hundredth_of_a_millisecond(syllables, codec, kbps, speech, rate):
+    wave = audio.resample(syllables, 16000, rate)
+    found = round_trip(codec, wave, rate, kbps, speech=speech).wave
+    assert found.shape == wave.shape and abs(delay_ms(found[0], wave[0], rate)) < 0.01
+
+
+def test_delays_of_a_fraction_of_a_sample_are_found_and_taken_back(syllables):
+    wave = syllables[:, 8000:24000]
+    for late in (-3.25, 0.0, 0.5, 7.75):
+        moved = advance(wave, -late)
+        assert find_delay(moved, wave, 16, 0.3) == pytest.approx(late, abs=0.02)
+        assert advance(moved, late)[:, 200:-200] == pytest.approx(wave[:, 200:-200], abs=2e-3)
+    stranger = np.random.default_rng(0).standard_normal(wave.shape).astype(np.float32)
+    for unlike in (stranger, 0 * wave, advance(wave, 40.0)):
+        assert find_delay(unlike, wave, 16, 0.3) == 0
+
+
+@pytest.mark.parametrize("kbps", [8.0, 24.0])
+def test_mp3_of_full_band_sound_is_in_step_where_it_has_to_be_brought_to_24_khz(voice, kbps):
+    wave = audio.resample(voice[:, :40000], 16000, 44100)
+    found = code(MP3, wave, 44100, kbps)
+    assert found.bits / (wave.shape[1] / 44.1) == pytest.approx(kbps, rel=0.1)
+    assert shift(found.wave[0], wave[0]) == 0
+
+
+@pytest.mark.parametrize(("codec", "rates"), [(OPUS, (6.0, 16.0, 64.0)), (MP3, (8.0, 24.0, 64.0)), (AAC, (12, 24, 64))])
+def test_more_bits_are_better(voice, codec, rates):
+    distances = [metric("mel").score(voice, code(codec, voice, 16000, kbps).wave, 16000).value for kbps in rates]
+    assert distances[0] > distances[1] > distances[2]
+
+
+def test_mp3_takes_the_nearest_bit_rate_that_is_legal(voice):
+    assert [MP3.setting(kbps, 16000, 1).kbps for kbps in (8, 13, 27, 160)] == [8, 16, 24, 160]
+    assert MP3.setting(31, 44100, 1).rate_hz == 24000 and MP3.setting(32, 44100, 1).rate_hz == 44100
+    assert code(MP3, voice, 16000, 13).bits == code(MP3, voice, 16000, 16).bits
+
+
+@pytest.mark.parametrize(
+    ("codec", "kbps", "channels", "words"),
+    [
+        (OPUS, 3.0, 1, "6 to 256"),
+        (OPUS, 300.0, 1, "6 to 256"),
+        (OPUS, 511.0, 2, "6 to 510"),
+        (MP3, 6.0, 1, "8 to 160 kbps at 16 kHz"),
+        (AAC, 100.0, 1, "at most 96 kbps at 16 kHz"),
+        (OPUS, 64.0, 3, "one or two channels"),
+        (Lossy("Nothing", "libnothing", "ogg", "flt", OPUS.setting), 24.0, 1, "libnothing"),
+    ],
+)
+def test_what_cannot_be_coded_is_refused_with_the_reason(codec, kbps, channels, words):
+    with pytest.raises(Refused, match=words):
+        code(codec, np.zeros((channels, 16000), np.float32), 16000, kbps)

@@ -1,0 +1,388 @@
+"""A run's health: findings on curves that were made to have them, and a real run with its log, sounds and page."""
+
+import base64
+import csv
+import io
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from codec.cli import main
+from codec.errors import UserError
+from codec.losses.adversarial import balance
+from codec.recipe import read_recipe, write_recipe
+from codec.runtime.text import format_duration
+from codec.training.audio_samples import select_steps_to_keep
+from codec.training.metrics_log import Curve, read_curves
+from codec.training.run_folder import TrainingResult, audio_sample_folders
+from codec.training.status import training_status, why_best, why_early
+from codec.training.step_statistics import StepStatistics
+from codec.training.trainer import train
+from eval.pages.screenshot import browser, browser_path
+from eval.training_health.examine import RunHealth, examine
+from eval.training_health.page import write_health_page
+from tests.conftest import TINY
+
+STEPS = np.arange(500, 10_001, 500)
+RECIPE = read_recipe(
+    "quickstart", [*TINY, "--train.steps=10000", "--train.validate_every=500", "--train.max_minutes=0"]
+)
+ADVERSARIAL = ["--adversarial.weight=0.1", "--adversarial.width=4", "--adversarial.start_step=4"]
+
+
+def decay(floor: float, start: float, scale: float) -> np.ndarray:
+    return floor + (start - floor) * np.exp(-STEPS / scale)
+
+
+WELL = {("train_fixed", "mel"): decay(1.0, 5.0, 1500), ("val", "mel"): decay(1.05, 5.0, 1500)}
+KNOWN = {
+    "well fitted": WELL,
+    "overfitted": {
+        ("train_fixed", "mel"): decay(0.4, 5.0, 2500),
+        ("val", "mel"): decay(1.2, 5.0, 900) + np.maximum(0, STEPS - 4000) * 1e-4,
+    },
+    "underfitted": {("train_fixed", "mel"): decay(0.5, 5.0, 9000), ("val", "mel"): decay(0.55, 5.0, 9000)},
+}
+
+
+def made(run: Path, curves: dict[tuple[str, str], np.ndarray], ended: bool = True, recipe=RECIPE) -> Path:
+    """A run folder with these curves at the steps above; the total is the mel distance."""
+    run.mkdir()
+    totals = {(split, "total"): values for (split, term), values in curves.items() if term == "mel"}
+    steps = {key: STEPS[: len(values)] for key, values in curves.items()}
+    with (run / "metrics.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["step", "split", "term", "value"])
+        for key, values in (curves | totals).items():
+            table.writerows([step, *key, value] for step, value in zip(steps.get(key, STEPS), values))
+    write_recipe(run / "recipe.yaml", recipe)
+    if ended:
+        TrainingResult(10_000, "all steps done", 10_000, 1.0, 60.0).write(run)
+    return run
+
+
+def state(health: RunHealth, topic: str) -> str:
+    return next(finding.state for finding in health.findings if finding.topic == topic)
+
+
+# --- findings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", KNOWN)
+def test_the_verdict_is_the_one_the_curves_were_made_for(tmp_path, verdict):
+    found = examine(made(tmp_path / "run", KNOWN[verdict]))
+    assert found.diagnosis.verdict == verdict and verdict in found.text()
+    assert (found.state == "good") == (verdict == "well fitted")
+    if verdict == "overfitted":
+        assert 2500 <= found.diagnosis.since <= 5500 and f"since step {found.diagnosis.since:,}" in found.text()
+
+
+def test_before_there_is_a_verdict_the_run_is_not_called_all_right(tmp_path):
+    few = {key: values[:1] for key, values in WELL.items()}
+    steady = few | {("train", "grad_norm"): np.full(1, 2.0), ("train", "clipped"): np.full(1, 0.5)}
+    found = examine(made(tmp_path / "early", steady, ended=False))
+    assert found.state == "unknown" and found.answer.startswith("Too early to say") and "Wait" in found.text()
+    ended = examine(made(tmp_path / "ended", steady))
+    assert ended.state == "unknown" and "lower train.validate_every" in ended.text()
+    clipped = steady | {("train", "clipped"): np.full(1, 1.0)}
+    found = examine(made(tmp_path / "clipped", clipped, ended=False))
+    assert found.answer == "It is too early for a verdict, but look at: gradients."
+    assert "Raise optim.clip_norm to about 4," in found.text()
+    warm = read_recipe("quickstart", [*TINY, "--train.steps=10000", "--optim.warmup_steps=500"])
+    found = examine(made(tmp_path / "warm", clipped, ended=False, recipe=warm))
+    assert found.state == "unknown" and "warms up, until step 500" in found.text()
+
+
+def test_in_the_warm_up_there_is_no_verdict(tmp_path):
+    for warmup, verdict in ((9_500, "well fitted"), (10_000, "undecided")):
+        recipe = read_recipe("quickstart", [*TINY, "--train.steps=10000", f"--optim.warmup_steps={warmup}"])
+        found = examine(made(tmp_path / str(warmup), WELL, recipe=recipe))
+        assert found.diagnosis.verdict == found.standing.diagnosis.verdict == verdict
+        assert found.answer.startswith("Too early") == (verdict == "undecided")
+    assert "until step 10,000" in found.text() and "lower optim.warmup_steps" in found.text()
+
+
+def test_a_run_in_progress_may_still_be_falling(tmp_path):
+    half = {key: values[:10] for key, values in KNOWN["underfitted"].items()}
+    found = examine(made(tmp_path / "half", half, ended=False))
+    assert found.diagnosis.verdict == "underfitted" and found.state == "good"
+    assert "at step 5,000 of 10,000" in found.progress and "in progress" in found.progress
+    overfitted = {key: values[:16] for key, values in KNOWN["overfitted"].items()}
+    assert examine(made(tmp_path / "over", overfitted, ended=False)).state == "watch"
+
+
+def test_a_run_that_began_well_is_judged_by_noise_or_by_its_first_batch(tmp_path):
+    late = {key: decay(1.0, 1.15, 3000) for key in WELL}
+    assert examine(made(tmp_path / "unknown", late)).diagnosis.verdict == "underfitted"
+    for name, value in ((("noise", "mel"), 2.7), (("train", "mel"), 1.8)):
+        run = made(tmp_path / name[0], late)
+        with (run / "metrics.csv").open("a") as file:
+            file.write(f"1,{name[0]},{name[1]},{value}\n")
+        assert examine(run).diagnosis.verdict == "well fitted"
+
+
+@pytest.mark.parametrize(
+    ("topic", "term", "good", "other", "expected"),
+    [
+        ("gradients", "grad_norm", np.full(20, 2.0), np.geomspace(1, 30, 20), "watch"),
+        ("gradients", "clipped", np.full(20, 0.9), np.full(20, 1.0), "watch"),
+        ("speed", "audio_s_per_s", np.full(20, 30.0), np.repeat([30.0, 12.0], [15, 5]), "watch"),
+        ("discriminator", "discriminator_right", np.full(20, 0.8), np.linspace(0.7, 1.0, 20), "watch"),
+        ("discriminator", "discriminator_right", np.full(20, 0.8), np.full(20, 0.5), "watch"),
+    ],
+)
+def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, expected):
+    recipe = read_recipe("quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000"])
+    for name, values, wanted in (("good", good, "good"), ("other", other, expected)):
+        norms = {("train", "grad_norm"): np.full(20, 2.0), ("train", "clipped"): np.full(20, 0.5)}
+        run = made(tmp_path / name, WELL | norms | {("train", term): values}, recipe=recipe)
+        found = examine(run)
+        assert state(found, topic) == wanted
+        assert (topic in found.answer) == (wanted != "good")
+
+
+def test_speeds_are_told_with_their_time(tmp_path):
+    slowed = np.array([22.0] * 15 + [8.0] * 4 + [27.0])
+    run = made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): slowed})
+    found = examine(run)
+    assert "8 s of audio per second in the last quarter of the steps, 22 before, and 27 when" in found.text()
+    write_health_page(found, run, run / "page.html")
+    tile = re.search(r"<dt>Speed</dt><dd>(.*?)</dd><dd[^>]*>(.*?)</dd>", (run / "page.html").read_text())
+    assert tile.groups() == ("27×", "seconds of audio per second, last measured")
+
+
+@pytest.mark.parametrize("start", [5_000, 6_250, 8_750, 9_900])
+def test_steps_that_the_discriminator_slows_are_no_other_work(tmp_path, start):
+    """A value tells of the 500 steps up to it: one may be of both stages."""
+    recipe = read_recipe(
+        "quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000", f"--adversarial.start_step={start}"]
+    )
+    alone = np.clip((start - (STEPS - 500)) / 500, 0, 1)
+    speed = 1 / (alone / 19 + (1 - alone) / 2)
+    found = examine(made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): speed}, recipe=recipe))
+    finding = next(finding for finding in found.findings if finding.topic == "speed")
+    assert finding.state != "watch" and "discriminator" in finding.text and f"{start:,}" in finding.text
+    slowed = np.where(STEPS > 8_500, speed / 3, speed)
+    if start < 7_000:
+        assert (
+            state(
+                examine(made(tmp_path / "slowed", WELL | {("train", "audio_s_per_s"): slowed}, recipe=recipe)), "speed"
+            )
+            == "watch"
+        )
+
+
+@pytest.mark.parametrize(("used", "expected"), [(0.9, "good"), (0.3, "watch"), (0.05, "bad")])
+def test_codebooks_that_are_not_used_are_found(tmp_path, used, expected):
+    curves = {("val", "usage_q0"): np.full(20, used), ("val", "perplexity_q0"): np.full(20, 16 * used)}
+    run = made(tmp_path / "run", WELL | curves)
+    found = examine(run)
+    assert state(found, "codebooks") == expected and found.state == expected
+    assert f"{1 - used:.0%} of entries unused" in found.text()
+
+
+def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
+    run = made(tmp_path / "old", WELL)
+    with pytest.raises(SystemExit) as ended:
+        main(["health", str(run), "--json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {f["topic"] for f in told["findings"] if f["state"] == "unknown"} == {"gradients", "codebooks", "speed"}
+    page = (run / "health.html").read_text()
+    for absent in ("largest gradient norms", "the use of codebooks", "seconds of audio per second", "sounds"):
+        assert absent in re.search(r"Not recorded in this run: (.*?)</p>", page)[1]
+    with pytest.raises(UserError, match="no curves"):
+        examine(tmp_path)
+
+
+# --- where a run stands -------------------------------------------------------------------------------------
+
+
+def test_time_left_is_what_the_remaining_steps_and_validations_take():
+    minutes = {("val", "minutes"): Curve((500, 1000), (5.0, 9.0)), ("val", "total"): Curve((500, 1000), (2.0, 1.0))}
+    found = training_status(minutes, RECIPE)
+    assert found.left_s == pytest.approx(60 * 9000 / 125) and found.share == pytest.approx(0.1)
+    judged = minutes | {("val", "judging_s"): Curve((500, 1000), (30.0, 10.0))}
+    assert training_status(judged, RECIPE).left_s == pytest.approx(60 * 9000 / 125 + 18 * 10)
+    limited = read_recipe("quickstart", [*TINY, "--train.steps=10000", "--train.max_minutes=12"])
+    assert (
+        training_status(minutes, limited).left_s == pytest.approx(180)
+        and training_status(minutes, limited).share == 0.75
+    )
+    # 2 crops of 0.24 s in a step, 500 steps in 4 minutes
+    assert found.audio_s_per_s == pytest.approx(0.48 * 500 / 240)
+    assert training_status({}, RECIPE) is None
+
+
+def test_reasons_name_the_step_and_by_how_much():
+    validation = Curve((10, 20, 30, 40), (2.0, 1.0, 1.25, 1.1))
+    assert "step 20 has the lowest validation loss, 1 " in why_best(validation)
+    assert "9.1% below the next best, step 40" in why_best(validation) and "rose by 10.0%" in why_best(validation)
+    assert why_best(validation, 20) == why_best(validation) and "step 40, with" in why_best(validation, 40)
+    assert "2 validations without improvement on step 20" in why_early(validation, 2)
+    assert "at best 1.1" in why_early(validation, 2)
+
+
+def test_durations_are_told_in_two_units():
+    assert [format_duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
+        "4 s", "59 s", "75 s", "2 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
+    ]  # fmt: skip
+
+
+def test_a_window_tells_means_and_of_gradients_median_and_largest_and_survives_a_checkpoint():
+    window, values = StepStatistics(), [3.0, 1.0, 100.0]
+    for value in values[:2]:
+        window.add(grad_norm=torch.tensor(value), restarted=value)
+    other = StepStatistics()
+    other.go_on_from(json.loads(json.dumps(window.state())))
+    for one in (window, other):
+        one.add(grad_norm=torch.tensor(values[2]), restarted=values[2])
+    told = window.take()
+    assert told == {"grad_norm": 3.0, "grad_norm_max": 100.0, "restarted": pytest.approx(104 / 3)}
+    assert other.take() == told and window.take() == {}
+
+
+@pytest.mark.parametrize("kind", ["least_squares", "hinge", "bce"])
+def test_the_balance_is_one_for_who_knows_and_a_half_for_who_guesses(kind):
+    middle = 0.5 if kind == "least_squares" else 0.0
+    real, fake = [torch.full((2, 7), middle + 1), torch.full((3,), middle + 1)], [torch.full((4,), middle - 1)] * 2
+    found = balance(kind, real, fake)
+    assert found["discriminator_right"] == 1
+    assert found["real_score"] - found["fake_score"] == pytest.approx(2)
+    assert balance(kind, fake, real)["discriminator_right"] == 0
+    same = [middle + torch.randn(5000, generator=torch.Generator().manual_seed(0))]
+    assert balance(kind, same, same)["discriminator_right"] == 0.5
+
+
+def test_of_many_validations_few_sounds_stay():
+    folders: list[int] = []
+    for step in range(10, 20_000, 10):
+        folders = sorted({*folders, step})
+        best = max(10, step // 30 * 10)  # any
+        folders = sorted(select_steps_to_keep([*folders], best, 10) & set(folders))
+        assert len(folders) <= 8 and folders[-1] == step and folders[0] == 10
+    assert {step for step in folders if math.log2(step / 10).is_integer()} >= {10, 1280, 2560, 5120, 10240}
+
+
+# --- a real run ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
+    """A run with a discriminator, stopped at step 12 and given more steps; and the lines of its log."""
+    run, words = tmp_path_factory.mktemp("health") / "run", [*TINY, *ADVERSARIAL, "--train.validate_every=2"]
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("codec.training.callbacks.tqdm.write", lines.append)
+        train(read_recipe("quickstart", [*words, "--train.steps=12"]), prepared, run, quiet=True)
+        # as if killed after sounds were written and before the checkpoint
+        shutil.copytree(run / "sounds/step_12", run / "sounds/step_14")
+        train(read_recipe("quickstart", [*words, "--train.steps=16"]), prepared, run, quiet=True)
+    return run, [line for line in lines if line.startswith("step ")]
+
+
+def test_a_line_at_each_validation_says_where_the_run_stands(ran):
+    run, lines = ran
+    assert [re.match(r"step (\d+) ", line)[1] for line in lines] == [str(step) for step in range(2, 17, 2)]
+    for line in lines:
+        for told in ("left)", "in training", "in validation", "verdict" if " 2 " in line[:8] else "", "gradient norm"):
+            assert told in line
+        assert "s of audio per second" in line and "% unused, perplexity" in line
+    assert "too early for a verdict" in lines[0] and "so far" in lines[3]
+    assert ["discriminator right" in line for line in lines] == [False, False] + 6 * [True]
+    curves = read_curves(run)
+    assert curves["val", "total"].values[-1] == pytest.approx(
+        float(re.search(r"([\d.]+) in validation", lines[-1])[1]), rel=1e-3
+    )
+
+
+def test_what_it_recorded_is_bounded_as_it_must_be(ran):
+    curves = read_curves(ran[0])
+    assert curves["noise", "mel"].steps == (0,) and 1 < curves["noise", "mel"].values[0] < 10
+    for name in ("grad_norm", "discriminator_grad_norm"):
+        median, largest = (curves["train", key] for key in (name, f"{name}_max"))
+        assert median.steps == largest.steps
+        assert all(0 < m <= most for m, most in zip(median.values, largest.values))
+    assert curves["train", "grad_norm"].steps == tuple(range(2, 17, 2))
+    assert curves["train", "discriminator_right"].steps == tuple(range(6, 17, 2))
+    for name in ("discriminator_right", "clipped"):
+        assert all(0 <= value <= 1 for value in curves["train", name].values)
+    assert all(speed > 0 for speed in curves["train", "audio_s_per_s"].values)
+
+
+def test_sounds_are_those_of_the_run_as_it_went(ran, prepared):
+    sounds = ran[0] / "sounds"
+    best = json.loads((ran[0] / "run.json").read_text())["best_step"]
+    assert set(audio_sample_folders(sounds)) == {2, 4, 8, 16, best}
+    clips = sorted(path.name for path in (sounds / "original").iterdir())
+    assert clips == ["clip_1.flac", "clip_2.flac", "clip_3.flac"]
+    for folder in audio_sample_folders(sounds).values():
+        assert sorted(path.name for path in folder.iterdir()) == clips
+        for name in clips:
+            wave, rate = soundfile.read(folder / name)
+            assert rate == 16000 and len(wave) == 4 * rate and np.isfinite(wave).all()
+    assert not list(sounds.glob(".*"))
+    last, first = (soundfile.read(audio_sample_folders(sounds)[step] / "clip_1.flac")[0] for step in (16, 2))
+    assert not np.array_equal(last, first)
+
+
+def test_the_page_has_it_all_and_loads_nothing(ran, capsys):
+    run = ran[0]
+    with pytest.raises(SystemExit) as ended:
+        main(["health", str(run), "--out", str(run / "page.html")])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and examine(run).answer in out and "best    step" in out
+    page = (run / "page.html").read_text()
+    addresses = re.findall(r'\s(?:src|href)="([^"]*)"', page)
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    assert not re.search(r"https?://|@import|fetch\(", page) and "prefers-color-scheme: dark" in page
+    for heading in ("Losses", "Sounds over time", "Gradients", "Discriminator", "Codebooks", "Speed"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "Not recorded" not in page and page.count("codebook 3: perplexity") == 8
+    names = re.findall(r'id="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    sounds = [soundfile.read(io.BytesIO(base64.b64decode(a.split(",")[1])))[0] for a in addresses if "audio/flac" in a]
+    assert len(sounds) == 3 * (1 + len(audio_sample_folders(run / "sounds")))
+    np.testing.assert_array_equal(sounds[0], soundfile.read(run / "sounds/original/clip_1.flac")[0])
+
+
+def test_train_leaves_the_page_and_says_why(prepared, tmp_path, capsys):
+    write_recipe(
+        tmp_path / "tiny.yaml", read_recipe("quickstart", [*TINY, "--train.steps=2", "--train.validate_every=1"])
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(tmp_path / "tiny.yaml"), "--data", str(prepared), "--run", str(tmp_path / "run")])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and "stopped after 2 steps (all steps done)" in out
+    assert re.search(r"best: step [12] has the lowest validation loss", out)
+    assert (tmp_path / "run/health.html").is_file()
+
+
+def test_versions_of_a_clip_are_switched_while_it_plays(ran):
+    if browser_path() is None:
+        pytest.skip("no Chromium or Chrome is installed")
+    pytest.importorskip("playwright")
+    path, faults = ran[0] / "played.html", []
+    write_health_page(examine(ran[0]), ran[0], path)
+    with browser() as opened:
+        page = opened.new_context(offline=True).new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(path.as_uri())
+        clip = page.locator(".ab").first
+        pressed = clip.locator(".switch [aria-pressed=true]")
+        assert pressed.inner_text().startswith("16")
+        clip.locator(".play").click()
+        page.wait_for_function("Number(document.querySelector('.position').value) > 0.1")
+        clip.locator(".switch button").first.click()
+        at = float(clip.locator(".position").input_value())
+        assert pressed.inner_text() == "Original" and at > 0.1
+        page.wait_for_function(f"Number(document.querySelector('.position').value) > {at}")
+        assert "playing" in clip.get_attribute("class")
+    assert faults == []

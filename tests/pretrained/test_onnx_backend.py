@@ -1,0 +1,168 @@
+"""ONNX graphs: what ONNX Runtime computes with them is what the codec computes, to within rounding."""
+
+import json
+import pickle
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import codec as library
+from codec.bitstream.codes import NO_CODE
+from codec.coding.files import decode_file, encode_file
+from codec.errors import UserError
+from codec.pretrained.checkpoint import CONFIG
+from codec.pretrained.export import export_model
+from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
+from codec.pretrained.registry import load
+from tests.conftest import tiny_model
+
+KINDS = {"rvq": (), "fsq": ("--codec.quantizer.kind=fsq",)}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def exported(request, tmp_path_factory):
+    """The folder of a model with graphs."""
+    folder = tmp_path_factory.mktemp("exported")
+    tiny_model(folder / "model", *KINDS[request.param])
+    export_model(folder / "model", folder / "out", onnx=True)
+    return folder / "out"
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_page_on_graphs_says_how_to_use_them(exported, tmp_path, monkeypatch):
+    """What stands there, executed, is the codec, with blocks of any size."""
+    (tmp_path / "model").symlink_to(exported)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/graphs.md").read_text()
+    told: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], told)
+    codec = load(str(exported))
+    assert told["sound"].shape == (2, 19 * codec.config.latent_hop)
+    for frames in (1, 7, 40):
+        wave = noise(2, 1, 40 * codec.config.latent_hop - codec.config.hop)
+        codes = codec.encode(wave)
+        padded = np.pad(wave[:, 0].numpy(), ((0, 0), (0, codec.config.hop)))
+        found = told["run"](exported / ENCODER, padded, frames * codec.config.latent_hop)
+        assert found.shape == codes.shape and (found == codes.numpy()).mean() > 0.99
+        sound = told["run"](exported / DECODER, codes.numpy(), frames)[:, codec.config.hop :]
+        np.testing.assert_allclose(sound, codec.decode(codes)[:, 0].numpy(), atol=1e-5)
+
+
+def test_graphs_say_what_they_are_of(exported):
+    told = onnxruntime.InferenceSession(exported / DECODER).get_modelmeta().custom_metadata_map
+    codec = library.load(exported)
+    config = codec.model.config
+    assert told["fingerprint"] == codec.fingerprint and int(told["sample_rate"]) == codec.sample_rate
+    assert (int(told["latent_hop"]), int(told["hop"])) == (config.latent_hop, config.hop)
+
+
+@pytest.mark.parametrize("how", [{}, {"kbps": 0.4}, {"codebooks": 2}])
+def test_files_are_the_same_to_within_rounding(exported, tmp_path, how):
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", noise(30 * 22050, 2).numpy(), 22050)
+    plain, graphs = load(str(exported)), load(str(exported), "onnx")
+    if how.get("kbps") and plain.config.quantizer.contexts == 1:
+        pytest.skip("no contexts")
+    reports = [encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, **how) for i, c in enumerate((plain, graphs))]
+    assert reports[0].bytes_payload == pytest.approx(reports[1].bytes_payload, rel=0.01)
+    for codec in (plain, graphs):
+        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, subtype="FLOAT")
+    sounds = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("True", "False")]
+    np.testing.assert_allclose(*sounds, atol=1e-5)
+    assert np.abs(sounds[0]).max() > 0.01
+
+
+def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
+    plain, graphs = library.load(exported), library.load(exported, device="onnx")
+    codes = plain.encode(noise(16000), 16000)
+    holes = codes.codes.clone()
+    holes[1:, ::3] = NO_CODE
+    for given in (holes, codes.codes[:1], codes.codes):
+        torch.testing.assert_close(graphs.decode(given), plain.decode(given), atol=1e-5, rtol=0)
+    latents = [c.encode(noise(16000), 16000, quantize=False).latents for c in (plain, graphs)]
+    assert torch.equal(*latents)
+
+
+def test_a_model_with_graphs_can_be_handed_to_processes(exported):
+    graphs = load(str(exported), "onnx", threads=2)
+    again = pickle.loads(pickle.dumps(graphs))
+    wave = noise(1, 1, 9999)
+    assert again.steps.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
+
+
+def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):
+    with pytest.raises(UserError, match="codec export MODEL --onnx"):
+        load(str(model), "onnx")
+    with pytest.raises(UserError, match="float32, not bfloat16"):
+        library.load(exported, device="onnx", dtype="bfloat16")
+    export_model(tiny_model(tmp_path / "model", seed=1), tmp_path / "other")
+    for name in (ENCODER, DECODER):
+        (tmp_path / "other" / name).write_bytes((exported / name).read_bytes())
+    with pytest.raises(UserError, match=ENCODER):
+        load(str(tmp_path / "other"), "onnx")
+    with pytest.raises(UserError, match="of another model"):
+        with_graphs(load(str(tmp_path / "other")), exported)
+
+
+def copy_of(exported: Path, folder: Path, name: str, graph: bytes, *, named: bool) -> Path:
+    """The model with another graph, which its config may name."""
+    shutil.copytree(exported, folder)
+    (folder / name).write_bytes(graph)
+    if named:
+        config = json.loads((folder / CONFIG).read_text())
+        config["graphs"][name] = sha256(graph).hexdigest()
+        (folder / CONFIG).write_text(json.dumps(config))
+    return folder
+
+
+def test_a_graph_with_other_weights_and_the_same_metadata_is_refused(exported, tmp_path):
+    model = onnx.load(exported / DECODER)
+    weights = next(one for one in model.graph.initializer if len(one.raw_data) > 1000)
+    weights.raw_data = weights.raw_data[:-4] + np.float32(0.5).tobytes()
+    other = copy_of(exported, tmp_path / "other", DECODER, model.SerializeToString(), named=False)
+    with pytest.raises(UserError, match=DECODER):
+        load(str(other), "onnx")
+    config = json.loads((exported / CONFIG).read_text())
+    assert config["graphs"] == {name: sha256((exported / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+
+
+def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path):
+    whole = (exported / ENCODER).read_bytes()
+    cut = copy_of(exported, tmp_path / "cut", ENCODER, whole[:5000], named=True)
+    with pytest.raises(UserError, match="cannot be read") as error:
+        load(str(cut), "onnx")
+    assert "\n" not in str(error.value)
+    model = onnx.load(exported / DECODER)
+    shape = onnx.numpy_helper.from_array(np.array([7, 7, 7, 7], np.int64), "seven")
+    model.graph.initializer.append(shape)
+    kept = model.graph.output[0].name
+    for node in model.graph.node:  # the waveform goes through a reshape that does not fit it
+        node.output[:] = ["fits_not" if name == kept else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["fits_not", "seven"], [kept]))
+    wrong = copy_of(exported, tmp_path / "wrong", DECODER, model.SerializeToString(), named=True)
+    codec = load(str(wrong), "onnx")
+    with pytest.raises(UserError, match="cannot compute") as error:
+        codec.decode(codec.encode(noise(1, 1, 9999)))
+    assert "\n" not in str(error.value)
+
+
+def test_an_export_is_whole_or_not_there(exported, tmp_path, monkeypatch):
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(UserError, match="is there already"):
+        export_model(exported, exported)
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"need onnx; pip install 'lathe-codec\[onnx\]'"):
+        export_model(exported, tmp_path / "new", onnx=True)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,156 @@
+"""Steps without a finite loss, losses that explode, and processes that load data and are killed."""
+
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from codec.dataset.packed import open_split
+from codec.errors import UserError
+from codec.training import callbacks
+from codec.training.checkpoints import read_checkpoint
+from codec.training.data import CodecData
+from codec.training.metrics_log import read_curves
+from codec.training.module import MOST_SKIPPED, CodecModule
+from codec.training.status import training_status
+from codec.training.trainer import train
+from tests.training.test_training import curves, recipe
+
+
+def not_finite_at(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """In these steps the batch holds a value that is no number, as no file that is packed can."""
+    step = CodecModule.training_step
+
+    def spoiled(self, target, index):
+        if self.step in steps:
+            target[0, 0, 5] = math.nan
+        return step(self, target, index)
+
+    monkeypatch.setattr(CodecModule, "training_step", spoiled)
+
+
+@pytest.mark.parametrize("extra", [[], ["--adversarial.weight=0.1", "--adversarial.width=4"]], ids=["plain", "gan"])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tmp_path, prepared, monkeypatch, capsys, extra):
+    not_finite_at(monkeypatch, {6, 7})
+    seen, step = [], CodecModule.training_step
+
+    def watched(self, *given):
+        before = {name: value.clone() for name, value in self.state_dict().items()}
+        step(self, *given)
+        same = [torch.equal(value, before[name]) for name, value in self.state_dict().items()]
+        seen.append(all(same))
+
+    monkeypatch.setattr(CodecModule, "training_step", watched)
+    result = train(recipe(*extra), prepared, tmp_path, quiet=True)
+    assert result.steps == 12 and seen == [step in (6, 7) for step in range(12)]
+    assert [int(row["step"]) for row in curves(tmp_path) if row["term"] == "skipped"] == [7, 8]
+    assert all(math.isfinite(float(row["value"])) for row in curves(tmp_path) if row["split"] != "train")
+    clips = open_split(prepared, "train", 16000, 1).clips
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: step")]
+    assert len(warnings) == 2 and all(any(str(clip.path) in line for clip in clips) for line in warnings)
+
+
+def test_many_steps_that_are_not_finite_end_the_run_and_name_their_clips(tmp_path, prepared, monkeypatch):
+    monkeypatch.setattr(callbacks, "MOST_SKIPPED", 3)
+    not_finite_at(monkeypatch, {5, 6, 7})
+    with pytest.raises(UserError, match="not finite") as error:
+        train(recipe(), prepared, tmp_path, quiet=True)
+    crops = CodecData(prepared, recipe()).train_crops
+    assert crops.describe(7) in str(error.value) and "--from-best" in str(error.value)
+    state = read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)
+    assert state["step"] == 4 and all(value.isfinite().all() for value in state["state_dict"].values())
+    monkeypatch.undo()
+    assert train(recipe(), prepared, tmp_path, quiet=True).steps == 12
+    assert MOST_SKIPPED > 3
+
+
+def test_the_clips_of_a_batch_are_those_whose_sound_is_in_it(prepared):
+    crops = CodecData(prepared, recipe("--data.batch_size=3")).train_crops
+    rate, split = 16000, crops.split
+    for wave, text in zip(crops[2], crops.describe(2).split(", "), strict=True):
+        path, at = text.rsplit(" at ", 1)
+        clip = next(i for i, clip in enumerate(split.clips) if str(clip.path) == path)
+        start = round(float(at.removesuffix(" s")) * rate)
+        near = split.waveform(clip, max(0, start - 100), wave.shape[-1] + 200)
+        found = np.correlate(near[0], wave[0].numpy(), "valid")
+        assert found.max() == pytest.approx(float(wave.square().sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_loss_that_explodes_ends_the_run_and_the_best_is_kept(tmp_path, prepared, every):
+    wild = recipe("--optim.lr=10", "--optim.clip_norm=1e9", f"--train.validate_every={every}", "--train.steps=40")
+    with pytest.raises(UserError, match=r"diverged|not finite"):
+        train(wild, prepared, tmp_path, quiet=True)
+    calm = recipe(f"--train.validate_every={every}", "--train.steps=8")
+    kept = list(tmp_path.glob("checkpoints/*"))
+    assert bool(kept) == (every == 1)  # else the first validation, which was the first to write one, is too far off
+    for path in kept:
+        state = read_checkpoint(path, tmp_path)
+        assert state["callbacks"]["best"]["best"] < 3 * state["callbacks"]["best"]["first"]
+        assert all(value.isfinite().all() for value in state["state_dict"].values())
+    assert train(calm, prepared, tmp_path, from_best=bool(kept), quiet=True).steps == 8
+
+
+def test_time_left_is_known_where_a_validation_was_dropped(tmp_path):
+    rows = ["4,val,total,6", "4,val,minutes,1", "4,val,judging_s,2", "8,val,total,nan", "8,val,minutes,2"]
+    (tmp_path / "metrics.csv").write_text("\n".join(["step,split,term,value", *rows]) + "\n")
+    found = training_status(read_curves(tmp_path), recipe("--train.steps=16", "--train.max_minutes=0"))
+    # from step 8 on, two stretches of four steps in a minute each, and a validation of 2 s for each
+    assert found is not None and found.left_s == pytest.approx(2 * 60 + 2 * 2)
+
+
+def test_data_without_any_sound_is_said_before_training(tmp_path, prepared):
+    with pytest.raises(UserError, match=r"data\.silence_dbfs"):
+        train(recipe("--data.silence_dbfs=-10", "--train.steps=1"), quiet(prepared, tmp_path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def quiet(prepared: Path, folder: Path) -> Path:
+    """The same data with a factor of 1/4 in the table's place: arrays with a quarter of the level."""
+    shutil.copytree(prepared, folder / "data")
+    for path in (folder / "data").rglob("*.npy"):
+        np.save(path, np.load(path) // 4)
+    return folder / "data"
+
+
+# --- processes that load data -------------------------------------------------------------------------------------
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, at: int, act) -> None:
+    step = CodecModule.training_step
+
+    def acting(self, *given):
+        if self.step == at:
+            act()
+        return step(self, *given)
+
+    monkeypatch.setattr(CodecModule, "training_step", acting)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_killed_loader_ends_the_run_in_one_line_and_it_goes_on(tmp_path, prepared, monkeypatch):
+    plan = recipe("--data.workers=1", "--train.validate_every=12")
+    at_step(monkeypatch, 3, lambda: [child.kill() for child in multiprocessing.active_children()])
+    with pytest.raises(UserError, match=r"data\.workers") as error:
+        train(plan, prepared, tmp_path, quiet=True)
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    assert train(plan, prepared, tmp_path, quiet=True).steps == 12
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_that_reaches_the_loaders_too_writes_the_checkpoint(tmp_path, prepared, monkeypatch):
+    def interrupt_all() -> None:
+        for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
+            os.kill(process.pid, signal.SIGINT)
+
+    at_step(monkeypatch, 3, interrupt_all)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe("--data.workers=1"), prepared, tmp_path, quiet=True)
+    assert read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)["step"] == 4
