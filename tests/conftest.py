@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.register_assert_rewrite("tests.helpers.pinning")
-
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model, save_model
 from codec.recipe import read_recipe
