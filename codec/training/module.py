@@ -207,7 +207,7 @@ class CodecModule(L.LightningModule):
         self.statistics.add(grad_norm=norm, clipped=(norm > self.recipe.optim.clip_norm).float())
         if not self.recipe.train.freeze_encoder:
             # the column of metrics.csv for dead-code restarts
-            self.statistics.add(restarted=float(self.codec.adapt(generator)))
+            self.statistics.add(restarted=float(self.codec.update_codebooks(generator)))
         if self.state.first_loss is None:
             self.state.first_loss = float(metric_total.detach())
 
