@@ -20,7 +20,7 @@ from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
@@ -147,7 +147,8 @@ def _train(entry: _Work, plan: Plan, data: Path) -> None:
         recipe = within_budget(entry.trial, plan, expected)
     make_folder(entry.folder)
     write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
-    train(recipe, data, entry.folder, quiet=True, build=entry.build, sounds=False)
+    options = TrainingOptions(build=entry.build, keep_audio_samples=False)
+    train(recipe, data, entry.folder, quiet=True, options=options)
 
 
 def _compared(

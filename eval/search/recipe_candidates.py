@@ -12,7 +12,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.benchmarks.speed import build_untrained
 from eval.comparison.budget import MANY
 from eval.evaluation.candidate_scoring import ScoringOptions, score_candidate
@@ -62,7 +62,8 @@ class Designs:
             finished = folder / f"seed{seed}-rung{step}.txt"
             if not finished.is_file():
                 recipe = self._limited(settings, run, step, seed)
-                result = train(recipe, self.data, run, quiet=True, tables=False, sounds=False, around_steps=self.turns)
+                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self.turns)
+                result = train(recipe, self.data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels

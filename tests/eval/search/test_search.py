@@ -24,7 +24,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe, recipe_names
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.evaluation import candidate_scoring
 from eval.evaluation.candidate_scoring import cross_entropy_bits
 from eval.evaluation.clip_selection import selects
@@ -458,7 +458,8 @@ def _training(out, data, steps, validations):
             return super().forward(*given)
 
     recipe = read_recipe("quickstart", [*TINY, "--train.steps=100000", "--train.validate_every=1"])
-    train(recipe, data, out / "run", quiet=True, tables=False, sounds=False, build=Counted, around_steps=Turns(out))
+    options = TrainingOptions(build=Counted, fit_tables=False, keep_audio_samples=False, step_lock=Turns(out))
+    train(recipe, data, out / "run", quiet=True, options=options)
 
 
 def test_others_wait_while_one_measures(tmp_path, prepared):
