@@ -67,9 +67,9 @@ class Designs:
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
-        options = ScoringOptions([full], self.plan.clips, [self.plan.metric])
+        scoring = ScoringOptions([full], self.plan.clips, [self.plan.metric])
         with self.turns:
-            return score_candidate(codec, self.data, self.channels, options, folder.name)[0]
+            return score_candidate(codec, self.data, self.channels, scoring, folder.name)[0]
 
     def _limited(self, settings: Settings, run: Path, rung: int, seed: int) -> Recipe:
         """There is a validation at the end of each rung, and between rungs one each first rung's length."""
