@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
@@ -232,12 +232,12 @@ def _command(
     seeds: list[int] | None,
     only: Sequence[str],
 ) -> str:
-    words = ["codec", "compare", name, "--data", str(data), "--out", str(out)]
+    words = ["codec", "compare", name, "--data", data, "--out", out]
     words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     words += [] if steps is None else ["--steps", str(steps)]
     words += [] if seeds is None else ["--seeds", *map(str, seeds)]
     words += ["--only", *only] if only else []
-    return shlex.join(words)
+    return running_command(*words)
 
 
 def _write(found: Comparison, out: Path) -> None:
