@@ -25,7 +25,7 @@ from codec.training.run_folder import TrainingResult, audio_sample_folders
 from codec.training.status import explain_best, explain_early_stop, training_status
 from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
-from eval.pages.screenshot import browser, browser_path
+from tests.helpers.browser import browser, browser_path
 from eval.training_health.examine import RunHealth, examine
 from eval.training_health.page import write_health_page
 from tests.conftest import TINY
