@@ -1,6 +1,5 @@
 """What a run sounded like over time: clips of the validation split, decoded at some of its validations."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from codec.audio import write
 from codec.audio.channels import streams_to_channels
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.data import Crops
 from codec.training.module import CodecModule
@@ -63,13 +62,9 @@ class AudioSampleLogger(Callback):
 
     def _write(self, folder: Path, streams: torch.Tensor) -> None:
         """All clips ``[clips * channels, 1, samples]`` or none."""
-        part = temporary_path(folder)
-        try:
+        with replacing(folder) as part:
             part.mkdir(parents=True, exist_ok=True)
             for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):
                 wave = streams_to_channels(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
                 write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), self.recipe.codec.sample_rate)
             shutil.rmtree(folder, ignore_errors=True)
-            os.replace(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from codec.errors import UserError
-from codec.runtime.atomic_files import settle
+from codec.runtime.atomic_files import commit_file
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.curves_logger import CurvesLogger
 from codec.training.module import FORMAT, CodecModule
@@ -62,7 +62,7 @@ class CheckpointFiles(CheckpointIO):
                     torch.save(checkpoint, file)
                 except RuntimeError as error:  # by which PyTorch's writer replaces the reason of the file
                     raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-            settle(part, Path(path))
+            commit_file(part, Path(path))
         finally:
             part.unlink(missing_ok=True)
 
@@ -93,7 +93,7 @@ def _same_file(path: Path, other: Path) -> None:
         os.link(path, part)
     except OSError:
         shutil.copyfile(path, part)
-    settle(part, other)
+    commit_file(part, other)
 
 
 class RunCheckpoint(Callback):

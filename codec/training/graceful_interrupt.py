@@ -39,7 +39,7 @@ class GracefulInterrupt(Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Lightning has put a handler of its own before ours by now, which ends the process with status 0."""
         if threading.current_thread() is threading.main_thread():
-            signals.install(self._ask, signals.RUN_SIGNALS)
+            signals.install_handler(self._ask, signals.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self.asked:

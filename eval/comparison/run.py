@@ -1,7 +1,6 @@
 """``codec compare``: trains several codecs on the same packed data with our loop, and judges them on validation."""
 
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from codec.errors import UserError
 from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.atomic_files import make_folder, replacing, write_text
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
@@ -239,11 +238,10 @@ def _command(
 
 def _write(found: Comparison, out: Path) -> None:
     make_folder(out)
-    part = out / "curves.part"
     try:
         write_text(out / "comparison.json", json.dumps(found.to_dict(), indent=1, default=str) + "\n")
-        draw_curves(found, part)
-        os.replace(part, out / "curves.png")
+        with replacing(out / "curves.png") as part:
+            draw_curves(found, part)
         write_text(out / "comparison.md", markdown(found) + "\n![curves](curves.png)\n")
     except OSError as error:
         raise UserError(f"{out}: cannot write the comparison ({error.strerror or error})") from error

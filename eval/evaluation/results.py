@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.dataset.ledger import LedgerEntry, describe_openings
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from codec.training.fit_diagnosis import Diagnosis
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import METRICS, Score, describe_editions, metric
@@ -254,7 +254,7 @@ class EvaluationResult:
         lines.append(f"encodes {encodes:.0f}×, decodes {decodes:.0f}× real time, on one thread")
         lines.append(f"{self.diagnosis.verdict}: {self.diagnosis.reason}. {self.diagnosis.action}")
         lines.append(f"report: {self.report}")
-        return "\n".join(visible(line) for line in lines)
+        return "\n".join(escape_invisible(line) for line in lines)
 
     def _beside(self) -> list[str]:
         """Tables of means, a column for each system at each point, ours first."""

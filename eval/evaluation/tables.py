@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.rate_distortion import ALL, System
 from eval.evaluation.results import (
     ClipResult,
@@ -78,7 +78,7 @@ def markdown(result: EvaluationResult) -> str:
         f" ({'one group: no interval' if result.main.groups == 1 else 'speakers, recordings'})."
         f" {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
-        f"    {visible(result.command)}",
+        f"    {escape_invisible(result.command)}",
         "",
         f"- {markdown_text(result.history())}",
         "",
