@@ -19,12 +19,13 @@ from codec.runtime.atomic_files import make_folder, replacing, write_text
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
-from eval.evaluation.candidate_scoring import METRICS, Judged, judge, read_judged, write_judged
+from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
 
@@ -145,7 +146,8 @@ def _train(entry: _Work, plan: Plan, data: Path) -> None:
         recipe = within_budget(entry.trial, plan, expected)
     make_folder(entry.folder)
     write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
-    train(recipe, data, entry.folder, quiet=True, build=entry.build, sounds=False)
+    options = TrainingOptions(build=entry.build, keep_audio_samples=False)
+    train(recipe, data, entry.folder, quiet=True, options=options)
 
 
 def _compared(
@@ -190,14 +192,15 @@ def _run(entry: _Work, plan: Plan, data: Path) -> Run:
     )
 
 
-def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[Judged]:
+def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecScores]:
     asked = {"kbps": plan.kbps, "clips": plan.clips, "metrics": [name for name in METRICS if not metric(name).absent]}
-    found = read_judged(entry.folder / SCORES, asked)
+    found = read_scores(entry.folder / SCORES, asked)
     if found is None:
         codec = entry.build(recipe.codec)
         load_weights(entry.folder / "model", codec)
-        found = judge(codec, data, recipe.data.channels, plan.kbps, plan.clips, entry.trial.name)
-        write_judged(entry.folder / SCORES, found, asked)
+        options = ScoringOptions(plan.kbps, plan.clips)
+        found = score_candidate(codec, data, recipe.data.channels, options, entry.trial.name)
+        write_scores(entry.folder / SCORES, found, asked)
     return found
 
 

@@ -17,9 +17,8 @@ from codec import audio
 from codec.config import Recipe
 from codec.recipe import read_recipe
 from codec.runtime.text import format_duration
-from codec.training.fit_diagnosis import Curves
-from codec.training.metrics_log import Curve, read_curves
-from codec.training.run_folder import ORIGINAL, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
+from codec.training.metrics_log import Curve, Curves, read_curves
+from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
 from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
@@ -256,10 +255,10 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
 
 def _clips(sounds: Path, best: int | None) -> list[Clip]:
     there = audio_sample_folders(sounds)
-    names = {"Original": sounds / ORIGINAL}
+    names = {"Original": sounds / ORIGINAL_FOLDER}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
     clips = []
-    for original in sorted((sounds / ORIGINAL).glob("clip_*.flac")) if there else []:
+    for original in sorted((sounds / ORIGINAL_FOLDER).glob("clip_*.flac")) if there else []:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
