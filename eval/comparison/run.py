@@ -1,7 +1,7 @@
 """``codec compare``: trains several codecs on the same packed data with our loop, and judges them on validation."""
 
 import json
-import shlex
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,7 +15,8 @@ from codec.errors import UserError
 from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import make_folder, replacing, write_text
+from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
@@ -231,20 +232,21 @@ def _command(
     seeds: list[int] | None,
     only: Sequence[str],
 ) -> str:
-    words = ["codec", "compare", name, "--data", str(data), "--out", str(out)]
+    words = ["codec", "compare", name, "--data", data, "--out", out]
     words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     words += [] if steps is None else ["--steps", str(steps)]
     words += [] if seeds is None else ["--seeds", *map(str, seeds)]
     words += ["--only", *only] if only else []
-    return shlex.join(words)
+    return running_command(*words)
 
 
 def _write(found: Comparison, out: Path) -> None:
     make_folder(out)
+    part = out / "curves.part"
     try:
         write_text(out / "comparison.json", json.dumps(found.to_dict(), indent=1, default=str) + "\n")
-        with replacing(out / "curves.png") as part:
-            draw_curves(found, part)
+        draw_curves(found, part)
+        os.replace(part, out / "curves.png")
         write_text(out / "comparison.md", markdown(found) + "\n![curves](curves.png)\n")
     except OSError as error:
         raise UserError(f"{out}: cannot write the comparison ({error.strerror or error})") from error

@@ -1,7 +1,6 @@
 """``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
 
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
@@ -104,4 +104,4 @@ def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> Usage:
         return Usage(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    return Usage(f"next: {shlex.join(['codec', 'train', str(path), '--data', str(record.data)])} --run RUN", [])
+    return Usage(f"next: {command_line('codec', 'train', path, '--data', record.data)} --run RUN", [])

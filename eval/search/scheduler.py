@@ -5,7 +5,6 @@ releases. So a process that was killed leaves nothing to repair: the same comman
 """
 
 import json
-import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.clip_selection import choose_excerpts, selects
@@ -104,8 +104,8 @@ class _Search:
             label = self._claim(name)
             opened = open_storage(out, storage)
             self.arms = [Arm(arm, label, plan, opened) for arm in ARMS]
-        words = ["codec", "search", "run", name, "--data", str(data), "--out", str(out)]
-        self.command = shlex.join(words + ([] if storage is None else ["--storage", storage]))
+        words = ["codec", "search", "run", name, "--data", data, "--out", out]
+        self.command = running_command(*words, *([] if storage is None else ["--storage", storage]))
         self.drawn = time.monotonic()
         self.asked = {"clips": plan.clips, "metric": plan.metric}
 

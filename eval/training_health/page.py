@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.ticker import NullFormatter
 from codec import audio
 from codec.config import Recipe
 from codec.recipe import read_recipe
+from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.metrics_log import Curve, Curves, read_curves
 from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
@@ -101,7 +101,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         books=_books(curves, recipe),
         clips=sounds,
         missing=missing(curves, recipe, bool(sounds)),
-        command=shlex.join(["codec", "health", health.run]),
+        command=command_line("codec", "health", health.run),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
         earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
