@@ -110,7 +110,9 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
                 searches.append(_search(from_json(_Front, content), folder, out))
         except (OSError, ValueError) as error:
             path = folder / found[0]
-            raise UserError(f"{path}: cannot be read ({error}); repeat the evaluation or search with this version") from error
+            raise UserError(
+                f"{path}: cannot be read ({error}); repeat the evaluation or search with this version"
+            ) from error
     evaluations = _disambiguate_names(evaluations)
     rates = _join_rates(evaluations)
     named = {point.metric for point in rates}

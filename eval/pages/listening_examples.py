@@ -137,7 +137,9 @@ def choose_listening_examples(
     return ListeningExamples(kept, examples)
 
 
-def _example(place: int, clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float) -> ListeningExample:
+def _example(
+    place: int, clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float
+) -> ListeningExample:
     read = [audio.read(path) for path in paths.values()]
     rate = read[0].sample_rate
     waves = [version.samples[:, : int(seconds * rate)] for version in read]

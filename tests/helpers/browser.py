@@ -3,25 +3,23 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def browser_path() -> str | None:
-    """The first browser that is installed."""
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
-
-
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """A browser without a window; the test is skipped if none is installed."""
-    path = browser_path()
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("no browser is installed")
-    with sync_playwright() as playwright:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
         opened = playwright.chromium.launch(
             executable_path=path, args=["--autoplay-policy=no-user-gesture-required", "--hide-scrollbars"]
         )

@@ -17,10 +17,10 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.pages.combined_page import write_combined_page
-from tests.helpers.browser import browser, browser_path
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, pack
+from tests.helpers.browser import browser
 
 LISTEN = """
 window.gains = [];
@@ -77,9 +77,6 @@ def evaluated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium():
-    if browser_path() is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    pytest.importorskip("playwright")
     with browser() as opened:
         yield opened
 
