@@ -27,7 +27,7 @@ from codec.pretrained.export import export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import find
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.evaluation.codec_scores import ClipScores, CodecScores
@@ -184,9 +184,8 @@ class OperatingPoints:
         """Of the model as it is; they are written once for all processes of a search."""
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
-                part = temporary_path(self.graphs)
-                export_graphs(self.model, part, {})
-                part.rename(self.graphs)
+                with replacing(self.graphs) as part:
+                    export_graphs(self.model, part, {})
         return with_graphs(self.model, self.graphs, threads)
 
     def _packing(self, use: Use) -> Packing | FixedPacking:

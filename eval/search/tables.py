@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import describe_editions, metric
@@ -102,7 +102,7 @@ def markdown(result: SearchResult, command: str) -> str:
     lines = [f"# {markdown_text(result.title)}", ""]
     for paragraph in explanation(result):
         lines += [markdown_text(paragraph), ""]
-    lines += ["Made by", "", f"    {visible(command)}", "", "## Front", "", front_table(result).markdown()]
+    lines += ["Made by", "", f"    {escape_invisible(command)}", "", "## Front", "", front_table(result).markdown()]
     if result.failed:
         lines += [
             "",
