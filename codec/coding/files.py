@@ -15,10 +15,11 @@ from codec.audio import FloatArray
 from codec.audio.bandwidth import AboveBandMeter
 from codec.bitstream.codes import CodeArray
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
-from codec.bitstream.header import WORD_BYTES, Header, fitting_tags
+from codec.bitstream.header import WORD_BYTES, Header
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
 from codec.bitstream.reader import PacketReader
+from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.nac_reader import NacReader, range_coder
 from codec.coding.pipeline import encoded
@@ -126,7 +127,7 @@ def encode_file(
     """
     described = audio.info(source)
     own = {name: text for name, text in described.tags.items() if name not in (tags or {})}
-    kept = fitting_tags(own)
+    kept = fit_tags(own)
     report = encode_sound(
         described.blocks(),
         described.sample_rate,
