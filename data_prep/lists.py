@@ -41,7 +41,7 @@ def read_list(path: Path) -> list[Entry]:
     elif suffix in TABLES:
         entries = _from_rows(path, read_csv(path))
     elif suffix in PATH_LISTS:
-        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_list(path)))
+        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_path_list(path)))
     else:
         values = list(read_json_lines(path))
         known = toolkits.lhotse(path, values)

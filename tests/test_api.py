@@ -11,7 +11,7 @@ import torch
 
 import codec
 from codec.batch.tasks import decode_batch, encode_batch
-from codec.pretrained.checkpoint import load_model
+from codec.pretrained.checkpoint import load_codec
 from tests.conftest import tiny_model
 
 FSQ = [
@@ -202,5 +202,5 @@ def test_what_cannot_be_is_said(model, c):
 
 
 def test_a_codec_of_ones_own_can_be_used(model):
-    own = load_model(model)
+    own = load_codec(model)
     assert codec.AudioCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks

@@ -20,7 +20,7 @@ from codec.bitstream.container import Reader, Writer
 from codec.bitstream.range_coder import RangeCoder
 from codec.cli import main
 from codec.cli.reference import reference
-from codec.pretrained.checkpoint import checksum, fingerprint
+from codec.pretrained.checkpoint import model_checksum, fingerprint
 from codec.recipe import read_recipe
 from codec.training.trainer import train
 
@@ -77,7 +77,7 @@ def expected() -> dict:
 @pytest.mark.parametrize("name", MODELS)
 def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
     model = codec.load(name).model
-    assert [fingerprint(model), checksum(model)] == expected["models"][name]
+    assert [fingerprint(model), model_checksum(model)] == expected["models"][name]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -186,7 +186,7 @@ def _write(folder: Path) -> None:
             decoded = sound.read(0, sound.samples)[:, ::16]
         codes = loaded.encode(wave, RATE).codes.astype(np.int16)
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
-        content["models"][name] = [fingerprint(loaded.model), checksum(loaded.model)]
+        content["models"][name] = [fingerprint(loaded.model), model_checksum(loaded.model)]
         content["shapes"][name] = list(stored.shape)
     corpus = synthesise(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)

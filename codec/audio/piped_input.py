@@ -21,7 +21,7 @@ from codec import audio
 from codec.audio import AudioError, FloatArray
 from codec.audio.pcm_stream import ENCODINGS, FLOAT, PCM, PcmFormat, PcmReader, exactly
 from codec.audio.sizes import is_unknown_size
-from codec.coding.files import source_blocks
+from codec.audio.audio_input import AudioInput
 from codec.errors import UserError
 
 _RIFF = (b"RIFF", b"RF64", b"BW64")
@@ -84,10 +84,11 @@ def open_piped_audio(
         shutil.copyfileobj(source, spooled)
         spooled.flush()
         try:
-            described = audio.info(Path(spooled.name))
+            spooled_input = AudioInput(Path(spooled.name))
+            _ = spooled_input.info
         except AudioError as error:
             raise UserError(f"{name}: {error.reason}; or say with --raw what the samples are") from error
-        yield _Spooled(described, name)
+        yield _Spooled(spooled_input, name)
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,16 @@ class _Live:
 class _Spooled:
     """A file that holds what came."""
 
-    def __init__(self, described: audio.AudioInfo, name: str) -> None:
-        self._described, self._name = described, name
-        self.sample_rate, self.channels, self.tags = described.sample_rate, described.channels, described.tags
+    def __init__(self, spooled: AudioInput, name: str) -> None:
+        self._spooled, self._name = spooled, name
+        info = spooled.info
+        self.sample_rate, self.channels, self.tags = info.sample_rate, info.channels, info.tags
         self.fault: str | None = None
 
     def blocks(self) -> Iterator[FloatArray]:
         begun = False
         try:
-            for block in source_blocks(self._described, _BLOCK_FRAMES):
+            for block in self._spooled.blocks(_BLOCK_FRAMES):
                 begun = True
                 yield block
         except AudioError as error:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from codec.batch.jobs import Failure, Job
+from codec.batch.jobs import Job
+from codec.coding.report import Failure
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.signals import kept_from_children
 
@@ -20,7 +21,7 @@ Work = Callable[[Job, Callable[[float], None]], Any]
 """Does a job, tells now and then how many more seconds of audio are done, and returns what came of it."""
 
 
-def spread(
+def run_in_processes(
     work: Work, jobs: Sequence[Job], workers: int, progress: Callable[[Job, float], None]
 ) -> Generator[tuple[Job, Any]]:
     """Each job with what ``work`` returned, or with a :class:`Failure` where its process died, in the order they end.

@@ -12,7 +12,7 @@ from codec.cli import pipes
 from codec.cli.common import FAILED, AddCommand, describe_losses, note, positive, print_error, printable, tags_of
 from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.errors import UserError
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
         import torch
 
         from codec.batch.tasks import encode_batch
-        from codec.pretrained.registry import load
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
     name = encoding_model(arguments.model)
-    codec = load(name, arguments.device)
+    codec = load_model(name, arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
@@ -201,14 +201,14 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
         import torch
 
         from codec.batch.tasks import decode_batch
-        from codec.pretrained.registry import finder, load
+        from codec.pretrained.registry import finder, load_model
 
     torch.set_num_threads(arguments.threads)
     device = arguments.device
     batch = decode_batch(
         arguments.inputs,
         arguments.out,
-        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else finder(own_models(), device),
         lists=arguments.list,
         start=arguments.start,
         end=arguments.end,
@@ -257,13 +257,13 @@ def report(batch: "BatchReport", as_json: bool) -> int:
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
-        from codec.batch.inputs import Kinds, find
+        from codec.batch.inputs import FileKinds, find_inputs
         from codec.batch.tasks import NAC
         from codec.coding.files import file_info
         from codec.coding.shards import is_shard
 
     found, status, names = [], 0, _built_in_names()
-    found_inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    found_inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in found_inputs.failures:
         status = print_error(failure.reason, FAILED)
     for path, _ in found_inputs.files:

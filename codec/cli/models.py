@@ -25,16 +25,16 @@ def add_models(command: AddCommand) -> None:
 
 def own_models() -> list[Path]:
     """What LATHE_MODEL names, if anything."""
-    from codec.pretrained.registry import find
+    from codec.pretrained.registry import find_model
 
-    return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
+    return [find_model(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
 
 
 def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.pretrained.registry import built_in, describe
+    from codec.pretrained.registry import built_in, describe_model
 
     places = built_in() | {str(path): path for path in own_models()}
-    found = [describe(name, place) for name, place in places.items()]
+    found = [describe_model(name, place) for name, place in places.items()]
     if arguments.json:
         print(json.dumps([asdict(model) for model in found], indent=1))
     elif not found:
@@ -66,8 +66,8 @@ def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         from codec.pretrained.checkpoint import fingerprint
         from codec.pretrained.export import export_model
-        from codec.pretrained.registry import find
+        from codec.pretrained.registry import find_model
 
-    codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
+    codec = export_model(find_model(arguments.run), arguments.out, arguments.onnx)
     print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codec.cli.common import FAILED, INTERRUPTED, describe_losses, note, print_error, tags_of
 from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.errors import UserError
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def encode(arguments: argparse.Namespace) -> int:
 
         from codec.audio.bandwidth import THRESHOLD
         from codec.coding.pipes import encode_stream
-        from codec.pretrained.registry import load
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
-    codec = load(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL, arguments.device)
+    codec = load_model(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL, arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
     with signals.ends_input(source) as interrupted:
@@ -59,7 +59,7 @@ def decode(arguments: argparse.Namespace) -> int:
         import torch
 
         from codec.coding.pipes import decode_stream
-        from codec.pretrained.registry import finder, load
+        from codec.pretrained.registry import finder, load_model
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are for files; give one as the input")
@@ -68,7 +68,7 @@ def decode(arguments: argparse.Namespace) -> int:
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,
-        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else finder(own_models(), device),
         strict=arguments.strict,
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,

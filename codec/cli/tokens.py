@@ -41,13 +41,13 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
         import torch
 
         from codec.coding.tokens import encode_tokens
-        from codec.pretrained.registry import load
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
     batch = encode_tokens(
         arguments.inputs,
         arguments.out,
-        load(encoding_model(arguments.model), arguments.device),
+        load_model(encoding_model(arguments.model), arguments.device),
         lists=arguments.list,
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,

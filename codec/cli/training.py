@@ -78,7 +78,7 @@ def _health(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
-        from codec.pretrained.registry import find
+        from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
         from codec.training.lr_range_test import range_test
         from codec.training.trainer import train
@@ -91,7 +91,7 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
         return 0
     if arguments.run is None:
         raise UserError("where should the run go? give a folder with --run")
-    parent = find(arguments.init_from) if arguments.init_from else None
+    parent = find_model(arguments.init_from) if arguments.init_from else None
     with signals.raised_once(signals.RUN_SIGNALS):
         result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE

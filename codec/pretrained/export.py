@@ -20,7 +20,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.convnext import State
 from codec.model.quantizers import FEW, Coded
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
+from codec.pretrained.checkpoint import model_checksum, fingerprint, load_codec, read_training_info, save_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
 from codec.runtime.atomic_files import temporary_path
 from codec.training.provenance import TRAINED_CLIPS
@@ -43,7 +43,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already and not an empty folder; choose another --out")
-    codec, info = load_model(source), read_info(source)
+    codec, info = load_codec(source), read_training_info(source)
     for weight in codec.parameters():
         weight.copy_(weight.half())
     part = temporary_path(folder)
@@ -127,7 +127,7 @@ def _write(
         value.name = name
     made.model.metadata_props.update(
         fingerprint=fingerprint(codec),
-        checksum=checksum(codec),
+        checksum=model_checksum(codec),
         sample_rate=str(codec.config.sample_rate),
         latent_hop=str(codec.config.latent_hop),
         hop=str(codec.config.hop),

@@ -9,7 +9,7 @@ import torch
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint, load_model
+from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpoints import read_checkpoint
@@ -34,7 +34,7 @@ def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None)
     fitted to the first batches."""
     recipe = module.recipe
     if init_from is not None:
-        codec = load_model(init_from)
+        codec = load_codec(init_from)
         if codec.config == recipe.codec:
             module.start_from(codec)
             if recipe.train.freeze_encoder:

@@ -17,7 +17,7 @@ from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, read_info, save_model
+from codec.pretrained.checkpoint import load_codec, read_training_info, save_model
 from codec.recipe import read_recipe, write_recipe
 from codec.training.array_check import ArrayCheck
 from codec.training.audio_samples import AudioSampleLogger
@@ -264,7 +264,7 @@ def _require_one_process() -> None:
 def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fits the frequency tables of the best model. Those of a model that decodes the files of its parent are the
     parent's, and stay."""
-    codec, info = load_model(folder), read_info(folder)
+    codec, info = load_codec(folder), read_training_info(folder)
     if codec.decodes or "tables" in info:
         return
     info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))

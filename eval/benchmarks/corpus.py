@@ -26,8 +26,8 @@ from codec.coding.files import file_info
 from codec.coding.nac_reader import range_coder
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import find_model
 from codec.runtime.atomic_files import write_text
 from eval.benchmarks.memory import Coded, code_made
 from eval.pages.text_table import Table
@@ -76,7 +76,7 @@ def measure(model: str, folder: Path, kbps: float) -> Point:
     Raises:
         UserError: a command fails, or a file is not as long after as before.
     """
-    codec = load_model(find(model))
+    codec = load_codec(find_model(model))
     with tempfile.TemporaryDirectory() as out:
         coded, decoded = Path(out) / "coded", Path(out) / "decoded"
         encode = run("encode", folder, "--model", model, "--kbps", str(kbps), "--out", coded)
@@ -231,7 +231,7 @@ def main() -> None:
     try:
         found = tables([measure(arguments.model, arguments.folder, kbps) for kbps in arguments.kbps])
         if arguments.hours:
-            place, rate = find(arguments.model), load_model(find(arguments.model)).config.sample_rate
+            place, rate = find_model(arguments.model), load_codec(find_model(arguments.model)).config.sample_rate
             found.append(long_table([code_made(place, 3600 * hours, rate) for hours in arguments.hours]))
         for table in found:
             print(f"\n{table.title}\n{table.text()}")

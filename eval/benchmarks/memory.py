@@ -74,10 +74,10 @@ def _code(source: str, model: str) -> None:
     import torch
 
     from codec.coding.files import decode_file, encode_file
-    from codec.pretrained.checkpoint import load_model
+    from codec.pretrained.checkpoint import load_codec
 
     torch.set_num_threads(1)
-    codec, path = load_model(Path(model)), Path(source)
+    codec, path = load_codec(Path(model)), Path(source)
     encoded = encode_file(path, path.with_suffix(".nac"), codec)
     decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
@@ -85,7 +85,7 @@ def _code(source: str, model: str) -> None:
 
 
 def main() -> None:
-    from codec.pretrained.registry import find
+    from codec.pretrained.registry import find_model
 
     parser = argparse.ArgumentParser(prog="python -m eval.benchmarks.memory", description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a built-in model, or the folder of a run or model")
@@ -95,7 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         for minutes in arguments.minutes:
-            peak = peak_mb(find(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
+            peak = peak_mb(find_model(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
             print(f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {peak:.0f} MB", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder, save_model
+from codec.pretrained.checkpoint import load_codec, model_folder, save_model
 from codec.pretrained.export import export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.recipe import read_recipe
@@ -94,7 +94,7 @@ def speed(
 def _build(name: str) -> tuple[Recipe, Codec]:
     """A model from its folder, with the recipe's defaults around it; or a recipe's architecture, weights random."""
     if Path(name).is_dir():
-        codec = load_model(Path(name))
+        codec = load_codec(Path(name))
         written = model_folder(Path(name)).parent / "recipe.yaml"
         recipe = read_recipe(str(written)) if written.is_file() else Recipe()
         return replace(recipe, codec=codec.config), codec

@@ -10,8 +10,8 @@ import torch
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import find_model
 from codec.runtime.atomic_files import write_text
 from eval.evaluation.candidate_scoring import Excerpt, excerpts
 from eval.pages.text_table import Table
@@ -41,7 +41,7 @@ def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[E
     """
     torch.set_num_threads(1)
     try:
-        codec = load_model(find(arguments.model))
+        codec = load_codec(find_model(arguments.model))
         table = make(codec, excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips))
         print(f"{table.title}: {table.note}\n{table.text()}")
         if arguments.out:

@@ -22,8 +22,8 @@ from codec.dataset.packed import (
 )
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info
-from codec.pretrained.registry import name_of
+from codec.pretrained.checkpoint import model_checksum, fingerprint, load_codec, read_training_info
+from codec.pretrained.registry import model_name
 from codec.recipe import read_recipe
 from codec.runtime.json_files import from_json
 from codec.training.fit_diagnosis import diagnose_run
@@ -88,7 +88,7 @@ def evaluate(
     """
     run, data = Path(run), Path(data)
     out = Path(out) if out else run / FOLDERS[split]
-    codec = load_model(run)
+    codec = load_codec(run)
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
@@ -114,7 +114,7 @@ def evaluate(
         check_place(out, command, force)
         if split == "test":
             sealed = open_sealed_test(
-                data, rate, channels, run=str(run), weights=[checksum(model) for model in models.values()],
+                data, rate, channels, run=str(run), weights=[model_checksum(model) for model in models.values()],
                 purpose="demonstration" if demonstration else "evaluation", again=again or demonstration,
             )  # fmt: skip
             opened, before = sealed.split, sealed.before
@@ -291,7 +291,7 @@ class _Training:
 
 def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
     """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
-    info = read_info(run)
+    info = read_training_info(run)
     try:
         known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
     except ValueError as error:
@@ -306,7 +306,7 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         latency_ms=codec.config.latency_ms,
         steps=known.steps,
         **asdict(known.trained_on or split.material),
-        checksum=checksum(codec),
+        checksum=model_checksum(codec),
     )
 
 
@@ -333,7 +333,7 @@ def _command(
     again: bool,
     max_clips: int | None,
 ) -> str:
-    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
+    words = ["codec", "evaluate", model_name(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / FOLDERS[split] else []
     words += ["--split", split] if split != "test" else []
     for option, values in (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from codec.pretrained.registry import name_of
+from codec.pretrained.registry import model_name
 from codec.training.curves import read_curves
 from codec.training.fit_diagnosis import TERMS
 from codec.training.status import duration
@@ -235,4 +235,4 @@ def commands(result: EvaluationResult) -> list[str]:
 
 def _trained_here(result: EvaluationResult) -> bool:
     """Whether the run is one of ours, on this data; a built-in model was trained on other data."""
-    return name_of(Path(result.run)) == result.run
+    return model_name(Path(result.run)) == result.run

@@ -8,7 +8,7 @@ from pathlib import Path
 from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
+from codec.pretrained.checkpoint import load_codec
 from eval.systems.conventional import AAC, MP3, OPUS, Lossy, Refused, check_rates, lossy_clips, lossy_note
 from eval.systems.external_decodes import ExternalDecode, check_folders, describe_polarity, supplied
 from eval.systems.own import CodedClip, OperatingPoint, code_clips
@@ -67,7 +67,7 @@ def name_models(run: Path, codec: Codec, beside: ReferenceSystems) -> dict[str, 
     Raises ``UserError`` where one is missing or for another rate, and where two systems have the same name.
     """
     paths = [run, *beside.models]
-    codecs = [codec, *(load_model(path) for path in beside.models)]
+    codecs = [codec, *(load_codec(path) for path in beside.models)]
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]

@@ -16,18 +16,18 @@ import pytest
 import soundfile
 import torch
 
-from codec.batch.inputs import Kinds, find
-from codec.batch.jobs import Failure, Job, plan
-from codec.batch.runner import BatchReport, ProgressBar, attempt
+from codec.batch.inputs import FileKinds, find_inputs
+from codec.batch.jobs import Failure, Job, plan_jobs
+from codec.batch.runner import BatchReport, BatchProgress, attempt
 from codec.batch.tasks import decode_batch, encode_batch
 from codec.cli import FAILED, main
 from codec.coding.files import expected_kbps
 from codec.coding.pipes import encode_stream
-from codec.coding.shards import contents as shard_contents
+from codec.coding.shards import read_shard as shard_contents
 from codec.coding.shards import read_array
 from codec.coding.tokens import encode_tokens
 from codec.errors import UserError
-from codec.pretrained.registry import finder, load
+from codec.pretrained.registry import finder, load_model
 
 
 def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, gain: float = 0.1, **how) -> Path:
@@ -37,7 +37,7 @@ def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1,
     return path
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_shard(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -54,8 +54,8 @@ def tree(tmp_path, monkeypatch) -> Path:
 
 
 def planned(*sources: str, **options) -> list[str]:
-    found = find([Path(source) for source in sources], Kinds("sound files", {".wav", ".flac"}), **options)
-    jobs = plan(found.files, Path("out"), ".nac")
+    found = find_inputs([Path(source) for source in sources], FileKinds("sound files", {".wav", ".flac"}), **options)
+    jobs = plan_jobs(found.files, Path("out"), ".nac")
     assert all(job.source.is_file() for job in jobs)
     return sorted(str(job.target.relative_to("out")) for job in jobs)
 
@@ -164,7 +164,7 @@ def test_what_is_not_read_is_named(tmp_path, model, monkeypatch, capsys):
     status, told, _ = run("decode", "in", "encode", "--out", "in", "--json")
     assert json.loads(told)["summary"]["left_out"] == counts
     with pytest.raises(UserError, match=r"in/x: no sound files in this folder; .*1 \.txt"):
-        encode_batch([Path("in/x")], Path("none"), load(str(model)))
+        encode_batch([Path("in/x")], Path("none"), load_model(str(model)))
 
 
 def test_inputs_that_name_nothing_are_one_line(tree):
@@ -195,7 +195,7 @@ def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, mo
     (tmp_path / "nac/1/bad.nac").write_text("no codes")
     alone = decode_batch([tmp_path / "nac"], tmp_path / "1", codec)
     spread = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
-    assert contents(tmp_path / "1") == contents(tmp_path / "2") and len(alone.reports) == 3
+    assert read_shard(tmp_path / "1") == read_shard(tmp_path / "2") and len(alone.reports) == 3
     assert [one.source for one in spread.reports] == [one.source for one in alone.reports]
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
@@ -273,7 +273,7 @@ def test_interrupts_end_all_files_at_once_and_leave_nothing_half_written(busy, t
     assert busy.returncode == 130 and out == "" and "Traceback" not in complaints
     assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to go on"]
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & contents(tmp_path / "out").keys()
+    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & read_shard(tmp_path / "out").keys()
 
 
 def test_processes_leave_interrupts_to_their_parent(busy):
@@ -296,7 +296,7 @@ def test_a_process_that_is_killed_costs_its_file_alone(busy, tmp_path, codec):
     assert told["failed"][0]["reason"] in complaints and "signal 9" in told["failed"][0]["reason"]
     (tmp_path / f"in/{source}.wav").unlink()
     assert not encode_batch([tmp_path / "in"], tmp_path / "alone", codec).failures
-    assert contents(tmp_path / "out") == contents(tmp_path / "alone") and len(told["done"]) == 3
+    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone") and len(told["done"]) == 3
 
 
 def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
@@ -319,7 +319,7 @@ def test_two_commands_on_one_folder_do_not_harm_each_other(tmp_path, model, code
     complaints = [one.communicate()[1].decode() for one in both]
     assert [one.returncode for one in both] == [0, 0] and "error" not in "".join(complaints)
     assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", codec).reports) == 6
-    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone")
 
 
 def test_parts_of_killed_processes_are_removed(tmp_path, codec):
@@ -332,7 +332,7 @@ def test_parts_of_killed_processes_are_removed(tmp_path, codec):
         (out / name).touch()
         os.utime(out / name, (1e9, 1e9))
     encode_batch([tmp_path / "in"], out, codec)
-    assert sorted(contents(out)) == sorted([*old[1:], "a.nac"])
+    assert sorted(read_shard(out)) == sorted([*old[1:], "a.nac"])
     (out / old[0]).touch()  # by a process of this number on another machine
     encode_batch([tmp_path / "in"], out, codec)
     assert (out / old[0]).exists()
@@ -374,11 +374,11 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     for name in ("a.wav", "b.wav"):
         make(x / name)
     assert len(encode_batch([x], x, codec, codebooks=2).reports) == 2
-    before = contents(x)
+    before = read_shard(x)
     for mtime in (1e9, 2e9):  # originals older and newer than what was made of them
         os.utime(x / "a.wav", (mtime, mtime))
         assert refused(decode_batch([x], x, codec)) == ["a.nac", "b.nac"]
-    assert contents(x) == before
+    assert read_shard(x) == before
     assert len(decode_batch([x], x, codec, force=True).reports) == 2
     assert len(decode_batch([x], x, codec, bits="24").reports) == 2  # earlier outputs by now
 
@@ -386,7 +386,7 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     assert refused(encode_batch([x], x, codec, codebooks=3)) == ["a.wav", "b.wav"]
     make(y / "a.wav", 0.7)
     assert refused(encode_batch([y / "a.wav"], x, codec, codebooks=2)) == ["a.wav"]
-    assert all(contents(x)[name] == before[name] for name in ("a.nac", "b.nac"))
+    assert all(read_shard(x)[name] == before[name] for name in ("a.nac", "b.nac"))
     make(y / "b.wav")
     (y / "b.nac").write_text("other work")
     assert refused(encode_batch([y / "b.wav"], y, codec)) == ["b.wav"]
@@ -400,7 +400,7 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
     a, b = make(Path("a.wav")), make(Path("b.wav"))
     encode_batch([a], Path("nac"), codec)
     assert encode_batch([a], Path("new/one.nac"), codec).reports[0].target == Path("new/one.nac")
-    assert contents(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
+    assert read_shard(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
     assert encode_batch([a], Path("new/one.nac"), codec).kept
     assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), codec)) == ["c.wav"]
     for suffix in (".wav", ".flac", ".ogg"):
@@ -408,7 +408,7 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
         assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).kept
         assert soundfile.info(f"new/x{suffix}").format == suffix[1:].upper()
     assert refused(decode_batch([Path("new/one.nac")], a, codec)) == ["one.nac"]
-    before = contents(tmp_path)
+    before = read_shard(tmp_path)
     for run, what, out, more, says in (
         (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
         (encode_batch, [a], "a.wav", {}, "a.wav: encode writes .nac files"),
@@ -418,7 +418,7 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
     ):
         with pytest.raises(UserError, match=says):
             run(what, Path(out), codec, **more)
-    assert contents(tmp_path) == before
+    assert read_shard(tmp_path) == before
     Path("folder.nac").mkdir()
     assert encode_batch([a], Path("folder.nac"), codec).reports[0].target == Path("folder.nac/a.nac")
     assert encode_tokens([a], Path("tok"), codec).reports
@@ -447,7 +447,7 @@ def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec
         soundfile.write(source, samples, 22050, subtype="FLOAT")
     assert not encode_batch([tmp_path / "in"], tmp_path / "nac", codec).failures
     assert not encode_batch([tmp_path / "float"], tmp_path / "expected", codec).failures
-    assert contents(tmp_path / "nac") == contents(tmp_path / "expected")
+    assert read_shard(tmp_path / "nac") == read_shard(tmp_path / "expected")
     assert not decode_batch([tmp_path / "nac"], tmp_path / "out", codec, suffix="flac").failures
     for path in (tmp_path / "float").iterdir():
         source, back = soundfile.info(path), soundfile.info(tmp_path / f"out/{path.stem}.flac")
@@ -536,7 +536,7 @@ def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, cha
     make(tmp_path / "a.wav", seconds, channels=channels)
     assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
     (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=".flac").failures
-    assert f"{says}; use --suffix .wav" in failure.reason and not contents(tmp_path / "out")
+    assert f"{says}; use --suffix .wav" in failure.reason and not read_shard(tmp_path / "out")
     for suffix in (".wav", ".ogg"):
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix).reports
         assert soundfile.info(tmp_path / f"out/a{suffix}").frames == 16000 * seconds
@@ -546,7 +546,7 @@ def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, cha
 def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
-    there = load(str(model), "cuda")
+    there = load_model(str(model), "cuda")
     for place, one, models in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
         assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1, lanes=3).failures
         assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one, lanes=3).failures
@@ -580,14 +580,14 @@ def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path,
 
 def test_progress_is_right_where_lengths_were_not_stated_or_wrong(capsys):
     short, long = Job(Path("short"), Path("a")), Job(Path("long"), Path("b"))
-    with ProgressBar("encode", {short: 1.0, long: 7200.0}) as bar:
+    with BatchProgress("encode", {short: 1.0, long: 7200.0}) as bar:
         for job in (short, long):
             for _ in range(2):
                 bar.hear(job, 36.0)
             bar.end(job)
     lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "2 files" in line]
     assert "2/2 files, 0.04/0.04 h 100%" in lines[-1]
-    with ProgressBar("encode", {short: 0.0}) as bar:
+    with BatchProgress("encode", {short: 0.0}) as bar:
         bar.end(short)
     assert "1/1 files, 0.00/0.00 h 100%" in capsys.readouterr().err
 
@@ -614,7 +614,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
         return capsys.readouterr()
 
     shown, bars = run()
-    files = contents(tmp_path / "out")
+    files = read_shard(tmp_path / "out")
     size = sum(map(len, files.values()))
     lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert lines["files"] == "2 done, 0 were there already, 1 failed"
@@ -624,7 +624,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
     assert re.match(r"encode 3/3 files, 0\.01/0\.01 h 100%\|.*\| \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last), last
 
     told = json.loads(run("--force", "--json")[0])
-    assert contents(tmp_path / "out") == files
+    assert read_shard(tmp_path / "out") == files
     summary = told["summary"]
     assert (summary["done"], summary["skipped"], summary["failed"], summary["clipped_samples"]) == (2, 0, 1, 0)
     assert summary["hours"] == pytest.approx(0.01) and summary["bytes"] == size

@@ -24,8 +24,8 @@ from codec.model import streaming
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables
 from codec.pretrained.checkpoint import fingerprint
-from codec.pretrained.defaults import DEFAULT_MODEL
-from codec.pretrained.registry import load
+from codec.pretrained.registry import DEFAULT_MODEL
+from codec.pretrained.registry import load_model
 
 
 def make_codec(codebooks: int = 16, contexts: int = 1) -> Codec:
@@ -173,7 +173,7 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
 
 @pytest.mark.parametrize("kbps", [1.5, 6.0])
 def test_short_files_are_hardly_above_the_bit_rate(tmp_path, kbps):
-    codec = load(DEFAULT_MODEL)
+    codec = load_model(DEFAULT_MODEL)
     swelling = np.hanning(16000 * 5) * sound(1, 16000 * 5, 16000)[0]
     for seconds in (0.1, 0.5, 1, 3, 5):
         soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)

@@ -430,12 +430,12 @@ def test_a_model_is_found_for_a_stream(tmp_path, codec):  # noqa: F811
 
 def test_open_finds_the_model(tmp_path):
     import codec as lathe
-    from codec.pretrained.checkpoint import load_model
-    from codec.pretrained.registry import find
+    from codec.pretrained.checkpoint import load_codec
+    from codec.pretrained.registry import find_model
 
     make(tmp_path / "a.wav")
-    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", model := load_model(find("speech_16k")))
-    for given_model in (None, "speech_16k", find("speech_16k"), model):
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", model := load_codec(find_model("speech_16k")))
+    for given_model in (None, "speech_16k", find_model("speech_16k"), model):
         with lathe.open(tmp_path / "a.nac", given_model) as reader:
             assert reader.read(100, 3000).shape == (1, 3000)
     fails(lathe.open, Path(tmp_path / "none.nac"))

@@ -212,7 +212,7 @@ def test_a_killed_command_goes_on_where_it_was(sounds, codec, model):
     first = command(*words)
     waiting = Path("tok/.tokens-000000.tar.members")
     started = time.monotonic()
-    while not (waiting.exists() and len(shards.contents(waiting).samples) > 1):
+    while not (waiting.exists() and len(shards.read_shard(waiting).samples) > 1):
         assert first.poll() is None and time.monotonic() - started < 600
         time.sleep(0.01)
     first.kill()
@@ -220,7 +220,7 @@ def test_a_killed_command_goes_on_where_it_was(sounds, codec, model):
     assert waiting.exists() and not Path("tok/tokens-000000.tar").exists()
     waiting.write_bytes(waiting.read_bytes()[:-512])  # in the middle of a write: the last array is lost
     make(Path("in/b.wav"), 5000)
-    there = len(shards.contents(waiting).samples) - 1
+    there = len(shards.read_shard(waiting).samples) - 1
     done, kept, failed = figures(encode_tokens([Path("in")], Path("tok"), codec, per_shard=9))
     assert (done + kept, failed) == (7, 0) and kept >= there >= 1
     encode_tokens([Path("in")], Path("afresh"), codec, per_shard=9)
@@ -240,7 +240,7 @@ def test_a_source_that_changed_after_it_was_coded_is_coded_again(sounds, codec):
         assert list(members.samples) == ["a", "b"] and size == 2048
         np.testing.assert_array_equal(shards.read_array(members.samples["b"]), np.ones((2, 1)))
     assert Path("x.members").stat().st_mtime_ns == begun
-    shards.write(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
+    shards.write_shard(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
     assert list(read(Path("x.tar"))) == ["b", "a"] and Path("x.tar").stat().st_mtime_ns == begun
 
 
@@ -431,5 +431,5 @@ def test_a_bad_shard_costs_itself_alone(tmp_path, codec):
 
 def test_keys_are_inverted():
     for name in ("a", "a.b", "x/a%2E.b", "x.y/%", "ä/.c", "%252E"):
-        key = shards.key_of(Path(name))
-        assert shards.path_of(key) == Path(name) and "." not in Path(key).name
+        key = shards.sample_key(Path(name))
+        assert shards.key_path(key) == Path(name) and "." not in Path(key).name

@@ -83,7 +83,7 @@ def test_files_of_several_models_are_decoded_side_by_side_and_each_is_loaded_onc
     other = tiny_model(tmp_path / "other", seed=1)
     for number in range(6):
         source = make(tmp_path / f"in/{number}.wav", 20_000 + 9_000 * number)
-        encode_batch([source], tmp_path / "nac", codec if number % 2 else registry.load(str(other)))
+        encode_batch([source], tmp_path / "nac", codec if number % 2 else registry.load_model(str(other)))
     decode_batch([tmp_path / "nac"], tmp_path / "1", finder([model, other]))
     loaded = []
 

@@ -21,7 +21,7 @@ from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
 from codec.model.quantizers import LEVEL_WEIGHT, NO_CODE, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
 from codec.model.streaming import BLOCK
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_fingerprints, read_info, save_model
+from codec.pretrained.checkpoint import model_checksum, fingerprint, load_codec, read_fingerprints, read_training_info, save_model
 
 RVQ = QuantizerConfig(codebooks=4, latent_dim=12, codebook_size=32, codebook_dim=4)
 NARROW = replace(RVQ, latent_dim=6)
@@ -392,14 +392,14 @@ def test_initialised_codebooks_are_in_use(codec):
 def test_model_comes_back_from_disk(codec, tmp_path):
     save_model(tmp_path / "run" / "model", codec, {"step": 3})
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
-        back = load_model(place)
-        assert back.config == codec.config and checksum(back) == checksum(codec) and not back.training
+        back = load_codec(place)
+        assert back.config == codec.config and model_checksum(back) == model_checksum(codec) and not back.training
         assert fingerprint(back) == fingerprint(codec) and back.decodes == ()
     wave = noise(1, 1, 500)
     assert torch.equal(back.encode(wave), codec.encode(wave))
 
 
-@pytest.mark.parametrize("name", [checksum, fingerprint])
+@pytest.mark.parametrize("name", [model_checksum, fingerprint])
 def test_names_are_of_weights_and_architecture(name):
     codec, same, other = make_codec(RVQ), make_codec(RVQ), make_codec(RVQ, seed=1)
     assert name(codec) == name(same) != name(other)
@@ -415,12 +415,12 @@ def test_fingerprint_names_what_decodes_and_nothing_else(codec):
     """Every tensor in turn: the name changes if and only if a decode, or what it is decoded from, can."""
     config = codec.config.quantizer
     one = make_codec(config)
-    before, whole, seen = fingerprint(one), checksum(one), set()
+    before, whole, seen = fingerprint(one), model_checksum(one), set()
     for name, tensor in one.state_dict().items():
         kept = tensor.clone()
         tensor.flatten()[0] += 1
         matters = not name.startswith("encoder.") and "usage" not in name
-        assert (fingerprint(one) != before) == matters and checksum(one) != whole, name
+        assert (fingerprint(one) != before) == matters and model_checksum(one) != whole, name
         tensor.copy_(kept)
         seen.add(name.split(".")[0])
     assert seen >= {"encoder", "decoder", "tables"} and fingerprint(one) == before
@@ -435,7 +435,7 @@ def test_what_a_model_decodes_is_stored(tmp_path):
     codec = make_codec(RVQ)
     codec.decodes = ("0123456789abcdef", "00112233445566ff")
     save_model(tmp_path, codec, {})
-    assert load_model(tmp_path).decodes == codec.decodes
+    assert load_codec(tmp_path).decodes == codec.decodes
 
 
 # --- frequency tables ---------------------------------------------------------------------------
@@ -492,7 +492,7 @@ def test_damaged_model_is_one_line(tmp_path, name, damage):
     file = tmp_path / name
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError) as error:
-        load_model(tmp_path)
+        load_codec(tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -502,8 +502,8 @@ def test_weights_are_read_by_the_configuration_that_they_came_with(tmp_path):
     for seed, codec in models.items():
         save_model(tmp_path / str(seed), codec, {"step": seed})
     (tmp_path / "0/model.safetensors").replace(tmp_path / "1/model.safetensors")
-    assert fingerprint(load_model(tmp_path / "1")) == fingerprint(models[0]) == read_fingerprints(tmp_path / "1")[0]
-    assert read_info(tmp_path / "1") == {"step": 0}
+    assert fingerprint(load_codec(tmp_path / "1")) == fingerprint(models[0]) == read_fingerprints(tmp_path / "1")[0]
+    assert read_training_info(tmp_path / "1") == {"step": 0}
 
 
 def test_weights_without_a_configuration_of_their_own_must_be_those_of_config_json(tmp_path):
@@ -512,10 +512,10 @@ def test_weights_without_a_configuration_of_their_own_must_be_those_of_config_js
         save_model(tmp_path / str(seed), make_codec(RVQ, seed=seed), {})
         weights = load_file(tmp_path / f"{seed}/model.safetensors")
         save_file(weights, tmp_path / f"{seed}/model.safetensors")
-        assert load_model(tmp_path / str(seed))
+        assert load_codec(tmp_path / str(seed))
     (tmp_path / "0/model.safetensors").replace(tmp_path / "1/model.safetensors")
     with pytest.raises(UserError, match="do not belong together"):
-        load_model(tmp_path / "1")
+        load_codec(tmp_path / "1")
 
 
 @pytest.mark.parametrize(
@@ -534,11 +534,11 @@ def test_a_config_that_describes_more_than_the_weights_hold_takes_no_memory(tmp_
     (tmp_path / "config.json").write_text(json.dumps(content))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match="cannot be read"):
-        load_model(tmp_path)
+        load_codec(tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 def test_what_is_not_a_model_is_one_line(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=str(path)):
-            load_model(path)
+            load_codec(path)

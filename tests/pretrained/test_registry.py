@@ -13,8 +13,8 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import registry
-from codec.pretrained.checkpoint import fingerprint, load_model, save_model
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.pretrained.export import export_model
 from codec.recipe import read_recipe
 
@@ -25,7 +25,7 @@ def make(folder: Path, seed: int) -> Codec:
     quantizer = QuantizerConfig(codebooks=4, latent_dim=8, codebook_size=16, codebook_dim=4)
     codec = Codec(CodecConfig(hop=160, encoder=network, decoder=network, quantizer=quantizer)).eval()
     save_model(folder, codec, {})
-    return load_model(folder)
+    return load_codec(folder)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_without_any_model_there_is_one_line(tmp_path, models, run):
     make(tmp_path / "run", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "run")[0] == 0
     status, _, complaint = run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")
-    name = fingerprint(load_model(tmp_path / "run"))
+    name = fingerprint(load_codec(tmp_path / "run"))
     assert status == 1 and f"a.nac: coded with model {name}" in run("decode", tmp_path / "a.nac", "--out", tmp_path)[2]
     assert "--model" in complaint or complaint
 
@@ -86,7 +86,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
 def test_a_finer_decoder_serves_where_the_model_itself_is_not_there(tmp_path, models, run):
     parent = make(tmp_path / "parent", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "parent")[0] == 0
-    child = load_model(tmp_path / "parent")
+    child = load_codec(tmp_path / "parent")
     child.decoder.last.bias += 0.1
     child.decodes = (fingerprint(parent),)
     save_model(models / "child", child, {})
@@ -136,7 +136,7 @@ def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
     save_model(tmp_path / "run/model", codec, {"step": 3})
     (tmp_path / "run/recipe.yaml").write_text("train: {steps: 3}")
     exported = export_model(tmp_path / "run", tmp_path / "small")
-    back = load_model(tmp_path / "small")
+    back = load_codec(tmp_path / "small")
     assert fingerprint(back) == fingerprint(exported) != fingerprint(codec)
     sizes = [(tmp_path / place / "model.safetensors").stat().st_size for place in ("small", "run/model")]
     modes = {path.stat().st_mode for path in (tmp_path / "small").iterdir() if path.is_file()}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from codec.errors import UserError
-from codec.pretrained.checkpoint import CONFIG, load_model, read_info
+from codec.pretrained.checkpoint import CONFIG, load_codec, read_training_info
 from codec.runtime.json_files import LARGEST, from_json, parse_json
 from eval.pages.combined_page import join
 from eval.search.candidate import Candidate
@@ -148,5 +148,5 @@ def test_a_config_that_is_nested_too_deeply_is_refused_in_one_line(model, tmp_pa
     content = (tmp_path / CONFIG).read_text()
     for text in (DEEP, content.replace('"info": {', '"info": ' + '{"a":' * 200_000), '"x"', "[]"):
         (tmp_path / CONFIG).write_text(text)
-        assert str(tmp_path) in refused(load_model, tmp_path)
-        refused(read_info, tmp_path)
+        assert str(tmp_path) in refused(load_codec, tmp_path)
+        refused(read_training_info, tmp_path)

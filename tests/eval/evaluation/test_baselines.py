@@ -16,7 +16,7 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import SealedError, candidates, ledger
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, load_model, save_model
+from codec.pretrained.checkpoint import model_checksum, load_codec, save_model
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.run import evaluate
 from eval.metrics.registry import metric
@@ -101,7 +101,7 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
     ]  # fmt: skip
     assert {row.clips for row in result.others} == {result.main.clips} == {3}
     (entry,) = ledger(folder / "data")
-    assert entry.weights == [checksum(load_model(folder / name)) for name in ("run", "finalist")]
+    assert entry.weights == [model_checksum(load_codec(folder / name)) for name in ("run", "finalist")]
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
 
