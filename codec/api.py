@@ -25,15 +25,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.container import read_header
-from codec.bitstream.header import SAMPLE_RATES
 from codec.coding.files import encode_waveform
 from codec.coding.nac_reader import NacReader, resolve_model
 from codec.coding.options import CodingOptions
 from codec.coding.pipeline import DecodingPipeline, StreamingDecoder, StreamingEncoder, encode_blocks, model_samples
 from codec.coding.report import FileMeter, FileReport
-from codec.coding.token_arrays import MAX_CHANNELS
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import Stack, State
@@ -361,16 +359,16 @@ class AudioCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: AnyArray, sample_rate: int, samples: int, *, quantized: bool) -> AnyArray:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.codec.spread.device, torch.int64 if quantized else torch.float32)
         streams: Tensor = tensor if values.ndim == 3 else tensor[None]
 
-        def between(start: int, stop: int) -> list[Tensor]:
+        def part(start: int, stop: int) -> list[Tensor]:
             return [streams[..., start:stop]]
 
-        pipeline = DecodingPipeline(self.model, sample_rate, len(streams), samples, between, quantized)
+        pipeline: DecodingPipeline = DecodingPipeline(self.model, sample_rate, len(streams), samples, part, quantized)
         with torch_threads(self.threads):
             empty = np.zeros((len(streams), 0), np.float32)
             wave = np.concatenate([empty, *pipeline.blocks()], axis=1)

@@ -20,7 +20,7 @@ from codec.bitstream.container import Reader, Writer
 from codec.bitstream.range_coder import RangeCoder
 from codec.cli import main
 from codec.cli.reference import reference
-from codec.pretrained.checkpoint import model_checksum, fingerprint
+from codec.pretrained.checkpoint import fingerprint, model_checksum
 from codec.recipe import read_recipe
 from codec.training.trainer import train
 
@@ -48,7 +48,7 @@ def waveform(seconds: float = 3.0) -> np.ndarray:
 
 
 def stored_codes(name: str) -> list[np.ndarray]:
-    model = codec.load(name).model
+    model = codec.load(name).model.codec
     with Reader(PINS / f"{name}.nac") as reader:
         return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables))]
 
@@ -76,14 +76,14 @@ def expected() -> dict:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
-    model = codec.load(name).model
+    model = codec.load(name).model.codec
     assert [fingerprint(model), model_checksum(model)] == expected["models"][name]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_codes_become_the_same_bytes(name, tmp_path):
     source = PINS / f"{name}.nac"
-    coder = RangeCoder(codec.load(name).model.tables)
+    coder = RangeCoder(codec.load(name).model.codec.tables)
     with Reader(source) as reader, Writer(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer:
         for codes in reader.codes(coder):
             writer.write(codes)
@@ -186,7 +186,7 @@ def _write(folder: Path) -> None:
             decoded = sound.read(0, sound.samples)[:, ::16]
         codes = loaded.encode(wave, RATE).codes.astype(np.int16)
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
-        content["models"][name] = [fingerprint(loaded.model), model_checksum(loaded.model)]
+        content["models"][name] = [loaded.fingerprint, model_checksum(loaded.model.codec)]
         content["shapes"][name] = list(stored.shape)
     corpus = synthesise(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)

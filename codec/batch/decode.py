@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec import audio
-from codec.audio.audio_input import AudioInput
 from codec.batch.encode import NAC, has_length
 from codec.batch.inputs import FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
@@ -160,14 +159,13 @@ class DecodeTask(BatchTask[DecodeJob]):
     def find_up_to_date(self, job: DecodeJob) -> list[Skipped]:
         if self.options.strict or not self.options.is_whole:
             return []  # an audio file does not state which part it is, nor what was concealed
-        head, target, model = job.stated.get(), AudioInput(job.target), self._model_for(job)
-        found = target.info
+        head, found, model = job.stated.get(), audio.info(job.target), self._model_for(job)
         same = (
             head.fingerprint in model.compatible_fingerprints
             and (head.sample_rate, head.channels) == (found.sample_rate, found.channels)
             and found.subtype == self.options.subtype
             and found.decoded
-            and has_length(target, head.samples)
+            and has_length(found, head.samples)
         )
         if not same or job.sample:
             return [Skipped(job.source)] if same else []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec import audio
-from codec.audio.audio_input import AudioInput
 from codec.batch.inputs import AUDIO_FILES, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
+from codec.batch.progress import expected_seconds
 from codec.batch.runner import BatchTask, run_batch
 from codec.bitstream.container import Header, Reader, read_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
@@ -18,6 +19,7 @@ from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
 from codec.coding.report import BatchReport, FileReport, Progress, Skipped
 from codec.errors import UserError
+from codec.runtime.read_once import ReadOnce
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
@@ -63,7 +65,7 @@ def encode_batch(
         raise UserError(f"{out}: encode writes {NAC} files; name one of these, or a folder, as --out")
     inputs = find_inputs(sources, AUDIO_FILES, lists)
     jobs = unique_jobs(
-        EncodeJob(path, out / place.with_name(place.name + NAC), AudioInput(path))
+        EncodeJob(path, out / place.with_name(place.name + NAC), ReadOnce(path, partial(audio.info, path)))
         for path, place in name_outputs(inputs.files)
     )
     jobs = with_target(jobs, out) if names_file(out, {NAC}) else jobs
@@ -74,7 +76,8 @@ def encode_batch(
 class EncodeJob(Job):
     """An audio file that becomes a ``.nac`` file."""
 
-    input: AudioInput = field(compare=False)
+    audio: ReadOnce[audio.AudioInfo] = field(compare=False)
+    """The description of the file."""
 
 
 @dataclass(frozen=True)
@@ -94,46 +97,46 @@ class EncodeTask(BatchTask[EncodeJob]):
             self.options.tags.items() <= tags.items()
             and (head.fingerprint, head.codebooks, head.target_bps)
             == (self.model.fingerprint, wanted, self.options.target_bps)
-            and _may_be_of(head, job.input)
+            and _may_be_of(head, job.audio.get())
         )
         return [Skipped(job.source)] if same else []
 
     def can_overwrite(self, job: EncodeJob) -> bool:
-        info = job.input.info
+        info = job.audio.get()
         try:
             head = read_header(job.target, whole=False)
         except UserError:
             return False
-        return not info.decoded and _may_be_of(head, job.input) and has_length(job.input, head.samples)
+        return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
 
     def expected_seconds(self, job: EncodeJob) -> float:
-        return job.input.expected_seconds
+        return expected_seconds(job.audio.get())
 
     def describe_limit(self, job: EncodeJob) -> str | None:
         if self.options.kbps is None:
             return None
-        return describe_unreachable_rate(self.model, self.options.kbps, job.input.info.channels)
+        return describe_unreachable_rate(self.model, self.options.kbps, job.audio.get().channels)
 
     def __call__(self, job: EncodeJob, progress: Progress) -> FileReport:
-        return encode_file(job.input, job.target, self.model, self.options, progress=progress)
+        return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
 
 
-def _may_be_of(head: Header, source: AudioInput) -> bool:
+def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
     """Return whether a file with this header can be that of the source.
 
     The header holds the length that was read. If the source states none, any is possible; if it states another one, its
     samples are counted, for that is a claim as well.
     """
-    if (head.sample_rate, head.channels) != (source.info.sample_rate, source.info.channels):
+    if (head.sample_rate, head.channels) != (source.sample_rate, source.channels):
         return False
-    return source.info.frames is None or has_length(source, head.samples)
+    return source.frames is None or has_length(source, head.samples)
 
 
-def has_length(source: AudioInput, samples: int) -> bool:
+def has_length(source: audio.AudioInfo, samples: int) -> bool:
     """Check the length of an audio file, by what it states, otherwise by reading it.
 
     Args:
-        source: the file.
+        source: describes the file.
         samples: expected number per channel.
 
     Returns:
@@ -142,4 +145,4 @@ def has_length(source: AudioInput, samples: int) -> bool:
     Raises:
         AudioError: it cannot be read.
     """
-    return source.info.frames == samples or source.count_samples() == samples
+    return source.frames == samples or sum(block.shape[1] for block in source.blocks()) == samples

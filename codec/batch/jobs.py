@@ -53,8 +53,8 @@ def name_outputs(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
         The same files, each with the place of its output in the tree of outputs. Files that differ only in their
         suffix, such as ``a.wav`` and ``a.mp3``, keep it.
 
-    >>> found = [(Path("in/a.wav"), Path("a.wav")), (Path("in/a.mp3"), Path("a.mp3")), (Path("in/b.wav"), Path("b.wav"))]
-    >>> [str(place) for _, place in name_outputs(found)]
+    >>> names = ["a.wav", "a.mp3", "b.wav"]
+    >>> [str(place) for _, place in name_outputs([(Path("in", name), Path(name)) for name in names])]
     ['a.wav', 'a.mp3', 'b']
     """
     names: dict[Path, set[Path]] = {}

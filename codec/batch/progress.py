@@ -6,9 +6,25 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from codec.audio import AudioInfo
 from codec.batch.jobs import Job
 
+_TYPICAL_BYTES_PER_S = 16_000
+"""Of a compressed file (128 kbit/s)."""
+
 _LAYOUT = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+
+
+def expected_seconds(info: AudioInfo) -> float:
+    """Estimate the duration of an audio file.
+
+    Args:
+        info: describes the file.
+
+    Returns:
+        The stated duration, otherwise a guess from the size of the file.
+    """
+    return info.path.stat().st_size / _TYPICAL_BYTES_PER_S if info.seconds is None else info.seconds
 
 
 class BatchProgress:

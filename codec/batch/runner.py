@@ -8,11 +8,11 @@ import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from tqdm import tqdm
 
@@ -177,7 +177,7 @@ def _outcomes(
 ) -> Iterator[tuple[AnyJob, Outcome | list[Outcome]]]:
     work = partial(_attempt, task)
     if min(options.workers, len(jobs)) > 1:
-        ended = run_in_processes(work, jobs, options.workers, bar.advance)
+        ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, jobs, options.workers, bar.advance)
     else:
         ended = run_in_threads(work, jobs, options.concurrent_files, bar.advance)
     with contextlib.closing(ended):
@@ -235,7 +235,8 @@ def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[Outcome]:
         return [overwrites]
     if overwrites:
         return []
-    return [Failure(job.source, f"{job.target}: exists and is not an earlier output from this source; --force replaces it")]
+    reason = "exists and is not an earlier output from this source; --force replaces it"
+    return [Failure(job.source, f"{job.target}: {reason}")]
 
 
 def _find_up_to_date(task: BatchTask[AnyJob], job: AnyJob) -> list[Skipped]:

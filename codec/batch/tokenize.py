@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.audio.audio_input import AudioInput
+from codec.audio import AudioInfo, info
 from codec.batch.inputs import AUDIO_FILES, Inputs, below_common, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, unique_jobs
 from codec.batch.manifest import find_rows, read_manifest
+from codec.batch.progress import expected_seconds
 from codec.batch.runner import BatchTask, attempt, run_batch
 from codec.batch.threads import run_in_threads
 from codec.coding import shards
@@ -27,6 +28,7 @@ from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_i
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
 from codec.runtime.file_lock import exclusive
+from codec.runtime.read_once import ReadOnce
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
@@ -41,16 +43,13 @@ FEWEST_SHARDS = 8
 class TokenEntry:
     """An audio file that becomes one array of a shard."""
 
-    input: AudioInput
+    source: Path
     key: str
     """Names the array in the shard."""
     columns: Mapping[str, str]
     """Of the manifest's row for this file."""
-
-    @property
-    def source(self) -> Path:
-        """The audio file."""
-        return self.input.path
+    audio: ReadOnce[AudioInfo]
+    """The description of the file."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def encode_tokens(
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
         task = TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
         report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs)
-        for left in out.glob(f".tokens-*{shards.SUFFIX}{_MEMBERS}"):  # by earlier calls, of shards that are complete now
+        for left in out.glob(f".tokens-*{shards.SUFFIX}{_MEMBERS}"):  # of shards that are complete now
             left.unlink()
     return report
 
@@ -136,7 +135,10 @@ def _entries(inputs: Inputs, out: Path, rows: Mapping[Path, dict[str, str]]) -> 
     if rows and not columns:
         return []
     keys = {job.target.relative_to(out).as_posix(): job.source for job in keyed}
-    return [TokenEntry(AudioInput(keys[key]), key, columns.get(keys[key], {})) for key in sorted(keys)]
+    return [
+        TokenEntry(source, key, columns.get(source, {}), ReadOnce(source, partial(info, source)))
+        for key, source in sorted(keys.items())
+    ]
 
 
 def _shard_jobs(entries: Sequence[TokenEntry], out: Path, per_shard: int) -> list[ShardJob]:
@@ -186,8 +188,8 @@ class TokenizeTask(BatchTask[ShardJob]):
         return any(isinstance(attempt(sample.name, partial(read_token_info, sample)), TokenInfo) for sample in samples)
 
     def expected_seconds(self, job: ShardJob) -> float:
-        stated = [attempt(entry.source, lambda: entry.input.expected_seconds) for entry in job.entries]
-        return sum(seconds for seconds in stated if isinstance(seconds, float))
+        stated = [attempt(entry.source, entry.audio.get) for entry in job.entries]
+        return sum(expected_seconds(one) for one in stated if isinstance(one, AudioInfo))
 
     def __call__(self, job: ShardJob, progress: Progress) -> list[Outcome]:
         checked_ns = time.time_ns()  # the samples do not belong to sources that change after this
@@ -212,7 +214,7 @@ class TokenizeTask(BatchTask[ShardJob]):
 
     def _encode(self, job: ShardJob, entry: TokenEntry, progress: Progress) -> Tokens | Failure:
         def encode() -> Tokens:
-            return encode_to_tokens(entry.input, job.target, self.model, self.codebooks, entry.columns, progress)
+            return encode_to_tokens(entry.audio.get(), job.target, self.model, self.codebooks, entry.columns, progress)
 
         return attempt(entry.source, encode)
 

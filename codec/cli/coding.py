@@ -16,7 +16,7 @@ from codec.pretrained.registry import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
-    from codec.batch.runner import BatchReport
+    from codec.coding.report import BatchReport
 
 BATCH = 16
 """Files on a GPU, which then has some thousand frames to compute at once."""
@@ -171,24 +171,20 @@ def _encode(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         import torch
 
-        from codec.batch.tasks import encode_batch
+        from codec.batch.encode import encode_batch
+        from codec.batch.jobs import BatchOptions
+        from codec.coding.options import CodingOptions
         from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
-    name = encoding_model(arguments.model)
-    codec = load_model(name, arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
-        codec,
+        load_model(encoding_model(arguments.model), arguments.device),
+        CodingOptions(arguments.kbps, arguments.codebooks, tags_of(arguments.tag)),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
-        kbps=arguments.kbps,
-        codebooks=arguments.codebooks,
-        tags=tags_of(arguments.tag),
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=several,
-        note=lambda said: note(f"{name} {said}"),
+        note=note,
     )
     return report(batch, arguments.json)
 
@@ -200,24 +196,22 @@ def _decode(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         import torch
 
-        from codec.batch.tasks import decode_batch
-        from codec.pretrained.registry import finder, load_model
+        from codec.batch.decode import decode_batch
+        from codec.batch.jobs import BatchOptions
+        from codec.coding.options import DecodingOptions
+        from codec.pretrained.registry import ModelFinder, load_model
 
     torch.set_num_threads(arguments.threads)
     device = arguments.device
     batch = decode_batch(
         arguments.inputs,
         arguments.out,
-        load_model(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
+        DecodingOptions(arguments.start, arguments.end, arguments.strict),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
-        start=arguments.start,
-        end=arguments.end,
-        strict=arguments.strict,
         suffix=arguments.suffix,
         bits=arguments.bits,
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=several,
     )
     return report(batch, arguments.json)
 
@@ -238,7 +232,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
                 "payload_kbps": report.payload_kbps,
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
-                "too_loud_samples": report.too_loud,
+                "too_loud_samples": report.over_full_scale,
                 "above_band_share": report.above_band,
                 "pictures": report.pictures,
                 "lost_s": report.lost,
@@ -247,7 +241,7 @@ def report(batch: "BatchReport", as_json: bool) -> int:
             for report in batch.reports
         ]
         failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
-        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.kept]
+        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.skipped]
         told = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(told, indent=1))
     else:
@@ -257,9 +251,9 @@ def report(batch: "BatchReport", as_json: bool) -> int:
 
 def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
+        from codec.batch.encode import NAC
         from codec.batch.inputs import FileKinds, find_inputs
-        from codec.batch.tasks import NAC
-        from codec.coding.files import file_info
+        from codec.coding.file_info import file_info
         from codec.coding.shards import is_shard
 
     found, status, names = [], 0, _built_in_names()
@@ -288,16 +282,16 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _readable(info: dict[str, Any]) -> dict[str, Any]:
     """With the values of each tag in a list, where there are several."""
-    from codec.audio import values_of
+    from codec.audio import split_values
 
-    tags = {name: values_of(text) for name, text in info["tags"].items()}
+    tags = {name: split_values(text) for name, text in info["tags"].items()}
     shown = {name: values if len(values) > 1 else values[0] for name, values in tags.items()}
     return {name: printable(str(value)) for name, value in {**info, "tags": shown}.items()}
 
 
 def _built_in_names() -> dict[str, str]:
     """By the fingerprints in the files that these models write."""
-    from codec.pretrained.checkpoint import read_fingerprints
+    from codec.pretrained.model_folder import read_fingerprints
     from codec.pretrained.registry import built_in
 
     names = {}

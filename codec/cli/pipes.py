@@ -12,9 +12,9 @@ from codec.pretrained.registry import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
-    from codec.audio.pcm_stream import Encoding, PcmFormat
+    from codec.audio.pcm_stream import PcmEncoding, PcmFormat
 
-_ENCODINGS: "dict[str | None, Encoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
+_ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
 
 
 def is_stream(arguments: argparse.Namespace) -> bool:
@@ -35,19 +35,22 @@ def encode(arguments: argparse.Namespace) -> int:
     with signals.ends_at_once():
         import torch
 
-        from codec.audio.bandwidth import THRESHOLD
+        from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
+        from codec.coding.options import CodingOptions
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
     codec = load_model(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL, arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
-    source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
+    source, options = sys.stdin.buffer, CodingOptions(arguments.kbps, arguments.codebooks, tags_of(arguments.tag))
     with signals.ends_input(source) as interrupted:
-        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=tags_of(arguments.tag))
-    if report.too_loud:
-        note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
-    if report.above_band > THRESHOLD:
+        report = encode_stream(source, sys.stdout.buffer, codec, options, raw=raw)
+    if report.over_full_scale:
+        note(
+            f"{report.over_full_scale:,} samples were beyond full scale, where models garble; scale down to a peak of 1"
+        )
+    if report.above_band > ABOVE_BAND_THRESHOLD:
         note("there was sound above the band of the model, which is not coded; use one of a higher sample rate")
     if interrupted.is_set():
         return print_error("interrupted; the stream was ended", INTERRUPTED)
@@ -59,7 +62,7 @@ def decode(arguments: argparse.Namespace) -> int:
         import torch
 
         from codec.coding.pipes import decode_stream
-        from codec.pretrained.registry import finder, load_model
+        from codec.pretrained.registry import ModelFinder, load_model
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are for files; give one as the input")
@@ -68,7 +71,7 @@ def decode(arguments: argparse.Namespace) -> int:
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,
-        load_model(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
         strict=arguments.strict,
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,

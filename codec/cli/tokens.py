@@ -40,7 +40,8 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         import torch
 
-        from codec.coding.tokens import encode_tokens
+        from codec.batch.jobs import BatchOptions
+        from codec.batch.tokenize import encode_tokens
         from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
@@ -48,12 +49,10 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
         arguments.inputs,
         arguments.out,
         load_model(encoding_model(arguments.model), arguments.device),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,
         manifest=arguments.manifest,
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=several,
     )
     return report(batch, arguments.json)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from codec import audio
-from codec.audio import FloatArray
-from codec.audio.audio_input import AudioInput
+from codec.audio import AudioInfo, FloatArray
 from codec.bitstream.container import Writer
 from codec.bitstream.header import fitting_tags
 from codec.coding.bit_rate import new_header, new_rate_control
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def encode_file(
-    source: Path | AudioInput,
+    source: Path | AudioInfo,
     target: Path,
     model: LoadedModel,
     options: CodingOptions = CodingOptions(),
@@ -37,7 +36,7 @@ def encode_file(
     """Encode an audio file as a ``.nac`` file.
 
     Args:
-        source: the audio file.
+        source: the audio file, or its description if that is at hand.
         target: the ``.nac`` file; nothing appears there unless all of it was written.
         model: encodes.
         options: bit rate or number of codebooks, and further tags.
@@ -49,14 +48,13 @@ def encode_file(
     Raises:
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
     """
-    given = source if isinstance(source, AudioInput) else AudioInput(source)
-    info = given.info
+    info = audio.info(source) if isinstance(source, Path) else source
     own = {name: text for name, text in info.tags.items() if name not in options.tags}
     fitting = fitting_tags(own)
     meter = FileMeter(
-        given.path, target, info.sample_rate, info.channels, model_rate=model.sample_rate, progress=progress
+        info.path, target, info.sample_rate, info.channels, model_rate=model.sample_rate, progress=progress
     )
-    report = encode_waveform(given.blocks(), meter, target, model, replace(options, tags={**fitting, **options.tags}))
+    report = encode_waveform(info.blocks(), meter, target, model, replace(options, tags={**fitting, **options.tags}))
     return replace(report, pictures=info.pictures, tags_left_out=len(own) - len(fitting))
 
 
@@ -88,9 +86,7 @@ def encode_waveform(
             writer.write(control.push(some))
         writer.write(control.flush())
         writer.finish(meter.samples)
-    return meter.report(
-        codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes
-    )
+    return meter.report(codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes)
 
 
 def decode_file(
@@ -126,7 +122,7 @@ def decode_file(
         first, stop = sample_range(source, reader.header, options.start, options.end)
         whole = (first, stop) == (0, reader.samples)
         size, tags = stop - first, reader.tags
-        with audio.Writer(
+        with audio.AudioWriter(
             target, reader.sample_rate, reader.channels, options.subtype, size, tags, decoded=True
         ) as writer:
             for waveform in meter.measure(reader.blocks(first, stop)):
@@ -149,9 +145,11 @@ class CodedLength(Protocol):
     @property
     def sample_rate(self) -> int:
         """In Hz."""
+
     @property
     def samples(self) -> int:
         """Per channel."""
+
     @property
     def seconds(self) -> float:
         """Duration."""
@@ -174,6 +172,7 @@ def sample_range(source: Path, head: CodedLength, start: float, end: float | Non
     """
     if not 0 <= start <= head.seconds or not (end is None or start <= end):
         until = "" if end is None else f" to {end:g}"
-        raise UserError(f"{source}: lasts {head.seconds:g} s, which does not include {start:g}{until} s; change the times")
+        lasts = f"lasts {head.seconds:g} s, which does not include {start:g}{until} s"
+        raise UserError(f"{source}: {lasts}; change the times")
     last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
     return min(head.samples, round(start * head.sample_rate)), last

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codec.audio import FloatArray
-from codec.bitstream.container import Coder, Header, Reader
+from codec.bitstream.container import Header, Reader
 from codec.bitstream.live import FixedCoder
 from codec.bitstream.loss_concealment import Concealment, Losses
 from codec.coding.pipeline import DecodingPipeline
@@ -51,7 +51,8 @@ class NacReader:
             check_model(path, head, model)
             if strict:
                 self.file.check()
-            self._coder: Coder = FixedCoder(model.codebook_size) if head.live else model.coder
+            fixed = FixedCoder(model.codebook_size) if head.live else None
+            self._coder = fixed or model.coder
         except BaseException:
             self.close()
             raise
@@ -141,7 +142,8 @@ class NacReader:
             UserError: with ``strict`` any damage, when it is met.
         """
         head = self.header
-        return DecodingPipeline(self.model, head.sample_rate, head.channels, head.samples, self._codes).blocks(start, end)
+        pipeline = DecodingPipeline(self.model, head.sample_rate, head.channels, head.samples, self._codes)
+        return pipeline.blocks(start, end)
 
     def _codes(self, start: int, stop: int) -> Iterator[Tensor]:
         """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the
@@ -213,7 +215,7 @@ def check_model(path: object, head: Header, model: LoadedModel) -> None:
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
         or head.bits_per_code != config.bits_per_code
         or head.codebooks > model.n_codebooks
-        or head.frames != config.latents_for(head.model_samples)
+        or head.frames != config.frames_for(head.model_samples)
     ):
         raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")
 

@@ -47,7 +47,7 @@ class DecodingOptions:
     strict: bool = False
     """Whether damage is an error; otherwise it is concealed and reported."""
     subtype: str = "PCM_16"
-    """Sample format of the output, by libsndfile's name, see :class:`codec.audio.Writer`."""
+    """Sample format of the output, by libsndfile's name, see :class:`codec.audio.AudioWriter`."""
 
     @property
     def is_whole(self) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codec.audio import FloatArray
-from codec.audio.channels import fold, unfold
-from codec.audio.stream_resampling import ExactResampler, SegmentResampler, resampled
+from codec.audio.channels import channels_to_streams, streams_to_channels
+from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,8 +52,8 @@ def encode_blocks(
 
     stereo = model.config.stereo
     encoder = model.codec.stream_encoder(channels, codebooks, block or BLOCK, quantize)
-    for waveform in resampled(blocks, sample_rate, model.sample_rate, channels):
-        yield encoder.push(fold(torch.from_numpy(waveform), stereo))
+    for waveform in resample_blocks(blocks, sample_rate, model.sample_rate, channels):
+        yield encoder.push(torch.from_numpy(channels_to_streams(waveform, stereo)))
     yield encoder.flush()
 
 
@@ -94,8 +94,8 @@ class DecodingPipeline:
             yield from self._decode(start, end)
             return
         resampler = SegmentResampler(model_hz, self.sample_rate)
-        first, last = resampler.needed(start, end)
-        yield from resampler(self._decode(first, min(last, self._model_samples)), start, end)
+        first, last = resampler.input_range(start, end)
+        yield from resampler.resample(self._decode(first, min(last, self._model_samples)), start, end)
 
     @property
     def _model_samples(self) -> int:
@@ -109,13 +109,13 @@ class DecodingPipeline:
         first_frame = (start + config.hop) // config.latent_hop - codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(config.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        stop_frame = min(config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
         decoder = codec.stream_decoder(self.channels, quantized=self.quantized)
         position = first_frame * config.latent_hop
 
         def cut(streams: Tensor) -> FloatArray:
             nonlocal position
-            waveform = unfold(streams.cpu(), config.stereo).numpy()
+            waveform = streams_to_channels(streams.cpu().numpy(), config.stereo)
             part = waveform[:, max(0, start - position) : max(0, end - position)]
             position += waveform.shape[1]
             return part
@@ -154,7 +154,7 @@ class StreamingEncoder:
         self, model: LoadedModel, sample_rate: int, channels: int, codebooks: int | None = None, block: int = 1
     ) -> None:
         self._stereo = model.config.stereo
-        self._resampler = ExactResampler(sample_rate, model.sample_rate, channels)
+        self._resampler = StreamResampler(sample_rate, model.sample_rate, channels)
         self._encoder = model.codec.stream_encoder(channels, codebooks, block)
 
     def push(self, wave: FloatArray) -> Tensor:
@@ -181,7 +181,7 @@ class StreamingEncoder:
     def _push(self, waveform: FloatArray) -> Tensor:
         import torch
 
-        return self._encoder.push(fold(torch.from_numpy(waveform), self._stereo)).codes
+        return self._encoder.push(torch.from_numpy(channels_to_streams(waveform, self._stereo))).codes
 
 
 class StreamingDecoder:
@@ -196,7 +196,7 @@ class StreamingDecoder:
 
     def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
         self._stereo = model.config.stereo
-        self._resampler = ExactResampler(model.sample_rate, sample_rate, channels)
+        self._resampler = StreamResampler(model.sample_rate, sample_rate, channels)
         self._decoder = model.codec.stream_decoder(channels, block)
 
     def push(self, codes: Tensor) -> FloatArray:
@@ -223,4 +223,4 @@ class StreamingDecoder:
         return np.concatenate([last, self._resampler.flush()], 1)
 
     def _waveform(self, streams: Tensor) -> FloatArray:
-        return unfold(streams.cpu(), self._stereo).numpy()
+        return streams_to_channels(streams.cpu().numpy(), self._stereo)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from codec.audio import FloatArray
-from codec.audio.channels import unfold
-from codec.audio.pcm_stream import Encoding, PcmFormat, PcmWriter, exactly, pieces
+from codec.audio.channels import streams_to_channels
+from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_available, read_exactly
 from codec.audio.piped_input import PipedAudio, open_piped_audio
-from codec.audio.stream_resampling import resampled
+from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.loss_concealment import Concealment, Losses
@@ -101,7 +101,7 @@ def decode_stream(
     model: LoadedModel | FindModel,
     *,
     strict: bool = False,
-    encoding: Encoding = "s16",
+    encoding: PcmEncoding = "s16",
     raw: bool = False,
     name: str = "standard input",
 ) -> FileReport:
@@ -129,7 +129,7 @@ def decode_stream(
     read = bytearray()
 
     def tee(count: int) -> bytes:
-        data = exactly(source, count)
+        data = read_exactly(source, count)
         read.extend(data)
         return data
 
@@ -177,7 +177,7 @@ class _Receiver:
         """Yield float32 ``[channels, n]`` at the source's rate, as soon as they are decoded."""
         head = self._header
         position = 0
-        for waveform in resampled(self._decode(), head.model_rate, head.sample_rate, head.channels):
+        for waveform in resample_blocks(self._decode(), head.model_rate, head.sample_rate, head.channels):
             end = self._parser.end
             yield waveform if end is None else waveform[:, : max(0, end.samples - position)]
             position += waveform.shape[1]
@@ -187,7 +187,7 @@ class _Receiver:
 
         decoder = self._model.codec.stream_decoder(self._header.channels, block=1)
         for codes in self._codes():
-            yield unfold(decoder.push(torch.from_numpy(codes)).cpu(), self._model.config.stereo).numpy()
+            yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), self._model.config.stereo)
 
     def _codes(self) -> Iterator[Codes]:
         head = self._header
@@ -207,7 +207,7 @@ class _Receiver:
             self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.Frames]:
-        for piece in pieces(self._source):
+        for piece in read_available(self._source):
             self.bytes += len(piece)
             yield self._parser.push(piece)
             if self._parser.done:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codec.audio import FloatArray, exceeds_full_scale
-from codec.audio.bandwidth import THRESHOLD, BandMeter
+from codec.audio import FloatArray, count_over_full_scale
+from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD, AboveBandMeter
 from codec.runtime.file_walk import describe_left_out
 
 Progress = Callable[[float], None]
@@ -110,7 +110,7 @@ class FileMeter:
         self._started = time.perf_counter()
         self._source, self._target = source, target
         self.sample_rate, self.channels = sample_rate, channels
-        self._band = BandMeter(sample_rate, model_rate) if model_rate else None
+        self._band = AboveBandMeter(sample_rate, model_rate) if model_rate else None
         self._progress = progress
         self._over_full_scale = 0
         self.samples = 0
@@ -130,7 +130,7 @@ class FileMeter:
         for block in blocks:
             self.samples += block.shape[1]
             if self._band:
-                self._over_full_scale += exceeds_full_scale(block)
+                self._over_full_scale += count_over_full_scale(block)
                 self._band.push(block)
             yield block
             if self._progress:
@@ -261,7 +261,7 @@ class BatchSummary:
         if self.above_band:
             files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
             what = f"{files} audio above the band of the model, which is not coded"
-            notes.append(("band", f"{what}; use a model of a higher sample rate (codec models; --json names the files)"))
+            notes.append(("band", f"{what}; use a model of a higher sample rate (--json names the files)"))
         missing = [(self.pictures, "pictures in the sources, which .nac files do not hold")]
         missing += [(self.tags_left_out, "tags too long for a .nac file")]
         if any(count for count, _ in missing):
@@ -311,7 +311,7 @@ class BatchReport:
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.over_full_scale for report in self.reports),
-            above_band=sum(report.above_band > THRESHOLD for report in self.reports),
+            above_band=sum(report.above_band > ABOVE_BAND_THRESHOLD for report in self.reports),
             pictures=sum(report.pictures for report in self.reports),
             tags_left_out=sum(report.tags_left_out for report in self.reports),
             left_out=self.left_out,

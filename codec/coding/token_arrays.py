@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codec.audio.channels import Stereo
-from codec.bitstream.header import SAMPLE_RATES
+from codec.audio.channels import StereoMode
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.coding import shards
 from codec.coding.pipeline import model_samples
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
 
-MAX_CHANNELS = 255
-"""Most channels of an array."""
 DTYPE = np.dtype("<i4")
 """Type of the codes that are written, since PyTorch indexes only with integers of 32 and 64 bits. Integers of any kind
 are read."""
@@ -46,7 +44,7 @@ class TokenInfo:
     frames_per_second: float
     axes: list[str]
     """Axes of the array: channels (if there are several), quantizers (the codebooks), frames."""
-    stereo: Stereo | None
+    stereo: StereoMode | None
     """What the two channels of an array are; None for one channel, or for more than two, which are separate."""
     manifest: dict[str, str]
     """The columns of the manifest's row for this file, except its path."""
@@ -109,7 +107,7 @@ def read_codes(sample: shards.Sample, info: TokenInfo, model: LoadedModel) -> sh
     codes = shards.read_array(sample)
     if info.channels == 1:
         codes = codes[None]
-    frames = model.config.latents_for(model_samples(model, info.samples, info.sample_rate))
+    frames = model.config.frames_for(model_samples(model, info.samples, info.sample_rate))
     if codes.ndim != 3 or (codes.shape[0], codes.shape[2]) != (info.channels, frames):
         expected = f"[{info.channels}, codebooks, {frames}]"
         raise shards.damaged_sample(sample, f"the shape is {list(codes.shape)}, not {expected}")

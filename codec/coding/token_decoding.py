@@ -59,7 +59,7 @@ def decode_tokens(
 
     first, stop = sample_range(sample.name, info, options.start, options.end)
     pipeline = DecodingPipeline(model, info.sample_rate, info.channels, info.samples, frames)
-    with audio.Writer(
+    with audio.AudioWriter(
         target, info.sample_rate, info.channels, options.subtype, stop - first, decoded=True
     ) as writer:
         for waveform in meter.measure(pipeline.blocks(first, stop)):

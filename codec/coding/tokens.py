@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codec.bitstream.header import SAMPLE_RATES
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
 from codec.coding.shards import ArrayParts, IntArray
-from codec.coding.token_arrays import DTYPE, MAX_CHANNELS, TokenInfo
+from codec.coding.token_arrays import DTYPE, TokenInfo
 from codec.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codec.audio.audio_input import AudioInput
+    from codec.audio import AudioInfo
     from codec.pretrained.loaded_model import LoadedModel
 
 
@@ -55,7 +55,7 @@ def token_settings(model: LoadedModel, codebooks: int, source: Path, columns: Ma
 
 
 def encode_to_tokens(
-    source: AudioInput,
+    source: AudioInfo,
     target: Path,
     model: LoadedModel,
     codebooks: int,
@@ -65,7 +65,7 @@ def encode_to_tokens(
     """Encode an audio file to an array of codes.
 
     Args:
-        source: the audio file.
+        source: describes the audio file.
         target: the shard, which the report names.
         model: encodes.
         codebooks: number of codebooks.
@@ -78,8 +78,7 @@ def encode_to_tokens(
     Raises:
         UserError: the file is not readable or damaged, or its sample rate or channels are out of range.
     """
-    info = source.info
-    rate, channels = info.sample_rate, info.channels
+    rate, channels = source.sample_rate, source.channels
     meter = FileMeter(source.path, target, rate, channels, model_rate=model.sample_rate, progress=progress)
     if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
         raise UserError(f"{source.path}: {channels} channels at {rate} Hz are beyond what can be encoded")
@@ -98,7 +97,5 @@ def encode_to_tokens(
         axes=["channels", "quantizers", "frames"][channels == 1 :],
         stereo=model.config.stereo if channels == 2 else None,
     )
-    report = meter.report(
-        codebooks=codebooks, bytes_total=0, bytes_payload=codes.nbytes, pictures=info.pictures
-    )
+    report = meter.report(codebooks=codebooks, bytes_total=0, bytes_payload=codes.nbytes, pictures=source.pictures)
     return Tokens(codes, metadata, report)

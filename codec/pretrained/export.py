@@ -20,7 +20,8 @@ from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.convnext import State
 from codec.model.quantizers import FEW, Coded
-from codec.pretrained.checkpoint import model_checksum, fingerprint, load_codec, read_training_info, save_model
+from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
 from codec.runtime.atomic_files import temporary_path
 from codec.training.provenance import TRAINED_CLIPS

@@ -86,7 +86,7 @@ class LoadedModel:
     @property
     def frame_rate_hz(self) -> float:
         """Latent frames per second."""
-        return self.config.latents_per_second
+        return self.config.frame_rate_hz
 
     @property
     def has_variable_rate(self) -> bool:

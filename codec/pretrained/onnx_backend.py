@@ -22,7 +22,8 @@ from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.convnext import State
 from codec.model.quantizers import NO_CODE, Coded
 from codec.model.streaming import DecodingStep, EncodingStep
-from codec.pretrained.checkpoint import model_checksum, read_graphs
+from codec.pretrained.checkpoint import model_checksum
+from codec.pretrained.model_folder import read_graphs
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 INSTALL = "pip install 'lathe-codec[onnx]'"
@@ -39,7 +40,7 @@ class Graphs:
     def __init__(self, codec: Codec, folder: Path, threads: int = 1):
         self.codec, self.folder, self.threads = codec, folder, threads
         self.exported = read_graphs(folder)
-        if self.exported.checksum != model_checksum(codec):
+        if self.exported.model_checksum != model_checksum(codec):
             raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
         _ = self.encoder, self.decoder  # what is wrong with them is said now
 

@@ -204,7 +204,7 @@ def describe_model(name: str, place: Path) -> ModelDescription:
     config = read_codec_config(place)
     frequencies, shares = read_arrays(place, "tables.frequencies", "tables.shares")
     bits = expected_bits(frequencies, shares if shares.size else None)
-    rates = expected_kbps(bits, config.latents_per_second, 1)
+    rates = expected_kbps(bits, config.frame_rate_hz, 1)
     return ModelDescription(
         name=name,
         fingerprint=read_fingerprints(place)[0],

@@ -8,8 +8,8 @@ import torch
 from tqdm import tqdm
 
 from codec.bitstream.range_coder import RangeCoder
-from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
+from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.candidate_scoring import Excerpt
 from eval.metrics.bootstrap import PairedDifference, describe_correction, paired_difference, significant_signs
@@ -23,7 +23,7 @@ CLIPS = 48
 def ladder(codec: Codec, clips: Sequence[Excerpt]) -> Table:
     """Means over clips; in brackets the difference to the row above, paired by clip, with its 95 % t interval over
     the clips' groups. kbps: codes of a clip as one packet, ideally coded under the model's tables."""
-    rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, range_coder(codec)
+    rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, LoadedModel(codec).coder
     used = [metric(name) for name in METRICS if not metric(name).absent]
     scores = np.full((most, len(used), len(clips)), np.nan)
     kbps = np.zeros(most)

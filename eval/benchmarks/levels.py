@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
+from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.candidate_scoring import Excerpt
 from eval.evaluation.results import format_estimate
@@ -38,7 +38,7 @@ def levels(codec: Codec, clips: Sequence[Excerpt], levels_dbfs: Sequence[float] 
         A row for each level: kbps of the codes, a clip being a packet, and the mean of each installed metric of
         :data:`METRICS` with its 95 % interval over the clips' groups.
     """
-    rate, coder = codec.config.sample_rate, range_coder(codec)
+    rate, coder = codec.config.sample_rate, LoadedModel(codec).coder
     used = [metric(name) for name in METRICS if not metric(name).absent]
     waves = [(clip.wave[:1], clip.group) for clip in clips if np.abs(clip.wave[:1]).max() > 0]
     rows = []

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_codec, model_folder, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.export import export_graphs
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.recipe import read_recipe
 from eval.benchmarks.coding_speed import clock, noise, own_systems, time_files, time_streams, time_systems

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,13 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.container import Reader
-from codec.coding.files import choose_codebooks, decode_file, encode_file, range_coder
+from codec.coding.bit_rate import check_options
+from codec.coding.files import decode_file, encode_file
+from codec.coding.options import CodingOptions
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.quantizers import NO_CODE
-from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.results import Codebook
 
 
@@ -78,9 +80,14 @@ class OperatingPoint:
             return f"{self.kbps:g} kbps"
         return "all codebooks" if self.codebooks is None else f"{self.codebooks} codebooks"
 
+    @property
+    def options(self) -> CodingOptions:
+        """The same as options of encoding."""
+        return CodingOptions(self.kbps, self.codebooks)
+
     def check(self, codec: Codec) -> None:
         """Raises ``UserError`` where the model has no such point."""
-        choose_codebooks(codec, 1, kbps=self.kbps, codebooks=self.codebooks)
+        check_options(LoadedModel(codec), self.options)
 
 
 def code_clips(
@@ -97,10 +104,9 @@ def code_clips(
     originals.mkdir(parents=True, exist_ok=True)
     for name in ("coded", "decoded"):
         (folder / name).mkdir(parents=True)
-    coded, model = [], fingerprint(codec)
+    coded, model = [], LoadedModel(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-    coder = range_coder(codec)
     with one_thread(), tqdm(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:
         for number, index in enumerate(indices):
             clip = split.clips[index]
@@ -108,10 +114,10 @@ def code_clips(
             original, nac = originals / f"{name}.wav", folder / "coded" / f"{name}.nac"
             decoded = folder / "decoded" / f"{name}.wav"
             if not original.exists():
-                audio.write(original, split.wave(index).T * np.float32(1 / 32768), split.sample_rate)
+                audio.write(original, split.waveform(index), split.sample_rate)
             for _ in range(1 if number else 2):  # the first time is slower than all others
-                encoded = encode_file(original, nac, codec, **asdict(point), model=model, coder=coder)
-                restored = decode_file(nac, decoded, codec, model=model, coder=coder)
+                encoded = encode_file(original, nac, model, point.options)
+                restored = decode_file(nac, decoded, model)
             length = clip.frames / split.sample_rate
             times = encoded.elapsed_seconds, restored.elapsed_seconds
             coded.append(CodedClip(index, clip, original, nac, decoded, length, nac.stat().st_size, *times))
@@ -130,7 +136,7 @@ class CodeCounts:
 
 def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
     """Over coded files."""
-    coder, shape = range_coder(codec), (codec.config.quantizer.codebooks, codec.config.quantizer.size)
+    coder, shape = LoadedModel(codec).coder, (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
     for path in tqdm(paths, desc="count codes", unit="clip"):
         with Reader(path) as reader:

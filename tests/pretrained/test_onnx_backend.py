@@ -15,10 +15,11 @@ import torch
 
 import codec as library
 from codec.coding.files import decode_file, encode_file
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.model.quantizers import NO_CODE
-from codec.pretrained.checkpoint import CONFIG
 from codec.pretrained.export import export_model
+from codec.pretrained.model_folder import CONFIG
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
 from codec.pretrained.registry import load_model
 from tests.conftest import tiny_model
@@ -74,10 +75,13 @@ def test_files_are_the_same_to_within_rounding(exported, tmp_path, how):
     plain, graphs = load_model(str(exported)), load_model(str(exported), "onnx")
     if how.get("kbps") and plain.config.quantizer.contexts == 1:
         pytest.skip("no contexts")
-    reports = [encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, **how) for i, c in enumerate((plain, graphs))]
+    reports = [
+        encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, CodingOptions(**how))
+        for i, c in enumerate((plain, graphs))
+    ]
     assert reports[0].bytes_payload == pytest.approx(reports[1].bytes_payload, rel=0.01)
     for codec in (plain, graphs):
-        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, subtype="FLOAT")
+        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, DecodingOptions(subtype="FLOAT"))
     sounds = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("True", "False")]
     np.testing.assert_allclose(*sounds, atol=1e-5)
     assert np.abs(sounds[0]).max() > 0.01

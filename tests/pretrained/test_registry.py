@@ -14,8 +14,8 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import registry
 from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
-from codec.pretrained.registry import DEFAULT_MODEL
 from codec.pretrained.export import export_model
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe
 
 

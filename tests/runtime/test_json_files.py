@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from codec.errors import UserError
-from codec.pretrained.checkpoint import CONFIG, load_codec, read_training_info
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import LARGEST, from_json, parse_json
 from eval.pages.combined_page import join
 from eval.search.candidate import Candidate

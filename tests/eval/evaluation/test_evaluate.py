@@ -11,13 +11,15 @@ import torch
 import yaml
 
 from codec.bitstream.container import Reader
-from codec.coding.files import decode_file, file_info, range_coder
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
-from codec.dataset.ledger import ledger
+from codec.dataset.ledger import read_ledger
 from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import model_checksum, load_codec, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
+from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.output_folder import WORK, check_place
 from eval.evaluation.run import evaluate
 from eval.evaluation.scoring import ScoreJob, score_clips
@@ -94,7 +96,7 @@ def result(folder):
 
 
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
-    entry = ledger(folder / "data")[0]
+    entry = read_ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
     assert entry.weights == [model_checksum(load_codec(folder / "run"))]
     assert entry.result is not None and entry.result["kbps"] == result.kbps
@@ -129,7 +131,7 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
 def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
     codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
-    decode_file(path, tmp_path / "decoded.wav", codec)
+    decode_file(path, tmp_path / "decoded.wav", LoadedModel(codec))
     from codec.audio import read
     from eval.metrics.registry import metric
 
@@ -220,7 +222,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         "writing",
     ]
     assert sorted(phases, key=said.index) == phases
-    assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
+    assert again.opened_before == 1 and read_ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
     assert "--codebooks 2 1 --opus 24 --clips 2" in again.command
@@ -299,7 +301,7 @@ def test_usage_counts_the_codes_in_the_files(folder, result):
     codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
     with Reader(path) as reader:
-        codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
+        codes = np.concatenate(list(reader.codes(LoadedModel(codec).coder)), axis=2)[0]
     counts = count_codes([path], codec)
     assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
     for found, row in zip(usage(counts.counts), codes):
