@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
-from codec.bitstream.container import read_header
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.reader import read_header
 from codec.coding.files import encode_waveform
 from codec.coding.nac_reader import NacReader, resolve_model
 from codec.coding.options import CodingOptions
@@ -34,8 +35,7 @@ from codec.coding.pipeline import DecodingPipeline, StreamingDecoder, StreamingE
 from codec.coding.report import FileMeter, FileReport
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import Stack, State
-from codec.model.quantizers import NO_CODE
+from codec.model.convnext import Stack, StreamState
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import DEFAULT_MODEL, ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
@@ -150,7 +150,7 @@ class AudioCodec:
         """CPU threads."""
         self.model.codec.eval().requires_grad_(False)
         if dtype != "float32":
-            if self.model.codec.steps:
+            if self.model.codec.backend:
                 raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
             _reduce_precision(self.model.codec.decoder, DTYPES[dtype])
 
@@ -252,7 +252,7 @@ class AudioCodec:
         network = self.model.codec
         streams = _tensor(codes).long().to(network.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
-            latents = network.quantizer.folded().decode(streams if codes.ndim == 3 else streams[None])
+            latents = network.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
     def decode_latents(self, latents: Latents[AnyArray] | AnyArray) -> AnyArray:
@@ -269,7 +269,7 @@ class AudioCodec:
         """
         if not isinstance(latents, Latents):
             latents = Latents(latents, self.sample_rate, self._covered_samples(latents))
-        values, features = latents.latents, self.model.config.quantizer.features
+        values, features = latents.latents, self.model.config.quantizer.dimension
         if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
             raise ValueError(f"expected float latents [{features}, frames], {_describe_array(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
@@ -378,10 +378,10 @@ class AudioCodec:
 def _reduce_precision(stack: Stack, dtype: torch.dtype) -> None:
     """Make a network compute in another type; its inputs and outputs stay float32."""
 
-    def before(_: torch.nn.Module, arguments: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def before(_: torch.nn.Module, arguments: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return arguments[0].to(dtype), arguments[1]
 
-    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return result[0].float(), result[1]
 
     stack.to(dtype)

@@ -14,8 +14,9 @@ from codec.batch.encode import NAC, has_length
 from codec.batch.inputs import FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.runner import BatchTask, attempt, run_batch
-from codec.bitstream.container import Header, Reader, read_header
-from codec.bitstream.loss_concealment import losses
+from codec.bitstream.header import Header
+from codec.bitstream.loss_concealment import find_losses
+from codec.bitstream.reader import PacketReader, read_header
 from codec.coding import shards
 from codec.coding.files import decode_file, sample_range
 from codec.coding.nac_reader import FindModel, resolve_model
@@ -169,8 +170,8 @@ class DecodeTask(BatchTask[DecodeJob]):
         )
         if not same or job.sample:
             return [Skipped(job.source)] if same else []
-        with Reader(job.source) as reader:
-            lost = losses(reader, model.config.hop)
+        with PacketReader(job.source) as reader:
+            lost = find_losses(reader, model.config.hop)
         return [Skipped(job.source, lost.spans, lost.cut_off)]
 
     def can_overwrite(self, job: DecodeJob) -> bool:

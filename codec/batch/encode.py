@@ -13,7 +13,8 @@ from codec.batch.inputs import AUDIO_FILES, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.progress import expected_seconds
 from codec.batch.runner import BatchTask, run_batch
-from codec.bitstream.container import Header, Reader, read_header
+from codec.bitstream.header import Header
+from codec.bitstream.reader import PacketReader, read_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
@@ -89,7 +90,7 @@ class EncodeTask(BatchTask[EncodeJob]):
     verb = "encode"
 
     def find_up_to_date(self, job: EncodeJob) -> list[Skipped]:
-        with Reader(job.target) as reader:
+        with PacketReader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
         wanted = choose_codebooks(self.model, head.channels, self.options)

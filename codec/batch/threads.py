@@ -71,7 +71,7 @@ def run_in_threads(
     def run() -> None:
         try:
             torch.set_num_threads(torch_threads)  # each thread has a setting of its own
-            with batcher.lane():
+            with batcher.concurrent_file():
                 for item in left:  # shared: each thread takes the next
                     batcher.check()
                     received.put(_Ended(item, work(item, partial(report, item))))

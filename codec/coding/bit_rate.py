@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from codec.bitstream.container import PACKET_BYTES, Header, packet_frames
-from codec.bitstream.range_coder import WORD_BYTES, Codes
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
+from codec.bitstream.header import WORD_BYTES, Header
 from codec.coding.options import CodingOptions
 from codec.errors import UserError
 
@@ -54,7 +55,7 @@ def expected_kbps(code_bits: npt.NDArray[np.float64], frame_rate_hz: float, chan
         Bit rates in kbit/s, all channels together, one for each number of codebooks.
     """
     frame_bits = channels * code_bits.cumsum()
-    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(frame_rate_hz)
+    frame_bits = frame_bits + 8 * (PACKET_OVERHEAD_BYTES + WORD_BYTES / 2) / packet_frames(frame_rate_hz)
     rates: list[float] = (frame_bits * frame_rate_hz / 1000).tolist()
     return rates
 
@@ -154,7 +155,7 @@ def new_header(
     )
 
 
-def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[Codes], float]) -> RateControl:
+def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[CodeArray], float]) -> RateControl:
     """Build the rate control for one file or stream.
 
     Args:

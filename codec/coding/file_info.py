@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.report import kbps
 from codec.errors import UserError
 
@@ -22,7 +22,7 @@ def file_info(path: Path) -> dict[str, Any]:
     Raises:
         UserError: no .nac file, or its header is damaged.
     """
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
         payload, tags = reader.payload_bytes, reader.tags
         try:

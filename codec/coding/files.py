@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from codec import audio
 from codec.audio import AudioInfo, FloatArray
-from codec.bitstream.container import Writer
 from codec.bitstream.header import fitting_tags
+from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import NacReader
 from codec.coding.options import CodingOptions, DecodingOptions
@@ -80,10 +80,10 @@ def encode_waveform(
 
     header = new_header(model, meter.sample_rate, meter.channels, options)
     control = new_rate_control(model, header, payload_bits(model.coder))
-    with Writer(target, header, model.coder, options.tags) as writer:
+    with PacketWriter(target, header, model.coder, options.tags) as writer:
         coded = encode_blocks(model, meter.measure(blocks), meter.sample_rate, meter.channels, header.codebooks)
         for some in coded:
-            writer.write(control.push(some))
+            writer.write(control.push(some.to_numpy()))
         writer.write(control.flush())
         writer.finish(meter.samples)
     return meter.report(codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codec.audio import FloatArray
-from codec.bitstream.container import Header, Reader
-from codec.bitstream.live import FixedCoder
-from codec.bitstream.loss_concealment import Concealment, Losses
+from codec.bitstream.header import Header
+from codec.bitstream.live import FixedWidthCoder
+from codec.bitstream.loss_concealment import Concealment, LossLog
+from codec.bitstream.reader import PacketReader
 from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
 
@@ -43,15 +44,15 @@ class NacReader:
 
     def __init__(self, path: Path, model: LoadedModel, *, strict: bool = False) -> None:
         self.model, self.strict = model, strict
-        self.file = Reader(path)
+        self.file = PacketReader(path)
         """The packets."""
         try:
             head = self.file.header
-            self._losses = Losses(head, model.config.hop)
+            self._losses = LossLog(head, model.config.hop)
             check_model(path, head, model)
             if strict:
                 self.file.check()
-            fixed = FixedCoder(model.codebook_size) if head.live else None
+            fixed = FixedWidthCoder(model.codebook_size) if head.live else None
             self._coder = fixed or model.coder
         except BaseException:
             self.close()
@@ -158,7 +159,7 @@ class NacReader:
         for packet in self.file.packets(self._coder, first):
             if packet.codes is None and self.strict:
                 raise self.file.damaged(packet)
-            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
+            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.received(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
                 self._losses.add(done, done + part.shape[2])

@@ -17,7 +17,7 @@ from codec.audio.resampling import SegmentResampler, StreamResampler, resample_b
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from codec.model.quantizers import Coded
+    from codec.model.quantizers import CodesWithImportance
     from codec.pretrained.loaded_model import LoadedModel
 
 
@@ -30,7 +30,7 @@ def encode_blocks(
     *,
     quantize: bool = True,
     block: int | None = None,
-) -> Iterator[Coded]:
+) -> Iterator[CodesWithImportance]:
     """Encode a waveform that comes in blocks, in constant memory.
 
     Args:

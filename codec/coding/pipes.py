@@ -20,9 +20,9 @@ from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_avail
 from codec.audio.piped_input import PipedAudio, open_piped_audio
 from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
-from codec.bitstream.header import Header, read_start
-from codec.bitstream.loss_concealment import Concealment, Losses
-from codec.bitstream.range_coder import Codes
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.header import Header, read_header_and_tags
+from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import FindModel, NacReader, check_model, resolve_model
 from codec.coding.options import CodingOptions
@@ -69,19 +69,19 @@ def encode_stream(
 
 
 def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: CodingOptions) -> FileReport:
-    from codec.model.quantizers import NO_CODE
+    from codec.bitstream.codes import NO_CODE
 
     rate, channels = piped.sample_rate, piped.channels
     meter = FileMeter(PIPE, PIPE, rate, channels, model_rate=model.sample_rate)
     header = new_header(model, rate, channels, options, live=True)
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")
-    coder = live.FixedCoder(model.codebook_size)
+    coder = live.FixedWidthCoder(model.codebook_size)
     control = new_rate_control(model, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
-    sender = live.Sender(output, header, coder, {**piped.tags, **options.tags})
+    sender = live.LiveWriter(output, header, coder, {**piped.tags, **options.tags})
     last = []
     for coded in encode_blocks(model, meter.measure(piped.blocks()), rate, channels, header.codebooks, block=1):
-        codes = control.push(coded)
+        codes = control.push(coded.to_numpy())
         if meter.exhausted:
             last.append(codes)
         else:
@@ -133,7 +133,7 @@ def decode_stream(
         read.extend(data)
         return data
 
-    header = read_start(tee, name).header
+    header = read_header_and_tags(tee, name).header
     meter = FileMeter(PIPE, PIPE, header.sample_rate, header.channels)
     model = resolve_model(model, header.fingerprint, name)
     check_model(name, header, model)
@@ -169,9 +169,9 @@ class _Receiver:
 
     def __init__(self, source: BinaryIO, header: Header, model: LoadedModel, strict: bool, name: str) -> None:
         self._source, self._header, self._model, self._strict, self._name = source, header, model, strict, name
-        self._parser = live.Parser(header)
+        self._parser = live.LiveParser(header)
         self.bytes = self.payload_bytes = 0
-        self.losses = Losses(header, model.config.hop)
+        self.losses = LossLog(header, model.config.hop)
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield float32 ``[channels, n]`` at the source's rate, as soon as they are decoded."""
@@ -189,24 +189,24 @@ class _Receiver:
         for codes in self._codes():
             yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), self._model.config.stereo)
 
-    def _codes(self) -> Iterator[Codes]:
+    def _codes(self) -> Iterator[CodeArray]:
         head = self._header
-        coder = live.FixedCoder(self._model.codebook_size)
+        coder = live.FixedWidthCoder(self._model.codebook_size)
         conceal = Concealment(head.channels, head.codebooks, self._model.frame_rate_hz)
         for frames in self._frames():
             self.payload_bytes += sum(len(body) for body in frames.bodies if body)
-            for first, count, codes in live.stretches(frames, head, coder):
+            for first, count, codes in live.unpack_frames(frames, head, coder):
                 if codes is None and self._strict:
                     raise UserError(f"{self._name}: damaged at {head.seconds_at(first):.2f} s; send it again")
                 if codes is None:
                     self.losses.add(first, first + count)
-                yield conceal.lost(count) if codes is None else conceal.heard(codes)
+                yield conceal.lost(count) if codes is None else conceal.received(codes)
         if self._parser.end is None:
             if self._strict:
                 raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")
             self.losses.cut(self._parser.next)
 
-    def _frames(self) -> Iterator[live.Frames]:
+    def _frames(self) -> Iterator[live.LiveFrames]:
         for piece in read_available(self._source):
             self.bytes += len(piece)
             yield self._parser.push(piece)

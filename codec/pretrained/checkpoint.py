@@ -171,7 +171,7 @@ def load_codec(path: Path) -> Codec:
         codec.decodes = tuple(map(str, content["decodes"]))
         if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), model_checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
-        codec.tables.check()
+        codec.tables.to_numpy()
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise damaged_model(folder, error) from error
     return codec.eval().requires_grad_(False)

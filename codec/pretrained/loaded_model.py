@@ -65,7 +65,7 @@ class LoadedModel:
             if self._coder is None:
                 from codec.bitstream.range_coder import RangeCoder
 
-                self._coder = RangeCoder(self.codec.tables)
+                self._coder = RangeCoder(self.codec.tables.to_numpy())
             return self._coder
 
     @property

@@ -23,7 +23,7 @@ from codec.recipe import read_recipe
 from codec.runtime.json_files import from_json
 from codec.training.fit_diagnosis import diagnose_run
 from codec.training.provenance import count_trained
-from eval.benchmarks.memory import peak_mb
+from eval.benchmarks.memory import coding_peak_mb
 from eval.evaluation.clip_selection import compare_halves, selects
 from eval.evaluation.output_folder import AGAIN, REPORT, RESULTS, check_place, publish, working_folder
 from eval.evaluation.rate_distortion import System, differences, rate_points
@@ -313,7 +313,7 @@ def _tell(what: str) -> None:
 def _memory_mb(run: Path, sample_rate: int, channels: int) -> float | None:
     """None where it cannot be measured: all else that was evaluated is not lost for that."""
     try:
-        return peak_mb(run, MEMORY_SECONDS, sample_rate, channels)
+        return coding_peak_mb(run, MEMORY_SECONDS, sample_rate, channels)
     except UserError:
         return None
 

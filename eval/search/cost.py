@@ -7,8 +7,8 @@ from pathlib import Path
 
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
-from eval.benchmarks.coding_speed import Spread, time_systems
-from eval.benchmarks.memory import peak_mb
+from eval.benchmarks.coding_speed import TimingQuantiles, time_systems
+from eval.benchmarks.memory import coding_peak_mb
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import Constraints
 from eval.systems.architectures import System
@@ -41,8 +41,8 @@ class Speed:
     """Ratios: how many times as fast as the reference, by turns; 2 is twice as fast. ``reference_*``: how fast that was
     meanwhile, times real time."""
 
-    encode: Spread
-    decode: Spread
+    encode: TimingQuantiles
+    decode: TimingQuantiles
     reference_encode: float
     reference_decode: float
 
@@ -63,7 +63,7 @@ def measure_memory(codec: Codec) -> float:
     """Peak, in MB, of a process that codes and decodes a minute of sound."""
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), codec, {})
-        return peak_mb(Path(folder), MEMORY_SECONDS, codec.config.sample_rate)
+        return coding_peak_mb(Path(folder), MEMORY_SECONDS, codec.config.sample_rate)
 
 
 def times_real_time(ratio: float, reference: list[float]) -> float:

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
-from codec.bitstream.framing import pack
-from codec.bitstream.live import FixedCoder, frame
-from codec.bitstream.range_coder import Codes, RangeCoder
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.framing import frame_packet
+from codec.bitstream.live import FixedWidthCoder, frame_bytes
+from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
 from codec.dataset.ledger import record_candidate
 from codec.dataset.packed import open_split
@@ -70,13 +71,13 @@ class Packing:
         self.coder, self.frames, self.variable = coder, frames, variable
         self.cost = payload_bits(coder)
 
-    def pack(self, codes: Codes) -> Iterator[Packet]:
+    def pack(self, codes: CodeArray) -> Iterator[Packet]:
         for number, start in enumerate(range(0, codes.shape[2], self.frames)):
             part = codes[..., start : start + self.frames]
             payload = self.coder.encode(part, self.variable)
-            yield Packet(part.shape[2], payload, len(pack(number, payload)))
+            yield Packet(part.shape[2], payload, len(frame_packet(number, payload)))
 
-    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> CodeArray:
         return self.coder.decode(packet.payload, channels, codebooks, packet.frames, self.variable)
 
 
@@ -85,18 +86,18 @@ class FixedPacking:
 
     frames = 1
 
-    def __init__(self, coder: FixedCoder):
+    def __init__(self, coder: FixedWidthCoder):
         self.coder = coder
 
-    def pack(self, codes: Codes) -> Iterator[Packet]:
+    def pack(self, codes: CodeArray) -> Iterator[Packet]:
         for number in range(codes.shape[2]):
             body = self.coder.pack(codes[..., number])
-            yield Packet(1, body, len(frame(number, body)))
+            yield Packet(1, body, len(frame_bytes(number, body)))
 
-    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> CodeArray:
         return self.coder.unpack(packet.payload, channels, codebooks)[..., None]
 
-    def cost(self, codes: Codes) -> float:
+    def cost(self, codes: CodeArray) -> float:
         return 8.0 * sum(len(packet.payload) for packet in self.pack(codes))
 
 
@@ -107,7 +108,10 @@ class OperatingPoints:
         self.plan, self.data, self.turns = plan, data, Turns(out)
         self.place = find_model(plan.model)
         self.model = load_codec(self.place)
-        self.coders = {"contexts": LoadedModel(self.model).coder, "order 0": RangeCoder(self.model.tables.order_0())}
+        self.coders = {
+            "contexts": LoadedModel(self.model).coder,
+            "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
+        }
         self.models = {("float32", "eager", 1): self.model}
         self.graphs = out / "onnx" / "graphs"
         self.sample_rate, self.channels = self.model.config.sample_rate, _channels(self.place)
@@ -150,7 +154,8 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            parts = [control.push(stream.push(wave)), control.push(stream.flush()), control.flush()]
+            coded = stream.push(wave), stream.flush()
+            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
@@ -186,7 +191,7 @@ class OperatingPoints:
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
         if use.entropy == "none":
-            return FixedPacking(FixedCoder(self.model.config.quantizer.size))
+            return FixedPacking(FixedWidthCoder(self.model.config.quantizer.size))
         return Packing(self.coders[use.entropy], self.packet_frames(use), use.kbps > 0)
 
     def codec(self, settings: Settings) -> Codec:

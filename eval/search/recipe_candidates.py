@@ -13,7 +13,7 @@ from codec.pretrained.checkpoint import load_codec
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.training.trainer import train
-from eval.benchmarks.speed import untrained
+from eval.benchmarks.speed import build_untrained
 from eval.comparison.budget import MANY
 from eval.evaluation.candidate_scoring import Judged, judge
 from eval.search.cost import Size
@@ -45,13 +45,13 @@ class Designs:
         """Raises ``UserError`` where the settings make no recipe."""
         recipe = self._recipe(settings)
         CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
-        return Size(count_parameters(untrained(recipe.codec)), recipe.codec.latency_ms)
+        return Size(count_parameters(build_untrained(recipe.codec)), recipe.codec.latency_ms)
 
     def system(self, settings: Settings) -> System:
         return _system("the candidate", self._recipe(settings).codec)
 
     def codec(self, settings: Settings) -> Codec:
-        return untrained(self._recipe(settings).codec)
+        return build_untrained(self._recipe(settings).codec)
 
     def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
         """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks. A new seed
@@ -84,6 +84,6 @@ class Designs:
 
 
 def _system(name: str, config: CodecConfig) -> System:
-    codec = untrained(config)
+    codec = build_untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
     return System(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)

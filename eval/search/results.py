@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.dataset.ledger import count_candidates
-from eval.benchmarks.coding_speed import Spread
+from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.comparison.results import clip_values, count_failed
 from eval.evaluation.candidate_scoring import Judged
 from eval.evaluation.clip_selection import half
@@ -66,8 +66,8 @@ class Row:
     difference: PairedDifference | None
     encode: float
     decode: float
-    encode_ratio: Spread
-    decode_ratio: Spread
+    encode_ratio: TimingQuantiles
+    decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
@@ -132,7 +132,7 @@ def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
     ]
 
 
-def speed_steps(ratio: Spread) -> float:
+def speed_steps(ratio: TimingQuantiles) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 

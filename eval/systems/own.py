@@ -13,13 +13,13 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.bitstream.container import Reader
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.reader import PacketReader
 from codec.coding.bit_rate import check_options
 from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
-from codec.model.quantizers import NO_CODE
 from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.results import Codebook
 
@@ -139,7 +139,7 @@ def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
     coder, shape = LoadedModel(codec).coder, (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
     for path in tqdm(paths, desc="count codes", unit="clip"):
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             for codes in reader.codes(coder):
                 bits += coder.bits(codes, reader.header.variable)
                 for row, codebook in zip(counts, codes.swapaxes(0, 1)):

@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from codec import cli
+from codec.cli.models import MODEL_VARIABLE
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -32,7 +33,7 @@ def make(folder: Path, seed: int) -> Codec:
 def models(tmp_path, monkeypatch) -> Path:
     """An empty folder in place of the built-in models."""
     monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
-    monkeypatch.delenv(cli.MODEL_VARIABLE, raising=False)
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
     soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(9000), 16000)
     return tmp_path / "models"
 
@@ -69,7 +70,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("encode", source, "--out", tmp_path / "nac" / DEFAULT_MODEL)[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "other", "--model", "other")[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "third", "--model", models / "third")[0] == 0
-    monkeypatch.setenv(cli.MODEL_VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "own"))
     assert run("encode", source, "--out", tmp_path / "nac" / "own")[0] == 0
     for name, codec in (made | {"own": own}).items():
         status, printed, _ = run("info", tmp_path / "nac" / name / "a.nac", "--json")
@@ -77,7 +78,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[0] == 0
     assert "4 were there already" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
     assert len({path.read_bytes() for path in (tmp_path / "wav").rglob("*.wav")}) == 4
-    monkeypatch.delenv(cli.MODEL_VARIABLE)
+    monkeypatch.delenv(MODEL_VARIABLE)
     status, printed, complaint = run("decode", tmp_path / "nac", "--out", tmp_path / "again")
     assert status == 1 and "3 done" in printed and fingerprint(own) in complaint
     assert run("decode", tmp_path / "nac" / "other", "--out", tmp_path / "wrong", "--model", "third")[0] == 1
@@ -105,7 +106,7 @@ def test_models_are_listed(tmp_path, models, run, monkeypatch):
     head, line = printed.splitlines()
     assert status == 0 and head.split()[0] == "model"
     assert line.split()[:3] == [DEFAULT_MODEL, fingerprint(codec), "16000"]
-    monkeypatch.setenv(cli.MODEL_VARIABLE, str(models / DEFAULT_MODEL))
+    monkeypatch.setenv(MODEL_VARIABLE, str(models / DEFAULT_MODEL))
     found = json.loads(run("models", "--json")[1])
     assert [model["name"] for model in found] == [DEFAULT_MODEL, str(models / DEFAULT_MODEL)]
     assert found[0]["parameters"] == sum(weight.numel() for weight in codec.parameters())
