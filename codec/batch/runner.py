@@ -23,7 +23,7 @@ from codec.batch.progress import BatchProgress
 from codec.batch.threads import run_in_threads
 from codec.coding.report import BatchReport, Failure, FileReport, Outcome, Progress, Skipped
 from codec.errors import UserError
-from codec.runtime.atomic_files import sweep_parts
+from codec.runtime.atomic_files import remove_abandoned_parts
 
 _T = TypeVar("_T")
 
@@ -223,7 +223,7 @@ def _prepare_folders(jobs: Sequence[Job]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
-        sweep_parts(folder, names[folder])
+        remove_abandoned_parts(folder, names[folder])
 
 
 def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[Outcome]:

@@ -20,7 +20,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase
 from codec.pretrained.model_folder import CONFIG, WEIGHTS, damaged_model, read_config
-from codec.runtime.atomic_files import settle
+from codec.runtime.atomic_files import commit_file
 
 
 def fingerprint(codec: Codec) -> str:
@@ -107,7 +107,7 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
         if config:
             parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():
-            settle(part, folder / name)
+            commit_file(part, folder / name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be written ({error})") from error
     finally:
