@@ -176,7 +176,7 @@ def test_columns_of_tables(expected, prepared):
 
 def _write(folder: Path) -> None:
     from data_prep.prepare import prepare
-    from data_prep.synthetic_corpus import synthesise
+    from data_prep.synthetic_corpus import synthesise_corpus
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)
@@ -192,7 +192,7 @@ def _write(folder: Path) -> None:
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
         content["models"][name] = [fingerprint(loaded.model), checksum(loaded.model)]
         content["shapes"][name] = list(stored.shape)
-    corpus = synthesise(folder / "corpus", minutes=2.0)
+    corpus = synthesise_corpus(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)
     with (folder / "data" / "manifest.csv").open(newline="") as file:
         content["manifest"] = next(csv.reader(file))

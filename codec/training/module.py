@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig, Recipe
 from codec.losses import CompositeLoss
-from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
+from codec.losses.adversarial import discriminator_loss, discriminator_statistics, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec, CodecBase
@@ -209,7 +209,7 @@ class CodecModule(L.LightningModule):
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        self.window.add(**balance(kind, real.logits, fake.logits))
+        self.window.add(**discriminator_statistics(kind, real.logits, fake.logits))
         return {
             "adversarial": generator_loss(kind, fake.logits),
             "features": feature_matching(real.features, fake.features),

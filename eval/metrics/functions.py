@@ -16,7 +16,7 @@ import torch
 
 from codec.audio import resample
 from codec.audio.statistics import AudioMeter
-from codec.losses import mel_distance, nmr, stft_distance
+from codec.losses import mel_distance, noise_to_mask_ratio, stft_distance
 from eval.metrics.programme_loudness import loudness_lufs
 
 Wave = npt.NDArray[np.float32]
@@ -110,11 +110,11 @@ def mel(reference: Wave, decoded: Wave, sample_rate: int) -> float:
 
 
 def stft(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    return float(stft_distance(_batch(decoded), _batch(reference), sample_rate))
+    return float(stft_distance(_batch(decoded), _batch(reference)))
 
 
 def noise_to_mask(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    return float(nmr(_batch(decoded), _batch(reference), sample_rate))
+    return float(noise_to_mask_ratio(_batch(decoded), _batch(reference), sample_rate))
 
 
 def loudness_difference_lu(reference: Wave, decoded: Wave, sample_rate: int) -> float:
