@@ -30,7 +30,7 @@ from codec.pretrained.checkpoint import load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
-from codec.runtime.file_lock import EXCLUSIVE
+from codec.runtime.file_lock import LOCK_FILE
 from tests.conftest import TINY, tiny_model
 
 COMMANDS = (
@@ -97,7 +97,7 @@ def broken(folder: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """All but locks, which stay when their holder is gone."""
-    paths = [path for path in folder.rglob("*") if path.name != EXCLUSIVE]
+    paths = [path for path in folder.rglob("*") if path.name != LOCK_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
@@ -470,7 +470,7 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     assert run("encode", "-", "--kbps", "3", "--tag", "title=x", given=flac.getvalue()).stdout == coded.stdout
     cut = run("encode", "-", given=wav[:10044])
     assert cut.returncode == FAILED and cut.stdout and cut.stderr.count(b"\n") == 1
-    assert b"10000 of the announced 32000 bytes" in cut.stderr
+    assert b"10000" in cut.stderr and b"32000 bytes" in cut.stderr
     cut = run("decode", "-", given=coded.stdout[:-100])
     assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
     for words in (["encode", "-"], ["decode", "-"]):
