@@ -54,7 +54,7 @@ def prepare(
         sources: folders, corpora, lists (see :mod:`data_prep.lists`).
         sample_rate: in Hz, of the packed arrays.
         ratios: shares of the seconds, train:val:test.
-        group_by: what never straddles splits, see :func:`data_prep.groups.groups_for`.
+        group_by: what never straddles splits, see :func:`data_prep.groups.group_entries`.
         plain: take folders as they are, and recognise no corpus.
         domains: take these alone.
         target: measure the training split's distance from it.
