@@ -25,10 +25,10 @@ from codec.training.run_folder import TrainingResult, audio_sample_folders
 from codec.training.status import explain_best, explain_early_stop, training_status
 from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
-from eval.pages.screenshot import browser, browser_path
 from eval.training_health.examine import RunHealth, examine
 from eval.training_health.page import write_health_page
 from tests.conftest import TINY
+from tests.helpers.browser import browser
 
 STEPS = np.arange(500, 10_001, 500)
 RECIPE = read_recipe(
@@ -368,9 +368,6 @@ def test_train_leaves_the_page_and_says_why(prepared, tmp_path, capsys):
 
 
 def test_versions_of_a_clip_are_switched_while_it_plays(ran):
-    if browser_path() is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    pytest.importorskip("playwright")
     path, faults = ran[0] / "played.html", []
     write_health_page(examine(ran[0]), ran[0], path)
     with browser() as opened:
