@@ -206,7 +206,7 @@ class AudioCodec:
             blocks = [_numpy(wave).reshape(channels, samples)]
             coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
             parts = [part.codes for part in coded]
-        values = _like(wave, torch.cat(parts, 2)[0 if wave.ndim == 1 else ...])
+        values = _like(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
     def decode(self, codes: Encoded[AnyArray] | AnyArray) -> AnyArray:
@@ -362,10 +362,10 @@ class AudioCodec:
         frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
-        tensor = _tensor(values).to(self.model.codec.spread.device, torch.int64 if quantized else torch.float32)
-        streams: Tensor = tensor if values.ndim == 3 else tensor[None]
+        array = _tensor(values).cpu().to(torch.int64 if quantized else torch.float32).numpy()
+        streams: npt.NDArray[Any] = array if values.ndim == 3 else array[None]
 
-        def part(start: int, stop: int) -> list[Tensor]:
+        def part(start: int, stop: int) -> list[npt.NDArray[Any]]:
             return [streams[..., start:stop]]
 
         pipeline: DecodingPipeline = DecodingPipeline(self.model, sample_rate, len(streams), samples, part, quantized)

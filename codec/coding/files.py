@@ -83,7 +83,7 @@ def encode_waveform(
     with PacketWriter(target, header, model.coder, options.tags) as writer:
         coded = encode_blocks(model, meter.measure(blocks), meter.sample_rate, meter.channels, header.codebooks)
         for some in coded:
-            writer.write(control.push(some.to_numpy()))
+            writer.write(control.push(some))
         writer.write(control.flush())
         writer.finish(meter.samples)
     return meter.report(codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codec.audio import FloatArray
+from codec.bitstream.codes import CodeArray
 from codec.bitstream.header import Header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.loss_concealment import Concealment, LossLog
@@ -18,8 +19,6 @@ from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from codec.pretrained.loaded_model import LoadedModel
 
 FindModel = Callable[[str], "LoadedModel | None"]
@@ -146,11 +145,9 @@ class NacReader:
         pipeline = DecodingPipeline(self.model, head.sample_rate, head.channels, head.samples, self._codes)
         return pipeline.blocks(start, end)
 
-    def _codes(self, start: int, stop: int) -> Iterator[Tensor]:
+    def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
         """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the
         file was cut off."""
-        import torch
-
         head = self.header
         conceal = Concealment(head.channels, head.codebooks, self.model.frame_rate_hz)
         # The frames before decide what conceals the first ones.
@@ -165,7 +162,7 @@ class NacReader:
                 self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
-                yield torch.from_numpy(part)
+                yield part
             if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:

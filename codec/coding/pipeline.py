@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
+from codec.bitstream.codes import CodesWithImportance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from codec.model.quantizers import CodesWithImportance
     from codec.pretrained.loaded_model import LoadedModel
 
 
@@ -46,14 +49,12 @@ def encode_blocks(
     Yields:
         Codes ``[channels, codebooks, frames]`` with their importance, of zero or more frames.
     """
-    import torch
-
     from codec.model.streaming import BLOCK
 
     stereo = model.config.stereo
     encoder = model.codec.stream_encoder(channels, codebooks, block or BLOCK, quantize)
     for waveform in resample_blocks(blocks, sample_rate, model.sample_rate, channels):
-        yield encoder.push(torch.from_numpy(channels_to_streams(waveform, stereo)))
+        yield encoder.push(channels_to_streams(waveform, stereo))
     yield encoder.flush()
 
 
@@ -71,7 +72,7 @@ class DecodingPipeline:
     channels: int
     samples: int
     """Samples per channel of the whole waveform."""
-    codes: Callable[[int, int], Iterable[Tensor]]
+    codes: Callable[[int, int], Iterable[npt.NDArray[Any]]]
     """Returns the latent frames from a first one to below another in pieces, or fewer if there are no more."""
     quantized: bool = True
     """Whether these are codes, not continuous latents."""
@@ -113,9 +114,9 @@ class DecodingPipeline:
         decoder = codec.stream_decoder(self.channels, quantized=self.quantized)
         position = first_frame * config.latent_hop
 
-        def cut(streams: Tensor) -> FloatArray:
+        def cut(streams: FloatArray) -> FloatArray:
             nonlocal position
-            waveform = streams_to_channels(streams.cpu().numpy(), config.stereo)
+            waveform = streams_to_channels(streams, config.stereo)
             part = waveform[:, max(0, start - position) : max(0, end - position)]
             position += waveform.shape[1]
             return part
@@ -176,12 +177,12 @@ class StreamingEncoder:
         """
         import torch
 
-        return torch.cat([self._push(self._resampler.flush()), self._encoder.flush().codes], 2)
+        return torch.cat([self._push(self._resampler.flush()), torch.from_numpy(self._encoder.flush().codes)], 2)
 
     def _push(self, waveform: FloatArray) -> Tensor:
         import torch
 
-        return self._encoder.push(torch.from_numpy(channels_to_streams(waveform, self._stereo))).codes
+        return torch.from_numpy(self._encoder.push(channels_to_streams(waveform, self._stereo)).codes)
 
 
 class StreamingDecoder:
@@ -208,7 +209,7 @@ class StreamingDecoder:
         Returns:
             The samples float32 ``[channels, n]`` that are ready, zero or more.
         """
-        return self._resampler.push(self._waveform(self._decoder.push(codes)))
+        return self._resampler.push(self._waveform(self._decoder.push(codes.cpu().numpy())))
 
     def flush(self) -> FloatArray:
         """Decode what is left after the last piece.
@@ -217,10 +218,8 @@ class StreamingDecoder:
             Samples float32 ``[channels, n]``; the last ones, up to a latent frame, lie beyond the end of what was
             encoded.
         """
-        import numpy as np
-
         last = self._resampler.push(self._waveform(self._decoder.flush()))
         return np.concatenate([last, self._resampler.flush()], 1)
 
-    def _waveform(self, streams: Tensor) -> FloatArray:
-        return streams_to_channels(streams.cpu().numpy(), self._stereo)
+    def _waveform(self, streams: FloatArray) -> FloatArray:
+        return streams_to_channels(streams, self._stereo)

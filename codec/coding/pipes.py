@@ -20,7 +20,7 @@ from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_avail
 from codec.audio.piped_input import PipedAudio, open_piped_audio
 from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
-from codec.bitstream.codes import CodeArray
+from codec.bitstream.codes import NO_CODE, CodeArray
 from codec.bitstream.header import Header, read_header_and_tags
 from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.coding.bit_rate import new_header, new_rate_control
@@ -69,8 +69,6 @@ def encode_stream(
 
 
 def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: CodingOptions) -> FileReport:
-    from codec.bitstream.codes import NO_CODE
-
     rate, channels = piped.sample_rate, piped.channels
     meter = FileMeter(PIPE, PIPE, rate, channels, model_rate=model.sample_rate)
     header = new_header(model, rate, channels, options, live=True)
@@ -81,7 +79,7 @@ def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: Co
     sender = live.LiveWriter(output, header, coder, {**piped.tags, **options.tags})
     last = []
     for coded in encode_blocks(model, meter.measure(piped.blocks()), rate, channels, header.codebooks, block=1):
-        codes = control.push(coded.to_numpy())
+        codes = control.push(coded)
         if meter.exhausted:
             last.append(codes)
         else:
@@ -183,11 +181,9 @@ class _Receiver:
             position += waveform.shape[1]
 
     def _decode(self) -> Iterator[FloatArray]:
-        import torch
-
         decoder = self._model.codec.stream_decoder(self._header.channels, block=1)
         for codes in self._codes():
-            yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), self._model.config.stereo)
+            yield streams_to_channels(decoder.push(codes), self._model.config.stereo)
 
     def _codes(self) -> Iterator[CodeArray]:
         head = self._header

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codec import audio
+from codec.bitstream.codes import CodeArray
 from codec.coding import shards
 from codec.coding.files import sample_range
 from codec.coding.nac_reader import wrong_model
@@ -17,8 +18,6 @@ from codec.coding.token_arrays import read_codes, read_token_info
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import Tensor
 
     from codec.pretrained.loaded_model import LoadedModel
 
@@ -52,10 +51,8 @@ def decode_tokens(
         raise wrong_model(sample.name, info.model, model)
     codes = read_codes(sample, info, model)
 
-    def frames(first: int, stop: int) -> list[Tensor]:
-        import torch
-
-        return [torch.from_numpy(codes[..., first:stop].astype(np.int64))]
+    def frames(first: int, stop: int) -> list[CodeArray]:
+        return [codes[..., first:stop].astype(np.int64)]
 
     first, stop = sample_range(sample.name, info, options.start, options.end)
     pipeline = DecodingPipeline(model, info.sample_rate, info.channels, info.samples, frames)

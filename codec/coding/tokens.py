@@ -83,7 +83,7 @@ def encode_to_tokens(
     if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
         raise UserError(f"{source.path}: {channels} channels at {rate} Hz are beyond what can be encoded")
     parts: list[IntArray] = [
-        coded.codes.cpu().numpy().astype(DTYPE)
+        coded.codes.astype(DTYPE)
         for coded in encode_blocks(model, meter.measure(source.blocks()), rate, channels, codebooks)
     ]
     codes = ArrayParts([part[0] for part in parts] if channels == 1 else parts)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec, CodecBase
+from codec.model.codec import Codec
+from codec.model.codec_base import CodecBase
 from codec.pretrained.model_folder import CONFIG, WEIGHTS, damaged_model, read_config
 from codec.runtime.atomic_files import commit_file
 
@@ -86,7 +87,7 @@ def save_model(
     content = {
         "codec": codec.config.to_dict(),
         "fingerprint": fingerprint(codec),
-        "decodes": list(codec.decodes),
+        "decodes": list(codec.compatible_fingerprints),
         "checksum": model_checksum(codec),
         "info": info,
         **({"graphs": dict(graphs)} if graphs else {}),
@@ -168,7 +169,7 @@ def load_codec(path: Path) -> Codec:
         if weights.keys() != codec.state_dict().keys():
             raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
         codec.load_state_dict(weights)
-        codec.decodes = tuple(map(str, content["decodes"]))
+        codec.compatible_fingerprints = tuple(map(str, content["decodes"]))
         if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), model_checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
         codec.tables.to_numpy()

@@ -56,7 +56,7 @@ class LoadedModel:
     @property
     def compatible_fingerprints(self) -> tuple[str, ...]:
         """The model's own fingerprint, then those of other models whose codes it decodes as well."""
-        return (self.fingerprint, *self.codec.decodes)
+        return (self.fingerprint, *self.codec.compatible_fingerprints)
 
     @property
     def coder(self) -> RangeCoder:

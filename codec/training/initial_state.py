@@ -75,7 +75,7 @@ def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> Non
     if codec.config == recipe.codec:
         module.start_from(codec)
         if recipe.train.freeze_encoder:
-            module.average.decodes = (fingerprint(codec), *codec.decodes)
+            module.average.compatible_fingerprints = (fingerprint(codec), *codec.compatible_fingerprints)
     elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
         module.codec.grow_from(codec, _first_crops(module, crops), module.generator_at(-1))
         module.start_from(module.codec)

@@ -314,7 +314,7 @@ def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:
 def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fit the frequency tables of the best model. A model that decodes the files of its parent keeps the parent's."""
     codec, info = load_codec(folder), read_training_info(folder)
-    if codec.decodes or "tables" in info:
+    if codec.compatible_fingerprints or "tables" in info:
         return
     info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
     save_model(folder, codec, info)

@@ -307,8 +307,9 @@ def _time_frames(codec: Codec, seconds: float) -> list[tuple[float, float]]:
     encoder, decoder = codec.stream_encoder(block=1), codec.stream_decoder(block=1)
     pairs = []
     for frame in noise_waveform(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
+        block = frame.numpy()
         started = time.perf_counter()
-        codes = encoder.push(frame).codes
+        codes = encoder.push(block).codes
         middle = time.perf_counter()
         decoder.push(codes)
         pairs.append((middle - started, time.perf_counter() - middle))

@@ -156,15 +156,14 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            coded = stream.push(wave), stream.flush()
-            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
+            parts = [control.push(stream.push(wave.numpy())), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
             torch.set_num_threads(use.threads)
             stream = model.stream_decoder(coded.streams, use.block)
             codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
-            return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
+            return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
         return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)

@@ -21,9 +21,9 @@ from codec.training.metrics_log import Curve, Curves, read_curves
 from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
-from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
+from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, loss_curves_svg, style, svg
 from eval.pages.plots import ORIGINAL as BLUE
-from eval.pages.spectrograms import curves_svg, data_address
+from eval.pages.spectrograms import data_url
 from eval.pages.text_table import Table
 from eval.training_health.examine import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
 
@@ -126,7 +126,7 @@ def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
 
 def _loss(curves: dict[tuple[str, str], Curve], term: str, health: RunHealth) -> Markup:
     since = health.diagnosis.since if term == health.diagnosis.term else None
-    return curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
+    return loss_curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
 
 
 def _tiles(health: RunHealth) -> list[Tile]:
@@ -262,7 +262,7 @@ def _clips(sounds: Path, best: int | None) -> list[Clip]:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
-                found.append(Version(name, data_address("audio/flac", (folder / original.name).read_bytes())))
+                found.append(Version(name, data_url("audio/flac", (folder / original.name).read_bytes())))
         header = audio.info(original)
         clips.append(Clip(header.seconds or 0.0, found))
     return clips

@@ -11,7 +11,7 @@ from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
-from eval.pages.combined_page import join
+from eval.pages.combined_page import write_combined_page
 from eval.search.candidate import Candidate
 from eval.search.pick import pick
 
@@ -110,7 +110,7 @@ def with_value(content: Any, place: tuple, value: Any) -> Any:
 def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(RESULTS))
-    join([tmp_path], tmp_path / "page.html")
+    write_combined_page([tmp_path], tmp_path / "page.html")
     assert len(places(RESULTS)) == 26
     made = 0
     for place in places(RESULTS):
@@ -120,15 +120,15 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
             except ValueError:  # more digits than Python writes
                 continue
             try:
-                join([tmp_path], tmp_path / "page.html")
+                write_combined_page([tmp_path], tmp_path / "page.html")
                 made += 1
             except UserError as error:
                 assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 1000
     assert made < 25  # a text where one belongs, and None where a figure may be unknown
     path.write_text(DEEP)
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
     path.write_bytes(b"\xff\xfe{}")
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
 
 
 def test_what_a_search_left_is_refused_in_one_line(tmp_path):

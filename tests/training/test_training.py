@@ -20,7 +20,7 @@ from codec.config import Recipe
 from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split, packed_folder
 from codec.errors import UserError
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
@@ -177,7 +177,7 @@ def test_what_a_run_leaves_behind(tmp_path, prepared):
     assert not list(tmp_path.rglob("*.part"))
     rows = curves(tmp_path)
     for split, steps in (("train", {1}), ("train_fixed", {4, 8, 12}), ("val", {4, 8, 12})):
-        for term in TERMS:  # those with weight 0 too
+        for term in LOSS_TERMS:  # those with weight 0 too
             found = [row for row in rows if (row["split"], row["term"]) == (split, term)]
             assert {int(row["step"]) for row in found} == steps and len(found) == len(steps)
             assert all(np.isfinite(float(row["value"])) for row in found)
@@ -330,7 +330,7 @@ def model(tmp_path) -> Path:
     torch.manual_seed(0)
     codec = Codec(recipe().codec)
     codec.tables.frequencies.copy_(to_frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
-    codec.decodes = ("0123456789abcdef",)
+    codec.compatible_fingerprints = ("0123456789abcdef",)
     save_model(tmp_path / "model", codec, {"step": 1})
     return tmp_path / "model"
 
@@ -346,9 +346,11 @@ def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
         )
     crops = CodecData(prepared, more).train_crops
     speech = torch.cat([crops[step] for step in range(8)])
-    latent = after.analyse(speech[:, 0], after.mdct.start(len(speech)), after.encoder.start(len(speech)))[0]
+    latent = after.analyse(
+        speech[:, 0], after.mdct.initial_state(len(speech)), after.encoder.initial_state(len(speech))
+    )[0]
     errors = [
-        (after.quantizer.fused().decode(after.quantizer.fused().encode(latent, k).codes) - latent).norm()
+        (after.quantizer.fused().decode(after.quantizer.fused().encode(latent, k)[0]) - latent).norm()
         for k in (3, 4, 5)
     ]
     assert errors[1] < 0.97 * errors[0] and errors[2] < 0.97 * errors[1]
@@ -361,7 +363,7 @@ def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
     given, tuned = load_codec(model), load_codec(tmp_path / "run")
     for name, weight in given.decoder.state_dict().items():
         torch.testing.assert_close(tuned.decoder.state_dict()[name], weight, atol=1e-6, rtol=0)
-    assert tuned.decodes == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
+    assert tuned.compatible_fingerprints == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
     with pytest.raises(UserError, match="architecture"):
         train(recipe("--codec.hop=160"), prepared, tmp_path / "other", init_from=model, quiet=True)
     assert not (tmp_path / "other").exists()
@@ -374,11 +376,11 @@ def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
     for name, tensor in given.state_dict().items():
         assert name.startswith("decoder.") or torch.equal(tensor, tuned.state_dict()[name]), name
     assert not torch.equal(given.decoder.last.weight, tuned.decoder.last.weight)
-    assert tuned.decodes == (fingerprint(given), "0123456789abcdef")
+    assert tuned.compatible_fingerprints == (fingerprint(given), "0123456789abcdef")
     assert "tables" not in read_training_info(tmp_path / "run")
     longer = replace(frozen, train=replace(frozen.train, steps=16))
     train(longer, prepared, tmp_path / "run", quiet=True)  # resumed, without saying again where it came from
-    assert load_codec(tmp_path / "run").decodes == tuned.decodes
+    assert load_codec(tmp_path / "run").compatible_fingerprints == tuned.compatible_fingerprints
     with pytest.raises(UserError, match="--init-from"):
         train(frozen, prepared, tmp_path / "other", quiet=True)
 

@@ -346,8 +346,8 @@ def test_peers_keep_length_and_learn_from_every_part(name, quantizer):
     assert isinstance(peer, Peer)
     peer.initialise(wave, torch.Generator().manual_seed(0))
     output = peer(wave, torch.tensor([1, 3]))
-    assert output.wave.shape == wave.shape and output.quantized.codes.shape == (2, 3, 16)
-    (output.wave.square().mean() + output.quantized.commitment).backward()
+    assert output.waveform.shape == wave.shape and output.quantized.codes.shape == (2, 3, 16)
+    (output.waveform.square().mean() + output.quantized.commitment).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in peer.parameters())
 
 
