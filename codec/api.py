@@ -182,7 +182,7 @@ class AudioCodec:
         with torch_threads(self.threads):
             blocks = [_numpy(wave).reshape(channels, samples)]
             parts = [part.codes for part in encoded(self.model, blocks, sample_rate, channels, codebooks, quantize)]
-        values = _like(wave, torch.cat(parts, 2)[0 if wave.ndim == 1 else ...])
+        values = _like(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
     def decode(self, codes: Encoded[Array] | Array) -> Array:
@@ -307,10 +307,10 @@ class AudioCodec:
         frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
-        tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)
-        streams: Tensor = tensor if values.ndim == 3 else tensor[None]
+        array = _tensor(values).cpu().to(torch.int64 if quantized else torch.float32).numpy()
+        streams: npt.NDArray[Any] = array if values.ndim == 3 else array[None]
 
-        def between(start: int, stop: int) -> list[Tensor]:
+        def between(start: int, stop: int) -> list[npt.NDArray[Any]]:
             return [streams[..., start:stop]]
 
         sound: Sound = Sound(self.model, sample_rate, len(streams), samples, between, quantized)

@@ -260,7 +260,7 @@ class Decoding:
         head, found = described(job), audio.info(job.target)
         model = self.model_for(job, head.fingerprint)
         good = (
-            head.fingerprint in (model.fingerprint, *model.codec.decodes)
+            head.fingerprint in (model.fingerprint, *model.codec.compatible_fingerprints)
             and (head.sample_rate, head.channels) == (found.sample_rate, found.channels)
             and found.subtype == self.subtype
             and found.decoded

@@ -9,7 +9,7 @@ from typing import Any
 from codec.cli.common import FAILED, AddCommand, print_error
 from codec.errors import UserError
 from codec.runtime import signals
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 
 def add_parser(command: AddCommand) -> None:
@@ -68,7 +68,7 @@ def _lines(info: dict[str, Any]) -> dict[str, str]:
 
     values = {name: split_values(text) for name, text in info["tags"].items()}
     tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
-    return {name: visible(str(value)) for name, value in {**info, "tags": tags}.items()}
+    return {name: escape_invisible(str(value)) for name, value in {**info, "tags": tags}.items()}
 
 
 def _built_in_names() -> dict[str, str]:

@@ -193,7 +193,7 @@ def encode_sound(
     control = rate_control(codec, header, payload_bits(coder))
     with PacketWriter(target, header, coder, tags) as writer:
         for coded in encoded(codec, counted(), rate, channels, header.codebooks):
-            writer.write(control.push(coded.to_numpy()))
+            writer.write(control.push(coded))
         writer.write(control.flush())
         header = writer.finish(samples)
     return FileReport(

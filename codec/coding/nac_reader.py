@@ -5,10 +5,9 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import torch
 
 from codec.audio import FloatArray
-from codec.bitstream.codes import PacketCoder
+from codec.bitstream.codes import CodeArray, PacketCoder
 from codec.bitstream.header import Header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.loss_concealment import Concealment, LossLog
@@ -128,7 +127,7 @@ class NacReader:
         head = self.header
         return Sound(self.codec, head.sample_rate, head.channels, head.samples, self._codes).blocks(start, end)
 
-    def _codes(self, start: int, stop: int) -> Iterator[torch.Tensor]:
+    def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
         """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
         cut off."""
         head = self.header
@@ -145,7 +144,7 @@ class NacReader:
                 self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
-                yield torch.from_numpy(part)
+                yield part
             if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:
@@ -170,7 +169,7 @@ def model_for(codec: Codec | ModelFinder, wanted: str, name: object) -> Codec:
 
 def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
     """Raises :class:`UserError` unless ``codec``, whose fingerprint is ``model``, decodes what has this header."""
-    if head.fingerprint not in (model, *codec.decodes):
+    if head.fingerprint not in (model, *codec.compatible_fingerprints):
         raise UserError(f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model")
     config = codec.config
     if (

@@ -7,15 +7,18 @@ Where latents take their place, they are ``[channels, features, frames]``.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
+from codec.bitstream.codes import CodesWithImportance
 from codec.model.codec import Codec
-from codec.model.quantizers import CodesWithImportance
 from codec.model.streaming import BLOCK
 
 
@@ -32,7 +35,7 @@ def encoded(
     the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
     encoder = codec.stream_encoder(channels, codebooks, block, quantize)
     for wave in resample_blocks(blocks, sample_rate, codec.config.sample_rate, channels):
-        yield encoder.push(torch.from_numpy(channels_to_streams(wave, codec.config.stereo)))
+        yield encoder.push(channels_to_streams(wave, codec.config.stereo))
     yield encoder.flush()
 
 
@@ -51,7 +54,7 @@ class Sound:
     sample_rate: int
     channels: int
     samples: int
-    codes: Callable[[int, int], Iterable[Tensor]]
+    codes: Callable[[int, int], Iterable[npt.NDArray[Any]]]
     quantized: bool = True
 
     def blocks(self, start: int = 0, end: int | None = None) -> Iterator[FloatArray]:
@@ -81,9 +84,9 @@ class Sound:
         decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
         at = first_frame * config.latent_hop
 
-        def cut(streams: Tensor) -> FloatArray:
+        def cut(streams: FloatArray) -> FloatArray:
             nonlocal at
-            wave = streams_to_channels(streams.cpu().numpy(), config.stereo)
+            wave = streams_to_channels(streams, config.stereo)
             part = wave[:, max(0, start - at) : max(0, end - at)]
             at += wave.shape[1]
             return part
@@ -112,10 +115,10 @@ class StreamingEncoder:
 
     def flush(self) -> Tensor:
         """The codes that are left."""
-        return torch.cat([self._push(self._resampler.flush()), self._encoder.flush().codes], 2)
+        return torch.cat([self._push(self._resampler.flush()), torch.from_numpy(self._encoder.flush().codes)], 2)
 
     def _push(self, wave: FloatArray) -> Tensor:
-        return self._encoder.push(torch.from_numpy(channels_to_streams(wave, self._stereo))).codes
+        return torch.from_numpy(self._encoder.push(channels_to_streams(wave, self._stereo)).codes)
 
 
 class StreamingDecoder:
@@ -128,12 +131,12 @@ class StreamingDecoder:
 
     def push(self, codes: Tensor) -> FloatArray:
         """``[channels, quantizers, frames]`` to the samples ``[channels, n]`` that are ready, none or more."""
-        return self._resampler.push(self._unfolded(self._decoder.push(codes)))
+        return self._resampler.push(self._unfolded(self._decoder.push(codes.cpu().numpy())))
 
     def flush(self) -> FloatArray:
         """The samples that are left; the last of them, up to a latent frame, lie beyond what was encoded."""
         last = self._resampler.push(self._unfolded(self._decoder.flush()))
-        return torch.cat([torch.from_numpy(last), torch.from_numpy(self._resampler.flush())], 1).numpy()
+        return np.concatenate([last, self._resampler.flush()], 1)
 
-    def _unfolded(self, streams: Tensor) -> FloatArray:
-        return streams_to_channels(streams.cpu().numpy(), self._stereo)
+    def _unfolded(self, streams: FloatArray) -> FloatArray:
+        return streams_to_channels(streams, self._stereo)

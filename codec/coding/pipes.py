@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
 from codec.audio import FloatArray, count_over_full_scale
 from codec.audio.bandwidth import AboveBandMeter
@@ -110,7 +109,7 @@ def _encode_sound(
 
     last = []
     for coded in encoded(codec, counted(), rate, channels, count, block=1):
-        codes = control.push(coded.to_numpy())
+        codes = control.push(coded)
         if ended:
             last.append(codes)
         else:
@@ -229,7 +228,7 @@ class _Receiver:
         config = self._codec.config
         decoder = self._codec.stream_decoder(self._header.channels, block=1)
         for codes in self._codes():
-            yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), config.stereo)
+            yield streams_to_channels(decoder.push(codes), config.stereo)
 
     def _codes(self) -> Iterator[CodeArray]:
         head, config = self._header, self._codec.config

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from codec import audio
 from codec.batch.jobs import Failure, Job
 from codec.batch.runner import attempt
+from codec.bitstream.codes import CodeArray
 from codec.coding import shards
 from codec.coding.files import FileReport, Progress, part
 from codec.coding.pipeline import Sound
@@ -57,12 +56,12 @@ def decode_tokens(
     fingerprint."""
     started = time.perf_counter()
     info = read_info(job.sample)
-    if info.model not in (model, *codec.decodes):
+    if info.model not in (model, *codec.compatible_fingerprints):
         raise UserError(f"{job.source}: coded with model {info.model}, but this one is {model}; pass the right --model")
     codes = read_codes(job.sample, info, codec)
 
-    def between(frame: int, stop: int) -> list[Tensor]:
-        return [torch.from_numpy(codes[..., frame:stop].astype(np.int64))]
+    def between(frame: int, stop: int) -> list[CodeArray]:
+        return [codes[..., frame:stop].astype(np.int64)]
 
     first, last = part(job.source, info, start, end)
     sound = Sound(codec, info.sample_rate, info.channels, info.samples, between)

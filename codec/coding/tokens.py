@@ -220,8 +220,7 @@ class Tokenising:
                 progress(block.shape[1] / rate)
 
         parts: list[shards.IntArray] = [
-            coded.codes.cpu().numpy().astype(DTYPE)
-            for coded in encoded(self.codec, counted(), rate, channels, self.codebooks)
+            coded.codes.astype(DTYPE) for coded in encoded(self.codec, counted(), rate, channels, self.codebooks)
         ]
         codes = shards.ArrayParts([part[0] for part in parts] if channels == 1 else parts)
         info = TokenInfo(

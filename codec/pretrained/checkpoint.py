@@ -16,8 +16,9 @@ from torch import Tensor
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec, CodecBase
-from codec.runtime.atomic_files import settle
+from codec.model.codec import Codec
+from codec.model.codec_base import CodecBase
+from codec.runtime.atomic_files import commit_file
 from codec.runtime.json_files import parse_json, read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -64,7 +65,7 @@ def save_model(
     content = {
         "codec": codec.config.to_dict(),
         "fingerprint": fingerprint(codec),
-        "decodes": list(codec.decodes),
+        "decodes": list(codec.compatible_fingerprints),
         "checksum": checksum(codec),
         "info": info,
         **({"graphs": dict(graphs)} if graphs else {}),
@@ -86,7 +87,7 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
         if config:
             parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():
-            settle(part, folder / name)
+            commit_file(part, folder / name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be written ({error})") from error
     finally:
@@ -133,7 +134,7 @@ def load_model(path: Path) -> Codec:
         if weights.keys() != codec.state_dict().keys():
             raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
         codec.load_state_dict(weights)
-        codec.decodes = tuple(map(str, content["decodes"]))
+        codec.compatible_fingerprints = tuple(map(str, content["decodes"]))
         if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
         codec.tables.to_numpy()

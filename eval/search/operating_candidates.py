@@ -27,14 +27,16 @@ from codec.pretrained.export import export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import find
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
-from eval.evaluation.candidate_scoring import Excerpt, Judged, JudgedClip, excerpts, judge_clip
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.codec_scores import ClipScores, CodecScores
+from eval.evaluation.scoring import Coding, score_excerpt
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
-from eval.systems.architectures import PLAIN, System, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 MOST_FRAMES = 255
 """Of a packet."""
@@ -144,7 +146,7 @@ class OperatingPoints:
         waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
         return Size(count_parameters(self.model), config.latency_ms + waited_ms)
 
-    def system(self, settings: Settings) -> System:
+    def system(self, settings: Settings) -> SpeedSubject:
         """Sound to packets and back, entropy coding and rate control included."""
         use, config = self.use(settings), self.model.config
         model, packing = self._model(use), self._packing(use)
@@ -153,18 +155,17 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            coded = stream.push(wave), stream.flush()
-            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
+            parts = [control.push(stream.push(wave.numpy())), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
             torch.set_num_threads(use.threads)
             stream = model.stream_decoder(coded.streams, use.block)
             codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
-            return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
+            return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
-        return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
+        return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
 
     def _model(self, use: Use) -> Codec:
         key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1
@@ -183,9 +184,8 @@ class OperatingPoints:
         """Of the model as it is; they are written once for all processes of a search."""
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
-                part = temporary_path(self.graphs)
-                export_graphs(self.model, part, {})
-                part.rename(self.graphs)
+                with replacing(self.graphs) as part:
+                    export_graphs(self.model, part, {})
         return with_graphs(self.model, self.graphs, threads)
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
@@ -196,24 +196,24 @@ class OperatingPoints:
     def codec(self, settings: Settings) -> Codec:
         return self.model
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """Codes and judges the validation clips; there is but one rung, and nothing random."""
         record_candidate(self.data, str(folder.resolve()))
         use, system = self.use(settings), self.system(settings)
         split = open_split(self.data, "val", self.sample_rate, self.channels)
         clips = [
             self._judge(clip, system)
-            for clip in tqdm(excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
+            for clip in tqdm(choose_excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
         ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
-        return Judged(nominal, use.codebooks, nominal, clips)
+        return CodecScores(nominal, use.codebooks, nominal, clips)
 
-    def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
+    def _judge(self, clip: Excerpt, system: SpeedSubject) -> ClipScores:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(torch.from_numpy(channels_to_streams(clip.wave, stereo)))
-            decoded = streams_to_channels(system.decode(coded)[..., : clip.wave.shape[1]].numpy(), stereo)
-            return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
+            coded = system.encode(torch.from_numpy(channels_to_streams(clip.waveform, stereo)))
+            decoded = streams_to_channels(system.decode(coded)[..., : clip.waveform.shape[1]].numpy(), stereo)
+            return score_excerpt(clip, Coding(decoded, coded.bits), [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

@@ -24,8 +24,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which on some machines needs this
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.codec import Codec, CodecBase, CodecOutput
-from codec.model.quantizers import Quantized, build_quantizer, half_square, nearest
+from codec.model.codec import Codec
+from codec.model.codec_base import CodecBase, CodecOutput
+from codec.model.quantizers import build_quantizer
+from codec.model.quantizers.nearest import find_nearest, half_squared_norms
+from codec.model.quantizers.quantized import Quantized
 from codec.training.module import COMMITMENT_WEIGHT, CodecBuilder
 
 STRIDES = {
@@ -100,14 +103,14 @@ class EncodecQuantizer(PeerQuantizer):
             pick = torch.randint(len(residual), (book.codebook_size,), generator=generator).to(residual.device)
             centres = residual[pick]
             for _ in range(KMEANS_ITERATIONS):
-                codes = nearest(residual, centres.T, half_square(centres))[0]
+                codes = find_nearest(residual, centres.T, half_squared_norms(centres))[0]
                 counts = torch.bincount(codes, minlength=len(centres))[:, None]
                 means = torch.zeros_like(centres).index_add_(0, codes, residual) / counts.clamp(min=1)
                 centres = torch.where(counts > 0, means, centres)
             for buffer in (book.embed, book.embed_avg):
                 buffer.copy_(centres)
             book.cluster_size.fill_(1)
-            residual = residual - centres[nearest(residual, centres.T, half_square(centres))[0]]
+            residual = residual - centres[find_nearest(residual, centres.T, half_squared_norms(centres))[0]]
 
 
 class DacQuantizer(PeerQuantizer):
@@ -147,9 +150,9 @@ class Peer(CodecBase):
     def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         if isinstance(self.quantizer, PeerQuantizer):
             output = self(wave, wave.new_full((len(wave),), codebooks))
-            return output.wave, output.quantized.codes[:, :codebooks]
+            return output.waveform, output.quantized.codes[:, :codebooks]
         quantizer: Any = self.quantizer
-        codes = quantizer.fused().encode(self._latent(wave), codebooks).codes
+        codes = quantizer.fused().encode(self._latent(wave), codebooks)[0]
         return self._wave(quantizer.fused().decode(codes), wave.shape[-1]), codes
 
     def _latent(self, wave: Tensor) -> Tensor:

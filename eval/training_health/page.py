@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,15 @@ from matplotlib.ticker import NullFormatter
 from codec import audio
 from codec.config import Recipe
 from codec.recipe import read_recipe
+from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
-from codec.training.fit_diagnosis import Curves
-from codec.training.metrics_log import Curve, read_curves
-from codec.training.run_folder import ORIGINAL, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
+from codec.training.metrics_log import Curve, Curves, read_curves
+from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
-from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
+from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, loss_curves_svg, style, svg
 from eval.pages.plots import ORIGINAL as BLUE
-from eval.pages.spectrograms import curves_svg, data_address
+from eval.pages.spectrograms import data_url
 from eval.pages.text_table import Table
 from eval.training_health.examine import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
 
@@ -102,7 +101,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         books=_books(curves, recipe),
         clips=sounds,
         missing=missing(curves, recipe, bool(sounds)),
-        command=shlex.join(["codec", "health", health.run]),
+        command=command_line("codec", "health", health.run),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
         earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
@@ -127,7 +126,7 @@ def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
 
 def _loss(curves: dict[tuple[str, str], Curve], term: str, health: RunHealth) -> Markup:
     since = health.diagnosis.since if term == health.diagnosis.term else None
-    return curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
+    return loss_curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
 
 
 def _tiles(health: RunHealth) -> list[Tile]:
@@ -256,14 +255,14 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
 
 def _clips(sounds: Path, best: int | None) -> list[Clip]:
     there = audio_sample_folders(sounds)
-    names = {"Original": sounds / ORIGINAL}
+    names = {"Original": sounds / ORIGINAL_FOLDER}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
     clips = []
-    for original in sorted((sounds / ORIGINAL).glob("clip_*.flac")) if there else []:
+    for original in sorted((sounds / ORIGINAL_FOLDER).glob("clip_*.flac")) if there else []:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
-                found.append(Version(name, data_address("audio/flac", (folder / original.name).read_bytes())))
+                found.append(Version(name, data_url("audio/flac", (folder / original.name).read_bytes())))
         header = audio.info(original)
         clips.append(Clip(header.seconds or 0.0, found))
     return clips

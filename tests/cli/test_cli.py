@@ -30,7 +30,7 @@ from codec.pretrained.checkpoint import load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
-from codec.runtime.file_lock import EXCLUSIVE
+from codec.runtime.file_lock import LOCK_FILE
 from tests.conftest import TINY, tiny_model
 
 COMMANDS = (
@@ -97,7 +97,7 @@ def broken(folder: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """All but locks, which stay when their holder is gone."""
-    paths = [path for path in folder.rglob("*") if path.name != EXCLUSIVE]
+    paths = [path for path in folder.rglob("*") if path.name != LOCK_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 

@@ -29,7 +29,7 @@ from codec.coding.tokens import default_per_shard, encode_tokens
 from codec.errors import UserError
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.registry import finder
-from codec.runtime.file_lock import EXCLUSIVE, exclusive
+from codec.runtime.file_lock import LOCK_FILE, exclusive
 from tests.test_readme import blocks
 
 
@@ -68,7 +68,7 @@ def figures(batch: BatchReport) -> tuple[int, int, int]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != EXCLUSIVE}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK_FILE}
 
 
 def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds, codec):

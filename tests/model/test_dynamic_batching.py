@@ -1,7 +1,8 @@
-"""Files side by side, whose blocks are computed together, against the same files one after the other."""
+"""Dynamic batching: files coded concurrently against the same files one by one."""
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from codec.batch.tasks import decode_batch, encode_batch
 from codec.batch.threads import run_in_threads
 from codec.coding.tokens import encode_tokens
 from codec.errors import UserError
+from codec.model.backend import BlockOutputs, join_arrays, split_streams
 from codec.model.codec import Codec
 from codec.model.dynamic_batching import BatchingStopped, DynamicBatcher, batched
 from codec.model.streaming import BLOCK
@@ -153,6 +155,36 @@ def test_errors_of_no_single_file_end_the_batch(tmp_path, codec, monkeypatch, er
     assert len(calls) == 3 and not list((tmp_path / "out").iterdir()) and not lanes_left()
 
 
+class Doubling:
+    """A step whose output is twice its block, and whose state counts the streams it was computed with."""
+
+    def initial_state(self, streams: int) -> BlockOutputs:
+        return (np.zeros(streams),)
+
+    def empty_outputs(self, streams: int) -> BlockOutputs:
+        return (np.zeros((streams, 0)),)
+
+    def __call__(self, block: np.ndarray, state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
+        if (block < 0).any():
+            raise ValueError(f"negative among {len(block)}")
+        return (2 * block,), (state[0] + len(block),)
+
+    def join_states(self, states: Sequence[BlockOutputs]) -> BlockOutputs:
+        return join_arrays(states)
+
+    def split_state(self, state: BlockOutputs, sizes: Sequence[int]) -> list[BlockOutputs]:
+        return split_streams(state, sizes)
+
+
+DOUBLING = Doubling()
+
+
+def compute(streams: int = 1, length: int = 1, value: float = 1.0) -> tuple[list, list]:
+    """Return the output and the state of one block."""
+    (output,), (state,) = batched(DOUBLING, np.full((streams, length), value), DOUBLING.initial_state(streams))
+    return output.tolist(), state.tolist()
+
+
 def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_caller():
     heard, begun, left = [], [], []
 
@@ -161,7 +193,7 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
         try:
             for _ in range(job):
                 progress(1.0)
-                batched(lambda block, state: (block, state), torch.zeros(1, 1), (torch.zeros(1),))
+                compute()
         finally:
             left.append(job)
         return 2 * job
@@ -177,49 +209,43 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
     assert dict(run_in_threads(work, [1, 2, 3, 0, 4], 3, progress)) == {1: 2, 2: 4, 3: 6, 0: 0, 4: 8}
 
 
-# --- the meeting itself ---------------------------------------------------------------------------
-
-
-def double(block: torch.Tensor, state: tuple[torch.Tensor, ...]):
-    if (block < 0).any():
-        raise ValueError(f"negative among {len(block)}")
-    return 2 * block, (state[0] + len(block),)
+# --- the batcher itself ---------------------------------------------------------------------------
 
 
 def test_blocks_of_one_kind_meet_and_share_their_errors_alone():
     """Rows: streams. Blocks of two lengths, and of the shorter one negative."""
-    meeting = DynamicBatcher(4)
+    batcher = DynamicBatcher(4)
 
     def lane(streams: int, length: int, value: float):
-        with meeting.concurrent_file():
+        with batcher.concurrent_file():
             try:
-                return batched(double, torch.full((streams, length), value), (torch.zeros(streams),))
+                return compute(streams, length, value)
             except ValueError as error:
                 return str(error)
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lane, (1, 2, 1, 3), (8, 8, 5, 5), (1.0, 2.0, -1.0, 3.0)))
-    for (result, (state,)), streams, value in zip(found[:2], (1, 2), (1.0, 2.0)):
-        assert result.tolist() == streams * [8 * [2 * value]] and state.tolist() == streams * [3]
+    for result, streams, value in zip(found[:2], (1, 2), (1.0, 2.0)):
+        assert result == (streams * [8 * [2 * value]], streams * [3])
     assert found[2:] == 2 * ["negative among 4"]
 
 
 def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stopped():
-    meeting = DynamicBatcher(3)
+    batcher = DynamicBatcher(3)
     first, last = threading.Event(), threading.Event()
 
     def leaves() -> None:
-        with meeting.concurrent_file():
+        with batcher.concurrent_file():
             first.wait()
         last.set()
 
     def waits() -> int:
-        with meeting.concurrent_file():
-            batched(double, torch.ones(1, 1), (torch.zeros(1),))
+        with batcher.concurrent_file():
+            compute()
             last.wait()
-            first_of_two = batched(double, torch.ones(1, 1), (torch.zeros(1),))[1][0].item()
-            batched(double, torch.ones(1, 1), (torch.zeros(1),))
-            return first_of_two
+            (streams_of_two,) = compute()[1]
+            compute()
+            return streams_of_two
         return -1
 
     with ThreadPoolExecutor(3) as threads:
@@ -228,12 +254,12 @@ def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stop
         first.set()
         leaving.result(timeout=60)
         assert [one.result(timeout=60) for one in others] == [2, 2]
-    meeting = DynamicBatcher(2)
+    batcher = DynamicBatcher(2)
     with ThreadPoolExecutor(1) as threads:
         one = threads.submit(waits)
         time.sleep(0.05)
-        meeting.stop()
+        batcher.stop()
         assert one.result(timeout=60) == -1
     with pytest.raises(BatchingStopped):
-        meeting.check()
-    assert batched(double, torch.ones(1, 1), (torch.zeros(1),))[0].item() == 2
+        batcher.check()
+    assert compute() == ([[2.0]], [1.0])

@@ -98,7 +98,7 @@ def test_a_model_with_graphs_can_be_handed_to_processes(exported):
     graphs = load(str(exported), "onnx", threads=2)
     again = pickle.loads(pickle.dumps(graphs))
     wave = noise(1, 1, 9999)
-    assert again.steps.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
+    assert again.backend.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
 
 
 def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):

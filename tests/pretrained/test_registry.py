@@ -88,7 +88,7 @@ def test_a_finer_decoder_serves_where_the_model_itself_is_not_there(tmp_path, mo
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "parent")[0] == 0
     child = load_model(tmp_path / "parent")
     child.decoder.last.bias += 0.1
-    child.decodes = (fingerprint(parent),)
+    child.compatible_fingerprints = (fingerprint(parent),)
     save_model(models / "child", child, {})
     assert run("decode", tmp_path / "a.nac", "--out", tmp_path / "child")[0] == 0
     save_model(models / "parent", parent, {})
