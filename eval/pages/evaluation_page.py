@@ -201,8 +201,8 @@ def _summary(result: EvaluationResult) -> list[str]:
         )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
-        f"Through files and on one thread, it encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as real time;"
-        f" its algorithmic delay is {made.latency_ms:.0f} ms."
+        f"Through files and on one thread, it encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as real"
+        f" time; its algorithmic delay is {made.latency_ms:.0f} ms."
     )
     return text
 

@@ -9,7 +9,7 @@ from scipy import signal as dsp
 
 from codec import audio
 from codec.audio.clipping import ClippingMeter
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
 
 RATE = 16000
 
@@ -104,7 +104,7 @@ def test_unclipped_speech_passes_at_every_level(peak: float, bits: int) -> None:
 
 
 def test_unclipped_synthetic_audio_passes(tmp_path: Path) -> None:
-    for path in synthesise(tmp_path, minutes=1.0).glob("*/*/*.flac"):
+    for path in synthesise_corpus(tmp_path, minutes=1.0).glob("*/*/*.flac"):
         assert share_in_file(path) == 0, path
 
 

@@ -125,9 +125,9 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
                 assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 1000
     assert made < 25  # a text where one belongs, and None where a figure may be unknown
     path.write_text(DEEP)
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
     path.write_bytes(b"\xff\xfe{}")
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
 
 
 def test_what_a_search_left_is_refused_in_one_line(tmp_path):
