@@ -16,7 +16,7 @@ from codec.pretrained.checkpoint import load_model, save_model
 from codec.recipe import read_recipe
 from codec.runtime import signals
 from data_prep.prepare import prepare
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
 
 torch.set_num_threads(1)
 
@@ -75,7 +75,7 @@ def codec(model: Path) -> Codec:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of about two minutes of synthetic sound in many groups. Do not write to it."""
-    return synthesise(tmp_path_factory.mktemp("corpus"), minutes=2.0)
+    return synthesise_corpus(tmp_path_factory.mktemp("corpus"), minutes=2.0)
 
 
 @pytest.fixture(scope="session")

@@ -215,7 +215,7 @@ def test_codes_in_stored_shards_are_those_of_nac_files():
 
 def _write(folder: Path) -> None:
     from data_prep.prepare import prepare
-    from data_prep.synthetic_corpus import synthesise
+    from data_prep.synthetic_corpus import synthesise_corpus
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)
@@ -233,7 +233,7 @@ def _write(folder: Path) -> None:
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
         content["models"][name] = [fingerprint(loaded.model), checksum(loaded.model)]
         content["shapes"][name] = list(stored.shape)
-    corpus = synthesise(folder / "corpus", minutes=2.0)
+    corpus = synthesise_corpus(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)
     content["losses"] = losses(trained(folder / "data", folder / "run"), TERMS)
     (PINS / "expected.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -9,9 +9,9 @@ from scipy import signal as dsp
 
 from codec import audio
 from codec.audio.clipping import ClippingMeter
-from data_prep.pieces import Piece
-from data_prep.scan import judge, probe
-from data_prep.synthetic_corpus import synthesise
+from data_prep.scan import check_clip, scan_file
+from data_prep.segments import AudioSegment
+from data_prep.synthetic_corpus import synthesise_corpus
 
 RATE = 16000
 
@@ -53,9 +53,9 @@ def test_a_clipped_sine_is_excluded_in_every_format(tmp_path: Path, subtype: str
     wave = np.clip(sine(440, 1 / np.cos(0.49 * np.pi / 2), rate=8000), -1, 1)
     path = tmp_path / "a.wav"
     soundfile.write(path, wave, 8000, subtype=subtype)
-    measured = probe(Piece(path))
+    measured = scan_file(AudioSegment(path))
     assert measured.clipped_share == pytest.approx(0.49, abs=0.06)
-    assert judge(measured, min_seconds=0.5, sample_rate=8000, channels=1).status == "excluded"
+    assert check_clip(measured, min_seconds=0.5, sample_rate=8000, channels=1).status == "excluded"
 
 
 @pytest.mark.parametrize("subtype", CODECS)
@@ -64,7 +64,7 @@ def test_an_unclipped_sine_passes_in_every_format(tmp_path: Path, subtype: str, 
     path = tmp_path / "a.wav"
     for hz in (50, 100, 440, 1000, 2000):  # some with a whole number of samples in a period
         soundfile.write(path, sine(hz, amplitude, rate=8000), 8000, subtype=subtype)
-        assert probe(Piece(path)).clipped_share == 0, hz
+        assert scan_file(AudioSegment(path)).clipped_share == 0, hz
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.9995, 0.98035, 0.5, 0.1, 0.02])
@@ -103,8 +103,8 @@ def test_unclipped_speech_passes_at_every_level(peak: float, bits: int) -> None:
 
 
 def test_unclipped_synthetic_audio_passes(tmp_path: Path) -> None:
-    for path in synthesise(tmp_path, minutes=1.0).glob("*/*/*.flac"):
-        assert probe(Piece(path)).clipped_share == 0, path
+    for path in synthesise_corpus(tmp_path, minutes=1.0).glob("*/*/*.flac"):
+        assert scan_file(AudioSegment(path)).clipped_share == 0, path
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_flat_waveforms_that_are_not_clipped(wave: np.ndarray) -> None:
 def test_lossy_copies_of_unclipped_audio_pass(tmp_path: Path) -> None:
     path = tmp_path / "a.ogg"
     soundfile.write(path, 0.9 * speech_like(6), RATE)
-    measured = probe(Piece(path))
+    measured = scan_file(AudioSegment(path))
     assert measured.clipped_share < 1e-4 and measured.frames == len(audio.read(path).samples[0])

@@ -20,7 +20,7 @@ from codec.config import Recipe
 from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split, packed_folder
 from codec.errors import UserError
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
@@ -176,7 +176,7 @@ def test_what_a_run_leaves_behind(tmp_path, prepared):
     assert not list(tmp_path.rglob("*.part"))
     rows = curves(tmp_path)
     for split, steps in (("train", {1}), ("train_fixed", {4, 8, 12}), ("val", {4, 8, 12})):
-        for term in TERMS:  # those with weight 0 too
+        for term in LOSS_TERMS:  # those with weight 0 too
             found = [row for row in rows if (row["split"], row["term"]) == (split, term)]
             assert {int(row["step"]) for row in found} == steps and len(found) == len(steps)
             assert all(np.isfinite(float(row["value"])) for row in found)
