@@ -1,4 +1,4 @@
-"""Tags from whatever wrote them, through ``.nac`` files and out again. Inputs are built byte by byte, or by FFmpeg."""
+"""Tags of any program, read, passed through ``.nac`` files and written; inputs are made byte by byte or by FFmpeg."""
 
 import io
 import json
@@ -93,7 +93,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tags_are_read_with_the_right_letters(tmp_path, case):
+def test_tags_are_read_in_the_right_encoding(tmp_path, case):
     data, expected = CASES[case]
     (tmp_path / "a").write_bytes(data)
     described = audio.info(tmp_path / "a")
@@ -102,7 +102,7 @@ def test_tags_are_read_with_the_right_letters(tmp_path, case):
 
 
 def by_ffmpeg(path: Path, format: str, encoder: str, sample_format: str, **options: str) -> bytes:
-    """A second of silence with three tags."""
+    """Return a second of silence with three tags."""
     with av.open(str(path), "w", format=format, options=options) as file:
         stream = file.add_stream(encoder, rate=16000, format=sample_format, layout="mono", bit_rate=64000)
         file.metadata.update({"title": "Größe", "artist": "A", "date": "2001"})
@@ -119,13 +119,13 @@ def by_ffmpeg(path: Path, format: str, encoder: str, sample_format: str, **optio
     ("format", "encoder", "sample_format"),
     [("ipod", "aac", "fltp"), ("matroska", "flac", "s16"), ("asf", "wmav2", "fltp"), ("wv", "wavpack", "s16p")],
 )
-def test_tags_of_other_containers_are_read(tmp_path, format, encoder, sample_format):
+def test_tags_are_read_from_other_containers(tmp_path, format, encoder, sample_format):
     by_ffmpeg(tmp_path / "a", format, encoder, sample_format)
     tags = audio.info(tmp_path / "a").tags
     assert (tags["title"], tags["artist"], tags["date"]) == ("Größe", "A", "2001")
 
 
-def test_damaged_tags_are_no_reason_to_refuse_a_file(tmp_path):
+def test_files_with_damaged_tags_are_read(tmp_path):
     data = CASES["ID3v2.4"][0]
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -141,14 +141,14 @@ def test_damaged_tags_are_no_reason_to_refuse_a_file(tmp_path):
 
 
 def comments_of(path: Path) -> list[tuple[str, str]]:
-    """What stands in the file, read by FFmpeg, which joins values by semicolons."""
+    """Return the tags of a file as FFmpeg reads them, which joins values by semicolons."""
     with av.open(str(path)) as file:
         found = {**file.metadata, **file.streams[0].metadata}
     return sorted((name.lower(), text) for name, text in found.items() if name.lower() != "encoder")
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
-def test_several_values_go_through_and_out(tmp_path, codec, suffix):  # noqa: F811
+def test_several_values_survive_coding(tmp_path, codec, suffix):  # noqa: F811
     (tmp_path / "a.wav").write_bytes(CASES["id3 in WAV"][0])
     report = encode_file(
         tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(tags={"genre": "x\0y", "mood": "z"})
@@ -171,7 +171,7 @@ def test_several_values_go_through_and_out(tmp_path, codec, suffix):  # noqa: F8
     assert soundfile.read(tmp_path / f"b.{suffix}")[0].shape == (22050,)
 
 
-def test_pictures_and_tags_that_do_not_fit_are_told_of(tmp_path, codec):  # noqa: F811
+def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):  # noqa: F811
     (tmp_path / "in").mkdir()
     bare = by_ffmpeg(tmp_path / "bare", "mp3", "libmp3lame", "fltp", write_xing="0", id3v2_version="0")
     assert b"Xing" not in bare and b"Info" not in bare
@@ -190,7 +190,7 @@ def test_pictures_and_tags_that_do_not_fit_are_told_of(tmp_path, codec):  # noqa
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
 
 
-def test_names_of_the_command_line_may_have_several_values(tmp_path, model, capsys):
+def test_tags_of_the_command_line_may_have_several_values(tmp_path, model, capsys):
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), 16000)
     words = ["encode", "a.wav", "--out", "a.nac", "--tag", "artist=A", "--tag", "artist=B", "--tag", "title=T"]
     with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
@@ -204,11 +204,11 @@ def test_names_of_the_command_line_may_have_several_values(tmp_path, model, caps
         assert shown in capsys.readouterr().out
 
 
-def test_values_are_joined_and_parted():
+def test_values_are_joined_and_split():
     assert split_values(join_values(["a", "b\0c", "a", " "])) == ["a", "b", "c"] and join_values([]) == ""
 
 
-def test_letters():
+def test_detection_of_text_encodings():
     for text in ("Größe", "plain", "日本語", "Ж", "“quoted” – €"):
         assert repair_text(text) == text and decode_text(text.encode()) == text
     assert decode_text(b"\x81\x8d") == "\x81\x8d"  # none of the encodings has these
