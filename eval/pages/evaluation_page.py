@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from codec.pretrained.registry import name_of
+from codec.pretrained.registry import model_name
 from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
@@ -201,8 +201,8 @@ def _summary(result: EvaluationResult) -> list[str]:
         )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
-        f"Through files and on one thread, it encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as real time;"
-        f" its algorithmic delay is {made.latency_ms:.0f} ms."
+        f"Through files and on one thread, it encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as real"
+        f" time; its algorithmic delay is {made.latency_ms:.0f} ms."
     )
     return text
 
@@ -255,4 +255,4 @@ def _commands(result: EvaluationResult) -> list[str]:
 
 def _trained_here(result: EvaluationResult) -> bool:
     """Return whether the model was trained on this data; a built-in model was not."""
-    return name_of(Path(result.run)) == result.run
+    return model_name(Path(result.run)) == result.run

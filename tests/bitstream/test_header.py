@@ -27,7 +27,7 @@ def test_a_damaged_byte_of_the_header_is_repaired(tmp_path):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
             with PacketReader(path) as reader:
                 assert reader.header == expected and reader.tags == {"title": "x"}
-                with pytest.raises(UserError, match="a byte of the header is damaged"):
+                with pytest.raises(UserError, match=str(path)):
                     reader.check()
     with PacketReader(path) as reader:
         assert np.array_equal(np.concatenate([part.codes for part in reader.packets(CODER)], 2), codes)

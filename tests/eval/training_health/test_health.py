@@ -16,7 +16,7 @@ import torch
 
 from codec.cli import main
 from codec.errors import UserError
-from codec.losses.adversarial import balance
+from codec.losses.adversarial import discriminator_statistics
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime.text import format_duration
 from codec.training.audio_samples import select_steps_to_keep
@@ -255,12 +255,12 @@ def test_a_window_tells_means_and_of_gradients_median_and_largest_and_survives_a
 def test_the_balance_is_one_for_who_knows_and_a_half_for_who_guesses(kind):
     middle = 0.5 if kind == "least_squares" else 0.0
     real, fake = [torch.full((2, 7), middle + 1), torch.full((3,), middle + 1)], [torch.full((4,), middle - 1)] * 2
-    found = balance(kind, real, fake)
+    found = discriminator_statistics(kind, real, fake)
     assert found["discriminator_right"] == 1
     assert found["real_score"] - found["fake_score"] == pytest.approx(2)
-    assert balance(kind, fake, real)["discriminator_right"] == 0
+    assert discriminator_statistics(kind, fake, real)["discriminator_right"] == 0
     same = [middle + torch.randn(5000, generator=torch.Generator().manual_seed(0))]
-    assert balance(kind, same, same)["discriminator_right"] == 0.5
+    assert discriminator_statistics(kind, same, same)["discriminator_right"] == 0.5
 
 
 def test_of_many_validations_few_sounds_stay():
