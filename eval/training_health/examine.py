@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.pretrained.checkpoint import read_info
+from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
@@ -135,7 +135,7 @@ def kept_step(run: Path, result: TrainingResult | None) -> int | None:
     if result is not None:
         return result.best_step
     with contextlib.suppress(UserError):
-        step = read_info(run).get("step")
+        step = read_training_info(run).get("step")
         return step if isinstance(step, int) else None
     return None
 
