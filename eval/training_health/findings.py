@@ -78,7 +78,8 @@ def check_gradients(curves: Curves, recipe: Recipe) -> Finding:
     latest, warmup = _part(norms, 0.75, 1.0), recipe.optim.warmup_steps
     clipped = curves.get(("train", "clipped"))
     share = statistics.fmean(_part(clipped, 0.75, 1.0) if clipped else [norm > bound for norm in latest])
-    text = f"Norm {statistics.median(latest):.3g} in the last quarter of the steps, of which {share:.0%} were clipped to {bound:g}"
+    clips = f"{share:.0%} of these steps clipped to {bound:g}"
+    text = f"Norm {statistics.median(latest):.3g} in the last quarter of the steps, {clips}"
     largest = curves.get(("train", "grad_norm_max"))
     if largest is not None:
         text += f"; largest {max(largest.values):.3g}, at step {largest.steps[int(np.argmax(largest.values))]:,}"

@@ -199,7 +199,7 @@ def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
     page = (run / "health.html").read_text()
     for absent in ("largest gradient norms", "the use of codebooks", "seconds of audio per second", "audio samples"):
         assert absent in re.search(r"Not recorded in this run: (.*?)</p>", page)[1]
-    with pytest.raises(UserError, match="metrics.csv"):
+    with pytest.raises(UserError, match=r"metrics\.csv"):
         examine(tmp_path)
 
 
