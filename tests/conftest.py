@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
 from codec.recipe import read_recipe
 from codec.runtime import signals
 from data_prep.prepare import prepare
@@ -69,7 +69,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def codec(model: Path) -> Codec:
     """That model. Do not change it."""
-    return load_model(model)
+    return load_codec(model)
 
 
 @pytest.fixture(scope="session")
