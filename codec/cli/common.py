@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import math
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 
 from codec.errors import UserError
 from codec.runtime import signals
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, signals.STATUS
 
@@ -79,18 +78,6 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {name: join_values(text for other, text in pairs if other == name) for name, _ in pairs}
 
 
-def command_line(*words: object) -> str:
-    """Quote a command so that it can be typed in a shell.
-
-    Args:
-        *words: program and arguments, such as paths.
-
-    Returns:
-        One line.
-    """
-    return shlex.join(map(str, words))
-
-
 def print_error(message: str, status: int) -> int:
     """Print an error to standard error, with control characters escaped, since terminals obey them.
 
@@ -101,7 +88,7 @@ def print_error(message: str, status: int) -> int:
     Returns:
         ``status``.
     """
-    print(f"codec: error: {visible(message)}", file=sys.stderr)
+    print(f"codec: error: {escape_invisible(message)}", file=sys.stderr)
     return status
 
 
@@ -111,7 +98,7 @@ def print_note(message: str) -> None:
     Args:
         message: one sentence.
     """
-    print(f"codec: note: {visible(message)}", file=sys.stderr)
+    print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:

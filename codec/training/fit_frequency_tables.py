@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
-from codec.bitstream.codes import NO_CODE
+from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.model.quantizers import CodesWithImportance, importance_thresholds
+from codec.model.quantizers.importance import importance_thresholds
 from codec.training.context_scores import Packets, learn_context_scores
 from codec.training.frequency_smoothing import Counts, coding_cost, smooth
 
@@ -101,7 +101,7 @@ def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     for index in np.random.default_rng(_SEED).permutation(len(pieces)):
         clip, start = pieces[index]
         wave = split.waveform(clip, start, min(length, left))
-        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
+        streams = channels_to_streams(wave, codec.config.stereo)
         encoder = codec.stream_encoder(len(streams))
         yield _Piece(CodesWithImportance.join([encoder.push(streams), encoder.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]
@@ -115,8 +115,8 @@ def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, 
     Codes that are missing in the last packet of a stream are absent, and of less importance than any other.
     """
     missing = -coded.codes.shape[2] % size
-    codes = F.pad(coded.codes, (0, missing), value=NO_CODE).unflatten(2, (-1, size))
-    importances = F.pad(coded.importances, (0, missing), value=-1.0).unflatten(2, (-1, size))
+    codes = F.pad(torch.from_numpy(coded.codes), (0, missing), value=NO_CODE).unflatten(2, (-1, size))
+    importances = F.pad(torch.from_numpy(coded.importances), (0, missing), value=-1.0).unflatten(2, (-1, size))
     return codes.transpose(1, 2).flatten(0, 1), importances.transpose(1, 2).flatten(0, 1)
 
 

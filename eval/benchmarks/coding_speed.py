@@ -19,9 +19,9 @@ from tqdm import tqdm
 from codec import audio
 from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, System, count_parameters
+from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
 
 BUDGET_S = 20.0
 """Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
@@ -101,7 +101,7 @@ class StreamTiming:
         return self.frame_ms / (self.encode_ms.median + self.decode_ms.median)
 
 
-def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
+def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
     """Return each of our models in both modes.
 
     Both modes run the same code, because our models have no slower variant; only compilation makes a difference.
@@ -120,7 +120,7 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
             kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
             count = count_parameters(one)
-            systems.append(System(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
+            systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems
 
 
@@ -156,7 +156,7 @@ def measure_seconds(run: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def time_systems(
-    systems: list[System],
+    systems: list[SpeedSubject],
     lengths: Sequence[float],
     rounds: int,
     unlimited: set[str],
@@ -204,7 +204,7 @@ def time_systems(
     ]
 
 
-def _plan_rounds(system: System, lengths: Sequence[float], rounds: int, unlimited: bool) -> dict[float, int]:
+def _plan_rounds(system: SpeedSubject, lengths: Sequence[float], rounds: int, unlimited: bool) -> dict[float, int]:
     """Return the number of rounds for each length, from the time that a second of audio takes."""
     probe = noise_waveform(1.0, system.sample_rate)
     system.decode(system.encode(probe))
@@ -217,7 +217,7 @@ def _plan_rounds(system: System, lengths: Sequence[float], rounds: int, unlimite
     return planned
 
 
-def _time_once(system: System, seconds: float) -> tuple[float, float]:
+def _time_once(system: SpeedSubject, seconds: float) -> tuple[float, float]:
     waveform = noise_waveform(seconds, system.sample_rate)
     started = time.perf_counter()
     codes = system.encode(waveform)
@@ -226,7 +226,7 @@ def _time_once(system: System, seconds: float) -> tuple[float, float]:
     return middle - started, time.perf_counter() - middle
 
 
-def _summarise(system: System, seconds: float, times: _Times, reference: str) -> SystemTiming:
+def _summarise(system: SpeedSubject, seconds: float, times: _Times, reference: str) -> SystemTiming:
     ours = times[system.name, system.mode, seconds]
     theirs = times.get((reference, system.mode, seconds), {})
 
@@ -260,12 +260,12 @@ def time_files(models: dict[str, Codec], lengths: Sequence[float], rounds: int) 
             for seconds in lengths:
                 sources[model, seconds] = folder / f"{len(sources)}.wav"
                 audio.write(sources[model, seconds], noise_waveform(seconds, rate)[0].numpy(), rate)
+        loaded = {model: LoadedModel(codec) for model, codec in models.items()}
         for _ in tqdm(range(rounds), desc="files", unit="round"):
             for (model, seconds), source in sources.items():
-                codec, coded = models[model], folder / "coded.nac"
-                marks = fingerprint(codec)  # batches compute it once, too, and not for each file
-                encoded = encode_file(source, coded, codec, model=marks)
-                decoded = decode_file(coded, folder / "decoded.wav", codec, model=marks)
+                coded = folder / "coded.nac"
+                encoded = encode_file(source, coded, loaded[model])
+                decoded = decode_file(coded, folder / "decoded.wav", loaded[model])
                 pair = seconds / encoded.elapsed_seconds, seconds / decoded.elapsed_seconds
                 times.setdefault((model, seconds), []).append(pair)
     return [
@@ -307,8 +307,9 @@ def _time_frames(codec: Codec, seconds: float) -> list[tuple[float, float]]:
     encoder, decoder = codec.stream_encoder(block=1), codec.stream_decoder(block=1)
     pairs = []
     for frame in noise_waveform(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
+        block = frame.numpy()
         started = time.perf_counter()
-        codes = encoder.push(frame).codes
+        codes = encoder.push(block).codes
         middle = time.perf_counter()
         decoder.push(codes)
         pairs.append((middle - started, time.perf_counter() - middle))

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.export import export_graphs
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.recipe import read_recipe
 from codec.runtime.torch_threads import torch_threads
@@ -34,7 +35,7 @@ from eval.benchmarks.memory import coding_peak_mb
 from eval.benchmarks.profile import count_multiply_adds, measure_matrix_rate, profile_operations
 from eval.benchmarks.results import ComputingWork, Machine, PeakMemory, SpeedResult
 from eval.benchmarks.training_speed import TimedSteps, build_steps, time_training
-from eval.systems.architectures import BEST, REFERENCE, Peers, System, build_peers
+from eval.systems.architectures import BEST, REFERENCE, Peers, SpeedSubject, build_peers
 
 DEFAULT_SYSTEMS = ("speech_24k", "speech_16k")
 PROFILE_SECONDS = 10.0
@@ -130,7 +131,7 @@ def run_speed_benchmark(
 def _build_model(name: str) -> tuple[Recipe, Codec]:
     """Return a model from its folder with the recipe of its run, or a recipe with a codec of random weights."""
     if Path(name).is_dir():
-        codec = load_model(Path(name))
+        codec = load_codec(Path(name))
         written = model_folder(Path(name)).parent / "recipe.yaml"
         recipe = read_recipe(str(written)) if written.is_file() else Recipe()
         return replace(recipe, codec=codec.config), codec
@@ -153,7 +154,7 @@ def build_untrained(config: CodecConfig) -> Codec:
     return codec.eval().requires_grad_(False)
 
 
-def _time_coding(systems: list[System], unlimited: set[str], options: SpeedOptions) -> list[SystemTiming]:
+def _time_coding(systems: list[SpeedSubject], unlimited: set[str], options: SpeedOptions) -> list[SystemTiming]:
     if options.compiled:
         for system in systems:
             if system.mode == BEST:

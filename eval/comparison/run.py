@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
@@ -25,9 +25,11 @@ from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
-from eval.evaluation.candidate_scoring import METRICS, Judged, judge, read_judged, write_judged
+from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
-from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
+from eval.systems.complexity import Complexity, matching_width, measure_complexity
+from eval.systems.trainable_peers import PEERS, codec_builder
 
 NOTE, SCORES = "candidate.json", "validation.json"
 
@@ -39,7 +41,7 @@ class _Work:
     trial: Trial
     build: CodecBuilder
     width: int
-    cost: Cost
+    cost: Complexity
     folder: Path
     identity: dict[str, Any]
 
@@ -93,12 +95,14 @@ def compare(
 
 def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_Work]:
     """Widths, costs and folders; a folder that holds another run is refused before anything is trained."""
-    costs: dict[tuple[Any, ...], Cost] = {}
+    costs: dict[tuple[Any, ...], Complexity] = {}
 
-    def cost_of(trial: Trial, width: int) -> Cost:
+    def cost_of(trial: Trial, width: int) -> Complexity:
         key = trial.architecture, width, trial.quantizer, trial.recipe.codec
         if key not in costs:
-            costs[key] = cost(builder(trial.architecture, width, trial.quantizer), trial.recipe.codec)
+            costs[key] = measure_complexity(
+                codec_builder(trial.architecture, width, trial.quantizer), trial.recipe.codec
+            )
         return costs[key]
 
     first = next(iter(plan.candidates))
@@ -117,7 +121,12 @@ def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_W
         folder = out / "runs" / trial.name
         wanted = json.loads(json.dumps(identity(trial, plan, width, data)))
         entry = _Work(
-            trial, builder(trial.architecture, width, trial.quantizer), width, cost_of(trial, width), folder, wanted
+            trial,
+            codec_builder(trial.architecture, width, trial.quantizer),
+            width,
+            cost_of(trial, width),
+            folder,
+            wanted,
         )
         if (folder / NOTE).is_file() and (changed := _changed(folder / NOTE, wanted)):
             raise UserError(
@@ -192,14 +201,15 @@ def _run(entry: _Work, plan: Plan, data: Path) -> Run:
     )
 
 
-def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[Judged]:
+def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecScores]:
     asked = {"kbps": plan.kbps, "clips": plan.clips, "metrics": [name for name in METRICS if not metric(name).absent]}
-    found = read_judged(entry.folder / SCORES, asked)
+    found = read_scores(entry.folder / SCORES, asked)
     if found is None:
         codec = entry.build(recipe.codec)
         load_weights(entry.folder / "model", codec)
-        found = judge(codec, data, recipe.data.channels, plan.kbps, plan.clips, entry.trial.name)
-        write_judged(entry.folder / SCORES, found, asked)
+        options = ScoringOptions(plan.kbps, plan.clips)
+        found = score_candidate(codec, data, recipe.data.channels, options, entry.trial.name)
+        write_scores(entry.folder / SCORES, found, asked)
     return found
 
 
@@ -230,12 +240,12 @@ def _command(
     seeds: list[int] | None,
     only: Sequence[str],
 ) -> str:
-    words = ["codec", "compare", name, "--data", str(data), "--out", str(out)]
+    words = ["codec", "compare", name, "--data", data, "--out", out]
     words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     words += [] if steps is None else ["--steps", str(steps)]
     words += [] if seeds is None else ["--seeds", *map(str, seeds)]
     words += ["--only", *only] if only else []
-    return shlex.join(words)
+    return running_command(*words)
 
 
 def _write(found: Comparison, out: Path) -> None:

@@ -17,24 +17,27 @@ from codec.bitstream.framing import frame_packet
 from codec.bitstream.live import FixedWidthCoder, frame_bytes
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
-from codec.coding.nac_reader import range_coder
 from codec.dataset.ledger import record_candidate
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder
+from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.export import export_graphs
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
-from codec.pretrained.registry import find
+from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
-from eval.evaluation.candidate_scoring import Excerpt, Judged, JudgedClip, excerpts, judge_clip
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.codec_scores import ClipScores, CodecScores
+from eval.evaluation.scoring import Coding, score_excerpt
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
-from eval.systems.architectures import PLAIN, System, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 MOST_FRAMES = 255
 """Of a packet."""
@@ -105,10 +108,10 @@ class OperatingPoints:
 
     def __init__(self, plan: SearchPlan, data: Path, out: Path):
         self.plan, self.data, self.turns = plan, data, Turns(out)
-        self.place = find(plan.model)
-        self.model = load_model(self.place)
+        self.place = find_model(plan.model)
+        self.model = load_codec(self.place)
         self.coders = {
-            "contexts": range_coder(self.model),
+            "contexts": LoadedModel(self.model).coder,
             "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
         }
         self.models = {("float32", "eager", 1): self.model}
@@ -144,7 +147,7 @@ class OperatingPoints:
         waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
         return Size(count_parameters(self.model), config.latency_ms + waited_ms)
 
-    def system(self, settings: Settings) -> System:
+    def system(self, settings: Settings) -> SpeedSubject:
         """Sound to packets and back, entropy coding and rate control included."""
         use, config = self.use(settings), self.model.config
         model, packing = self._model(use), self._packing(use)
@@ -153,18 +156,17 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            coded = stream.push(wave), stream.flush()
-            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
+            parts = [control.push(stream.push(wave.numpy())), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
             torch.set_num_threads(use.threads)
             stream = model.stream_decoder(coded.streams, use.block)
             codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
-            return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
+            return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
-        return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
+        return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
 
     def _model(self, use: Use) -> Codec:
         key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1
@@ -173,7 +175,7 @@ class OperatingPoints:
         return self.models[key]
 
     def _torch(self, use: Use) -> Codec:
-        model = AudioCodec(load_model(self.place), dtype=use.precision).model
+        model = AudioCodec(load_codec(self.place), dtype=use.precision).model.codec
         if use.runtime == "compiled":
             model.encoder.compile()
             model.decoder.compile()
@@ -183,9 +185,8 @@ class OperatingPoints:
         """Of the model as it is; they are written once for all processes of a search."""
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
-                part = temporary_path(self.graphs)
-                export_graphs(self.model, part, {})
-                part.rename(self.graphs)
+                with replacing(self.graphs) as part:
+                    export_graphs(self.model, part, {})
         return with_graphs(self.model, self.graphs, threads)
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
@@ -196,24 +197,24 @@ class OperatingPoints:
     def codec(self, settings: Settings) -> Codec:
         return self.model
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """Codes and judges the validation clips; there is but one rung, and nothing random."""
         record_candidate(self.data, str(folder.resolve()))
         use, system = self.use(settings), self.system(settings)
         split = open_split(self.data, "val", self.sample_rate, self.channels)
         clips = [
             self._judge(clip, system)
-            for clip in tqdm(excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
+            for clip in tqdm(choose_excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
         ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
-        return Judged(nominal, use.codebooks, nominal, clips)
+        return CodecScores(nominal, use.codebooks, nominal, clips)
 
-    def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
+    def _judge(self, clip: Excerpt, system: SpeedSubject) -> ClipScores:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(torch.from_numpy(channels_to_streams(clip.wave, stereo)))
-            decoded = streams_to_channels(system.decode(coded)[..., : clip.wave.shape[1]].numpy(), stereo)
-            return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
+            coded = system.encode(torch.from_numpy(channels_to_streams(clip.waveform, stereo)))
+            decoded = streams_to_channels(system.decode(coded)[..., : clip.waveform.shape[1]].numpy(), stereo)
+            return score_excerpt(clip, Coding(decoded, coded.bits), [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

@@ -1,7 +1,7 @@
-"""Other codecs, from whichever of their packages are installed: published architectures with random weights.
+"""Published architectures of other codecs with random weights, from those of their packages that are installed.
 
-Speed does not depend on the weights, so none are downloaded. Each peer is timed as its package runs it, and again at
-its best: weight normalisation folded into the weights, once, before coding.
+Speed does not depend on the weights, so none are downloaded. Each architecture is timed as its package runs it, and
+again with weight normalisation folded into the weights before coding.
 """
 
 import importlib
@@ -18,12 +18,12 @@ from torch.nn.utils import parametrize, remove_weight_norm
 
 PLAIN, BEST = "plain", "best"
 REFERENCE = "EnCodec 24 kHz, 6 kbps"
-"""Ratios are to this peer, which codes at the speech recipes' own bit rate."""
+"""Ratios of speed are to this architecture, which codes at the bit rate of the speech recipes."""
 
 
 @dataclass(frozen=True)
-class System:
-    """Something that codes ``[1, 1, samples]``. ``encode`` may return anything that ``decode`` takes."""
+class SpeedSubject:
+    """A codec whose speed is measured."""
 
     name: str
     mode: str
@@ -31,26 +31,34 @@ class System:
     kbps: float
     parameters: int
     encode: Callable[[Tensor], Any]
+    """Of a waveform ``[1, 1, samples]``; returns whatever ``decode`` takes."""
     decode: Callable[[Any], Tensor]
     networks: tuple[nn.Module, ...] = ()
-    """What ``--compile`` compiles."""
+    """The networks that ``--compile`` compiles."""
 
 
 @dataclass(frozen=True)
 class Peers:
-    systems: list[System] = field(default_factory=list)
+    """The architectures that can be timed here."""
+
+    systems: list[SpeedSubject] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
-    """A line for each package that is not there, or does not run here."""
+    """A line for each package that is not installed or does not run here."""
 
 
 def build_peers() -> Peers:
+    """Build every architecture whose package is installed, twice: as it is, and with folded weight normalisation.
+
+    Returns:
+        The architectures, and the packages that are absent.
+    """
     found = Peers()
     for package, (module, build) in PACKAGES.items():
         if importlib.util.find_spec(module) is None:
             found.absent.append(f"{package}: not installed; pip install {package}")
             continue
         try:
-            load(module)
+            import_peer(module)
             with torch.random.fork_rng(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(0)
@@ -63,8 +71,15 @@ def build_peers() -> Peers:
     return found
 
 
-def load(module: str) -> Any:
-    """Imports a peer's module, with a torchaudio that can be imported on any machine."""
+def import_peer(module: str) -> Any:
+    """Import a module of a peer's package, with a torchaudio that can be imported on any machine.
+
+    Args:
+        module: its name.
+
+    Returns:
+        The module.
+    """
     import eval.systems.torchaudio_compat  # noqa: F401
 
     os.environ.setdefault("NO_TORCH_COMPILE", "1")  # moshi compiles while it runs otherwise
@@ -74,7 +89,11 @@ def load(module: str) -> Any:
 
 
 def fill_codebooks(model: nn.Module) -> None:
-    """Random entries for codebooks that a package leaves at zero until a checkpoint is loaded."""
+    """Fill codebooks that a package leaves at zero until a checkpoint is loaded with random entries.
+
+    Args:
+        model: to be changed.
+    """
     generator = torch.Generator().manual_seed(0)
     for name, values in model.named_buffers():
         kind = name.rsplit(".", 1)[-1]
@@ -87,6 +106,11 @@ def fill_codebooks(model: nn.Module) -> None:
 
 
 def fold_weight_norm(model: nn.Module) -> None:
+    """Replace weight normalisation by the normalised weights.
+
+    Args:
+        model: to be changed.
+    """
     for module in model.modules():
         if hasattr(module, "weight_g"):
             remove_weight_norm(module)
@@ -95,11 +119,19 @@ def fold_weight_norm(model: nn.Module) -> None:
 
 
 def count_parameters(*modules: nn.Module) -> int:
+    """Count the parameters of modules.
+
+    Args:
+        modules: without common parts.
+
+    Returns:
+        Number of values.
+    """
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], System]) -> list[System]:
-    """The peer as it is and at its best."""
+def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], SpeedSubject]) -> list[SpeedSubject]:
+    """Build a peer as it is, and with folded weight normalisation."""
     systems = []
     for mode in (PLAIN, BEST):
         model = build().eval()
@@ -110,18 +142,23 @@ def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], Syste
 
 
 def encodec_24k() -> nn.Module:
-    model: nn.Module = load("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
+    """Build EnCodec at 24 kHz (A. Défossez et al., 2022) with random weights.
+
+    Returns:
+        The model of the package ``encodec``.
+    """
+    model: nn.Module = import_peer("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
     fill_codebooks(model)
     return model
 
 
-def _encodec() -> list[System]:
-    def at(kbps: float) -> Callable[[nn.Module, str], System]:
-        def wrap(model: Any, mode: str) -> System:
+def _encodec() -> list[SpeedSubject]:
+    def at(kbps: float) -> Callable[[nn.Module, str], SpeedSubject]:
+        def wrap(model: Any, mode: str) -> SpeedSubject:
             model.set_target_bandwidth(kbps)
             parts = (model.encoder, model.decoder)
             name = f"EnCodec 24 kHz, {kbps:g} kbps"
-            return System(name, mode, 24000, kbps, count_parameters(*parts), model.encode, model.decode, parts)
+            return SpeedSubject(name, mode, 24000, kbps, count_parameters(*parts), model.encode, model.decode, parts)
 
         return wrap
 
@@ -129,14 +166,19 @@ def _encodec() -> list[System]:
 
 
 def dac_24k() -> nn.Module:
-    model: nn.Module = load("dac.model").DAC(
+    """Build DAC at 24 kHz (R. Kumar et al., 2023) with random weights.
+
+    Returns:
+        The model of the package ``descript-audio-codec``.
+    """
+    model: nn.Module = import_peer("dac.model").DAC(
         encoder_rates=[2, 4, 5, 8], decoder_rates=[8, 5, 4, 2], n_codebooks=32, sample_rate=24000
     )
     return model
 
 
-def _dac() -> list[System]:
-    def wrap(model: Any, mode: str) -> System:
+def _dac() -> list[SpeedSubject]:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             codes: Tensor = model.encode(model.preprocess(wave, model.sample_rate))[1]
             return codes
@@ -146,14 +188,14 @@ def _dac() -> list[System]:
             return wave
 
         parts = (model.encoder, model.decoder)
-        return System("DAC 24 kHz", mode, 24000, 24.0, count_parameters(model), encode, decode, parts)
+        return SpeedSubject("DAC 24 kHz", mode, 24000, 24.0, count_parameters(model), encode, decode, parts)
 
     return _both(dac_24k, wrap)
 
 
-def _snac() -> list[System]:
+def _snac() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        model: nn.Module = load("snac").SNAC(
+        model: nn.Module = import_peer("snac").SNAC(
             sampling_rate=24000,
             encoder_dim=48,
             encoder_rates=[2, 4, 8, 8],
@@ -165,50 +207,52 @@ def _snac() -> list[System]:
         )
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return System("SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject(
+            "SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts
+        )
 
     return _both(build, wrap)
 
 
-def _mimi() -> list[System]:
+def _mimi() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        model: nn.Module = load("moshi.models").loaders.get_mimi(None, device="cpu", num_codebooks=32)
+        model: nn.Module = import_peer("moshi.models").loaders.get_mimi(None, device="cpu", num_codebooks=32)
         fill_codebooks(model)
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return System("Mimi 24 kHz", mode, 24000, 4.4, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject("Mimi 24 kHz", mode, 24000, 4.4, count_parameters(model), model.encode, model.decode, parts)
 
     return _both(build, wrap)
 
 
-def _vocos() -> list[System]:
+def _vocos() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        features = load("vocos.feature_extractors").MelSpectrogramFeatures(24000, 1024, 256, 100, "center")
-        backbone = load("vocos.models").VocosBackbone(100, 512, 1536, 8)
-        head = load("vocos.heads").ISTFTHead(512, 1024, 256, "center")
-        model: nn.Module = load("vocos.pretrained").Vocos(features, backbone, head)
+        features = import_peer("vocos.feature_extractors").MelSpectrogramFeatures(24000, 1024, 256, 100, "center")
+        backbone = import_peer("vocos.models").VocosBackbone(100, 512, 1536, 8)
+        head = import_peer("vocos.heads").ISTFTHead(512, 1024, 256, "center")
+        model: nn.Module = import_peer("vocos.pretrained").Vocos(features, backbone, head)
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             mel: Tensor = model.feature_extractor(wave[:, 0])
             return mel
 
         name = "Vocos 24 kHz (mel to wave, no codes)"
-        return System(name, mode, 24000, 0.0, count_parameters(model), encode, model.decode, (model.backbone,))
+        return SpeedSubject(name, mode, 24000, 0.0, count_parameters(model), encode, model.decode, (model.backbone,))
 
     return _both(build, wrap)
 
 
-PACKAGES: dict[str, tuple[str, Callable[[], list[System]]]] = {
+PACKAGES: dict[str, tuple[str, Callable[[], list[SpeedSubject]]]] = {
     "encodec": ("encodec", _encodec),
     "descript-audio-codec": ("dac", _dac),
     "snac": ("snac", _snac),
     "moshi": ("moshi", _mimi),
     "vocos": ("vocos", _vocos),
 }
-"""Name for pip: module, and what to build from it."""
+"""Name for pip, to the module, and the function that builds its architectures."""

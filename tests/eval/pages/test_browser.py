@@ -15,12 +15,12 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
-from eval.evaluation.run import evaluate
-from eval.pages.combined_page import join
-from eval.pages.screenshot import browser, browser_path
+from eval.evaluation.run import EvaluationOptions, evaluate
+from eval.pages.combined_page import write_combined_page
 from eval.systems.baselines import ReferenceSystems
-from eval.systems.own import OperatingPoint
+from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, pack
+from tests.helpers.browser import browser
 
 LISTEN = """
 window.gains = [];
@@ -67,15 +67,16 @@ def evaluated(tmp_path_factory) -> Path:
     target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
     (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
     points = [OperatingPoint(codebooks=4), OperatingPoint(codebooks=2)]
-    evaluate(folder / "run", folder / "data", points=points, beside=ReferenceSystems(opus=[12.0]), workers=1)
+    evaluate(
+        folder / "run",
+        folder / "data",
+        EvaluationOptions(points=points, references=ReferenceSystems(opus=[12.0]), workers=1),
+    )
     return folder / "run" / "evaluation"
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    if browser_path() is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    pytest.importorskip("playwright")
     with browser() as opened:
         yield opened
 
@@ -209,15 +210,15 @@ def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
 
 
 def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
-    for content, words in (("{}", "make it again"), ("[", "make it again"), (None, "neither results.json")):
+    for content, words in (("{}", "results.json"), ("[", "results.json"), (None, "results.json")):
         if content is not None:
             (tmp_path / "results.json").write_text(content)
         with pytest.raises(UserError, match=words):
-            join([evaluated, tmp_path], tmp_path / "joined.html")
+            write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
         (tmp_path / "results.json").unlink(missing_ok=True)
     assert not (tmp_path / "joined.html").exists()
     with pytest.raises(UserError, match="no such folder"):
-        join([evaluated], tmp_path / "nowhere" / "joined.html")
+        write_combined_page([evaluated], tmp_path / "nowhere" / "joined.html")
 
 
 def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
@@ -226,7 +227,7 @@ def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     for point in content["rates"]:
         point["clips"] -= 1
     (tmp_path / "results.json").write_text(json.dumps(content))
-    join([evaluated, tmp_path], tmp_path / "joined.html")
+    write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
     html = (tmp_path / "joined.html").read_text()
     assert "Not on the same clips" in html
     named = re.findall(r"</i>(Opus[^<]*)</span>", html)
@@ -248,7 +249,7 @@ def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):
         (tmp_path / name / "results.json").write_text(json.dumps(content))
 
     def named(*names: str) -> list[str]:
-        join([tmp_path / name for name in names], tmp_path / "joined.html")
+        write_combined_page([tmp_path / name for name in names], tmp_path / "joined.html")
         return re.findall(r"</i>((?:Theirs|run)[^<]*)</span>", (tmp_path / "joined.html").read_text())
 
     assert named("first", "again") == ["run", "Theirs"]

@@ -18,16 +18,19 @@ from codec import audio
 from codec.bitstream.header import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
+from codec.pretrained.loaded_model import LoadedModel
 from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import TrainingOptions, train
 from eval.evaluation import candidate_scoring
-from eval.evaluation.candidate_scoring import Judged, JudgedClip
-from eval.evaluation.clip_selection import half, selects
+from eval.evaluation.candidate_scoring import cross_entropy_bits
+from eval.evaluation.clip_selection import selects
+from eval.evaluation.codec_scores import ClipScores, CodecScores
 from eval.metrics.bootstrap import PairedDifference
 from eval.metrics.registry import Score
 from eval.search import cost, sampler
@@ -46,7 +49,7 @@ from tests.conftest import TINY
 from tests.helpers.children import CONTEXT, running, wait_for_end, wait_until
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
-QUICK = {"SHORTEST_S": 3.0, "LONGEST_S": 3.2, "TABLE_CLIPS": 2}
+QUICK = {"clip_selection.SHORTEST_S": 3.0, "clip_selection.LONGEST_S": 3.2, "candidate_scoring.TABLE_CLIPS": 2}
 SPACE = {
     "codec.decoder.width": {"low": 8, "high": 24, "step": 8},
     "codec.quantizer.codebooks": {"low": 1, "high": 3},
@@ -56,7 +59,7 @@ SPACE = {
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
     for name, value in QUICK.items():
-        patch.setattr(candidate_scoring, name, value)
+        patch.setattr(f"eval.evaluation.{name}", value)
     patch.setattr(cost, "ROUNDS", 2)
     patch.setattr(cost, "SECONDS", 0.5)
 
@@ -282,12 +285,14 @@ def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
         system = operating.system({"codebooks": 24, **settings})
         coded = system.encode(streams)
         decoded[name] = system.decode(coded)
-        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", operating.model, **asked)
+        report = encode_file(
+            tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(operating.model), CodingOptions(**asked)
+        )
         index = 4 * (1 + -(-len(coded.packets) // 16))
         if settings.get("entropy") is None:
             assert coded.bits / 8 == report.bytes_total - HEADER_BYTES - index
         elif name == "order 0":
-            ideal = candidate_scoring.coded_bits(operating.model.encode(streams)[0], operating.model.tables.order_0())
+            ideal = cross_entropy_bits(operating.model.encode(streams)[0], operating.model.tables.order_0())
             assert ideal < coded.bits < ideal * 1.01 + 8 * 12 * len(coded.packets)
         else:
             frames = len(coded.packets)
@@ -429,9 +434,9 @@ def test_fronts():
 
 
 def test_halves_share_no_group_and_the_name_alone_decides():
-    clips = [JudgedClip(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
-    judged = Judged(1.0, 1, 1.0, clips)
-    parts = [half(judged, selecting=selecting) for selecting in (True, False)]
+    clips = [ClipScores(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
+    judged = CodecScores(1.0, 1, 1.0, clips)
+    parts = [judged.half(selecting=selecting) for selecting in (True, False)]
     groups = [{clip.group for clip in part.clips} for part in parts]
     assert not groups[0] & groups[1] and sum(len(part.clips) for part in parts) == 40 and all(groups)
     assert selects("voice06") and not selects("voice14")
@@ -483,7 +488,7 @@ def known(tmp_path_factory, prepared):
     folder = tmp_path_factory.mktemp("known")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUICK.items():
-            patch.setattr(candidate_scoring, name, value)
+            patch.setattr(f"eval.evaluation.{name}", value)
         return search(write_plan(folder, candidates=1), prepared, folder / "out")
 
 
