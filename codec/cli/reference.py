@@ -12,7 +12,7 @@ from typing import Any
 from docstring_parser import parse_from_object
 
 from codec.config import Recipe
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.recipe import find_recipe, recipe_names
 
 _RECIPES = """# Recipes
@@ -46,7 +46,7 @@ def recipe_reference() -> str:
         A page in Markdown.
     """
     recipes = [f"- `{name}`: {_opening(name)}" for name in recipe_names()]
-    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in TERMS)}."
+    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in LOSS_TERMS)}."
     parts = [_RECIPES, "## Recipes that come with the package\n", *recipes, "", "## Settings\n", losses]
     return "\n".join([*parts, *_section(Recipe())]) + "\n"
 

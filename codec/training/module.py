@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from codec.config import CodecConfig, Recipe
 from codec.losses import CompositeLoss
-from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
+from codec.losses.adversarial import discriminator_loss, discriminator_statistics, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
@@ -257,7 +257,7 @@ class CodecModule(L.LightningModule):
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        self.statistics.add(**balance(kind, real.logits, fake.logits))
+        self.statistics.add(**discriminator_statistics(kind, real.logits, fake.logits))
         return {
             "adversarial": generator_loss(kind, fake.logits),
             "features": feature_matching(real.features, fake.features),

@@ -26,8 +26,8 @@ from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.common import describe_losses
 from codec.dataset.ledger import count_candidates, read_ledger
 from codec.dataset.packed import packed_folder
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
 from codec.runtime.file_lock import LOCK_FILE
@@ -574,7 +574,7 @@ def test_train_on_a_full_disk_goes_on_when_there_is_room(codec, place, prepared,
     assert again.status == 0 and "stopped after 4 steps (all steps done)" in again.out
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["split"] == "val" and row["term"] == "mel"]
-    assert steps == [1, 2, 3, 4] and load_model(tmp_path / "run")
+    assert steps == [1, 2, 3, 4] and load_codec(tmp_path / "run")
 
 
 def test_a_run_whose_end_was_not_written_whole_ends_again(codec, place, prepared, tmp_path):

@@ -210,7 +210,7 @@ def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
 
 
 def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
-    for content, words in (("{}", "make it again"), ("[", "make it again"), (None, "neither results.json")):
+    for content, words in (("{}", "results.json"), ("[", "results.json"), (None, "results.json")):
         if content is not None:
             (tmp_path / "results.json").write_text(content)
         with pytest.raises(UserError, match=words):

@@ -18,11 +18,13 @@ from codec import audio
 from codec.bitstream.header import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
+from codec.pretrained.loaded_model import LoadedModel
 from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import TrainingOptions, train
 from eval.evaluation import candidate_scoring
@@ -283,7 +285,9 @@ def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
         system = operating.system({"codebooks": 24, **settings})
         coded = system.encode(streams)
         decoded[name] = system.decode(coded)
-        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", operating.model, **asked)
+        report = encode_file(
+            tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(operating.model), CodingOptions(**asked)
+        )
         index = 4 * (1 + -(-len(coded.packets) // 16))
         if settings.get("entropy") is None:
             assert coded.bits / 8 == report.bytes_total - HEADER_BYTES - index
