@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codec.cli.reference import reference
+from codec.cli.reference import recipe_reference
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import LOSS_TERMS
@@ -71,7 +71,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 
 
 def test_the_reference_is_as_generated_and_says_what_each_setting_is():
-    page = reference()
+    page = recipe_reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}

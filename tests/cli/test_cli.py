@@ -650,8 +650,8 @@ def test_read_only_output_is_one_line(codec, place, prepared, tmp_path, command)
 INTERRUPTED_AFTER = """
 import os, signal, sys, threading
 from codec.cli import main
-from data_prep import file_pool
-file_pool.INLINE_S = 0.0
+from codec.runtime import process_pool
+process_pool.INLINE_S = 0.0
 threading.Timer(float(sys.argv[1]), lambda: os.killpg(0, signal.SIGINT)).start()
 main(sys.argv[2:])
 """
