@@ -41,7 +41,7 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
     elif suffix in TABLES:
         entries = _from_rows(path, read_csv(path))
     elif suffix in PATH_LISTS:
-        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_list(path)))
+        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_path_list(path)))
     else:
         values = list(read_json_lines(path))
         known = toolkits.read_lhotse(path, values)

@@ -21,7 +21,7 @@ from codec.dataset.array_checksums import SHARDS_FILE, Shard, file_sha256, read_
 from codec.dataset.packed import PACKED_VERSION, Clip, ClipLocation, packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, temporary_path, write_text
-from data_prep import file_pool
+from codec.runtime.process_pool import PoolOptions, map_in_processes
 from data_prep.manifest import ManifestRow
 from data_prep.segments import AudioSegment
 from data_prep.split import SPLITS
@@ -78,7 +78,13 @@ def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, chann
     finished = read_shards(folder)
     current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
     digests = zip(
-        current, file_pool.run(file_sha256, [folder / shard for shard in current], workers, "checking"), strict=True
+        current,
+        map_in_processes(
+            file_sha256,
+            [folder / shard for shard in current],
+            PoolOptions(workers, "checking", inline_first=True, max_chunk=8),
+        ),
+        strict=True,
     )
     whole = {shard for shard, found in digests if found == finished[shard].sha256}
     todo = [shard for shard in keys if shard not in whole]
@@ -196,7 +202,7 @@ def _write_shard(
             )
             for item in items
         ]
-        for _ in file_pool.run(_write_clip, tasks, workers, label):
+        for _ in map_in_processes(_write_clip, tasks, PoolOptions(workers, label, inline_first=True, max_chunk=8)):
             pass
         part.replace(shard)
     except OSError as error:

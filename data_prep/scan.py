@@ -16,7 +16,7 @@ from codec import audio
 from codec.audio.statistics import FLOOR_DBFS, AudioMeter
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
-from data_prep import file_pool
+from codec.runtime.process_pool import PoolOptions, map_in_processes
 from data_prep.segments import AudioSegment
 
 SCAN_JOURNAL = "inventory.jsonl"
@@ -107,12 +107,13 @@ def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: int) ->
         before = known.get(segment.key)
         if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             done[segment.key] = before
+    options = PoolOptions(workers, "inventory", inline_first=True, max_chunk=8)
     todo = [segment for segment in segments if segment.key not in done]
     try:
         with journal.open("a+b") as file:
             if _ends_in_a_line(file):
                 file.write(b"\n")
-            for result in file_pool.run(scan_file, todo, workers, "inventory"):
+            for result in map_in_processes(scan_file, todo, options):
                 file.write(_line(result).encode())
                 file.flush()
                 done[result.segment.key] = result

@@ -21,7 +21,8 @@ from codec.model.codec import Codec
 from codec.model.convnext import StreamState
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
+from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
 from codec.runtime.atomic_files import temporary_path
 from codec.training.provenance import TRAINED_CLIPS_FILE
@@ -44,7 +45,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already and not an empty folder; choose another --out")
-    codec, info = load_model(source), read_info(source)
+    codec, info = load_codec(source), read_training_info(source)
     for weight in codec.parameters():
         weight.copy_(weight.half())
     part = temporary_path(folder)
@@ -127,7 +128,7 @@ def _write(step: TensorStep, block: Tensor, sizes: dict[int, Any], takes: str, g
         value.name = name
     made.model.metadata_props.update(
         fingerprint=fingerprint(codec),
-        checksum=checksum(codec),
+        checksum=model_checksum(codec),
         sample_rate=str(codec.config.sample_rate),
         latent_hop=str(codec.config.latent_hop),
         hop=str(codec.config.hop),

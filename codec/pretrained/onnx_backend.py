@@ -99,10 +99,11 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
     Raises:
         UserError: As :class:`OnnxBackend`, or the graphs are those of another model.
     """
-    from codec.pretrained.checkpoint import checksum, read_graphs  # not at module level: they need PyTorch
+    from codec.pretrained.checkpoint import model_checksum  # not at module level: it needs PyTorch
+    from codec.pretrained.model_folder import read_graphs
 
     exported = read_graphs(folder)
-    if exported.checksum != checksum(codec):
+    if exported.model_checksum != model_checksum(codec):
         raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
     same = copy.copy(codec)
     same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads)

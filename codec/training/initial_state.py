@@ -9,7 +9,7 @@ import torch
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint, load_model
+from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpointing import read_checkpoint
@@ -71,7 +71,7 @@ def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None)
 
 
 def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> None:
-    codec, recipe = load_model(init_from), module.recipe
+    codec, recipe = load_codec(init_from), module.recipe
     if codec.config == recipe.codec:
         module.start_from(codec)
         if recipe.train.freeze_encoder:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from codec.pretrained.registry import name_of
+from codec.pretrained.registry import model_name
 from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
@@ -255,4 +255,4 @@ def _commands(result: EvaluationResult) -> list[str]:
 
 def _trained_here(result: EvaluationResult) -> bool:
     """Return whether the model was trained on this data; a built-in model was not."""
-    return name_of(Path(result.run)) == result.run
+    return model_name(Path(result.run)) == result.run

@@ -14,9 +14,13 @@ import soundfile
 from codec import audio
 from codec.audio import join_values, split_values
 from codec.audio.tag_encoding import decode_text, repair_text
-from codec.batch.tasks import encode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.jobs import BatchOptions
 from codec.cli import main
-from codec.coding.files import decode_file, encode_file, file_info
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file, encode_file
+from codec.coding.options import CodingOptions
+from codec.pretrained.loaded_model import LoadedModel
 from tests.coding.test_files import codec, sound  # noqa: F401 (a fixture)
 
 
@@ -146,11 +150,16 @@ def comments_of(path: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
 def test_several_values_survive_coding(tmp_path, codec, suffix):  # noqa: F811
     (tmp_path / "a.wav").write_bytes(CASES["id3 in WAV"][0])
-    report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, tags={"genre": "x\0y", "mood": "z"})
+    report = encode_file(
+        tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(tags={"genre": "x\0y", "mood": "z"})
+    )
     expected = {"title": "Song", "artist": "Ä\0B;C\0D", "genre": "x\0y"}
     assert file_info(tmp_path / "a.nac")["tags"] == {**expected, "mood": "z"}
-    assert encode_batch([tmp_path / "a.wav"], tmp_path, codec, tags={"mood": "z"}).kept and report.seconds == 1
-    decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", codec)
+    assert (
+        encode_batch([tmp_path / "a.wav"], tmp_path, LoadedModel(codec), CodingOptions(tags={"mood": "z"})).skipped
+        and report.seconds == 1
+    )
+    decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", LoadedModel(codec))
     written = dict(comments_of(tmp_path / f"b.{suffix}"))
     separator = "; " if suffix == "wav" else ";"
     assert (written["title"], written["artist"]) == ("Song", separator.join(["Ä", "B;C", "D"]))
@@ -170,10 +179,12 @@ def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):  # noq
     (tmp_path / "in/a.mp3").write_bytes(id3(3, ("TIT2", b"\0Session 3"), ("APIC", PICTURE)) + bare + tag)
     assert audio.info(tmp_path / "in/a.mp3").frames is None
     for _ in range(2):
-        batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
+        batch = encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec))
         assert not batch.failures
-    assert len(batch.kept) == 1
-    batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec, force=True)
+    assert len(batch.skipped) == 1
+    batch = encode_batch(
+        [tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(force=True)
+    )
     assert (batch.summary.pictures, batch.summary.tags_left_out) == (1, 1)
     assert "1 pictures" in batch.summary.text() and "1 tags too long" in batch.summary.text()
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}

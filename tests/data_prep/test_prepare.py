@@ -17,7 +17,8 @@ from codec import audio
 from codec.config import TargetConfig
 from codec.dataset import packed, sealed_test
 from codec.errors import UserError
-from data_prep import file_pool, pack, scan
+from codec.runtime import process_pool
+from data_prep import pack, scan
 from data_prep.groups import FOLDER, Grouping, group_entries
 from data_prep.manifest import ABSENT_REASON, ManifestRow, read_rows
 from data_prep.prepare import prepare
@@ -230,7 +231,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
 def test_several_processes_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audio_dir = tree(tmp_path / "audio", groups=8)
     prepare([audio_dir], tmp_path / "one", sample_rate=24000, workers=1)
-    monkeypatch.setattr(file_pool, "INLINE_S", 0.0)
+    monkeypatch.setattr(process_pool, "INLINE_S", 0.0)
     prepare([audio_dir], tmp_path / "two", sample_rate=24000, workers=2)
     one, two = snapshot(tmp_path / "one"), snapshot(tmp_path / "two")
     assert {k: v for k, v in one.items() if k != "summary.json"} == {

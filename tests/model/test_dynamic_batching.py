@@ -11,17 +11,21 @@ import pytest
 import soundfile
 import torch
 
-from codec.batch.tasks import decode_batch, encode_batch
+from codec.batch.decode import decode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.jobs import BatchOptions
 from codec.batch.threads import run_in_threads
-from codec.coding.tokens import encode_tokens
+from codec.batch.tokenize import encode_tokens
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
 from codec.model.codec import Codec
 from codec.model.dynamic_batching import BatchingStopped, DynamicBatcher, batched
 from codec.model.streaming import BLOCK
-from codec.pretrained import registry
-from codec.pretrained.registry import finder
-from tests.conftest import tiny_model
+from codec.pretrained import checkpoint
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import ModelFinder, load_model
+from tests.helpers.tiny import tiny_model
 
 LANES = (3, 8)
 
@@ -58,26 +62,42 @@ def sounds(tmp_path_factory, codec) -> Path:
 
 @pytest.mark.parametrize("kbps", [None, 0.4])
 def test_files_side_by_side_have_the_bytes_that_each_has_alone(tmp_path, sounds, codec, kbps):
-    alone = encode_batch([sounds], tmp_path / "nac1", codec, kbps=kbps)
-    decode_batch([tmp_path / "nac1"], tmp_path / "wav1", codec)
+    alone = encode_batch([sounds], tmp_path / "nac1", LoadedModel(codec), CodingOptions(kbps=kbps))
+    decode_batch([tmp_path / "nac1"], tmp_path / "wav1", LoadedModel(codec))
     assert len(alone.reports) == 15 and [one.path.name for one in alone.failures] == ["bad.wav"]
     for lanes in LANES:
-        batch = encode_batch([sounds], tmp_path / f"nac{lanes}", codec, kbps=kbps, lanes=lanes)
+        batch = encode_batch(
+            [sounds],
+            tmp_path / f"nac{lanes}",
+            LoadedModel(codec),
+            CodingOptions(kbps=kbps),
+            BatchOptions(concurrent_files=lanes),
+        )
         assert contents(tmp_path / f"nac{lanes}") == contents(tmp_path / "nac1")
         assert batch.failures == alone.failures
         assert [one.source for one in batch.reports] == [one.source for one in alone.reports]
-        assert not decode_batch([tmp_path / "nac1"], tmp_path / f"wav{lanes}", codec, lanes=lanes).failures
+        assert not decode_batch(
+            [tmp_path / "nac1"],
+            tmp_path / f"wav{lanes}",
+            LoadedModel(codec),
+            DecodingOptions(),
+            BatchOptions(concurrent_files=lanes),
+        ).failures
         assert contents(tmp_path / f"wav{lanes}") == contents(tmp_path / "wav1")
 
 
 def test_tokens_side_by_side_are_those_of_each_alone(tmp_path, sounds, codec):
-    alone = encode_tokens([sounds], tmp_path / "1", codec, per_shard=6)
+    alone = encode_tokens([sounds], tmp_path / "1", LoadedModel(codec), per_shard=6)
     for lanes in LANES:
-        batch = encode_tokens([sounds], tmp_path / f"{lanes}", codec, per_shard=6, lanes=lanes)
+        batch = encode_tokens(
+            [sounds], tmp_path / f"{lanes}", LoadedModel(codec), BatchOptions(concurrent_files=lanes), per_shard=6
+        )
         assert contents(tmp_path / f"{lanes}") == contents(tmp_path / "1")
         assert batch.failures == alone.failures and len(batch.failures) == 1
-    decode_batch([tmp_path / "1"], tmp_path / "wav1", codec)
-    decode_batch([tmp_path / "1"], tmp_path / "wav3", codec, lanes=3)
+    decode_batch([tmp_path / "1"], tmp_path / "wav1", LoadedModel(codec))
+    decode_batch(
+        [tmp_path / "1"], tmp_path / "wav3", LoadedModel(codec), DecodingOptions(), BatchOptions(concurrent_files=3)
+    )
     assert contents(tmp_path / "wav1") == contents(tmp_path / "wav3")
 
 
@@ -85,18 +105,24 @@ def test_files_of_several_models_are_decoded_side_by_side_and_each_is_loaded_onc
     other = tiny_model(tmp_path / "other", seed=1)
     for number in range(6):
         source = make(tmp_path / f"in/{number}.wav", 20_000 + 9_000 * number)
-        encode_batch([source], tmp_path / "nac", codec if number % 2 else registry.load(str(other)))
-    decode_batch([tmp_path / "nac"], tmp_path / "1", finder([model, other]))
+        encode_batch([source], tmp_path / "nac", LoadedModel(codec) if number % 2 else load_model(str(other)))
+    decode_batch([tmp_path / "nac"], tmp_path / "1", ModelFinder([model, other]))
     loaded = []
 
     def slowly(place: Path) -> Codec:
         loaded.append(place)
         time.sleep(0.2)
-        return load_model(place)
+        return load_codec(place)
 
-    load_model = registry.load_model
-    monkeypatch.setattr(registry, "load_model", slowly)
-    assert not decode_batch([tmp_path / "nac"], tmp_path / "6", finder([model, other]), lanes=6).failures
+    load_codec = checkpoint.load_codec
+    monkeypatch.setattr(checkpoint, "load_codec", slowly)
+    assert not decode_batch(
+        [tmp_path / "nac"],
+        tmp_path / "6",
+        ModelFinder([model, other]),
+        DecodingOptions(),
+        BatchOptions(concurrent_files=6),
+    ).failures
     assert contents(tmp_path / "1") == contents(tmp_path / "6") and sorted(loaded) == sorted([model, other])
 
 
@@ -121,13 +147,15 @@ def test_blocks_of_files_side_by_side_are_computed_together(tmp_path, codec, com
     block = BLOCK * codec.config.latent_hop
     for number in range(6):
         make(tmp_path / f"in/{number}.wav", 5 * block // 2, 16000, channels=1 + number // 3)
-    encode_batch([tmp_path / "in"], tmp_path / "1", codec)
+    encode_batch([tmp_path / "in"], tmp_path / "1", LoadedModel(codec))
     assert computed == 9 * [1] + 9 * [2]
     computed.clear()
-    encode_batch([tmp_path / "in"], tmp_path / "3", codec, lanes=3)
+    encode_batch(
+        [tmp_path / "in"], tmp_path / "3", LoadedModel(codec), CodingOptions(), BatchOptions(concurrent_files=3)
+    )
     assert computed == 3 * [3] + 3 * [6]
     computed.clear()
-    encode_tokens([tmp_path / "in"], tmp_path / "6", codec, lanes=6, per_shard=6)
+    encode_tokens([tmp_path / "in"], tmp_path / "6", LoadedModel(codec), BatchOptions(concurrent_files=6), per_shard=6)
     assert computed == 3 * [9]
 
 
@@ -151,7 +179,9 @@ def test_errors_of_no_single_file_end_the_batch(tmp_path, codec, monkeypatch, er
     for number in range(5):
         make(tmp_path / f"in/{number}.wav", 5 * BLOCK * codec.config.latent_hop + number)
     with pytest.raises(raised, match=says):
-        encode_batch([tmp_path / "in"], tmp_path / "out", codec, lanes=3)
+        encode_batch(
+            [tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(concurrent_files=3)
+        )
     assert len(calls) == 3 and not list((tmp_path / "out").iterdir()) and not lanes_left()
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from codec.errors import UserError
-from codec.pretrained.checkpoint import CONFIG, load_model, read_info
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
 from eval.pages.combined_page import write_combined_page
 from eval.search.candidate import Candidate
@@ -148,5 +149,5 @@ def test_a_config_that_is_nested_too_deeply_is_refused_in_one_line(model, tmp_pa
     content = (tmp_path / CONFIG).read_text()
     for text in (DEEP, content.replace('"info": {', '"info": ' + '{"a":' * 200_000), '"x"', "[]"):
         (tmp_path / CONFIG).write_text(text)
-        assert str(tmp_path) in refused(load_model, tmp_path)
-        refused(read_info, tmp_path)
+        assert str(tmp_path) in refused(load_codec, tmp_path)
+        refused(read_training_info, tmp_path)
