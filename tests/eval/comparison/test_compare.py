@@ -32,7 +32,7 @@ from eval.metrics.registry import Score, metric
 from eval.systems.complexity import matching_width, measure_complexity
 from eval.systems.peer_networks import Peer
 from eval.systems.trainable_peers import PEERS, codec_builder
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 WIDTHS = {name: peer.width for name, peer in PEERS.items()}

@@ -45,8 +45,8 @@ from eval.search.settings_for_use import usage
 from eval.search.space import Setting
 from eval.search.tables import text
 from eval.search.verdict import verdict
-from tests.conftest import TINY
 from tests.helpers.children import CONTEXT, running, wait_for_end, wait_until
+from tests.helpers.tiny import TINY
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 QUICK = {"clip_selection.SHORTEST_S": 3.0, "clip_selection.LONGEST_S": 3.2, "candidate_scoring.TABLE_CLIPS": 2}
