@@ -16,8 +16,9 @@ import pytest
 import torch
 
 import codec
-from codec.bitstream.container import Reader, Writer
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader
+from codec.bitstream.writer import PacketWriter
 from codec.cli import main
 from codec.cli.reference import reference
 from codec.pretrained.checkpoint import checksum, fingerprint
@@ -49,8 +50,8 @@ def waveform(seconds: float = 3.0) -> np.ndarray:
 
 def stored_codes(name: str) -> list[np.ndarray]:
     model = codec.load(name).model
-    with Reader(PINS / f"{name}.nac") as reader:
-        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables))]
+    with PacketReader(PINS / f"{name}.nac") as reader:
+        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables.to_numpy()))]
 
 
 def losses(run: Path) -> list[list[str]]:
@@ -83,8 +84,11 @@ def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_codes_become_the_same_bytes(name, tmp_path):
     source = PINS / f"{name}.nac"
-    coder = RangeCoder(codec.load(name).model.tables)
-    with Reader(source) as reader, Writer(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer:
+    coder = codec.load(name).coder
+    with (
+        PacketReader(source) as reader,
+        PacketWriter(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer,
+    ):
         for codes in reader.codes(coder):
             writer.write(codes)
         writer.finish(reader.header.samples)

@@ -136,7 +136,7 @@ def load_model(path: Path) -> Codec:
         codec.decodes = tuple(map(str, content["decodes"]))
         if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
-        codec.tables.check()
+        codec.tables.to_numpy()
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
     return codec.eval().requires_grad_(False)

@@ -45,7 +45,7 @@ def install(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> di
 
 
 @contextmanager
-def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+def signal_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
     """As :func:`install`, while the block runs."""
     before = install(handler, numbers)
     try:
@@ -56,7 +56,7 @@ def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) ->
 
 
 @contextmanager
-def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+def interrupt_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
     """The signals raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
     :data:`REPEATED_S` do not disturb what removes it."""
     last = -REPEATED_S
@@ -68,7 +68,7 @@ def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
             atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
             raise KeyboardInterrupt
 
-    with handled_by(interrupt, numbers):
+    with signal_handler(interrupt, numbers):
         yield
 
 
@@ -78,10 +78,10 @@ def _ignore() -> None:
 
 
 @contextmanager
-def ends_at_once() -> Iterator[None]:
+def exit_on_interrupt() -> Iterator[None]:
     """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
     process with a trace, and nothing is under way yet that could be lost."""
-    with handled_by(_end):
+    with signal_handler(_end):
         yield
 
 
@@ -91,7 +91,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def ends_input(file: BinaryIO) -> Iterator[Event]:
+def end_input_on_interrupt(file: BinaryIO) -> Iterator[Event]:
     """An interrupt lets ``file``, from which is read, end there, so that what was read is finished as usual, and sets
     the event. A second one is like any other."""
     interrupted = Event()
@@ -104,12 +104,12 @@ def ends_input(file: BinaryIO) -> Iterator[Event]:
         os.dup2(nothing, file.fileno())  # a read that waits is begun anew when this handler is done
         os.close(nothing)
 
-    with handled_by(end):
+    with signal_handler(end):
         yield interrupted
 
 
 @contextmanager
-def kept_from_children() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Processes that are started here never get Ctrl-C, not even while they start; this one gets it at the end of the
     block. Who started them ends them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows: children get Ctrl-C as well there

@@ -30,7 +30,7 @@ class GracefulInterrupt(Callback):
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.handled = signals.handled_by(self._ask, signals.RUN_SIGNALS)
+            self.handled = signals.signal_handler(self._ask, signals.RUN_SIGNALS)
         self.handled.__enter__()
 
     def __exit__(self, *_: object) -> None:

@@ -168,7 +168,7 @@ class CodecModule(L.LightningModule):
             first.step()
             self.window.add(grad_norm=norm.detach(), clipped=(norm > self.recipe.optim.clip_norm).float())
             if not self.recipe.train.freeze_encoder:
-                self.window.add(restarted=float(self.codec.adapt(generator)))
+                self.window.add(restarted=float(self.codec.update_codebooks(generator)))
             if self.first_loss is None:
                 self.first_loss = float(report.total.detach())
         self.step += 1

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from codec import audio
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import file_info
 from codec.coding.nac_reader import range_coder
 from codec.errors import UserError
@@ -145,7 +145,7 @@ def time_range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float
     """
     coder, packets = range_coder(codec), []
     for path in paths:
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             variable = reader.header.variable
             packets += list(reader.codes(coder))
     seconds = sum(codes.shape[2] for codes in packets) / codec.config.frame_rate_hz

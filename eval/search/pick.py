@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from codec.bitstream.container import PACKET_S
+from codec.bitstream.framing import PACKET_S
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text

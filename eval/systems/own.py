@@ -13,11 +13,11 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.bitstream.container import Reader
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import choose_codebooks, decode_file, encode_file, range_coder
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
-from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 from eval.evaluation.results import Codebook
 
@@ -133,7 +133,7 @@ def count_codes(paths: list[Path], codec: Codec) -> CodeCounts:
     coder, shape = range_coder(codec), (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
     for path in tqdm(paths, desc="count codes", unit="clip"):
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             for codes in reader.codes(coder):
                 bits += coder.bits(codes, reader.header.variable)
                 for row, codebook in zip(counts, codes.swapaxes(0, 1)):

@@ -239,9 +239,9 @@ def test_multiply_adds_of_the_codec_are_those_of_its_layers():
     wave = torch.zeros(1, 1, frames * config.latent_hop - config.hop)
     net, hop, quantizer = config.encoder, config.latent_hop, config.quantizer
     block = 2 * net.expansion * net.width**2  # the depthwise taps are done element by element
-    stack = net.width * (hop + quantizer.features) + hop * quantizer.features + net.depth * block
-    dim = min(quantizer.codebook_dim, quantizer.features)
-    search = quantizer.codebooks * dim * (quantizer.features + quantizer.size)
+    stack = net.width * (hop + quantizer.dimension) + hop * quantizer.dimension + net.depth * block
+    dim = min(quantizer.codebook_dim, quantizer.dimension)
+    search = quantizer.codebooks * dim * (quantizer.dimension + quantizer.size)
     expected = frames * (2 * config.hop * hop + stack + search)
     assert count_multiply_adds(lambda: codec.encode(wave)) == pytest.approx(expected, rel=0.1)
 

@@ -362,7 +362,8 @@ def test_costs_and_widths_that_match():
     ours = cost(Codec, config)
     stack = config.decoder
     frame = 2 * stack.expansion * stack.width**2 + stack.kernel * stack.width
-    ends = (config.quantizer.features + config.latent_hop) * stack.width + config.quantizer.features * config.latent_hop
+    dimension = config.quantizer.dimension
+    ends = (dimension + config.latent_hop) * stack.width + dimension * config.latent_hop
     per_second = config.frame_rate_hz * (stack.depth * frame + ends)
     assert ours.decoder_gmacs == pytest.approx(1e-9 * per_second, rel=0.01)
     assert ours.gmacs > ours.decoder_gmacs > 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import decode_file, file_info, range_coder
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import read_ledger
@@ -298,7 +298,7 @@ def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
 def test_usage_counts_the_codes_in_the_files(folder, result):
     codec = load_model(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
     counts = count_codes([path], codec)
     assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from codec import audio
-from codec.bitstream.container import HEADER_BYTES
+from codec.bitstream.header import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
