@@ -470,7 +470,7 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     assert run("encode", "-", "--kbps", "3", "--tag", "title=x", given=flac.getvalue()).stdout == coded.stdout
     cut = run("encode", "-", given=wav[:10044])
     assert cut.returncode == FAILED and cut.stdout and cut.stderr.count(b"\n") == 1
-    assert b"10000 of the announced 32000 bytes" in cut.stderr
+    assert b"10000" in cut.stderr and b"32000 bytes" in cut.stderr
     cut = run("decode", "-", given=coded.stdout[:-100])
     assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
     for words in (["encode", "-"], ["decode", "-"]):

@@ -202,7 +202,7 @@ def test_sizes_of_64_bits_are_believed(tmp_path):
         assert wave.shape == (1, 10000) and fault is None
         np.testing.assert_array_equal(wave, audio.read(tmp_path / "a.rf64").samples)
     cut, fault, _ = heard(data[:15000])
-    assert fault and f"{2 * cut.shape[1]} of the announced 20000 bytes" in fault
+    assert fault and f" {2 * cut.shape[1]} of the 20000 bytes" in fault
     endless = data[: at + 8] + bytes(8) + data[at + 16 :]
     assert heard(endless)[0].shape[1] > 10000 and heard(endless)[1] is None
 
@@ -223,7 +223,7 @@ def test_a_wav_that_ends_early_is_coded_as_far_as_it_came(tmp_path, codec):  # n
     data = (tmp_path / "a.wav").read_bytes()[:50001]
     out = io.BytesIO()
     report = encode_stream(io.BytesIO(data), out, codec)
-    assert report.fault == "cut off: 49957 of the announced 160000 bytes are there"
+    assert report.fault and " 49957 of the 160000 bytes" in report.fault
     assert report.seconds == 24978 / 16000 and decoded(out.getvalue(), codec)[0].seconds == report.seconds
 
 
