@@ -98,9 +98,9 @@ def _named_folder(text: str) -> tuple[str, Path]:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
         from codec.pretrained.registry import built_in
-        from eval.evaluation.run import evaluate
+        from eval.evaluation.run import EvaluationOptions, evaluate
         from eval.systems.baselines import ReferenceSystems
-        from eval.systems.own import OperatingPoint
+        from eval.systems.operating_point import OperatingPoint
 
     models = built_in()
     run = models.get(arguments.run)
@@ -109,13 +109,11 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     decoded = dict(arguments.decoded)
     if len(decoded) < len(arguments.decoded):
         raise UserError("two folders after --decoded have the same name; give each a name of its own")
-    result = evaluate(
-        run or Path(arguments.run),
-        arguments.data,
+    options = EvaluationOptions(
         out=arguments.out,
         points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
         + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
-        beside=ReferenceSystems(
+        references=ReferenceSystems(
             models=[models.get(name, Path(name)) for name in arguments.beside],
             opus=arguments.opus,
             mp3=arguments.mp3,
@@ -128,5 +126,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         workers=arguments.workers,
         force=arguments.force,
     )
+    result = evaluate(run or Path(arguments.run), arguments.data, options)
     print_result(result, arguments.json)
     return 0

@@ -66,7 +66,7 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         from data_prep.prepare import prepare
         from data_prep.sources import find
         from data_prep.synthetic_corpus import synthesise
-        from eval.evaluation.run import evaluate
+        from eval.evaluation.run import EvaluationOptions, evaluate
 
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
@@ -98,7 +98,8 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     trained = train(recipe, out / "data", out / "run")
     print(f"     {trained.steps} steps ({trained.stopped}), {trained.minutes:.1f} minutes")
     print("4/4  encoding, decoding and scoring clips of the sealed test split, as a demonstration", flush=True)
-    result = evaluate(out / "run", out / "data", demonstration=True, max_clips=CLIPS, workers=os.cpu_count() or 1)
+    options = EvaluationOptions(demonstration=True, max_clips=CLIPS, workers=os.cpu_count() or 1)
+    result = evaluate(out / "run", out / "data", options)
     print(result.text())
     print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes. Open the report: {result.report.resolve()}")
     print(f"try: codec encode YOUR.wav --out {out / 'nac'} --model {out / 'run'}")

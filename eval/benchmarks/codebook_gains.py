@@ -15,7 +15,7 @@ from tqdm import tqdm
 from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
 from eval.benchmarks.validation_table import make_parser, print_table
-from eval.evaluation.candidate_scoring import Excerpt
+from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.bootstrap import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.metrics.registry import Metric, describe_editions, metric
 from eval.pages.text_table import Table
@@ -70,14 +70,14 @@ def _score(codec: Codec, clips: Sequence[Excerpt]) -> _Scores:
     values = np.full((most, len(used), len(clips)), np.nan)
     kbps = np.zeros(most)
     for index, clip in enumerate(tqdm(clips, desc="codebook gains", unit="clip")):
-        waveform = torch.from_numpy(np.ascontiguousarray(clip.wave[None, :1]))
+        waveform = torch.from_numpy(np.ascontiguousarray(clip.waveform[None, :1]))
         samples, codes = waveform.shape[-1], codec.encode(waveform)
         for number in range(1, most + 1):
             decoded = codec.decode(codes[:, :number], samples)[0].numpy()
             bits = coder.bits(codes[:, :number].numpy(), variable=False)
             kbps[number - 1] += bits / (samples / rate) / 1000 / len(clips)
             for which, entry in enumerate(used):
-                value = entry.score(clip.wave[:1], decoded, rate).value
+                value = entry.score(clip.waveform[:1], decoded, rate).value
                 values[number - 1, which, index] = np.nan if value is None else value
     return _Scores(used, values, kbps)
 

@@ -21,7 +21,7 @@ from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
 from codec.runtime.torch_threads import torch_threads
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, System, count_parameters
+from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
 
 BUDGET_S = 20.0
 """Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
@@ -101,7 +101,7 @@ class StreamTiming:
         return self.frame_ms / (self.encode_ms.median + self.decode_ms.median)
 
 
-def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
+def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
     """Return each of our models in both modes.
 
     Both modes run the same code, because our models have no slower variant; only compilation makes a difference.
@@ -120,7 +120,7 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
             kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
             count = count_parameters(one)
-            systems.append(System(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
+            systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems
 
 
@@ -156,7 +156,7 @@ def measure_seconds(run: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def time_systems(
-    systems: list[System],
+    systems: list[SpeedSubject],
     lengths: Sequence[float],
     rounds: int,
     unlimited: set[str],
@@ -204,7 +204,7 @@ def time_systems(
     ]
 
 
-def _plan_rounds(system: System, lengths: Sequence[float], rounds: int, unlimited: bool) -> dict[float, int]:
+def _plan_rounds(system: SpeedSubject, lengths: Sequence[float], rounds: int, unlimited: bool) -> dict[float, int]:
     """Return the number of rounds for each length, from the time that a second of audio takes."""
     probe = noise_waveform(1.0, system.sample_rate)
     system.decode(system.encode(probe))
@@ -217,7 +217,7 @@ def _plan_rounds(system: System, lengths: Sequence[float], rounds: int, unlimite
     return planned
 
 
-def _time_once(system: System, seconds: float) -> tuple[float, float]:
+def _time_once(system: SpeedSubject, seconds: float) -> tuple[float, float]:
     waveform = noise_waveform(seconds, system.sample_rate)
     started = time.perf_counter()
     codes = system.encode(waveform)
@@ -226,7 +226,7 @@ def _time_once(system: System, seconds: float) -> tuple[float, float]:
     return middle - started, time.perf_counter() - middle
 
 
-def _summarise(system: System, seconds: float, times: _Times, reference: str) -> SystemTiming:
+def _summarise(system: SpeedSubject, seconds: float, times: _Times, reference: str) -> SystemTiming:
     ours = times[system.name, system.mode, seconds]
     theirs = times.get((reference, system.mode, seconds), {})
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
 from eval.benchmarks.validation_table import make_parser, print_table
-from eval.evaluation.candidate_scoring import Excerpt
-from eval.evaluation.results import format_estimate
+from eval.evaluation.clip_selection import Excerpt
+from eval.evaluation.formatting import format_estimate
 from eval.metrics.bootstrap import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table
@@ -42,7 +42,7 @@ def measure_quality_over_level(
     """
     rate, coder = codec.config.sample_rate, range_coder(codec)
     used = [metric(name) for name in _METRICS if not metric(name).absent]
-    waveforms = [(clip.wave[:1], clip.group) for clip in clips if np.abs(clip.wave[:1]).max() > 0]
+    waveforms = [(clip.waveform[:1], clip.group) for clip in clips if np.abs(clip.waveform[:1]).max() > 0]
     rows = []
     for level in tqdm(levels_dbfs, desc="levels", unit="level"):
         values: dict[str, list[tuple[float, str]]] = {entry.name: [] for entry in used}

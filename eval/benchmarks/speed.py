@@ -34,7 +34,7 @@ from eval.benchmarks.memory import coding_peak_mb
 from eval.benchmarks.profile import count_multiply_adds, measure_matrix_rate, profile_operations
 from eval.benchmarks.results import ComputingWork, Machine, PeakMemory, SpeedResult
 from eval.benchmarks.training_speed import TimedSteps, build_steps, time_training
-from eval.systems.architectures import BEST, REFERENCE, Peers, System, build_peers
+from eval.systems.architectures import BEST, REFERENCE, Peers, SpeedSubject, build_peers
 
 DEFAULT_SYSTEMS = ("speech_24k", "speech_16k")
 PROFILE_SECONDS = 10.0
@@ -153,7 +153,7 @@ def build_untrained(config: CodecConfig) -> Codec:
     return codec.eval().requires_grad_(False)
 
 
-def _time_coding(systems: list[System], unlimited: set[str], options: SpeedOptions) -> list[SystemTiming]:
+def _time_coding(systems: list[SpeedSubject], unlimited: set[str], options: SpeedOptions) -> list[SystemTiming]:
     if options.compiled:
         for system in systems:
             if system.mode == BEST:

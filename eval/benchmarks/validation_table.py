@@ -12,7 +12,7 @@ from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.runtime.atomic_files import write_text
 from codec.runtime.torch_threads import torch_threads
-from eval.evaluation.candidate_scoring import Excerpt, excerpts
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.pages.text_table import Table
 
 
@@ -49,7 +49,7 @@ def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[E
     """
     try:
         codec = load_model(find(arguments.model))
-        clips = excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
+        clips = choose_excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
         with torch_threads(1):
             table = make(codec, clips)
         print(f"{table.title}: {table.note}\n{table.text()}")

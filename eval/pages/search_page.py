@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.results import format_value
+from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
 from eval.pages.page import as_json, write_page
 from eval.pages.text_table import Table

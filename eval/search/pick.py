@@ -14,7 +14,7 @@ from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.results import format_value
+from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
 from eval.search.plan import SearchPlan
 from eval.search.report import FRONT_JSON

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.evaluation.results import format_difference
+from eval.evaluation.formatting import format_difference
 from eval.metrics.bootstrap import PairedDifference, describe_correction, significant_signs
 from eval.metrics.registry import metric
 from eval.search.objectives import count_speed_steps

@@ -9,12 +9,12 @@ import markdown
 import pytest
 
 from codec.runtime.text import visible
-from eval.evaluation.rate_distortion import System, rate_points
+from eval.evaluation.rate_distortion import SystemClips, rate_points
 from eval.evaluation.rows import build_rows
-from eval.evaluation.tables import markdown as results_markdown
-from eval.evaluation.tables import write_tables
+from eval.evaluation.tables import evaluation_markdown, write_tables
 from eval.pages.rate_distortion_plot import rate_figures
 from eval.pages.text_table import Table, csv_cell, markdown_text
+from eval.systems.system import System
 from tests.eval.pages.test_evaluation_page import made  # noqa: F401
 
 HOSTILE = [
@@ -63,13 +63,13 @@ def test_cells_that_a_spreadsheet_would_compute_are_text_and_numbers_stay_number
 def test_the_files_of_an_evaluation_show_hostile_names(made, tmp_path):  # noqa: F811
     result, _ = made
     clips = [replace(clip, path=name, group=name, domain=name) for clip, name in zip(result.clips, HOSTILE)]
-    systems = [System(HOSTILE[0], HOSTILE[4], clips)]
+    systems = [SystemClips(System(HOSTILE[0], HOSTILE[4]), clips)]
     named = replace(
         result, system=HOSTILE[18], run=HOSTILE[17], data=HOSTILE[11], command="codec \x1b[2J", clips=clips,
         rows=build_rows(clips), rates=rate_points(systems), absent_systems={HOSTILE[18]: HOSTILE[5]},
     )  # fmt: skip
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", named.text()) and "\\x1b[31mred" in named.text()
-    page = results_markdown(named)
+    page = evaluation_markdown(named)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", page) and "<script>" not in page
     write_tables(named, systems, tmp_path)
     for name in ("clips.csv", "rates.csv"):

@@ -158,8 +158,10 @@ def test_out_must_have_a_folder(tmp_path, capsys):
 # --- peers --------------------------------------------------------------------------------------
 
 
-def system(name: str, mode: str = "plain") -> architectures.System:
-    return architectures.System(name, mode, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff())
+def system(name: str, mode: str = "plain") -> architectures.SpeedSubject:
+    return architectures.SpeedSubject(
+        name, mode, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff()
+    )
 
 
 def test_ratios_are_taken_per_round_against_the_reference_of_the_same_mode(monkeypatch):
