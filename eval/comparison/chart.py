@@ -1,6 +1,7 @@
 """The chart of a comparison: validation curves of all its trainings."""
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +20,12 @@ def write_curves(result: ComparisonResult, path: Path) -> None:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     by_time, by_audio = figure.subplots(1, 2, sharey=True)
     for number, candidate in enumerate(result.candidates):
-        style = {"color": f"C{number % 10}", "ls": "-" if number < 10 else "--", "marker": ".", "lw": 1.3}
+        style: dict[str, Any] = {
+            "color": f"C{number % 10}",
+            "ls": "-" if number < 10 else "--",
+            "marker": ".",
+            "lw": 1.3,
+        }
         for run in candidate.runs:
             label = candidate.name if run is candidate.runs[0] else None
             _draw_run(by_time, by_audio, run, {**style, "label": label})
@@ -35,7 +41,7 @@ def write_curves(result: ComparisonResult, path: Path) -> None:
     figure.savefig(path, dpi=120, format="png")
 
 
-def _draw_run(by_time: Axes, by_audio: Axes, run: TrainedRun, style: dict[str, object]) -> None:
+def _draw_run(by_time: Axes, by_audio: Axes, run: TrainedRun, style: dict[str, Any]) -> None:
     curves = read_curves(run.folder)
     mel, minutes = (curves.get(("val", term), Curve((), ())) for term in ("mel", "minutes"))
     by_time.plot([minutes.at(step) for step in mel.steps], mel.values, **style)

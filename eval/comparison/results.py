@@ -100,12 +100,6 @@ class ComparisonResult:
         """Return all fields as a dictionary for JSON."""
         return asdict(self)
 
-    def text(self) -> str:
-        """Return the report in Markdown, which is also what is printed."""
-        from eval.comparison.report import comparison_markdown
-
-        return comparison_markdown(self)
-
 
 def compare_rates(candidates: Sequence[CandidateResult], rates: Sequence[float]) -> list[RateRow]:
     """Compare the candidates at each bit rate with the first of them.

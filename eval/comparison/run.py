@@ -1,4 +1,4 @@
-"""``codec compare``: several codecs trained on the same packed data with our training loop, scored on validation clips."""
+"""``codec compare``: several codecs, trained on the same packed data with our loop and scored on validation clips."""
 
 import json
 import os
@@ -225,9 +225,7 @@ def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[
     if scores is None:
         codec = job.build(recipe.codec)
         load_weights(job.folder / "model", codec)
-        scores = score_candidate(
-            codec, data, recipe.data.channels, ScoringOptions(plan.kbps, plan.clips), job.run.name
-        )
+        scores = score_candidate(codec, data, recipe.data.channels, ScoringOptions(plan.kbps, plan.clips), job.run.name)
         write_scores(job.folder / _SCORES, scores, request)
     return scores
 

@@ -56,10 +56,11 @@ def _describe_point(row: CandidateRow, result: SearchResult) -> dict[str, Any]:
     if row.reported.low is not None and row.reported.high is not None:
         low, high = (format_value(result.metric, value) for value in (row.reported.low, row.reported.high))
         interval = f" ({low} to {high})"
+    settings = zip(result.setting_headings, result.space)
     lines = [
         f"{metric(result.metric).label} {format_value(result.metric, row.reported.mean)}{interval}",
         f"{row.kbps:.2f} kbit/s, {row.encode:.0f} and {row.decode:.0f} × real time",
         f"{row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms",
-        *(f"{heading}: {format_setting(row.settings[name])}" for heading, name in zip(result.setting_headings, result.space)),
+        *(f"{heading}: {format_setting(row.settings[name])}" for heading, name in settings),
     ]
     return {"key": row.key, "name": row.label, "lines": lines}

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def draw_panels(result: SearchResult) -> dict[str, Markup]:
 
 def _draw_panel(axes: Axes, result: SearchResult, panel: Panel, palette: _Palette) -> None:
     """Draw the quality on the half that reports. Pale: candidates that were trained less than the front. Bars: the
-    intervals of the front. Lines: the best candidates of each sampler as far as this panel shows. Outlined: the front."""
+    intervals of the front. Lines: the best candidates of each sampler as far as this panel shows. Outlined: front."""
     shown = [row for row in result.rows if row.reported is not None]
     for sampler, colour in palette.samplers.items():
         rows = [row for row in shown if row.is_from(sampler)]
@@ -102,11 +103,18 @@ def _draw_panel(axes: Axes, result: SearchResult, panel: Panel, palette: _Palett
             if row.front and row.reported and row.reported.low is not None and row.reported.high is not None:
                 axes.vlines(panel.value(row), row.reported.low, row.reported.high, color=colour, alpha=0.4, lw=1)
         best = _find_unbeaten(level, panel, metric(result.metric).sign)
-        axes.plot([panel.value(row) for row in best], [_quality(row) for row in best], "-", color=colour, lw=1, alpha=0.6)
+        axes.plot(
+            [panel.value(row) for row in best], [_quality(row) for row in best], "-", color=colour, lw=1, alpha=0.6
+        )
         for row in rows:
             pale = row.rung < result.front_rung
-            marker = {"marker": _MARKERS[sampler], "ms": 4 if pale else 6, "alpha": 0.25 if pale else 1.0, "ls": ""}
-            edge = {"mec": palette.edge if row.front else colour, "mew": 1 if row.front else 0}
+            marker: dict[str, Any] = {
+                "marker": _MARKERS[sampler],
+                "ms": 4 if pale else 6,
+                "alpha": 0.25 if pale else 1.0,
+                "ls": "",
+            }
+            edge: dict[str, Any] = {"mec": palette.edge if row.front else colour, "mew": 1 if row.front else 0}
             label = sampler if level and row is level[0] else None
             (point,) = axes.plot([panel.value(row)], [_quality(row)], color=colour, label=label, **marker, **edge)
             point.set_gid(f"{sampler}-{row.key}")

@@ -89,7 +89,7 @@ class OperatingPointCandidates:
             raise UserError("kbps must be 0 unless both the model and entropy have contexts, and must not be negative")
         if not 1 <= self._packet_frames(use) <= MAX_PACKET_FRAMES:
             seconds = MAX_PACKET_FRAMES / self.model.config.frame_rate_hz
-            raise UserError(f"packet_s must be between one frame and {seconds:g} s for this model, not {use.packet_s:g}")
+            raise UserError(f"packet_s must be from one frame to {seconds:g} s for this model, not {use.packet_s:g}")
         return use
 
     def _packet_frames(self, use: OperatingSettings) -> int:

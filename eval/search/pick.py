@@ -50,8 +50,8 @@ class PickedCandidate:
         quality = f"{metric(self.metric).label} {format_value(self.metric, self.quality)}"
         return (
             f"{', '.join(self.names)}: {settings}\n"
-            f"{self.kbps:.2f} kbit/s, {quality} on the groups that did not select, encodes {self.encode:.0f} and decodes"
-            f" {self.decode:.0f} times as fast as real time\n{self.next}{notes}"
+            f"{self.kbps:.2f} kbit/s, {quality} on the groups that did not select, encodes {self.encode:.0f} and"
+            f" decodes {self.decode:.0f} times as fast as real time\n{self.next}{notes}"
         )
 
 
@@ -171,7 +171,9 @@ def describe_use(model: str, settings: CandidateSettings, default: CandidateSett
     export = f"codec export {model} --out model/ --onnx; " if onnx else ""
     used = "model/" if onnx else model
     notes = [
-        f"{name} {value}: {note}" for name, value in changed.items() if (note := _describe_setting(name, value, changed))
+        f"{name} {value}: {note}"
+        for name, value in changed.items()
+        if (note := _describe_setting(name, value, changed))
     ]
     if device:
         notes.append(f"to decode: codec decode nac/ --out wav/ --model {used}{device}")

@@ -55,7 +55,7 @@ class OperatingSettings:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """The plan of a search, of recipes that are trained (``design``) or of ways to use a trained model (``operating``)."""
+    """The plan of a search: of recipes to train (``design``), or of ways to use a trained model (``operating``)."""
 
     title: str = ""
     kind: Literal["design", "operating"] = "design"
@@ -180,7 +180,7 @@ def _check_recipe_plan(plan: SearchPlan, path: Path) -> None:
         if key in plan.settings:
             raise UserError(f"{path}: {key} is both in settings and in space; remove one of them")
         if key.startswith("train."):
-            raise UserError(f"{path}: space: {key} cannot be searched, since all candidates are trained in the same way")
+            raise UserError(f"{path}: space: {key} cannot be searched, since all candidates are trained the same way")
 
 
 def _check_operating_plan(plan: SearchPlan, path: Path) -> None:

@@ -106,7 +106,9 @@ class RecipeCandidates:
             finished = folder / f"seed{seed}-rung{number}.txt"
             if not finished.is_file():
                 recipe = self._recipe_for_rung(settings, run, number, seed)
-                result = train(recipe, self._data, run, quiet=True, tables=False, sounds=False, around_steps=self._timing)
+                result = train(
+                    recipe, self._data, run, quiet=True, tables=False, sounds=False, around_steps=self._timing
+                )
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels

@@ -10,7 +10,7 @@ from typing import Any
 
 from codec.runtime.atomic_files import write_text
 from codec.runtime.text import visible
-from eval.evaluation.results import format_estimate, format_value
+from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.search_page import SearchText, write_search_page
@@ -151,18 +151,18 @@ def _explain_costs(result: SearchResult) -> str:
 
 
 def _describe_bias(result: SearchResult) -> str:
-    """State how much the selection has inflated the front, estimated by the half that reports."""
+    """State how much selection has inflated the front, as estimated by the half that reports."""
     if result.gap is None or result.gap_of_all is None:
         return ""
-    used = metric(result.metric)
-    front, everyone, bias = (
-        format_value(result.metric, value) for value in (result.gap, result.gap_of_all, result.gap - result.gap_of_all)
-    )
-    worse = "positive" if used.better == "lower" else "negative"
+
+    def describe_change(gap: float) -> str:
+        return f"{'rises' if gap > 0 else 'drops'} by {format_value(result.metric, abs(gap))}"
+
     return (
-        f" Selection bias: {used.label} of the selected front changes by {front} on the held-out groups, that of all"
-        f" candidates on its rung by {everyone}; the difference ({bias}) estimates how much selection inflated the front,"
-        f" which it did if it is {worse}."
+        f" Selection bias: {metric(result.metric).label} of the selected front {describe_change(result.gap)} on"
+        f" held-out groups, that of all candidates on its rung {describe_change(result.gap_of_all)}; the difference"
+        f" ({format_value(result.metric, result.gap - result.gap_of_all)}) estimates how much selection inflated the"
+        " front."
     )
 
 

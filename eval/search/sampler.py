@@ -33,7 +33,7 @@ _LONGEST_LINE = 1 << 16
 
 
 class _JournalLock(JournalFileOpenLock):
-    """A lock that is released when its process dies, unlike Optuna's own. It removes a line that was written in part."""
+    """A lock that is released when its process dies, unlike Optuna's own. It removes an incomplete last line."""
 
     def __init__(self, journal: Path):
         self.journal, self.lock = journal, Lock(journal.with_suffix(".lock"))

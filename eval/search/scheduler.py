@@ -11,8 +11,7 @@ from enum import Enum
 from optuna.trial import TrialState
 
 from eval.search.candidate import Candidate
-from eval.search.halving import find_rung_candidates
-from eval.search.results import find_finalists
+from eval.search.halving import find_finalists, find_rung_candidates
 from eval.search.sampler import ACCEPTED, CandidateSampler
 from eval.search.space import CandidateSettings
 from eval.search.state import SearchState
@@ -88,9 +87,7 @@ def _find_promoted_job(state: SearchState) -> RungJob | Idle:
     return Idle.DONE
 
 
-def _find_unscored(
-    state: SearchState, candidates: Iterable[CandidateSettings], rung: int, seed: int
-) -> RungJob | Idle:
+def _find_unscored(state: SearchState, candidates: Iterable[CandidateSettings], rung: int, seed: int) -> RungJob | Idle:
     found = Idle.DONE
     for settings in candidates:
         record = state.get_record(settings)

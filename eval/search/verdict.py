@@ -86,7 +86,8 @@ def _describe_tested(
 ) -> str:
     better = [_describe(result, rival, default) for rival in rivals if rival.gain > 0]
     if better:
-        return f"{_count(len(better), 'candidate is', 'candidates are')} better than {limits}, {tested}: {'; '.join(better)}."
+        count = _count(len(better), "candidate is", "candidates are")
+        return f"{count} better than {limits}, {tested}: {'; '.join(better)}."
     undecided = [_describe(result, rival, default) for rival in rivals if rival.gain == 0]
     if undecided:
         count = _count(len(undecided), "does", "do")
