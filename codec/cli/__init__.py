@@ -31,6 +31,7 @@ from codec.cli import (
 from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Parser, Run, print_error
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.command import recorded_command
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:
         with signals.interrupt_once():
-            status = _run(arguments)
+            with recorded_command(arguments):
+                status = _run(arguments)
             sys.stdout.flush()
     except UserError as error:
         status = print_error(str(error), BAD_INPUT)

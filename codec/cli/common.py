@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import math
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -77,18 +76,6 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     from codec.audio import join_values
 
     return {name: join_values(text for other, text in pairs if other == name) for name, _ in pairs}
-
-
-def command_line(*words: object) -> str:
-    """Quote a command so that it can be typed in a shell.
-
-    Args:
-        *words: program and arguments, such as paths.
-
-    Returns:
-        One line.
-    """
-    return shlex.join(map(str, words))
 
 
 def print_error(message: str, status: int) -> int:

@@ -5,9 +5,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec.cli.common import AddCommand, Parser, command_line, stdout_to_stderr
+from codec.cli.common import AddCommand, Parser, stdout_to_stderr
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.command import command_line
 
 
 def add_parser(command: AddCommand) -> None:

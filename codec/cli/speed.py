@@ -1,12 +1,12 @@
 """``codec speed``: everything about a codec that does not depend on its training."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from codec.cli.common import AddCommand, positive, print_result
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.command import running_command
 
 
 def add_parser(command: AddCommand) -> None:
@@ -66,17 +66,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         compiled=arguments.compile,
         onnx=arguments.onnx,
     )
-    result = run_speed_benchmark(arguments.systems or DEFAULT_SYSTEMS, options, command=_command_line(arguments))
+    result = run_speed_benchmark(arguments.systems or DEFAULT_SYSTEMS, options, command=running_command())
     print_result(result, arguments.json)
     if arguments.out:
         arguments.out.write_text(result.markdown(), encoding="utf-8")
     return 0
-
-
-def _command_line(arguments: argparse.Namespace) -> str:
-    """Return the command that repeats the measurement."""
-    words = ["codec", "speed", *arguments.systems]
-    words += [f"--{name}" for name in ("peers", "training", "compile", "onnx") if getattr(arguments, name)]
-    words += ["--seconds", *(f"{length:g}" for length in arguments.seconds)]
-    words += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
-    return shlex.join(words + (["--out", str(arguments.out)] if arguments.out else []))

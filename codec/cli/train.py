@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from codec.cli.common import AddCommand, command_line
+from codec.cli.common import AddCommand
 from codec.cli.health import HEALTH_PAGE
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.command import command_line
 
 
 def add_parser(command: AddCommand) -> None:

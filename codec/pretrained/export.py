@@ -23,7 +23,7 @@ from codec.model.quantizers import FEW_POINTS, CodesWithImportance
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
 from codec.runtime.atomic_files import temporary_path
-from codec.training.provenance import TRAINED_CLIPS
+from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MOST = 1 << 16
 """Frames of a block, and streams, that a graph is made for."""
@@ -52,7 +52,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
             export_graphs(codec, part, info, torch.float16)
         else:
             save_model(part, codec, info, torch.float16)
-        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS):
+        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, part / name)
         os.replace(part, folder)

@@ -8,7 +8,6 @@ as long as its source.
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
 from codec.runtime.peak_memory import rss_bytes
 from codec.runtime.torch_threads import torch_threads
 from eval.benchmarks.memory import CodingRun, code_noise
@@ -302,7 +302,7 @@ def _main() -> None:
         if arguments.out:
             sections = [f"## {table.title}\n\n{table.note}\n\n{table.markdown()}\n" for table in found]
             words = ["python", "-m", "eval.benchmarks.corpus", *sys.argv[1:]]
-            head = f"# Corpus\n\nWritten by\n\n```sh\n{shlex.join(words)}\n```\n"
+            head = f"# Corpus\n\nWritten by\n\n```sh\n{command_line(*words)}\n```\n"
             write_text(arguments.out, "\n".join([head, *sections]))
     except UserError as error:
         sys.exit(f"error: {error}")

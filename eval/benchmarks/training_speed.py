@@ -133,14 +133,14 @@ def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | N
     module.average.eval()
     if discriminator is not None:
         module.discriminator = discriminator
-    module.step = 1  # step 0 also computes values that are only logged
+    module.state.step = 1  # step 0 also computes values that are only logged
     optimizers = module.configure_optimizers()
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[method-assign, assignment, misc]
     module.manual_backward = lambda loss, *_, **__: loss.backward()  # type: ignore[method-assign]
     target = _batch(recipe.codec.sample_rate)
 
     def run() -> None:
-        module.step = 1
+        module.state.step = 1
         module.training_step(target, 0)
 
     used = module.discriminator

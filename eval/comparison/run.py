@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,10 +16,11 @@ from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.comparison.chart import write_curves
 from eval.comparison.plan import (
     ComparisonPlan,
@@ -96,8 +96,8 @@ def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = 
             candidates.append(_absent_candidate(first, missing[first.architecture]))
         else:
             candidates.append(_summarise_candidate(mine, failed, plan, data))
-    command = ["codec", "compare", name, "--data", str(data), "--out", str(out), *overrides.words()]
-    result = _summarise(plan, candidates, data, shlex.join(command), bool(failed))
+    command = running_command("codec", "compare", name, "--data", data, "--out", out, *overrides.words())
+    result = _summarise(plan, candidates, data, command, bool(failed))
     _write(result, out)
     return result
 
@@ -168,7 +168,8 @@ def _train(job: _Job, plan: ComparisonPlan, data: Path) -> None:
         recipe = limit_to_budget(job.run, plan, plan.budget.expected_steps(job.run.recipe, data, job.build))
     make_folder(job.folder)
     write_text(job.folder / _DESCRIPTION, json.dumps(job.description, indent=1) + "\n")
-    train(recipe, data, job.folder, quiet=True, build=job.build, sounds=False)
+    options = TrainingOptions(build=job.build, keep_audio_samples=False)
+    train(recipe, data, job.folder, quiet=True, options=options)
 
 
 def _find_losses(run: PlannedRun) -> list[str]:

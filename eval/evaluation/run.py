@@ -5,7 +5,6 @@ score, summarise, and write the report.
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.pretrained.registry import name_of
 from codec.recipe import read_recipe
+from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json
 from codec.training.fit_diagnosis import diagnose_run
 from codec.training.provenance import count_trained
@@ -191,7 +191,7 @@ def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint],
         words += [option, *(f"{value:g}" for value in values)] if values else []
     words += options.references.words()
     words += ["--clips", str(options.max_clips)] if options.max_clips is not None else []
-    return shlex.join(words) + (OPEN_AGAIN if options.again else "")
+    return command_line(*words) + (OPEN_AGAIN if options.again else "")
 
 
 # --- 2: clips -----------------------------------------------------------------------------------------------

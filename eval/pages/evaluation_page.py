@@ -1,7 +1,6 @@
 """The report of an evaluation: one HTML file that holds everything, sounds and pictures too."""
 
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from codec.pretrained.registry import name_of
+from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
 from codec.training.metrics_log import read_curves
@@ -241,8 +241,8 @@ def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) ->
 def commands(result: EvaluationResult) -> list[str]:
     """What makes the model, unless it is a built-in one, and the report again."""
     run, data = result.run, result.data
-    train = ["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]
-    return [*([shlex.join(train)] if _trained_here(result) else []), result.command]
+    train = command_line("codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again")
+    return [*([train] if _trained_here(result) else []), result.command]
 
 
 def _trained_here(result: EvaluationResult) -> bool:

@@ -1,7 +1,6 @@
 """``codec search pick``: the best candidate within limits, as a recipe or as the settings of a model."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from codec.bitstream.framing import PACKET_S
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
@@ -146,7 +146,7 @@ def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> Operat
         return OperatingInstructions(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    command = shlex.join(["codec", "train", str(path), "--data", str(record.data)])
+    command = command_line("codec", "train", path, "--data", record.data)
     return OperatingInstructions(f"next: {command} --run RUN", [])
 
 

@@ -12,7 +12,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.benchmarks.speed import build_untrained
 from eval.comparison.budget import STEPS_MARGIN
 from eval.evaluation.candidate_scoring import ScoringOptions, score_candidate
@@ -106,15 +106,14 @@ class RecipeCandidates:
             finished = folder / f"seed{seed}-rung{number}.txt"
             if not finished.is_file():
                 recipe = self._recipe_for_rung(settings, run, number, seed)
-                result = train(
-                    recipe, self._data, run, quiet=True, tables=False, sounds=False, around_steps=self._timing
-                )
+                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self._timing)
+                result = train(recipe, self._data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
-        options = ScoringOptions([full], self._plan.clips, [self._plan.metric])
+        scoring = ScoringOptions([full], self._plan.clips, [self._plan.metric])
         with self._timing:
-            return score_candidate(codec, self._data, self.channels, options, folder.name)[0]
+            return score_candidate(codec, self._data, self.channels, scoring, folder.name)[0]
 
     def _recipe_for_rung(self, settings: CandidateSettings, run: Path, rung: int, seed: int) -> Recipe:
         """Return the recipe with the budget of a rung. There is a validation at the end of each rung; between the ends

@@ -4,7 +4,6 @@ All knowledge is in files that are written whole or not at all, and locks that t
 what. A process that was killed therefore leaves nothing to repair; the same command, or another process, goes on.
 """
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder
+from codec.runtime.command import running_command
 from codec.runtime.file_lock import Lock
 from eval.evaluation.clip_selection import choose_excerpts, selects
 from eval.evaluation.codec_scores import CodecScores
@@ -127,8 +127,8 @@ def run_search(
     kind = RecipeCandidates if plan.kind == "design" else OperatingPointCandidates
     candidates: CandidateType = kind(plan, data, out)
     _check_halves(plan, data, candidates)
-    words = ["codec", "search", "run", name, "--data", str(data), "--out", str(out)]
-    command = shlex.join(words + ([] if storage is None else ["--storage", storage]))
+    words = ["codec", "search", "run", name, "--data", data, "--out", out]
+    command = running_command(*words, *([] if storage is None else ["--storage", storage]))
     lock = Lock(out / "locks" / "search")
     with lock.held():
         identifier = claim_folder(out, plan, name, data)

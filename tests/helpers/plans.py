@@ -8,9 +8,7 @@ import yaml
 
 from tests.conftest import TINY
 
-TINY_SETTINGS: dict[str, Any] = {
-    name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)
-}
+TINY_SETTINGS: dict[str, Any] = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 """The overrides :data:`tests.conftest.TINY` as a mapping."""
 SEARCH_SPACE = {
     "codec.decoder.width": {"low": 8, "high": 24, "step": 8},

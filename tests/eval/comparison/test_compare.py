@@ -17,7 +17,7 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.recipe import read_recipe, recipe_names
-from codec.training.module import CodecModule
+from codec.training.learning_rate import learning_rate_ratio
 from codec.training.trainer import train
 from eval.comparison import run as comparing
 from eval.comparison.plan import read_plan, trials, within_budget
@@ -212,8 +212,8 @@ def test_a_budget_of_time_runs_the_learning_rate_down_and_dates_the_curve(tmp_pa
 
 
 def test_the_learning_rate_ends_with_the_time():
-    module = CodecModule(read_recipe("quickstart", [*TINY, "--optim.warmup_steps=1", "--train.steps=1000"]))
-    whole = [module.learning_rate_ratio() for module.time_spent in (0.0, 0.5, 1.0, 1.1)]
+    recipe = read_recipe("quickstart", [*TINY, "--optim.warmup_steps=1", "--train.steps=1000"])
+    whole = [learning_rate_ratio(recipe, 0, time_share) for time_share in (0.0, 0.5, 1.0, 1.1)]
     assert whole[0] == 1 and whole[1] == pytest.approx(0.51) and whole[2:] == pytest.approx([0.02, 0.02])
 
 
