@@ -11,6 +11,9 @@ from codec.errors import UserError
 from codec.pretrained.checkpoint import CONFIG, load_model, read_info
 from codec.runtime.json_files import LARGEST, from_json, parse_json
 from eval.pages.combined_page import join
+from eval.search.pick import pick_candidate
+from eval.search.plan import SearchPlan
+from eval.search.store import CandidateStore
 
 DEEP = "[" * 200_000
 WRONG = ["a text", {}, [], None, True, float("nan"), float("inf"), 1e308, -1e308, 10**400]
