@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
 from codec.recipe import read_recipe
 from codec.runtime import signals
 from data_prep.prepare import prepare
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
 
 torch.set_num_threads(1)
 
@@ -69,13 +69,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def codec(model: Path) -> Codec:
     """That model. Do not change it."""
-    return load_model(model)
+    return load_codec(model)
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of about two minutes of synthetic sound in many groups. Do not write to it."""
-    return synthesise(tmp_path_factory.mktemp("corpus"), minutes=2.0)
+    return synthesise_corpus(tmp_path_factory.mktemp("corpus"), minutes=2.0)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import yaml
 
 from codec.cli import build_parser
 from codec.cli.reference import reference
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
 from tests.conftest import TINY
 from tests.helpers.pinning import PINS, files, keys, lost, printed, ran, store, stored
 
@@ -21,7 +21,7 @@ PLAN = {"title": "Pinned", "recipe": "quickstart", "settings": TINY_SETTINGS, "c
 
 
 def prepare(folder: Path) -> object:
-    corpus = synthesise(folder / "corpus", minutes=1.0)
+    corpus = synthesise_corpus(folder / "corpus", minutes=1.0)
     summary = printed("prepare", corpus, "--out", folder / "data", "--ratios", "2:1:1", "-j1")
     return {"json": keys(summary), "files": files(folder / "data")}
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from codec.errors import UserError
 from codec.runtime import signals
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, signals.STATUS
 
@@ -88,7 +88,7 @@ def print_error(message: str, status: int) -> int:
     Returns:
         ``status``.
     """
-    print(f"codec: error: {visible(message)}", file=sys.stderr)
+    print(f"codec: error: {escape_invisible(message)}", file=sys.stderr)
     return status
 
 
@@ -98,7 +98,7 @@ def print_note(message: str) -> None:
     Args:
         message: one sentence.
     """
-    print(f"codec: note: {visible(message)}", file=sys.stderr)
+    print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:

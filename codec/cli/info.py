@@ -9,7 +9,7 @@ from typing import Any
 from codec.cli.common import FAILED, AddCommand, print_error
 from codec.errors import UserError
 from codec.runtime import signals
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 
 def add_parser(command: AddCommand) -> None:
@@ -27,12 +27,12 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.batch.inputs import Kinds, find
-        from codec.batch.tasks import NAC
+        from codec.batch.encode import NAC
+        from codec.batch.inputs import FileKinds, find_inputs
 
     files: list[dict[str, Any]] = []
     status, names = 0, _built_in_names()
-    inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
     for path, _ in inputs.files:
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
-    from codec.coding.files import file_info
+    from codec.coding.file_info import file_info
     from codec.coding.shards import is_shard
 
     if is_shard(path):
@@ -68,12 +68,12 @@ def _lines(info: dict[str, Any]) -> dict[str, str]:
 
     values = {name: split_values(text) for name, text in info["tags"].items()}
     tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
-    return {name: visible(str(value)) for name, value in {**info, "tags": tags}.items()}
+    return {name: escape_invisible(str(value)) for name, value in {**info, "tags": tags}.items()}
 
 
 def _built_in_names() -> dict[str, str]:
     """Names of the built-in models by fingerprint."""
-    from codec.pretrained.checkpoint import read_fingerprints
+    from codec.pretrained.model_folder import read_fingerprints
     from codec.pretrained.registry import built_in
 
     names = {}

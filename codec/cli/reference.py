@@ -8,7 +8,7 @@ from typing import Any
 from docstring_parser import parse_from_object
 
 from codec.config import Recipe
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.recipe import find_recipe, recipe_names
 
 INTRODUCTION = """# Recipes
@@ -28,7 +28,7 @@ recipe itself. This page is written by `python -m codec.cli.reference` from `cod
 def reference() -> str:
     """The page, in Markdown."""
     recipes = [f"- `{name}`: {_opening(name)}" for name in recipe_names()]
-    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in TERMS)}."
+    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in LOSS_TERMS)}."
     parts = [INTRODUCTION, "## Recipes that come with the package\n", *recipes, "", "## Settings\n", losses]
     return "\n".join([*parts, *_section(Recipe())]) + "\n"
 

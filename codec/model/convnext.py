@@ -82,9 +82,9 @@ class Stack(nn.Module):
         """Frames into the past that an output depends on."""
         return len(self.blocks) * (self.kernel - 1)
 
-    def start(self, batch: int) -> StreamState:
-        """StreamState before the first frame."""
-        return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
+    def initial_state(self, streams: int) -> StreamState:
+        """State before the first frame."""
+        return tuple(self.first.bias.new_zeros(streams, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
 
     def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""

@@ -39,16 +39,16 @@ class MDCT(nn.Module):
         basis = math.sqrt(2 / hop) * window[:, None] * torch.cos(phase)
         self.register_buffer("basis", basis.float(), persistent=False)
 
-    def start(self, batch: int) -> Tensor:
+    def initial_state(self, streams: int) -> Tensor:
         """State before the first sample: ``[batch, hop]`` zeros."""
-        return self.basis.new_zeros(batch, self.hop)
+        return self.basis.new_zeros(streams, self.hop)
 
     def analysis(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
         """``[batch, frames * hop]`` samples to ``[batch, frames, hop]`` coefficients.
 
         The first frame reaches ``hop`` samples back, into ``previous``.
         """
-        previous = self.start(wave.shape[0]) if previous is None else previous
+        previous = self.initial_state(wave.shape[0]) if previous is None else previous
         earlier = torch.cat([previous, wave[:, : -self.hop]], 1).reshape(-1, self.hop)
         later = wave.reshape(-1, self.hop)
         spectrum = earlier @ self.basis[: self.hop] + later @ self.basis[self.hop :]
@@ -59,7 +59,7 @@ class MDCT(nn.Module):
 
         The samples end where the last frame has its middle, ``hop`` samples before its end.
         """
-        previous = self.start(coefficients.shape[0]) if previous is None else previous
+        previous = self.initial_state(coefficients.shape[0]) if previous is None else previous
         halves = coefficients @ self.basis.T
         rising, falling = halves[..., : self.hop], halves[..., self.hop :]
         carried = torch.cat([previous[:, None], falling[:, :-1]], 1)

@@ -72,7 +72,7 @@ class AudioSampleLogger(Callback):
     @torch.no_grad()
     def on_validation_end(self, *_: Any) -> None:
         module, state = self.module, self.module.state
-        decoded = module.average(self._clips.to(module.device)).wave.float().cpu()
+        decoded = module.average(self._clips.to(module.device)).waveform.float().cpu()
         self._write(audio_sample_folder(self.folder, state.step), decoded)
         present = audio_sample_folders(self.folder)
         for step in present.keys() - select_steps_to_keep(list(present), self.best.best_step, state.validate_every):

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from codec.errors import UserError
-from codec.runtime.atomic_files import settle
+from codec.runtime.atomic_files import commit_file
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.metrics_log import MetricsLog
 from codec.training.module import CHECKPOINT_FORMAT
@@ -80,7 +80,7 @@ def _replace_by_link(path: Path, other: Path) -> None:
         os.link(path, part)
     except OSError:
         shutil.copyfile(path, part)
-    settle(part, other)
+    commit_file(part, other)
 
 
 class CheckpointFiles(CheckpointIO):
@@ -112,7 +112,7 @@ class CheckpointFiles(CheckpointIO):
                     torch.save(checkpoint, file)
                 except RuntimeError as error:  # by which PyTorch's writer hides the error of the file
                     raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-            settle(part, Path(path))
+            commit_file(part, Path(path))
         finally:
             part.unlink(missing_ok=True)
 

@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
-from codec.bitstream.codes import NO_CODE
+from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.model.quantizers import CodesWithImportance, importance_thresholds
+from codec.model.quantizers.importance import importance_thresholds
 from codec.training.context_scores import SEED, Packets, learn_votes
 from codec.training.frequency_smoothing import Counts, cost, smooth
 
@@ -162,7 +162,7 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     for index in np.random.default_rng(SEED).permutation(len(pieces)):
         clip, start = pieces[index]
         wave = split.waveform(clip, start, min(length, left))
-        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
+        streams = channels_to_streams(wave, codec.config.stereo)
         stream = codec.stream_encoder(len(streams))
         yield _Piece(CodesWithImportance.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]
@@ -174,8 +174,8 @@ def _packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:
     """Codes and needs ``[packets, codebooks, frames]``: contexts end with a packet. What is missing in the last one of
     a stream is absent, and needed by no one."""
     missing = -coded.codes.shape[2] % size
-    codes = F.pad(coded.codes, (0, missing), value=NO_CODE).unflatten(2, (-1, size))
-    need = F.pad(coded.importances, (0, missing), value=-1.0).unflatten(2, (-1, size))
+    codes = F.pad(torch.from_numpy(coded.codes), (0, missing), value=NO_CODE).unflatten(2, (-1, size))
+    need = F.pad(torch.from_numpy(coded.importances), (0, missing), value=-1.0).unflatten(2, (-1, size))
     return codes.transpose(1, 2).flatten(0, 1), need.transpose(1, 2).flatten(0, 1)
 
 

@@ -42,7 +42,7 @@ class GracefulInterrupt(Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         # by now, Lightning has installed a handler of its own, which ends the process with status 0
         if threading.current_thread() is threading.main_thread():
-            signals.install(self._ask, signals.RUN_SIGNALS)
+            signals.install_handler(self._ask, signals.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self._asked:

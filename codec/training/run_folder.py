@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec.runtime.atomic_files import write_text
-from codec.runtime.file_lock import EXCLUSIVE, exclusive
+from codec.runtime.file_lock import LOCK_FILE, exclusive
 from codec.runtime.json_files import from_json, read_json
 
 RESULT_FILE = "run.json"
@@ -136,5 +136,5 @@ def lock_run_folder(run: Path) -> Iterator[None]:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield
     finally:
-        if new and [path.name for path in run.glob("*")] == [EXCLUSIVE]:
+        if new and [path.name for path in run.glob("*")] == [LOCK_FILE]:
             shutil.rmtree(run)

@@ -8,7 +8,7 @@ from typing import Any
 from eval.evaluation.candidate_scoring import METRICS
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips, mean_over_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference, significant_signs
-from eval.systems.trainable_peers import Cost
+from eval.systems.complexity import Complexity
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CandidateResult:
     architecture: str
     width: int | None
     quantizer: str | None
-    cost: Cost | None
+    cost: Complexity | None
     losses: list[str]
     """Losses that it was trained on."""
     state: str

@@ -36,7 +36,8 @@ from eval.comparison.results import CandidateResult, ComparisonResult, TrainedRu
 from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
-from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
+from eval.systems.complexity import Complexity, matching_width, measure_complexity
+from eval.systems.trainable_peers import PEERS, codec_builder
 
 _DESCRIPTION, _SCORES = "candidate.json", "validation.json"
 
@@ -48,7 +49,7 @@ class _Job:
     run: PlannedRun
     build: CodecBuilder
     width: int
-    cost: Cost
+    cost: Complexity
     folder: Path
     description: dict[str, Any]
     """See :func:`~eval.comparison.plan.describe_run`."""
@@ -104,12 +105,12 @@ def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = 
 
 def _prepare_jobs(plan: ComparisonPlan, runs: Sequence[PlannedRun], data: Path, out: Path) -> list[_Job]:
     """Find widths, costs and folders. A folder that holds another run is an error before anything is trained."""
-    costs: dict[tuple[Any, ...], Cost] = {}
+    costs: dict[tuple[Any, ...], Complexity] = {}
 
-    def count_cost(architecture: str, width: int, quantizer: str, config: CodecConfig) -> Cost:
+    def count_cost(architecture: str, width: int, quantizer: str, config: CodecConfig) -> Complexity:
         key = architecture, width, quantizer, config
         if key not in costs:
-            costs[key] = cost(builder(architecture, width, quantizer), config)
+            costs[key] = measure_complexity(codec_builder(architecture, width, quantizer), config)
         return costs[key]
 
     jobs: list[_Job] = []
@@ -123,7 +124,7 @@ def _prepare_jobs(plan: ComparisonPlan, runs: Sequence[PlannedRun], data: Path, 
             raise UserError(
                 f"{folder}: holds a run with another {changed}; choose another --out, or delete that folder"
             )
-        build = builder(run.architecture, width, run.quantizer)
+        build = codec_builder(run.architecture, width, run.quantizer)
         run_cost = count_cost(run.architecture, width, run.quantizer, config)
         jobs.append(_Job(run, build, width, run_cost, folder, description))
     return jobs

@@ -1,7 +1,7 @@
 """The result of an evaluation as it is printed on the screen, and the sentences that pages and tables share with it."""
 
 from codec.dataset.ledger import describe_openings
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import (
     describe_failed,
     describe_missing,
@@ -39,7 +39,7 @@ def format_evaluation(result: EvaluationResult) -> str:
         f"{result.diagnosis.verdict}: {result.diagnosis.reason}. {result.diagnosis.action}",
         f"report: {result.report}",
     ]
-    return "\n".join(visible(line) for line in lines)
+    return "\n".join(escape_invisible(line) for line in lines)
 
 
 def describe_history(result: EvaluationResult) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import (
     describe_failed,
     describe_missing,
@@ -98,7 +98,7 @@ def _introduction(result: EvaluationResult) -> list[str]:
         f"{result.main.clips} clips of {result.main.groups} groups; means over clips, with 95 % t intervals over groups"
         f" ({interval}). {result.diagnosis.verdict.capitalize()}: {result.diagnosis.reason}. Made by",
         "",
-        f"    {visible(result.command)}",
+        f"    {escape_invisible(result.command)}",
         "",
         markdown_text(describe_history(result)),
     ]

@@ -15,17 +15,18 @@ from codec.bitstream.framing import MAX_PACKET_FRAMES
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl
-from codec.coding.nac_reader import range_coder
 from codec.dataset.ledger import record_candidate
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder
+from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.export import export_graphs
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
-from codec.pretrained.registry import find
+from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
@@ -52,10 +53,10 @@ class OperatingPointCandidates:
 
     def __init__(self, plan: SearchPlan, data: Path, out: Path):
         self._plan, self._data, self._timing = plan, data, ExclusiveTiming(out)
-        self._path = find(plan.model)
-        self.model = load_model(self._path)
+        self._path = find_model(plan.model)
+        self.model = load_codec(self._path)
         self._coders = {
-            "contexts": range_coder(self.model),
+            "contexts": LoadedModel(self.model).coder,
             "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
         }
         self._models = {("float32", "eager", 1): self.model}
@@ -130,15 +131,14 @@ class OperatingPointCandidates:
             with torch_threads(use.threads):
                 stream = model.stream_encoder(len(waveform), use.codebooks, use.block)
                 control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-                coded = stream.push(waveform), stream.flush()
-                parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
+                parts = [control.push(stream.push(waveform.numpy())), control.push(stream.flush()), control.flush()]
                 return CodedPackets(len(waveform), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: CodedPackets) -> Tensor:
             with torch_threads(use.threads):
                 stream = model.stream_decoder(coded.streams, use.block)
                 codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
-                return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
+                return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
         return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
@@ -150,7 +150,7 @@ class OperatingPointCandidates:
         return self._models[key]
 
     def _load_torch(self, use: OperatingSettings) -> Codec:
-        model = AudioCodec(load_model(self._path), dtype=use.precision).model
+        model = AudioCodec(load_codec(self._path), dtype=use.precision).model.codec
         if use.runtime == "compiled":
             model.encoder.compile()
             model.decoder.compile()
@@ -160,9 +160,8 @@ class OperatingPointCandidates:
         """Return the model in ONNX Runtime; the graphs are written once for all processes of the search."""
         with Lock(self._graphs.with_name("graphs.lock")).held():
             if not self._graphs.exists():
-                part = temporary_path(self._graphs)
-                export_graphs(self.model, part, {})
-                part.rename(self._graphs)
+                with replacing(self._graphs) as part:
+                    export_graphs(self.model, part, {})
         return with_graphs(self.model, self._graphs, threads)
 
     def _make_packing(self, use: OperatingSettings) -> RangeCodedPacking | FixedWidthPacking:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.runtime.atomic_files import write_text
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import describe_editions, metric
@@ -179,7 +179,7 @@ def search_markdown(result: SearchResult, command: str) -> str:
     lines = [f"# {markdown_text(result.title)}", ""]
     for paragraph in explain_search(result):
         lines += [markdown_text(paragraph), ""]
-    lines += ["Made by", "", f"    {visible(command)}", "", "## Front", "", front_table(result).markdown()]
+    lines += ["Made by", "", f"    {escape_invisible(command)}", "", "## Front", "", front_table(result).markdown()]
     if result.failed:
         failures = (f"- {markdown_text(f'{name}: {reason}')}" for name, reason in result.failed.items())
         lines += ["", "## Failed", "", *failures]

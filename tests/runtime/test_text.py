@@ -8,7 +8,7 @@ from dataclasses import replace
 import markdown
 import pytest
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 from eval.evaluation.rate_distortion import SystemClips, rate_points
 from eval.evaluation.rows import build_rows
 from eval.evaluation.tables import evaluation_markdown, write_tables
@@ -36,7 +36,7 @@ def text_of(page: str) -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_markdown_shows_a_name_letter_by_letter(name):
-    seen = visible(name)
+    seen = escape_invisible(name)
     assert rendered(f"before {markdown_text(name)} after") == f"before {seen} after"
     table = markdown.markdown(Table("", "", ["a", "b"], [[name, "1"]]).markdown(), extensions=["tables"])
     assert [text_of(cell) for cell in re.findall("<td.*?</td>", table)] == [seen, "1"]
@@ -44,13 +44,13 @@ def test_markdown_shows_a_name_letter_by_letter(name):
 
 def test_names_without_markup_are_left_as_they_are():
     for name in ("speech_16k_v2 at 5.9", "3.21 [3.00, 3.45]", "-1.25", "Opus 24", "größer", "+0.20 [0.10, 0.30] ▲"):
-        assert markdown_text(name) == visible(name) == name
+        assert markdown_text(name) == escape_invisible(name) == name
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_visible_has_no_characters_that_a_terminal_obeys(name):
-    shown = visible(name)
-    assert shown.isprintable() and visible(shown) == shown
+    shown = escape_invisible(name)
+    assert shown.isprintable() and escape_invisible(shown) == shown
     assert (shown == name) == name.isprintable()
 
 

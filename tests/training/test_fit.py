@@ -14,7 +14,7 @@ from codec.losses.noise_baseline import matched_noise
 from codec.recipe import read_recipe
 from codec.training.fit_diagnosis import Diagnosis, diagnose_run
 from codec.training.trainer import train
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
 
 SMALL = (
     "--codec.encoder.width=96 --codec.encoder.depth=2 --codec.decoder.width=192 --codec.decoder.depth=2"
@@ -56,7 +56,7 @@ def noise_distance(data: Path) -> float:
 
 
 def test_runs_are_told_apart(tmp_path):
-    files = sorted(synthesise(tmp_path / "audio", minutes=2.0).glob("voice/*/*.flac"))
+    files = sorted(synthesise_corpus(tmp_path / "audio", minutes=2.0).glob("voice/*/*.flac"))
     clips = [(audio.read(file).samples[0] * 32767).astype(np.int16) for file in files]
     half = len(clips) // 2
     for data, training in (

@@ -16,7 +16,7 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, load_model, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.metrics.registry import metric
@@ -103,7 +103,7 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
     ]  # fmt: skip
     assert {row.clips for row in result.others} == {result.main.clips} == {3}
     (entry,) = read_ledger(folder / "data")
-    assert entry.weights == [checksum(load_model(folder / name)) for name in ("run", "finalist")]
+    assert entry.weights == [model_checksum(load_codec(folder / name)) for name in ("run", "finalist")]
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
 
@@ -177,7 +177,7 @@ def test_differences_are_paired_at_the_nearest_bit_rate(folder, result):
 def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_is_not(folder, result):
     before = (folder / "data/ledger.jsonl").read_text()
     with pytest.raises(
-        SealedError, match=rf"{checksum(load_model(folder / 'run'))}.* of run.*--open-test-again"
+        SealedError, match=rf"{model_checksum(load_codec(folder / 'run'))}.* of run.*--open-test-again"
     ) as found:
         evaluate(folder / "late", folder / "data", EvaluationOptions(workers=1))
     assert "\n" not in str(found.value) and (folder / "data/ledger.jsonl").read_text() == before

@@ -11,13 +11,15 @@ import torch
 import yaml
 
 from codec.bitstream.reader import PacketReader
-from codec.coding.files import decode_file, file_info, range_coder
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import read_ledger
 from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, load_model, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
+from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.clip_selection import choose_clips
 from eval.evaluation.output_folder import WORK, check_replaceable
 from eval.evaluation.run import EvaluationOptions, evaluate
@@ -98,7 +100,7 @@ def result(folder):
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
     entry = read_ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
-    assert entry.weights == [checksum(load_model(folder / "run"))]
+    assert entry.weights == [model_checksum(load_codec(folder / "run"))]
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
@@ -129,9 +131,9 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
 
 
 def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
-    codec = load_model(folder / "run")
+    codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
-    decode_file(path, tmp_path / "decoded.wav", codec)
+    decode_file(path, tmp_path / "decoded.wav", LoadedModel(codec))
     from codec.audio import read
     from eval.metrics.registry import metric
 
@@ -279,7 +281,7 @@ def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder
 
 
 def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):
-    model = load_model(folder / "run")
+    model = load_codec(folder / "run")
     save_model(tmp_path / "run" / "model", model, {})
     with pytest.raises(UserError, match=r"no recipe\.yaml"):
         evaluate(tmp_path / "run", folder / "data")
@@ -302,10 +304,10 @@ def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
 
 
 def test_usage_counts_the_codes_in_the_files(folder, result):
-    codec = load_model(folder / "run")
+    codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
     with PacketReader(path) as reader:
-        codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
+        codes = np.concatenate(list(reader.codes(LoadedModel(codec).coder)), axis=2)[0]
     counts = count_codes([path], codec)
     assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
     for found, row in zip(counts.usage(), codes):

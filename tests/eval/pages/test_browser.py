@@ -16,11 +16,11 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from eval.evaluation.run import EvaluationOptions, evaluate
-from eval.pages.combined_page import join
-from eval.pages.screenshot import browser, browser_path
+from eval.pages.combined_page import write_combined_page
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, pack
+from tests.helpers.browser import browser
 
 LISTEN = """
 window.gains = [];
@@ -77,9 +77,6 @@ def evaluated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium():
-    if browser_path() is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    pytest.importorskip("playwright")
     with browser() as opened:
         yield opened
 
@@ -213,15 +210,15 @@ def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
 
 
 def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
-    for content, words in (("{}", "make it again"), ("[", "make it again"), (None, "neither results.json")):
+    for content, words in (("{}", "results.json"), ("[", "results.json"), (None, "results.json")):
         if content is not None:
             (tmp_path / "results.json").write_text(content)
         with pytest.raises(UserError, match=words):
-            join([evaluated, tmp_path], tmp_path / "joined.html")
+            write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
         (tmp_path / "results.json").unlink(missing_ok=True)
     assert not (tmp_path / "joined.html").exists()
     with pytest.raises(UserError, match="no such folder"):
-        join([evaluated], tmp_path / "nowhere" / "joined.html")
+        write_combined_page([evaluated], tmp_path / "nowhere" / "joined.html")
 
 
 def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
@@ -230,7 +227,7 @@ def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     for point in content["rates"]:
         point["clips"] -= 1
     (tmp_path / "results.json").write_text(json.dumps(content))
-    join([evaluated, tmp_path], tmp_path / "joined.html")
+    write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
     html = (tmp_path / "joined.html").read_text()
     assert "Not on the same clips" in html
     named = re.findall(r"</i>(Opus[^<]*)</span>", html)
@@ -252,7 +249,7 @@ def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):
         (tmp_path / name / "results.json").write_text(json.dumps(content))
 
     def named(*names: str) -> list[str]:
-        join([tmp_path / name for name in names], tmp_path / "joined.html")
+        write_combined_page([tmp_path / name for name in names], tmp_path / "joined.html")
         return re.findall(r"</i>((?:Theirs|run)[^<]*)</span>", (tmp_path / "joined.html").read_text())
 
     assert named("first", "again") == ["run", "Theirs"]

@@ -25,7 +25,8 @@ from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import Score
 from eval.pages.evaluation_page import write_report
 from eval.pages.listening_examples import views
-from eval.pages.spectrograms import curves_svg, spectrogram_db, spectrogram_triple
+from eval.pages.plots import loss_curves_svg
+from eval.pages.spectrograms import spectrogram_db, spectrogram_images
 from eval.systems.baselines import CodedSystem
 from eval.systems.own import CodebookUsage, CodedClip
 from eval.systems.system import System
@@ -247,7 +248,7 @@ def test_every_metric_has_its_best_median_and_worst_clip(made):
 
 
 def test_curves_hold_every_system_in_and_out_of_distribution_apart(made):
-    figures = re.findall(r'<figure data-metric="(\w+)"><svg role="img" aria-label="([^"]*)"', made[1])
+    figures = re.findall(r'<figure data-metric="(\w+)"><svg [^>]*aria-label="([^"]*)"', made[1])
     abouts = [about for name, about in figures if name == "mel"]
     assert [about.split(", ", 1)[1] for about in abouts] == [
         f"{cell}: ours, Opus, Other"
@@ -285,13 +286,13 @@ def test_a_tone_stands_at_its_frequency_and_the_difference_of_equals_is_black():
     wave = (0.5 * np.sin(2 * np.pi * 2000 * t))[None].astype(np.float32)
     picture = spectrogram_db(wave, RATE)
     assert picture[:, picture.shape[1] // 2].argmax() * RATE / 512 == pytest.approx(2000, abs=32)
-    content = base64.b64decode(spectrogram_triple(wave, wave, RATE)[2].split(",")[1])
+    content = base64.b64decode(spectrogram_images(wave, wave, RATE)[2].split(",")[1])
     assert np.asarray(Image.open(io.BytesIO(content))).max() < 40
 
 
 def test_two_figures_share_no_identifiers():
     curves = {("val", term): Curve((0, 1, 2), (9.0, 2.0, 1.0)) for term in ("mel", "total")}
-    figures = [curves_svg(curves, term, term, 1, 2.0) for term in ("mel", "total")]
+    figures = [loss_curves_svg(curves, term, term, 1, 2.0) for term in ("mel", "total")]
     names = [set(re.findall(r'id="([^"]+)"', svg)) for svg in figures]
     assert names[0] and not names[0] & names[1]
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', figures[0]))

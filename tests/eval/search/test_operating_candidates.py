@@ -11,10 +11,12 @@ import yaml
 from codec import audio
 from codec.bitstream.header import HEADER_BYTES
 from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
 from codec.dataset.ledger import count_candidates
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
+from codec.pretrained.loaded_model import LoadedModel
 from codec.recipe import read_recipe
 from eval.evaluation.candidate_scoring import cross_entropy_bits
 from eval.search.operating_candidates import OperatingPointCandidates
@@ -76,7 +78,9 @@ def coded(candidates, waveform, **settings):
 def test_packets_take_the_bytes_that_they_take_in_files(settings, candidates, waveform, tmp_path):
     audio.write(tmp_path / "a.wav", waveform, 16000, "FLOAT")
     packets, _ = coded(candidates, waveform, **settings)
-    report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", candidates.model, **settings)
+    report = encode_file(
+        tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(candidates.model), CodingOptions(**settings)
+    )
     index = 4 * (1 + -(-len(packets.packets) // 16))
     assert packets.bits / 8 == report.bytes_total - HEADER_BYTES - index
 

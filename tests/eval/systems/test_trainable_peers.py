@@ -9,7 +9,9 @@ import codec
 from codec.config import Recipe
 from codec.model.codec import Codec
 from codec.recipe import read_recipe
-from eval.systems.trainable_peers import PEERS, Peer, builder, cost, matching_width
+from eval.systems.complexity import matching_width, measure_complexity
+from eval.systems.peer_networks import Peer
+from eval.systems.trainable_peers import PEERS, codec_builder
 from tests.conftest import TINY
 
 
@@ -23,7 +25,7 @@ def test_peers_keep_length_and_learn_from_every_part(name, quantizer):
     if PEERS[name].absent:
         pytest.skip(PEERS[name].install)
     torch.manual_seed(0)
-    peer, wave = builder(name, 4, quantizer)(peer_recipe().codec), 0.1 * torch.randn(2, 1, 5000)
+    peer, wave = codec_builder(name, 4, quantizer)(peer_recipe().codec), 0.1 * torch.randn(2, 1, 5000)
     assert isinstance(peer, Peer)
     peer.initialise(wave, torch.Generator().manual_seed(0))
     output = peer(wave, torch.tensor([1, 3]))
@@ -34,7 +36,7 @@ def test_peers_keep_length_and_learn_from_every_part(name, quantizer):
 
 def test_costs_and_widths_that_match():
     config = read_recipe("speech_16k").codec
-    ours = cost(Codec, config)
+    ours = measure_complexity(Codec, config)
     stack = config.decoder
     frame = 2 * stack.expansion * stack.width**2 + stack.kernel * stack.width
     dimension = config.quantizer.dimension
@@ -44,7 +46,7 @@ def test_costs_and_widths_that_match():
     assert ours.gmacs > ours.decoder_gmacs > 0
     if PEERS["encodec"].absent:
         pytest.skip(PEERS["encodec"].install)
-    wanted = cost(builder("encodec", 5), config).gmacs
+    wanted = measure_complexity(codec_builder("encodec", 5), config).gmacs
     assert matching_width("encodec", "own", config, 1.03 * wanted) == 5
 
 
