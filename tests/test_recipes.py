@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codec.cli.reference import reference
+from codec.cli.reference import recipe_reference
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import LOSS_TERMS
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
 from codec.training.trainer import train
 from data_prep.prepare import prepare
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 README = Path(__file__).parents[1] / "README.md"
 SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]
@@ -71,7 +71,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 
 
 def test_the_reference_is_as_generated_and_says_what_each_setting_is():
-    page = reference()
+    page = recipe_reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}

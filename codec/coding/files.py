@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from codec import audio
 from codec.audio import AudioInfo, FloatArray
-from codec.bitstream.header import fitting_tags
+from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import NacReader
@@ -50,7 +50,7 @@ def encode_file(
     """
     info = audio.info(source) if isinstance(source, Path) else source
     own = {name: text for name, text in info.tags.items() if name not in options.tags}
-    fitting = fitting_tags(own)
+    fitting = fit_tags(own)
     meter = FileMeter(
         info.path, target, info.sample_rate, info.channels, model_rate=model.sample_rate, progress=progress
     )

@@ -155,8 +155,8 @@ class NacReader:
         done = start
         for packet in self.file.packets(self._coder, first):
             if packet.codes is None and self.strict:
-                raise self.file.damaged(packet)
-            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.received(packet.codes)
+                raise self.file.damage_error(packet)
+            codes = conceal.fill_in(packet.frames) if packet.codes is None else conceal.received(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
                 self._losses.add(done, done + part.shape[2])

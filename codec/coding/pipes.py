@@ -22,6 +22,8 @@ from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
 from codec.bitstream.codes import NO_CODE, CodeArray
 from codec.bitstream.header import Header, read_header_and_tags
+from codec.bitstream.live_parser import LiveParser
+from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import FindModel, NacReader, check_model, resolve_model
@@ -76,7 +78,7 @@ def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: Co
         raise UserError(f"the live profile cannot hold this: {fault}")
     coder = live.FixedWidthCoder(model.codebook_size)
     control = new_rate_control(model, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
-    sender = live.LiveWriter(output, header, coder, {**piped.tags, **options.tags})
+    sender = LiveWriter(output, header, coder, {**piped.tags, **options.tags})
     last = []
     for coded in encode_blocks(model, meter.measure(piped.blocks()), rate, channels, header.codebooks, block=1):
         codes = control.push(coded)
@@ -167,7 +169,7 @@ class _Receiver:
 
     def __init__(self, source: BinaryIO, header: Header, model: LoadedModel, strict: bool, name: str) -> None:
         self._source, self._header, self._model, self._strict, self._name = source, header, model, strict, name
-        self._parser = live.LiveParser(header)
+        self._parser = LiveParser(header)
         self.bytes = self.payload_bytes = 0
         self.losses = LossLog(header, model.config.hop)
 
@@ -191,12 +193,12 @@ class _Receiver:
         conceal = Concealment(head.channels, head.codebooks, self._model.frame_rate_hz)
         for frames in self._frames():
             self.payload_bytes += sum(len(body) for body in frames.bodies if body)
-            for first, count, codes in live.unpack_frames(frames, head, coder):
-                if codes is None and self._strict:
-                    raise UserError(f"{self._name}: damaged at {head.seconds_at(first):.2f} s; send it again")
-                if codes is None:
-                    self.losses.add(first, first + count)
-                yield conceal.lost(count) if codes is None else conceal.received(codes)
+            for run in live.unpack_frames(frames, head, coder):
+                if run.codes is None and self._strict:
+                    raise UserError(f"{self._name}: damaged at {head.seconds_at(run.first):.2f} s; send it again")
+                if run.codes is None:
+                    self.losses.add(run.first, run.first + run.frames)
+                yield conceal.fill_in(run.frames) if run.codes is None else conceal.received(run.codes)
         if self._parser.end is None:
             if self._strict:
                 raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")

@@ -30,6 +30,9 @@ class BlockStep(Protocol):
 
         Args:
             streams: Number of streams.
+
+        Returns:
+            State of all streams.
         """
 
     def empty_outputs(self, streams: int, /) -> BlockOutputs:
@@ -37,6 +40,9 @@ class BlockStep(Protocol):
 
         Args:
             streams: Number of streams.
+
+        Returns:
+            Arrays without frames.
         """
 
     def __call__(self, block: npt.NDArray[Any], state: BlockState, /) -> tuple[BlockOutputs, BlockState]:
@@ -55,6 +61,9 @@ class BlockStep(Protocol):
 
         Args:
             states: At least one state.
+
+        Returns:
+            One state.
         """
 
     def split_state(self, state: BlockState, sizes: Sequence[int], /) -> list[BlockState]:
@@ -63,6 +72,9 @@ class BlockStep(Protocol):
         Args:
             state: State of several streams.
             sizes: Number of streams of each part.
+
+        Returns:
+            One state for each part.
         """
 
 

@@ -155,7 +155,8 @@ class Codec(CodecBase):
 
     def _spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
         """Compute compressed MDCT coefficients relative to their scale, those of all MDCT frames of a latent frame in
-        one vector: ``[batch, frames, latent_hop]``."""
+        one vector: ``[batch, frames, latent_hop]``.
+        """
         spectrum = compress(self.mdct.analysis(waveform, previous), self.config.power)
         return spectrum.reshape(waveform.shape[0], -1, self.config.latent_hop) / self.spread
 

@@ -160,5 +160,9 @@ def batched(step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tupl
 
 
 def is_batched() -> bool:
-    """Return whether this thread's blocks are computed together with those of other files."""
+    """Determine whether this thread's blocks are computed together with those of other files.
+
+    Returns:
+        Whether the thread takes part in a :class:`DynamicBatcher`.
+    """
     return _current.batcher is not None

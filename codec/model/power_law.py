@@ -13,7 +13,7 @@ MAX_COMPRESSED = 32.0
 
 
 def compress(x: Tensor, exponent: float) -> Tensor:
-    """Compress coefficients: sign(x) ((\\|x\\| + e)^p - e^p).
+    """Compress coefficients: sign(x) ((|x| + e)^p - e^p).
 
     Args:
         x: Coefficients of any shape.

@@ -68,6 +68,9 @@ class TensorStep(Protocol):
 
         Args:
             streams: Number of streams.
+
+        Returns:
+            Tensors whose first dimension is the streams.
         """
 
     def empty_outputs(self, streams: int) -> tuple[Tensor, ...]:
@@ -75,6 +78,9 @@ class TensorStep(Protocol):
 
         Args:
             streams: Number of streams.
+
+        Returns:
+            Tensors without frames.
         """
 
     def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
@@ -220,7 +226,8 @@ class EncodeBlock:
 
 def _silent_frames(frames: Tensor, previous: Tensor) -> Tensor:
     """Determine which ``frames`` ``[streams, frames, samples]`` are zeros, as are the samples before them that their
-    transform covers; before the first, these are ``previous`` ``[streams, hop]``."""
+    transform covers; before the first, these are ``previous`` ``[streams, hop]``.
+    """
     peak = frames.abs().amax(-1)
     before = torch.cat([previous.abs().amax(-1, keepdim=True), frames[:, :-1, -previous.shape[1] :].abs().amax(-1)], 1)
     return (peak + before) == 0

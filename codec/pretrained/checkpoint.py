@@ -186,5 +186,7 @@ def _check_size(config: CodecConfig, weights: Path) -> None:
     """
     with safe_open(weights, "pt") as file:
         found = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
-    if found < config.numbers:
-        raise ValueError(f"{WEIGHTS} holds another architecture: {found:,} numbers, not {config.numbers:,} or more")
+    if found < config.parameter_count:
+        raise ValueError(
+            f"{WEIGHTS} holds another architecture: {found:,} numbers, not {config.parameter_count:,} or more"
+        )

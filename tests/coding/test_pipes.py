@@ -20,6 +20,7 @@ from codec.batch.decode import decode_batch
 from codec.bitstream import live
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.header import HEADER_BYTES, Header
+from codec.bitstream.live_parser import LiveParser
 from codec.bitstream.reader import PacketReader
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
@@ -84,8 +85,8 @@ def stream(frames: int, seed: int = 0) -> tuple[np.ndarray, bytes, list[int]]:
     return codes, data + live.end_bytes(samples_for(frames), frames), places
 
 
-def parse(data: bytes, pieces: list[int]) -> tuple[live.LiveParser, list[bytes | None]]:
-    parser, bodies, source = live.LiveParser(HEADER), [], Dribble(data, pieces)
+def parse(data: bytes, pieces: list[int]) -> tuple[LiveParser, list[bytes | None]]:
+    parser, bodies, source = LiveParser(HEADER), [], Dribble(data, pieces)
     while piece := source.read():
         frames = parser.push(piece)
         assert frames.first == len(bodies)
@@ -99,14 +100,14 @@ def parse(data: bytes, pieces: list[int]) -> tuple[live.LiveParser, list[bytes |
 def test_frames_are_parsed_however_they_come(pieces):
     codes, data, _ = stream(50)
     parser, bodies = parse(data, pieces)
-    ((first, count, back),) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
-    assert (first, count, parser.end) == (0, 50, live.StreamEnd(samples_for(50), 50)) and parser.done
-    np.testing.assert_array_equal(back, codes)
+    (run,) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
+    assert (run.first, run.frames, parser.end) == (0, 50, live.StreamEnd(samples_for(50), 50)) and parser.done
+    np.testing.assert_array_equal(run.codes, codes)
 
 
 def test_a_frame_is_there_as_soon_as_its_last_byte():
     _, data, places = stream(50)
-    parser = live.LiveParser(HEADER)
+    parser = LiveParser(HEADER)
     for at in range(places[-1]):
         assert len(parser.push(data[at : at + 1]).bodies) == (at + 1 in places)
 
@@ -163,8 +164,9 @@ def test_live_file_is_read_like_others(tmp_path):
 def test_any_bytes_are_some_frames(data, piece):
     _, good, places = stream(5)
     _, bodies = parse(good[: places[3]] + data + good[places[3] :], [piece])
-    for _, count, found in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
-        assert found is None or (found.shape == (2, 3, count) and -1 <= found.min() and found.max() < 1000)
+    for run in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
+        found = run.codes
+        assert found is None or (found.shape == (2, 3, run.frames) and -1 <= found.min() and found.max() < 1000)
 
 
 # --- samples --------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 TINY_SETTINGS: dict[str, Any] = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
-"""The overrides :data:`tests.conftest.TINY` as a mapping."""
+"""The overrides :data:`tests.helpers.tiny.TINY` as a mapping."""
 SEARCH_SPACE = {
     "codec.decoder.width": {"low": 8, "high": 24, "step": 8},
     "codec.quantizer.codebooks": {"low": 1, "high": 3},

@@ -22,7 +22,7 @@ from codec.pretrained.export import export_model
 from codec.pretrained.model_folder import CONFIG
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
 from codec.pretrained.registry import load_model
-from tests.conftest import tiny_model
+from tests.helpers.tiny import tiny_model
 
 KINDS = {"rvq": (), "fsq": ("--codec.quantizer.kind=fsq",)}
 

@@ -14,8 +14,8 @@ from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
 from codec.training.fit_frequency_tables import fit_tables
-from codec.training.frequency_smoothing import Counts, cost, smooth
-from tests.conftest import TINY
+from codec.training.frequency_smoothing import Counts, coding_cost, smooth
+from tests.helpers.tiny import TINY
 
 
 def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
@@ -82,8 +82,8 @@ def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
     excess = []
     for number in (5, 50, 5000):
         found = smooth(Counts(drawn(number), drawn(max(5, number // 8)))).frequencies
-        excess.append(float(cost(fresh, found)) / entropy)
-        assert excess[-1] < float(cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
+        excess.append(float(coding_cost(fresh, found)) / entropy)
+        assert excess[-1] < float(coding_cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
     assert excess[0] > excess[1] > excess[2] and excess[2] < 1.01
     # the bits that it states are those of what was held out, under tables of the rest
     counts = Counts(drawn(5000), drawn(600))

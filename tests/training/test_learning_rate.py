@@ -4,7 +4,7 @@ import pytest
 
 from codec.recipe import read_recipe
 from codec.training.learning_rate import learning_rate_ratio
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 
 def test_the_learning_rate_ends_with_the_time():

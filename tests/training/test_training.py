@@ -29,7 +29,7 @@ from codec.recipe import read_recipe
 from codec.training import fit_frequency_tables, step_lock, time_limit
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
-from codec.training.frequency_smoothing import UNIFORM
+from codec.training.frequency_smoothing import UNIFORM_PRIORS
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.lr_range_test import run_lr_range_test
 from codec.training.metrics_log import MetricsLog
@@ -39,7 +39,7 @@ from codec.training.step_lock import NO_LOCK, StepLockHolder
 from codec.training.time_limit import TimeLimit
 from codec.training.trainer import TrainingOptions, choose_validation_interval, train
 from eval.training_health.examine import examine
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 LIVELY = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
@@ -270,7 +270,7 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
             row += np.bincount(codes, minlength=16)
     assert info["tables"] == {"seconds": pytest.approx(sum(c.seconds for c in split.clips)), "frames": counts[0].sum()}
     for row, found in zip(counts, codec.tables.frequencies.double() / 2**24):
-        spread = [max(np.sqrt(row.sum()), share * 16) for share in UNIFORM]
+        spread = [max(np.sqrt(row.sum()), share * 16) for share in UNIFORM_PRIORS]
         expected = [(row + extra / 16) / (row.sum() + extra) for extra in spread]
         assert any(np.allclose(found, one, atol=2e-6, rtol=0) for one in expected)
 
@@ -314,7 +314,7 @@ def test_contexts_find_what_codes_depend_on():
 
 def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
     split, codec = open_split(prepared, "train", 16000, 1), Codec(recipe("--codec.quantizer.contexts=1").codec).eval()
-    monkeypatch.setattr(fit_frequency_tables, "SECONDS", 10.0)
+    monkeypatch.setattr(fit_frequency_tables, "MAX_FITTED_S", 10.0)
     monkeypatch.setattr(fit_frequency_tables, "PIECE_S", 0.7)
     assert fit_frequency_tables.fit_tables(codec, split, quiet=True).seconds == 10.0
     first = codec.tables.frequencies.clone()

@@ -45,7 +45,8 @@ class ResidualFSQ(nn.Module):
 
     def _cells(self, bounded: Tensor) -> tuple[Tensor, Tensor]:
         """Round ``[batch, frames, groups, dims]`` to grid indices ``[batch, frames, depth, groups, dims]``, and compute
-        the importances of the codes ``[batch, codebooks, frames]``."""
+        the importances of the codes ``[batch, codebooks, frames]``.
+        """
         residual, cells, errors = bounded, [], [bounded.square().sum(-1)]
         for stage in range(self.depth):
             shrink = (self.levels - 1) ** stage
@@ -64,7 +65,8 @@ class ResidualFSQ(nn.Module):
 
     def _sum(self, cells: Tensor, used: Tensor) -> Tensor:
         """Add up the grid values of the codes that are ``used`` ``[batch, codebooks, frames]``: ``[batch, frames,
-        groups, dims]``."""
+        groups, dims]``.
+        """
         values = torch.stack([self._values(cells[:, :, s], s) for s in range(self.depth)], 2)
         return (values * used.transpose(1, 2).unflatten(2, (self.depth, self.groups))[..., None]).sum(2)
 

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 
 from codec.audio import write
-from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip
 from eval.systems.operating_point import OperatingPoint
-from tests.eval.evaluation.test_evaluate import RATE, hash_of, pack, sound
+from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
 
 TEST = [
     ("speech", "a", 1.2, -20.0),
@@ -35,35 +31,18 @@ SECONDS = [seconds for _, _, seconds, _ in TEST]
 
 
 def waves() -> list[np.ndarray]:
-    return [
-        (sound(hash_of("test", i), seconds).T / np.float32(32768)).astype(np.float32)
-        for i, seconds in enumerate(SECONDS)
-    ]
-
-
-def save_run(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    small = NetworkConfig(width=16, depth=1)
-    quantizer = QuantizerConfig(kind="fsq", codebooks=4)
-    save_model(
-        folder / "model",
-        Codec(CodecConfig(sample_rate=RATE, encoder=small, decoder=small, quantizer=quantizer)).eval(),
-        {},
-    )
-    target = {"level_dbfs": [-40.0, 0.0]}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
-    return folder
+    return [float_waveform(tones(seed_of("test", i), seconds)) for i, seconds in enumerate(SECONDS)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """RUN, another run, and DATA: of the test clips the last is too quiet for the target."""
     folder = tmp_path_factory.mktemp("beside")
-    pack(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
-    pack(folder / "data", "test", TEST)
-    pack(folder / "data", "val", [("speech", f"v{i}", 0.8, -20.0) for i in range(5)])
+    pack_tones(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
+    pack_tones(folder / "data", "test", TEST)
+    pack_tones(folder / "data", "val", [("speech", f"v{i}", 0.8, -20.0) for i in range(5)])
     for name, seed in (("run", 0), ("finalist", 1), ("late", 2)):
-        save_run(folder / name, seed)
+        save_small_run(folder / name, {"level_dbfs": [-40.0, 0.0]}, seed)
     opus = folder / "theirs"
     (opus / "somewhere").mkdir(parents=True)
     for i, wave in enumerate(waves()):

@@ -7,20 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
 
 from codec.cli import main
-from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import save_model
 from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.pages.combined_page import write_combined_page
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint
-from tests.eval.evaluation.test_evaluate import RATE, pack
 from tests.helpers.browser import browser
+from tests.helpers.packed_data import pack_tones, save_small_run
 
 LISTEN = """
 window.gains = [];
@@ -56,16 +51,11 @@ async () => {
 def evaluated(tmp_path_factory) -> Path:
     """The output of a real evaluation of a small untrained model on a few made sounds."""
     folder = tmp_path_factory.mktemp("pages")
-    pack(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
+    pack_tones(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
     clips = [("speech", name, 2.5, -20.0) for name in "abcde"] + [("music", name, 2.0, -20.0) for name in "fg"]
-    pack(folder / "data", "test", clips)
-    torch.manual_seed(0)
-    small = NetworkConfig(width=16, depth=1)
-    quantizer = QuantizerConfig(kind="fsq", codebooks=4)
-    config = CodecConfig(sample_rate=RATE, encoder=small, decoder=small, quantizer=quantizer)
-    save_model(folder / "run" / "model", Codec(config).eval(), {"step": 7})
+    pack_tones(folder / "data", "test", clips)
     target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
-    (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
+    save_small_run(folder / "run", target, info={"step": 7})
     points = [OperatingPoint(codebooks=4), OperatingPoint(codebooks=2)]
     evaluate(
         folder / "run",

@@ -7,8 +7,8 @@ from codec.model.codec import Codec
 from codec.recipe import read_recipe
 from codec.training.trainer import TrainingOptions, train
 from eval.search.exclusive_timing import ExclusiveTiming
-from tests.conftest import TINY
 from tests.helpers.children import CONTEXT, running, wait_until
+from tests.helpers.tiny import TINY
 
 
 def _step_by_step(out, steps):

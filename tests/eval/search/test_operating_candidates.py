@@ -24,8 +24,8 @@ from eval.search.pick import pick_candidate
 from eval.search.plan import OperatingSettings, SearchPlan
 from eval.search.report import search_text
 from eval.search.run import run_search
-from tests.conftest import TINY
 from tests.helpers.plans import write_operating_plan
+from tests.helpers.tiny import TINY
 
 MODEL = "speech_16k_v2"
 

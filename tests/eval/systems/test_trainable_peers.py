@@ -12,7 +12,7 @@ from codec.recipe import read_recipe
 from eval.systems.complexity import matching_width, measure_complexity
 from eval.systems.peer_networks import Peer
 from eval.systems.trainable_peers import PEERS, codec_builder
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 
 def peer_recipe(*overrides: str) -> Recipe:
