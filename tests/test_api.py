@@ -13,7 +13,7 @@ import codec
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
 from codec.pretrained.checkpoint import load_codec
-from tests.conftest import tiny_model
+from tests.helpers.tiny import tiny_model
 
 FSQ = [
     *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),

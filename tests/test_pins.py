@@ -27,7 +27,6 @@ from codec.pretrained.checkpoint import fingerprint, model_checksum
 from codec.recipe import read_recipe
 from codec.training.trainer import train
 from tests import test_pins_names, test_pins_resume
-from tests.conftest import tiny_model
 from tests.helpers.pinning import (
     PINS,
     RATE,
@@ -41,6 +40,7 @@ from tests.helpers.pinning import (
     stored,
     waveform,
 )  # fmt: skip
+from tests.helpers.tiny import tiny_model
 
 BUILT_IN = ("speech_16k", "speech_16k_v2")
 MODELS = {**dict.fromkeys(BUILT_IN), "fsq": PINS / "fsq"}

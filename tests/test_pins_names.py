@@ -12,8 +12,8 @@ import yaml
 from codec.cli import build_parser
 from codec.cli.reference import recipe_reference
 from data_prep.synthetic_corpus import synthesise_corpus
-from tests.conftest import TINY
 from tests.helpers.pinning import PINS, files, keys, lost, printed, ran, store, stored
+from tests.helpers.tiny import TINY
 
 NAMES, OPTIONS, SETTINGS = "names.json", "options.json", "settings.json"
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}

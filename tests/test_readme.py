@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codec.cli import build_parser, main
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

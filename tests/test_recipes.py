@@ -15,7 +15,7 @@ from codec.losses import LOSS_TERMS
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
 from codec.training.trainer import train
 from data_prep.prepare import prepare
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 README = Path(__file__).parents[1] / "README.md"
 SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]

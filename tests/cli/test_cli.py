@@ -31,7 +31,7 @@ from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
 from codec.runtime.file_lock import LOCK_FILE
-from tests.conftest import TINY, tiny_model
+from tests.helpers.tiny import TINY, tiny_model
 
 COMMANDS = (
     *("quickstart", "prepare", "train", "encode", "decode", "info", "models", "export", "evaluate", "speed", "compare"),

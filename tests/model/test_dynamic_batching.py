@@ -25,7 +25,7 @@ from codec.model.streaming import BLOCK
 from codec.pretrained import checkpoint
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import ModelFinder, load_model
-from tests.conftest import tiny_model
+from tests.helpers.tiny import tiny_model
 
 LANES = (3, 8)
 

@@ -15,7 +15,7 @@ from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.frequency_smoothing import Counts, coding_cost, smooth
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 
 def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:

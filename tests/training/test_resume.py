@@ -25,9 +25,9 @@ from codec.training.provenance import count_trained, trained_clips
 from codec.training.trainer import TrainingOptions, train
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
-from tests.conftest import TINY
 from tests.helpers import broken_off
 from tests.helpers.children import running, wait_for_end
+from tests.helpers.tiny import TINY
 from tests.training.test_training import assert_same_end, curves, recipe
 
 BREAKS = [

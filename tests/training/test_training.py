@@ -39,7 +39,7 @@ from codec.training.step_lock import NO_LOCK, StepLockHolder
 from codec.training.time_limit import TimeLimit
 from codec.training.trainer import TrainingOptions, choose_validation_interval, train
 from eval.training_health.examine import examine
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 LIVELY = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),

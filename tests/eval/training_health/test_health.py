@@ -27,8 +27,8 @@ from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
 from eval.training_health.examine import RunHealth, examine
 from eval.training_health.page import write_health_page
-from tests.conftest import TINY
 from tests.helpers.browser import browser
+from tests.helpers.tiny import TINY
 
 STEPS = np.arange(500, 10_001, 500)
 RECIPE = read_recipe(
