@@ -23,6 +23,7 @@ from codec.training.checkpointing import read_checkpoint
 from codec.training.module import CodecModule
 from codec.training.provenance import count_trained, trained_clips
 from codec.training.trainer import TrainingOptions, train
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
 from tests.helpers import broken_off
@@ -54,7 +55,7 @@ def test_a_run_of_a_shipped_recipe_goes_on_from_all_that_breaks_it_off(tmp_path,
     data = prepared
     if plan.codec.sample_rate != 16000:
         data = tmp_path / "data"
-        prepare([corpus], data, sample_rate=plan.codec.sample_rate, workers=1)
+        prepare([corpus], data, PrepareOptions(sample_rate=plan.codec.sample_rate, workers=1))
     write_recipe(tmp_path / "recipe.yaml", plan)
 
     train(plan, data, tmp_path / "whole", quiet=True, options=TrainingOptions(fit_tables=False))
@@ -161,7 +162,7 @@ def test_settings_that_validations_do_not_depend_on_leave_the_best_as_it_is(tmp_
 
 def test_other_data_is_said_and_its_clips_are_counted(tmp_path, corpus, prepared, capsys):
     other = tmp_path / "other"
-    prepare([corpus], other, sample_rate=16000, workers=1, ratios="4:3:3")
+    prepare([corpus], other, PrepareOptions(sample_rate=16000, workers=1, ratios="4:3:3"))
     run, splits = tmp_path / "run", [open_split(data, "train", 16000, 1) for data in (prepared, other)]
     train(recipe(), prepared, run, quiet=True)
     clips = [{clip.clip_id for clip in split.clips} for split in splits]
@@ -191,7 +192,7 @@ def test_a_damaged_array_ends_the_run_which_goes_on_when_it_is_whole_again(tmp_p
     assert not (run / "run.json").exists()
     with pytest.raises(UserError, match=array.name):  # also where training is done before the arrays are read
         train(recipe("--train.steps=1"), data, tmp_path / "short", quiet=True)
-    prepare([corpus], data, sample_rate=16000, workers=1)
+    prepare([corpus], data, PrepareOptions(sample_rate=16000, workers=1))
     assert array.read_bytes() == whole
     assert train(recipe("--train.steps=1"), data, tmp_path / "short", quiet=True).steps == 1
 
