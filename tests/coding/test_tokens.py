@@ -335,7 +335,7 @@ def test_columns_of_the_manifest_go_along(sounds, codec):
         with pytest.raises(UserError, match=f"^{name}.csv: "):
             encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), manifest=Path(f"{name}.csv"))
     Path("blank.csv").write_text("path,group\n")
-    with pytest.raises(UserError, match="^blank.csv: "):
+    with pytest.raises(UserError, match=r"^blank\.csv: "):
         encode_tokens([], Path("tok"), LoadedModel(codec), manifest=Path("blank.csv"))
 
 
