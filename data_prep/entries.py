@@ -24,7 +24,7 @@ class AudioEntry:
     group: str = ""
     """Group according to the corpus or list; empty if neither states one."""
     recording: str = ""
-    """Name of the recording, if it has several files (two microphones, stems of a song, clips cut from one original)."""
+    """Name of the recording, if it has several files (two microphones, stems of a song, clips of one original)."""
     plain: bool = False
     """No corpus was recognised and no list states a group, so that the folders alone decide the group."""
     fields: dict[str, str] = field(default_factory=dict)
