@@ -36,8 +36,9 @@ from codec.coding.report import FileMeter, FileReport
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import Stack, StreamState
+from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.loaded_model import LoadedModel
-from codec.pretrained.registry import DEFAULT_MODEL, ModelFinder, load_model
+from codec.pretrained.registry import ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
 
 AnyArray = TypeVar("AnyArray", npt.NDArray[Any], Tensor)

@@ -1,4 +1,4 @@
-"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
+r"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
 
 Clips of one speaker or recording resemble each other, so that the groups are the independent observations. The mean is
 over clips, each group counting by its share of them: :math:`m = \\sum_g w_g \\bar y_g`. With group means of a common

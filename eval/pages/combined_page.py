@@ -118,7 +118,7 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
     named = {point.metric for point in rates}
     write_page(
         out,
-        "joined.html.j2",
+        "combined.html.j2",
         title="Combined report",
         kind="report",
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -235,7 +235,8 @@ def _link(page: Path, out: Path) -> str:
 
 def _disambiguate_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Append the folder of the evaluation to names that stand for different systems: different models, systems on
-    different clips, and systems whose values differ, such as two folders of decodes that were given one name."""
+    different clips, and systems whose values differ, such as two folders of decodes that were given one name.
+    """
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
     points: dict[tuple[str, ...], RatePoint] = {}

@@ -16,7 +16,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def markdown_text(text: str) -> str:
-    """Escape text for a line of Markdown (CommonMark, with the tables of GFM).
+    r"""Escape text for a line of Markdown (CommonMark, with the tables of GFM).
 
     Args:
         text: any text.

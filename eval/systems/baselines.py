@@ -1,5 +1,6 @@
 """The systems that a model is compared with, on the same clips: more of its operating points, other models, Opus, MP3
-and AAC, and decodes that other codecs made elsewhere."""
+and AAC, and decodes that other codecs made elsewhere.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

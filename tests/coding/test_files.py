@@ -30,9 +30,10 @@ from codec.errors import UserError
 from codec.model import streaming
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables
+from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
-from codec.pretrained.registry import DEFAULT_MODEL, load_model
+from codec.pretrained.registry import load_model
 
 
 def make_codec(codebooks: int = 16, contexts: int = 1) -> Codec:

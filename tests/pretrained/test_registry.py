@@ -13,10 +13,9 @@ from codec.cli.models import MODEL_VARIABLE
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained import registry
+from codec.pretrained import DEFAULT_MODEL, registry
 from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
 from codec.pretrained.export import export_model
-from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe
 
 
