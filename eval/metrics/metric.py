@@ -1,10 +1,10 @@
-"""What a metric is: a function of a clip and its decode, with guards against the ways in which it fails.
+"""A metric: a function of a clip and its decode, with guards against the ways in which it fails.
 
 PESQ and STOI return numbers for what they cannot judge, and ViSQOL gives a silent reference 4.7 and cuts different
 lengths without a warning. Here a clip has a value by a metric if and only if the metric can judge its reference.
-Whether a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. If the reference can be
-judged and the decode cannot, the decode has failed and scores the metric's worst value: a codec gains nothing by making
-silence of what is hard to code. docs/metrics.md has the definitions.
+Whether a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. If the metric can
+judge the reference but not the decode, the decode has failed and scores the metric's worst value: a codec gains nothing
+by making silence of what is hard to code. docs/metrics.md has the definitions.
 
 Waveforms are float32 ``[channels, samples]`` at the codec's own rate; the reference is the codec's input.
 """
