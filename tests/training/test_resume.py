@@ -22,6 +22,7 @@ from codec.runtime.file_lock import exclusive
 from codec.training.checkpointing import read_checkpoint
 from codec.training.provenance import count_trained, trained_clips
 from codec.training.trainer import TrainingOptions, train
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
 from tests.helpers import broken_off
@@ -53,7 +54,7 @@ def test_a_run_of_a_shipped_recipe_resumes_after_each_kind_of_interruption(tmp_p
     data = prepared
     if plan.codec.sample_rate != 16000:
         data = tmp_path / "data"
-        prepare([corpus], data, sample_rate=plan.codec.sample_rate, workers=1)
+        prepare([corpus], data, PrepareOptions(sample_rate=plan.codec.sample_rate, workers=1))
     write_recipe(tmp_path / "recipe.yaml", plan)
 
     train(plan, data, tmp_path / "whole", quiet=True, options=TrainingOptions(fit_tables=False))
@@ -151,7 +152,7 @@ def test_the_best_is_kept_if_validations_do_not_depend_on_the_changed_settings(t
 
 def test_other_data_is_reported_and_its_clips_are_counted(tmp_path, corpus, prepared, capsys):
     other = tmp_path / "other"
-    prepare([corpus], other, sample_rate=16000, workers=1, ratios="4:3:3")
+    prepare([corpus], other, PrepareOptions(sample_rate=16000, workers=1, ratios="4:3:3"))
     run, splits = tmp_path / "run", [open_split(data, "train", 16000, 1) for data in (prepared, other)]
     train(tiny_recipe(), prepared, run, quiet=True)
     clips = [{clip.clip_id for clip in split.clips} for split in splits]
@@ -181,7 +182,7 @@ def test_a_damaged_array_ends_the_run_which_resumes_when_it_is_restored(tmp_path
     assert not (run / "run.json").exists()
     with pytest.raises(UserError, match=array.name):  # even if training is done before the arrays are read
         train(tiny_recipe("--train.steps=1"), data, tmp_path / "short", quiet=True)
-    prepare([corpus], data, sample_rate=16000, workers=1)
+    prepare([corpus], data, PrepareOptions(sample_rate=16000, workers=1))
     assert array.read_bytes() == whole
     assert train(tiny_recipe("--train.steps=1"), data, tmp_path / "short", quiet=True).steps == 1
 
