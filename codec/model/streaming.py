@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codec.bitstream.codes import CodesWithImportance, FloatArray
+from codec.audio.waveform import FloatArray
+from codec.bitstream.codes import CodesWithImportance
 from codec.config import CodecConfig
 from codec.model.backend import BlockOutputs, BlockState, BlockStep, join_arrays
 from codec.model.dynamic_batching import batched, is_batched
