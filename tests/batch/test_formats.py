@@ -1,6 +1,7 @@
 """Formats of sources and of outputs."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
