@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from codec.audio import reader
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
@@ -84,7 +85,8 @@ def test_contradictory_batches_are_refused(tmp_path, codec):
     assert "empty" in error_of(encode_batch, [tmp_path / "x", tmp_path / "empty"], out, LoadedModel(codec))
     assert "x" in error_of(decode_batch, [tmp_path / "x"], out, LoadedModel(codec))
     error_of(encode_batch, [], out, LoadedModel(codec))
-    error_of(encode_batch, [tmp_path / "x"], out, LoadedModel(codec), CodingOptions(kbps=-3))
+    error_of(encode_batch, [tmp_path / "x"], out, LoadedModel(codec), CodingOptions(codebooks=99))
+    error_of(CodingOptions, kbps=-3)
     error_of(decode_batch, [tmp_path / "x"], out, LoadedModel(codec), suffix="mp3")
     error_of(encode_batch, [tmp_path / "x"], tmp_path / "x" / "a.wav" / "out", LoadedModel(codec))
     assert not out.exists()
@@ -111,3 +113,17 @@ def test_interrupted_batch_keeps_finished_files(tmp_path, codec, monkeypatch):
     assert file_names(tmp_path / "out") == ["0.nac"]
     report = encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec))
     assert len(report.skipped) == 1 and len(report.reports) == 2
+
+
+def test_each_header_is_read_once(tmp_path, codec, monkeypatch):
+    for index in range(3):
+        write_band_noise(tmp_path / "in" / f"{index}.wav", seed=index)
+    opened: list[str] = []
+    open_audio = reader._opened
+    monkeypatch.setattr(reader, "_opened", lambda path: (opened.append(path.name), open_audio(path))[1])
+    model = LoadedModel(codec)
+    encode_batch([tmp_path / "in"], tmp_path / "out", model, CodingOptions(kbps=1), note=lambda text: None)
+    assert sorted(opened) == sorted(2 * ["0.wav", "1.wav", "2.wav"])  # once for the header, once for the samples
+    opened.clear()
+    assert len(encode_batch([tmp_path / "in"], tmp_path / "out", model, CodingOptions(kbps=1)).skipped) == 3
+    assert sorted(opened) == ["0.wav", "1.wav", "2.wav"]
