@@ -18,7 +18,7 @@ from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
 from codec.bitstream.header import HEADER_BYTES, Header
 from codec.bitstream.range_coder import RangeCoder
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import choose_codebooks
 from codec.coding.file_info import file_info
@@ -440,7 +440,7 @@ def test_other_models_files_are_refused(tmp_path, coded):
     path.write_bytes(coded)
     other = make_codec(codebooks=24)
     reason = fails(decode_file, path, tmp_path / "b.wav", LoadedModel(other))
-    assert read_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
+    assert read_nac_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
 
 
 def test_a_model_decodes_the_files_of_those_it_names(tmp_path, coded):
@@ -452,7 +452,7 @@ def test_a_model_decodes_the_files_of_those_it_names(tmp_path, coded):
     for weight in tuned.decoder.parameters():
         weight.add_(0.1)
     fails(decode_file, path, tmp_path / "after.wav", LoadedModel(tuned))
-    tuned.compatible_fingerprints = ("0123456789abcdef", read_header(path).fingerprint)
+    tuned.compatible_fingerprints = ("0123456789abcdef", read_nac_header(path).fingerprint)
     decode_file(path, tmp_path / "after.wav", LoadedModel(tuned))
     before, after = (audio.read(tmp_path / f"{name}.wav").samples for name in ("before", "after"))
     assert before.shape == after.shape and not np.array_equal(before, after)
