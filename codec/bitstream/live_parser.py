@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from enum import Enum
 
 from codec.bitstream.header import Header
-from codec.bitstream.live import CHECKSUM_BYTES, END_BYTES, END_MARK, NUMBER_MODULUS, LiveFrames, StreamEnd, parse_end
+from codec.bitstream.live import (
+    END_BYTES,
+    END_MARK,
+    FRAME_CHECKSUM_BYTES,
+    NUMBER_MODULUS,
+    LiveFrames,
+    StreamEnd,
+    parse_end,
+)
+from codec.bitstream.search_budget import SearchBudget
 
 MAX_GAP = 256
 """Frames that may be missing at once."""
-_SEARCH_BUDGET = 1 << 28
-"""Bytes that may be searched for frames in one stream, each place counted as :data:`_PLACE_COST`: some seconds, for
-hostile input."""
-_PLACE_COST = 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class _FrameBody:
     @property
     def size(self) -> int:
         """Bytes of the frame."""
-        return len(self.body) + CHECKSUM_BYTES
+        return len(self.body) + FRAME_CHECKSUM_BYTES
 
 
 class _Absence(Enum):
@@ -54,7 +59,7 @@ class LiveParser:
         self._channels, self._codebooks, self._bits = header.channels, header.codebooks, header.bits_per_code
         self._data = bytearray()
         self._place = 0  # in the data; what lies before it is done with
-        self._budget = _SEARCH_BUDGET
+        self._budget = SearchBudget()
         self._searched: int | None = None  # up to where, while the way on is searched
         self.next = 0
         self.done = False
@@ -130,10 +135,10 @@ class LiveParser:
         if max(counts) > self._codebooks:
             return _Absence.INVALID
         size = self._channels + -(-sum(counts) * self._bits // 8)
-        if len(counts) < self._channels or len(data) < place + size + CHECKSUM_BYTES:
+        if len(counts) < self._channels or len(data) < place + size + FRAME_CHECKSUM_BYTES:
             return _Absence.INCOMPLETE
         body = bytes(data[place : place + size])
-        check = int.from_bytes(data[place + size : place + size + CHECKSUM_BYTES], "little")
+        check = int.from_bytes(data[place + size : place + size + FRAME_CHECKSUM_BYTES], "little")
         return _FrameBody((check - zlib.crc32(body)) % NUMBER_MODULUS, body)
 
     def _search(self, last: bool) -> int | None:
@@ -144,8 +149,7 @@ class LiveParser:
         for at in range(self._searched, len(self._data)):
             self._searched = at
             here = self._look(at)
-            self._budget -= _PLACE_COST + (len(here.body) if isinstance(here, _FrameBody) else 0)
-            if self._budget < 0:
+            if not self._budget.spend(len(here.body) if isinstance(here, _FrameBody) else 0):
                 self.done = True
                 return None
             if here is _Absence.INCOMPLETE and not last:
