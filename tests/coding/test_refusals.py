@@ -11,7 +11,7 @@ import soundfile
 from codec import audio
 from codec.bitstream.header import Header
 from codec.bitstream.range_coder import RangeCoder
-from codec.bitstream.reader import read_header
+from codec.bitstream.reader import read_nac_header
 from codec.bitstream.writer import PacketWriter
 from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions
@@ -40,7 +40,7 @@ def test_files_of_other_models_are_refused(tmp_path, coded):
     path.write_bytes(coded)
     other = wire_codec(codebooks=24)
     reason = error_of(decode_file, path, tmp_path / "b.wav", LoadedModel(other))
-    assert read_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
+    assert read_nac_header(path).fingerprint in reason and fingerprint(other) in reason and "--model" in reason
 
 
 def test_files_of_compatible_models_are_decoded(tmp_path, coded):
@@ -52,7 +52,7 @@ def test_files_of_compatible_models_are_decoded(tmp_path, coded):
     for weight in tuned.decoder.parameters():
         weight.add_(0.1)
     error_of(decode_file, path, tmp_path / "after.wav", LoadedModel(tuned))
-    tuned.compatible_fingerprints = ("0123456789abcdef", read_header(path).fingerprint)
+    tuned.compatible_fingerprints = ("0123456789abcdef", read_nac_header(path).fingerprint)
     decode_file(path, tmp_path / "after.wav", LoadedModel(tuned))
     before, after = (audio.read(tmp_path / f"{name}.wav").samples for name in ("before", "after"))
     assert before.shape == after.shape and not np.array_equal(before, after)
