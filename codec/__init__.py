@@ -1,4 +1,4 @@
-"""Lathe: train, evaluate and use neural audio codecs. The Python interface is :mod:`codec.api`, offered here by name."""
+"""Lathe: train, evaluate and use neural audio codecs. The Python interface is :mod:`codec.api`."""
 
 from typing import TYPE_CHECKING, Any
 
