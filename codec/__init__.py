@@ -1,4 +1,4 @@
-"""Lathe: neural audio codecs, trained, tested and used. What is for use from Python stands in codec/api.py."""
+"""Lathe: train, evaluate and use neural audio codecs. The Python interface is :mod:`codec.api`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports PyTorch when something is used, not before: ``codec --help`` answers at once (PEP 562)."""
+    """Import PyTorch when a name is first used, so that ``codec --help`` answers at once (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from codec import api

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.codes import NO_CODE
-from codec.bitstream.reader import read_header
+from codec.bitstream.reader import read_nac_header
 from codec.coding.files import encode_waveform
 from codec.coding.nac_reader import NacReader, resolve_model
 from codec.coding.options import CodingOptions
@@ -112,7 +112,7 @@ def open(
     """
     path = Path(path)
     if model is None:
-        found = resolve_model(_built_in_models(), read_header(path, whole=False).fingerprint, path)
+        found = resolve_model(_built_in_models(), read_nac_header(path, whole=False).fingerprint, path)
     elif isinstance(model, AudioCodec):
         found = model.model
     else:

@@ -11,7 +11,7 @@
 #   gradient: 0.0221 0.0000 0.0000 0.0000
 # Why it matters: the commitment weight acts through the first codebook alone, and adding codebooks adds none of
 #   it. Codecs that took this code over behave alike.
-# In Lathe: codec/model/quantizers.py quantises without gradients and forms each commitment term with plain
+# In Lathe: codec/model/quantizers/rvq.py quantises without gradients and forms each commitment term with plain
 #   codebook entries.
 set -euo pipefail
 work=$(mktemp -d)

@@ -11,7 +11,7 @@
 #   1280 vectors a step: 28% of codes replaced in the 300th step
 # Why it matters: a recipe scaled down to a small GPU or short crops trains with a codebook that never comes to
 #   rest, and its utilisation, measured over a batch, looks full.
-# In Lathe: codec/model/quantizers.py restarts by the share of use, whatever the batch.
+# In Lathe: codec/model/quantizers/rvq.py restarts by the share of use, whatever the batch.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,7 +11,7 @@
 #   levels [8, 8]: 77% of codes change
 # Why it matters: tokens from quantised latents, distillation, straight-through checks and tests of a bitstream
 #   all assume it; [8, 5, 5, 5] is a recommended setting.
-# In Lathe: the grids of codec/model/quantizers.py are symmetrical, without a shift.
+# In Lathe: the grids of codec/model/quantizers/fsq.py are symmetrical, without a shift.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -9,7 +9,7 @@
 #   {'rotation_trick': False}: norm times 1.00, mean cosine to the gradient of the output 1.00
 # Why it matters: hyper-parameters and loss balances taken from a paper meet another optimisation problem; a
 #   gradient check of a codec against its reference fails for no visible reason.
-# In Lathe: codec/model/quantizers.py is straight-through over the sum of all codebooks.
+# In Lathe: codec/model/quantizers/rvq.py is straight-through over the sum of all codebooks.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

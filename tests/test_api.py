@@ -38,7 +38,7 @@ def either(request, c, tmp_path_factory) -> codec.AudioCodec:
     return c if request.param == "rvq" else codec.load(tiny_model(tmp_path_factory.mktemp("fsq"), *FSQ))
 
 
-def test_importing_is_quick_and_everything_named_is_there():
+def test_importing_is_quick_and_exports_exist():
     script = "import sys, codec; assert not {'torch', 'numpy'} & set(sys.modules); print(sorted(codec.__all__))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_importing_is_quick_and_everything_named_is_there():
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3])
 @pytest.mark.parametrize("rate", [16000, 44100, 8000])
-def test_it_codes_and_decodes_what_files_do(tmp_path, c, channels, rate):
+def test_codes_and_waveforms_equal_those_of_files(tmp_path, c, channels, rate):
     wave = noise(rate + 7) if channels is None else noise(channels, rate + 7)
     soundfile.write(tmp_path / "a.wav", wave.T, rate, subtype="FLOAT")
     encode_batch([tmp_path / "a.wav"], tmp_path, c.model)
@@ -89,7 +89,7 @@ def test_codes_alone_decode_to_all_that_they_cover(c):
     assert c.decode(np.full((3, 10), -1)).shape == (9 * 320,)
 
 
-def test_latents_are_continuous_and_lead_back(either):
+def test_continuous_latents_are_decoded(either):
     c, wave = either, torch.from_numpy(hum(2, 9000))
     encoded = c.encode(wave, 16000)
     latents = c.codes_to_latents(encoded)
@@ -165,7 +165,7 @@ def test_on_a_gpu_tensors_come_back_to_where_they_were(model, c):
     assert there.decode(there.encode(wave.cuda(), 16000)).is_cuda
 
 
-def test_what_cannot_be_is_said(model, c):
+def test_impossible_arguments_are_refused(model, c):
     for wave, says in (
         (noise(1, 1, 9), r"\[samples\] or \[channels, samples\], not float32 of the shape \[1, 1, 9\]"),
         (noise(9000, 2), r"\[9000, 2\]"),
@@ -199,6 +199,6 @@ def test_what_cannot_be_is_said(model, c):
             wrong()
 
 
-def test_a_codec_of_ones_own_can_be_used(model):
+def test_a_codec_can_be_built_from_networks(model):
     own = load_codec(model)
     assert codec.AudioCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks

@@ -1,4 +1,4 @@
-"""The recipes that ship, and what is said about settings that do not exist or do not fit."""
+"""The recipes that ship, and the messages about settings that do not exist or do not fit."""
 
 import difflib
 import re
@@ -24,13 +24,14 @@ SHORT = ["--train.steps=2", "--train.validate_every=2", "--adversarial.start_ste
 
 
 def tiny(name: str) -> list[str]:
-    """Overrides that make two steps of the recipe quick, in all its stages."""
+    """Return overrides with which two steps of the recipe, in all its stages, are quick."""
     if read_recipe(name).codec.quantizer.kind == "rvq":
         return [*TINY, *SHORT]
     return [*(word for word in TINY if "quantizer" not in word), *SMALL_FSQ, *SHORT]
 
 
-def complaint(name: str, overrides: list[str]) -> str:
+def error_message(name: str, overrides: list[str]) -> str:
+    """Return the message about a recipe that is refused, which must be one line."""
     with pytest.raises(UserError) as error:
         read_recipe(name, overrides)
     assert "\n" not in str(error.value)
@@ -40,7 +41,7 @@ def complaint(name: str, overrides: list[str]) -> str:
 # --- the recipes that ship ----------------------------------------------------------------------------------
 
 
-def test_the_recipes_are_those_of_the_readme_with_the_rates_that_stand_there():
+def test_the_readme_lists_the_recipes_with_their_rates():
     rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(name for name, _ in rows) == recipe_names()
     for name, text in rows:
@@ -54,7 +55,7 @@ def test_the_recipes_are_those_of_the_readme_with_the_rates_that_stand_there():
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_loads_whole_and_names_losses_that_exist(name, tmp_path):
+def test_a_recipe_is_complete_and_its_losses_exist(name, tmp_path):
     recipe = read_recipe(name)
     assert recipe.losses.keys() <= set(LOSS_TERMS) and any(recipe.losses.values())
     write_recipe(tmp_path / "whole.yaml", recipe)
@@ -75,7 +76,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
     assert read_recipe(str(tmp_path / "run/recipe.yaml")) == recipe
 
 
-def test_the_reference_is_as_generated_and_says_what_each_setting_is():
+def test_the_reference_is_up_to_date_and_describes_each_setting():
     page = recipe_reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
@@ -86,14 +87,14 @@ def test_the_reference_is_as_generated_and_says_what_each_setting_is():
 # --- settings that do not exist or do not fit ---------------------------------------------------------------
 
 
-def test_every_setting_refuses_what_it_is_not_by_its_name():
+def test_a_wrong_value_is_named_with_its_setting():
     for path, default in settings_of(Recipe()):
         wrong = "1.5" if isinstance(default, int) and not isinstance(default, bool) else "nonsense"
-        said = complaint("speech_16k", [f"--{path}={wrong}"])
-        assert path in said and wrong in said.rpartition(path)[2], said
+        message = error_message("speech_16k", [f"--{path}={wrong}"])
+        assert path in message and wrong in message.rpartition(path)[2], message
 
 
-def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp_path):
+def test_a_misspelt_setting_is_named_with_the_right_one(tmp_path):
     for path, _ in settings_of(Recipe()):
         *sections, name = path.split(".")
         misspelt = name + name[-1]
@@ -101,13 +102,13 @@ def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp
         for section in reversed(sections):
             text = f"{section}: {{{text}}}"
         (tmp_path / "a.yaml").write_text(text)
-        said = complaint(str(tmp_path / "a.yaml"), [])
-        assert f"no setting called '{misspelt}'; did you mean {name}?" in said, said
-        assert all(f"{section}:" in said for section in sections)
+        message = error_message(str(tmp_path / "a.yaml"), [])
+        assert f"'{misspelt}'" in message and f"did you mean {name}?" in message, message
+        assert all(f"{section}:" in message for section in sections)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "expected"),
     [
         (["--optim.lr"], "optim.lr: expected one argument"),
         (["--losses.mel=loud"], "losses"),
@@ -130,21 +131,21 @@ def test_every_misspelt_setting_of_a_file_is_named_with_the_right_one_beside(tmp
         (["--recipe", "other"], "no setting called recipe;"),
     ],
 )
-def test_overrides_that_do_not_fit_are_one_line(overrides, says):
-    assert says in complaint("speech_16k", overrides)
+def test_overrides_that_do_not_fit_are_refused_in_one_line(overrides, expected):
+    assert expected in error_message("speech_16k", overrides)
 
 
-def test_overrides_come_after_the_file_and_leave_the_rest():
+def test_overrides_replace_settings_of_the_file_and_no_others():
     plain, changed = read_recipe("speech_16k"), read_recipe("speech_16k", ["--losses.stft=2", "--optim.lr", "3e-4"])
     assert changed.losses == {**plain.losses, "stft": 2.0} and changed.optim.lr == 3e-4
     assert (changed.codec, changed.train, changed.augment) == (plain.codec, plain.train, plain.augment)
 
 
-def test_a_recipe_is_found_by_name_before_a_file_and_by_path(tmp_path, monkeypatch):
+def test_a_recipe_is_found_by_name_or_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.yml").write_text("optim: {lr: 0.5}")
-    Path("speech_16k").write_text("a run that is called like a recipe")
+    Path("speech_16k").write_text("a file with the name of a recipe")
     assert read_recipe("mine.yml").optim.lr == 0.5 and read_recipe("./mine.yml").optim.lr == 0.5
     assert read_recipe("speech_16k").codec.sample_rate == 16000
-    names = re.findall(r"\w+", complaint("speech_16", []))
+    names = re.findall(r"\w+", error_message("speech_16", []))
     assert set(recipe_names()) <= set(names) and difflib.get_close_matches("speech_16", names)

@@ -1,4 +1,4 @@
-"""Every setting of a recipe has a type and a range: whatever lies outside is refused in one line that names it."""
+"""Each setting of a recipe has a type and a range; other values are refused with one line that names the setting."""
 
 import math
 from dataclasses import fields, is_dataclass, replace
@@ -13,17 +13,17 @@ from codec.errors import UserError
 from codec.recipe import read_recipe, settings_of
 
 BAD: list[Any] = [math.nan, math.inf, -math.inf, -1, -1e-9, 1e12, 10**22, "loud", None, [], {}, (1, 2, 3), object()]
-"""No setting takes any of these but those of :data:`TAKEN`."""
-TAKEN = {
-    "losses": ({},),  # refused by another rule, which names losses, too
+"""Values that no setting accepts, except for those in :data:`ACCEPTED`."""
+ACCEPTED = {
+    "losses": ({},),  # refused by another rule, whose message names losses, too
     "target.domains": ({},),
-    "data.silence_dbfs": (-1e-9, -1),  # see test_sound_at_full_scale_is_not_silence
+    "data.silence_dbfs": (-1e-9, -1),
     "target.level_dbfs": (),
 }
 
 
 def sections(value: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Every dataclass in a configuration, by its dotted name."""
+    """Return each dataclass in a configuration with its dotted name."""
     inner = [(f"{path}{field.name}", getattr(value, field.name)) for field in fields(value)]
     return [(path, value)] + [
         found for name, item in inner if is_dataclass(item) for found in sections(item, f"{name}.")
@@ -31,12 +31,12 @@ def sections(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("path", [path for path, _ in sections(Recipe())])
-def test_each_field_of_each_configuration_refuses_what_it_cannot_be(path):
+def test_each_setting_refuses_values_of_other_types_and_ranges(path):
     section = dict(sections(Recipe()))[path]
     for field in fields(section):
         default = getattr(section, field.name)
         for bad in BAD:
-            if any(bad is kept or bad == kept for kept in TAKEN.get(f"{path}{field.name}", ())):
+            if any(bad is accepted or bad == accepted for accepted in ACCEPTED.get(f"{path}{field.name}", ())):
                 continue
             with pytest.raises(UserError, match=field.name) as error:
                 replace(section, **{field.name: bad})
@@ -50,7 +50,7 @@ def test_each_field_of_each_configuration_refuses_what_it_cannot_be(path):
                 replace(section, **{field.name: bad_element})
 
 
-def test_the_defaults_and_the_ends_of_the_ranges_are_taken():
+def test_defaults_and_limits_of_ranges_are_accepted():
     assert Recipe() == Recipe()
     for section, name, values in (
         ("train", "seed", (0, 2**32 - 1)),
@@ -87,7 +87,7 @@ def test_the_defaults_and_the_ends_of_the_ranges_are_taken():
         (f"train: {{steps: {'x' * 100_000}}}", "train.steps"),
     ],
 )
-def test_recipes_that_no_run_can_follow_are_one_short_line(tmp_path, text, named):
+def test_invalid_recipes_are_refused_in_one_short_line(tmp_path, text, named):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=named) as error:
@@ -95,7 +95,7 @@ def test_recipes_that_no_run_can_follow_are_one_short_line(tmp_path, text, named
     assert len(str(error.value)) < 700 + len(str(path)) and "\n" not in str(error.value)
 
 
-def test_values_of_any_length_on_the_command_line_are_one_short_line():
+def test_long_values_on_the_command_line_are_refused_in_one_short_line():
     for word in ("--train.steps=" + "9" * 5000, "--losses.mel=" + "[" * 3000 + "]" * 3000, "--optim.lr=" + "x" * 9999):
         with pytest.raises(UserError, match=word[2:8]) as error:
             read_recipe("speech_16k", [word])
@@ -122,7 +122,7 @@ def test_a_configuration_from_json_is_checked_like_a_recipe():
         CodecConfig.from_dict({**CodecConfig().to_dict(), "encoder": {"width": 8, "depth": 10**9}})
 
 
-def test_every_setting_can_be_written_and_read_again(tmp_path):
+def test_each_setting_can_be_written_and_read_again(tmp_path):
     for name, value in settings_of(Recipe()):
         tree: Any = list(value) if isinstance(value, tuple) else value
         for part in reversed(name.split(".")):

@@ -16,7 +16,7 @@ from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique
 from codec.batch.runner import BatchTask, attempt, run_batch
 from codec.bitstream.header import Header
 from codec.bitstream.loss_concealment import find_losses
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.coding import shards
 from codec.coding.files import decode_file, sample_range
 from codec.coding.nac_reader import FindModel, resolve_model
@@ -93,7 +93,7 @@ def decode_batch(
             jobs += arrays
             inputs.failures.extend(failures)
         else:
-            jobs.append(DecodeJob(path, target, ReadOnce(path, partial(read_header, path, whole=False))))
+            jobs.append(DecodeJob(path, target, ReadOnce(path, partial(read_nac_header, path, whole=False))))
     jobs = with_target(unique_jobs(jobs), out) if one_file else unique_jobs(jobs)
     return run_batch(_DecodeTask(model, options), jobs, batch, inputs)
 

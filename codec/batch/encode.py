@@ -14,7 +14,7 @@ from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique
 from codec.batch.progress import expected_seconds
 from codec.batch.runner import BatchTask, run_batch
 from codec.bitstream.header import Header
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
@@ -105,7 +105,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
     def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
         try:
-            head = read_header(job.target, whole=False)
+            head = read_nac_header(job.target, whole=False)
         except UserError:
             return False
         return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from codec.bitstream.search_budget import SearchBudget
+
 CHECKSUM_BYTES = 4
 PACKET_S = 2.0
 """Duration of a packet in seconds: the loss of one costs little, and the bytes around one are few."""
@@ -19,10 +21,6 @@ _LENGTH_BYTES = 4
 _FIRST_VERSION_HEAD = 8
 _UNTRACED = 64
 """Packets that may be missing at once without a trace in the file."""
-_SEARCH_BUDGET = 1 << 28
-"""Bytes that may be searched for packets in one file, each place counted as :data:`_PLACE_COST`: some seconds, for
-hostile files."""
-_PLACE_COST = 256
 
 ReadAt = Callable[[int, int], bytes]
 """Function from a position and a size to the bytes there; fewer at the end of the file."""
@@ -101,7 +99,7 @@ class Framing:
 
     def __init__(self, read: ReadAt, longest: int):
         self.read, self.longest = read, longest
-        self.budget = _SEARCH_BUDGET
+        self._budget = SearchBudget()
 
     def parse_length(self, place: int, limit: int) -> StatedPacket | None:
         """Parse the length of a packet.
@@ -170,8 +168,7 @@ class Framing:
     def _search(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
         for at in range(place, limit - MIN_PACKET_BYTES + 1):
             stated = self.parse_length(at, limit)
-            self.budget -= _PLACE_COST + (stated.end - at if stated else 0)
-            if self.budget < 0:
+            if not self._budget.spend(stated.end - at if stated else 0):
                 return None
             found = self.read_packet(at, limit, number) if stated else None
             if found is None or not number < found.number < min(stop, number + _UNTRACED + (at - place) // 64):

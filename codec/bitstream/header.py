@@ -1,13 +1,12 @@
 """The header of a ``.nac`` file or stream: fields of fixed size, then tags; docs/bitstream.md."""
 
 import struct
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
-from codec.bitstream.framing import packet_frames
-from codec.bitstream.header_repair import checksum_error, repair_byte
+from codec.bitstream.checksum import CRC32_BYTES, append_crc32, crc32_error
+from codec.bitstream.header_repair import repair_byte
 from codec.bitstream.tags import MAX_TAG_BYTES, parse_tags, tag_bytes
 from codec.errors import UserError
 
@@ -20,11 +19,10 @@ ADVICE_ON_DAMAGE = "copy the file or encode the source again"
 _VARIABLE, _LIVE = 1, 2
 _FIELDS = struct.Struct("<4sBBH8sIIIQQBBBB")
 _FURTHER = struct.Struct("<HI")
-_CRC = struct.Struct("<I")
 _START_BYTES = _FIELDS.size
-HEADER_BYTES = _START_BYTES + _FURTHER.size + _CRC.size
+HEADER_BYTES = _START_BYTES + _FURTHER.size + CRC32_BYTES
 """Size of a header without tags."""
-_HEADER_BYTES_VERSION_1 = _START_BYTES + _CRC.size
+_HEADER_BYTES_VERSION_1 = _START_BYTES + CRC32_BYTES
 
 WORD_BYTES = 4
 """A payload of the archive profile is a sequence of words of this size."""
@@ -43,22 +41,6 @@ def max_payload_bytes(symbols: int) -> int:
     20
     """
     return WORD_BYTES * (symbols + 2)
-
-
-@dataclass(frozen=True)
-class ModelFormat:
-    """What a header states of the model that decodes the codes."""
-
-    fingerprint: str
-    """16 hexadecimal digits, see :func:`codec.pretrained.checkpoint.fingerprint`."""
-    sample_rate: int
-    """Sample rate of the model in Hz."""
-    latent_hop: int
-    """Samples at that rate per latent frame."""
-    bits_per_code: int
-    """Bits of a code of fixed width."""
-    receptive_frames: int
-    """Latent frames from which a sample is decoded."""
 
 
 @dataclass(frozen=True)
@@ -98,46 +80,6 @@ class Header:
     frames: int = 0
     """Latent frames."""
     version: int = FORMAT_VERSION
-
-    @staticmethod
-    def for_model(
-        model: ModelFormat,
-        *,
-        sample_rate: int,
-        channels: int,
-        codebooks: int,
-        variable: bool = False,
-        target_bps: int = 0,
-        live: bool = False,
-    ) -> "Header":
-        """Make the header of a new file or stream.
-
-        Args:
-            model: What the header states of the model.
-            sample_rate: Sample rate of the source in Hz.
-            channels: Channels of the source.
-            codebooks: Codebooks to use.
-            variable: Whether frames may have fewer codes than codebooks.
-            target_bps: Target bit rate, all channels together, in bit/s; 0: none.
-            live: Whether it is of the live profile.
-
-        Returns:
-            The header, with 0 samples and frames. Its values are not checked, see :meth:`fault`.
-        """
-        return Header(
-            fingerprint=model.fingerprint,
-            sample_rate=sample_rate,
-            channels=channels,
-            model_rate=model.sample_rate,
-            latent_hop=model.latent_hop,
-            codebooks=codebooks,
-            bits_per_code=model.bits_per_code,
-            packet_frames=1 if live else packet_frames(model.sample_rate / model.latent_hop),
-            receptive_frames=model.receptive_frames,
-            variable=variable,
-            target_bps=target_bps,
-            live=live,
-        )
 
     @property
     def seconds(self) -> float:
@@ -239,7 +181,7 @@ class Header:
             self.frames, self.channels, self.codebooks, self.bits_per_code, self.packet_frames,
         )  # fmt: skip
         fields += _FURTHER.pack(self.receptive_frames, self.target_bps)
-        return fields + _CRC.pack(zlib.crc32(fields)) + block
+        return append_crc32(fields) + block
 
 
 @dataclass(frozen=True)
@@ -273,7 +215,7 @@ def read_header_and_tags(read: Callable[[int], bytes], name: object) -> HeaderAn
     data = found = read(_HEADER_BYTES_VERSION_1)
     if not data:
         raise UserError(f"{name}: the file is empty (0 bytes); encode the source again")
-    first_version = data[4:5] == b"\x01" and not checksum_error(data)
+    first_version = data[4:5] == b"\x01" and not crc32_error(data)
     if not first_version:
         found += read(HEADER_BYTES - _HEADER_BYTES_VERSION_1)
         data = repair_byte(found) if len(found) == HEADER_BYTES else found
@@ -284,15 +226,15 @@ def read_header_and_tags(read: Callable[[int], bytes], name: object) -> HeaderAn
     wanted = _HEADER_BYTES_VERSION_1 if first_version else HEADER_BYTES
     if len(data) < wanted:
         raise UserError(f"{name}: truncated within the header; {ADVICE_ON_DAMAGE}")
-    if checksum_error(data):
+    if crc32_error(data):
         raise UserError(f"{name}: the header is damaged (checksum); {ADVICE_ON_DAMAGE}")
-    fields = data[: -_CRC.size]
+    fields = data[:-CRC32_BYTES]
     _, version, flags, size, model, rate, model_rate, hop, samples, frames, *counts = _FIELDS.unpack(
         fields[:_START_BYTES]
     )
     known = 0 if first_version else _VARIABLE | _LIVE
-    longest = wanted if first_version else wanted + MAX_TAG_BYTES + _CRC.size
-    if flags & ~known or not (size == wanted or wanted + _CRC.size < size <= longest):
+    longest = wanted if first_version else wanted + MAX_TAG_BYTES + CRC32_BYTES
+    if flags & ~known or not (size == wanted or wanted + CRC32_BYTES < size <= longest):
         raise UserError(f"{name}: uses features unknown to this program (flags {flags:#04x}); update it")
     channels, codebooks, bits, packet_frames = counts
     receptive_frames, target_bps = (0, 0) if first_version else _FURTHER.unpack(fields[_START_BYTES:])

@@ -5,21 +5,8 @@ be damaged causes another error.
 """
 
 import functools
-import zlib
 
-_CHECKSUM_BYTES = 4
-
-
-def checksum_error(data: bytes) -> int:
-    """Compare a checksum with the one it should be.
-
-    Args:
-        data: Bytes whose last four are their CRC-32, little-endian.
-
-    Returns:
-        The bits that differ; 0 if the checksum is right.
-    """
-    return zlib.crc32(data[:-_CHECKSUM_BYTES]) ^ int.from_bytes(data[-_CHECKSUM_BYTES:], "little")
+from codec.bitstream.checksum import crc32_error
 
 
 def repair_byte(data: bytes) -> bytes:
@@ -31,11 +18,12 @@ def repair_byte(data: bytes) -> bytes:
     Returns:
         The header as it was before the damage; ``data`` itself if it is intact, or damaged beyond that.
 
-    >>> header = b"header" + zlib.crc32(b"header").to_bytes(4, "little")
+    >>> from codec.bitstream.checksum import append_crc32
+    >>> header = append_crc32(b"header")
     >>> repair_byte(b"hEader" + header[6:]) == header
     True
     """
-    error = checksum_error(data)
+    error = crc32_error(data)
     if not error or error not in _one_byte_errors(len(data)):
         return data
     place, change = _one_byte_errors(len(data))[error]
@@ -47,11 +35,11 @@ def _one_byte_errors(size: int) -> dict[int, tuple[int, int]]:
     """Return, for each error of the checksum that one damaged byte causes, the place of the byte and the bits that
     differ.
     """
-    intact = checksum_error(bytes(size))
+    intact = crc32_error(bytes(size))
     changes = [(place, change) for place in range(size) for change in range(1, 256)]
     errors = {}
     for place, change in changes:
         damaged = bytes(place) + bytes([change]) + bytes(size - place - 1)
-        errors[checksum_error(damaged) ^ intact] = place, change
+        errors[crc32_error(damaged) ^ intact] = place, change
     assert len(errors) == len(changes)
     return errors

@@ -1,10 +1,10 @@
 """The index at the end of a ``.nac`` file: the bytes of each group of packets, and a checksum; docs/bitstream.md."""
 
 import struct
-import zlib
 from collections.abc import Sequence
 from itertools import accumulate
 
+from codec.bitstream.checksum import append_crc32, crc32_error
 from codec.bitstream.framing import MIN_PACKET_BYTES
 
 PACKETS_PER_ENTRY = 16
@@ -35,8 +35,7 @@ def index_bytes(group_bytes: Sequence[int]) -> bytes:
     Returns:
         The index, its checksum included.
     """
-    entries = b"".join(map(_ENTRY.pack, group_bytes))
-    return entries + _ENTRY.pack(zlib.crc32(entries))
+    return append_crc32(b"".join(map(_ENTRY.pack, group_bytes)))
 
 
 def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
@@ -53,7 +52,7 @@ def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
     >>> parse_index(index_bytes([100, 50]), start=58, stop=208)
     [58, 158, 208]
     """
-    *lengths, checksum = (number for (number,) in _ENTRY.iter_unpack(data))
+    *lengths, _ = (number for (number,) in _ENTRY.iter_unpack(data))
     positions = list(accumulate(lengths, initial=start))
-    intact = checksum == zlib.crc32(data[: -_ENTRY.size]) and positions[-1] == stop
+    intact = not crc32_error(data) and positions[-1] == stop
     return positions if intact and all(length >= MIN_PACKET_BYTES for length in lengths) else None

@@ -12,15 +12,16 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from codec.bitstream.checksum import append_crc32, crc32_error
 from codec.bitstream.codes import NO_CODE, PacketCodes
 from codec.bitstream.header import Header
 
-CHECKSUM_BYTES = 2
+FRAME_CHECKSUM_BYTES = 2
 END_BYTES = 1 + 8 + 8 + 4
 """Size of the end of a stream."""
 END_MARK = 255
 """First byte of the end of a stream, which no number of codes is."""
-NUMBER_MODULUS = 1 << 8 * CHECKSUM_BYTES
+NUMBER_MODULUS = 1 << 8 * FRAME_CHECKSUM_BYTES
 """Frames are numbered modulo this."""
 
 
@@ -109,7 +110,7 @@ def frame_bytes(number: int, body: bytes) -> bytes:
     Returns:
         The frame.
     """
-    return body + ((zlib.crc32(body) + number) % NUMBER_MODULUS).to_bytes(CHECKSUM_BYTES, "little")
+    return body + ((zlib.crc32(body) + number) % NUMBER_MODULUS).to_bytes(FRAME_CHECKSUM_BYTES, "little")
 
 
 def end_bytes(samples: int, frames: int) -> bytes:
@@ -126,7 +127,7 @@ def end_bytes(samples: int, frames: int) -> bytes:
     StreamEnd(samples=441, frames=3)
     """
     data = bytes([END_MARK]) + samples.to_bytes(8, "little") + frames.to_bytes(8, "little")
-    return data + zlib.crc32(data).to_bytes(4, "little")
+    return append_crc32(data)
 
 
 def parse_end(data: bytes) -> StreamEnd | None:
@@ -138,7 +139,7 @@ def parse_end(data: bytes) -> StreamEnd | None:
     Returns:
         The end; None if the bytes are something else.
     """
-    if len(data) != END_BYTES or data[0] != END_MARK or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+    if len(data) != END_BYTES or data[0] != END_MARK or crc32_error(data):
         return None
     return StreamEnd(int.from_bytes(data[1:9], "little"), int.from_bytes(data[9:17], "little"))
 

@@ -302,7 +302,7 @@ class PacketReader:
         return [number for number, payload in self._payloads(0) if payload is None]
 
 
-def read_header(path: Path, whole: bool = True) -> Header:
+def read_nac_header(path: Path, whole: bool = True) -> Header:
     """Read the header of a file.
 
     Args:

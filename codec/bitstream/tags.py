@@ -1,14 +1,13 @@
 """Tags of a ``.nac`` file: title, artist and the like, as JSON with a checksum; docs/bitstream.md."""
 
 import json
-import zlib
 from collections.abc import Mapping
 
+from codec.bitstream.checksum import CRC32_BYTES, append_crc32, crc32_error
 from codec.errors import UserError
 
 MAX_TAG_BYTES = 16384
 """Size of the tags as JSON in UTF-8."""
-_CHECKSUM_BYTES = 4
 
 
 def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -51,7 +50,7 @@ def tag_bytes(tags: Mapping[str, str]) -> bytes:
         raise UserError("a tag is not valid text (UTF-8); leave it out") from error
     if len(text) > MAX_TAG_BYTES:
         raise UserError(f"the tags take {len(text)} bytes, and at most {MAX_TAG_BYTES} fit; shorten them")
-    return text + zlib.crc32(text).to_bytes(_CHECKSUM_BYTES, "little")
+    return append_crc32(text)
 
 
 def parse_tags(data: bytes) -> dict[str, str] | None:
@@ -66,11 +65,10 @@ def parse_tags(data: bytes) -> dict[str, str] | None:
     >>> parse_tags(tag_bytes({"title": "Song"}))
     {'title': 'Song'}
     """
-    text = data[:-_CHECKSUM_BYTES]
-    if len(data) <= _CHECKSUM_BYTES or int.from_bytes(data[-_CHECKSUM_BYTES:], "little") != zlib.crc32(text):
+    if len(data) <= CRC32_BYTES or crc32_error(data):
         return None
     try:
-        tags = json.loads(text)
+        tags = json.loads(data[:-CRC32_BYTES])
         json.dumps(tags, ensure_ascii=False).encode()  # fails if escapes make halves of characters
     except (ValueError, RecursionError):
         return None

@@ -1,6 +1,6 @@
 """Streaming inference: waveforms and codes in pieces of any length, as NumPy arrays.
 
-What is computed is canonical blocks of :data:`BLOCK` latent frames whose state is handed on, so that a whole file, a
+All computation is in canonical blocks of :data:`BLOCK` latent frames whose state is handed on. So a whole file, a
 stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on length.
 """
 

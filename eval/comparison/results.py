@@ -97,7 +97,11 @@ class ComparisonResult:
     """Whether a training ended in an error."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as a dictionary for JSON."""
+        """Return all fields as a dictionary for JSON.
+
+        Returns:
+            Field to value; :class:`~pathlib.Path` and others are left to the encoder.
+        """
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Which clips are judged: a sample spread over the groups, excerpts for candidates, and the halves of validation.
+"""The choice of clips: a sample spread over the groups, excerpts for candidates, and the halves of validation.
 
 Whoever takes the best of many candidates takes the luckiest, too: the score that made it the best is too good. So the
 groups of the validation split are halved. One half selects; the other, which had no say, reports.

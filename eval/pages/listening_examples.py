@@ -32,7 +32,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Version:
+class AudioVersion:
     """A version of a clip that can be played."""
 
     label: str
@@ -52,7 +52,7 @@ class ListeningExample:
     ranks: dict[str, str]
     """Label of a view to the rank of the clip in it."""
     seconds: float
-    sounds: list[Version]
+    versions: list[AudioVersion]
     """The original, ours, and the other system's."""
     pictures: list[str]
     """Spectrograms of the original, of ours, and of the difference, as ``data:`` URLs."""
@@ -149,7 +149,7 @@ def _example(
         clip,
         ranks,
         waves[0].shape[1] / rate,
-        [Version(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
+        [AudioVersion(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
         spectrogram_images(waves[0], waves[1], rate),
     )
 

@@ -25,7 +25,7 @@ def markdown_text(text: str) -> str:
         Markdown that is shown as the text, letter by letter.
 
     >>> markdown_text("a*b|c")
-    'a\\\\*b\\\\|c'
+    'a\\*b\\|c'
     """
     escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")

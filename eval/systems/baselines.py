@@ -86,7 +86,7 @@ class CodedSystem:
 
 
 def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[str, Codec]:
-    """Load the models to be judged, by the names of their folders.
+    """Load the models to be evaluated, by the names of their folders.
 
     Args:
         run: folder of the model that the report is about.

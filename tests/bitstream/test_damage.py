@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from codec.bitstream.framing import frame_packet
 from codec.bitstream.header import HEADER_BYTES
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.errors import UserError
 from tests import fuzz_nac
 from tests.helpers.bitstreams import (
@@ -48,11 +48,11 @@ def test_truncation_is_detected_when_opening(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError) as error:
-            read_header(path)
+            read_nac_header(path)
         check_message(error, path)
     path.write_bytes(whole + b"\0")
     with pytest.raises(UserError, match=str(path)):
-        read_header(path)
+        read_nac_header(path)
 
 
 def test_every_damaged_byte_is_detected(tmp_path):
@@ -213,7 +213,7 @@ def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames):
     try:
         with PacketReader(path) as reader:
             assert list(reader.packets(CODER)) == [] and reader.damaged_packets() == []
-            assert reader.header.frames == 0 or read_header(path)
+            assert reader.header.frames == 0 or read_nac_header(path)
     except UserError as error:
         assert "\n" not in str(error)
     finally:

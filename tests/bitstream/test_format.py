@@ -14,7 +14,7 @@ from codec.bitstream.framing import PACKET_OVERHEAD_BYTES
 from codec.bitstream.header import HEADER_BYTES
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.live_writer import LiveWriter
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.bitstream.writer import PacketWriter
 from codec.errors import UserError
 from tests.helpers.bitstreams import (
@@ -135,7 +135,7 @@ def test_version_1_is_read(tmp_path):
     for size in range(len(VERSION_1)):
         path.write_bytes(VERSION_1[:size])
         with pytest.raises(UserError):
-            read_header(path)
+            read_nac_header(path)
     for place in range(len(VERSION_1)):
         path.write_bytes(VERSION_1[:place] + bytes([VERSION_1[place] ^ 9]) + VERSION_1[place + 1 :])
         with pytest.raises(UserError):

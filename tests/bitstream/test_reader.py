@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.errors import UserError
 from tests.helpers.bitstreams import (
     CODER,
@@ -60,8 +60,8 @@ def test_other_files_and_versions(tmp_path):
     ]:
         path.write_bytes(content)
         with pytest.raises(UserError, match=words) as error:
-            read_header(path)
+            read_nac_header(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
     for missing in (tmp_path / "none.nac", tmp_path):
         with pytest.raises(UserError, match=str(missing)):
-            read_header(missing)
+            read_nac_header(missing)

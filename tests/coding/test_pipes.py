@@ -24,17 +24,22 @@ from codec.bitstream.live_parser import LiveParser
 from codec.bitstream.reader import PacketReader
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
-from codec.coding.nac_reader import NacReader
+from codec.coding.nac_reader import FindModel, NacReader
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.coding.pipes import decode_stream, encode_stream
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
-from tests.coding.test_files import codec, fails, make, make_codec, sound  # noqa: F401 (a fixture)
+from tests.helpers.coding import band_noise, error_of, wire_codec, write_band_noise
 
 HEADER = Header("0123456789abcdef", 22050, 2, 16000, 320, 3, 10, 1, receptive_frames=25, live=True)
 FIXED = live.FixedWidthCoder(1000)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return wire_codec()
 
 
 class Dribble(io.RawIOBase):
@@ -49,7 +54,7 @@ class Dribble(io.RawIOBase):
         return self.data.read(size if count < 0 else min(count, size))
 
 
-def coded(wave: bytes, codec: Codec, sizes: list[int] | None = None, raw: PcmFormat | None = None, **options) -> bytes:  # noqa: F811
+def coded(wave: bytes, codec: Codec, sizes: list[int] | None = None, raw: PcmFormat | None = None, **options) -> bytes:
     out = io.BytesIO()
     report = encode_stream(
         Dribble(wave, sizes or [1 << 20]), out, LoadedModel(codec), CodingOptions(**options), raw=raw
@@ -58,9 +63,10 @@ def coded(wave: bytes, codec: Codec, sizes: list[int] | None = None, raw: PcmFor
     return out.getvalue()
 
 
-def decoded(data: bytes, codec: Codec, sizes: list[int] | None = None, **options):  # noqa: F811
+def decoded(data: bytes, codec: Codec | FindModel, sizes: list[int] | None = None, **options):
     out = io.BytesIO()
-    report = decode_stream(Dribble(data, sizes or [1 << 20]), out, LoadedModel(codec), **options)
+    model = LoadedModel(codec) if isinstance(codec, Codec) else codec
+    report = decode_stream(Dribble(data, sizes or [1 << 20]), out, model, **options)
     return report, out.getvalue()
 
 
@@ -97,7 +103,7 @@ def parse(data: bytes, pieces: list[int]) -> tuple[LiveParser, list[bytes | None
 
 
 @pytest.mark.parametrize("pieces", [[1], [7], [1, 30, 2], [1 << 20]])
-def test_frames_are_parsed_however_they_come(pieces):
+def test_frames_are_parsed_from_pieces_of_any_size(pieces):
     codes, data, _ = stream(50)
     parser, bodies = parse(data, pieces)
     (run,) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
@@ -105,7 +111,7 @@ def test_frames_are_parsed_however_they_come(pieces):
     np.testing.assert_array_equal(run.codes, codes)
 
 
-def test_a_frame_is_there_as_soon_as_its_last_byte():
+def test_a_frame_is_returned_with_its_last_byte():
     _, data, places = stream(50)
     parser = LiveParser(HEADER)
     for at in range(places[-1]):
@@ -125,7 +131,7 @@ def test_damage_in_a_live_stream_costs_its_frame():
                 assert bodies == expected and parser.end == live.StreamEnd(samples_for(300), 300)
 
 
-def test_bytes_that_are_missing_or_too_many():
+def test_missing_and_surplus_bytes():
     _, data, places = stream(300)
     for pieces in ([5], [1 << 20]):
         for first, last in [(0, 0), (10, 12), (100, 250), (290, 299), (299, 299)]:
@@ -140,7 +146,7 @@ def test_bytes_that_are_missing_or_too_many():
             assert len(bodies) == 200 and None not in bodies and parser.end is None
 
 
-def test_live_file_is_read_like_others(tmp_path):
+def test_live_streams_in_files_are_read(tmp_path):
     codes, data, places = stream(300)
     (tmp_path / "x.nac").write_bytes(HEADER.to_bytes({"title": "x"}) + data)
     with PacketReader(tmp_path / "x.nac") as reader:
@@ -161,7 +167,7 @@ def test_live_file_is_read_like_others(tmp_path):
 
 @given(st.binary(max_size=300), st.integers(1, 3))
 @settings(deadline=None, max_examples=300)
-def test_any_bytes_are_some_frames(data, piece):
+def test_arbitrary_bytes_are_parsed(data, piece):
     _, good, places = stream(5)
     _, bodies = parse(good[: places[3]] + data + good[places[3] :], [piece])
     for run in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
@@ -173,9 +179,9 @@ def test_any_bytes_are_some_frames(data, piece):
 
 
 @pytest.mark.parametrize("encoding", PCM_ENCODINGS)
-def test_samples_are_those_of_a_file(encoding, tmp_path):
+def test_piped_samples_equal_those_of_a_file(encoding, tmp_path):
     subtype = {"u8": "PCM_U8", "s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
-    soundfile.write(tmp_path / "a.wav", sound(3, 500, 8000).T, 8000, subtype=subtype[encoding])
+    soundfile.write(tmp_path / "a.wav", band_noise(3, 500, 8000).T, 8000, subtype=subtype[encoding])
     data = (tmp_path / "a.wav").read_bytes()
     with open_piped_audio(Dribble(data, [1, 50, 3])) as reader:
         assert (reader.sample_rate, reader.channels) == (8000, 3)
@@ -196,10 +202,10 @@ def heard(data: bytes) -> tuple[np.ndarray, str | None, dict[str, str]]:
         return np.concatenate([np.zeros((pipe.channels, 0), np.float32), *blocks], 1), pipe.fault, dict(pipe.tags)
 
 
-def test_sizes_of_64_bits_are_believed(tmp_path):
+def test_64_bit_sizes_are_read(tmp_path):
     """What stands behind the samples is none of them."""
     with soundfile.SoundFile(tmp_path / "a.rf64", "w", 16000, 1, format="RF64") as file:
-        file.write(sound(1, 10000, 16000)[0])
+        file.write(band_noise(1, 10000, 16000)[0])
         file.title = "behind the samples " * 9
     data = (tmp_path / "a.rf64").read_bytes()
     assert data[:4] == b"RF64" and len(data) > 20100
@@ -215,8 +221,8 @@ def test_sizes_of_64_bits_are_believed(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFFF - 100, 0x7FFFF000, 0x7FFF0000, 0])
-def test_sizes_that_mean_unknown_lead_to_the_end(tmp_path, size):
-    wave = make(tmp_path / "a.wav", samples=3000)
+def test_unknown_sizes_mean_reading_to_the_end(tmp_path, size):
+    wave = write_band_noise(tmp_path / "a.wav", samples=3000)
     data = bytearray((tmp_path / "a.wav").read_bytes())
     data[40:44] = struct.pack("<I", size)
     assert heard(bytes(data))[0].shape == wave.shape and heard(bytes(data))[1] is None
@@ -225,8 +231,8 @@ def test_sizes_that_mean_unknown_lead_to_the_end(tmp_path, size):
         assert heard(empty)[0].shape == (1, 0) and heard(bytes(data[:44]))[1] is None
 
 
-def test_a_wav_that_ends_early_is_coded_as_far_as_it_came(tmp_path, codec):  # noqa: F811
-    make(tmp_path / "a.wav", samples=80000)
+def test_a_truncated_wav_is_encoded_up_to_its_end(tmp_path, codec):
+    write_band_noise(tmp_path / "a.wav", samples=80000)
     data = (tmp_path / "a.wav").read_bytes()[:50001]
     out = io.BytesIO()
     report = encode_stream(io.BytesIO(data), out, LoadedModel(codec))
@@ -245,20 +251,20 @@ PIPED = [
 
 
 @pytest.mark.parametrize(("format", "subtype"), PIPED)
-def test_what_files_hold_is_the_same_through_a_pipe(tmp_path, format, subtype):
+def test_files_give_the_same_samples_through_a_pipe(tmp_path, format, subtype):
     """Recognised from its first bytes."""
     path = tmp_path / "a"
     with soundfile.SoundFile(path, "w", 16000, 2, subtype, format=format) as file:
-        file.write(sound(2, 20000, 16000).T)
+        file.write(band_noise(2, 20000, 16000).T)
     wave, fault, _ = heard(path.read_bytes())
     assert fault is None and wave.shape[1] >= 20000
     np.testing.assert_array_equal(wave, audio.read(path).samples)
 
 
-def test_tags_come_through_a_pipe(tmp_path, codec):  # noqa: F811
+def test_tags_come_through_a_pipe(tmp_path, codec):
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 16000, 1) as file:
         file.title, file.artist = "Zwölf", "A"
-        file.write(sound(1, 4000, 16000)[0])
+        file.write(band_noise(1, 4000, 16000)[0])
     data = coded((tmp_path / "a.flac").read_bytes(), codec, tags={"artist": "B"})
     (tmp_path / "a.nac").write_bytes(data)
     assert file_info(tmp_path / "a.nac")["tags"] == {"title": "Zwölf", "artist": "B"}
@@ -271,9 +277,9 @@ CUT = [
 
 
 @pytest.mark.parametrize(("format", "subtype"), CUT)
-def test_a_cut_file_is_coded_as_far_as_it_came_through_a_pipe(tmp_path, format, subtype):
+def test_a_truncated_file_is_encoded_through_a_pipe(tmp_path, format, subtype):
     path = tmp_path / "a"
-    soundfile.write(path, sound(1, 200000, 16000)[0], 16000, subtype, format=format)
+    soundfile.write(path, band_noise(1, 200000, 16000)[0], 16000, subtype, format=format)
     whole, data = audio.read(path).samples, path.read_bytes()
     wave, fault, _ = heard(data[: len(data) // 2])
     assert fault and "\n" not in fault and 0.2 < wave.shape[1] / whole.shape[1] < 0.6
@@ -287,35 +293,35 @@ def test_clipped_samples_are_counted():
     assert np.frombuffer(out.getvalue(), "<i2").tolist() == [32767, -32768, 32767, -32768, 16384]
 
 
-def test_what_is_no_sound_is_refused(tmp_path, codec):  # noqa: F811
-    make(tmp_path / "a.wav")
+def test_pipes_without_audio_are_refused(tmp_path, codec):
+    write_band_noise(tmp_path / "a.wav")
     data = (tmp_path / "a.wav").read_bytes()
     huge = data[:12] + b"LIST" + struct.pack("<I", 1 << 31) + data[12:]
     for wrong in (b"", b"RIFF", b"fLaC" + bytes(100), data[:30], data[:40], huge, data[:12] + data[36:], data[:36]):
-        fails(encode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
-    assert "empty" in fails(encode_stream, io.BytesIO(), io.BytesIO(), LoadedModel(codec))
-    assert "--raw" in fails(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), LoadedModel(codec))
+        error_of(encode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
+    assert "empty" in error_of(encode_stream, io.BytesIO(), io.BytesIO(), LoadedModel(codec))
+    assert "--raw" in error_of(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), LoadedModel(codec))
     for change in [(20, 2), (22, 0)]:
         wrong = bytearray(data)
         wrong[change[0]] = change[1]
-        fails(encode_stream, io.BytesIO(bytes(wrong)), io.BytesIO(), LoadedModel(codec))
+        error_of(encode_stream, io.BytesIO(bytes(wrong)), io.BytesIO(), LoadedModel(codec))
     nan = np.array([0, 0, np.nan], "<f4").tobytes()
-    assert "NaN" in fails(
+    assert "NaN" in error_of(
         encode_stream, io.BytesIO(nan), io.BytesIO(), LoadedModel(codec), raw=PcmFormat(16000, 1, "f32")
     )
     for rate, channels, encoding in [(10, 1, "s16"), (8000, 0, "s16"), (8000, 256, "s16"), (8000, 1, "s17")]:
-        fails(PcmFormat, rate, channels, encoding)
+        error_of(PcmFormat, rate, channels, encoding)
     for wrong in (b"", b"RIFF", b"\x89NAC", HEADER.to_bytes()):
-        fails(decode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
+        error_of(decode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
 
 
 # --- sound ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate, channels", [(16000, 1), (16000, 2), (44100, 2), (8000, 3)])
-def test_stream_gives_back_the_sound(tmp_path, codec, rate, channels):  # noqa: F811
+def test_streams_preserve_length_rate_and_channels(tmp_path, codec, rate, channels):
     for samples in (0, 1, 15, 16, 17, 31, 32, 33, 5000):
-        wave = make(tmp_path / "a.wav", channels, samples, rate)
+        wave = write_band_noise(tmp_path / "a.wav", channels, samples, rate)
         data = coded((tmp_path / "a.wav").read_bytes(), codec)
         report, out = decoded(data, codec)
         (tmp_path / "b.wav").write_bytes(out)
@@ -333,8 +339,8 @@ def test_stream_gives_back_the_sound(tmp_path, codec, rate, channels):  # noqa: 
         assert np.corrcoef(wave[channel], back[channel])[0, 1] > 0.9
 
 
-def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F811
-    wave = make(tmp_path / "a.wav", 2, 5000)
+def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):
+    wave = write_band_noise(tmp_path / "a.wav", 2, 5000)
     raw = PcmFormat(16000, 2).to_bytes(wave)
     data = coded(raw, codec, raw=PcmFormat(16000, 2), tags={"title": "x"})
     report, out = decoded(data, codec, raw=True, encoding="f32", sizes=[100])
@@ -346,8 +352,8 @@ def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F8
     assert report.bytes_total == (tmp_path / "a.nac").stat().st_size
 
 
-def test_live_bit_rates(tmp_path, codec):  # noqa: F811
-    make(tmp_path / "a.wav", 2, 16000)
+def test_live_bit_rates(tmp_path, codec):
+    write_band_noise(tmp_path / "a.wav", 2, 16000)
     frames = codec.config.frames_for(16000)
     for kbps in (20.0, 75.0):
         out = io.BytesIO()
@@ -366,17 +372,11 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         io.BytesIO((tmp_path / "a.wav").read_bytes()), out, LoadedModel(codec), CodingOptions(codebooks=3)
     )
     assert report.bytes_payload == frames * (2 + math.ceil(2 * 3 * 13 / 8))
-    fails(
-        encode_stream,
-        io.BytesIO((tmp_path / "a.wav").read_bytes()),
-        io.BytesIO(),
-        LoadedModel(codec),
-        CodingOptions(kbps=0),
-    )
+    error_of(CodingOptions, kbps=0)
 
 
-def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
-    make(tmp_path / "a.wav", 1, 16000)
+def test_decoding_continues_after_damage(tmp_path, codec):
+    write_band_noise(tmp_path / "a.wav", 1, 16000)
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
     expected = samples_of(decoded(data, codec)[1])
     size = (len(data) - HEADER_BYTES - 2 * live.END_BYTES) // codec.config.frames_for(16000)
@@ -390,14 +390,14 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
         after = (101 + codec.receptive_field) * 32
         np.testing.assert_array_equal(back[:, : 100 * 32 - 16], expected[:, : 100 * 32 - 16])
         np.testing.assert_array_equal(back[:, after:], expected[:, after:])
-    assert "damaged at 0.20 s" in fails(decoded, bytes(broken), codec, strict=True)
+    assert "damaged at 0.20 s" in error_of(decoded, bytes(broken), codec, strict=True)
     cut = data[: HEADER_BYTES + 300 * size + 5]
     report, out = decoded(cut, codec)
     np.testing.assert_array_equal(samples_of(out), expected[:, : 300 * 32 - 16])
     assert report.lost == ((0.599, 0.6),) and report.cut_off == 0.599
-    assert "cut off" in fails(decoded, cut, codec, strict=True)
+    assert "cut off" in error_of(decoded, cut, codec, strict=True)
     (tmp_path / "a.nac").write_bytes(cut)
-    assert "truncated" in fails(
+    assert "truncated" in error_of(
         decode_file, tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec), DecodingOptions(strict=True)
     )
     report = decode_file(tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec))
@@ -408,7 +408,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     assert again.cut_off == first.cut_off == {tmp_path / "a.nac": 0.598}
 
 
-def test_latency_is_what_the_model_promises(codec):  # noqa: F811
+def test_latency_of_streams(codec):
     """A click comes out when no more samples were put in behind it than the codec says that it waits for."""
     promised = codec.config.latency_ms / 1000
     pipes = [os.pipe() for _ in range(3)]
@@ -440,13 +440,13 @@ def test_latency_is_what_the_model_promises(codec):  # noqa: F811
         source.close()
 
 
-def test_a_model_is_found_for_a_stream(tmp_path, codec):  # noqa: F811
-    make(tmp_path / "a.wav")
+def test_a_model_is_found_for_a_stream(tmp_path, codec):
+    write_band_noise(tmp_path / "a.wav")
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
-    found = {fingerprint(codec): codec}
+    found = {fingerprint(codec): LoadedModel(codec)}
     assert decoded(data, found.get)[1] == decoded(data, codec)[1]
-    assert "--model" in fails(decoded, data, {}.get)
-    assert "--model" in fails(decoded, data, make_codec(codebooks=24))
+    assert "--model" in error_of(decoded, data, {}.get)
+    assert "--model" in error_of(decoded, data, wire_codec(codebooks=24))
 
 
 def test_open_finds_the_model(tmp_path):
@@ -454,9 +454,9 @@ def test_open_finds_the_model(tmp_path):
     from codec.pretrained.checkpoint import load_codec
     from codec.pretrained.registry import find_model
 
-    make(tmp_path / "a.wav")
+    write_band_noise(tmp_path / "a.wav")
     encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(model := load_codec(find_model("speech_16k"))))
     for given_model in (None, "speech_16k", find_model("speech_16k"), model):
         with lathe.open(tmp_path / "a.nac", given_model) as reader:
             assert reader.read(100, 3000).shape == (1, 3000)
-    fails(lathe.open, Path(tmp_path / "none.nac"))
+    error_of(lathe.open, Path(tmp_path / "none.nac"))

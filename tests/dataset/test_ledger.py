@@ -1,4 +1,4 @@
-"""The ledger of the sealed test split: nothing that is written into it is lost, whoever writes at the same time."""
+"""The ledger of the sealed test split: no line is lost if several processes write at the same time."""
 
 import itertools
 import json
@@ -20,12 +20,12 @@ from codec.errors import UserError
 
 def open_and_record(data, barrier, number):
     opening, _ = open_ledger(data, run=f"r{number}", weights=[f"w{number}"], purpose="evaluation", again=True)
-    barrier.wait(60)  # all are open before any result is there
+    barrier.wait(60)  # all openings come before the first result
     record_candidate(data, f"r{number}")
     record_result(data, opening.key, {"mel": number, "padding": "x" * 20_000})
 
 
-def test_evaluations_that_overlap_keep_every_opening_and_every_result(tmp_path):
+def test_overlapping_evaluations_lose_no_opening_and_no_result(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
     processes = [context.Process(target=open_and_record, args=(tmp_path, barrier, i)) for i in range(4)]
@@ -39,7 +39,7 @@ def test_evaluations_that_overlap_keep_every_opening_and_every_result(tmp_path):
     assert len({entry.key for entry in found}) == 4 and count_candidates(tmp_path) == 4
 
 
-def test_of_two_models_at_the_same_time_one_opens_it(tmp_path):
+def test_a_second_model_is_refused_and_the_first_may_open_again(tmp_path):
     open_ledger(tmp_path, run="a", weights=["a"], purpose="evaluation")
     with pytest.raises(SealedError):
         open_ledger(tmp_path, run="b", weights=["b"], purpose="evaluation")
@@ -47,7 +47,7 @@ def test_of_two_models_at_the_same_time_one_opens_it(tmp_path):
     assert [entry.run for entry in before] == ["a"]
 
 
-def test_lines_are_only_ever_added_and_older_ones_are_read(tmp_path):
+def test_lines_are_only_appended_and_older_ones_are_read(tmp_path):
     older = {"opened": "2026-01-02T00:00:00+00:00", "purpose": "evaluation", "weights": ["ab"], "run": "r"}
     (tmp_path / LEDGER_FILE).write_text(json.dumps({**older, "result": {"mel": 1.0}}) + "\n")
     written = [(tmp_path / LEDGER_FILE).read_bytes()]
@@ -65,9 +65,9 @@ def test_lines_are_only_ever_added_and_older_ones_are_read(tmp_path):
 @pytest.mark.parametrize(
     "line", ["{", "[" * 100_000, "[]", '{"opened": 1}', '{"result_of": "x", "recorded": "", "result": {}}', "\xff"]
 )
-def test_a_damaged_line_is_named_and_the_next_does_not_join_it(tmp_path, line):
+def test_a_damaged_line_is_named_and_the_next_one_begins_anew(tmp_path, line):
     (tmp_path / LEDGER_FILE).write_bytes(line.encode("latin-1"))
-    with pytest.raises(UserError, match="line 1 is damaged") as error:
+    with pytest.raises(UserError, match=r"ledger\.jsonl: line 1") as error:
         read_ledger(tmp_path)
     assert "\n" not in str(error.value)
     record_candidate(tmp_path, "a")
@@ -75,5 +75,5 @@ def test_a_damaged_line_is_named_and_the_next_does_not_join_it(tmp_path, line):
         file.write('{"time": "2026')
     record_candidate(tmp_path, "b")
     assert [text[:6] for text in (tmp_path / "candidates.jsonl").read_text().splitlines()] == ['{"time'] * 3
-    with pytest.raises(UserError, match="line 2 is damaged"):
+    with pytest.raises(UserError, match=r"candidates\.jsonl: line 2"):
         count_candidates(tmp_path)

@@ -1,3 +1,5 @@
+"""Packed audio: its waveforms, its checks, and the seal on the test split."""
+
 import csv
 import json
 import pickle
@@ -36,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-def test_clips_are_the_files_bit_by_bit(data: Path) -> None:
+def test_clips_have_the_samples_of_the_files(data: Path) -> None:
     for name in ("train", "val"):
         split = packed.open_split(data, name, 16000, 2)
         assert len(split) == len(split.clips) > 0
@@ -58,8 +60,8 @@ def test_waveforms_are_float32_and_a_pickled_split_opens_its_arrays_again(data: 
     np.testing.assert_array_equal(pickle.loads(pickled).waveform(1), waveform)
 
 
-def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
-    with pytest.raises(SealedError, match="sealed"):
+def test_each_opening_of_the_test_split_is_recorded(data: Path) -> None:
+    with pytest.raises(SealedError, match="test"):
         packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
     assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
     assert read_ledger(data) == []
@@ -77,7 +79,7 @@ def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None
     assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
 
 
-def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: Path) -> None:
+def test_other_models_need_an_explicit_opening_and_the_same_ones_do_not(data: Path) -> None:
     def opened(*weights: str, again: bool = False) -> None:
         sealed_test.open_sealed_test(
             data, 16000, 2, run="runs/third", weights=list(weights), purpose="evaluation", again=again
@@ -95,7 +97,7 @@ def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: 
     assert [entry.weights for entry in read_ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
 
 
-def test_a_refused_opening_leaves_no_line(data: Path) -> None:
+def test_a_refused_opening_is_not_recorded(data: Path) -> None:
     before = len(read_ledger(data))
     with pytest.raises(UserError, match="8000"):
         sealed_test.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
@@ -108,15 +110,15 @@ def test_candidates_count_runs_once(data: Path) -> None:
     assert count_candidates(data) == 2
 
 
-def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
+def test_messages_contain_the_command_to_run(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds 16000x2, not 24000x1; run: codec prepare .* --rate 24000"):
         packed.open_split(data, "train", 24000, 1)
-    with pytest.raises(UserError, match="no such data folder; run: codec prepare"):
+    with pytest.raises(UserError, match="codec prepare"):
         packed.open_split(tmp_path / "none", "train", 16000, 1)
-    with pytest.raises(UserError, match="no packed audio"):
+    with pytest.raises(UserError, match="codec prepare"):
         packed.open_split(tmp_path, "train", 16000, 1)
     (tmp_path / LEDGER_FILE).write_text(json.dumps({})[:-1])
-    with pytest.raises(UserError, match="line 1 is damaged"):
+    with pytest.raises(UserError, match=r"ledger\.jsonl: line 1"):
         read_ledger(tmp_path)
 
 
@@ -134,7 +136,7 @@ def test_in_distribution_is_domain_and_every_range() -> None:
         assert not in_distribution(other, target)
 
 
-# Damage: nothing is believed that the disk or another program may have changed
+# Damaged data: whatever the disk or another program may have changed is checked
 
 
 @pytest.fixture
@@ -166,7 +168,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_an_array_that_is_not_what_its_table_says_is_refused(copy: Path, name: str) -> None:
+def test_an_array_that_does_not_fit_its_table_is_refused(copy: Path, name: str) -> None:
     path = copy / "packed/16000x2/train-00000.npy"
     np.save(path, ARRAYS[name](np.load(path)))
     with pytest.raises(UserError, match=r"train-00000\.npy.*codec prepare") as refusal:
@@ -185,7 +187,7 @@ def test_an_array_that_is_not_what_its_table_says_is_refused(copy: Path, name: s
         None,
     ],
 )
-def test_what_is_no_array_is_refused(copy: Path, content: bytes | None) -> None:
+def test_a_file_that_is_no_array_is_refused(copy: Path, content: bytes | None) -> None:
     path = copy / "packed/16000x2/train-00000.npy"
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=r"train-00000\.npy"):
@@ -200,7 +202,7 @@ def test_what_is_no_array_is_refused(copy: Path, content: bytes | None) -> None:
         {"frames": "many"}, {"frames": "9999999999"}, {"start": "1e3"}, {"seconds": "x"},
     ],
 )  # fmt: skip
-def test_a_table_that_leads_elsewhere_is_refused(copy: Path, cells: dict[str, str]) -> None:
+def test_a_table_with_invalid_places_is_refused(copy: Path, cells: dict[str, str]) -> None:
     folder = copy / "packed/16000x2"
     np.save(copy / "outside.npy", np.load(folder / "train-00000.npy"))
     edit_table(folder, **cells)
@@ -221,14 +223,14 @@ def test_a_table_cut_in_half_is_refused(copy: Path) -> None:
     "content", [b"{}", b"[1]", b"{", b"\xff\xfe", b'{"version": ' + b"[" * 100_000, b'{"version": 2}',
                 b'{"version": 1, "sample_rate": 8000, "channels": 2}', b'{"version": 1, "clips": 3}'],
 )  # fmt: skip
-def test_a_damaged_header_is_one_line(copy: Path, content: bytes) -> None:
+def test_a_damaged_header_is_refused(copy: Path, content: bytes) -> None:
     (copy / "packed/16000x2/packed.json").write_bytes(content)
     with pytest.raises(UserError) as refusal:
         packed.open_split(copy, "train", 16000, 2)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_flipped_bit_shows_in_the_checksum(copy: Path) -> None:
+def test_a_flipped_bit_is_found_by_the_checksum(copy: Path) -> None:
     split = packed.open_split(copy, "train", 16000, 2)
     split.verify()
     path = copy / "packed/16000x2/train-00000.npy"
@@ -240,7 +242,7 @@ def test_a_flipped_bit_shows_in_the_checksum(copy: Path) -> None:
     packed.open_split(copy, "val", 16000, 2).verify()
 
 
-def test_the_fingerprint_is_of_the_clips_not_of_their_place(data: Path, copy: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_clips_and_not_on_their_folder(data: Path, copy: Path, tmp_path: Path) -> None:
     one, two = (packed.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
     assert one == two != packed.open_split(data, "val", 16000, 2).fingerprint
     prepare(
@@ -249,3 +251,10 @@ def test_the_fingerprint_is_of_the_clips_not_of_their_place(data: Path, copy: Pa
         PrepareOptions(sample_rate=16000, channels=2, ratios="6:2:2", workers=1),
     )
     assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one
+
+
+def test_only_the_dataset_room_can_open_a_split_without_regard_to_the_seal() -> None:
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("codec", "eval", "data_prep") for path in (root / folder).rglob("*.py")]
+    users = [str(path.relative_to(root)) for path in sources if "_open_any_split" in path.read_text(encoding="utf-8")]
+    assert sorted(users) == ["codec/dataset/packed.py", "codec/dataset/sealed_test.py"]

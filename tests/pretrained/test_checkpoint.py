@@ -30,7 +30,7 @@ def test_model_comes_back_from_disk(codec, tmp_path):
 
 
 @pytest.mark.parametrize("name", [model_checksum, fingerprint])
-def test_names_are_of_weights_and_architecture(name):
+def test_fingerprint_and_checksum_depend_on_weights_and_architecture(name):
     codec, same, other = make_codec(RVQ), make_codec(RVQ), make_codec(RVQ, seed=1)
     assert name(codec) == name(same) != name(other)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def test_names_are_of_weights_and_architecture(name):
     assert name(codec) != name(make_codec(RVQ))
 
 
-def test_fingerprint_names_what_decodes_and_nothing_else(codec):
+def test_fingerprint_depends_on_the_decoder_only(codec):
     """Every tensor in turn: the name changes if and only if a decode, or what it is decoded from, can."""
     config = codec.config.quantizer
     one = make_codec(config)
@@ -82,7 +82,7 @@ def test_compatible_fingerprints_are_stored(tmp_path):
         ("config.json", lambda data: json.dumps({"info": {}}).encode()),
     ],
 )
-def test_damaged_model_is_one_line(tmp_path, name, damage):
+def test_damaged_models_are_refused(tmp_path, name, damage):
     save_model(tmp_path, make_codec(RVQ), {})
     file = tmp_path / name
     file.write_bytes(damage(file.read_bytes()))
@@ -133,7 +133,7 @@ def test_a_config_that_describes_more_than_the_weights_hold_takes_no_memory(tmp_
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
-def test_what_is_not_a_model_is_one_line(tmp_path):
+def test_folders_without_a_model_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=str(path)):
             load_codec(path)

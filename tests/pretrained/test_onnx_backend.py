@@ -40,7 +40,7 @@ def noise(*shape: int) -> torch.Tensor:
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_page_on_graphs_says_how_to_use_them(exported, tmp_path, monkeypatch):
+def test_the_example_of_the_document_gives_the_models_results(exported, tmp_path, monkeypatch):
     """What stands there, executed, is the codec, with blocks of any size."""
     (tmp_path / "model").symlink_to(exported)
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def test_the_page_on_graphs_says_how_to_use_them(exported, tmp_path, monkeypatch
         np.testing.assert_allclose(sound, codec.decode(codes)[:, 0].numpy(), atol=1e-5)
 
 
-def test_graphs_say_what_they_are_of(exported):
+def test_metadata_of_graphs(exported):
     told = onnxruntime.InferenceSession(exported / DECODER).get_modelmeta().custom_metadata_map
     codec = library.load(exported)
     config = codec.model.config
@@ -87,7 +87,7 @@ def test_files_are_the_same_to_within_rounding(exported, tmp_path, how):
     assert np.abs(sounds[0]).max() > 0.01
 
 
-def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
+def test_missing_codes_fewer_codebooks_and_latents(exported):
     plain, graphs = library.load(exported), library.load(exported, device="onnx")
     codes = plain.encode(noise(16000), 16000)
     holes = codes.codes.clone()
@@ -98,7 +98,7 @@ def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
     assert torch.equal(*latents)
 
 
-def test_a_model_with_graphs_can_be_handed_to_processes(exported):
+def test_a_model_with_graphs_can_be_pickled(exported):
     graphs = load_model(str(exported), "onnx", threads=2).codec
     again = pickle.loads(pickle.dumps(graphs))
     wave = noise(1, 1, 9999)
@@ -141,7 +141,7 @@ def test_a_graph_with_other_weights_and_the_same_metadata_is_refused(exported, t
     assert config["graphs"] == {name: sha256((exported / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
 
 
-def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path):
+def test_damaged_graphs_are_refused(exported, tmp_path):
     whole = (exported / ENCODER).read_bytes()
     cut = copy_of(exported, tmp_path / "cut", ENCODER, whole[:5000], named=True)
     with pytest.raises(UserError, match="cannot be read") as error:
@@ -161,7 +161,7 @@ def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path)
     assert "\n" not in str(error.value)
 
 
-def test_an_export_is_whole_or_not_there(exported, tmp_path, monkeypatch):
+def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
     with pytest.raises(UserError, match=str(exported)):
         export_model(exported, exported)

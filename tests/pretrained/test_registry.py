@@ -49,7 +49,7 @@ def run(tmp_path, capsys):
     return run
 
 
-def test_without_any_model_there_is_one_line(tmp_path, models, run):
+def test_without_any_model_commands_name_the_option(tmp_path, models, run):
     status, _, complaint = run("encode", tmp_path / "a.wav", "--out", tmp_path)
     assert status == 2 and "no built-in model" in complaint and "--model" in complaint
     status, printed, _ = run("models")
@@ -114,7 +114,7 @@ def test_models_are_listed(tmp_path, models, run, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fingerprint": 1}'])
-def test_a_damaged_built_in_model_is_one_line(tmp_path, models, run, content):
+def test_a_damaged_built_in_model_is_named(tmp_path, models, run, content):
     make(models / DEFAULT_MODEL, 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path)[0] == 0
     (models / DEFAULT_MODEL / "config.json").write_bytes(content)
@@ -124,7 +124,7 @@ def test_a_damaged_built_in_model_is_one_line(tmp_path, models, run, content):
     assert run("models")[0] == 2
 
 
-def test_a_misspelt_model_is_one_line(tmp_path, models, run):
+def test_a_misspelt_model_is_named(tmp_path, models, run):
     make(models / DEFAULT_MODEL, 0)
     status, _, complaint = run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "speach_16k")
     assert status == 2 and "speach_16k" in complaint and "speech_16k" in complaint

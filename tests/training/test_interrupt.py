@@ -7,7 +7,8 @@ import pytest
 from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.checkpointing import read_checkpoint
-from codec.training.trainer import choose_validation_interval, train
+from codec.training.forecast import choose_validation_interval
+from codec.training.trainer import train
 from eval.training_health.examine import examine
 from tests.helpers.runs import RANDOM, assert_same_end, before_step, tiny_recipe, validated_steps
 
