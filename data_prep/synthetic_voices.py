@@ -104,7 +104,8 @@ class _ScoreWriter:
         self, kind: str, now: float, onset: float, formants: tuple[_Samples, ...], hiss_hz: float
     ) -> None:
         """Add a consonant that lasts ``onset`` seconds; ``formants`` of the vowel before, of the way to the next vowel,
-        and of a nasal."""
+        and of a nasal.
+        """
         before, between, nasal = formants
         if kind == "fricative":
             self.add(now, before, 0.0, 0.0, hiss_hz)

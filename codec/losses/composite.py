@@ -58,7 +58,7 @@ class CompositeLoss(nn.Module):
         super().__init__()
         unknown = sorted(set(weights) - set(LOSS_TERMS))
         if unknown:
-            raise UserError(f"There is no loss called {', '.join(unknown)}; choose from {', '.join(LOSS_TERMS)}.")
+            raise UserError(f"there is no loss called {', '.join(unknown)}; choose from {', '.join(LOSS_TERMS)}")
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.sample_rate = sample_rate
         self.mdct = MDCT(mdct_hop)

@@ -2,34 +2,13 @@
 
 import gzip
 import json
-import re
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from codec.errors import UserError
-from data_prep.groups import choose_grouping, group_entries
-from data_prep.sources import Sources, find_audio
-
-
-def touch(root: Path, names: Sequence[str]) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
-
-
-def grouped(*sources: Path, rule: str | None = None) -> tuple[Sources, dict[str, list[str]]]:
-    """What is found, and the names of the files of each group, sorted."""
-    held = find_audio(sources)
-    groups: dict[str, list[str]] = {}
-    for path, group in group_entries(held.entries, choose_grouping(held.entries, rule)).items():
-        groups.setdefault(group, []).append(Path(path).name)
-    return held, groups
-
+from data_prep.sources import find_audio
+from tests.helpers.corpora import files_by_group, touch_files
 
 CORPORA = {
     # name: (files, groups with their numbers of files, domain)
@@ -89,14 +68,14 @@ CORPORA = {
 @pytest.mark.parametrize("above", ["", "corpora/here/"])
 def test_a_corpus_is_known_by_its_names(tmp_path: Path, name: str, above: str) -> None:
     files, wanted, domain = CORPORA[name]
-    touch(tmp_path / above, files)
-    touch(tmp_path, ["plain/x.wav"] * bool(above))  # another folder beside the nested corpus
-    held, groups = grouped(tmp_path)
-    (corpus,) = held.corpora
+    touch_files(tmp_path / above, files)
+    touch_files(tmp_path, ["plain/x.wav"] * bool(above))  # another folder beside the nested corpus
+    content, groups = files_by_group(tmp_path)
+    (corpus,) = content.corpora
     assert corpus.layout.name == name.strip()
     assert {group: len(members) for group, members in groups.items() if group not in ("plain", "plain/x.wav")} == wanted
     assert {entry.domain for entry in corpus.entries} == {domain}
-    assert len(held.entries) == sum(wanted.values()) + bool(above)
+    assert len(content.entries) == sum(wanted.values()) + bool(above)
 
 
 def test_the_documentation_names_every_corpus() -> None:
@@ -105,87 +84,91 @@ def test_the_documentation_names_every_corpus() -> None:
 
 
 def test_two_microphones_are_one_recording_and_so_are_stems(tmp_path: Path) -> None:
-    touch(tmp_path / "vctk", CORPORA["VCTK"][0])
-    _, groups = grouped(tmp_path / "vctk", rule="file")
+    touch_files(tmp_path / "vctk", CORPORA["VCTK"][0])
+    _, groups = files_by_group(tmp_path / "vctk", rule="file")
     assert groups["p225_001"] == ["p225_001_mic1.flac", "p225_001_mic2.flac"] and len(groups) == 4
     for name in ("MUSDB18", "ESC-50"):
-        touch(tmp_path / name, CORPORA[name][0])
-        _, groups = grouped(tmp_path / name, rule="file")
+        touch_files(tmp_path / name, CORPORA[name][0])
+        _, groups = files_by_group(tmp_path / name, rule="file")
         assert {group: len(members) for group, members in groups.items()} == CORPORA[name][1]
 
 
 def test_libri_sources_name_archive_and_subset_wherever_one_begins(tmp_path: Path) -> None:
-    touch(tmp_path, CORPORA["LibriSpeech family"][0])
+    touch_files(tmp_path, CORPORA["LibriSpeech family"][0])
     for start in ("", "LibriSpeech", "LibriSpeech/dev-clean", "LibriSpeech/dev-clean/84"):
-        held, groups = grouped(tmp_path / start)
-        assert {entry.source for entry in held.entries} == {"LibriSpeech/dev-clean"}
+        content, groups = files_by_group(tmp_path / start)
+        assert {entry.source for entry in content.entries} == {"LibriSpeech/dev-clean"}
         assert "84" in groups
 
 
 def test_a_large_folder_of_other_names_is_plain(tmp_path: Path) -> None:
-    touch(tmp_path, [f"one/2024-01-{day:02d}.wav" for day in range(1, 20)] + ["two/p225_001.wav", "two/notes.txt"])
-    held, groups = grouped(tmp_path)
+    touch_files(
+        tmp_path, [f"one/2024-01-{day:02d}.wav" for day in range(1, 20)] + ["two/p225_001.wav", "two/notes.txt"]
+    )
+    content, groups = files_by_group(tmp_path)
     assert set(groups) == {"one", "p225"} and len(groups["one"]) == 19 and groups["p225"] == ["p225_001.wav"]
-    assert [path.name for path in held.others] == []
+    assert [path.name for path in content.others] == []
 
 
 def test_lj_speech(tmp_path: Path) -> None:
     names = [f"LJ{passage:03d}-{n:04d}" for passage in (1, 2, 50) for n in range(1, 4)]
-    touch(tmp_path / "LJSpeech-1.1", [f"wavs/{name}.wav" for name in names])
+    touch_files(tmp_path / "LJSpeech-1.1", [f"wavs/{name}.wav" for name in names])
     (tmp_path / "LJSpeech-1.1/metadata.csv").write_text(
         "".join(f'{name}|He said, "no|He said, "no\n' for name in names)
     )
     for source in (tmp_path, tmp_path / "LJSpeech-1.1", tmp_path / "LJSpeech-1.1/wavs"):
-        held, groups = grouped(source)
+        content, groups = files_by_group(source)
         assert {group: len(members) for group, members in groups.items()} == {"LJ001": 3, "LJ002": 3, "LJ050": 3}
-        assert {entry.domain for entry in held.entries} == {"speech"}
+        assert {entry.domain for entry in content.entries} == {"speech"}
 
 
 def test_the_form_of_lj_speech_with_other_names_is_grouped_by_file(tmp_path: Path) -> None:
-    touch(tmp_path, [f"wavs/take_{n}.wav" for n in range(6)])
+    touch_files(tmp_path, [f"wavs/take_{n}.wav" for n in range(6)])
     (tmp_path / "metadata.csv").write_text("".join(f"take_{n}|some words\n" for n in range(6)))
-    held, groups = grouped(tmp_path)
-    assert len(groups) == 6 and held.corpora[0].layout.name == "LJSpeech form"
+    content, groups = files_by_group(tmp_path)
+    assert len(groups) == 6 and content.corpora[0].layout.name == "LJSpeech form"
 
 
 def test_common_voice(tmp_path: Path) -> None:
     language = tmp_path / "cv-corpus-17.0/pl"
-    touch(language, [f"clips/common_voice_pl_{n}.mp3" for n in range(6)])
+    touch_files(language, [f"clips/common_voice_pl_{n}.mp3" for n in range(6)])
     header = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
     rows = [f'{"abc"[n % 3] * 128}\tcommon_voice_pl_{n}.mp3\tx\tHe said "no\t2\n' for n in range(5)]
     (language / "validated.tsv").write_text(header + "".join(rows[:4]))
     (language / "other.tsv").write_text(header + rows[4])
     for source in (tmp_path, language, language / "clips"):
-        held, groups = grouped(source)
+        content, groups = files_by_group(source)
         sizes = sorted(len(members) for members in groups.values())
         assert sizes == [1, 1, 2, 2]  # the clip that no table names is alone
-        assert len(groups["a" * 128]) == 2 and {entry.domain for entry in held.entries} == {"speech"}
+        assert len(groups["a" * 128]) == 2 and {entry.domain for entry in content.entries} == {"speech"}
 
 
 def test_fsd50k_with_and_without_its_uploaders(tmp_path: Path) -> None:
-    touch(tmp_path, ["FSD50K.dev_audio/64760.wav", "FSD50K.dev_audio/64761.wav", "FSD50K.eval_audio/37199.wav"])
-    _, groups = grouped(tmp_path)
+    touch_files(tmp_path, ["FSD50K.dev_audio/64760.wav", "FSD50K.dev_audio/64761.wav", "FSD50K.eval_audio/37199.wav"])
+    _, groups = files_by_group(tmp_path)
     assert set(groups) == {"freesound/64760", "freesound/64761", "freesound/37199"}
     (tmp_path / "FSD50K.metadata").mkdir()
     info = {"64760": {"title": "a", "uploader": "bob"}, "64761": {"title": "b", "uploader": "bob"}}
     (tmp_path / "FSD50K.metadata/dev_clips_info_FSD50K.json").write_text(json.dumps(info))
-    _, groups = grouped(tmp_path)
+    _, groups = files_by_group(tmp_path)
     assert {name: len(members) for name, members in groups.items()} == {"freesound user bob": 2, "freesound/37199": 1}
 
 
 def test_kaldi_and_espnet(tmp_path: Path) -> None:
-    touch(tmp_path / "recipe", ["downloads/a1.wav", "downloads/a2.wav", "downloads/b1.wav", "downloads/unlisted.wav"])
+    touch_files(
+        tmp_path / "recipe", ["downloads/a1.wav", "downloads/a2.wav", "downloads/b1.wav", "downloads/unlisted.wav"]
+    )
     data = tmp_path / "recipe/data/train"
     data.mkdir(parents=True)
     (data / "wav.scp").write_text("a-1 downloads/a1.wav\na-2 downloads/a2.wav\nb-1 downloads/b1.wav\n")
     (data / "utt2spk").write_text("a-1 a\na-2 a\nb-1 b\n")
     for source in (data, data / "wav.scp"):
-        held, groups = grouped(source)
+        content, groups = files_by_group(source)
         assert groups == {"a": ["a1.wav", "a2.wav"], "b": ["b1.wav"]}
-        assert all(entry.path.is_file() and entry.domain == "speech" for entry in held.entries)
+        assert all(entry.path.is_file() and entry.domain == "speech" for entry in content.entries)
     (data / "utt2spk").write_text("u1 a\nu2 a\nu3 b\nu4 b\n")
     (data / "segments").write_text("u1 a-1 0 1\nu2 a-2 0 1\nu3 a-2 1 2\nu4 b-1 0 1\n")
-    assert grouped(data)[1] == {"a": ["a1.wav"], "a-2": ["a2.wav"], "b": ["b1.wav"]}  # a conversation is a group
+    assert files_by_group(data)[1] == {"a": ["a1.wav"], "a-2": ["a2.wav"], "b": ["b1.wav"]}  # a conversation is a group
 
 
 @pytest.mark.parametrize(
@@ -205,7 +188,7 @@ def recording(name: str, path: str, kind: str = "file") -> dict[str, object]:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_lhotse(tmp_path: Path, packed: bool) -> None:
-    touch(tmp_path, ["audio/r1.wav", "audio/r2.wav", "audio/r3.wav"])
+    touch_files(tmp_path, ["audio/r1.wav", "audio/r2.wav", "audio/r3.wav"])
     recordings = [recording(f"r{n}", f"audio/r{n}.wav") for n in (1, 2, 3)]
     segments = [
         {"id": f"s{n}", "recording_id": f"r{n}", "start": 0.0, "duration": 1.0, "channel": 0, "speaker": "xy"[n // 3]}
@@ -224,11 +207,11 @@ def test_lhotse(tmp_path: Path, packed: bool) -> None:
 
     wanted = {"x": ["r1.wav", "r2.wav"], "y": ["r3.wav"]}
     write("c_cuts_train", cuts)  # type: ignore[arg-type]
-    assert grouped(manifests)[1] == wanted
+    assert files_by_group(manifests)[1] == wanted
     write("c_recordings_train", recordings)
     write("c_supervisions_train", segments)
-    held, groups = grouped(manifests)
-    assert groups == wanted and {entry.domain for entry in held.entries} == {"speech"}
+    content, groups = files_by_group(manifests)
+    assert groups == wanted and {entry.domain for entry in content.entries} == {"speech"}
     write("c_recordings_train", [recording("r1", "sox x.wav -t wav - |", "command")])
     with pytest.raises(UserError, match="command"):
         find_audio([manifests])
@@ -237,121 +220,59 @@ def test_lhotse(tmp_path: Path, packed: bool) -> None:
 
 
 def test_nemo(tmp_path: Path) -> None:
-    touch(tmp_path, ["wav/1.wav", "wav/2.wav", "wav/3.wav"])
+    touch_files(tmp_path, ["wav/1.wav", "wav/2.wav", "wav/3.wav"])
     lines = [{"audio_filepath": f"wav/{n}.wav", "duration": 1.0, "text": "", "speaker": n // 2} for n in (1, 2, 3)]
     (tmp_path / "train_manifest.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for source in (tmp_path, tmp_path / "train_manifest.json"):
-        assert grouped(source)[1] == {"0": ["1.wav"], "1": ["2.wav", "3.wav"]}
+        assert files_by_group(source)[1] == {"0": ["1.wav"], "1": ["2.wav", "3.wav"]}
 
 
 def test_another_manifest_json_is_no_list(tmp_path: Path) -> None:
-    touch(tmp_path, ["a.wav", "b.wav"])
+    touch_files(tmp_path, ["a.wav", "b.wav"])
     (tmp_path / "manifest.json").write_text('{\n  "name": "an app"\n}\n')
-    assert len(grouped(tmp_path)[1]) == 2
+    assert len(files_by_group(tmp_path)[1]) == 2
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_hugging_face_metadata(tmp_path: Path, form: str) -> None:
-    touch(tmp_path, ["train/data/1.wav", "train/data/2.wav", "train/data/3.wav", "train/extra.wav"])
+    touch_files(tmp_path, ["train/data/1.wav", "train/data/2.wav", "train/data/3.wav", "train/extra.wav"])
     rows = [("data/1.wav", "p"), ("data/2.wav", "p"), ("data/3.wav", "q")]
     if form == "csv":
         text = ",file_name,speaker_id\n" + "".join(f"{n},{name},{who}\n" for n, (name, who) in enumerate(rows))
     else:
         text = "".join(json.dumps({"file_name": name, "speaker_id": who}) + "\n" for name, who in rows)
     (tmp_path / f"train/metadata.{form}").write_text(text)
-    held, groups = grouped(tmp_path)
+    content, groups = files_by_group(tmp_path)
     assert groups == {"p": ["1.wav", "2.wav"], "q": ["3.wav"]}
-    assert held.corpora[0].unlisted == 1
+    assert content.corpora[0].unlisted == 1
 
 
 def test_several_corpora_in_one_folder(tmp_path: Path) -> None:
     for name in ("VoxCeleb", "NSynth", "ESC-50"):
-        touch(tmp_path / name.lower(), CORPORA[name][0])
-    touch(tmp_path, ["own/speaker1/a.wav", "own/speaker2/b.wav"])
-    held, groups = grouped(tmp_path)
-    assert {corpus.layout.name for corpus in held.corpora} == {"VoxCeleb", "NSynth", "ESC-50"}
+        touch_files(tmp_path / name.lower(), CORPORA[name][0])
+    touch_files(tmp_path, ["own/speaker1/a.wav", "own/speaker2/b.wav"])
+    content, groups = files_by_group(tmp_path)
+    assert {corpus.layout.name for corpus in content.corpora} == {"VoxCeleb", "NSynth", "ESC-50"}
     assert {"id10001", "bass_electronic_018", "freesound/100210", "own/speaker1", "own/speaker2"} <= set(groups)
     plain = find_audio([tmp_path], plain=True)
-    assert plain.corpora == () and len(plain.entries) == len(held.entries)
+    assert plain.corpora == () and len(plain.entries) == len(content.entries)
 
 
-# Where nothing is recognised
+@pytest.mark.parametrize("start", ["", "LibriSpeech", "LibriSpeech/dev-clean"])
+def test_librispeech_with_transcripts(tmp_path: Path, start: str) -> None:
+    folders = [
+        f"LibriSpeech/dev-clean/{book.replace('-', '/')}/{book}" for book in ("84-121123", "84-121550", "174-50561")
+    ]
+    audio = [f"{folder}-{number:04d}.flac" for folder in folders for number in range(2)]
+    touch_files(tmp_path, [*audio, *(f"{folder}.trans.txt" for folder in folders), "LibriSpeech/SPEAKERS.TXT"])
+    content, groups = files_by_group(tmp_path / start)
+    assert {(entry.source, entry.domain) for entry in content.entries} == {("LibriSpeech/dev-clean", "speech")}
+    assert {group: len(files) for group, files in groups.items()} == {"84": 4, "174": 2}
 
 
-def test_speakers_with_books_are_asked_about(tmp_path: Path) -> None:
-    """Case H3: 20 speakers, 4 books, 3 files."""
-    touch(tmp_path, [f"speech/spk{s:02d}/book{b}/{u}.wav" for s in range(20) for b in range(4) for u in range(3)])
-    with pytest.raises(UserError, match=r"--group-by level:2.*--group-by folder") as question:
-        grouped(tmp_path)
-    assert "\n" not in str(question.value)
-    by_speaker = grouped(tmp_path, rule="level:2")[1]
-    assert len(by_speaker) == 20 and {len(members) for members in by_speaker.values()} == {12}
-    assert len(grouped(tmp_path, rule="folder")[1]) == 80
-
-
-def test_the_rule_that_is_offered_keeps_speakers_of_two_subsets_together(tmp_path: Path) -> None:
-    touch(tmp_path, [f"{part}/spk{s}/book{b}/a.wav" for part in ("train", "test") for s in range(5) for b in range(2)])
-    with pytest.raises(UserError) as question:
-        grouped(tmp_path)
-    words = shlex.split(str(question.value).replace(";", " "))
-    by_speaker = grouped(tmp_path, rule=words[words.index("--group-by") + 1])[1]
-    assert {name: len(members) for name, members in by_speaker.items()} == {f"spk{s}": 4 for s in range(5)}
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        [f"spk{n}/{u}.wav" for n in range(5) for u in range(3)],
-        [f"corpus/spk{n}/wav/{u}.wav" for n in range(5) for u in range(3)],  # containers and a common folder
-        [f"{part}/spk{n}/{u}.wav" for part in ("train", "test") for n in range(5) for u in range(3)],
-        [f"speech/spk{n}/a.wav" for n in range(3)] + [f"music/song{n}/a.wav" for n in range(2)],
-        [f"spk{n}/only/a.wav" for n in range(5)],  # either way divides the files alike
-    ],
-)
-def test_folders_of_speakers_are_not_asked_about(tmp_path: Path, names: list[str]) -> None:
-    assert len(grouped(touch(tmp_path, names))[1]) == 5
-
-
-@pytest.mark.parametrize("start", ["", "wavs"])
-def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str) -> None:
-    """Case H1."""
-    touch(tmp_path, [f"wavs/u{n:02d}.wav" for n in range(40)])
-    entries = find_audio([tmp_path / start]).entries
-    choice = choose_grouping(entries, None)
-    assert len(set(group_entries(entries, choice).values())) == 40
-    assert len(choice.notes) == 1 and "40 files" in choice.notes[0]
-
-
-@pytest.mark.parametrize(
-    ("names", "groups"),
-    [
-        ([f"speaker{s}_{u}.wav" for s in range(4) for u in range(5)], 4),
-        ([f"{s}-{b}-{u:04d}.flac" for s in (61, 121, 237) for b in (7, 8) for u in range(4)], 3),
-        ([f"03-01-0{e}-01-{a:02d}.wav" for e in range(1, 4) for a in range(1, 6)], 3),
-    ],
-)
-def test_names_that_begin_alike_are_asked_about(tmp_path: Path, names: list[str], groups: int) -> None:
-    """Speakers whose folders were laid flat; the pattern that is offered makes as many groups as it says."""
-    touch(tmp_path, names)
+def test_libritts_with_transcripts(tmp_path: Path) -> None:
+    clips = [f"LibriTTS/test-clean/1089/134686/1089_134686_{number:06d}_000000" for number in range(3)]
+    touch_files(tmp_path, [f"{clip}{suffix}" for clip in clips for suffix in (".wav", ".normalized.txt")])
     entries = find_audio([tmp_path]).entries
-    with pytest.raises(UserError) as refusal:
-        choose_grouping(entries, None)
-    offered = re.search(r"--group-by '(regex:[^']+)'", str(refusal.value))
-    assert offered and "\n" not in str(refusal.value)
-    assert len(set(group_entries(entries, choose_grouping(entries, offered[1])).values())) == groups
-    assert len(set(group_entries(entries, choose_grouping(entries, "file")).values())) == len(names)
-
-
-@pytest.mark.parametrize("pattern", ["take_{:02d}.wav", "{:02d}_a.wav", "one word {:02d}.wav"])
-def test_numbered_names_are_not_asked_about(tmp_path: Path, pattern: str) -> None:
-    touch(tmp_path, [pattern.format(number) for number in range(12)])
-    entries = find_audio([tmp_path]).entries
-    assert len(set(group_entries(entries, choose_grouping(entries, None)).values())) == 12
-
-
-def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
-    touch(tmp_path, [f"spk{s}/book{b}/{u}.wav" for s in range(3) for b in range(2) for u in range(2)])
-    entries = find_audio([tmp_path]).entries
-    assert len(set(group_entries(entries, choose_grouping(entries, "level:2")).values())) == 6
-    with pytest.raises(UserError, match="level:3"):
-        group_entries(entries, choose_grouping(entries, "level:3"))
+    assert len(entries) == 3
+    assert {(entry.group, entry.source) for entry in entries} == {("1089", "LibriTTS/test-clean")}

@@ -1,3 +1,5 @@
+"""Splits: ratios, groups that keep their split, duplicates (property-based)."""
+
 import random
 from collections import defaultdict
 
@@ -89,7 +91,7 @@ def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, li
 
 @settings(deadline=None)
 @given(contents=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12), st.booleans()), min_size=1, max_size=40))
-def test_content_is_in_one_split_for_ever(contents: list[tuple[int, int, bool]]) -> None:
+def test_the_same_samples_are_never_in_two_splits(contents: list[tuple[int, int, bool]]) -> None:
     """Clips arrive in two runs; the same content appears in several groups."""
     every = [
         SplitCandidate(f"/{group}/{number}", f"g{group}", "speech", 1.0 + content, f"content {content}")
@@ -110,7 +112,7 @@ def test_content_is_in_one_split_for_ever(contents: list[tuple[int, int, bool]])
             assert clip.path not in after.rejected
 
 
-def test_a_new_duplicate_across_splits_is_listed() -> None:
+def test_a_new_duplicate_of_another_split_is_rejected() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
     before = assign_splits(clips, SplitRatios.parse("8:1:1"))
     held_out = next(clip for clip in clips if before.splits[clip.group] == "test")
@@ -135,7 +137,7 @@ def test_moved_files_keep_their_split() -> None:
     assert all(after.splits[f"new {group}"] == split for group, split in before.splits.items())
 
 
-def test_a_new_group_goes_where_most_is_missing() -> None:
+def test_a_new_group_goes_to_the_split_that_lacks_most() -> None:
     clips = clips_of({str(number): [10.0] for number in range(100)})
     before = assign_splits(clips, SplitRatios.parse("8:1:1"))
     kept = [clip for clip in clips if before.splits[clip.group] != "val"]
@@ -152,7 +154,7 @@ def test_one_large_group_does_not_fill_a_small_split() -> None:
         assert assign_splits(clips, SplitRatios.parse("8:1:1"), seed=seed).splits["crowd"] == "train"
 
 
-def test_what_cannot_be_honoured_is_said() -> None:
+def test_advice_if_the_ratios_cannot_be_met() -> None:
     ratios = SplitRatios.parse("8:1:1")
     three = assign_splits(clips_of({"a": [9.0], "b": [8.0], "c": [1.0]}), ratios)
     assert set(three.splits.values()) == set(SPLITS)

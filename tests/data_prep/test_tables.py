@@ -5,14 +5,19 @@ import csv
 import gzip
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from codec.batch.inputs import read_text
 from codec.errors import UserError
+from data_prep.groups import choose_grouping, group_entries
 from data_prep.lists import read_audio_list
 from data_prep.sources import find_audio
+from data_prep.split import SplitCandidate, SplitRatios, assign_splits
+from tests.helpers.audio import write_noise
+from tests.helpers.preparation import rows_by_name, run_prepare
 
 ROWS = [
     {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
@@ -56,7 +61,7 @@ def test_json_lines(tmp_path: Path, encoding: str, end: str) -> None:
     assert described(tmp_path / "list.json") == WANTED
 
 
-def test_a_tsv_has_no_quotes(tmp_path: Path) -> None:
+def test_quotation_marks_in_a_tsv_are_letters(tmp_path: Path) -> None:
     """As Common Voice writes it: a quotation mark is a letter."""
     rows = 'path\tclient_id\tsentence\na.wav\tx\t"Open\nb.wav\ty\tnever closed\n'
     (tmp_path / "list.tsv").write_text(rows)
@@ -64,7 +69,6 @@ def test_a_tsv_has_no_quotes(tmp_path: Path) -> None:
 
 
 def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
-    """Case I1: the first path is found."""
     (tmp_path / "a.wav").touch()
     for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / "list.txt").write_bytes("a.wav\r\nb/c.wav\r\n".encode(encoding))
@@ -72,7 +76,7 @@ def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
         assert entries[0].path.is_file() and entries[1].path == tmp_path / "b/c.wav"
 
 
-def test_names_that_are_no_text_stay_what_they_are(tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_kept(tmp_path: Path) -> None:
     name = b"caf\xe9.wav"
     (tmp_path / "list.csv").write_bytes(b"path,group\n" + name + b",g\n")
     (entry,) = read_audio_list(tmp_path / "list.csv")
@@ -86,7 +90,7 @@ def test_paths_from_windows(tmp_path: Path) -> None:
     assert read_audio_list(tmp_path / "list.csv")[0].path.is_file()
 
 
-def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
+def test_a_file_in_two_groups_is_a_group_of_its_own(tmp_path: Path) -> None:
     lines = [{"audio_filepath": "a.wav", "offset": n, "speaker": who} for n, who in enumerate("xyx")]
     lines += [{"audio_filepath": "b.wav", "offset": n, "speaker": "x"} for n in range(2)]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -115,7 +119,7 @@ def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
         ("numbers.json", b"[17]"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_list_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as refusal:
         find_audio([tmp_path / name])
@@ -123,7 +127,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: byt
     assert len(str(refusal.value)) < 600
 
 
-def test_a_manifest_with_nul_in_a_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_manifest_with_nul_in_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "manifest.csv").write_bytes("path\na.wav\n".encode("utf-16-le"))
     with pytest.raises(UserError, match=r"manifest\.csv"):
@@ -135,12 +139,7 @@ def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
     assert read_text(tmp_path / "t", "list") == "path"
 
 
-def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None:
-    import time
-
-    from data_prep.groups import choose_grouping, group_entries
-    from data_prep.split import SplitCandidate, SplitRatios, assign_splits
-
+def test_time_is_proportional_to_the_number_of_rows(tmp_path: Path) -> None:
     def seconds(count: int) -> float:
         path = tmp_path / f"{count}.csv"
         path.write_text("path,group\n" + "".join(f"s{n % 999}/{n}.wav,s{n % 999}\n" for n in range(count)))
@@ -153,3 +152,16 @@ def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None
 
     seconds(1000)
     assert seconds(20_000) < 40 * seconds(2000)  # a hundred times, were it quadratic
+
+
+def test_files_that_a_list_names_but_that_do_not_exist_are_excluded(tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.wav")
+    lines = [{"path": "a.wav", "group": 7}, {"path": "gone.wav", "group": 8}]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    run_prepare(tmp_path / "list.jsonl", tmp_path / "out", ratios="1:0:0")
+    rows = rows_by_name(tmp_path / "out")
+    assert (rows["a.wav"].group, rows["a.wav"].status) == ("7", "ok")
+    assert rows["gone.wav"].status == "excluded"
+    (tmp_path / "bad.jsonl").write_text('{"path": "a.wav"}\n{')
+    with pytest.raises(UserError, match="line 2"):
+        find_audio([tmp_path / "bad.jsonl"])

@@ -1,0 +1,108 @@
+"""Groups of plain folders: rules, and folders or names that can be read in two ways."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from codec.errors import UserError
+from data_prep.groups import FOLDER, Grouping, choose_grouping, group_entries
+from data_prep.sources import find_audio
+from tests.helpers.corpora import files_by_group, touch_files
+
+
+def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
+    names = ["speech/a/one/1.wav", "speech/a/one/2.wav", "speech/a/two/3.wav", "speech/4.wav", "speech/.hidden.wav"]
+    touch_files(tmp_path, names)
+    os.symlink(tmp_path / "speech/a", tmp_path / "speech/a/loop")
+    entries = find_audio([tmp_path / "speech", tmp_path / "speech/a"]).entries
+    assert sorted(entry.path.name for entry in entries) == ["1.wav", "2.wav", "3.wav", "4.wav"]
+    assert {entry.domain for entry in entries} == {"speech"}
+
+    def groups(rule: str | None) -> dict[str, str]:
+        return {Path(path).name: group for path, group in group_entries(entries, Grouping(rule, FOLDER)).items()}
+
+    assert groups(None) == {"1.wav": "a/one", "2.wav": "a/one", "3.wav": "a/two", "4.wav": "4.wav"}
+    assert groups("level:1") == {"1.wav": "a", "2.wav": "a", "3.wav": "a", "4.wav": "4.wav"}
+    assert groups(r"regex:(\d)\.wav") == {f"{n}.wav": str(n) for n in (1, 2, 3, 4)}
+
+
+def test_nested_folders_need_a_rule(tmp_path: Path) -> None:
+    touch_files(tmp_path, [f"speech/spk{s:02d}/book{b}/{u}.wav" for s in range(20) for b in range(4) for u in range(3)])
+    with pytest.raises(UserError, match=r"--group-by level:2.*--group-by folder") as question:
+        files_by_group(tmp_path)
+    assert "\n" not in str(question.value)
+    by_speaker = files_by_group(tmp_path, rule="level:2")[1]
+    assert len(by_speaker) == 20 and {len(members) for members in by_speaker.values()} == {12}
+    assert len(files_by_group(tmp_path, rule="folder")[1]) == 80
+
+
+def test_the_offered_rule_keeps_speakers_of_two_subsets_together(tmp_path: Path) -> None:
+    touch_files(
+        tmp_path, [f"{part}/spk{s}/book{b}/a.wav" for part in ("train", "test") for s in range(5) for b in range(2)]
+    )
+    with pytest.raises(UserError) as question:
+        files_by_group(tmp_path)
+    words = shlex.split(str(question.value).replace(";", " "))
+    by_speaker = files_by_group(tmp_path, rule=words[words.index("--group-by") + 1])[1]
+    assert {name: len(members) for name, members in by_speaker.items()} == {f"spk{s}": 4 for s in range(5)}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"spk{n}/{u}.wav" for n in range(5) for u in range(3)],
+        [f"corpus/spk{n}/wav/{u}.wav" for n in range(5) for u in range(3)],  # containers and a common folder
+        [f"{part}/spk{n}/{u}.wav" for part in ("train", "test") for n in range(5) for u in range(3)],
+        [f"speech/spk{n}/a.wav" for n in range(3)] + [f"music/song{n}/a.wav" for n in range(2)],
+        [f"spk{n}/only/a.wav" for n in range(5)],  # either way divides the files alike
+    ],
+)
+def test_folders_of_speakers_need_no_rule(tmp_path: Path, names: list[str]) -> None:
+    assert len(files_by_group(touch_files(tmp_path, names))[1]) == 5
+
+
+@pytest.mark.parametrize("start", ["", "wavs"])
+def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str) -> None:
+    touch_files(tmp_path, [f"wavs/u{n:02d}.wav" for n in range(40)])
+    entries = find_audio([tmp_path / start]).entries
+    choice = choose_grouping(entries, None)
+    assert len(set(group_entries(entries, choice).values())) == 40
+    assert len(choice.notes) == 1 and "40 files" in choice.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        ([f"speaker{s}_{u}.wav" for s in range(4) for u in range(5)], 4),
+        ([f"{s}-{b}-{u:04d}.flac" for s in (61, 121, 237) for b in (7, 8) for u in range(4)], 3),
+        ([f"03-01-0{e}-01-{a:02d}.wav" for e in range(1, 4) for a in range(1, 6)], 3),
+    ],
+)
+def test_names_with_a_common_part_need_a_rule(tmp_path: Path, names: list[str], groups: int) -> None:
+    """Speakers whose folders were merged; the pattern that is offered makes one group of each."""
+    touch_files(tmp_path, names)
+    entries = find_audio([tmp_path]).entries
+    with pytest.raises(UserError) as refusal:
+        choose_grouping(entries, None)
+    offered = re.search(r"--group-by '(regex:[^']+)'", str(refusal.value))
+    assert offered and "\n" not in str(refusal.value)
+    assert len(set(group_entries(entries, choose_grouping(entries, offered[1])).values())) == groups
+    assert len(set(group_entries(entries, choose_grouping(entries, "file")).values())) == len(names)
+
+
+@pytest.mark.parametrize("pattern", ["take_{:02d}.wav", "{:02d}_a.wav", "one word {:02d}.wav"])
+def test_numbered_names_need_no_rule(tmp_path: Path, pattern: str) -> None:
+    touch_files(tmp_path, [pattern.format(number) for number in range(12)])
+    entries = find_audio([tmp_path]).entries
+    assert len(set(group_entries(entries, choose_grouping(entries, None)).values())) == 12
+
+
+def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
+    touch_files(tmp_path, [f"spk{s}/book{b}/{u}.wav" for s in range(3) for b in range(2) for u in range(2)])
+    entries = find_audio([tmp_path]).entries
+    assert len(set(group_entries(entries, choose_grouping(entries, "level:2")).values())) == 6
+    with pytest.raises(UserError, match="level:3"):
+        group_entries(entries, choose_grouping(entries, "level:3"))
