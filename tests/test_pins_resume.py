@@ -46,7 +46,7 @@ def test_the_stored_run_holds_its_own_past(tmp_path):
 def write(folder: Path) -> None:
     """Write the pins of this file."""
     from codec.recipe import read_recipe, write_recipe
-    from tests.helpers import broken_off
+    from tests.helpers import interrupted_training
     from tests.helpers.children import running, wait_for_end
 
     data, run = folder / "data", folder / "run"
@@ -61,7 +61,7 @@ def write(folder: Path) -> None:
         table.write_text(table.read_text().replace(str(folder / "corpus"), "corpus"))
     write_recipe(folder / "recipe.yaml", read_recipe("speech_16k", SETTINGS))
     event = ("SIGTERM", "training_step", BROKEN_OFF - 1, False)
-    with running(broken_off.train, folder / "recipe.yaml", data, run, *event) as process:
+    with running(interrupted_training.train, folder / "recipe.yaml", data, run, *event) as process:
         assert wait_for_end(process) == 130
     with tarfile.open(ARCHIVE, "w:xz") as tar:
         for name in ("recipe.yaml", "metrics.csv", "trained_clips.txt", "model", "checkpoints/last.ckpt"):

@@ -1,4 +1,4 @@
-"""Augmentation: a function of seed and step; each does what its name says and leaves the others alone."""
+"""Augmentation: a function of seed and step; each augmentation has its effect and does not change the others."""
 
 import random
 
@@ -18,7 +18,7 @@ HALF = AugmentConfig(**dict.fromkeys(EACH, 0.5))
 
 
 def noise(*shape: int, level: float = 0.01, seed: int = 0) -> Tensor:
-    """Soft enough for no augmentation to reach full scale."""
+    """Return noise that is quiet enough for no augmentation to reach full scale."""
     return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -35,7 +35,7 @@ def level_db(wave: Tensor) -> Tensor:
 
 
 def gains(after: Tensor, before: Tensor) -> Tensor:
-    """Complex, per item and frequency, of a filter on the circle."""
+    """Return the complex frequency response of a circular filter for each item."""
     return (torch.fft.rfft(after.double()) / torch.fft.rfft(before.double()))[:, 0]
 
 
@@ -44,7 +44,7 @@ def within(values: Tensor, bounds: tuple[float, float], slack: float = 0.02) -> 
 
 
 def fills(values: Tensor, bounds: tuple[float, float], slack: float = 0.02) -> bool:
-    """All within the bounds, and some near each of them."""
+    """Decide whether all values are within the bounds, and some near each of them."""
     values = (values - bounds[0]) / (bounds[1] - bounds[0])
     return within(values, (0, 1), slack) and bool(values.min() < 0.15 and values.max() > 0.85)
 
@@ -53,7 +53,7 @@ def fills(values: Tensor, bounds: tuple[float, float], slack: float = 0.02) -> b
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_it_is_a_function_of_seed_and_step(name):
+def test_the_result_depends_on_seed_and_step_alone(name):
     wave = noise(4, 1, 2000)
     once = only(name, wave, seed=3, step=5)
     only(name, wave, seed=1, step=1)
@@ -63,7 +63,7 @@ def test_it_is_a_function_of_seed_and_step(name):
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_switching_one_on_changes_no_others_draws(name):
+def test_another_augmentation_does_not_change_the_draws(name):
     wave = noise(40, 1, 500)
     # what comes before the mix is heard in other items too, which is no draw
     unfit = {name, "mix"} if name in ("equaliser", "reverb") else {name}
@@ -76,13 +76,13 @@ def test_switching_one_on_changes_no_others_draws(name):
     assert not (without[~spared] == with_it[~spared]).all(2).all(1).any()
 
 
-def test_all_off_is_the_wave_itself():
+def test_without_augmentations_the_input_is_returned():
     wave = noise(2, 1, 100)
     assert augment(wave, AugmentConfig(), RATE, 0, 0) is wave
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_share_is_the_share_of_items_each_with_its_own_draw(share):
+def test_each_item_is_augmented_with_the_given_probability(share):
     wave, count = noise(600, 1, 50), 600
     chosen = torch.stack([touched(only(name, wave, share), wave) for name in EACH]).double()
     deviation = (share * (1 - share) / count) ** 0.5
@@ -90,7 +90,7 @@ def test_share_is_the_share_of_items_each_with_its_own_draw(share):
     assert (torch.corrcoef(chosen) - torch.eye(len(EACH))).abs().max() < 4.5 / count**0.5
 
 
-def test_a_greater_share_keeps_those_already_chosen():
+def test_a_larger_share_includes_the_items_of_a_smaller_one():
     wave = noise(100, 1, 50)
     for name in EACH:
         some, more = (only(name, wave, share) for share in (0.3, 0.6))
@@ -98,7 +98,7 @@ def test_a_greater_share_keeps_those_already_chosen():
         assert torch.equal(some[chosen], more[chosen])
 
 
-def test_input_and_the_worlds_randomness_are_left_alone():
+def test_the_input_and_global_random_states_do_not_change():
     wave = noise(4, 2, 2000, level=0.5).clamp(-1, 1)
     before = wave.clone()
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
@@ -110,7 +110,7 @@ def test_input_and_the_worlds_randomness_are_left_alone():
 
 @pytest.mark.parametrize("shape", [(3, 1, 4000), (3, 2, 4001), (1, 1, 999), (1, 2, 1), (2, 1, 2)])
 @pytest.mark.parametrize("config", [ALL, HALF], ids=["all", "half"])
-def test_result_is_like_the_input_and_within_full_scale(shape, config):
+def test_the_result_has_the_shape_of_the_input_and_stays_within_full_scale(shape, config):
     for step, level in enumerate((0.0, 1e-6, 0.01, 1.0, 100.0)):
         wave = noise(*shape, level=level).clamp(-1, 1)
         wave[0] = 0  # silence beside sound
@@ -125,7 +125,7 @@ def test_silence_stays_silence(name):
     assert torch.equal(only(name, silence), silence)
 
 
-def test_an_item_that_would_exceed_full_scale_is_scaled_and_no_other():
+def test_only_items_that_would_exceed_full_scale_are_scaled():
     wave = noise(50, 1, 200, level=0.5, seed=1).clamp(-1, 1)
     wanted = only("gain", wave / 100) * 100  # the draws are the same
     peaks = wanted.abs().amax((1, 2), keepdim=True)
@@ -134,7 +134,7 @@ def test_an_item_that_would_exceed_full_scale_is_scaled_and_no_other():
 
 
 @pytest.mark.parametrize("name", [name for name in EACH if name != "noise"])
-def test_channels_are_treated_alike(name):
+def test_all_channels_are_treated_in_the_same_way(name):
     wave = noise(4, 1, 2000).expand(-1, 2, -1)
     out = only(name, wave)
     assert torch.equal(out[:, 0], out[:, 1]) and touched(out, wave).all()
@@ -144,12 +144,12 @@ def test_channels_are_treated_alike(name):
 
 
 @pytest.mark.parametrize(("name", "bounds"), [("gain", module.GAIN_DB), ("quiet", module.QUIET_DB)])
-def test_gain_changes_the_level_by_what_it_may(name, bounds):
+def test_gain_changes_the_level_within_its_range(name, bounds):
     wave = noise(200, 1, 300)
     assert fills(level_db(only(name, wave)) - level_db(wave), bounds)
 
 
-def test_noise_is_foreign_coloured_and_as_loud_as_it_may_be():
+def test_noise_is_uncorrelated_and_coloured_with_levels_in_its_range():
     wave = noise(200, 1, 4000)
     added = only("noise", wave) - wave
     assert fills(level_db(wave) - level_db(added), module.NOISE_SNR_DB)
@@ -161,7 +161,7 @@ def test_noise_is_foreign_coloured_and_as_loud_as_it_may_be():
     assert tilt_db.std() > 3 and tilt_db.mean().abs() < 2  # white noise: 0.2
 
 
-def test_mix_adds_one_other_item_beneath():
+def test_mix_adds_one_other_item_at_a_lower_level():
     wave, shifts = noise(8, 1, 4000), set()
     for step in range(20):
         added = only("mix", wave, step=step) - wave
@@ -174,7 +174,7 @@ def test_mix_adds_one_other_item_beneath():
 
 
 @pytest.mark.parametrize("samples", [4000, 4001])
-def test_band_limit_keeps_what_is_below_its_edge_and_nothing_above(samples):
+def test_band_limit_keeps_the_band_below_its_edge_alone(samples):
     wave = noise(200, 1, samples)
     gain = gains(only("band_limit", wave), wave)
     assert gain.imag.abs().max() < 1e-3
@@ -196,7 +196,7 @@ def test_equaliser_tilts_smoothly_within_its_range():
     assert decibel.diff().abs().max() < 0.5  # per 4 Hz
 
 
-def test_reverb_gives_a_click_a_tail_that_decays_and_ends():
+def test_reverb_adds_a_decaying_tail_to_a_click():
     click_at, batch = 400, 60
     wave = torch.zeros(batch, 1, RATE)
     wave[..., click_at] = 0.5

@@ -22,7 +22,7 @@ def wobble(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_both_level_and_close_is_well_fitted(seed):
+def test_level_and_close_curves_are_well_fitted(seed):
     train, validation = decay(1.0, 5.0, 1500) * wobble(seed), decay(1.08, 5.1, 1500) * wobble(seed + 9)
     found = diagnose(curve(train), curve(validation), 2.8)
     assert found.verdict == "well fitted"
@@ -31,7 +31,7 @@ def test_both_level_and_close_is_well_fitted(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_validation_that_turns_is_overfitted_since_its_lowest_point(seed):
+def test_rising_validation_is_overfitted_since_its_lowest_point(seed):
     train = decay(0.4, 5.0, 2500) * wobble(seed)
     validation = decay(1.2, 5.0, 900) + np.maximum(0, STEPS - 4000) * 5e-5
     found = diagnose(curve(train), curve(validation * wobble(seed + 9)), 2.8)
@@ -40,7 +40,7 @@ def test_validation_that_turns_is_overfitted_since_its_lowest_point(seed):
     assert "more groups" in found.action
 
 
-def test_a_gap_that_opens_is_overfitted_even_if_validation_never_rises():
+def test_a_growing_gap_is_overfitted_even_if_validation_never_rises():
     train, validation = decay(0.7, 5.0, 1500), decay(1.6, 5.0, 1500)
     found = diagnose(curve(train), curve(validation), 2.8)
     assert found.verdict == "overfitted"
@@ -48,33 +48,33 @@ def test_a_gap_that_opens_is_overfitted_even_if_validation_never_rises():
     assert found.since == STEPS[np.argmax(ratios > 1.25)]
 
 
-def test_a_gap_that_was_there_from_the_start_is_not_overfitting():
+def test_a_gap_from_the_start_is_not_overfitting():
     train, validation = decay(1.0, 4.0, 1500), 1.4 * decay(1.0, 4.0, 1500)
     assert diagnose(curve(train), curve(validation), 2.8).verdict == "well fitted"
 
 
-def test_still_falling_is_underfitted_and_needs_steps():
+def test_falling_validation_is_underfitted_and_more_steps_are_recommended():
     train, validation = decay(0.5, 5.0, 9000), decay(0.55, 5.0, 9000)
     found = diagnose(curve(train), curve(validation), 2.8)
     assert found.verdict == "underfitted" and "20,000 steps" in found.action
 
 
 @pytest.mark.parametrize("baseline", [2.8, None])
-def test_nothing_learned_is_underfitted_and_more_steps_would_not_help(baseline):
+def test_a_run_that_learned_nothing_is_underfitted_and_no_more_steps_are_recommended(baseline):
     found = diagnose(curve(np.full(len(STEPS), 5.0) * wobble(0)), curve(np.full(len(STEPS), 5.1)), baseline)
     assert found.verdict == "underfitted" and "lr-range-test" in found.action
 
 
-def test_fine_tuning_that_starts_good_is_not_called_starved():
+def test_fine_tuning_from_a_good_model_is_not_underfitted():
     level = np.full(len(STEPS), 1.0)
     assert diagnose(curve(level), curve(1.03 * level), 2.8).verdict == "well fitted"
 
 
-def test_worse_than_noise_on_validation_but_not_on_training_is_overfitted():
+def test_validation_worse_than_noise_with_better_training_is_overfitted():
     assert diagnose(curve(decay(0.5, 5.0, 1500)), curve(decay(3.0, 5.0, 900)), 2.8).verdict == "overfitted"
 
 
-def test_few_points_decide_nothing():
+def test_few_points_are_undecided():
     two = Curve((0, 100), (5.0, 2.0))
     assert diagnose(two, two, 2.8).verdict == "undecided"
     assert diagnose(Curve((), ()), Curve((), ())).verdict == "undecided"
@@ -86,7 +86,7 @@ def write(run, rows):
     (run / "metrics.csv").write_text("step,split,term,value\n" + text)
 
 
-def test_reading_a_run_takes_mel_and_falls_back_on_the_total(tmp_path):
+def test_the_mel_distance_is_used_or_else_the_total_loss(tmp_path):
     both = {"train_fixed": decay(1.0, 5.0, 1500), "val": decay(1.08, 5.1, 1500)}
     rows = [(step, split, "mel", value) for split, values in both.items() for step, value in zip(STEPS, values)]
     worse = [(step, "val", "total", 9.0) for step in STEPS] + [(step, "train_fixed", "total", 9.0) for step in STEPS]
@@ -101,7 +101,7 @@ def test_reading_a_run_takes_mel_and_falls_back_on_the_total(tmp_path):
     assert diagnose_run(tmp_path / "nowhere").verdict == "undecided"
 
 
-def test_reading_curves_survives_a_resumed_and_a_torn_file(tmp_path):
+def test_repeated_steps_and_damaged_rows_of_a_table_are_handled(tmp_path):
     rows = [
         (0, "val", "mel", 5.0),
         (100, "val", "mel", 4.0),

@@ -25,7 +25,7 @@ from codec.training.trainer import TrainingOptions, train
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
-from tests.helpers import broken_off
+from tests.helpers import interrupted_training
 from tests.helpers.children import running, wait_for_end
 from tests.helpers.runs import assert_same_end, before_step, read_metrics, tiny_recipe, validated_steps
 from tests.helpers.tiny import TINY
@@ -59,7 +59,9 @@ def test_a_run_of_a_shipped_recipe_resumes_after_each_kind_of_interruption(tmp_p
 
     train(plan, data, tmp_path / "whole", quiet=True, options=TrainingOptions(fit_tables=False))
     for *event, status, step in BREAKS:
-        with running(broken_off.train, tmp_path / "recipe.yaml", data, tmp_path / "broken", *event) as process:
+        with running(
+            interrupted_training.train, tmp_path / "recipe.yaml", data, tmp_path / "broken", *event
+        ) as process:
             assert wait_for_end(process) == status, event
         assert read_checkpoint(tmp_path / "broken/checkpoints/last.ckpt", tmp_path)["step"] == step, event
     assert_same_end(tmp_path / "whole", tmp_path / "broken")
