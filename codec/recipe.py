@@ -4,7 +4,6 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +12,13 @@ import yaml
 from codec.config import Recipe
 from codec.config.ranges import shown
 from codec.errors import UserError
+from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 
 Settings = TypeVar("Settings")
 
+RECIPES = own_packages.FOLDER / "recipes"
+"""The recipes that come with codec."""
 MOST_LEVELS, MOST_ALIASES = 8, 16
 """Of a YAML file with settings. Aliases of aliases multiply: a few dozen can stand for more than fits into memory."""
 MOST_SHOWN = 300
@@ -25,14 +27,13 @@ MOST_SHOWN = 300
 
 def recipe_names(folder: str = "") -> list[str]:
     """The recipes that come with the package, or those in a folder of theirs."""
-    items = (resources.files("recipes") / folder).iterdir()
-    return sorted(item.name[:-5] for item in items if item.name.endswith(".yaml"))
+    return sorted(path.stem for path in (RECIPES / folder).glob("*.yaml"))
 
 
 def find_recipe(name: str, folder: str = "") -> Path:
     """The YAML file of a recipe given by name, or by path (with its suffix)."""
     if name in recipe_names(folder):
-        return Path(str(resources.files("recipes") / folder / f"{name}.yaml"))
+        return RECIPES / folder / f"{name}.yaml"
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("eval", "onnx", "dev")
-TOOLS = {"build", "mypy", "ruff", "setuptools", "types-PyYAML", "types-tqdm"}
+TOOLS = {"build", "hatchling", "mypy", "ruff", "types-PyYAML", "types-tqdm"}
 """They build the package or look at its code, and are not needed to run it."""
 TESTS = (
     *(
@@ -69,7 +69,7 @@ def main() -> None:
     install = [python, "-m", "pip", "install"]
     wanted = lower_bounds(arguments.instead)
     print("\n".join(wanted), flush=True)
-    subprocess.run([*install, *wanted, "setuptools>=77"], check=True)
+    subprocess.run([*install, *wanted, "hatchling>=1.27", "editables"], check=True)
     subprocess.run([*install, "--no-deps", "--no-build-isolation", "-e", ROOT], check=True)
     tests = arguments.tests or [f"tests/test_{name}.py" for name in TESTS]
     sys.exit(subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT).returncode)

@@ -18,7 +18,7 @@ from codec.cli.search import add_search
 from codec.cli.tokens import add_tokens
 from codec.cli.training import add_health, add_quickstart, add_train
 from codec.errors import UserError
-from codec.runtime import signals
+from codec.runtime import own_packages, signals
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "MODEL_VARIABLE", "build_parser", "main"]
 
@@ -28,6 +28,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # OpenMP threads that spin while they wait slow training a hundredfold where other work shares the cores (measured);
     # this must be set before torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own_packages.put_first()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:

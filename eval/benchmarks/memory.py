@@ -17,7 +17,13 @@ from codec import audio
 from codec.errors import UserError
 
 _BLOCK = 1 << 20
-_CHILD = "import sys; from eval.benchmarks.memory import _code; _code(*sys.argv[1:])"
+_CHILD = """
+import sys
+from codec.runtime import own_packages
+own_packages.put_first()
+from eval.benchmarks.memory import _code
+_code(*sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)
