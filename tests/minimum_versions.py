@@ -69,7 +69,7 @@ def main() -> None:
     install = [python, "-m", "pip", "install"]
     wanted = lower_bounds(arguments.instead)
     print("\n".join(wanted), flush=True)
-    subprocess.run([*install, *wanted, "hatchling>=1.27", "editables"], check=True)
+    subprocess.run([*install, *wanted, "hatchling>=1.27"], check=True)
     subprocess.run([*install, "--no-deps", "--no-build-isolation", "-e", ROOT], check=True)
     tests = arguments.tests or [f"tests/test_{name}.py" for name in TESTS]
     sys.exit(subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT).returncode)

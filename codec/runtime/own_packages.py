@@ -1,8 +1,8 @@
 """Where the packages lie that go with ``codec``: ``data_prep``, ``eval`` and ``recipes``.
 
-In the repository they lie beside ``codec/``. Their names are common, so the wheel holds them in ``codec/_packages/``: an
-installation claims no top-level name but ``codec``, and a program that imports ``codec`` still finds an ``eval`` or a
-``recipes`` of its own. The command line, which has its process to itself, puts their folder first.
+In the repository they lie beside ``codec/``. Their names are common, so the wheel holds them in ``codec/_packages/``:
+an installation claims no top-level name but ``codec``, and a program that imports ``codec`` still finds an ``eval`` or
+a ``recipes`` of its own. The command line, which has its process to itself, puts their folder first.
 """
 
 import sys
@@ -16,5 +16,5 @@ FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _CODEC.parent
 
 
 def put_first() -> None:
-    """Import these packages, in this process and those that multiprocessing starts, before any others of their names."""
+    """Let this process, and those that multiprocessing starts from it, import these before others of their names."""
     sys.path.insert(0, str(FOLDER))
