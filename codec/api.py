@@ -7,8 +7,7 @@ float32.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -18,9 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio import FloatArray
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.container import read_header
-from codec.bitstream.header import SAMPLE_RATES
 from codec.bitstream.range_coder import RangeCoder
 from codec.coding.files import FileReport, encode_sound
 from codec.coding.nac_reader import NacReader, model_for, range_coder
@@ -33,11 +31,11 @@ from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.pretrained.registry import find, finder
 from codec.pretrained.registry import load as load_model_on
+from codec.runtime.torch_threads import torch_threads
 
 Array = TypeVar("Array", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MAX_CHANNELS = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +144,7 @@ class AudioCodec:
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.latents_per_second
+        return self.model.config.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
@@ -181,7 +179,7 @@ class AudioCodec:
             UserError: a sample rate or a number of codebooks that cannot be.
         """
         channels, samples = _check_wave(wave, sample_rate)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             blocks = [_numpy(wave).reshape(channels, samples)]
             parts = [part.codes for part in encoded(self.model, blocks, sample_rate, channels, codebooks, quantize)]
         values = _like(wave, torch.cat(parts, 2)[0 if wave.ndim == 1 else ...])
@@ -213,7 +211,7 @@ class AudioCodec:
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
         self._check_codes(codes)
         streams = _tensor(codes).long().to(self.model.spread.device)
-        with _threads(self.threads), torch.inference_mode():
+        with torch_threads(self.threads), torch.inference_mode():
             latents = self.model.quantizer.folded().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
@@ -254,7 +252,7 @@ class AudioCodec:
             UserError: as :meth:`encode`, or the file cannot be written.
         """
         channels, samples = _check_wave(wave, sample_rate)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             return encode_sound(
                 [_numpy(wave).reshape(channels, samples)] if samples else [],
                 sample_rate,
@@ -306,7 +304,7 @@ class AudioCodec:
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
-        frames = self.model.config.latents_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
         tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)
@@ -316,7 +314,7 @@ class AudioCodec:
             return [streams[..., start:stop]]
 
         sound: Sound = Sound(self.model, sample_rate, len(streams), samples, between, quantized)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             empty = np.zeros((len(streams), 0), np.float32)
             wave = np.concatenate([empty, *sound.blocks()], axis=1)
         return _like(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
@@ -334,16 +332,6 @@ def _reduce(stack: Stack, dtype: torch.dtype) -> None:
     stack.to(dtype)
     stack.register_forward_pre_hook(before)
     stack.register_forward_hook(after)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_wave(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[int, int]:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codec import audio
-from codec.dataset.array_checksums import SHARDS, Shard, digest, read_shards
-from codec.dataset.packed import VERSION, Clip, Place, folder_for
+from codec.dataset.array_checksums import SHARDS_FILE, Shard, file_sha256, read_shards
+from codec.dataset.packed import PACKED_VERSION, Clip, ClipLocation, packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, temporary_path, write_text
 from data_prep import file_pool
@@ -37,7 +37,7 @@ class Item:
     clip: Clip
     piece: Piece
     sha256: str
-    place: Place
+    place: ClipLocation
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     Raises:
         UserError: full disk, or a file that changed after the inventory.
     """
-    folder = folder_for(data, sample_rate, channels)
+    folder = packed_folder(data, sample_rate, channels)
     make_folder(folder)
     for part in folder.glob(".*.part"):  # of a process that was killed
         part.unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     finished = read_shards(folder)
     current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
     digests = zip(
-        current, file_pool.run(digest, [folder / shard for shard in current], workers, "checking"), strict=True
+        current, file_pool.run(file_sha256, [folder / shard for shard in current], workers, "checking"), strict=True
     )
     whole = {shard for shard, found in digests if found == finished[shard].sha256}
     todo = [shard for shard in keys if shard not in whole]
@@ -92,7 +92,7 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
             _write_shards(folder, finished)
         label = f"packing {shard} ({number} of {len(todo)})"
         _write_shard(folder / shard, contents[shard], sample_rate, channels, workers, label)
-        finished[shard] = Shard(keys[shard], digest(folder / shard))
+        finished[shard] = Shard(keys[shard], file_sha256(folder / shard))
         _write_shards(folder, finished)
     for name, table in tables.items():
         if _text(folder / name) != table:
@@ -101,14 +101,14 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
         (folder / name).unlink()
     _write_shards(folder, {shard: finished[shard] for shard in keys})
     counts = {split: len(plan) for split, plan in plans.items()}
-    packed = {"sample_rate": sample_rate, "channels": channels, "version": VERSION, "clips": counts}
+    packed = {"sample_rate": sample_rate, "channels": channels, "version": PACKED_VERSION, "clips": counts}
     write_text(folder / "packed.json", json.dumps(packed) + "\n")
     repaired = sorted(set(current) - whole)
     return Packed({split: [item.clip for item in plan] for split, plan in plans.items()}, tuple(repaired))
 
 
 def _write_shards(folder: Path, shards: Mapping[str, Shard]) -> None:
-    write_text(folder / SHARDS, json.dumps({name: asdict(shard) for name, shard in shards.items()}, indent=1))
+    write_text(folder / SHARDS_FILE, json.dumps({name: asdict(shard) for name, shard in shards.items()}, indent=1))
 
 
 def _text(path: Path) -> str | None:
@@ -141,7 +141,7 @@ def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> l
             noise_dbfs=row.noise_dbfs,
             frames=frames,
         )
-        plan.append(Item(clip, row.piece, row.sha256, Place(f"{split}-{shard:05d}.npy", start)))
+        plan.append(Item(clip, row.piece, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
         start += frames
     return plan
 

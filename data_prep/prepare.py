@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from codec.config import TargetConfig
-from codec.dataset.packed import folder_for
+from codec.dataset.packed import packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import exclusive
@@ -107,7 +107,7 @@ def prepare(
         packed = pack(rows, out, sample_rate, channels, workers)
         summary = summarise(
             out,
-            folder_for(out, sample_rate, channels),
+            packed_folder(out, sample_rate, channels),
             rows,
             packed.clips,
             sample_rate=sample_rate,

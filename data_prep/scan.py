@@ -4,7 +4,6 @@ What was measured is kept in a journal, a line per file, so that an interrupted 
 it was.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -13,14 +12,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from codec import audio
+from codec.audio.statistics import FLOOR_DBFS, AudioMeter
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
 from data_prep import file_pool
-from data_prep.clipping import ClippingMeter
 from data_prep.pieces import Piece
 
 JOURNAL = "inventory.jsonl"
@@ -29,9 +25,6 @@ CLIPPED_SHARE = 1e-3
 CLIPPED_SHARE_WARNING = 1e-4
 _VERSION = 2
 """Of the measurements; journals of another version are not read."""
-_FLOOR_DBFS = -200.0
-_SPECTRUM = 2048
-_WINDOW = np.hanning(_SPECTRUM + 1)[:-1].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,11 @@ class Probe:
     sample_rate: int = 0
     channels: int = 0
     frames: int = 0
-    peak_dbfs: float = _FLOOR_DBFS
-    rms_dbfs: float = _FLOOR_DBFS
-    mix_rms_dbfs: float = _FLOOR_DBFS
+    peak_dbfs: float = FLOOR_DBFS
+    rms_dbfs: float = FLOOR_DBFS
+    mix_rms_dbfs: float = FLOOR_DBFS
     """RMS level of the mean of the channels."""
-    noise_dbfs: float = _FLOOR_DBFS
+    noise_dbfs: float = FLOOR_DBFS
     """RMS level of the quietest tenth of the 20 ms frames."""
     bandwidth_hz: float = 0.0
     """The frequency above which there is 60 dB less energy than in the strongest octave."""
@@ -80,101 +73,6 @@ class Verdict:
     reason: str = ""
 
 
-def decibel(power: float) -> float:
-    """10 log10, not below -200 dB."""
-    return max(_FLOOR_DBFS, 10 * math.log10(max(power, 1e-30)))
-
-
-class _Frames:
-    """Cuts a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]`` and keeps the rest."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.rest: audio.FloatArray | None = None
-
-    def push(self, block: audio.FloatArray) -> audio.FloatArray:
-        joined = block if self.rest is None else np.concatenate([self.rest, block], axis=1)
-        whole = joined.shape[1] // self.size * self.size
-        self.rest = joined[:, whole:]
-        return joined[:, :whole].reshape(len(block), -1, self.size)
-
-
-class Meter:
-    """Measures a file block by block; memory grows by 4 bytes for 20 ms."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self._rate = sample_rate
-        self._hash = hashlib.sha256()
-        self._short = _Frames(max(1, round(0.02 * sample_rate)))
-        self._long = _Frames(_SPECTRUM)
-        self._powers: list[npt.NDArray[np.float32]] = []
-        self._spectrum = np.zeros(_SPECTRUM // 2 + 1)
-        self._energy = self._mix_energy = self._peak = 0.0
-        self._clipping = ClippingMeter()
-        self.frames = self.channels = 0
-
-    def push(self, block: audio.FloatArray) -> None:
-        """Take float32 ``[channels, n]``."""
-        self.channels = len(block)
-        self.frames += block.shape[1]
-        self._hash.update(np.ascontiguousarray(block.T, dtype="<f4").tobytes())
-        self._peak = max(self._peak, float(np.abs(block).max()))
-        self._clipping.push(block)
-        self._energy += float(np.square(block, dtype=np.float64).mean(axis=0).sum())
-        self._mix_energy += float(np.square(block.mean(axis=0), dtype=np.float64).sum())
-        self._powers.append(np.square(self._short.push(block)).mean(axis=(0, 2)))
-        self._spectrum += self._power_spectrum(self._long.push(block))
-
-    @staticmethod
-    def _power_spectrum(frames: audio.FloatArray) -> npt.NDArray[np.float64]:
-        lines = np.fft.rfft(frames * _WINDOW, axis=-1)
-        return (lines.real**2 + lines.imag**2).sum(axis=(0, 1))
-
-    def result(self, piece: Piece, stat: os.stat_result, format: str) -> Probe:
-        return Probe(
-            path=str(piece.path),
-            size=stat.st_size,
-            mtime_ns=stat.st_mtime_ns,
-            format=format,
-            sample_rate=self._rate,
-            channels=self.channels,
-            frames=self.frames,
-            peak_dbfs=decibel(self._peak**2),
-            rms_dbfs=decibel(self._energy / self.frames),
-            mix_rms_dbfs=decibel(self._mix_energy / self.frames),
-            noise_dbfs=decibel(self._noise()),
-            bandwidth_hz=self.bandwidth_hz,
-            clipped_share=self._clipping.share,
-            sha256=self._hash.hexdigest(),
-            start_s=piece.start_s,
-            end_s=piece.end_s,
-        )
-
-    def _noise(self) -> float:
-        powers = np.concatenate(self._powers)
-        if len(powers) == 0:
-            return self._energy / self.frames
-        quiet = max(1, len(powers) // 10)
-        return float(np.partition(powers, quiet - 1)[:quiet].mean())
-
-    @property
-    def bandwidth_hz(self) -> float:
-        """As :class:`Probe` has it. Energy is that of the mean power spectrum; octaves are counted from its second line
-        up, so without DC.
-        """
-        spectrum, rest = self._spectrum, self._long.rest
-        if not spectrum.any() and rest is not None:
-            padded = np.pad(rest, ((0, 0), (0, _SPECTRUM - rest.shape[1])))
-            spectrum = self._power_spectrum(padded[:, None])
-        edges = [2**power for power in range(1, _SPECTRUM.bit_length() - 1)]
-        octaves = [float(spectrum[low : 2 * low].sum()) for low in edges]
-        above = np.cumsum(spectrum[::-1])[::-1]
-        (lines,) = np.nonzero(above >= 1e-6 * max(octaves))
-        if max(octaves) <= 0 or len(lines) == 0:
-            return 0.0
-        return min((float(lines[-1]) + 0.5) / _SPECTRUM, 0.5) * self._rate
-
-
 def probe(piece: Piece) -> Probe:
     """Decode and measure one file or a part of it; what is wrong with it is part of the result."""
     path, times = str(piece.path), {"start_s": piece.start_s, "end_s": piece.end_s}
@@ -184,14 +82,15 @@ def probe(piece: Piece) -> Probe:
         return Probe(path, 0, 0, "unreadable", error.strerror or str(error), **times)  # type: ignore[arg-type]
     try:
         head = audio.info(piece.path)
-        meter = Meter(head.sample_rate)
+        meter = AudioMeter(head.sample_rate)
         for block in piece.blocks(head.sample_rate):
             meter.push(block)
         if meter.frames == 0:
             raise audio.AudioError(piece.path, "empty", "holds no samples")
     except audio.AudioError as error:
         return Probe(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason, **times)  # type: ignore[arg-type]
-    return meter.result(piece, stat, f"{head.format}/{head.subtype}")
+    stats = asdict(meter.stats())
+    return Probe(path, stat.st_size, stat.st_mtime_ns, format=f"{head.format}/{head.subtype}", **stats, **times)  # type: ignore[arg-type]
 
 
 def take(pieces: Sequence[Piece], journal: Path, workers: int) -> dict[str, Probe]:

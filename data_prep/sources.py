@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codec.audio import AUDIO_SUFFIXES
+from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.errors import UserError
 from codec.runtime.file_walk import walk
 from data_prep.entries import Entry, domain_of

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codec.config import TargetConfig
-from codec.dataset.packed import Clip, in_distribution
+from codec.dataset.distribution import in_distribution
+from codec.dataset.packed import Clip
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class TargetDistance:
     outside_bandwidth: float
     outside_noise: float
     outside: float
-    """Out of distribution by any of these, :func:`codec.dataset.packed.in_distribution`."""
+    """Out of distribution by any of these, :func:`codec.dataset.distribution.in_distribution`."""
 
     def text(self) -> str:
         return (

@@ -13,6 +13,7 @@ from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
 QUICKER = {
     "prepare": ["-j", "1"],
     "train": [*TINY, "--train.steps=4", "--train.validate_every=2"],
@@ -31,7 +32,7 @@ def commands(text: str) -> list[list[str]]:
     return [[Path(each[0]).name, *each[1:]][1:] for each in words if each and Path(each[0]).name == "codec"]
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_that_are_shown_exist(document):
     for words in commands((ROOT / document).read_text(encoding="utf-8")):
         arguments, rest = build_parser().parse_known_args(words)
@@ -72,7 +73,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert names["part"].shape == (2, 4410) and names["heard"].shape == (1, 4 * 320)
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_and_folders_that_are_named_are_there(document):
     path = ROOT / document
     text = path.read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ model of 16 kHz loses its cymbals. A share of one in a thousand (-30 dB) counts 
 
 import numpy as np
 
-from codec.audio import FloatArray
+from codec.audio.waveform import FloatArray
 
-THRESHOLD = 1e-3
+ABOVE_BAND_THRESHOLD = 1e-3
 """Share of the energy above the model's Nyquist frequency from which on a file counts as reaching above its band."""
 
 _WINDOW = 1024
@@ -18,7 +18,7 @@ _MARGIN = 1.05
 """Where the share begins, relative to the Nyquist frequency: the model's own filters end below, windows leak above."""
 
 
-class BandMeter:
+class AboveBandMeter:
     """Measure the share of energy above a model's band, block by block, at constant memory.
 
     Args:

@@ -1,30 +1,59 @@
-"""How the channels of a file become streams that the codec, which is mono, codes one by one.
+"""Channels of a waveform as the mono streams that a model codes one by one, and back.
 
-Two channels become mid and side (orthonormal, so that bits and errors count alike in both), or stay as they are where
-the model says so; more than two are separate.
+Two channels become mid and side, ``(left + right) / sqrt(2)`` and ``(left - right) / sqrt(2)``. This transform is
+orthonormal, so that an error or a bit has the same effect in either, and it is its own inverse. Models with
+``stereo: separate`` code left and right instead. One channel, or more than two, are always coded separately.
 """
 
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import torch
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
-Stereo = Literal["mid_side", "separate"]
+if TYPE_CHECKING:
+    import torch
+
+AnyArray = TypeVar("AnyArray", np.ndarray, "torch.Tensor")
+"""A NumPy array or a PyTorch tensor: the functions below return the type that they are given."""
+StereoMode = Literal["mid_side", "separate"]
+"""How two channels are coded: as mid and side, or as they are."""
 
 
-def _rotate(pair: Array) -> Array:
-    """(a, b) to ((a + b), (a - b)) / sqrt(2): its own inverse. The first axis holds the two channels."""
+def _rotate(pair: AnyArray) -> AnyArray:
+    """Turn the two channels of the first axis into mid and side, or back."""
     both = [(pair[0] + pair[1]) * 0.5**0.5, (pair[0] - pair[1]) * 0.5**0.5]
-    return torch.stack(both) if isinstance(pair, torch.Tensor) else np.stack(both)
+    if isinstance(pair, np.ndarray):
+        return np.stack(both)
+    import torch  # not at module level: this package is imported by commands that need no PyTorch
+
+    return torch.stack(both)
 
 
-def fold(wave: Array, stereo: Stereo) -> Array:
-    """``[channels, samples]`` to streams ``[channels, 1, samples]``."""
-    return (_rotate(wave) if len(wave) == 2 and stereo == "mid_side" else wave)[:, None]
+def channels_to_streams(waveform: AnyArray, stereo: StereoMode) -> AnyArray:
+    """Turn the channels of a waveform into mono streams.
+
+    Args:
+        waveform: ``[channels, samples]``.
+        stereo: how two channels are coded; of no effect for any other number of channels.
+
+    Returns:
+        ``[channels, 1, samples]``: a batch of mono streams, mid first.
+
+    >>> streams = channels_to_streams(np.array([[1.0, 0.5], [1.0, -0.5]]), "mid_side")
+    >>> np.round(streams[:, 0], 3).tolist()
+    [[1.414, 0.0], [0.0, 0.707]]
+    """
+    return (_rotate(waveform) if len(waveform) == 2 and stereo == "mid_side" else waveform)[:, None]
 
 
-def unfold(streams: Array, stereo: Stereo) -> Array:
-    """Inverse of :func:`fold`: ``[channels, 1, samples]`` to ``[channels, samples]``."""
-    wave = streams[:, 0]
-    return _rotate(wave) if len(wave) == 2 and stereo == "mid_side" else wave
+def streams_to_channels(streams: AnyArray, stereo: StereoMode) -> AnyArray:
+    """Turn mono streams back into the channels of a waveform; the inverse of :func:`channels_to_streams`.
+
+    Args:
+        streams: ``[channels, 1, samples]``.
+        stereo: as it was given to :func:`channels_to_streams`.
+
+    Returns:
+        The waveform ``[channels, samples]``.
+    """
+    waveform = streams[:, 0]
+    return _rotate(waveform) if len(waveform) == 2 and stereo == "mid_side" else waveform

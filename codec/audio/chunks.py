@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-Layout = Literal["RIFF", "RIFX", "AIFF", "CAF", "W64", "ASF"]
-_HEADERS: dict[Layout, tuple[str, int, bool]] = {
+ChunkLayout = Literal["RIFF", "RIFX", "AIFF", "CAF", "W64", "ASF"]
+_HEADERS: dict[ChunkLayout, tuple[str, int, bool]] = {
     "RIFF": ("<4sI", 2, False),
     "RIFX": (">4sI", 2, False),
     "AIFF": (">4sI", 2, False),
@@ -45,7 +45,7 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
-def chunks(file: BinaryIO, layout: Layout, start: int, end: int) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, layout: ChunkLayout, start: int, end: int) -> Iterator[Chunk]:
     """Yield the chunks from byte ``start`` on, as stated, the last of which may exceed ``end``."""
     header, multiple, counted = _HEADERS[layout]
     length = struct.calcsize(header)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from codec.errors import UserError
 
-Kind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
+AudioErrorKind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
 
 
 class AudioError(UserError):
@@ -17,7 +17,7 @@ class AudioError(UserError):
         reason: one line without the path.
     """
 
-    def __init__(self, path: Path, kind: Kind, reason: str) -> None:
+    def __init__(self, path: Path, kind: AudioErrorKind, reason: str) -> None:
         super().__init__(path, kind, reason)
         self.path, self.kind, self.reason = path, kind, reason
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from codec.audio.chunks import read_at
 
-HEADER_BYTES = 4
+FRAME_HEADER_BYTES = 4
 MAX_FRAME_BYTES = 8192
 """More than any frame has: 5760 bytes in MPEG 2.5 of layer II at 8 kHz, and free-format frames are shorter."""
 DECODER_DELAY = 529
@@ -59,7 +59,7 @@ class FrameHeader:
 @lru_cache(4096)
 def frame_header(head: bytes) -> FrameHeader | None:
     """Read the 4 bytes of a header, None if they are none."""
-    if len(head) < HEADER_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+    if len(head) < FRAME_HEADER_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer, protected = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), not head[1] & 1
     rate, index, mono = head[2] >> 2 & 3, head[2] >> 4, head[3] >> 6 == 3
@@ -73,9 +73,9 @@ def frame_header(head: bytes) -> FrameHeader | None:
     kbps = (_KBPS_2 if half else _KBPS_1)[layer - 1][index - 1] if index else 0
     size = samples // 8 // unit * 1000 * kbps // hz * unit + padding if kbps else 0
     side = (
-        HEADER_BYTES + 2 * protected + (9 if mono else 17)
+        FRAME_HEADER_BYTES + 2 * protected + (9 if mono else 17)
         if half
-        else HEADER_BYTES + 2 * protected + (17 if mono else 32)
+        else FRAME_HEADER_BYTES + 2 * protected + (17 if mono else 32)
     )
     return FrameHeader(layer, hz, 1 if mono else 2, samples, size, padding, side)
 
@@ -83,15 +83,15 @@ def frame_header(head: bytes) -> FrameHeader | None:
 def free_format_bytes(file: BinaryIO, start: int, end: int) -> int:
     """Return the length of a frame in free format without padding, 0 if no frame like it follows twice."""
     data = read_at(file, start, min(end - start, 3 * MAX_FRAME_BYTES))
-    first = frame_header(data[:HEADER_BYTES])
+    first = frame_header(data[:FRAME_HEADER_BYTES])
     if first is None:
         return 0
-    for length in range(HEADER_BYTES + 8, min(MAX_FRAME_BYTES, len(data) - HEADER_BYTES)):
-        second = frame_header(data[length : length + HEADER_BYTES])
+    for length in range(FRAME_HEADER_BYTES + 8, min(MAX_FRAME_BYTES, len(data) - FRAME_HEADER_BYTES)):
+        second = frame_header(data[length : length + FRAME_HEADER_BYTES])
         if second is None or second.size or second.format != first.format:
             continue
         base = length - first.padding
-        third = frame_header(data[length + base + second.padding :][:HEADER_BYTES])
+        third = frame_header(data[length + base + second.padding :][:FRAME_HEADER_BYTES])
         if third is not None and not third.size and third.format == first.format:
             return base
     return 0
@@ -99,14 +99,14 @@ def free_format_bytes(file: BinaryIO, start: int, end: int) -> int:
 
 def _chain(data: bytes, at: int, whole: bool) -> bool:
     """Return whether frames of one format follow each other from ``at``: several, or fewer that end with the file."""
-    first = frame_header(data[at : at + HEADER_BYTES])
+    first = frame_header(data[at : at + FRAME_HEADER_BYTES])
     if first is None or not first.size:
         return False
     for number in range(_CHAIN):
-        here = frame_header(data[at : at + HEADER_BYTES])
+        here = frame_header(data[at : at + FRAME_HEADER_BYTES])
         if here is None or here.format != first.format or not here.size:
             left = len(data) - at
-            return whole and ((number > 0 and left == 0) or (number > 1 and left < HEADER_BYTES))
+            return whole and ((number > 0 and left == 0) or (number > 1 and left < FRAME_HEADER_BYTES))
         at += here.size
     return True
 
@@ -118,7 +118,7 @@ def first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     """
     length = min(end - start, _SEARCHED_BYTES + (_CHAIN + 1) * MAX_FRAME_BYTES)
     data = read_at(file, start, length)
-    first = frame_header(data[:HEADER_BYTES])
+    first = frame_header(data[:FRAME_HEADER_BYTES])
     if first is not None and encoder_header(data[: first.size], first) is not None:
         return start  # what should follow it may be missing
     at = data.find(b"\xff")
@@ -126,7 +126,7 @@ def first_frame(file: BinaryIO, start: int, end: int) -> int | None:
         if _chain(data, at, whole=start + length == end):
             return start + at
         at = data.find(b"\xff", at + 1)
-    if length >= HEADER_BYTES and frame_header(data[:HEADER_BYTES]) and free_format_bytes(file, start, end):
+    if length >= FRAME_HEADER_BYTES and frame_header(data[:FRAME_HEADER_BYTES]) and free_format_bytes(file, start, end):
         return start
     return None
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from codec.audio.backend import AudioDamage
 from codec.audio.chunks import read_at
-from codec.audio.decoder import Damage
 
 _HEADER = 27
 _CONTINUED, _FIRST_PAGE, _LAST_PAGE = 1, 2, 4
@@ -47,7 +47,7 @@ class Page:
     complete: bool
 
 
-def checksum(page: bytes) -> int:
+def page_checksum(page: bytes) -> int:
     """CRC of a page whose checksum field is zero: polynomial 0x04c11db7, most significant bit first, from 0.
 
     zlib computes the mirrored CRC with inverted ends, so bytes, ends and result are mirrored around it.
@@ -60,7 +60,7 @@ def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
     """Yield all pages from byte ``start`` on, checked. What follows the last page of a stream and is none is left out.
 
     Raises:
-        Damage: cut off within a page, a page with a wrong checksum, or bytes between pages.
+        AudioDamage: cut off within a page, a page with a wrong checksum, or bytes between pages.
     """
     file.seek(start)
     complete = False
@@ -68,12 +68,12 @@ def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
         if header[:4] != b"OggS":
             if complete and b"OggS" not in header + file.read(_TAIL_BYTES):
                 return  # tags that other programs appended
-            raise Damage(f"damaged: no Ogg page at byte {start}")
+            raise AudioDamage(f"damaged: no Ogg page at byte {start}")
         page = _whole_page(file, header)
         if page is None:
-            raise Damage(f"cut off in the page at byte {start}")
-        if checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-            raise Damage(f"damaged page at byte {start}")
+            raise AudioDamage(f"cut off in the page at byte {start}")
+        if page_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+            raise AudioDamage(f"damaged page at byte {start}")
         found = _parse(page, start)
         complete = found.last
         yield found

@@ -8,9 +8,9 @@ uses them; without them it counts the channels alone.
 import struct
 from typing import BinaryIO
 
-from codec.audio.chunks import UNKNOWN_64, Layout, chunks, read_at
-from codec.audio.identity import BackEnd, Identity, NotAudio
-from codec.audio.sizes import describe_cut_off, is_chunk_header, is_unknown_size
+from codec.audio.chunk_sizes import describe_cut_off, is_chunk_header, is_unknown_size
+from codec.audio.chunks import UNKNOWN_64, ChunkLayout, chunks, read_at
+from codec.audio.file_format import BackEnd, FileFormat, NotAudio
 
 _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
 _BY_LIBSNDFILE = {_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM, 0x38, 0x40}
@@ -31,14 +31,14 @@ def _counts_its_header(stated: int, size: int) -> bool:
     return stated in (size, size - 8)
 
 
-def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise WAV and its relatives with 64-bit sizes; other RIFF files go to FFmpeg."""
     head = read_at(file, start, 12)
     if head[8:] == b"AVI ":
         last = list(chunks(file, "RIFF", start, size))[-1]
         cut = last.stop > size and not is_unknown_size(last.size)
         fault = describe_cut_off(size - last.start, last.size) if cut else ""
-        return Identity("AVI", "FFmpeg", start, size, "avi", fault=fault)
+        return FileFormat("AVI", "FFmpeg", start, size, "avi", fault=fault)
     if head[8:] != b"WAVE":
         return NotAudio(f"a RIFF file of kind {head[8:].decode('latin-1')!r}, which holds no samples")
     wide = head[:4] in (b"RF64", b"BW64")
@@ -86,11 +86,13 @@ def identify_riff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         coded = -(-min(stated, present) // max(1, block_bytes)) * block_frames
         at_most = fact if 0 <= coded - fact < 2 * block_frames and fact else coded
     if tag in _BY_LIBSNDFILE:
-        return Identity(container, "libsndfile", start, size, "wav", at_most, replaced=replaced, fault=fault)
-    return Identity(container, "FFmpeg", start, size, "wav", fault=fault)
+        return FileFormat(container, "libsndfile", start, size, "wav", at_most, replaced=replaced, fault=fault)
+    return FileFormat(container, "FFmpeg", start, size, "wav", fault=fault)
 
 
-def _second_file(file: BinaryIO, layout: Layout, start: int, size: int, kind: str, marks: tuple[bytes, ...]) -> str:
+def _second_file(
+    file: BinaryIO, layout: ChunkLayout, start: int, size: int, kind: str, marks: tuple[bytes, ...]
+) -> str:
     """Whether another file of this kind follows behind the samples of the first, and the chunks from ``start`` on."""
     for chunk in chunks(file, layout, start, size):
         if chunk.name in marks:
@@ -99,7 +101,7 @@ def _second_file(file: BinaryIO, layout: Layout, start: int, size: int, kind: st
     return ""
 
 
-def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise AIFF and AIFF-C."""
     frames, frame_bytes, fault, hidden = 0, 1, "", dict[int, bytes]()
     for chunk in chunks(file, "AIFF", start + 12, size):
@@ -120,10 +122,12 @@ def identify_aiff(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         return NotAudio(joined)
     # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
     padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
-    return Identity("AIFF", "libsndfile", start, size, "aiff", frames if padded else None, replaced=hidden, fault=fault)
+    return FileFormat(
+        "AIFF", "libsndfile", start, size, "aiff", frames if padded else None, replaced=hidden, fault=fault
+    )
 
 
-def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise Sony Wave64. libsndfile takes an extensible format for integers, whatever it says: FFmpeg reads it."""
     back_end: BackEnd = "libsndfile"
     tag = frame_bytes = 0
@@ -141,11 +145,11 @@ def identify_w64(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
                     return NotAudio(f"a second W64 file follows at byte {behind}; split it there")
             # libsndfile takes what follows the chunk for samples.
             frames = chunk.size // frame_bytes if known and frame_bytes and tag in _IN_FRAMES else None
-            return Identity("W64", back_end, start, size, "w64", frames, fault=fault)
+            return FileFormat("W64", back_end, start, size, "w64", frames, fault=fault)
     return NotAudio("W64 without a chunk of samples: cut off in its header, or damaged; record or copy it again")
 
 
-def identify_nist(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_nist(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise NIST SPHERE, whose header is text of a stated length. libsndfile does not look at its count."""
     lines = read_at(file, start, _NIST_BYTES).decode("latin-1").split("\n")
     fields = {words[0]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
@@ -153,16 +157,16 @@ def identify_nist(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         begin = start + int(lines[1])
         frames, frame_bytes = int(fields["sample_count"]), int(fields["channel_count"]) * int(fields["sample_n_bytes"])
     except (IndexError, KeyError, ValueError):
-        return Identity("NIST", "libsndfile", start, size, "nistsphere")
+        return FileFormat("NIST", "libsndfile", start, size, "nistsphere")
     stated = frames * frame_bytes
     if read_at(file, begin + stated, len(_NIST)) == _NIST:
         return NotAudio(f"a second NIST file follows at byte {begin + stated}; split it there")
     plain = fields.get("sample_coding", "pcm") in ("pcm", "ulaw", "mu-law", "alaw")
     fault = describe_cut_off(size - begin, stated) if plain and stated > size - begin else ""
-    return Identity("NIST", "libsndfile", start, size, "nistsphere", fault=fault)
+    return FileFormat("NIST", "libsndfile", start, size, "nistsphere", fault=fault)
 
 
-def identify_au(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_au(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise Sun and NeXT audio, of either byte order."""
     head = read_at(file, start, 12)
     order = ">" if head[:4] == b".snd" else "<"
@@ -171,7 +175,7 @@ def identify_au(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     cut = stated > present and not is_unknown_size(stated)
     if stated and not cut and read_at(file, start + offset + stated, 4) == head[:4]:
         return NotAudio(f"a second AU file follows at byte {start + offset + stated}; split it there")
-    return Identity(
+    return FileFormat(
         "AU", "libsndfile", start, size, "au", fault=describe_cut_off(max(0, present), stated) if cut else ""
     )
 
@@ -180,7 +184,7 @@ _ALAC_32_BITS = 4
 """Flag of a CAF file whose ALAC has samples of 32 bits."""
 
 
-def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
 
     FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says how much is
@@ -198,16 +202,16 @@ def identify_caf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
         return NotAudio("CAF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
     present = size - chunk.start
     if chunk.size == UNKNOWN_64:
-        return Identity("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
+        return FileFormat("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
     fault = describe_cut_off(present, chunk.size) if chunk.size > present else ""
     if joined := _second_file(file, "CAF", chunk.next, size, "CAF", (b"caff",)):
         return NotAudio(joined)
     if coding in (b"lpcm", b"alaw", b"ulaw"):
-        return Identity("CAF", "libsndfile", start, size, "caf", replaced=hidden, fault=fault)
+        return FileFormat("CAF", "libsndfile", start, size, "caf", replaced=hidden, fault=fault)
     heard = skipped = None
     for table in chunks(file, "CAF", start + 8, size):
         if table.name == b"pakt" and table.size >= 24:
             _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
     # libsndfile makes noise of loud samples of 32 bits.
     back_end: BackEnd = "libsndfile" if coding == b"alac" and flags != _ALAC_32_BITS else "FFmpeg"
-    return Identity("CAF", back_end, start, size, "caf", heard or None, skipped or 0, hidden, fault)
+    return FileFormat("CAF", back_end, start, size, "caf", heard or None, skipped or 0, hidden, fault)

@@ -1,9 +1,9 @@
-"""Sound that comes through a pipe, recognised from its first bytes.
+"""Audio from a pipe, whose format is detected from its first bytes.
 
-WAV, RF64 and BW64 of plain samples are read as they come. A recorder cannot come back to fill in a length, so sizes
-that mean "unknown" are taken as such, see :mod:`codec.audio.sizes`. Everything else (MP3, FLAC, Ogg, MP4 and so on, and
-compressed samples in WAV) needs a file to be read rightly: it is spooled to a temporary one, and coded when the pipe
-has ended. What was cut off is coded as far as it came.
+WAV, RF64 and BW64 files of PCM samples are read as they come. A recorder that writes to a pipe cannot go back to fill
+in the length, so sizes that mean "unknown" are accepted, see :mod:`codec.audio.chunk_sizes`. All other formats (MP3,
+FLAC, Ogg, MP4 and compressed WAV) can be read from files only: the pipe is copied to a temporary file first. Audio that
+is cut off is read up to there.
 
 Source: EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64).
 """
@@ -17,41 +17,50 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from codec import audio
-from codec.audio import AudioError, FloatArray
-from codec.audio.pcm_stream import ENCODINGS, FLOAT, PCM, PcmFormat, PcmReader, exactly
-from codec.audio.sizes import is_unknown_size
-from codec.coding.files import source_blocks
+from codec.audio.chunk_sizes import is_unknown_size
+from codec.audio.errors import AudioError
+from codec.audio.pcm_stream import PCM_ENCODINGS, WAV_FLOAT, WAV_PCM, PcmFormat, PcmReader, read_exactly
+from codec.audio.reader import AudioInfo, info
+from codec.audio.waveform import FloatArray
 from codec.errors import UserError
 
 _RIFF = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE
 _MAX_CHUNK_BYTES = 1 << 20
-"""Of a chunk before the samples; longer ones are spooled, not kept in memory."""
+"""Largest chunk before the samples that is kept in memory; with a larger one, the pipe is copied to a file."""
 _BLOCK_FRAMES = 1024
-"""Of spooled sound: what was cut off is coded up to the last whole block."""
+"""Block length of audio from a temporary file, which is short because audio that is cut off ends with a whole block."""
 _SIZE_ELSEWHERE = 0xFFFFFFFF
 _CHUNK_HEADER_BYTES = 8
 
 
 class PipedAudio(Protocol):
-    """Sound from a pipe."""
+    """Audio from a pipe."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Sample rate in Hz."""
+
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Number of channels."""
+
     @property
-    def tags(self) -> Mapping[str, str]: ...
+    def tags(self) -> Mapping[str, str]:
+        """Title, artist and the like, by the names in :data:`codec.audio.TAGS`."""
+
     @property
     def fault(self) -> str | None:
-        """Why there was less than announced, in words without the source's name; known when the blocks have ended."""
+        """Why there were fewer samples than announced, without the name of the source; known after the last block."""
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Yield samples ``[channels, n]``, as soon as they are there.
+        """Read the samples, once.
+
+        Yields:
+            float32 ``[channels, n]``, as soon as samples arrive.
 
         Raises:
-            UserError: NaN or infinity, or nothing of the sound can be read.
+            UserError: NaN or infinity, or no samples can be read.
         """
 
 
@@ -59,40 +68,45 @@ class PipedAudio(Protocol):
 def open_piped_audio(
     source: BinaryIO, raw: PcmFormat | None = None, name: str = "standard input"
 ) -> Iterator[PipedAudio]:
-    """Open the sound that ``source`` holds.
+    """Open audio that comes through a pipe, as a context manager.
 
     Args:
         source: binary file, read to its end at most once.
-        raw: format of the samples, where they come without a header.
-        name: of the source, for messages.
+        raw: format of the samples if they come without a header.
+        name: name of the source, for messages.
+
+    Yields:
+        The audio, open for reading.
 
     Raises:
-        UserError: empty, or neither WAV nor anything else that can be read.
-        OSError: no room for the temporary file.
+        UserError: the pipe is empty, or its format cannot be read.
+        OSError: there is no room for the temporary file.
     """
     if raw is not None:
-        yield _Live(PcmReader(source, raw, name=name))
+        yield _Stream(PcmReader(source, raw, name=name))
         return
     header = _Header(source)
-    if live := header.samples(name):
-        yield _Live(live)
+    if reader := header.samples(name):
+        yield _Stream(reader)
         return
     if not header.read:
-        raise UserError(f"{name}: empty (0 bytes); check the command that was to send audio")
+        raise UserError(f"{name}: empty (0 bytes); check the command that should send audio")
     with tempfile.NamedTemporaryFile(prefix="codec-pipe-") as spooled:
         spooled.write(header.read)
         shutil.copyfileobj(source, spooled)
         spooled.flush()
         try:
-            described = audio.info(Path(spooled.name))
+            audio = info(Path(spooled.name))
         except AudioError as error:
-            raise UserError(f"{name}: {error.reason}; or say with --raw what the samples are") from error
-        yield _Spooled(described, name)
+            raise UserError(
+                f"{name}: {error.reason}; if these are samples without a header, describe them with --raw"
+            ) from error
+        yield _TemporaryFile(audio, name)
 
 
 @dataclass(frozen=True)
-class _Live:
-    """Samples as they come."""
+class _Stream:
+    """PCM samples that are read as they come."""
 
     reader: PcmReader
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -113,18 +127,18 @@ class _Live:
         return self.reader.blocks()
 
 
-class _Spooled:
-    """A file that holds what came."""
+class _TemporaryFile:
+    """A copy of the pipe in a temporary file."""
 
-    def __init__(self, described: audio.AudioInfo, name: str) -> None:
-        self._described, self._name = described, name
-        self.sample_rate, self.channels, self.tags = described.sample_rate, described.channels, described.tags
+    def __init__(self, audio: AudioInfo, name: str) -> None:
+        self._audio, self._name = audio, name
+        self.sample_rate, self.channels, self.tags = audio.sample_rate, audio.channels, audio.tags
         self.fault: str | None = None
 
     def blocks(self) -> Iterator[FloatArray]:
         begun = False
         try:
-            for block in source_blocks(self._described, _BLOCK_FRAMES):
+            for block in self._audio.blocks(_BLOCK_FRAMES):
                 begun = True
                 yield block
         except AudioError as error:
@@ -134,18 +148,18 @@ class _Spooled:
 
 
 class _Header:
-    """What stands before the samples of WAV, RF64 or BW64; ``read`` keeps all bytes that were taken from the pipe."""
+    """The header of a WAV, RF64 or BW64 file; ``read`` keeps all bytes that were taken from the pipe."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source, self.read = source, b""
 
     def _take(self, count: int) -> bytes:
-        data = exactly(self._source, count)
+        data = read_exactly(self._source, count)
         self.read += data
         return data
 
     def samples(self, name: str) -> PcmReader | None:
-        """Return the reader of the samples, which come next; None where this is not WAV of plain samples."""
+        """Return a reader of the samples, which come next; None if this is not a WAV file of PCM samples."""
         start = self._take(12)
         if start[:4] not in _RIFF or start[8:] != b"WAVE":
             return None
@@ -175,17 +189,17 @@ class _Header:
 
 
 def _plain_format(chunk: bytes) -> PcmFormat | None:
-    """Return what a ``fmt `` chunk says, None where it is not of whole bytes of integers or floating-point numbers.
+    """Return the format that a ``fmt `` chunk states, None if it is none of :data:`PCM_ENCODINGS`.
 
     Raises:
-        UserError: a rate or number of channels that cannot be coded.
+        UserError: a sample rate or number of channels that cannot be coded.
     """
     if len(chunk) < 16:
         return None
-    kind, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
-    if kind == _EXTENSIBLE and len(chunk) >= 26:
-        kind = int.from_bytes(chunk[24:26], "little")
-    encoding = {PCM: "u" if bits == 8 else "s", FLOAT: "f"}.get(kind, "?") + str(bits)
-    if encoding not in ENCODINGS or frame_bytes != channels * bits // 8:
+    tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
+    if tag == _EXTENSIBLE and len(chunk) >= 26:
+        tag = int.from_bytes(chunk[24:26], "little")
+    encoding = {WAV_PCM: "u" if bits == 8 else "s", WAV_FLOAT: "f"}.get(tag, "?") + str(bits)
+    if encoding not in PCM_ENCODINGS or frame_bytes != channels * bits // 8:
         return None
     return PcmFormat(rate, channels, encoding)  # type: ignore[arg-type]

@@ -1,156 +1,103 @@
-"""Read audio files: the one way in, whatever decodes them.
+"""Read audio files of any format.
 
-What a file is follows from its bytes, and which decoder is right for it from a table that was measured. Damage is an
-error: decoders let much through, so that everything here is compared with what the file states, and checked for being
-finite. Waveforms are float32 ``[channels, samples]``, full scale is 1.
+The format of a file follows from its bytes; which back end reads it follows from the table in docs/formats.md. Decoders
+accept many damaged files without an error, so the number of samples is compared here with what the file states, and
+every sample is checked for being finite. Waveforms are float32 ``[channels, samples]``, full scale 1.
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from codec.audio.decoder import Damage, Decoder, Unsupported, regrouped
+from codec.audio.backend import AudioDamage, Decoder, UnsupportedAudio
 from codec.audio.errors import AudioError
-from codec.audio.ffmpeg import FFmpegDecoder
-from codec.audio.flac import FlacDecoder
-from codec.audio.identify import identify
-from codec.audio.identity import BackEnd, Identity, NotAudio
-from codec.audio.libsndfile import LibsndfileDecoder
-from codec.audio.mpeg import MpegDecoder
-from codec.audio.ogg import OggDecoder
-from codec.audio.samples import FloatArray
+from codec.audio.file_format import BackEnd, FileFormat, NotAudio
+from codec.audio.format_detection import detect_format
 from codec.audio.tags import read_tags
-
-AUDIO_SUFFIXES = frozenset(
-    """
-    .wav .wave .bwf .bw64 .rf64 .w64 .flac .fla .ogg .oga .ogx .opus .spx .mp3 .mp2 .mp1 .mpga .mpa .aif .aiff .aifc
-    .au .snd .caf .voc .sph .nist .aac .adts .m4a .m4b .m4r .mp4 .m4v .mov .qt .3gp .3gpp .3g2 .webm .weba .mkv .mka
-    .wma .asf .wmv .wv .ape .tta .tak .amr .awb .ac3 .eac3 .dts .dsf .dff .mpc .shn .avi .flv .ogv .m2ts .ra .rm
-    """.split()
-)
-"""Lower-case suffixes of the files that commands look for in folders. What a file is, its bytes say."""
+from codec.audio.waveform import FloatArray
 
 _BLOCK_FRAMES = 65536
-
-_DECODERS: dict[BackEnd, Callable[[Path, Identity], Decoder]] = {
-    "libsndfile": LibsndfileDecoder,
-    "FLAC": FlacDecoder,
-    "FFmpeg": FFmpegDecoder,
-    "Ogg": OggDecoder,
-    "MPEG": MpegDecoder,
-}
+_EMPTY_FILE_BYTES = 4096
+"""A file that states zero samples and is smaller than this holds nothing but headers."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of an audio file states.
-
-    Args:
-        path: the file.
-        format: the container, by libsndfile's name where it has one (``WAV``), else ``MP4`` and the like.
-        subtype: the coding of the samples, by libsndfile's name where it has one (``PCM_16``), else ``AAC`` and the
-            like.
-        sample_rate: of the decoded samples, in Hz.
-        channels: their number.
-        frames: samples per channel that the header claims, None where it claims nothing or only an estimate.
-        tags: title, artist and the like, by the names in :data:`TAGS`.
-        decoded: whether the file states that it was decoded from codes.
-        other_streams: audio streams in the file that are not read; the default one is, else the first.
-        pictures: number of pictures among the tags.
-    """
+    """Properties of an audio file as its header states them."""
 
     path: Path
+    """The file."""
     format: str
+    """Container, by the name that libsndfile uses if it has one (``WAV``), else ``MP4`` and the like."""
     subtype: str
+    """Coding of the samples, by the name that libsndfile uses if it has one (``PCM_16``), else ``AAC`` and the like."""
     sample_rate: int
+    """Sample rate of the decoded samples, in Hz."""
     channels: int
+    """Number of channels."""
     frames: int | None
+    """Samples per channel as stated; None if the header states nothing or only an estimate."""
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Title, artist and the like, by the names in :data:`codec.audio.TAGS`."""
     decoded: bool = False
+    """Whether the file states that it was decoded by this software."""
     other_streams: int = 0
+    """Number of further audio streams, which are not read. The default stream is read, else the first."""
     pictures: int = 0
-
-    @property
-    def kind(self) -> str:
-        """Coding and container as one would print them, such as ``AAC in MP4``."""
-        return f"{self.subtype} in {self.format}"
+    """Number of pictures among the tags."""
 
     @property
     def seconds(self) -> float | None:
-        """Claimed duration, None where none is claimed."""
+        """Stated duration in seconds; None if none is stated."""
         return None if self.frames is None else self.frames / self.sample_rate
+
+    def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
+        """Return the samples of the file in blocks, none for a file that correctly states that it has none.
+
+        Args:
+            block_frames: samples per channel in a block; see :func:`blocks`.
+
+        Returns:
+            An iterable of float32 ``[channels, 1 <= n <= block_frames]``.
+
+        Raises:
+            AudioError: see :func:`blocks`; raised during iteration.
+        """
+        if self.frames == 0 and self.path.stat().st_size < _EMPTY_FILE_BYTES:
+            return ()
+        return blocks(self.path, block_frames)
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A whole file: ``samples`` is float32 ``[channels, samples]``."""
+    """A whole audio file, decoded."""
 
     samples: FloatArray
+    """float32 ``[channels, samples]``, full scale 1."""
     sample_rate: int
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Decoder, Identity]]:
-    """Open a file with the decoder that is right for it; what goes wrong meanwhile becomes an AudioError."""
-    if not path.is_file():
-        raise AudioError(path, "unreadable", _why_no_file(path))
-    if path.stat().st_size == 0:
-        raise AudioError(path, "empty", "the file is empty (0 bytes)")
-    if not os.access(path, os.R_OK):
-        raise AudioError(path, "unreadable", "no permission to read the file")
-    decoder: Decoder | None = None
-    try:
-        with path.open("rb") as file:
-            identity = identify(file, path.stat().st_size)
-        if isinstance(identity, NotAudio):
-            raise AudioError(path, "unreadable", identity.reason)
-        decoder = _decoder(path, identity)
-        yield decoder, identity
-    except Unsupported as error:
-        raise AudioError(path, "unreadable", str(error)) from error
-    except Damage as error:
-        raise AudioError(path, "cut off or damaged", str(error)) from error
-    except OSError as error:
-        raise AudioError(path, "unreadable", f"cannot be read ({error.strerror or error})") from error
-    finally:
-        if decoder is not None:
-            decoder.close()
-
-
-def _why_no_file(path: Path) -> str:
-    if path.is_dir():
-        return "a folder"
-    if path.exists():
-        return "a pipe or device, not a file; pass - and send it to standard input"
-    return "a link to what does not exist" if path.is_symlink() else "no such file"
-
-
-def _decoder(path: Path, identity: Identity) -> Decoder:
-    """Open ``path`` with its back end; FFmpeg is tried with what libsndfile refuses."""
-    try:
-        return _DECODERS[identity.back_end](path, identity)
-    except Unsupported as error:
-        if identity.back_end == "FFmpeg" or not identity.demuxer:
-            raise Unsupported(f"{identity.container} that cannot be read ({error})") from error
-        with contextlib.suppress(Unsupported):
-            return FFmpegDecoder(path, identity)
-        raise Unsupported(f"{identity.container} that cannot be read ({error})") from error
+    """Sample rate in Hz."""
 
 
 def info(path: Path) -> AudioInfo:
-    """Describe an audio file by its header.
+    """Read the header and the tags of an audio file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its properties. Nothing but the first frame is decoded, if the header does not state them all.
 
     Raises:
-        AudioError: it cannot be opened.
+        AudioError: the file cannot be opened or is not audio.
     """
     path = Path(path)
-    with _opened(path) as (decoder, identity):
-        found = decoder.description
-        tags = read_tags(path, identity)
+    with _opened(path) as (decoder, file_format):
+        found = decoder.stream_info
+        tags = read_tags(path, file_format)
         return AudioInfo(
             path,
             found.format,
@@ -166,38 +113,153 @@ def info(path: Path) -> AudioInfo:
 
 
 def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
-    """Yield the samples of a file in blocks, float32 ``[channels, 1 <= n <= block_frames]``, in constant memory.
+    """Read an audio file block by block, in constant memory.
 
-    Blocks of any size join to the same samples, bit for bit. A stated length is a claim: more samples are read, fewer
-    are an error.
+    The blocks join to the same samples bit for bit, whatever their length. A stated length is a claim: more samples are
+    read, fewer are an error.
+
+    Args:
+        path: the file.
+        block_frames: samples per channel in a block; the last one may be shorter.
+
+    Yields:
+        float32 ``[channels, 1 <= n <= block_frames]``, full scale 1.
 
     Raises:
-        AudioError: not readable, no samples, cut off, damaged, or holding NaN or infinity. Blocks that were
-            already yielded are good.
+        AudioError: the file cannot be opened, is not audio, holds no samples, is cut off or damaged, or holds NaN or
+            infinity. Blocks that were already yielded are correct.
     """
     path = Path(path)
-    with _opened(path) as (decoder, identity):
-        yield from _checked(path, decoder, identity, block_frames)
+    with _opened(path) as (decoder, file_format):
+        yield from _checked(path, decoder, file_format, block_frames)
 
 
-def _checked(path: Path, decoder: Decoder, identity: Identity, block_frames: int) -> Iterator[FloatArray]:
+def read(path: Path) -> Audio:
+    """Read a whole audio file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its samples and its sample rate.
+
+    Raises:
+        AudioError: see :func:`blocks`.
+
+    >>> import tempfile
+    >>> from codec.audio import write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.flac"), np.array([[0.5, -0.25, 0.0]], np.float32), 16000)
+    ...     read(Path(folder, "a.flac"))
+    Audio(samples=array([[ 0.5 , -0.25,  0.  ]], dtype=float32), sample_rate=16000)
+    """
+    path = Path(path)
+    with _opened(path) as (decoder, file_format):
+        waveform = np.concatenate(list(_checked(path, decoder, file_format, _BLOCK_FRAMES)), axis=1)
+        return Audio(waveform, decoder.stream_info.sample_rate)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Decoder, FileFormat]]:
+    """Open a file with the back end for its format; any failure meanwhile becomes an AudioError."""
+    if not path.is_file():
+        raise AudioError(path, "unreadable", _why_no_file(path))
+    if path.stat().st_size == 0:
+        raise AudioError(path, "empty", "the file is empty (0 bytes)")
+    if not os.access(path, os.R_OK):
+        raise AudioError(path, "unreadable", "no permission to read the file")
+    decoder: Decoder | None = None
+    try:
+        with path.open("rb") as file:
+            file_format = detect_format(file, path.stat().st_size)
+        if isinstance(file_format, NotAudio):
+            raise AudioError(path, "unreadable", file_format.reason)
+        decoder = _open_decoder(path, file_format)
+        yield decoder, file_format
+    except UnsupportedAudio as error:
+        raise AudioError(path, "unreadable", str(error)) from error
+    except AudioDamage as error:
+        raise AudioError(path, "cut off or damaged", str(error)) from error
+    except OSError as error:
+        raise AudioError(path, "unreadable", f"cannot be read ({error.strerror or error})") from error
+    finally:
+        if decoder is not None:
+            decoder.close()
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "this is a folder"
+    if path.exists():
+        return "a pipe or device, not a file; pass - and send it to standard input"
+    return "a link to a file that does not exist" if path.is_symlink() else "no such file"
+
+
+def _open_decoder(path: Path, file_format: FileFormat) -> Decoder:
+    """Open ``path`` with its back end; FFmpeg is tried with files that libsndfile refuses."""
+    try:
+        return _open_with(path, file_format, file_format.back_end)
+    except UnsupportedAudio as error:
+        if file_format.back_end != "FFmpeg" and file_format.demuxer:
+            with contextlib.suppress(UnsupportedAudio):
+                return _open_with(path, file_format, "FFmpeg")
+        raise UnsupportedAudio(f"{file_format.container} that cannot be read ({error})") from error
+
+
+def _open_with(path: Path, file_format: FileFormat, back_end: BackEnd) -> Decoder:
+    """Open ``path`` with one back end. Each is imported when the first of its files is opened."""
+    if back_end == "libsndfile":
+        from codec.audio.libsndfile_decoder import LibsndfileDecoder
+
+        return LibsndfileDecoder(path, file_format)
+    if back_end == "FLAC":
+        from codec.audio.flac_decoder import FlacDecoder
+
+        return FlacDecoder(path, file_format)
+    if back_end == "Ogg":
+        from codec.audio.ogg_decoder import OggDecoder
+
+        return OggDecoder(path, file_format)
+    if back_end == "MPEG":
+        from codec.audio.mpeg_decoder import MpegDecoder
+
+        return MpegDecoder(path, file_format)
+    from codec.audio.ffmpeg_decoder import FFmpegDecoder
+
+    return FFmpegDecoder(path, file_format)
+
+
+def _checked(path: Path, decoder: Decoder, file_format: FileFormat, block_frames: int) -> Iterator[FloatArray]:
     """Yield the blocks of an open file; see :func:`blocks`."""
-    rate, done = decoder.description.sample_rate, 0
-    for block in regrouped(decoder.blocks(), block_frames):
+    rate, done = decoder.stream_info.sample_rate, 0
+    for block in _reblocked(decoder.blocks(), block_frames):
         if not np.isfinite(block).all():
             first = done + int(np.argmin(np.isfinite(block).all(axis=0)))
             raise AudioError(path, "NaN or infinity", f"NaN or infinity at {first / rate:.2f} s (sample {first})")
         done += block.shape[1]
         yield block
-    if identity.fault:
-        raise Damage(identity.fault)
+    if file_format.fault:
+        raise AudioDamage(file_format.fault)
     if not done:
         raise AudioError(path, "empty", "holds no samples")
 
 
-def read(path: Path) -> Audio:
-    """Read a whole file. Raises :class:`AudioError` as :func:`blocks` does."""
-    path = Path(path)
-    with _opened(path) as (decoder, identity):
-        waveform = np.concatenate(list(_checked(path, decoder, identity, _BLOCK_FRAMES)), axis=1)
-        return Audio(waveform, decoder.description.sample_rate)
+def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[FloatArray]:
+    """Yield the same samples in blocks of ``block_frames``, of which the last may be shorter."""
+    joined, filled = np.empty((0, 0), np.float32), 0
+    for block in blocks:
+        length, at = block.shape[1], 0
+        if length == block_frames and not filled:
+            yield np.ascontiguousarray(block)
+            continue
+        while at < length:
+            if not filled:
+                joined = np.empty((block.shape[0], block_frames), np.float32)
+            taken = min(length - at, block_frames - filled)
+            joined[:, filled : filled + taken] = block[:, at : at + taken]
+            at, filled = at + taken, filled + taken
+            if filled == block_frames:
+                yield joined
+                filled = 0
+    if filled:
+        yield joined[:, :filled].copy()

@@ -9,14 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
-import soundfile
-import tinytag
-
-from codec.audio.apev2 import read_apev2
-from codec.audio.identity import Identity
-from codec.audio.tag_text import REPLACED, repaired
-from codec.audio.views import FileView
+from codec.audio.apev2_tags import read_apev2
+from codec.audio.file_format import FileFormat
+from codec.audio.file_view import FileView
+from codec.audio.tag_encoding import REPLACED, repaired
 
 TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
 """What is read of a file's tags, and written."""
@@ -50,33 +46,33 @@ class FileTags:
     pictures: int = 0
 
 
-def values_of(text: str) -> list[str]:
+def split_values(text: str) -> list[str]:
     """Return the values that one tag holds."""
     return text.split(SEPARATOR)
 
 
-def joined(values: Iterable[str]) -> str:
-    """Return one tag that holds these values, each once; inverse of :func:`values_of`."""
+def join_values(values: Iterable[str]) -> str:
+    """Return one tag that holds these values, each once; inverse of :func:`split_values`."""
     parts = (part for value in values for part in value.split(SEPARATOR))
     return SEPARATOR.join(dict.fromkeys(part for part in parts if part.strip()))
 
 
-def read_tags(path: Path, identity: Identity) -> FileTags:
+def read_tags(path: Path, file_format: FileFormat) -> FileTags:
     """Read the tags of a file. What cannot be read of them is left out; they are no reason to refuse a file.
 
     Args:
         path: the file.
-        identity: what it is.
+        file_format: what it is.
     """
     found, pictures = _by_tinytag(path)
-    if identity.back_end == "MPEG":
+    if file_format.back_end == "MPEG":
         ape, ape_pictures = read_apev2(path)
         found, pictures = _known(ape) | found, pictures + ape_pictures
     if not found or any(REPLACED in value for values in found.values() for value in values):
-        other = _by_ffmpeg(path, identity) or _by_libsndfile(path, identity)
+        other = _by_ffmpeg(path, file_format) or _by_libsndfile(path, file_format)
         whole = {name: values for name, values in found.items() if REPLACED not in "".join(values)}
         found = found | other | whole
-    texts = {name: joined(map(repaired, found[name])) for name in TAGS if name in found}
+    texts = {name: join_values(map(repaired, found[name])) for name in TAGS if name in found}
     if total := found.get("track_total"):
         texts["tracknumber"] = f"{texts.get('tracknumber', '')}/{total[0]}"
     kept = {name: text for name, text in texts.items() if text}
@@ -94,6 +90,8 @@ def _known(metadata: Mapping[str, Iterable[str]]) -> _Values:
 
 
 def _by_tinytag(path: Path) -> tuple[_Values, int]:
+    import tinytag
+
     try:
         tag = tinytag.TinyTag.get(path, duration=False, image=True)
     except (tinytag.TinyTagException, OSError, MemoryError, RecursionError):
@@ -102,14 +100,16 @@ def _by_tinytag(path: Path) -> tuple[_Values, int]:
     return _known(metadata), sum(len(pictures) for pictures in tag.images.as_dict().values())
 
 
-def _by_ffmpeg(path: Path, identity: Identity) -> _Values:
+def _by_ffmpeg(path: Path, file_format: FileFormat) -> _Values:
     """One value each; bytes that are not UTF-8 are surrogates."""
+    import av
+
     try:
         with (
             path.open("rb") as file,
             av.open(
                 FileView(file, 0, path.stat().st_size),
-                format=identity.demuxer or None,
+                format=file_format.demuxer or None,
                 metadata_errors="surrogateescape",
             ) as found,
         ):
@@ -119,10 +119,12 @@ def _by_ffmpeg(path: Path, identity: Identity) -> _Values:
         return {}
 
 
-def _by_libsndfile(path: Path, identity: Identity) -> _Values:
-    if identity.back_end != "libsndfile":  # which would write notes about MPEG audio to the terminal
+def _by_libsndfile(path: Path, file_format: FileFormat) -> _Values:
+    if file_format.back_end != "libsndfile":  # which would write notes about MPEG audio to the terminal
         return {}
-    view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
+    import soundfile
+
+    view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.replaced)
     try:
         with soundfile.SoundFile(view) as file:
             return _known({name: [text] for name, text in file.copy_metadata().items()})

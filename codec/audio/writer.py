@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from codec.audio.comments import split_values, with_fillers
 from codec.audio.errors import AudioError
-from codec.audio.libsndfile import explain
-from codec.audio.samples import FloatArray, exceeds_full_scale
-from codec.audio.tags import DECODER, SEPARATOR, TAGS, values_of
+from codec.audio.libsndfile_decoder import libsndfile_reason
+from codec.audio.tags import DECODER, SEPARATOR, TAGS, split_values
+from codec.audio.vorbis_comments import split_filled_comments, with_fillers
+from codec.audio.waveform import FloatArray, count_over_full_scale
 from codec.runtime.atomic_files import temporary_path
 
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -68,7 +68,7 @@ class _Sink:
         return self.file.tell()
 
 
-class Writer:
+class AudioWriter:
     """Write a sound file block by block: a context manager with :meth:`write`.
 
     The file appears under its name when everything is written; after an exception nothing is left. The format
@@ -119,7 +119,7 @@ class Writer:
         try:
             self._file = soundfile.SoundFile(self._sink, "w", sample_rate, channels, subtype, format=self._format)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-            reason = self._sink.error.strerror if self._sink.error else explain(error)
+            reason = self._sink.error.strerror if self._sink.error else libsndfile_reason(error)
             self._discard()
             what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
@@ -130,7 +130,7 @@ class Writer:
         for name, text in written.items():
             if text:
                 several = self._format in _WITH_COMMENTS
-                text = with_fillers(name, text) if several else "; ".join(values_of(text))
+                text = with_fillers(name, text) if several else "; ".join(split_values(text))
                 with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
                     setattr(self._file, name, text)
 
@@ -149,7 +149,7 @@ class Writer:
             try:
                 self._file.write(self._sample_values(wave[:, start : start + _WRITE_BLOCK].T))
             except (soundfile.LibsndfileError, AssertionError) as error:
-                raise self._failure(explain(error)) from error
+                raise self._failure(libsndfile_reason(error)) from error
             if self._sink.error:
                 raise self._failure("")
 
@@ -161,7 +161,7 @@ class Writer:
     def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
             return wave
-        self.clipped += exceeds_full_scale(wave)
+        self.clipped += count_over_full_scale(wave)
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
             return wave.clip(-1, 1)
@@ -170,7 +170,7 @@ class Writer:
         whole = np.rint(wave.astype(np.float64) * top).clip(-top, top - 1).astype(np.int64)
         return (whole << (32 - bits)).astype(np.int32)
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> "AudioWriter":
         return self
 
     def __exit__(
@@ -181,7 +181,7 @@ class Writer:
                 self._file.close()
             except (soundfile.LibsndfileError, AssertionError) as failure:
                 if kind is None:
-                    raise self._failure(explain(failure)) from failure
+                    raise self._failure(libsndfile_reason(failure)) from failure
             if kind is None:
                 if self._sink.error:
                     raise self._failure("")
@@ -189,7 +189,7 @@ class Writer:
                     reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
                     raise AudioError(self.path, "unwritable", reason)
                 if self._split_values:
-                    split_values(self._raw)
+                    split_filled_comments(self._raw)
                 self._raw.close()
                 try:
                     os.replace(self._part, self.path)
@@ -201,6 +201,6 @@ class Writer:
 
 
 def write(path: Path, wave: FloatArray, sample_rate: int, subtype: str = "PCM_16") -> None:
-    """Write float32 ``[channels, samples]`` as one file, see :class:`Writer`."""
-    with Writer(path, sample_rate, wave.shape[0], subtype) as writer:
+    """Write float32 ``[channels, samples]`` as one file, see :class:`AudioWriter`."""
+    with AudioWriter(path, sample_rate, wave.shape[0], subtype) as writer:
         writer.write(wave)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from codec.audio import AUDIO_SUFFIXES
+from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.batch.jobs import Failure
 from codec.errors import UserError
 from codec.runtime.file_walk import Walk, count_suffixes, describe_left_out, listings, walk

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
-from codec.audio.bandwidth import THRESHOLD
+from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
 from codec.batch.inputs import Found
 from codec.batch.jobs import Failure, Job, Kept
 from codec.batch.processes import spread
@@ -137,7 +137,7 @@ class BatchReport:
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.too_loud for report in self.reports),
-            above_band=sum(report.above_band > THRESHOLD for report in self.reports),
+            above_band=sum(report.above_band > ABOVE_BAND_THRESHOLD for report in self.reports),
             pictures=sum(report.pictures for report in self.reports),
             tags_left_out=sum(report.tags_left_out for report in self.reports),
             left_out=self.left_out,

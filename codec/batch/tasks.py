@@ -23,7 +23,6 @@ from codec.coding.files import (
     expected_kbps,
     expected_seconds,
     part,
-    source_blocks,
     target_bps,
 )
 from codec.coding.nac_reader import ModelFinder, model_for, range_coder
@@ -322,7 +321,7 @@ def _is_of(head: Header, source: audio.AudioInfo) -> bool:
 
 def _has_length(described: audio.AudioInfo, samples: int) -> bool:
     """Return whether a file holds ``samples`` per channel: by what it states, else by reading it."""
-    return described.frames == samples or sum(block.shape[1] for block in source_blocks(described)) == samples
+    return described.frames == samples or sum(block.shape[1] for block in described.blocks()) == samples
 
 
 def described(job: Job) -> Header | TokenInfo:

@@ -43,10 +43,10 @@ class Coder(Protocol):
     def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> Codes: ...
 
 
-def packet_frames(latents_per_second: float) -> int:
+def packet_frames(frame_rate_hz: float) -> int:
     """Latent frames per packet of about :data:`PACKET_S`: short enough that the loss of one is not the loss of much,
     long enough that what is around it does not weigh."""
-    return min(255, max(1, round(PACKET_S * latents_per_second)))
+    return min(255, max(1, round(PACKET_S * frame_rate_hz)))
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.bitstream.range_coder import max_payload_bytes
 from codec.errors import UserError
 
 MAGIC = b"\x89NAC"
 VERSION = 2
 MAX_BITS = 24
-SAMPLE_RATES = range(1000, 768001)
-"""Hz, of sources and of models."""
 MAX_TAG_BYTES = 16384
 AGAIN = "copy the file or encode the source again"
 
@@ -100,7 +99,7 @@ class Header:
         for name, value, allowed in (
             ("sample rate", self.sample_rate, SAMPLE_RATES),
             ("model rate", self.model_rate, SAMPLE_RATES),
-            ("channel count", self.channels, range(1, 256)),
+            ("channel count", self.channels, range(1, MAX_CHANNELS + 1)),
             ("samples per latent frame", self.latent_hop, range(1, 1 << 16)),
             ("number of codebooks", self.codebooks, range(1, 255 if self.live else 256)),
             ("bits per code", self.bits_per_code, range(1, MAX_BITS + 1)),

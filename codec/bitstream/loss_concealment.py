@@ -20,8 +20,8 @@ HOLD_S = 0.04
 class Concealment:
     """Fills in codes ``[channels, codebooks, frames]``. Told of all codes in order, it knows the last ones."""
 
-    def __init__(self, channels: int, codebooks: int, latents_per_second: float):
-        self.hold = max(1, round(HOLD_S * latents_per_second))
+    def __init__(self, channels: int, codebooks: int, frame_rate_hz: float):
+        self.hold = max(1, round(HOLD_S * frame_rate_hz))
         self._silent: Codes = np.full((channels, codebooks, 1), NO_CODE, np.int64)
         self._last, self._left = self._silent, 0
 

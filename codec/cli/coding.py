@@ -288,9 +288,9 @@ def _info(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _readable(info: dict[str, Any]) -> dict[str, Any]:
     """With the values of each tag in a list, where there are several."""
-    from codec.audio import values_of
+    from codec.audio import split_values
 
-    tags = {name: values_of(text) for name, text in info["tags"].items()}
+    tags = {name: split_values(text) for name, text in info["tags"].items()}
     shown = {name: values if len(values) > 1 else values[0] for name, values in tags.items()}
     return {name: printable(str(value)) for name, value in {**info, "tags": shown}.items()}
 

@@ -42,9 +42,9 @@ def positive(text: str) -> int:
 
 def tags_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The texts by their names; of a name that was given several times, all values."""
-    from codec.audio import joined
+    from codec.audio import join_values
 
-    return {name: joined(text for other, text in pairs if other == name) for name, _ in pairs}
+    return {name: join_values(text for other, text in pairs if other == name) for name, _ in pairs}
 
 
 def printable(text: str) -> str:

@@ -12,9 +12,9 @@ from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
-    from codec.audio.pcm_stream import Encoding, PcmFormat
+    from codec.audio.pcm_stream import PcmEncoding, PcmFormat
 
-_ENCODINGS: "dict[str | None, Encoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
+_ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "s24", "32f": "f32"}
 
 
 def is_stream(arguments: argparse.Namespace) -> bool:
@@ -35,7 +35,7 @@ def encode(arguments: argparse.Namespace) -> int:
     with signals.ends_at_once():
         import torch
 
-        from codec.audio.bandwidth import THRESHOLD
+        from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load
 
@@ -47,7 +47,7 @@ def encode(arguments: argparse.Namespace) -> int:
         report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=tags_of(arguments.tag))
     if report.too_loud:
         note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
-    if report.above_band > THRESHOLD:
+    if report.above_band > ABOVE_BAND_THRESHOLD:
         note("there was sound above the band of the model, which is not coded; use one of a higher sample rate")
     if interrupted.is_set():
         return print_error("interrupted; the stream was ended", INTERRUPTED)

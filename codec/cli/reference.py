@@ -21,7 +21,7 @@ codec train speech_16k --data data/speech --run runs/a --optim.lr 3e-4 --losses.
 
 A file has the sections below, and of them only what differs from the defaults. Any setting can be overridden on the
 command line by its name as it stands here. `RUN/recipe.yaml` is the recipe that a run was trained with, complete, and a
-recipe itself. This page is written by `python -m codec.cli.reference` from `codec/config/__init__.py`.
+recipe itself. This page is written by `python -m codec.cli.reference` from `codec/config/`.
 """
 
 

@@ -80,14 +80,14 @@ def _train(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.ends_at_once():
         from codec.pretrained.registry import find
         from codec.recipe import read_recipe
-        from codec.training.lr_range_test import range_test
+        from codec.training.lr_range_test import run_lr_range_test
         from codec.training.trainer import train
         from eval.training_health.examine import examine
         from eval.training_health.page import write_health_page
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
-        print(range_test(recipe, arguments.data).text())
+        print(run_lr_range_test(recipe, arguments.data).text())
         return 0
     if arguments.run is None:
         raise UserError("where should the run go? give a folder with --run")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from codec import audio
 from codec.audio import FloatArray
-from codec.audio.bandwidth import BandMeter
+from codec.audio.bandwidth import AboveBandMeter
 from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
 from codec.bitstream.header import fitting_tags
 from codec.bitstream.range_coder import WORD_BYTES, Codes, RangeCoder
@@ -26,7 +26,6 @@ from codec.pretrained.checkpoint import fingerprint
 Progress = Callable[[float], None]
 """Is told after each block how many more seconds of audio are done."""
 
-_EMPTY_FILE_BYTES = 4096
 _TYPICAL_BYTES_PER_S = 16_000
 """Of a compressed file (128 kbit/s)."""
 
@@ -126,7 +125,7 @@ def encode_file(
     own = {name: text for name, text in described.tags.items() if name not in (tags or {})}
     kept = fitting_tags(own)
     report = encode_sound(
-        source_blocks(described),
+        described.blocks(),
         described.sample_rate,
         described.channels,
         target,
@@ -169,19 +168,19 @@ def encode_sound(
         latent_hop=codec.config.latent_hop,
         codebooks=choose_codebooks(codec, channels, kbps=kbps, codebooks=codebooks),
         bits_per_code=codec.config.bits_per_code,
-        packet_frames=packet_frames(codec.config.latents_per_second),
+        packet_frames=packet_frames(codec.config.frame_rate_hz),
         receptive_frames=codec.receptive_field,
         variable=kbps is not None and codec.config.quantizer.contexts > 1,
         target_bps=target_bps(kbps),
     )
     samples = too_loud = 0
-    band = BandMeter(rate, codec.config.sample_rate)
+    band = AboveBandMeter(rate, codec.config.sample_rate)
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud
         for block in blocks:
             samples += block.shape[1]
-            too_loud += audio.exceeds_full_scale(block)
+            too_loud += audio.count_over_full_scale(block)
             band.push(block)
             yield block
             if progress:
@@ -231,7 +230,7 @@ def decode_file(
     Args:
         start, end: seconds of the sound to decode between; exactly that part of the whole.
         strict: refuse damage.
-        subtype: of the samples, see :class:`codec.audio.Writer`.
+        subtype: of the samples, see :class:`codec.audio.AudioWriter`.
         model, coder: see :func:`encode_file`.
 
     Raises:
@@ -244,7 +243,9 @@ def decode_file(
         first, stop = part(source, reader.header, start, end)
         whole = (first, stop) == (0, reader.samples)
         samples = 0
-        with audio.Writer(target, rate, reader.channels, subtype, stop - first, reader.tags, decoded=True) as writer:
+        with audio.AudioWriter(
+            target, rate, reader.channels, subtype, stop - first, reader.tags, decoded=True
+        ) as writer:
             for wave in reader.blocks(first, stop):
                 samples += wave.shape[1]
                 writer.write(wave)
@@ -316,7 +317,7 @@ def target_bps(kbps: float | None) -> int:
 def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
-    return RateControl(kbps, codec.config.latents_per_second, header.packet_frames, cost)
+    return RateControl(kbps, codec.config.frame_rate_hz, header.packet_frames, cost)
 
 
 def choose_codebooks(codec: Codec, channels: int, *, kbps: float | None, codebooks: int | None) -> int:
@@ -343,8 +344,8 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     header, which weighs on short files alone.
     """
     frame_bits = channels * codec.tables.expected_bits().cumsum(0)
-    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.latents_per_second)
-    return (frame_bits * codec.config.latents_per_second / 1000).tolist()
+    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.frame_rate_hz)
+    return (frame_bits * codec.config.frame_rate_hz / 1000).tolist()
 
 
 def expected_seconds(source: Path) -> float:
@@ -355,13 +356,6 @@ def expected_seconds(source: Path) -> float:
     """
     described = audio.info(source)
     return source.stat().st_size / _TYPICAL_BYTES_PER_S if described.seconds is None else described.seconds
-
-
-def source_blocks(described: audio.AudioInfo, block_frames: int = 65536) -> Iterable[FloatArray]:
-    """The source's samples. To have none is an error only where the file has bytes that could be samples."""
-    if described.frames == 0 and described.path.stat().st_size < _EMPTY_FILE_BYTES:
-        return ()
-    return audio.blocks(described.path, block_frames)
 
 
 def _kbps(size: int, seconds: float) -> float:

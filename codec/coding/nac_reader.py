@@ -124,7 +124,7 @@ class NacReader:
         """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
         cut off."""
         head = self.header
-        conceal = Concealment(head.channels, head.codebooks, self.codec.config.latents_per_second)
+        conceal = Concealment(head.channels, head.codebooks, self.codec.config.frame_rate_hz)
         # What was heard before decides what is heard in place of lost frames.
         first = max(0, start - conceal.hold - 1) // head.packet_frames
         done = start
@@ -169,6 +169,6 @@ def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
         or head.bits_per_code != config.bits_per_code
         or head.codebooks > config.quantizer.codebooks
-        or head.frames != codec.config.latents_for(head.model_samples)
+        or head.frames != codec.config.frames_for(head.model_samples)
     ):
         raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from codec.audio import FloatArray
-from codec.audio.channels import fold, unfold
-from codec.audio.stream_resampling import ExactResampler, SegmentResampler, resampled
+from codec.audio.channels import channels_to_streams, streams_to_channels
+from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
 from codec.model.codec import Codec
 from codec.model.quantizers import Coded
 from codec.model.streaming import BLOCK
@@ -31,8 +31,8 @@ def encoded(
     """Codes of ``blocks`` ``[channels, n]`` at constant memory, as they come: those that are ready, none or more, then
     the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
     encoder = codec.stream_encoder(channels, codebooks, block, quantize)
-    for wave in resampled(blocks, sample_rate, codec.config.sample_rate, channels):
-        yield encoder.push(fold(torch.from_numpy(wave), codec.config.stereo))
+    for wave in resample_blocks(blocks, sample_rate, codec.config.sample_rate, channels):
+        yield encoder.push(torch.from_numpy(channels_to_streams(wave, codec.config.stereo)))
     yield encoder.flush()
 
 
@@ -64,8 +64,8 @@ class Sound:
             yield from self._decoded(start, end)
             return
         resampler = SegmentResampler(model_hz, self.sample_rate)
-        first, last = resampler.needed(start, end)
-        yield from resampler(self._decoded(first, min(last, self._model_samples)), start, end)
+        first, last = resampler.input_range(start, end)
+        yield from resampler.resample(self._decoded(first, min(last, self._model_samples)), start, end)
 
     @property
     def _model_samples(self) -> int:
@@ -77,13 +77,13 @@ class Sound:
         first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(self.codec.config.latents_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        stop_frame = min(self.codec.config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
         decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
         at = first_frame * config.latent_hop
 
         def cut(streams: Tensor) -> FloatArray:
             nonlocal at
-            wave = unfold(streams.cpu(), config.stereo).numpy()
+            wave = streams_to_channels(streams.cpu().numpy(), config.stereo)
             part = wave[:, max(0, start - at) : max(0, end - at)]
             at += wave.shape[1]
             return part
@@ -103,7 +103,7 @@ class StreamingEncoder:
 
     def __init__(self, codec: Codec, sample_rate: int, channels: int, codebooks: int | None, block: int):
         self._stereo = codec.config.stereo
-        self._resampler = ExactResampler(sample_rate, codec.config.sample_rate, channels)
+        self._resampler = StreamResampler(sample_rate, codec.config.sample_rate, channels)
         self._encoder = codec.stream_encoder(channels, codebooks, block)
 
     def push(self, wave: FloatArray) -> Tensor:
@@ -115,7 +115,7 @@ class StreamingEncoder:
         return torch.cat([self._push(self._resampler.flush()), self._encoder.flush().codes], 2)
 
     def _push(self, wave: FloatArray) -> Tensor:
-        return self._encoder.push(fold(torch.from_numpy(wave), self._stereo)).codes
+        return self._encoder.push(torch.from_numpy(channels_to_streams(wave, self._stereo))).codes
 
 
 class StreamingDecoder:
@@ -123,7 +123,7 @@ class StreamingDecoder:
 
     def __init__(self, codec: Codec, sample_rate: int, channels: int, block: int):
         self._stereo = codec.config.stereo
-        self._resampler = ExactResampler(codec.config.sample_rate, sample_rate, channels)
+        self._resampler = StreamResampler(codec.config.sample_rate, sample_rate, channels)
         self._decoder = codec.stream_decoder(channels, block)
 
     def push(self, codes: Tensor) -> FloatArray:
@@ -136,4 +136,4 @@ class StreamingDecoder:
         return torch.cat([torch.from_numpy(last), torch.from_numpy(self._resampler.flush())], 1).numpy()
 
     def _unfolded(self, streams: Tensor) -> FloatArray:
-        return unfold(streams.cpu(), self._stereo).numpy()
+        return streams_to_channels(streams.cpu().numpy(), self._stereo)

@@ -14,12 +14,12 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from codec.audio import FloatArray, exceeds_full_scale
-from codec.audio.bandwidth import BandMeter
-from codec.audio.channels import unfold
-from codec.audio.pcm_stream import Encoding, PcmFormat, PcmWriter, exactly, pieces
+from codec.audio import FloatArray, count_over_full_scale
+from codec.audio.bandwidth import AboveBandMeter
+from codec.audio.channels import streams_to_channels
+from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_available, read_exactly
 from codec.audio.piped_input import PipedAudio, open_piped_audio
-from codec.audio.stream_resampling import resampled
+from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
 from codec.bitstream.header import Header, read_start
 from codec.bitstream.loss_concealment import Concealment, Losses
@@ -97,14 +97,14 @@ def _encode_sound(
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
     sender = live.Sender(output, header, coder, {**sound.tags, **(tags or {})})
     samples = too_loud = 0
-    band = BandMeter(rate, codec.config.sample_rate)
+    band = AboveBandMeter(rate, codec.config.sample_rate)
     ended = False
 
     def counted() -> Iterator[FloatArray]:
         nonlocal samples, too_loud, ended
         for block in sound.blocks():
             samples += block.shape[1]
-            too_loud += exceeds_full_scale(block)
+            too_loud += count_over_full_scale(block)
             band.push(block)
             yield block
         ended = True
@@ -140,7 +140,7 @@ def decode_stream(
     codec: Codec | ModelFinder,
     *,
     strict: bool = False,
-    encoding: Encoding = "s16",
+    encoding: PcmEncoding = "s16",
     raw: bool = False,
     name: str = "standard input",
 ) -> FileReport:
@@ -161,7 +161,7 @@ def decode_stream(
     read = bytearray()
 
     def tee(count: int) -> bytes:
-        data = exactly(source, count)
+        data = read_exactly(source, count)
         read.extend(data)
         return data
 
@@ -221,7 +221,7 @@ class _Receiver:
         """``[channels, n]`` at the source's rate, as soon as it is there."""
         head = self._header
         at = 0
-        for wave in resampled(self._decoded(), head.model_rate, head.sample_rate, head.channels):
+        for wave in resample_blocks(self._decoded(), head.model_rate, head.sample_rate, head.channels):
             end = self._parser.end
             yield wave if end is None else wave[:, : max(0, end.samples - at)]
             at += wave.shape[1]
@@ -230,12 +230,12 @@ class _Receiver:
         config = self._codec.config
         decoder = self._codec.stream_decoder(self._header.channels, block=1)
         for codes in self._codes():
-            yield unfold(decoder.push(torch.from_numpy(codes)).cpu(), config.stereo).numpy()
+            yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), config.stereo)
 
     def _codes(self) -> Iterator[Codes]:
         head, config = self._header, self._codec.config
         coder = live.FixedCoder(config.quantizer.size)
-        conceal = Concealment(head.channels, head.codebooks, config.latents_per_second)
+        conceal = Concealment(head.channels, head.codebooks, config.frame_rate_hz)
         for frames in self._frames():
             self.payload_bytes += sum(len(body) for body in frames.bodies if body)
             for first, count, codes in live.stretches(frames, head, coder):
@@ -250,7 +250,7 @@ class _Receiver:
             self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.Frames]:
-        for piece in pieces(self._source):
+        for piece in read_available(self._source):
             self.bytes += len(piece)
             yield self._parser.push(piece)
             if self._parser.done:

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from codec.audio.channels import Stereo
-from codec.bitstream.header import SAMPLE_RATES
+from codec.audio.channels import StereoMode
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.coding import shards
 from codec.coding.pipeline import model_samples
 from codec.model.codec import Codec
 
-MAX_CHANNELS = 255
 DTYPE = np.dtype("<i4")
 """Of the codes that are written: PyTorch looks up and indexes with integers of 32 and 64 bits alone. Integers of any
 other kind are read as well."""
@@ -41,7 +40,7 @@ class TokenInfo:
     frames_per_second: float
     axes: list[str]
     """Of the array: channels (where there are several), quantizers, frames."""
-    stereo: Stereo | None
+    stereo: StereoMode | None
     """What the two channels of an array are; None where they are one, or more than two, which are separate."""
     manifest: dict[str, str]
     """The columns of the manifest's row for this file, apart from its path."""
@@ -77,7 +76,7 @@ def read_codes(sample: shards.Sample, info: TokenInfo, codec: Codec) -> shards.I
     codes = shards.read_array(sample)
     if info.channels == 1:
         codes = codes[None]
-    frames = codec.config.latents_for(model_samples(codec, info.samples, info.sample_rate))
+    frames = codec.config.frames_for(model_samples(codec, info.samples, info.sample_rate))
     quantizer = codec.config.quantizer
     if codes.ndim != 3 or (codes.shape[0], codes.shape[2]) != (info.channels, frames):
         raise shards.damaged(sample, f"shape {list(codes.shape)} in place of {[info.channels, 'quantizers', frames]}")

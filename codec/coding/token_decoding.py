@@ -66,7 +66,7 @@ def decode_tokens(
 
     first, last = part(job.source, info, start, end)
     sound = Sound(codec, info.sample_rate, info.channels, info.samples, between)
-    with audio.Writer(job.target, info.sample_rate, info.channels, subtype, last - first, decoded=True) as writer:
+    with audio.AudioWriter(job.target, info.sample_rate, info.channels, subtype, last - first, decoded=True) as writer:
         for wave in sound.blocks(first, last):
             writer.write(wave)
             if progress:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from codec import audio
-from codec.audio.bandwidth import BandMeter
+from codec.audio.bandwidth import AboveBandMeter
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.batch.inputs import SOUND, Found, below_common, find, read_text
 from codec.batch.jobs import Failure, Job, Kept, named, one_each
 from codec.batch.runner import BatchReport, Outcome, attempt, run
 from codec.batch.threads import run_in_threads
-from codec.bitstream.header import SAMPLE_RATES
 from codec.coding import shards
-from codec.coding.files import FileReport, Progress, choose_codebooks, expected_seconds, source_blocks
+from codec.coding.files import FileReport, Progress, choose_codebooks, expected_seconds
 from codec.coding.pipeline import encoded
-from codec.coding.token_arrays import DTYPE, MAX_CHANNELS, TokenInfo, read_codes, read_info
+from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_info
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
@@ -206,15 +206,15 @@ class Tokenising:
         described = audio.info(entry.source)
         rate, channels = described.sample_rate, described.channels
         count = too_loud = 0
-        band = BandMeter(rate, self.codec.config.sample_rate)
+        band = AboveBandMeter(rate, self.codec.config.sample_rate)
         if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
             raise UserError(f"{entry.source}: {channels} channels at {rate} Hz are beyond what can be coded")
 
         def counted() -> Iterable[audio.FloatArray]:
             nonlocal count, too_loud
-            for block in source_blocks(described):
+            for block in described.blocks():
                 count += block.shape[1]
-                too_loud += audio.exceeds_full_scale(block)
+                too_loud += audio.count_over_full_scale(block)
                 band.push(block)
                 yield block
                 progress(block.shape[1] / rate)
@@ -260,7 +260,7 @@ class Tokenising:
             "model_rate": config.sample_rate,
             "codebooks": self.codebooks,
             "codebook_size": config.quantizer.size,
-            "frames_per_second": config.latents_per_second,
+            "frames_per_second": config.frame_rate_hz,
             "manifest": dict(entry.columns),
         }
 

@@ -70,33 +70,32 @@ def _check(name: str, value: Any, hint: Any, limits: Range | None) -> None:
         assert limits is not None, f"{name} has no range"
         _check_number(name, value, hint, limits)
     elif origin is Literal:
-        _require(value in arguments, name, f"one of {', '.join(arguments)}", value)
+        _require_value(value in arguments, name, f"one of {', '.join(arguments)}", value)
     elif origin is tuple:
         any_length = arguments[-1] is Ellipsis
         length = "values" if any_length else f"{len(arguments)} values"
         fits = isinstance(value, tuple) and (0 < len(value) <= 64 if any_length else len(value) == len(arguments))
-        _require(fits, name, f"a list of {length}", value)
+        _require_value(fits, name, f"a list of {length}", value)
         for item in value:
             _check(name, item, arguments[0], limits)
     elif origin is dict:
-        _require(isinstance(value, dict), name, "names with numbers", value)
+        _require_value(isinstance(value, dict), name, "names with numbers", value)
         for key, item in value.items():
-            _require(isinstance(key, str), name, "names with numbers", key)
+            _require_value(isinstance(key, str), name, "names with numbers", key)
             _check(f"{name}.{key}", item, arguments[1], limits)
     else:
         assert isinstance(hint, type) and (hint is bool or is_dataclass(hint))
-        _require(isinstance(value, hint), name, "true or false" if hint is bool else "a group of settings", value)
+        _require_value(isinstance(value, hint), name, "true or false" if hint is bool else "a group of settings", value)
 
 
 def _check_number(name: str, value: Any, kind: type, limits: Range) -> None:
     number = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
-    _require(number, name, "a whole number" if kind is int else "a number", value)
-    _require(limits.holds(value) and (kind is int or math.isfinite(value)), name, str(limits), value)
+    _require_value(number, name, "a whole number" if kind is int else "a number", value)
+    _require_value(limits.holds(value) and (kind is int or math.isfinite(value)), name, str(limits), value)
 
 
-def _require(valid: bool, name: str, what: str, value: Any) -> None:
-    if not valid:
-        raise UserError(f"{name} must be {what}, not {shown(value)}")
+def _require_value(valid: bool, name: str, what: str, value: Any) -> None:
+    require(valid, f"{name} must be {what}, not {shown(value)}" if not valid else "")
 
 
 def check_order(name: str, bounds: tuple[float, float]) -> None:
@@ -107,3 +106,17 @@ def check_order(name: str, bounds: tuple[float, float]) -> None:
     """
     if bounds[0] > bounds[1]:
         raise UserError(f"{name} must be the lowest and the highest value, not {shown(bounds)}")
+
+
+def require(valid: bool, message: str) -> None:
+    """Check a rule that concerns several settings.
+
+    Args:
+        valid: whether the rule holds.
+        message: one sentence that names the settings and the rule.
+
+    Raises:
+        UserError: with that message, if the rule does not hold.
+    """
+    if not valid:
+        raise UserError(message)

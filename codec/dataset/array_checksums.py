@@ -1,4 +1,4 @@
-"""Checksums of packed arrays, which ``codec prepare`` notes beside them and others compare."""
+"""Checksums of the packed arrays: ``codec prepare`` records them, and a training compares them."""
 
 import hashlib
 import json
@@ -6,47 +6,71 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-SHARDS = "shards.json"
+SHARDS_FILE = "shards.json"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What ``shards.json`` says of an array. ``key``: of the clips it was made from; ``sha256``: of the file."""
+    """The record of one array in ``shards.json``."""
 
     key: str
+    """Digest of the clips that the array was made from."""
     sha256: str
+    """Of the file."""
 
 
 def read_shards(folder: Path) -> dict[str, Shard]:
-    """Return what is noted of the arrays in a folder of packed clips; nothing where it is missing or damaged."""
+    """Read the records of the arrays in a folder of packed clips.
+
+    Args:
+        folder: the folder of the arrays.
+
+    Returns:
+        The records by file name; empty if the file is missing or damaged.
+    """
     try:
-        noted = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
-        return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in noted.items()}
+        recorded = json.loads((folder / SHARDS_FILE).read_text(encoding="utf-8"))
+        return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in recorded.items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return {}
 
 
-def digest(path: Path) -> str:
-    """Return the sha256 of a file, an empty text where it cannot be read."""
-    found = hashlib.sha256()
+def file_sha256(path: Path) -> str:
+    """Compute the SHA-256 digest of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hexadecimal digits, or an empty string if the file cannot be read.
+    """
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                found.update(block)
+                digest.update(block)
     except OSError:
         return ""
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
-def digest_once(path: Path) -> str:
-    """Return the :func:`digest` of a file, remembered until it is written again: a search trains on the same arrays
-    many times."""
+def cached_file_sha256(path: Path) -> str:
+    """Compute the digest of a file, and remember it until the file is written again.
+
+    A search trains on the same arrays many times in one process.
+
+    Args:
+        path: the file.
+
+    Returns:
+        See :func:`file_sha256`.
+    """
     try:
-        return _digest_as_written(path, path.stat().st_mtime_ns)
+        return _file_sha256_as_written(path, path.stat().st_mtime_ns)
     except OSError:
         return ""
 
 
 @cache
-def _digest_as_written(path: Path, written_ns: int) -> str:
-    return digest(path)
+def _file_sha256_as_written(path: Path, written_ns: int) -> str:
+    return file_sha256(path)

@@ -1,8 +1,8 @@
-"""Who looked at what: openings of the sealed test split, and candidates that were judged on validation.
+"""Records of use of the data: openings of the sealed test split, and runs that were evaluated on validation.
 
-Both are files of JSON lines beside the data, or in a folder of their own (:func:`ledger_folder`). They only grow, so
-that processes that write at the same time lose nothing. An opening has a key; what came of it is a later line with that
-key.
+Both are files of JSON lines in the data folder, or in a folder of their own (:func:`ledger_folder`). Lines are only
+appended, so that processes that write at the same time lose nothing. Each opening has a key; its result is a later line
+with the same key.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from codec.errors import UserError
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, parse_json
 
-LEDGER = "ledger.jsonl"
-CANDIDATES = "candidates.jsonl"
+LEDGER_FILE = "ledger.jsonl"
+CANDIDATES_FILE = "candidates.jsonl"
 FOLDER_VARIABLE = "LATHE_LEDGERS"
-"""Environment variable: where the files lie for data on a file system that cannot be written to."""
+"""Environment variable: the folder of these files, for data on a file system that cannot be written to."""
 
 Purpose = Literal["evaluation", "demonstration"]
 
 
 class SealedError(UserError):
-    """The test split was asked for in a place that must not see it."""
+    """The test split was requested without an opening on record."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LedgerEntry:
     run: str
     result: dict[str, Any] | None = None
     key: str = ""
-    """Names the opening; empty where an earlier version wrote it."""
+    """Identifies the opening; empty in lines that an earlier version wrote."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +61,38 @@ class _Candidate:
 
 
 def ledger_folder(data: Path) -> Path:
-    """Where the files of this data lie: beside it, or, where the environment variable ``LATHE_LEDGERS`` names a folder,
-    in one there that is called after the data and its place."""
+    """Return the folder of the ledger and the list of candidates.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+
+    Returns:
+        The data folder itself or, if the environment variable ``LATHE_LEDGERS`` names a folder, a folder in that one,
+        named after the data and its path.
+    """
     elsewhere = os.environ.get(FOLDER_VARIABLE)
     if not elsewhere:
         return Path(data)
-    place = Path(data).resolve()
-    return Path(elsewhere) / f"{place.name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
+    path = Path(data).resolve()
+    return Path(elsewhere) / f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def check_candidates(data: Path) -> None:
-    """Check that a candidate can be recorded, before work is put into it.
+    """Check that a candidate can be recorded, before time is spent on training it.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
 
     Raises:
-        UserError: it cannot; the message says where else it could.
+        UserError: the list of candidates cannot be written; the message names the alternative.
     """
-    path = ledger_folder(data) / CANDIDATES
+    path = ledger_folder(data) / CANDIDATES_FILE
     lock = Lock(path)
     try:
         lock.acquire(share=True)
     except UserError as error:
         raise UserError(
-            f"{error}; the runs trained on this data are counted there. Name another folder for such records by the"
+            f"{error}; runs trained on this data are counted there. Set another folder for these records with the"
             f" environment variable {FOLDER_VARIABLE}"
         ) from error
     finally:
@@ -92,48 +102,67 @@ def check_candidates(data: Path) -> None:
 def open_ledger(
     data: Path, *, run: str, weights: Sequence[str], purpose: Purpose, again: bool = False
 ) -> tuple[LedgerEntry, list[LedgerEntry]]:
-    """Record that the test split is opened.
+    """Record an opening of the test split.
 
     Args:
         data: the folder that ``codec prepare`` wrote.
-        run: what is to be judged.
-        weights: checksums of all models that are to be judged.
-        purpose: of the opening.
+        run: name of the run or model that is evaluated.
+        weights: checksums of all models that are evaluated.
+        purpose: reason for the opening.
         again: open it for models other than those that it was opened for before.
 
     Returns:
         The new opening, and those before it, oldest first.
 
     Raises:
-        SealedError: it was opened before and not for all of these weights, and not to be opened ``again``.
+        SealedError: it was opened before, not for all of these weights, and ``again`` is False.
         UserError: the ledger cannot be read or written.
     """
-    with _writing(ledger_folder(data) / LEDGER):
-        before = ledger(data)
+    with _writing(ledger_folder(data) / LEDGER_FILE):
+        before = read_ledger(data)
         known = {name for entry in before for name in entry.weights}
         if before and not known.issuperset(weights) and not again:
             raise SealedError(
-                f"{data}: the test split was opened before ({describe_openings(before)}); another candidate is judged"
-                " on it only with --open-test-again, and the report says so"
+                f"{data}: the test split was opened before ({describe_openings(before)}); to evaluate another"
+                " candidate on it, add --open-test-again; the report will state this"
             )
         entry = LedgerEntry(_now(), purpose, list(weights), run, key=uuid.uuid4().hex)
-        _append(ledger_folder(data) / LEDGER, asdict(entry), "the test split stays sealed")
+        _append(ledger_folder(data) / LEDGER_FILE, asdict(entry), "the test split stays sealed")
     return entry, before
 
 
 def record_result(data: Path, key: str, result: dict[str, Any]) -> None:
-    """Complete the opening with this key. Raises ``UserError`` where there is none, or on a full disk."""
-    if key not in {entry.key for entry in ledger(data)}:
-        raise UserError(f"{data}: nothing to complete, the test split was not opened as {key}")
-    with _writing(ledger_folder(data) / LEDGER):
+    """Record the result of an opening.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        key: key of the opening.
+        result: plain values, as JSON can hold them.
+
+    Raises:
+        UserError: there is no such opening, or the disk is full.
+    """
+    if key not in {entry.key for entry in read_ledger(data)}:
+        raise UserError(f"{data}: the ledger has no opening with the key {key}")
+    with _writing(ledger_folder(data) / LEDGER_FILE):
         line = asdict(_Result(key, _now(), result))
-        _append(ledger_folder(data) / LEDGER, line, "the result stays out of the ledger")
+        _append(ledger_folder(data) / LEDGER_FILE, line, "the result stays out of the ledger")
 
 
-def ledger(data: Path) -> list[LedgerEntry]:
-    """Every opening of the test split with its result, oldest first."""
+def read_ledger(data: Path) -> list[LedgerEntry]:
+    """Read all openings of the test split.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+
+    Returns:
+        The openings with their results, oldest first.
+
+    Raises:
+        UserError: a line is damaged.
+    """
     entries: dict[str, LedgerEntry] = {}
-    path = ledger_folder(data) / LEDGER
+    path = ledger_folder(data) / LEDGER_FILE
     for number, line in _lines(path):
         try:
             if isinstance(line, dict) and "result_of" in line:
@@ -148,20 +177,45 @@ def ledger(data: Path) -> list[LedgerEntry]:
 
 
 def describe_openings(openings: Sequence[LedgerEntry]) -> str:
-    """When and for which weights, in a line."""
+    """Describe openings in one line.
+
+    Args:
+        openings: the openings, oldest first.
+
+    Returns:
+        Dates, weights and runs of the last five; of earlier ones the number only.
+    """
     each = (f"{entry.opened[:10]} for {', '.join(entry.weights)} of {Path(entry.run).name}" for entry in openings[-5:])
     return "; ".join([f"{len(openings) - 5} times, then", *each] if len(openings) > 5 else each)
 
 
 def record_candidate(data: Path, run: str) -> None:
-    """Note that a model trained in ``run`` was judged on the validation split."""
-    with _writing(ledger_folder(data) / CANDIDATES):
-        _append(ledger_folder(data) / CANDIDATES, {"time": _now(), "run": run}, "the run is not counted")
+    """Record that a run was evaluated on the validation split.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        run: folder of the run.
+
+    Raises:
+        UserError: the list cannot be written.
+    """
+    with _writing(ledger_folder(data) / CANDIDATES_FILE):
+        _append(ledger_folder(data) / CANDIDATES_FILE, {"time": _now(), "run": run}, "the run is not counted")
 
 
-def candidates(data: Path) -> int:
-    """How many runs were ever compared on the validation split."""
-    path = ledger_folder(data) / CANDIDATES
+def count_candidates(data: Path) -> int:
+    """Count the runs that were ever evaluated on the validation split.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+
+    Returns:
+        The number of different runs.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    path = ledger_folder(data) / CANDIDATES_FILE
     runs = set()
     for number, line in _lines(path):
         try:
@@ -177,18 +231,18 @@ def _now() -> str:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """One process at a time: a line that is taken back must not take another's with it."""
+    """Lock the file: if one process removes its incomplete line, lines of others must not go with it."""
     with Lock(path).held():
         yield
 
 
 def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
-    """A line that the disk has no room for is taken back."""
+    """Append a line; an incomplete one, as on a full disk, is removed again."""
     size = path.stat().st_size
     try:
         with path.open("a+b") as file:
             file.seek(max(0, size - 1))
-            cut_off = file.read(1) not in (b"", b"\n")  # a line that a power cut broke off stays a line of its own
+            cut_off = file.read(1) not in (b"", b"\n")  # after a line cut off by a power failure, begin a new one
             file.write(b"\n" * cut_off + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -199,7 +253,7 @@ def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Numbers and contents."""
+    """Yield line numbers and contents."""
     if path.is_file():
         for number, text in enumerate(path.read_bytes().splitlines(), 1):
             try:

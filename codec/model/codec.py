@@ -193,7 +193,7 @@ class Codec(CodecBase):
         batch, _, samples = wave.shape
         if codebooks is None:
             codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave[:, 0], (0, self.config.latents_for(samples) * self.config.latent_hop - samples))
+        padded = nn.functional.pad(wave[:, 0], (0, self.config.frames_for(samples) * self.config.latent_hop - samples))
         latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
@@ -244,9 +244,7 @@ class Codec(CodecBase):
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
         """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
         if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(
-                f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels.fold"
-            )
+            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels")
         stream = self.stream_encoder(len(wave), codebooks)
         return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
 

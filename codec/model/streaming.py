@@ -97,7 +97,7 @@ class StreamEncoder:
     @torch.inference_mode()
     def flush(self) -> Coded:
         """The codes of the last, partly filled block."""
-        missing = self.config.latents_for(self.samples) - self.frames
+        missing = self.config.frames_for(self.samples) - self.frames
         if not missing:
             return self.nothing
         hop = self.config.latent_hop

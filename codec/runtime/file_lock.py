@@ -1,19 +1,24 @@
 """Locks between processes that the system itself releases when their holder dies, whatever it dies of.
 
-They are BSD locks (flock(2)) on a file of their own. Such a lock belongs to the open file, which a forked child
+On Unix they are BSD locks (flock(2)) on a file of their own. Such a lock belongs to the open file, which a forked child
 inherits; a child therefore closes its copies at once, so that the lock dies with the process that took it.
 """
 
-import fcntl
 import json
 import os
 import platform
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from codec.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 EXCLUSIVE = ".lock"
 """File name of the lock on a whole output folder, see :func:`exclusive`."""
@@ -42,7 +47,7 @@ class Lock:
         except OSError as error:
             raise UserError(f"{self.path}: cannot write here ({error.strerror})") from error
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+            _lock(descriptor, wait=wait, share=share)
         except BlockingIOError:
             os.close(descriptor)
             return False
@@ -71,6 +76,23 @@ class Lock:
             self.release()
 
 
+def _lock(descriptor: int, *, wait: bool, share: bool) -> None:
+    """Raise ``BlockingIOError`` where another process holds the lock and ``wait`` is false."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        return
+    import msvcrt  # Windows, whose locks of files cannot be shared
+
+    while True:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            return
+        except OSError as error:
+            if not wait:
+                raise BlockingIOError from error
+            time.sleep(0.1)
+
+
 _locks: "weakref.WeakSet[Lock]" = weakref.WeakSet()
 
 
@@ -79,7 +101,8 @@ def _release_all() -> None:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_release_all)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_release_all)
 
 
 @contextmanager

@@ -12,15 +12,21 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from threading import Event
 from types import FrameType
 from typing import Any, BinaryIO
 
 MESSAGE = "interrupted; run the same command again to go on"
 STATUS = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-RUN_SIGNALS = (*SIGNALS, signal.SIGUSR1)
+
+
+def _present(*names: str) -> tuple[signal.Signals, ...]:
+    """Windows lacks some of them."""
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
+SIGNALS = _present("SIGINT", "SIGTERM", "SIGHUP")
+RUN_SIGNALS = (*SIGNALS, *_present("SIGUSR1"))
 """Those of a training run: by SIGUSR1 job schedulers announce that its time is nearly over."""
 Handler = Callable[[int, FrameType | None], object]
 
@@ -106,6 +112,11 @@ def ends_input(file: BinaryIO) -> Iterator[Event]:
 def kept_from_children() -> Iterator[None]:
     """Processes that are started here never get Ctrl-C, not even while they start; this one gets it at the end of the
     block. Who started them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: children get Ctrl-C as well there
+        yield
+        return
+    from multiprocessing import resource_tracker  # not on every system
+
     resource_tracker.ensure_running()  # starting it, as the first process does otherwise, lets SIGINT in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

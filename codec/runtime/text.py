@@ -11,3 +11,21 @@ def visible(text: str) -> str:
     """The text with escapes, such as ``\\x1b`` and ``\\u202e``, in the place of characters that are not shown as
     themselves."""
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration in the units that a reader expects for its length.
+
+    Args:
+        seconds: the duration, 0 or more.
+
+    Returns:
+        Seconds below a minute and a half, else minutes, or hours and minutes.
+
+    >>> format_duration(75), format_duration(720), format_duration(11_100)
+    ('75 s', '12 min', '3 h 5 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

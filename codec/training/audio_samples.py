@@ -12,14 +12,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from codec.audio import write
-from codec.audio.channels import unfold
+from codec.audio.channels import streams_to_channels
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit
 from codec.runtime.atomic_files import temporary_path
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.data import Crops
 from codec.training.module import CodecModule
-from codec.training.run_folder import ORIGINAL, step_folder, versions
+from codec.training.run_folder import ORIGINAL, audio_sample_folders, step_folder
 
 CLIPS, CLIP_S = 3, 4.0
 SEED = 30_001
@@ -27,7 +27,7 @@ SEED = 30_001
 DOUBLINGS = 5
 
 
-def kept(steps: Sequence[int], best: int, every: int) -> set[int]:
+def select_steps_to_keep(steps: Sequence[int], best: int, every: int) -> set[int]:
     """Of the validated ``steps``, ascending, those whose sounds stay: the first, the last and the best, and the latest
     five at a power of two of validations; eight at most. ``every``: steps between validations."""
     doubled = [step for step in steps if step % every == 0 and (step // every).bit_count() == 1]
@@ -35,7 +35,7 @@ def kept(steps: Sequence[int], best: int, every: int) -> set[int]:
 
 
 class AudioSampleLogger(Callback):
-    """Keeps ``SOUNDS/original`` and ``SOUNDS/step_N``, each with the same clips as FLAC. Stands after ``best`` among
+    """Keeps ``sounds/original`` and ``sounds/step_N``, each with the same clips as FLAC. Stands after ``best`` among
     the callbacks, whose choice it follows."""
 
     def __init__(self, folder: Path, split: PackedSplit, recipe: Recipe, best: BestModelCheckpoint):
@@ -46,7 +46,7 @@ class AudioSampleLogger(Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """What a resumed run makes again is taken back."""
         assert isinstance(module, CodecModule)
-        for step, path in versions(self.folder).items():
+        for step, path in audio_sample_folders(self.folder).items():
             if step > module.step:
                 shutil.rmtree(path)
         if not (self.folder / ORIGINAL).is_dir():
@@ -57,8 +57,8 @@ class AudioSampleLogger(Callback):
         assert isinstance(module, CodecModule)
         decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
         self._write(step_folder(self.folder, module.step), decoded)
-        there = versions(self.folder)
-        for step in there.keys() - kept(list(there), self.best.best_step, module.validate_every):
+        there = audio_sample_folders(self.folder)
+        for step in there.keys() - select_steps_to_keep(list(there), self.best.best_step, module.validate_every):
             shutil.rmtree(there[step])
 
     def _write(self, folder: Path, streams: torch.Tensor) -> None:
@@ -67,7 +67,7 @@ class AudioSampleLogger(Callback):
         try:
             part.mkdir(parents=True, exist_ok=True)
             for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):
-                wave = unfold(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
+                wave = streams_to_channels(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
                 write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), self.recipe.codec.sample_rate)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)

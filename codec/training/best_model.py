@@ -14,7 +14,7 @@ from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model, save_weights
-from codec.training.curves import JUDGED_ANEW
+from codec.training.metrics_log import CRITERION_CHANGED
 from codec.training.module import CodecModule
 
 DIVERGED = 3.0
@@ -66,7 +66,7 @@ class BestModelCheckpoint(Callback):
             module.first_loss = None
             if trainer.should_stop:  # a run that is over is judged once more
                 module.validated = None
-            split, term = JUDGED_ANEW
+            split, term = CRITERION_CHANGED
             module.write(split, {term: float(module.step + (not trainer.should_stop))})
         if self.out_of_patience:
             trainer.should_stop = True

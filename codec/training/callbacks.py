@@ -14,11 +14,11 @@ from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
-from codec.training.curves import read_curves
 from codec.training.data import Crops
 from codec.training.fit_diagnosis import NOISE
+from codec.training.metrics_log import read_curves
 from codec.training.module import LOG_EVERY, MOST_SKIPPED, CodecModule
-from codec.training.status import standing, step_audio_s
+from codec.training.status import training_status
 
 NOISE_BATCHES = 4
 COLLAPSED = 0.1
@@ -75,7 +75,7 @@ class TimeLimit(Callback):
     def __init__(self, recipe: Recipe, around_steps: AbstractContextManager[object]):
         self.around_steps = around_steps
         self.steps, self.limit_s = recipe.train.steps, 60 * recipe.train.max_minutes
-        self.step_audio_s = step_audio_s(recipe)
+        self.step_audio_s = recipe.step_audio_s
         self.elapsed_s = 0.0
         self.audio_s_per_s = 0.0
         self.reason = ""
@@ -178,7 +178,7 @@ class StatusLogger(Callback):
             module.write(split, {term: mel_distance(noise, waves, rate)})
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if (found := standing(read_curves(self.run), self.recipe)) is not None:
+        if (found := training_status(read_curves(self.run), self.recipe)) is not None:
             tqdm.write(found.line())
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from codec.errors import UserError
 from codec.runtime.atomic_files import settle
 from codec.training.best_model import BestModelCheckpoint
-from codec.training.metrics_log import CurvesLogger
+from codec.training.curves_logger import CurvesLogger
 from codec.training.module import FORMAT, CodecModule
 
 FOLDER, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"

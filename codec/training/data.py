@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import augment
-from codec.training.status import crop_samples
 
 VALIDATION_SEED = 20_000
 """Validation crops are the same for every run on the same data, whatever its seed."""
@@ -36,7 +35,7 @@ class Crops(Dataset[Tensor]):
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
-        self.samples = crop_samples(recipe)
+        self.samples = recipe.crop_samples
         self.ends = np.cumsum([clip.frames for clip in split.clips])
         self.silence = 10 ** (recipe.data.silence_dbfs / 20)
 
@@ -49,7 +48,7 @@ class Crops(Dataset[Tensor]):
         numbers = range(first, first + self.recipe.data.batch_size)
         crops = np.stack([self._crop(*self._draw(number)) for number in numbers])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
-        return torch.cat([fold(item, self.recipe.codec.stereo) for item in wave])
+        return torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
 
     def _draw(self, number: int) -> tuple[int, int]:
         """Clip and first frame of the crop with this number; a length beyond the clip's end stands for silence."""
@@ -57,16 +56,16 @@ class Crops(Dataset[Tensor]):
         for _ in range(TRIES):
             clip = int(np.searchsorted(self.ends, rng.integers(self.ends[-1]), side="right"))
             start = int(rng.integers(max(1, self.split.clips[clip].frames - self.samples + 1)))
-            piece = self.split.wave(clip, start, self.samples).T
-            if np.sqrt(np.mean(np.square(piece / 32768))) > self.silence:
+            piece = self.split.waveform(clip, start, self.samples)
+            if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self.silence:
                 return clip, start
         return clip, self.split.clips[clip].frames
 
     def _crop(self, clip: int, start: int) -> np.ndarray:
         """``[channels, samples]`` float32; a clip that is too short is followed by silence."""
         crop = np.zeros((self.split.channels, self.samples), np.float32)
-        piece = self.split.wave(clip, start, self.samples).T
-        crop[:, : piece.shape[1]] = piece / np.float32(32768)
+        piece = self.split.waveform(clip, start, self.samples)
+        crop[:, : piece.shape[1]] = piece
         return crop
 
     def describe(self, step: int) -> str:

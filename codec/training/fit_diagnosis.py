@@ -15,7 +15,7 @@ the total loss):
    too early.
 5. well fitted.
 
-Fewer than three points decide nothing (:data:`FEWEST`).
+Fewer than three points decide nothing (:data:`MIN_POINTS`).
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ from typing import Literal
 
 import numpy as np
 
-from codec.training.curves import Curve, comparable, read_curves
+from codec.training.metrics_log import Curve, comparable_curves, read_curves
 
 RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
-FEWEST = 3
-TERMS = ("mel", "total")
+MIN_POINTS = 3
+DIAGNOSIS_TERMS = ("mel", "total")
 NOISE = ("noise", "mel")
 """The curve of one point that says what noise scores on the validation clips."""
 Curves = Mapping[tuple[str, str], Curve]
@@ -51,8 +51,8 @@ class Diagnosis:
 def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> Diagnosis:
     """Applies the rule above. ``baseline``: what noise scores in the same measure, where that is known."""
     points = min(len(train), len(validation))
-    if points < FEWEST:
-        reason = f"only {points} point{'s' * (points != 1)} on the curves, {FEWEST} are needed"
+    if points < MIN_POINTS:
+        reason = f"only {points} point{'s' * (points != 1)} on the curves, {MIN_POINTS} are needed"
         return Diagnosis("undecided", None, reason, "Validate more often: lower train.validate_every.")
     last, end, learned = validation.steps[-1], validation.values[-1], train.values[-1]
     limit = train.values[0] if baseline is None else baseline
@@ -124,9 +124,9 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_st
     the learning rate is low."""
     if baseline_mel is None and NOISE in curves:
         baseline_mel = curves[NOISE].values[-1]
-    curves = comparable(curves)
+    curves = comparable_curves(curves)
     nothing = Curve((), ())
-    for term in TERMS:
+    for term in DIAGNOSIS_TERMS:
         train, validation = (curves.get((split, term), nothing) for split in ("train_fixed", "val"))
         if len(train) and len(validation):
             baseline = baseline_mel if term == "mel" else None

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.bitstream.container import packet_frames
 from codec.bitstream.range_coder import RangeCoder, beside
 from codec.dataset.packed import Clip, PackedSplit
@@ -70,7 +70,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for piece in _coded(codec, split):
-            parts.append(_packets(piece.coded, packet_frames(codec.config.latents_per_second)))
+            parts.append(_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
             clips.append(split.clips[piece.clip])
             samples += piece.samples
             frames += piece.coded.codes.shape[0] * piece.coded.codes.shape[2]
@@ -160,8 +160,8 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     pieces = [(i, at) for i, clip in enumerate(split.clips) for at in range(0, clip.frames, length)]
     for index in np.random.default_rng(SEED).permutation(len(pieces)):
         clip, start = pieces[index]
-        wave = split.wave(clip, start, min(length, left)).T.astype(np.float32) / 32768
-        streams = fold(torch.from_numpy(wave), codec.config.stereo)
+        wave = split.waveform(clip, start, min(length, left))
+        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
         stream = codec.stream_encoder(len(streams))
         yield _Piece(Coded.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]

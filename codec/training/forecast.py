@@ -1,18 +1,17 @@
 """What a run will take, measured on a few of its own steps before it starts."""
 
 import copy
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import torch
 
+from codec.runtime.peak_memory import peak_memory_bytes
+from codec.runtime.text import format_duration
 from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
-from codec.training.status import duration, step_audio_s
 
 STEPS = 4
 ENOUGH_S = 10.0
@@ -52,9 +51,9 @@ class Forecast:
         end = datetime.now() + timedelta(seconds=self.seconds + judged)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
-            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB, trained in {duration(self.seconds)} and"
-            f" {duration(judged)} of validations (about {day}{end:%H:%M}); at the end, fitting the tables of the codes"
-            " comes on top"
+            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB, trained in {format_duration(self.seconds)} and"
+            f" {format_duration(judged)} of validations (about {day}{end:%H:%M}); at the end, fitting the tables"
+            " of the codes comes on top"
         )
 
 
@@ -77,7 +76,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         rest = limit - plain * plain_s
         steps = plain + (int(rest / adversarial_s) if plain == plain_steps and adversarial_s else 0)
         seconds = limit
-    audio_s = step_audio_s(recipe)
+    audio_s = recipe.step_audio_s
     return Forecast(
         steps=steps,
         seconds=seconds,
@@ -141,5 +140,4 @@ def _finish(device: torch.device) -> None:
 def _peak_memory_gb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kilobytes elsewhere
+    return (peak_memory_bytes() or 0) / 1e9

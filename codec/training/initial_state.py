@@ -13,17 +13,16 @@ from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpoints import read_checkpoint
+from codec.training.curves_logger import CurvesLogger
 from codec.training.data import Crops
-from codec.training.metrics_log import CurvesLogger
-from codec.training.module import DISCRIMINATOR, Build, CodecModule
+from codec.training.module import DISCRIMINATOR, CodecBuilder, CodecModule
 from codec.training.run_folder import keep_recipe
-from codec.training.status import step_audio_s
 
 INITIAL_SECONDS = 600.0
 """So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
 
 
-def new_module(recipe: Recipe, build: Build = Codec) -> CodecModule:
+def new_module(recipe: Recipe, build: CodecBuilder = Codec) -> CodecModule:
     """With first weights that depend on the recipe's seed alone."""
     torch.manual_seed(recipe.train.seed)
     return CodecModule(recipe, build)
@@ -59,7 +58,7 @@ def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
 
 
 def first_batches(recipe: Recipe) -> int:
-    return min(math.ceil(INITIAL_SECONDS / step_audio_s(recipe)), recipe.train.steps)
+    return min(math.ceil(INITIAL_SECONDS / recipe.step_audio_s), recipe.train.steps)
 
 
 def go_on(module: CodecModule, checkpoint: Path, run: Path, criterion: str, curves: CurvesLogger, quiet: bool) -> None:

@@ -63,7 +63,7 @@ def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
     return LearningRateRange(rates, losses)
 
 
-def range_test(recipe: Recipe, data: Path) -> LearningRateRange:
+def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
     """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
     module, crops = new_module(recipe), CodecData(data, recipe).train_crops
     set_first_weights(module, crops, None)

@@ -1,61 +1,66 @@
-"""The curves of a run as a table: ``metrics.csv`` with the columns step, split, term, value."""
+"""The curves of a run, from the ``metrics.csv`` that training writes (columns step, split, term, value)."""
 
 import csv
-import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
+import numpy as np
 
-from codec.runtime.atomic_files import write_text
+METRICS_FILE = "metrics.csv"
+CRITERION_CHANGED = ("run", "judged_anew")
+"""The curve with a point wherever a run went on under another criterion, such as other losses or clips: the first step
+whose validation is judged by it."""
+COMPARED = ("val", "train_fixed")
+"""Splits whose losses are compared over time."""
 
-COLUMNS = ("step", "split", "term", "value")
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss over training steps."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def since(self, step: int) -> "Curve":
+        """The points from ``step`` on."""
+        first = int(np.searchsorted(self.steps, step))
+        return Curve(self.steps[first:], self.values[first:])
+
+    def at(self, step: float) -> float:
+        """The value at ``step``, by linear interpolation."""
+        return float(np.interp(step, self.steps, self.values))
 
 
-class CurvesLogger(Logger):
-    """Appends each value as a row. :meth:`go_back` takes back what a resumed run writes again, and rows that were cut
-    off."""
+def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
+    """The curves of ``RUN/metrics.csv`` by (split, term); empty if there is none. A repeated step counts
+    once, last.
+    """
+    path = run / METRICS_FILE
+    points: dict[tuple[str, str], dict[int, float]] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                try:
+                    step, value = int(float(row["step"])), float(row["value"])
+                except (TypeError, ValueError, KeyError):  # a line cut off by a kill
+                    continue
+                if np.isfinite(value):
+                    points.setdefault((row["split"], row["term"]), {})[step] = value
+    return {
+        key: Curve(tuple(sorted(values)), tuple(values[step] for step in sorted(values)))
+        for key, values in points.items()
+    }
 
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path = path
 
-    @property
-    def name(self) -> str:
-        return "curves"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the recipe stands beside the table."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        with self.path.open("a", newline="") as file:
-            table = csv.writer(file)
-            if new:
-                table.writerow(COLUMNS)
-            for name, value in metrics.items():
-                split, slash, term = name.partition("/")
-                if slash:
-                    table.writerow([step, split, term, f"{value:.7g}"])
-
-    @property
-    def size(self) -> int:
-        """Bytes of the table."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def go_back(self, step: int, size: int) -> None:
-        """Back to what a checkpoint knows of: so many bytes; where the table is shorter, rows up to its step."""
-        if not self.path.exists():
-            return
-        text = self.path.read_bytes()[:size].decode(errors="replace")
-        rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == len(COLUMNS) and row[0].isdigit()]
-        kept = io.StringIO()
-        csv.writer(kept).writerows([COLUMNS, *(row for row in rows if int(row[0]) <= step)])
-        write_text(self.path, kept.getvalue())
+def comparable_curves(curves: Mapping[tuple[str, str], Curve]) -> dict[tuple[str, str], Curve]:
+    """The curves, those of validations only as far as they were judged like the last one; without those that are empty
+    then."""
+    if CRITERION_CHANGED not in curves:
+        return dict(curves)
+    first = int(curves[CRITERION_CHANGED].values[-1])
+    cut = {key: curve.since(first) if key[0] in COMPARED else curve for key, curve in curves.items()}
+    return {key: curve for key, curve in cut.items() if len(curve)}

@@ -14,15 +14,15 @@ from codec.losses.adversarial import balance, discriminator_loss, feature_matchi
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec, CodecBase
-from codec.training.step_statistics import Window
+from codec.training.step_statistics import StepStatistics
 
-COMMITMENT = 0.02
+COMMITMENT_WEIGHT = 0.02
 """Weight of the quantizer's loss: enough to keep the latent near the codebooks. At the published 0.25 the encoder
 gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing won with it)."""
 LOG_EVERY = 100
 MOST_SKIPPED = 10
 """Steps in a row without a finite loss: a clip can be at fault for one, ten are the run's."""
-Build = Callable[[CodecConfig], CodecBase]
+CodecBuilder = Callable[[CodecConfig], CodecBase]
 SPLITS = ("train_fixed", "val")
 FORMAT = 2
 """Of checkpoints. Version 1 did not say so."""
@@ -40,7 +40,7 @@ class CodecModule(L.LightningModule):
     a step is drawn from the seed and ``step``, so that a resumed run does what an uninterrupted one would have done.
     """
 
-    def __init__(self, recipe: Recipe, build: Build = Codec):
+    def __init__(self, recipe: Recipe, build: CodecBuilder = Codec):
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
@@ -60,7 +60,7 @@ class CodecModule(L.LightningModule):
             self.codec.quantizer.requires_grad_(False)
         if recipe.train.compile:
             self.codec.compile()
-        self.window = Window()
+        self.window = StepStatistics()
         self.sums: dict[str, Tensor] = {}
         self.usage: list[float] = []
         """Share of the entries of each codebook that the last validation used, of those it could have used."""
@@ -148,7 +148,7 @@ class CodecModule(L.LightningModule):
         report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"] = output.quantized.commitment
-        total = report.total + COMMITMENT * terms["commitment"]
+        total = report.total + COMMITMENT_WEIGHT * terms["commitment"]
         if self.recipe.optim.l1:
             weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
             total = total + self.recipe.optim.l1 * torch.stack(weights).sum()

@@ -9,7 +9,6 @@ from pathlib import Path
 from codec.config import Recipe
 from codec.dataset.packed import Clip, PackedSplit
 from codec.runtime.atomic_files import write_text
-from codec.training.status import crop_samples
 
 TRAINED_CLIPS = "trained_clips.txt"
 """In the folder of a run, or of a model exported from one: the ids, digests of the audio, of all clips that it was ever
@@ -21,7 +20,7 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
     which crops of them are taken."""
     data = recipe.data
     crops = {
-        "samples": crop_samples(recipe),
+        "samples": recipe.crop_samples,
         "batches": max(1, recipe.train.validation_clips // data.batch_size),
         "batch_size": data.batch_size,
         "silence_dbfs": data.silence_dbfs,

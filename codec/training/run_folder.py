@@ -12,7 +12,7 @@ from codec.runtime.atomic_files import write_text
 from codec.runtime.file_lock import EXCLUSIVE, exclusive
 from codec.runtime.json_files import from_json, read_json
 
-RESULT, SOUNDS, ORIGINAL = "run.json", "sounds", "original"
+RESULT_FILE, SOUNDS_FOLDER, ORIGINAL = "run.json", "sounds", "original"
 _STEP, _EARLIER = re.compile(r"step_(\d+)"), re.compile(r"recipe-until-step-(\d+)\.yaml")
 
 
@@ -28,13 +28,13 @@ class TrainingResult:
     minutes: float
 
     def write(self, run: Path) -> None:
-        write_text(run / RESULT, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(run / RESULT_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_result(run: Path) -> TrainingResult | None:
     """None where the run has not ended, or the file is damaged."""
     try:
-        return from_json(TrainingResult, read_json(run / RESULT))
+        return from_json(TrainingResult, read_json(run / RESULT_FILE))
     except (OSError, ValueError):
         return None
 
@@ -57,14 +57,14 @@ def step_folder(sounds: Path, step: int) -> Path:
     return sounds / f"step_{step}"
 
 
-def versions(sounds: Path) -> dict[int, Path]:
+def audio_sample_folders(sounds: Path) -> dict[int, Path]:
     """The folders of decoded clips by their step, ascending."""
     found = {int(match[1]): path for path in sounds.glob("step_*") if (match := _STEP.fullmatch(path.name))}
     return {step: found[step] for step in sorted(found)}
 
 
 @contextmanager
-def own(run: Path) -> Iterator[None]:
+def lock_run_folder(run: Path) -> Iterator[None]:
     """Hold the folder of a run for this process alone while the block runs. What a killed run left half-written is
     removed, and so is a new folder into which nothing was written.
 
@@ -74,7 +74,7 @@ def own(run: Path) -> Iterator[None]:
     new = not run.exists()
     try:
         with exclusive(run):
-            for folder in (run, *(run / name for name in ("checkpoints", "model", SOUNDS))):
+            for folder in (run, *(run / name for name in ("checkpoints", "model", SOUNDS_FOLDER))):
                 for part in folder.glob("*.part"):
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield

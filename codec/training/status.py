@@ -6,27 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.config import Recipe
-from codec.training.curves import Curve, comparable
+from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import Curves, Diagnosis, diagnose_curves
-
-
-def crop_samples(recipe: Recipe) -> int:
-    """Samples of a training crop: whole latent frames."""
-    config = recipe.codec
-    return max(1, round(recipe.data.crop_s * config.sample_rate / config.latent_hop)) * config.latent_hop
-
-
-def step_audio_s(recipe: Recipe) -> float:
-    """Seconds of audio in a training step."""
-    return recipe.data.batch_size * crop_samples(recipe) / recipe.codec.sample_rate
-
-
-def duration(seconds: float) -> str:
-    """As one would say it: 75 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+from codec.training.metrics_log import Curve, comparable_curves
 
 
 @dataclass(frozen=True)
@@ -41,7 +23,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TrainingStatus:
     """At the last validation; None is what was not recorded, or does not apply."""
 
     step: int
@@ -65,7 +47,7 @@ class Standing:
 
     def line(self) -> str:
         """All of it, as a line of the log."""
-        left = "" if self.left_s is None else f", {duration(self.left_s)} left"
+        left = "" if self.left_s is None else f", {format_duration(self.left_s)} left"
         trained = "" if self.training is None else f"{self.training:.4g} in training, "
         parts = [
             f"step {self.step:,} ({self.share:.0%}{left}): loss {trained}{self.validation:.4g} in validation"
@@ -94,9 +76,9 @@ class Standing:
         return f"{found.verdict} so far{since}{reason}"
 
 
-def standing(curves: Curves, recipe: Recipe) -> Standing | None:
+def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
     """None before the first validation that was judged as validations now are."""
-    curves = comparable(curves)
+    curves = comparable_curves(curves)
     validation = curves.get(("val", "total"))
     if validation is None:
         return None
@@ -111,7 +93,7 @@ def standing(curves: Curves, recipe: Recipe) -> Standing | None:
     if minutes is not None and recipe.train.max_minutes:
         share = max(share, minutes / recipe.train.max_minutes)
     speed = speed_curve(curves, recipe)
-    return Standing(
+    return TrainingStatus(
         step=step,
         share=min(1.0, share),
         left_s=_left_s(curves, recipe),
@@ -183,7 +165,7 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     spent = np.diff([0.0, *minutes.values])
     steps = np.diff([0, *minutes.steps])
     points = [
-        (step, step_audio_s(recipe) * count / (60 * spent_min))
+        (step, recipe.step_audio_s * count / (60 * spent_min))
         for step, count, spent_min in zip(minutes.steps, steps, spent)
         if spent_min > 0
     ]

@@ -5,7 +5,7 @@ import statistics
 from torch import Tensor
 
 
-class Window:
+class StepStatistics:
     """Values of the steps since the last telling. They wait as tensors, so that no step waits for the device."""
 
     def __init__(self) -> None:

@@ -30,18 +30,18 @@ from codec.training.checkpoints import (
     RunCheckpoint,
     go_back_to_best,
 )
-from codec.training.curves import METRICS, comparable, read_curves
+from codec.training.curves_logger import CurvesLogger
 from codec.training.data import CodecData
-from codec.training.fit_diagnosis import FEWEST
+from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
 from codec.training.initial_state import first_batches, go_on, new_module, set_first_weights
-from codec.training.metrics_log import CurvesLogger
-from codec.training.module import Build
+from codec.training.metrics_log import METRICS_FILE, comparable_curves, read_curves
+from codec.training.module import CodecBuilder
 from codec.training.provenance import criterion, record_trained_clips
-from codec.training.run_folder import RESULT, SOUNDS, TrainingResult, own, read_result
-from codec.training.status import step_audio_s, why_early
+from codec.training.run_folder import RESULT_FILE, SOUNDS_FOLDER, TrainingResult, lock_run_folder, read_result
+from codec.training.status import why_early
 
 ALONE: AbstractContextManager[object] = nullcontext()
 
@@ -54,7 +54,7 @@ def train(
     init_from: Path | None = None,
     from_best: bool = False,
     quiet: bool = False,
-    build: Build = Codec,
+    build: CodecBuilder = Codec,
     tables: bool = True,
     sounds: bool = True,
     around_steps: AbstractContextManager[object] = ALONE,
@@ -94,7 +94,7 @@ def train(
     if not from_best and (ended := _ended(run, recipe)) is not None:
         return ended
     check_candidates(data)
-    with own(run):
+    with lock_run_folder(run):
         if from_best:
             go_back_to_best(run)
         fit = _Fit(recipe, prepared, run, build, quiet, sounds, around_steps)
@@ -116,7 +116,7 @@ class _Fit:
         recipe: Recipe,
         data: CodecData,
         run: Path,
-        build: Build,
+        build: CodecBuilder,
         quiet: bool,
         sounds: bool,
         around_steps: AbstractContextManager[object],
@@ -127,10 +127,10 @@ class _Fit:
         self.module = new_module(recipe, build)
         validation, training = data.fixed_crops[1], data.train_crops
         self.module.data_fingerprints = f"{training.split.fingerprint} {validation.split.fingerprint}"
-        self.curves = CurvesLogger(run / METRICS)
+        self.curves = CurvesLogger(run / METRICS_FILE)
         self.limit = TimeLimit(recipe, around_steps)
         self.best = BestModelCheckpoint(
-            run / "model", recipe, training.split.material, criterion(recipe, validation.split)
+            run / "model", recipe, training.split.summary, criterion(recipe, validation.split)
         )
         self.collapse = CollapseMonitor(recipe.train.stop_on_collapse, training)
         self.arrays = ArrayCheck([crops.split for crops in data.fixed_crops])
@@ -144,7 +144,7 @@ class _Fit:
             self.best,
             StatusLogger(run, recipe, validation),
             self.collapse,
-            *([AudioSampleLogger(run / SOUNDS, validation.split, recipe, self.best)] if sounds else []),
+            *([AudioSampleLogger(run / SOUNDS_FOLDER, validation.split, recipe, self.best)] if sounds else []),
             checkpoint,
             self.interrupt,
         ]
@@ -155,12 +155,12 @@ class _Fit:
         if self.resuming:
             go_on(module, self.last, run, self.best.criterion, self.curves, self.quiet)
         else:
-            sound = f"fitted to {first_batches(self.recipe) * step_audio_s(self.recipe):.0f} s of audio"
+            sound = f"fitted to {first_batches(self.recipe) * self.recipe.step_audio_s:.0f} s of audio"
             _say(self.quiet, f"first weights: {init_from or sound}")
             with self.around_steps:
                 set_first_weights(module, self.data.train_crops, init_from)
             self.curves.go_back(0, 0)
-        (run / RESULT).unlink(missing_ok=True)
+        (run / RESULT_FILE).unlink(missing_ok=True)
         write_recipe(run / "recipe.yaml", self.recipe)
         record_trained_clips(run, self.data.train_crops.split, init_from)
 
@@ -231,7 +231,7 @@ class _Fit:
         """How the run ended."""
         reason = self.collapse.reason or self.limit.reason
         if not reason and self.best.out_of_patience:
-            validation = comparable(read_curves(self.folder))[("val", "total")]
+            validation = comparable_curves(read_curves(self.folder))[("val", "total")]
             reason = why_early(validation, self.recipe.train.patience)
         return TrainingResult(
             steps=self.module.step,
@@ -273,7 +273,7 @@ def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
 
 def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
     """How this very run ended, if it did. With more steps or minutes in the recipe it is not the same, and goes on."""
-    if not (run / RESULT).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
+    if not (run / RESULT_FILE).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
     return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
 
@@ -282,7 +282,7 @@ def interval(recipe: Recipe, steps: int) -> int:
     """Steps between validations in a run of so many: those of the recipe, or a tenth of the run where that would be too
     few validations for a verdict."""
     every = recipe.train.validate_every
-    return every if steps >= FEWEST * every else min(every, max(1, steps // 10))
+    return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
 
 
 def _hush() -> None:

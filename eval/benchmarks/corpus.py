@@ -1,8 +1,7 @@
 """An archive through ``codec encode`` and ``codec decode``: real bits, speed, memory.
 
-``python -m eval.benchmarks.corpus MODEL FOLDER --kbps 1.5 3 6 --out docs/archive.md`` runs the commands themselves,
-one process
-at a time on one thread, over everything in FOLDER, and checks that each decoded file is as long as its source.
+``python -m eval.benchmarks.corpus MODEL FOLDER --kbps 1.5 3 6 --out docs/results/corpus.md`` runs the commands
+themselves, one process at a time on one thread, over everything in FOLDER, and checks that each decoded file is as long as its source.
 """
 
 import argparse
@@ -29,6 +28,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.runtime.atomic_files import write_text
+from codec.runtime.peak_memory import rss_bytes
 from eval.benchmarks.memory import Coded, code_made
 from eval.pages.text_table import Table
 from eval.systems.own import count_codes
@@ -106,7 +106,7 @@ def run(*words: str | Path) -> Command:
     if process.returncode:
         raise UserError(f"codec {words[0]} failed")
     told = json.loads(printed)
-    peak = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    peak = rss_bytes(used.ru_maxrss) / (1 << 20)
     return Command(told["done"], told["summary"]["times_real_time"], peak)
 
 
@@ -118,7 +118,7 @@ def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
         with Reader(path) as reader:
             variable = reader.header.variable
             packets += list(reader.codes(coder))
-    seconds = sum(codes.shape[2] for codes in packets) / codec.config.latents_per_second
+    seconds = sum(codes.shape[2] for codes in packets) / codec.config.frame_rate_hz
     spent: list[tuple[float, float]] = []
     for _ in range(3):
         start = time.process_time()

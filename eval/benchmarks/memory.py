@@ -15,6 +15,7 @@ import numpy as np
 
 from codec import audio
 from codec.errors import UserError
+from codec.runtime.peak_memory import peak_memory_bytes
 
 _BLOCK = 1 << 20
 _CHILD = """
@@ -52,7 +53,7 @@ def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) 
         source = Path(folder) / "source.wav"
         generator = np.random.default_rng(0)
         samples = round(seconds * sample_rate)
-        with audio.Writer(source, sample_rate, channels, samples=samples) as writer:
+        with audio.AudioWriter(source, sample_rate, channels, samples=samples) as writer:
             for start in range(0, samples, _BLOCK):
                 count = min(_BLOCK, samples - start)
                 writer.write(0.1 * generator.standard_normal((channels, count), dtype=np.float32))
@@ -61,18 +62,6 @@ def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) 
         if done.returncode:
             raise UserError(f"the memory measurement failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
         return Coded(**json.loads(done.stdout))
-
-
-def _own_peak_mb() -> float:
-    """Linux: of this program alone. ``ru_maxrss`` would also count the process that started it."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def _code(source: str, model: str) -> None:
@@ -87,7 +76,9 @@ def _code(source: str, model: str) -> None:
     encoded = encode_file(path, path.with_suffix(".nac"), codec)
     decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
-    print(json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, _own_peak_mb()))))
+    print(
+        json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, (peak_memory_bytes() or 0) / (1 << 20))))
+    )
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def write_music(path: Path, seconds: int) -> None:
     """Write chords in noise, in stereo, which all codecs have to work for."""
     rng = np.random.default_rng(0)
-    with audio.Writer(path, _RATE_HZ, 2) as writer:
+    with audio.AudioWriter(path, _RATE_HZ, 2) as writer:
         for second in range(seconds):
             times = second + np.arange(_RATE_HZ) / _RATE_HZ
             tones = sum(np.sin(2 * np.pi * hz * times) for hz in 110 * 2 ** (rng.integers(0, 36, 6) / 12))

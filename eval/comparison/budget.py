@@ -10,7 +10,7 @@ from codec.model.codec import Codec
 from codec.training.data import CodecData
 from codec.training.forecast import seconds_per_step
 from codec.training.initial_state import new_module
-from codec.training.module import Build
+from codec.training.module import CodecBuilder
 
 WARM_UP = 1 / 20
 """The learning rate has risen after this share of the steps at the latest."""
@@ -28,7 +28,7 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.minutes:g} minutes" if self.minutes else f"{self.steps:,} steps"
 
-    def expected_steps(self, recipe: Recipe, data: Path, build: Build = Codec) -> int:
+    def expected_steps(self, recipe: Recipe, data: Path, build: CodecBuilder = Codec) -> int:
         """The steps, or about as many as fit into the minutes: a few are timed."""
         if self.steps:
             return self.steps

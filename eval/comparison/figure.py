@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from codec.training.curves import Curve, read_curves
+from codec.training.metrics_log import Curve, read_curves
 from eval.comparison.results import Comparison
 
 

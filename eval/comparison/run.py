@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.config import Recipe
-from codec.dataset.ledger import candidates as candidates_on_validation
+from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.losses import CompositeLoss
@@ -18,8 +18,8 @@ from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.json_files import from_json, read_json
-from codec.training.module import Build
-from codec.training.run_folder import RESULT, TrainingResult
+from codec.training.module import CodecBuilder
+from codec.training.run_folder import RESULT_FILE, TrainingResult
 from codec.training.trainer import train
 from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
@@ -37,7 +37,7 @@ class _Work:
     """A trial in its folder. ``identity``: what the run there must be."""
 
     trial: Trial
-    build: Build
+    build: CodecBuilder
     width: int
     cost: Cost
     folder: Path
@@ -45,7 +45,7 @@ class _Work:
 
     @property
     def finished(self) -> bool:
-        return (self.folder / RESULT).is_file()
+        return (self.folder / RESULT_FILE).is_file()
 
 
 def compare(
@@ -176,9 +176,9 @@ def _compared(
 
 
 def _run(entry: _Work, plan: Plan, data: Path) -> Run:
-    result = from_json(TrainingResult, read_json(entry.folder / RESULT))
+    result = from_json(TrainingResult, read_json(entry.folder / RESULT_FILE))
     recipe = entry.trial.recipe
-    crop_s = max(1, round(recipe.data.crop_s * recipe.codec.latents_per_second)) / recipe.codec.latents_per_second
+    crop_s = max(1, round(recipe.data.crop_s * recipe.codec.frame_rate_hz)) / recipe.codec.frame_rate_hz
     return Run(
         folder=entry.folder,
         seed=entry.trial.seed,
@@ -212,7 +212,7 @@ def _comparison(plan: Plan, compared: list[Compared], data: Path, command: str, 
         data=str(data),
         clips=len(judged),
         groups=len({clip.group for clip in judged}),
-        candidates_on_validation=candidates_on_validation(data),
+        candidates_on_validation=count_candidates(data),
         candidates=compared,
         rates=rate_rows(compared, plan.kbps),
         absent_metrics={name: metric(name).missing for name in METRICS if metric(name).absent},

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.audio.channels import fold, unfold
+from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
 from codec.model.codec import CodecBase
@@ -72,7 +72,7 @@ def excerpts(split: PackedSplit, most: int) -> list[Excerpt]:
             (clip := split.clips[index]).clip_id,
             clip.group,
             clip.domain,
-            split.wave(index, 0, int(LONGEST_S * split.sample_rate)).T * np.float32(1 / 32768),
+            split.waveform(index, 0, int(LONGEST_S * split.sample_rate)),
         )
         for index in chosen
     ]
@@ -100,9 +100,11 @@ class _Coded:
 def _code(codec: CodecBase, wave: Wave, codebooks: int) -> _Coded:
     """``[channels, samples]`` through the codec; codes ``[quantizers, channels * frames]``."""
     stereo = codec.config.stereo
-    streams = fold(torch.from_numpy(np.ascontiguousarray(wave)), stereo).to(next(codec.parameters()).device)
+    streams = torch.from_numpy(channels_to_streams(np.ascontiguousarray(wave), stereo)).to(
+        next(codec.parameters()).device
+    )
     decoded, codes = codec.round_trip(streams, codebooks)
-    return _Coded(unfold(decoded.cpu(), stereo).numpy(), codes.transpose(0, 1).flatten(1).cpu())
+    return _Coded(streams_to_channels(decoded.cpu().numpy(), stereo), codes.transpose(0, 1).flatten(1).cpu())
 
 
 def judge(

@@ -10,16 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.config import TargetConfig
-from codec.dataset.ledger import candidates, ledger, record_candidate, record_result
-from codec.dataset.packed import (
-    Clip,
-    DatasetSummary,
-    PackedSplit,
-    in_distribution,
-    list_clips,
-    open_sealed_test,
-    open_split,
-)
+from codec.dataset.distribution import in_distribution
+from codec.dataset.ledger import count_candidates, read_ledger, record_candidate, record_result
+from codec.dataset.packed import Clip, DatasetSummary, PackedSplit, list_clips, open_split
+from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info
@@ -119,7 +113,7 @@ def evaluate(
             )  # fmt: skip
             opened, before = sealed.split, sealed.before
         else:
-            opened, before = open_split(data, "val", rate, channels), ledger(data)
+            opened, before = open_split(data, "val", rate, channels), read_ledger(data)
             for path in (run, *beside.models):
                 record_candidate(data, str(path.resolve()))
         material = _code(opened, parts, models, points, beside, brought, work)
@@ -143,7 +137,7 @@ def evaluate(
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             demonstration=demonstration,
             opened_before=len(before),
-            candidates=candidates(data),
+            candidates=count_candidates(data),
             clips_in_split=len(opened),
             operating_point=str(points[0]),
             kbps=8 * sum(entry.coded.stat().st_size for entry in coded) / seconds / 1000,
@@ -305,7 +299,7 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
         steps=known.steps,
-        **asdict(known.trained_on or split.material),
+        **asdict(known.trained_on or split.summary),
         checksum=checksum(codec),
     )
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from codec.audio import resample
+from codec.audio.statistics import AudioMeter
 from codec.losses import mel_distance, nmr, stft_distance
-from data_prep.scan import Meter
 from eval.metrics.programme_loudness import loudness_lufs
 
 Wave = npt.NDArray[np.float32]
@@ -125,6 +125,6 @@ def loudness_difference_lu(reference: Wave, decoded: Wave, sample_rate: int) -> 
 
 
 def bandwidth_khz(reference: Wave, decoded: Wave, sample_rate: int) -> float:
-    meter = Meter(sample_rate)
+    meter = AudioMeter(sample_rate)
     meter.push(decoded)
     return meter.bandwidth_hz / 1000

@@ -9,9 +9,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from codec.pretrained.registry import name_of
-from codec.training.curves import read_curves
-from codec.training.fit_diagnosis import TERMS
-from codec.training.status import duration
+from codec.runtime.text import format_duration
+from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
+from codec.training.metrics_log import read_curves
 from eval.evaluation.results import ClipResult, Difference, EvaluationResult, format_value
 from eval.metrics.bootstrap import describe_correction
 from eval.metrics.registry import METRICS, Score, describe_editions, metric
@@ -80,7 +80,7 @@ def _losses(result: EvaluationResult) -> list[Markup]:
             curves, term, label, result.diagnosis.since if term == result.diagnosis.term else None,
             noise.mean if term == "mel" and noise else None,
         )
-        for term, label in zip(TERMS, ("mel distance", "total loss"))
+        for term, label in zip(DIAGNOSIS_TERMS, ("mel distance", "total loss"))
         if ("val", term) in curves or ("train_fixed", term) in curves
     ]  # fmt: skip
 
@@ -153,7 +153,7 @@ def summary(result: EvaluationResult) -> list[str]:
     channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
     steps = "" if made.steps is None else f" for {made.steps:,} steps"
     domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
-    audio = f"on {duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
+    audio = f"on {format_duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
     text = [
         f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
         f"million parameters, trained{steps} {audio}."

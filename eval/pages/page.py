@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from codec.runtime.atomic_files import write_text
-from codec.training.status import duration
+from codec.runtime.text import format_duration
 from eval.evaluation.results import format_value
 
 
@@ -34,7 +34,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "value": lambda value, name: format_value(name, value)}
+    environment.filters |= {"duration": format_duration, "value": lambda value, name: format_value(name, value)}
     environment.globals["version"] = version("lathe-codec")
     html = environment.get_template(template).render(**values)
     write_text(path, html.encode("utf-8", "replace").decode())  # names of files need not be valid UTF-8

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from codec.training.curves import Curve
+from codec.training.metrics_log import Curve
 from eval.metrics.functions import Wave, mono
 from eval.pages.plots import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 

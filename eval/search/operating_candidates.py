@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.api import AudioCodec
-from codec.audio.channels import fold, unfold
+from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.bitstream.framing import pack
 from codec.bitstream.live import FixedCoder, frame
 from codec.bitstream.range_coder import Codes, RangeCoder
@@ -127,17 +127,17 @@ class OperatingPoints:
         if use.kbps < 0 or (use.kbps and (use.entropy == "order 0" or self.model.config.quantizer.contexts == 1)):
             raise UserError("kbps must be 0, or above where the model and entropy have contexts")
         if not 1 <= self.packet_frames(use) <= MOST_FRAMES:
-            seconds = MOST_FRAMES / self.model.config.latents_per_second
+            seconds = MOST_FRAMES / self.model.config.frame_rate_hz
             raise UserError(f"packet_s must be a frame to {seconds:g} s for this model, not {use.packet_s:g}")
         return use
 
     def packet_frames(self, use: Use) -> int:
-        return round(use.packet_s * self.model.config.latents_per_second)
+        return round(use.packet_s * self.model.config.frame_rate_hz)
 
     def size(self, settings: Settings) -> Size:
         """Latency with the frames of a block that are waited for."""
         config, use = self.model.config, self.use(settings)
-        waited_ms = 1000 * (use.block - 1) / config.latents_per_second
+        waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
         return Size(count_parameters(self.model), config.latency_ms + waited_ms)
 
     def system(self, settings: Settings) -> System:
@@ -148,7 +148,7 @@ class OperatingPoints:
         def encode(wave: Tensor) -> Packets:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
-            control = RateControl(use.kbps or math.inf, config.latents_per_second, packing.frames, packing.cost)
+            control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
             parts = [control.push(stream.push(wave)), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
@@ -206,8 +206,8 @@ class OperatingPoints:
     def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(fold(torch.from_numpy(clip.wave), stereo))
-            decoded = unfold(system.decode(coded)[..., : clip.wave.shape[1]], stereo).numpy()
+            coded = system.encode(torch.from_numpy(channels_to_streams(clip.wave, stereo)))
+            decoded = streams_to_channels(system.decode(coded)[..., : clip.wave.shape[1]].numpy(), stereo)
             return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
 
 

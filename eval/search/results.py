@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.dataset.ledger import candidates as candidates_on_validation
+from codec.dataset.ledger import count_candidates
 from eval.benchmarks.coding_speed import Spread
 from eval.comparison.results import clip_values, count_failed
 from eval.evaluation.candidate_scoring import Judged
@@ -172,7 +172,7 @@ def summarise(
         front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
         gap=_mean_gap(on_front),
         gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
-        candidates_on_validation=candidates_on_validation(data),
+        candidates_on_validation=count_candidates(data),
         rows=rows,
     )
 

@@ -82,7 +82,7 @@ def check_alignment(
     """
     checked = []
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
-        original = split.wave(index).T * np.float32(1 / 32768)
+        original = split.waveform(index)
         correlation = correlate(audio.read(one.decoded).samples, original)
         tolerance = round(MOST_LATE_S * split.sample_rate)
         if correlation is not None and (late := _shift(correlation, tolerance)):

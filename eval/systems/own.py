@@ -108,7 +108,7 @@ def code_clips(
             original, nac = originals / f"{name}.wav", folder / "coded" / f"{name}.nac"
             decoded = folder / "decoded" / f"{name}.wav"
             if not original.exists():
-                audio.write(original, split.wave(index).T * np.float32(1 / 32768), split.sample_rate)
+                audio.write(original, split.waveform(index), split.sample_rate)
             for _ in range(1 if number else 2):  # the first time is slower than all others
                 encoded = encode_file(original, nac, codec, **asdict(point), model=model, coder=coder)
                 restored = decode_file(nac, decoded, codec, model=model, coder=coder)

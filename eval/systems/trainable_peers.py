@@ -26,7 +26,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase, CodecOutput
 from codec.model.quantizers import Quantized, build_quantizer, half_square, nearest
-from codec.training.module import COMMITMENT, Build
+from codec.training.module import COMMITMENT_WEIGHT, CodecBuilder
 
 STRIDES = {
     prod(strides): strides
@@ -68,7 +68,9 @@ class PeerQuantizer(nn.Module):
             residual = residual - step.entry.detach()
             codes.append(step.codes)
             loss = loss + (step.loss * used).mean()
-        return Quantized(total.transpose(1, 2), torch.stack(codes, 1), loss / COMMITMENT)  # which our loop applies
+        return Quantized(
+            total.transpose(1, 2), torch.stack(codes, 1), loss / COMMITMENT_WEIGHT
+        )  # which our loop applies
 
     def step(self, stage: nn.Module, residual: Tensor) -> Step:
         raise NotImplementedError
@@ -221,7 +223,7 @@ PEERS = {
 }
 
 
-def builder(architecture: str, width: int, quantizer: str = "own") -> Build:
+def builder(architecture: str, width: int, quantizer: str = "own") -> CodecBuilder:
     """What makes the untrained codec: ours, whose widths stand in the recipe, or a peer ``width`` wide, with its own
     quantizer or ours."""
     if architecture == "ours":
@@ -249,7 +251,7 @@ class Cost:
 
 
 @torch.no_grad()
-def cost(build: Build, config: CodecConfig) -> Cost:
+def cost(build: CodecBuilder, config: CodecConfig) -> Cost:
     """Counts the matrix products and convolutions of an untrained codec over a second or so."""
     codec = build(config).eval()
     samples = COUNTED_LATENTS * config.latent_hop - config.hop  # which ours covers with just so many latents
@@ -258,7 +260,7 @@ def cost(build: Build, config: CodecConfig) -> Cost:
         warnings.simplefilter("ignore")  # of other mkldnn settings, which are left as they are
         with torch.backends.mkldnn.flags(enabled=False), counter:  # mkldnn's LSTM would go uncounted
             codec(torch.zeros(1, 1, samples))
-    per_flop = 0.5e-9 * config.latents_per_second / COUNTED_LATENTS
+    per_flop = 0.5e-9 * config.frame_rate_hz / COUNTED_LATENTS
     decoder = sum(counter.get_flop_counts()[f"{type(codec).__name__}.decoder"].values())
     return Cost(sum(p.numel() for p in codec.parameters()), counter.get_total_flops() * per_flop, decoder * per_flop)
 

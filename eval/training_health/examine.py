@@ -17,11 +17,12 @@ from codec.config import Recipe
 from codec.errors import UserError
 from codec.pretrained.checkpoint import read_info
 from codec.recipe import read_recipe
+from codec.runtime.text import format_duration
 from codec.training.callbacks import COLLAPSED
-from codec.training.curves import METRICS, Curve, comparable, read_curves
 from codec.training.fit_diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
+from codec.training.metrics_log import METRICS_FILE, Curve, comparable_curves, read_curves
 from codec.training.run_folder import TrainingResult, earlier_recipes, read_result
-from codec.training.status import Standing, codebook_curves, duration, speed_curve, standing, why_best
+from codec.training.status import TrainingStatus, codebook_curves, speed_curve, training_status, why_best
 
 State = Literal["good", "watch", "bad", "unknown"]
 
@@ -56,7 +57,7 @@ class RunHealth:
     best: str
     """Why the weights of one step were kept."""
     diagnosis: Diagnosis
-    standing: Standing | None
+    standing: TrainingStatus | None
     findings: list[Finding]
 
     @property
@@ -97,13 +98,13 @@ def examine(run: Path, name: str = "") -> RunHealth:
     """
     curves = read_curves(run)
     if not curves:
-        raise UserError(f"{run / METRICS}: no curves; is this the folder of a run?")
+        raise UserError(f"{run / METRICS_FILE}: no curves; is this the folder of a run?")
     recipe, result = read_recipe(str(run / "recipe.yaml")), read_result(run)
-    found = standing(curves, recipe)
+    found = training_status(curves, recipe)
     diagnosis = diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps)
     ended = result is not None or (found is not None and found.step >= recipe.train.steps)
     findings = [
-        _fit(comparable(curves), diagnosis, ended),
+        _fit(comparable_curves(curves), diagnosis, ended),
         _gradients(curves, recipe),
         _codebooks(found),
         _discriminator(curves, recipe),
@@ -113,7 +114,9 @@ def examine(run: Path, name: str = "") -> RunHealth:
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         progress=_progress(run, curves, recipe, found, result) + _with_other_settings(run),
-        best=why_best(comparable(curves)["val", "total"], kept_step(run, result)) if found else "no validation yet",
+        best=why_best(comparable_curves(curves)["val", "total"], kept_step(run, result))
+        if found
+        else "no validation yet",
         diagnosis=diagnosis,
         standing=found,
         findings=findings,
@@ -130,16 +133,18 @@ def kept_step(run: Path, result: TrainingResult | None) -> int | None:
     return None
 
 
-def _progress(run: Path, curves: Curves, recipe: Recipe, found: Standing | None, result: TrainingResult | None) -> str:
+def _progress(
+    run: Path, curves: Curves, recipe: Recipe, found: TrainingStatus | None, result: TrainingResult | None
+) -> str:
     if result is not None:
         return f"stopped after {result.steps:,} steps, {result.minutes:.0f} minutes of training: {result.stopped}"
     step = max(curve.steps[-1] for curve in curves.values())
     if step >= recipe.train.steps:
         return f"all {step:,} steps done"
-    heard = datetime.now().timestamp() - (run / METRICS).stat().st_mtime
-    left = f", {duration(found.left_s)} left" if found and found.left_s is not None else ""
+    heard = datetime.now().timestamp() - (run / METRICS_FILE).stat().st_mtime
+    left = f", {format_duration(found.left_s)} left" if found and found.left_s is not None else ""
     return (
-        f"at step {step:,} of {recipe.train.steps:,}{left}; last heard of {duration(max(0.0, heard))} ago"
+        f"at step {step:,} of {recipe.train.steps:,}{left}; last heard of {format_duration(max(0.0, heard))} ago"
         " (in progress, or interrupted)"
     )
 
@@ -184,7 +189,7 @@ def _gradients(curves: Curves, recipe: Recipe) -> Finding:
     return Finding("gradients", "good", f"{text}.")
 
 
-def _codebooks(found: Standing | None) -> Finding:
+def _codebooks(found: TrainingStatus | None) -> Finding:
     usage = found.usage if found else None
     if usage is None:
         return Finding("codebooks", "unknown", "Not recorded.")

@@ -16,10 +16,11 @@ from matplotlib.ticker import NullFormatter
 from codec import audio
 from codec.config import Recipe
 from codec.recipe import read_recipe
-from codec.training.curves import Curve, read_curves
+from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import Curves
-from codec.training.run_folder import ORIGINAL, SOUNDS, earlier_recipes, read_result, versions
-from codec.training.status import codebook_curves, duration, speed_curve
+from codec.training.metrics_log import Curve, read_curves
+from codec.training.run_folder import ORIGINAL, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
+from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
 from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
 from eval.pages.plots import ORIGINAL as BLUE
@@ -83,7 +84,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         if split != "train" or len(curve) >= FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
     }
     weighted, others = _terms(curves, recipe)
-    sounds = _clips(run / SOUNDS, kept_step(run, read_result(run)))
+    sounds = _clips(run / SOUNDS_FOLDER, kept_step(run, read_result(run)))
     write_page(
         path,
         "health.html.j2",
@@ -139,7 +140,7 @@ def _tiles(health: RunHealth) -> list[Tile]:
         Tile("Validation loss", f"{found.validation:.4g}", trained),
     ]
     if found.left_s:
-        tiles.insert(1, Tile("Left", duration(found.left_s), "validations included"))
+        tiles.insert(1, Tile("Left", format_duration(found.left_s), "validations included"))
     if found.audio_s_per_s is not None:
         tiles.append(Tile("Speed", f"{found.audio_s_per_s:.0f}×", "seconds of audio per second, last measured"))
     if found.gradient is not None:
@@ -254,7 +255,7 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
 
 
 def _clips(sounds: Path, best: int | None) -> list[Clip]:
-    there = versions(sounds)
+    there = audio_sample_folders(sounds)
     names = {"Original": sounds / ORIGINAL}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
     clips = []

@@ -66,7 +66,7 @@ def test_clipped_samples_are_counted_where_the_format_ends_at_full_scale(tmp_pat
         ("a.ogg", "VORBIS", 3),
         ("b.wav", "FLOAT", 0),
     ):
-        with audio.Writer(tmp_path / name, 8000, 2, subtype) as writer:
+        with audio.AudioWriter(tmp_path / name, 8000, 2, subtype) as writer:
             writer.write(wave)
         assert writer.clipped == clipped
 
@@ -78,7 +78,7 @@ def test_a_wav_that_will_exceed_4_gib_is_rf64(tmp_path: Path, channels: int, sub
     """The first samples alone are written; libsndfile reads both kinds under the same name."""
     wave = noise(2000, channels)
     for expected, format in ((samples, "RF64"), (samples // 2, "WAV")):
-        with audio.Writer(tmp_path / "a.wav", 48000, channels, subtype, expected) as writer:
+        with audio.AudioWriter(tmp_path / "a.wav", 48000, channels, subtype, expected) as writer:
             writer.write(wave)
         assert soundfile.info(tmp_path / "a.wav").format in (format, f"{format}EX")
         np.testing.assert_allclose(soundfile.read(tmp_path / "a.wav", always_2d=True)[0].T, wave, atol=2**-15)
@@ -166,7 +166,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     audio.write(path, noise(1000), 16000)
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), audio.Writer(path, 16000, 1) as writer:
+    with pytest.raises(KeyboardInterrupt), audio.AudioWriter(path, 16000, 1) as writer:
         writer.write(noise(5000))
         raise KeyboardInterrupt
     assert path.read_bytes() == before

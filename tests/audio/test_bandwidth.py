@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from codec.audio.bandwidth import THRESHOLD, BandMeter
+from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD, AboveBandMeter
 
 
 def share(wave: np.ndarray, rate: int, model_rate: int = 16000, block: int = 65536) -> float:
-    meter = BandMeter(rate, model_rate)
+    meter = AboveBandMeter(rate, model_rate)
     for start in range(0, wave.shape[1], block):
         meter.push(wave[:, start : start + block].astype(np.float32))
     return meter.share
@@ -28,7 +28,7 @@ def test_share_is_that_of_the_energies(block):
 
 def test_what_the_model_codes_does_not_count():
     loud = sines(48000, f100=0.5, f4000=0.5, f7900=0.5)
-    assert share(loud, 48000) < THRESHOLD / 10 and share(np.zeros((1, 99999)), 48000) == 0
-    assert share(sines(48000, f11000=0.5), 48000, 24000) < THRESHOLD / 10
-    assert share(sines(48000, f100=0.5, f9000=0.05), 48000) > THRESHOLD
+    assert share(loud, 48000) < ABOVE_BAND_THRESHOLD / 10 and share(np.zeros((1, 99999)), 48000) == 0
+    assert share(sines(48000, f11000=0.5), 48000, 24000) < ABOVE_BAND_THRESHOLD / 10
+    assert share(sines(48000, f100=0.5, f9000=0.05), 48000) > ABOVE_BAND_THRESHOLD
     assert share(sines(16000, f7900=0.5), 16000) == 0 and share(np.ones((1, 100)), 48000) == 0

@@ -13,8 +13,8 @@ import soundfile
 
 from codec import audio
 from codec.audio import AudioError
-from codec.audio.identify import identify
-from codec.audio.identity import Identity
+from codec.audio.file_format import FileFormat
+from codec.audio.format_detection import detect_format
 from tests.helpers.audio_inputs import edit_ogg, encode, flac, lag, tones
 
 RATE = 44100
@@ -340,8 +340,8 @@ def test_orders_of_channels_are_hidden_from_ffmpeg(
     values = integers(5_000, 6, 16)
     path = encode(tmp_path / "a", (values / 2**15).astype(np.float32), 48000, codec, container)
     with path.open("rb") as file:
-        found = identify(file, path.stat().st_size)
-    assert isinstance(found, Identity)
+        found = detect_format(file, path.stat().st_size)
+    assert isinstance(found, FileFormat)
     data = path.read_bytes()
     assert {data[offset : offset + 4] for offset in found.replaced} == names
     np.testing.assert_array_equal(audio.read(path).samples, (values / 2**15).astype(np.float32))
@@ -357,8 +357,8 @@ def test_the_order_of_channels_in_caf_from_a_pipe_is_hidden(tmp_path: Path) -> N
     path = tmp_path / "a.caf"
     path.write_bytes(b"caff\0\1\0\0" + head + b"data" + b"\xff" * 8 + bytes(4) + values.tobytes())
     with path.open("rb") as file:
-        found = identify(file, path.stat().st_size)
-    assert isinstance(found, Identity)
+        found = detect_format(file, path.stat().st_size)
+    assert isinstance(found, FileFormat)
     assert [path.read_bytes()[offset:][:4] for offset in found.replaced] == [b"chan"]
     np.testing.assert_array_equal(audio.read(path).samples, values.T.astype(np.float32) / 2**15)
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from codec import audio
 from codec.audio import AudioError
-from codec.audio.identify import is_apple_double
-from codec.audio.sizes import is_unknown_size
+from codec.audio.chunk_sizes import is_unknown_size
+from codec.audio.format_detection import is_apple_double
 from tests.helpers.audio_inputs import edit_ogg, encode, flac, lag, ogg_pages, tones
 
 RATE = 44100
@@ -404,7 +404,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     for suffix in (".flac", ".opus"):
         peaks = []
         for seconds in (5, 105):
-            with audio.Writer(tmp_path / f"{seconds}{suffix}", 48000, 1) as writer:
+            with audio.AudioWriter(tmp_path / f"{seconds}{suffix}", 48000, 1) as writer:
                 for _ in range(seconds):
                     writer.write(second)
             command = [sys.executable, "-c", script, str(tmp_path / f"{seconds}{suffix}")]

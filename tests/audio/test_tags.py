@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from codec import audio
-from codec.audio import joined, values_of
-from codec.audio.tag_text import decoded, repaired
+from codec.audio import join_values, split_values
+from codec.audio.tag_encoding import decoded, repaired
 from codec.batch.tasks import encode_batch
 from codec.cli import main
 from codec.coding.files import decode_file, encode_file, file_info
@@ -194,7 +194,7 @@ def test_names_of_the_command_line_may_have_several_values(tmp_path, model, caps
 
 
 def test_values_are_joined_and_parted():
-    assert values_of(joined(["a", "b\0c", "a", " "])) == ["a", "b", "c"] and joined([]) == ""
+    assert split_values(join_values(["a", "b\0c", "a", " "])) == ["a", "b", "c"] and join_values([]) == ""
 
 
 def test_letters():

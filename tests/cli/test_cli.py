@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 
 from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.common import describe_losses
-from codec.dataset.ledger import candidates, ledger
-from codec.dataset.packed import folder_for
+from codec.dataset.ledger import count_candidates, read_ledger
+from codec.dataset.packed import packed_folder
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
@@ -307,10 +307,10 @@ CODE = "--out out --model model"
 def test_bad_input_is_one_line_and_changes_nothing(codec, place, prepared, monkeypatch, line, says):
     monkeypatch.chdir(place)
     monkeypatch.delenv("LATHE_MODEL", raising=False)
-    before, looks = contents(place), (candidates(prepared), ledger(prepared))
+    before, looks = contents(place), (count_candidates(prepared), read_ledger(prepared))
     ran = codec(*line.split())
     assert re.search(says, ran.complaint), ran.complaint
-    assert contents(place) == before and (candidates(prepared), ledger(prepared)) == looks
+    assert contents(place) == before and (count_candidates(prepared), read_ledger(prepared)) == looks
 
 
 @pytest.mark.parametrize(
@@ -531,7 +531,7 @@ def test_names_that_are_not_utf8_pass(codec, place, tmp_path):
 def test_damaged_data_is_found_before_training_begins(codec, place, prepared, corpus, tmp_path, name, damage):
     data = tmp_path / "data"
     shutil.copytree(prepared, data)
-    path = folder_for(data, 16000, 1) / name
+    path = packed_folder(data, 16000, 1) / name
     damage(path)
     train = ["train", place / "tiny.yaml", "--data", data, "--run", tmp_path / "run"]
     complaint = codec(*train).complaint
@@ -539,7 +539,7 @@ def test_damaged_data_is_found_before_training_begins(codec, place, prepared, co
     if "delete it" in complaint:
         path.unlink(missing_ok=True)
     assert codec("prepare", corpus, "--out", data, "-j", 1).status == 0
-    assert path.read_bytes() == (folder_for(prepared, 16000, 1) / name).read_bytes()
+    assert path.read_bytes() == (packed_folder(prepared, 16000, 1) / name).read_bytes()
 
 
 # --- no room, no permission ---------------------------------------------------------------------------------
@@ -552,7 +552,7 @@ def test_prepare_on_a_full_disk_goes_on_when_there_is_room(codec, corpus, prepar
         ran = codec(*words)
     assert str(tmp_path) in ran.complaint and "cannot write" in ran.complaint and not list(tmp_path.rglob("*.part"))
     assert codec(*words).status == 0
-    packed, expected = (folder_for(data, 16000, 1) for data in (tmp_path, prepared))
+    packed, expected = (packed_folder(data, 16000, 1) for data in (tmp_path, prepared))
     for name in ("train.csv", "train-00000.npy", "test-00000.npy", "packed.json"):
         assert (packed / name).read_bytes() == (expected / name).read_bytes()
 
@@ -607,11 +607,11 @@ def test_evaluate_on_a_full_disk_keeps_the_ledger_whole(codec, place, prepared, 
     with at_most(100):
         ran = codec(*words)
     assert "stays sealed" in ran.complaint and not contents(tmp_path / "run/evaluation").keys() - {".lock"}
-    assert ledger(data) == []
+    assert read_ledger(data) == []
     with at_most(20_000):
         ran = codec(*words)
     assert "cannot write" in ran.complaint and not contents(tmp_path / "run/evaluation").keys() - {".lock"}
-    assert [entry.result for entry in ledger(data)] == [None]
+    assert [entry.result for entry in read_ledger(data)] == [None]
 
 
 @pytest.mark.parametrize("reader", ["full", "gone"])
@@ -673,8 +673,8 @@ def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, cor
     ran = Ran(done.returncode, done.stdout, done.stderr)
     assert ran.status == INTERRUPTED and "interrupted" in ran.complaint and not list(tmp_path.rglob("*.part"))
     assert codec(*words[:-1], 1).status == 0
-    table = folder_for(tmp_path, 16000, 1) / "train.csv"
-    assert table.read_bytes() == (folder_for(prepared, 16000, 1) / "train.csv").read_bytes()
+    table = packed_folder(tmp_path, 16000, 1) / "train.csv"
+    assert table.read_bytes() == (packed_folder(prepared, 16000, 1) / "train.csv").read_bytes()
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from codec import audio
-from codec.audio.channels import fold
+from codec.audio.channels import channels_to_streams
 from codec.batch.tasks import decode_batch, encode_batch
 from codec.bitstream.container import HEADER_BYTES, Header, Reader, Writer, read_header
 from codec.bitstream.range_coder import RangeCoder
@@ -132,7 +132,7 @@ def test_info_says_what_is_in_the_file(tmp_path, codec):
     report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, codebooks=8)
     info = file_info(tmp_path / "a.nac")
     model_samples = math.ceil(33_000 * 16000 / 22050)
-    assert info["frames"] == codec.config.latents_for(model_samples)
+    assert info["frames"] == codec.config.frames_for(model_samples)
     assert (info["samples"], info["sample_rate"], info["channels"], info["codebooks"]) == (
         33_000,
         22050,
@@ -227,7 +227,7 @@ def test_one_path(tmp_path, codec, samples):
     with Reader(tmp_path / "2.nac") as reader:
         header = reader.header
     wave = audio.read(tmp_path / "in" / "2.wav").samples if samples else np.zeros((2, 0), np.float32)
-    streams = fold(torch.from_numpy(wave), codec.config.stereo)
+    streams = channels_to_streams(torch.from_numpy(wave), codec.config.stereo)
     rng = np.random.default_rng(samples)
     for sizes in ([samples + 1], [1000], rng.integers(1, 600 * 32, 5).tolist()):
         with Writer(tmp_path / "chunked.nac", header, range_coder(codec)) as writer:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import audio
-from codec.audio.pcm_stream import ENCODINGS, PcmFormat, PcmWriter
+from codec.audio.pcm_stream import PCM_ENCODINGS, PcmFormat, PcmWriter
 from codec.audio.piped_input import open_piped_audio
 from codec.batch.tasks import decode_batch
 from codec.bitstream import live
@@ -165,7 +165,7 @@ def test_any_bytes_are_some_frames(data, piece):
 # --- samples --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", PCM_ENCODINGS)
 def test_samples_are_those_of_a_file(encoding, tmp_path):
     subtype = {"u8": "PCM_U8", "s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
     soundfile.write(tmp_path / "a.wav", sound(3, 500, 8000).T, 8000, subtype=subtype[encoding])
@@ -339,7 +339,7 @@ def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F8
 
 def test_live_bit_rates(tmp_path, codec):  # noqa: F811
     make(tmp_path / "a.wav", 2, 16000)
-    frames = codec.config.latents_for(16000)
+    frames = codec.config.frames_for(16000)
     for kbps in (20.0, 75.0):
         out = io.BytesIO()
         report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
@@ -360,7 +360,7 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     make(tmp_path / "a.wav", 1, 16000)
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
     expected = samples_of(decoded(data, codec)[1])
-    size = (len(data) - HEADER_BYTES - 2 * live.END_BYTES) // codec.config.latents_for(16000)
+    size = (len(data) - HEADER_BYTES - 2 * live.END_BYTES) // codec.config.frames_for(16000)
     broken = bytearray(data)
     broken[HEADER_BYTES + 100 * size + 5] ^= 1
     for sizes in ([11], [1 << 20]):

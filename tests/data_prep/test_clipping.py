@@ -8,7 +8,7 @@ import soundfile
 from scipy import signal as dsp
 
 from codec import audio
-from data_prep.clipping import ClippingMeter
+from codec.audio.clipping import ClippingMeter
 from data_prep.pieces import Piece
 from data_prep.scan import judge, probe
 from data_prep.synthetic_corpus import synthesise

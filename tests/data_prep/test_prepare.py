@@ -15,7 +15,7 @@ from scipy import signal as dsp
 
 from codec import audio
 from codec.config import TargetConfig
-from codec.dataset import packed
+from codec.dataset import packed, sealed_test
 from codec.errors import UserError
 from data_prep import file_pool, pack, scan
 from data_prep.groups import FOLDER, Choice, groups_for
@@ -169,7 +169,7 @@ def assert_packed_equals_sources(out: Path, rate: int = RATE) -> None:
     for name in ("train", "val"):
         split = packed.open_split(out, name, rate, 1)
         for i, clip in enumerate(split.clips):
-            np.testing.assert_array_equal(split.wave(i)[:, 0], soundfile.read(clip.path, dtype="int16")[0])
+            np.testing.assert_array_equal(32768 * split.waveform(i)[0], soundfile.read(clip.path, dtype="int16")[0])
 
 
 def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,14 +270,14 @@ def test_channels_and_rates(tmp_path: Path) -> None:
         split = (
             packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
-            else packed.open_sealed_test(
+            else sealed_test.open_sealed_test(
                 tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
             ).split
         )
         for name, wave in zip(("stereo.wav", "mono.wav"), waves, strict=True):
             i = next(i for i, clip in enumerate(split.clips) if clip.path.name == name)
             wanted = audio.resample(np.atleast_2d(wave).astype(np.float32), 44100, RATE)
-            np.testing.assert_allclose(split.wave(i).T / 32768, wanted, atol=1.01 / 65536)
+            np.testing.assert_allclose(split.waveform(i), wanted, atol=1.01 / 65536)
 
 
 @pytest.mark.parametrize("sign, stored_peak", [(1, 32767), (-1, -32768)])
@@ -535,7 +535,7 @@ def test_two_processes_on_one_output_do_no_harm(tmp_path: Path) -> None:
         split.verify()
         for i, clip in enumerate(split.clips):
             wanted = audio.resample(audio.read(clip.path).samples, RATE, 24000)
-            np.testing.assert_allclose(split.wave(i).T / 32768, wanted, atol=1.01 / 65536)
+            np.testing.assert_allclose(split.waveform(i), wanted, atol=1.01 / 65536)
 
 
 def test_damaged_arrays_are_written_anew(tmp_path: Path) -> None:

@@ -6,7 +6,15 @@ import multiprocessing
 
 import pytest
 
-from codec.dataset.ledger import LEDGER, SealedError, candidates, ledger, open_ledger, record_candidate, record_result
+from codec.dataset.ledger import (
+    LEDGER_FILE,
+    SealedError,
+    count_candidates,
+    open_ledger,
+    read_ledger,
+    record_candidate,
+    record_result,
+)
 from codec.errors import UserError
 
 
@@ -26,9 +34,9 @@ def test_evaluations_that_overlap_keep_every_opening_and_every_result(tmp_path):
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    found = ledger(tmp_path)
+    found = read_ledger(tmp_path)
     assert {entry.run: entry.result["mel"] for entry in found} == {f"r{i}": i for i in range(4)}
-    assert len({entry.key for entry in found}) == 4 and candidates(tmp_path) == 4
+    assert len({entry.key for entry in found}) == 4 and count_candidates(tmp_path) == 4
 
 
 def test_of_two_models_at_the_same_time_one_opens_it(tmp_path):
@@ -41,15 +49,15 @@ def test_of_two_models_at_the_same_time_one_opens_it(tmp_path):
 
 def test_lines_are_only_ever_added_and_older_ones_are_read(tmp_path):
     older = {"opened": "2026-01-02T00:00:00+00:00", "purpose": "evaluation", "weights": ["ab"], "run": "r"}
-    (tmp_path / LEDGER).write_text(json.dumps({**older, "result": {"mel": 1.0}}) + "\n")
-    written = [(tmp_path / LEDGER).read_bytes()]
+    (tmp_path / LEDGER_FILE).write_text(json.dumps({**older, "result": {"mel": 1.0}}) + "\n")
+    written = [(tmp_path / LEDGER_FILE).read_bytes()]
     opening, _ = open_ledger(tmp_path, run="r", weights=["ab"], purpose="evaluation")
     for result in ({"mel": 2.0}, {"mel": 3.0}):
-        written.append((tmp_path / LEDGER).read_bytes())
+        written.append((tmp_path / LEDGER_FILE).read_bytes())
         record_result(tmp_path, opening.key, result)
-    written.append((tmp_path / LEDGER).read_bytes())
+    written.append((tmp_path / LEDGER_FILE).read_bytes())
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(written))
-    assert [entry.result for entry in ledger(tmp_path)] == [{"mel": 1.0}, {"mel": 3.0}]
+    assert [entry.result for entry in read_ledger(tmp_path)] == [{"mel": 1.0}, {"mel": 3.0}]
     with pytest.raises(UserError):
         record_result(tmp_path, "another", {})
 
@@ -58,9 +66,9 @@ def test_lines_are_only_ever_added_and_older_ones_are_read(tmp_path):
     "line", ["{", "[" * 100_000, "[]", '{"opened": 1}', '{"result_of": "x", "recorded": "", "result": {}}', "\xff"]
 )
 def test_a_damaged_line_is_named_and_the_next_does_not_join_it(tmp_path, line):
-    (tmp_path / LEDGER).write_bytes(line.encode("latin-1"))
+    (tmp_path / LEDGER_FILE).write_bytes(line.encode("latin-1"))
     with pytest.raises(UserError, match="line 1 is damaged") as error:
-        ledger(tmp_path)
+        read_ledger(tmp_path)
     assert "\n" not in str(error.value)
     record_candidate(tmp_path, "a")
     with (tmp_path / "candidates.jsonl").open("a") as file:
@@ -68,4 +76,4 @@ def test_a_damaged_line_is_named_and_the_next_does_not_join_it(tmp_path, line):
     record_candidate(tmp_path, "b")
     assert [text[:6] for text in (tmp_path / "candidates.jsonl").read_text().splitlines()] == ['{"time'] * 3
     with pytest.raises(UserError, match="line 2 is damaged"):
-        candidates(tmp_path)
+        count_candidates(tmp_path)

@@ -9,9 +9,17 @@ import pytest
 import soundfile
 
 from codec.config import TargetConfig
-from codec.dataset import packed
-from codec.dataset.ledger import LEDGER, SealedError, candidates, ledger, record_candidate, record_result
-from codec.dataset.packed import Clip, in_distribution
+from codec.dataset import packed, sealed_test
+from codec.dataset.distribution import in_distribution
+from codec.dataset.ledger import (
+    LEDGER_FILE,
+    SealedError,
+    count_candidates,
+    read_ledger,
+    record_candidate,
+    record_result,
+)
+from codec.dataset.packed import Clip
 from codec.errors import UserError
 from data_prep.prepare import prepare
 
@@ -33,66 +41,70 @@ def test_clips_are_the_files_bit_by_bit(data: Path) -> None:
         assert len(split) == len(split.clips) > 0
         for i, clip in enumerate(split.clips):
             source = soundfile.read(clip.path, dtype="int16")[0]
-            np.testing.assert_array_equal(split.wave(i), source)
-            np.testing.assert_array_equal(split.wave(i, 300, 500), source[300:800])
-            np.testing.assert_array_equal(split.wave(i, clip.frames - 5, 500), source[-5:])
-            assert split.wave(i, clip.frames + 9).shape == (0, 2)
+            np.testing.assert_array_equal(32768 * split.waveform(i), source.T)
+            np.testing.assert_array_equal(32768 * split.waveform(i, 300, 500), source.T[:, 300:800])
+            np.testing.assert_array_equal(32768 * split.waveform(i, clip.frames - 5, 500), source.T[:, -5:])
+            assert split.waveform(i, clip.frames + 9).shape == (2, 0)
             assert clip.frames == len(source) and clip.seconds == len(source) / 16000
 
 
-def test_waves_are_views_of_the_file_also_after_pickling(data: Path) -> None:
+def test_waveforms_are_float32_and_a_pickled_split_opens_its_arrays_again(data: Path) -> None:
     split = packed.open_split(data, "train", 16000, 2)
-    wave = split.wave(1)
-    assert isinstance(wave.base, np.memmap) or isinstance(wave, np.memmap)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(split)).wave(1), wave)
+    waveform = split.waveform(1)
+    assert waveform.dtype == np.float32 and waveform.flags.c_contiguous
+    pickled = pickle.dumps(split)
+    assert len(pickled) < 20_000  # the table alone
+    np.testing.assert_array_equal(pickle.loads(pickled).waveform(1), waveform)
 
 
 def test_the_test_split_opens_only_with_a_line_in_the_ledger(data: Path) -> None:
     with pytest.raises(SealedError, match="sealed"):
         packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
     assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
-    assert ledger(data) == []
+    assert read_ledger(data) == []
     with pytest.raises(UserError):
         record_result(data, "", {})
-    first_opened = packed.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
+    first_opened = sealed_test.open_sealed_test(data, 16000, 2, run="r1", weights=["ab"], purpose="demonstration")
     assert len(first_opened.split) > 0 and first_opened.before == []
-    second_opened = packed.open_sealed_test(data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True)
+    second_opened = sealed_test.open_sealed_test(
+        data, 16000, 2, run="r2", weights=["cd"], purpose="evaluation", again=True
+    )
     assert second_opened.before == [first_opened.opening]
     record_result(data, second_opened.opening.key, {"mel": 1.5})
-    first, second = ledger(data)
+    first, second = read_ledger(data)
     assert (first.run, first.purpose, first.result) == ("r1", "demonstration", None)
     assert (second.run, second.weights, second.result) == ("r2", ["cd"], {"mel": 1.5})
 
 
 def test_another_candidate_has_to_be_asked_for_and_the_same_ones_have_not(data: Path) -> None:
     def opened(*weights: str, again: bool = False) -> None:
-        packed.open_sealed_test(
+        sealed_test.open_sealed_test(
             data, 16000, 2, run="runs/third", weights=list(weights), purpose="evaluation", again=again
         )
 
-    before = ledger(data)
+    before = read_ledger(data)
     for weights in (["ef"], ["ab", "ef"]):
         with pytest.raises(SealedError, match=r"ab of r1; \d{4}-\d\d-\d\d for cd of r2.*--open-test-again") as refusal:
             opened(*weights)
         assert "\n" not in str(refusal.value)
-    assert ledger(data) == before
+    assert read_ledger(data) == before
     opened("ab", "cd")
     opened("ab", "ef", again=True)
     opened("ef")
-    assert [entry.weights for entry in ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
+    assert [entry.weights for entry in read_ledger(data)[2:]] == [["ab", "cd"], ["ab", "ef"], ["ef"]]
 
 
 def test_a_refused_opening_leaves_no_line(data: Path) -> None:
-    before = len(ledger(data))
+    before = len(read_ledger(data))
     with pytest.raises(UserError, match="8000"):
-        packed.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
-    assert len(ledger(data)) == before
+        sealed_test.open_sealed_test(data, 8000, 2, run="r", weights=[], purpose="evaluation")
+    assert len(read_ledger(data)) == before
 
 
 def test_candidates_count_runs_once(data: Path) -> None:
     for run in ("a", "b", "a"):
         record_candidate(data, run)
-    assert candidates(data) == 2
+    assert count_candidates(data) == 2
 
 
 def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
@@ -102,9 +114,9 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
         packed.open_split(tmp_path / "none", "train", 16000, 1)
     with pytest.raises(UserError, match="no packed audio"):
         packed.open_split(tmp_path, "train", 16000, 1)
-    (tmp_path / LEDGER).write_text(json.dumps({})[:-1])
+    (tmp_path / LEDGER_FILE).write_text(json.dumps({})[:-1])
     with pytest.raises(UserError, match="line 1 is damaged"):
-        ledger(tmp_path)
+        read_ledger(tmp_path)
 
 
 def test_in_distribution_is_domain_and_every_range() -> None:

@@ -101,7 +101,7 @@ def test_streamed_encoding_is_whole_encoding(codec, length, cuts):
     stream = codec.stream_encoder(batch=2, codebooks=3)
     parts = torch.tensor_split(wave, sorted(cuts), dim=2)
     streamed = Coded.join([*(stream.push(part) for part in parts), stream.flush()])
-    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.config.latents_for(length))
+    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.config.frames_for(length))
     whole = codec.stream_encoder(batch=2, codebooks=3)
     whole = Coded.join([whole.push(wave), whole.flush()])
     assert torch.equal(streamed.codes, whole.codes) and torch.equal(streamed.need, whole.need)
@@ -131,7 +131,7 @@ def test_batch_is_single(codec, size):
 def test_codes_cover_every_sample(codec):
     for length in range(0, 100):
         codes = codec.encode(noise(1, 1, length))
-        assert codes.shape[2] == codec.config.latents_for(length)
+        assert codes.shape[2] == codec.config.frames_for(length)
         assert codec.decode(codes, length).shape == (1, 1, length)
 
 

@@ -15,10 +15,10 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.training import callbacks
 from codec.training.checkpoints import read_checkpoint
-from codec.training.curves import read_curves
 from codec.training.data import CodecData
+from codec.training.metrics_log import read_curves
 from codec.training.module import MOST_SKIPPED, CodecModule
-from codec.training.status import standing
+from codec.training.status import training_status
 from codec.training.trainer import train
 from tests.training.test_training import curves, recipe
 
@@ -77,7 +77,7 @@ def test_the_clips_of_a_batch_are_those_whose_sound_is_in_it(prepared):
         path, at = text.rsplit(" at ", 1)
         clip = next(i for i, clip in enumerate(split.clips) if str(clip.path) == path)
         start = round(float(at.removesuffix(" s")) * rate)
-        near = split.wave(clip, max(0, start - 100), wave.shape[-1] + 200).T.astype(np.float32) / 32768
+        near = split.waveform(clip, max(0, start - 100), wave.shape[-1] + 200)
         found = np.correlate(near[0], wave[0].numpy(), "valid")
         assert found.max() == pytest.approx(float(wave.square().sum()), rel=1e-4)
 
@@ -100,7 +100,7 @@ def test_a_loss_that_explodes_ends_the_run_and_the_best_is_kept(tmp_path, prepar
 def test_time_left_is_known_where_a_validation_was_dropped(tmp_path):
     rows = ["4,val,total,6", "4,val,minutes,1", "4,val,judging_s,2", "8,val,total,nan", "8,val,minutes,2"]
     (tmp_path / "metrics.csv").write_text("\n".join(["step,split,term,value", *rows]) + "\n")
-    found = standing(read_curves(tmp_path), recipe("--train.steps=16", "--train.max_minutes=0"))
+    found = training_status(read_curves(tmp_path), recipe("--train.steps=16", "--train.max_minutes=0"))
     # from step 8 on, two stretches of four steps in a minute each, and a validation of 2 s for each
     assert found is not None and found.left_s == pytest.approx(2 * 60 + 2 * 2)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from codec import audio
-from codec.dataset.packed import folder_for, open_split
+from codec.dataset.packed import open_split, packed_folder
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
 from codec.recipe import read_recipe
@@ -28,7 +28,7 @@ RATE = 16000
 
 def pack(data: Path, split: str, clips: list[np.ndarray]) -> None:
     """One shard with these clips of int16 samples, as ``codec prepare`` writes it."""
-    folder = folder_for(data, RATE, 1)
+    folder = packed_folder(data, RATE, 1)
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{split}-00000.npy", np.concatenate(clips)[:, None])
     starts = np.cumsum([0, *map(len, clips)])
@@ -50,7 +50,7 @@ def diagnosed(data: Path, run: Path, steps: int, validations: int, *settings: st
 def noise_distance(data: Path) -> float:
     """The baseline that ``codec evaluate`` prints, on these clips."""
     split = open_split(data, "val", RATE, 1)
-    waves = [split.wave(i).T * np.float32(1 / 32768) for i in range(len(split))]
+    waves = [split.waveform(i) for i in range(len(split))]
     pairs = [(torch.from_numpy(w[None]) for w in (matched_noise(wave, RATE), wave)) for wave in waves]
     return float(torch.stack([mel_distance(noise, wave, RATE) for noise, wave in pairs]).mean())
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from codec.training.curves import Curve, read_curves
 from codec.training.fit_diagnosis import diagnose, diagnose_run
+from codec.training.metrics_log import Curve, read_curves
 
 STEPS = np.arange(0, 10_001, 500)
 

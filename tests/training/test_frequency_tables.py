@@ -19,14 +19,14 @@ from tests.conftest import TINY
 
 
 def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
-    return PackedSplit(split._folder, split.clips[first:stop], split._places[first:stop], 16000, 1)
+    return PackedSplit(split._folder, split.clips[first:stop], split._locations[first:stop], 16000, 1)
 
 
 def bits_per_frame(codec: Codec, split: PackedSplit) -> float:
     """As in files: packets of two seconds, coded under the tables of the codec."""
     coder, bits, frames = RangeCoder(codec.tables), 0.0, 0
     for i in range(len(split)):
-        wave = torch.from_numpy(split.wave(i).T.copy()) / 32768
+        wave = torch.from_numpy(split.waveform(i))
         codes = codec.encode(wave[None]).numpy()
         bits += sum(coder.bits(codes[:, :, at : at + 100], False) for at in range(0, codes.shape[2], 100))
         frames += codes.shape[2]
@@ -39,7 +39,7 @@ def large(prepared) -> Codec:
     torch.manual_seed(0)
     made = Codec(read_recipe("speech_16k", [*TINY, "--codec.quantizer.codebook_size=1024"]).codec)
     split = open_split(prepared, "train", 16000, 1)
-    heard = torch.cat([torch.from_numpy(split.wave(i, 0, 16000).T.copy())[None] / 32768 for i in range(8)])
+    heard = torch.cat([torch.from_numpy(split.waveform(i, 0, 16000))[None] for i in range(8)])
     made.initialise(heard, torch.Generator().manual_seed(0))
     return made.eval().requires_grad_(False)
 

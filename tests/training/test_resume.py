@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from codec.dataset.ledger import candidates
+from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import list_clips, open_split
 from codec.errors import UserError
 from codec.pretrained.checkpoint import checksum, load_model
@@ -330,4 +330,4 @@ def test_data_on_a_read_only_file_system_is_said_first_and_can_have_its_ledger_e
     assert not (tmp_path / "run").exists()
     monkeypatch.setenv("LATHE_LEDGERS", str(tmp_path / "ledgers"))
     train(recipe("--train.steps=1"), data, tmp_path / "run", quiet=True)
-    assert candidates(data) == 1 and len(list((tmp_path / "ledgers").glob("data-*/candidates.jsonl"))) == 1
+    assert count_candidates(data) == 1 and len(list((tmp_path / "ledgers").glob("data-*/candidates.jsonl"))) == 1

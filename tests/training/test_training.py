@@ -17,8 +17,8 @@ import torch
 
 from codec.bitstream.range_coder import RangeCoder
 from codec.config import Recipe
-from codec.dataset.ledger import candidates
-from codec.dataset.packed import folder_for, open_split
+from codec.dataset.ledger import count_candidates
+from codec.dataset.packed import open_split, packed_folder
 from codec.errors import UserError
 from codec.losses import TERMS
 from codec.model.codec import Codec
@@ -30,7 +30,7 @@ from codec.training import callbacks, fit_frequency_tables
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
 from codec.training.frequency_smoothing import UNIFORM
-from codec.training.lr_range_test import range_test
+from codec.training.lr_range_test import run_lr_range_test
 from codec.training.module import CodecModule
 from codec.training.trainer import interval, train
 from eval.training_health.examine import examine
@@ -157,13 +157,13 @@ def test_a_run_can_be_given_more_steps_but_no_other_architecture(tmp_path, prepa
 
 
 def test_what_a_run_leaves_behind(tmp_path, prepared):
-    plan, runs = recipe("--losses.l1=1"), candidates(prepared)
+    plan, runs = recipe("--losses.l1=1"), count_candidates(prepared)
     result = train(plan, prepared, tmp_path, quiet=True)
     assert read_recipe(str(tmp_path / "recipe.yaml")) == plan
     assert json.loads((tmp_path / "run.json").read_text())["best_step"] == result.best_step
     assert load_model(tmp_path).config == plan.codec
     assert list((tmp_path / "tensorboard").glob("events*"))
-    assert candidates(prepared) == runs + 1
+    assert count_candidates(prepared) == runs + 1
     with (prepared / "manifest.csv").open(newline="") as manifest:
         clips = [row for row in csv.DictReader(manifest) if row["split"] == "train"]
     told = read_info(tmp_path)["trained_on"]
@@ -185,7 +185,7 @@ def test_what_a_run_leaves_behind(tmp_path, prepared):
 
 def test_training_needs_no_test_split(tmp_path, prepared):
     shutil.copytree(prepared, tmp_path / "data")
-    for path in folder_for(tmp_path / "data", 16000, 1).glob("test*"):
+    for path in packed_folder(tmp_path / "data", 16000, 1).glob("test*"):
         path.unlink()
     assert train(recipe(), tmp_path / "data", tmp_path / "run", quiet=True).steps == 12
 
@@ -255,7 +255,7 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
     split = open_split(prepared, "train", 16000, 1)
     counts = np.zeros((3, 16), np.int64)
     for i, clip in enumerate(split.clips):
-        wave = torch.from_numpy(split.wave(i).T.astype(np.float32) / 32768)[None]
+        wave = torch.from_numpy(split.waveform(i))[None]
         assert clip.seconds < 30
         for row, codes in zip(counts, codec.encode(wave)[0]):
             row += np.bincount(codes, minlength=16)
@@ -399,7 +399,7 @@ def test_worker_processes_give_the_same_batches(prepared):
 
 
 def test_crops_skip_silence_and_clips_count_by_length(tmp_path):
-    folder = folder_for(tmp_path, 16000, 1)
+    folder = packed_folder(tmp_path, 16000, 1)
     folder.mkdir(parents=True)
     rng, rate = np.random.default_rng(0), 16000
     loud = rng.integers(-9000, 9000, 2 * rate).astype(np.int16)
@@ -530,7 +530,7 @@ def test_the_forecast_counts_both_stages_and_validations(prepared):
 
 
 def test_the_learning_rate_test_stops_before_what_it_suggests_diverges(prepared):
-    found = range_test(recipe(), prepared)
+    found = run_lr_range_test(recipe(), prepared)
     assert all(np.diff(found.rates) > 0) and 1e-6 < found.suggestion < found.rates[-1]
     lowest = int(np.argmin(found.losses))
     assert found.losses[0] == 1 and found.losses[lowest] < 0.97 < 1.2 * found.losses[lowest] < found.losses[-1]

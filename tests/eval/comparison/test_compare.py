@@ -12,7 +12,7 @@ import yaml
 
 from codec.cli import main
 from codec.config import Recipe
-from codec.dataset.ledger import candidates
+from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -70,7 +70,7 @@ def write_plan(folder: Path, **changes: object) -> str:
 
 
 def test_from_plan_to_tables_and_on_after_an_interruption(tmp_path, prepared, monkeypatch, capsys):
-    plan, out, before = write_plan(tmp_path), tmp_path / "out", candidates(prepared)
+    plan, out, before = write_plan(tmp_path), tmp_path / "out", count_candidates(prepared)
 
     def interrupted(recipe, data, run, **options):
         if "power" in run.name:
@@ -92,7 +92,7 @@ def test_from_plan_to_tables_and_on_after_an_interruption(tmp_path, prepared, mo
     assert "no power law-seed1" in told.err and "no power law | 0.2" in told.out
     found = json.loads((out / "comparison.json").read_text())
     assert found["command"] == " ".join(["codec", *words])
-    assert found["candidates_on_validation"] == candidates(prepared) == before + 3
+    assert found["candidates_on_validation"] == count_candidates(prepared) == before + 3
     assert [len(entry["runs"]) for entry in found["candidates"]] == [1, 2]
     assert all(run["steps"] == 6 for entry in found["candidates"] for run in entry["runs"])
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -363,7 +363,7 @@ def test_costs_and_widths_that_match():
     stack = config.decoder
     frame = 2 * stack.expansion * stack.width**2 + stack.kernel * stack.width
     ends = (config.quantizer.features + config.latent_hop) * stack.width + config.quantizer.features * config.latent_hop
-    per_second = config.latents_per_second * (stack.depth * frame + ends)
+    per_second = config.frame_rate_hz * (stack.depth * frame + ends)
     assert ours.decoder_gmacs == pytest.approx(1e-9 * per_second, rel=0.01)
     assert ours.gmacs > ours.decoder_gmacs > 0
     if PEERS["encodec"].absent:

@@ -13,7 +13,7 @@ import yaml
 
 from codec.audio import write
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
-from codec.dataset.ledger import SealedError, candidates, ledger
+from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, load_model, save_model
@@ -100,7 +100,7 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
         "1 codebooks", "finalist, 4 codebooks", "finalist, 1 codebooks", "Opus 24", "MP3 16", "AAC 16", "Theirs"
     ]  # fmt: skip
     assert {row.clips for row in result.others} == {result.main.clips} == {3}
-    (entry,) = ledger(folder / "data")
+    (entry,) = read_ledger(folder / "data")
     assert entry.weights == [checksum(load_model(folder / name)) for name in ("run", "finalist")]
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
@@ -198,14 +198,14 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     gap = found.halves.gap["mel"]
     assert gap.mean == pytest.approx(found.main.metrics["mel"].mean - found.halves.selecting.metrics["mel"].mean)
     assert gap.low <= gap.mean <= gap.high
-    assert found.candidates == candidates(folder / "data") == 1
+    assert found.candidates == count_candidates(folder / "data") == 1
     assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
     late = ReferenceSystems(models=[folder / "late"])
     with pytest.raises(UserError, match="--opus 12` made"):
         evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1)
-    assert candidates(folder / "data") == 1
+    assert count_candidates(folder / "data") == 1
     evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1, force=True)
-    assert candidates(folder / "data") == 2
+    assert count_candidates(folder / "data") == 2
     with pytest.raises(UserError, match="stays closed"):
         evaluate(folder / "run", folder / "data", split="val", again=True)
 
@@ -229,18 +229,18 @@ def test_two_of_one_name_are_refused(folder):
 def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):
     shutil.copytree(folder / "theirs", tmp_path / "theirs")
     spoil(tmp_path / "theirs" / "somewhere" / "test2.wav")
-    before = ledger(folder / "data")
+    before = read_ledger(folder / "data")
     with pytest.raises(UserError, match=words):
         evaluate(
             folder / "run", folder / "data", beside=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1
         )
-    assert ledger(folder / "data") == before
+    assert read_ledger(folder / "data") == before
 
 
 def test_decodes_of_no_validation_clip_count_no_candidate(folder):
-    before = candidates(folder / "data")
+    before = count_candidates(folder / "data")
     with pytest.raises(UserError, match="no decode of"):
         evaluate(
             folder / "finalist", folder / "data", split="val", beside=ReferenceSystems(decoded={"T": folder / "theirs"})
         )
-    assert candidates(folder / "data") == before
+    assert count_candidates(folder / "data") == before

@@ -13,7 +13,7 @@ import yaml
 from codec.bitstream.container import Reader
 from codec.coding.files import decode_file, file_info, range_coder
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
-from codec.dataset.ledger import ledger
+from codec.dataset.ledger import read_ledger
 from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -94,7 +94,7 @@ def result(folder):
 
 
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
-    entry = ledger(folder / "data")[0]
+    entry = read_ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
     assert entry.weights == [checksum(load_model(folder / "run"))]
     assert entry.result is not None and entry.result["kbps"] == result.kbps
@@ -220,7 +220,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         "writing",
     ]
     assert sorted(phases, key=said.index) == phases
-    assert again.opened_before == 1 and ledger(folder / "data")[1].purpose == "demonstration"
+    assert again.opened_before == 1 and read_ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
     assert "--codebooks 2 1 --opus 24 --clips 2" in again.command

@@ -14,8 +14,8 @@ from PIL import Image
 
 from codec.audio import write
 from codec.dataset.packed import Clip
-from codec.training.curves import Curve
 from codec.training.fit_diagnosis import Diagnosis
+from codec.training.metrics_log import Curve
 from eval.evaluation.rate_distortion import System, differences, rate_points
 from eval.evaluation.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, format_value
 from eval.evaluation.rows import build_rows

@@ -18,14 +18,13 @@ from codec import audio
 from codec.bitstream.container import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
-from codec.dataset.ledger import SealedError, candidates, ledger
+from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import train
-from eval.benchmarks.gradients_or_genes import Objective, by_genes, by_gradient, laplacian
 from eval.evaluation import candidate_scoring
 from eval.evaluation.candidate_scoring import Judged, JudgedClip
 from eval.evaluation.clip_selection import half, selects
@@ -101,7 +100,7 @@ def search_in_child(plan: str, data: Path, out: Path) -> None:
 
 def test_from_plan_to_front_and_recipe(tmp_path, prepared, capsys):
     plan = write_plan(tmp_path, rungs=2, factor=2, seeds=[0, 1])
-    out, counted, opened = tmp_path / "out", candidates(prepared), len(ledger(prepared))
+    out, counted, opened = tmp_path / "out", count_candidates(prepared), len(read_ledger(prepared))
     with pytest.raises(SystemExit, match="0"):
         main(["search", "run", plan, "--data", str(prepared), "--out", str(out)])
     printed = capsys.readouterr()
@@ -123,8 +122,8 @@ def test_from_plan_to_front_and_recipe(tmp_path, prepared, capsys):
         assert {"2", "4"} <= set(steps)
     on_front = [row for row in found["rows"] if row["front"]]
     assert on_front and all(row["rung"] == 1 and row["seeds"] == [0, 1] for row in on_front)
-    assert candidates(prepared) == counted + len(list((out / "candidates").glob("*/seed[01]")))
-    assert found["candidates_on_validation"] == candidates(prepared) and len(ledger(prepared)) == opened
+    assert count_candidates(prepared) == counted + len(list((out / "candidates").glob("*/seed[01]")))
+    assert found["candidates_on_validation"] == count_candidates(prepared) and len(read_ledger(prepared)) == opened
     assert found["gap"] is not None and (out / "front.md").read_text().count("| default = genetic 0") == 1
     assert len((out / "front.csv").read_text().splitlines()) == 1 + len(found["rows"])
 
@@ -169,7 +168,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path, prepared):
 
 
 def test_two_processes_share_a_study(tmp_path, prepared):
-    plan, out, counted = write_plan(tmp_path, candidates=3), tmp_path / "out", candidates(prepared)
+    plan, out, counted = write_plan(tmp_path, candidates=3), tmp_path / "out", count_candidates(prepared)
     mine = []
     with running(search_in_child, plan, prepared, out) as other:
         wait_until(lambda: list(out.glob("candidates/*")), other)
@@ -177,7 +176,7 @@ def test_two_processes_share_a_study(tmp_path, prepared):
         assert wait_for_end(other) == 0
     assert result.drawn == {"genetic": 3, "random": 3}
     assert 0 < len(mine) < len(result.rows) == 5  # each had its share
-    assert candidates(prepared) == counted + 5  # and none was trained twice
+    assert count_candidates(prepared) == counted + 5  # and none was trained twice
     runs = [path.read_text().splitlines() for path in out.glob("candidates/*/seed0/metrics.csv")]
     assert len(runs) == 5 and all(sum(",val,total," in line for line in lines) == 1 for lines in runs)
 
@@ -208,7 +207,7 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
     whole["starts"] = [{"runtime": "onnx"}]
     plan = tmp_path / "plan.yaml"
     plan.write_text(yaml.safe_dump({**whole, "candidates": 6, "population": 3}, sort_keys=False))
-    counted = candidates(prepared)
+    counted = count_candidates(prepared)
     result = search(str(plan), prepared, tmp_path / "out")
     default = next(row for row in result.rows if row.default)
     assert default.settings == {"codebooks": 3, "threads": 1, "runtime": "eager", "block": 256, "packet_s": 2.0}
@@ -216,7 +215,7 @@ def test_operating_points_of_a_trained_model(tmp_path, prepared):
     assert graphs.kbps == pytest.approx(default.kbps, rel=0.01) and graphs.reported.mean == pytest.approx(
         default.reported.mean, rel=0.01
     )
-    assert 6 < len(result.rows) <= 11 and candidates(prepared) == counted + len(result.rows) and not result.failed
+    assert 6 < len(result.rows) <= 11 and count_candidates(prepared) == counted + len(result.rows) and not result.failed
     by_settings = {tuple(row.settings.values()): row for row in result.rows}
     for (codebooks, _, _, block, packet_s), row in by_settings.items():
         nominal = codebooks * recipe.codec.kbps_per_codebook
@@ -441,21 +440,6 @@ def test_halves_share_no_group_and_the_name_alone_decides():
 def test_a_result_says_where_nothing_is(tmp_path):
     with pytest.raises(UserError, match="no search here"):
         pick(tmp_path)
-
-
-# --- the example of docs/search.md --------------------------------------------------------------------------
-
-
-def test_gradients_and_genes_agree_where_there_is_a_gradient_and_genes_alone_see_bits():
-    values = laplacian(4000)
-    error, both = Objective(values), Objective(values, bits_weight=0.05)
-    scales = torch.linspace(0.05, 1.5, 600)
-    best = {weight: min(float(one(scale)) for scale in scales) for weight, one in ((0, error), (1, both))}
-    assert by_gradient(error, 0.1).loss == pytest.approx(best[0], rel=0.01)
-    assert by_genes(error).loss == pytest.approx(best[0], rel=0.01)
-    assert by_genes(both).loss == pytest.approx(best[1], rel=0.01)
-    blind = by_gradient(both, 0.1)
-    assert blind.loss > 1.05 * best[1] and blind.scale == pytest.approx(by_gradient(error, 0.1).scale)
 
 
 def _step_by_step(out, steps):

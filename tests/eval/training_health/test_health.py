@@ -18,11 +18,12 @@ from codec.cli import main
 from codec.errors import UserError
 from codec.losses.adversarial import balance
 from codec.recipe import read_recipe, write_recipe
-from codec.training.audio_samples import kept
-from codec.training.curves import Curve, read_curves
-from codec.training.run_folder import TrainingResult, versions
-from codec.training.status import duration, standing, why_best, why_early
-from codec.training.step_statistics import Window
+from codec.runtime.text import format_duration
+from codec.training.audio_samples import select_steps_to_keep
+from codec.training.metrics_log import Curve, read_curves
+from codec.training.run_folder import TrainingResult, audio_sample_folders
+from codec.training.status import training_status, why_best, why_early
+from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
 from eval.pages.screenshot import browser, browser_path
 from eval.training_health.examine import RunHealth, examine
@@ -206,15 +207,18 @@ def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
 
 def test_time_left_is_what_the_remaining_steps_and_validations_take():
     minutes = {("val", "minutes"): Curve((500, 1000), (5.0, 9.0)), ("val", "total"): Curve((500, 1000), (2.0, 1.0))}
-    found = standing(minutes, RECIPE)
+    found = training_status(minutes, RECIPE)
     assert found.left_s == pytest.approx(60 * 9000 / 125) and found.share == pytest.approx(0.1)
     judged = minutes | {("val", "judging_s"): Curve((500, 1000), (30.0, 10.0))}
-    assert standing(judged, RECIPE).left_s == pytest.approx(60 * 9000 / 125 + 18 * 10)
+    assert training_status(judged, RECIPE).left_s == pytest.approx(60 * 9000 / 125 + 18 * 10)
     limited = read_recipe("quickstart", [*TINY, "--train.steps=10000", "--train.max_minutes=12"])
-    assert standing(minutes, limited).left_s == pytest.approx(180) and standing(minutes, limited).share == 0.75
+    assert (
+        training_status(minutes, limited).left_s == pytest.approx(180)
+        and training_status(minutes, limited).share == 0.75
+    )
     # 2 crops of 0.24 s in a step, 500 steps in 4 minutes
     assert found.audio_s_per_s == pytest.approx(0.48 * 500 / 240)
-    assert standing({}, RECIPE) is None
+    assert training_status({}, RECIPE) is None
 
 
 def test_reasons_name_the_step_and_by_how_much():
@@ -227,16 +231,16 @@ def test_reasons_name_the_step_and_by_how_much():
 
 
 def test_durations_are_told_in_two_units():
-    assert [duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
+    assert [format_duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
         "4 s", "59 s", "75 s", "2 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
     ]  # fmt: skip
 
 
 def test_a_window_tells_means_and_of_gradients_median_and_largest_and_survives_a_checkpoint():
-    window, values = Window(), [3.0, 1.0, 100.0]
+    window, values = StepStatistics(), [3.0, 1.0, 100.0]
     for value in values[:2]:
         window.add(grad_norm=torch.tensor(value), restarted=value)
-    other = Window()
+    other = StepStatistics()
     other.go_on_from(json.loads(json.dumps(window.state())))
     for one in (window, other):
         one.add(grad_norm=torch.tensor(values[2]), restarted=values[2])
@@ -262,7 +266,7 @@ def test_of_many_validations_few_sounds_stay():
     for step in range(10, 20_000, 10):
         folders = sorted({*folders, step})
         best = max(10, step // 30 * 10)  # any
-        folders = sorted(kept([*folders], best, 10) & set(folders))
+        folders = sorted(select_steps_to_keep([*folders], best, 10) & set(folders))
         assert len(folders) <= 8 and folders[-1] == step and folders[0] == 10
     assert {step for step in folders if math.log2(step / 10).is_integer()} >= {10, 1280, 2560, 5120, 10240}
 
@@ -316,16 +320,16 @@ def test_what_it_recorded_is_bounded_as_it_must_be(ran):
 def test_sounds_are_those_of_the_run_as_it_went(ran, prepared):
     sounds = ran[0] / "sounds"
     best = json.loads((ran[0] / "run.json").read_text())["best_step"]
-    assert set(versions(sounds)) == {2, 4, 8, 16, best}
+    assert set(audio_sample_folders(sounds)) == {2, 4, 8, 16, best}
     clips = sorted(path.name for path in (sounds / "original").iterdir())
     assert clips == ["clip_1.flac", "clip_2.flac", "clip_3.flac"]
-    for folder in versions(sounds).values():
+    for folder in audio_sample_folders(sounds).values():
         assert sorted(path.name for path in folder.iterdir()) == clips
         for name in clips:
             wave, rate = soundfile.read(folder / name)
             assert rate == 16000 and len(wave) == 4 * rate and np.isfinite(wave).all()
     assert not list(sounds.glob(".*"))
-    last, first = (soundfile.read(versions(sounds)[step] / "clip_1.flac")[0] for step in (16, 2))
+    last, first = (soundfile.read(audio_sample_folders(sounds)[step] / "clip_1.flac")[0] for step in (16, 2))
     assert not np.array_equal(last, first)
 
 
@@ -345,7 +349,7 @@ def test_the_page_has_it_all_and_loads_nothing(ran, capsys):
     names = re.findall(r'id="([^"]+)"', page)
     assert len(names) == len(set(names))
     sounds = [soundfile.read(io.BytesIO(base64.b64decode(a.split(",")[1])))[0] for a in addresses if "audio/flac" in a]
-    assert len(sounds) == 3 * (1 + len(versions(run / "sounds")))
+    assert len(sounds) == 3 * (1 + len(audio_sample_folders(run / "sounds")))
     np.testing.assert_array_equal(sounds[0], soundfile.read(run / "sounds/original/clip_1.flac")[0])
 
 

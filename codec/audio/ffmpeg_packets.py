@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from av.buffer import Buffer
 
-from codec.audio.decoder import Damage, Unsupported
-from codec.audio.samples import FloatArray
+from codec.audio.backend import AudioDamage, UnsupportedAudio
+from codec.audio.waveform import FloatArray
 
 av.logging.set_level(None)
 
@@ -31,7 +31,7 @@ _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
 """Of each sample format, and what its values are multiplied by; planar formats have a p behind the name."""
 
 
-def waveform(frames: Sequence[av.AudioFrame], channels: int) -> FloatArray:
+def frames_to_waveform(frames: Sequence[av.AudioFrame], channels: int) -> FloatArray:
     """Return the samples of frames, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
     wave = np.empty((channels, sum(frame.samples for frame in frames)), np.float32)
     at = 0
@@ -71,21 +71,23 @@ class SameShape:
         """Compare with what came before.
 
         Raises:
-            Unsupported: the rate or the channels change here.
+            UnsupportedAudio: the rate or the channels change here.
         """
         shape = sample_rate, channels
         if self.known is None:
             self.known = shape
         elif shape != self.known:
             old, new = (f"{channels} channels at {rate} Hz" for rate, channels in (self.known, shape))
-            raise Unsupported(f"changes from {old} to {new} at {self.samples / self.known[0]:.2f} s; split it there")
+            raise UnsupportedAudio(
+                f"changes from {old} to {new} at {self.samples / self.known[0]:.2f} s; split it there"
+            )
 
     def pass_on(self, *frames: av.AudioFrame) -> FloatArray:
         """Check decoded frames, count them, and return their samples, ``[channels, n]``."""
         for frame in frames:
             self.check(frame.sample_rate, frame.layout.nb_channels)
             self.samples += frame.samples
-        return waveform(frames, self.known[1] if self.known else 1)
+        return frames_to_waveform(frames, self.known[1] if self.known else 1)
 
 
 def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
@@ -96,11 +98,11 @@ def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext
         extradata: what containers keep for the decoder.
 
     Raises:
-        Unsupported: there is none of them.
+        UnsupportedAudio: there is none of them.
     """
     codec = next((found for name in names if (found := _codec(name)) is not None), None)
     if codec is None:
-        raise Unsupported(f"this build of FFmpeg has no decoder for {names[0]}; install PyAV from its wheel")
+        raise UnsupportedAudio(f"this build of FFmpeg has no decoder for {names[0]}; install PyAV from its wheel")
     context = av.CodecContext.create(codec, "r")
     assert isinstance(context, av.AudioCodecContext)
     if extradata:
@@ -125,12 +127,12 @@ class PacketDecoder:
         """Return the frames of a packet, or with None those that the decoder holds.
 
         Raises:
-            Damage: the packet cannot be decoded.
+            AudioDamage: the packet cannot be decoded.
         """
         try:
             return self._context.decode(av.Packet(packet) if isinstance(packet, bytes) else packet)
         except (av.error.FFmpegError, ValueError) as error:
-            raise Damage(explain(error)) from error
+            raise AudioDamage(ffmpeg_reason(error)) from error
 
 
 def _codec(name: str) -> av.Codec | None:
@@ -140,7 +142,7 @@ def _codec(name: str) -> av.Codec | None:
         return None
 
 
-def explain(error: Exception) -> str:
+def ffmpeg_reason(error: Exception) -> str:
     """The reason alone, without the names of functions and numbers."""
     text = getattr(error, "strerror", "") or str(error)
     return text[:1].lower() + text[1:]

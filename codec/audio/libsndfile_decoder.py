@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.audio.decoder import Damage, Description, Unsupported
-from codec.audio.identity import Identity
-from codec.audio.samples import FloatArray
-from codec.audio.views import FileView
+from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
+from codec.audio.file_format import FileFormat
+from codec.audio.file_view import FileView
+from codec.audio.waveform import FloatArray
 
 _UNKNOWN_FRAMES = 1 << 62
 _READ_FRAMES = 65536
@@ -28,7 +28,7 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def explain(error: Exception) -> str:
+def libsndfile_reason(error: Exception) -> str:
     """The reason alone: libsndfile repeats the path, and knows some of its errors by number only."""
     if isinstance(error, soundfile.LibsndfileError):
         text = error.error_string.strip().rstrip(".")
@@ -37,18 +37,18 @@ def explain(error: Exception) -> str:
 
 
 class LibsndfileDecoder:
-    """A file as libsndfile reads it, see :class:`codec.audio.decoder.Decoder`.
+    """A file as libsndfile reads it, see :class:`codec.audio.backend.Decoder`.
 
     Args:
         path: the file.
-        identity: what it is.
+        file_format: what it is.
         descriptor: of the open file, where the caller wants to see how far it was read, and closes it.
     """
 
-    def __init__(self, path: Path, identity: Identity, descriptor: int | None = None) -> None:
+    def __init__(self, path: Path, file_format: FileFormat, descriptor: int | None = None) -> None:
         self._view: FileView | None = None
-        if identity.replaced or identity.start or identity.end < path.stat().st_size:
-            self._view = FileView(path.open("rb"), identity.start, identity.end, identity.replaced)
+        if file_format.replaced or file_format.start or file_format.end < path.stat().st_size:
+            self._view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.replaced)
         # Names need not be valid UTF-8.
         source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
         try:
@@ -56,16 +56,16 @@ class LibsndfileDecoder:
         except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
             if self._view is not None:
                 self._view.close()
-            raise Unsupported(explain(error)) from error
+            raise UnsupportedAudio(libsndfile_reason(error)) from error
         file = self._file
         known = file.frames < _UNKNOWN_FRAMES and file.format not in ("MP3", "MPEG")  # of which it estimates them
         self._frames = file.frames if known else None
-        if self._frames is not None and identity.most_frames is not None:
-            self._frames = min(self._frames, identity.most_frames)
-        self.description = Description(file.format, file.subtype, file.samplerate, file.channels, self._frames)
+        if self._frames is not None and file_format.most_frames is not None:
+            self._frames = min(self._frames, file_format.most_frames)
+        self.stream_info = StreamInfo(file.format, file.subtype, file.samplerate, file.channels, self._frames)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.decoder.Decoder`."""
+        """See :class:`codec.audio.backend.Decoder`."""
         announced, done = self._frames, 0
         buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
         while announced is None or done < announced:
@@ -73,13 +73,13 @@ class LibsndfileDecoder:
             try:
                 block = self._file.read(wanted, out=buffer[:wanted])
             except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
-                raise Damage(f"after {done / self._file.samplerate:.2f} s ({explain(error)})") from error
+                raise AudioDamage(f"after {done / self._file.samplerate:.2f} s ({libsndfile_reason(error)})") from error
             if len(block) == 0:
                 break
             done += len(block)
             yield block.T.copy()
         if announced is not None and done < announced:
-            raise Damage(f"only {done} of {announced} samples could be read")
+            raise AudioDamage(f"only {done} of {announced} samples could be read")
 
     def close(self) -> None:
         """Close the file."""

@@ -8,7 +8,7 @@ BackEnd = Literal["libsndfile", "FLAC", "FFmpeg", "Ogg", "MPEG"]
 
 
 @dataclass(frozen=True)
-class Identity:
+class FileFormat:
     """A file that is known by its structure.
 
     Args:

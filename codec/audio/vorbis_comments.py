@@ -9,8 +9,8 @@ Sources: Xiph.Org, "Ogg Vorbis I format specification: comment field and header 
 import struct
 from typing import BinaryIO
 
-from codec.audio.ogg_pages import checksum
-from codec.audio.tags import values_of
+from codec.audio.ogg_pages import page_checksum
+from codec.audio.tags import split_values
 
 _FILLER = "\x1f"
 _FLAC_COMMENTS = 4
@@ -19,11 +19,11 @@ _STARTS = (b"\x03vorbis", b"OpusTags")
 
 
 def with_fillers(name: str, text: str) -> str:
-    """Return the value to write for a tag, from which :func:`split_values` makes several entries."""
-    return (_FILLER * (4 + len(name) + 1)).join(values_of(text))
+    """Return the value to write for a tag, from which :func:`split_filled_comments` makes several entries."""
+    return (_FILLER * (4 + len(name) + 1)).join(split_values(text))
 
 
-def split_values(file: BinaryIO) -> None:
+def split_filled_comments(file: BinaryIO) -> None:
     """Make several entries of each that holds fillers, in a complete FLAC or Ogg file."""
     file.seek(0)
     if file.read(4) == b"fLaC":
@@ -57,7 +57,7 @@ def _in_ogg(file: BinaryIO) -> None:
     start = next(len(mark) for mark in _STARTS if body.startswith(mark))
     page = head[:22] + bytes(4) + head[26:] + lengths + body[:start] + _split(body[start:])
     file.seek(at)
-    file.write(page[:22] + struct.pack("<I", checksum(page)) + page[26:])
+    file.write(page[:22] + struct.pack("<I", page_checksum(page)) + page[26:])
 
 
 def _split(block: bytes) -> bytes:

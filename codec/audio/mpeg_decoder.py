@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from codec.audio.backend import AudioDamage, StreamInfo
 from codec.audio.chunks import read_at
-from codec.audio.decoder import Damage, Description, Trim
-from codec.audio.identity import Identity
-from codec.audio.libsndfile import LibsndfileDecoder
+from codec.audio.ffmpeg_packets import PacketDecoder, SameShape, decoder_context
+from codec.audio.file_format import FileFormat
+from codec.audio.libsndfile_decoder import LibsndfileDecoder
 from codec.audio.mpeg_frames import (
-    HEADER_BYTES,
+    FRAME_HEADER_BYTES,
     MAX_FRAME_BYTES,
     EncoderHeader,
     FrameHeader,
@@ -23,9 +24,9 @@ from codec.audio.mpeg_frames import (
     frame_header,
     free_format_bytes,
 )
-from codec.audio.packets import PacketDecoder, SameShape, decoder_context
-from codec.audio.samples import FloatArray
-from codec.audio.tag_blocks import skip_tag
+from codec.audio.tag_positions import skip_tag
+from codec.audio.trimming import Trimmer
+from codec.audio.waveform import FloatArray
 
 _PIECE_BYTES = 1 << 18
 _TOGETHER = 16
@@ -37,35 +38,35 @@ _DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp
 class MpegDecoder:
     """An MPEG audio file, see the module."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._path, self._identity = path, identity
+    def __init__(self, path: Path, file_format: FileFormat) -> None:
+        self._path, self._file_format = path, file_format
         self._file = path.open("rb")
         self._free_bytes = 0
-        head = read_at(self._file, identity.start, HEADER_BYTES)
+        head = read_at(self._file, file_format.start, FRAME_HEADER_BYTES)
         first = frame_header(head)
-        assert first is not None, "found by identify"
+        assert first is not None, "found by detect_format"
         if not first.size:
-            self._free_bytes = free_format_bytes(self._file, identity.start, identity.end)
-        frame = read_at(self._file, identity.start, self._length(first))
+            self._free_bytes = free_format_bytes(self._file, file_format.start, file_format.end)
+        frame = read_at(self._file, file_format.start, self._length(first))
         stated = encoder_header(frame, first)
         frames = None
-        if stated and stated.frames and (stated.bytes is None or identity.start + stated.bytes == identity.end):
+        if stated and stated.frames and (stated.bytes is None or file_format.start + stated.bytes == file_format.end):
             frames = max(0, stated.frames * first.samples - stated.skipped - stated.padding)
         format = "MP3" if first.layer == 3 else f"MP{first.layer}"
-        self.description = Description(format, _SUBTYPES[first.layer], first.sample_rate, first.channels, frames)
+        self.stream_info = StreamInfo(format, _SUBTYPES[first.layer], first.sample_rate, first.channels, frames)
 
     def _length(self, header: FrameHeader) -> int:
         return header.size or self._free_bytes + header.padding
 
     def _frames(self) -> Iterator[tuple[FrameHeader, bytes]]:
         """Yield all frames in order. Tags between them, and what follows the last, are passed over."""
-        at, end = self._identity.start, self._identity.end
+        at, end = self._file_format.start, self._file_format.end
         data, base = b"", at
         while at < end:
             offset = at - base
             if offset + MAX_FRAME_BYTES > len(data) and base + len(data) < end:
                 data, base, offset = read_at(self._file, at, min(_PIECE_BYTES, end - at)), at, 0
-            header = frame_header(data[offset : offset + HEADER_BYTES])
+            header = frame_header(data[offset : offset + FRAME_HEADER_BYTES])
             length = (header.size or self._length(header)) if header else 0
             if header and length:
                 at += length
@@ -77,18 +78,18 @@ class MpegDecoder:
 
     def _behind_tags(self, at: int) -> int:
         """Where the next frame begins after tags and zeros from ``at`` on, the end where none follows."""
-        end = self._identity.end
+        end = self._file_format.end
         behind = skip_tag(self._file, at, end)
         if behind > at:
             return behind
         found = first_frame(self._file, at, end)
         stray = found if found is not None else end
         if found is not None and read_at(self._file, at, stray - at).strip(b"\0"):
-            raise Damage(f"damaged: no MPEG frame at byte {at}, but others from byte {found} on")
+            raise AudioDamage(f"damaged: no MPEG frame at byte {at}, but others from byte {found} on")
         return stray
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.decoder.Decoder`."""
+        """See :class:`codec.audio.backend.Decoder`."""
         if self._free_bytes:
             yield from self._free_format()
             return
@@ -107,7 +108,7 @@ class MpegDecoder:
 
     def _free_format(self) -> Iterator[FloatArray]:
         """FFmpeg refuses free format. libsndfile stops at an estimate, so that the count is compared."""
-        start = end = self._identity.start
+        start = end = self._file_format.start
         wanted, stated = 0, None
         for header, frame in self._frames():
             end += len(frame)
@@ -115,10 +116,12 @@ class MpegDecoder:
                 continue
             wanted += header.samples
         if stated and stated.frames and wanted < (stated.frames - 1) * header.samples:
-            raise Damage(f"cut off: only {wanted} of the announced {stated.frames * header.samples} samples are there")
-        wanted = self.description.frames or wanted
+            raise AudioDamage(
+                f"cut off: only {wanted} of the announced {stated.frames * header.samples} samples are there"
+            )
+        wanted = self.stream_info.frames or wanted
         # What libmpg123 is given has no gaps: it would write about them to the terminal.
-        decoder = LibsndfileDecoder(self._path, replace(self._identity, start=start, end=end))
+        decoder = LibsndfileDecoder(self._path, replace(self._file_format, start=start, end=end))
         done = 0
         try:
             for block in decoder.blocks():
@@ -127,7 +130,7 @@ class MpegDecoder:
         finally:
             decoder.close()
         if done < wanted:
-            raise Damage(f"only {done} of {wanted} samples could be read")
+            raise AudioDamage(f"only {done} of {wanted} samples could be read")
 
     def close(self) -> None:
         """Close the file."""
@@ -142,7 +145,7 @@ class _Piece:
         self._stated, self._shape = stated, shape
         self._frames = 0
         self._waiting: list[bytes] = []
-        self._trim = Trim(stated.skipped if stated else 0, stated.padding if stated else 0)
+        self._trim = Trimmer(stated.skipped if stated else 0, stated.padding if stated else 0)
         self._decoder = PacketDecoder(decoder_context(*_DECODERS[header.layer]))
 
     def push(self, frame: bytes) -> list[FloatArray]:
@@ -157,10 +160,10 @@ class _Piece:
             return []
         try:
             decoded = self._decoder.decode(b"".join(self._waiting))
-        except Damage as error:
-            raise Damage(f"damaged after {self._shape.samples / self.format[1]:.2f} s ({error})") from error
+        except AudioDamage as error:
+            raise AudioDamage(f"damaged after {self._shape.samples / self.format[1]:.2f} s ({error})") from error
         if len(decoded) != len(self._waiting):
-            raise Damage(f"damaged after {self._shape.samples / self.format[1]:.2f} s")
+            raise AudioDamage(f"damaged after {self._shape.samples / self.format[1]:.2f} s")
         self._waiting = []
         return self._trim.push(self._shape.pass_on(*decoded))
 
@@ -171,6 +174,6 @@ class _Piece:
             return rest
         # Some encoders count their own header as a frame.
         if stated.frames and self._frames < stated.frames - 1:
-            raise Damage(f"cut off: only {self._frames} of the announced {stated.frames} MPEG frames are there")
+            raise AudioDamage(f"cut off: only {self._frames} of the announced {stated.frames} MPEG frames are there")
         exact = stated.frames is None or self._frames <= stated.frames
         return rest + self._trim.end(stated.padding if exact else 0)

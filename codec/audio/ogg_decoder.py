@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.audio.decoder import Damage, Description, Trim, Unsupported
-from codec.audio.identity import Identity
+from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
+from codec.audio.ffmpeg_packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context
+from codec.audio.file_format import FileFormat
 from codec.audio.ogg_pages import Page, last_granule, pages
-from codec.audio.packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context
-from codec.audio.samples import FloatArray
+from codec.audio.trimming import Trimmer
+from codec.audio.waveform import FloatArray
 
 _OPUS_HZ = 48000
 _LONGEST_PAGE = 1 << 16
@@ -57,34 +58,34 @@ def _head(packet: bytes) -> _Head | None:
 
 
 class OggDecoder:
-    """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.decoder.Decoder`."""
+    """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.backend.Decoder`."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._identity = identity
+    def __init__(self, path: Path, file_format: FileFormat) -> None:
+        self._file_format = file_format
         self._file = path.open("rb")
         serials: dict[int, _Head] = {}
-        for page in pages(self._file, identity.start):
+        for page in pages(self._file, file_format.start):
             if not page.first:
                 break
             if head := _head(page.packets[0] if page.packets else b""):
                 serials[page.serial] = head
         if not serials:
             self._file.close()
-            raise Unsupported("Ogg without a stream of Opus, Vorbis, FLAC or Speex")
+            raise UnsupportedAudio("Ogg without a stream of Opus, Vorbis, FLAC or Speex")
         serial, head = next(iter(serials.items()))
-        granule = last_granule(self._file, identity.end, serial)
+        granule = last_granule(self._file, file_format.end, serial)
         frames = None if granule is None else max(0, granule - head.skipped)
-        self.description = Description(
+        self.stream_info = StreamInfo(
             "OGG", head.subtype, head.sample_rate, head.channels, frames, other_streams=len(serials) - 1
         )
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.decoder.Decoder`."""
+        """See :class:`codec.audio.backend.Decoder`."""
         shape = SameShape()
         link: _Link | None = None
         beginning = True
         try:
-            for page in pages(self._file, self._identity.start):
+            for page in pages(self._file, self._file_format.start):
                 if page.first:
                     if not beginning or link is None:
                         if link is not None:
@@ -99,7 +100,7 @@ class OggDecoder:
                     yield from link.push(page)
             if link is not None:
                 yield from link.finish(followed=False)
-        except Damage:
+        except AudioDamage:
             if link is not None:
                 yield from link.rest()
             raise
@@ -118,7 +119,7 @@ class _Link:
         self._headers: list[bytes] = []
         self._part = b""
         self._decoder: PacketDecoder | None = None
-        self._trim = Trim(0)
+        self._trim = Trimmer(0)
         self._done = 0
         """Samples that the packets so far hold, with those that are not heard."""
         self._offset: int | None = None
@@ -131,9 +132,9 @@ class _Link:
     def push(self, page: Page) -> Iterator[FloatArray]:
         """Decode a page."""
         if self._ended:
-            raise Damage(f"damaged: a page at byte {page.start} after the end of its stream")
+            raise AudioDamage(f"damaged: a page at byte {page.start} after the end of its stream")
         if self._sequence is not None and page.sequence != self._sequence + 1:
-            raise Damage(f"damaged: pages are missing before byte {page.start}")
+            raise AudioDamage(f"damaged: pages are missing before byte {page.start}")
         self._sequence = page.sequence
         blocks: list[FloatArray] = []
         for number, part in enumerate(page.packets):
@@ -156,8 +157,8 @@ class _Link:
             self._decoder = self._open()
         try:
             frames = self._decoder.decode(packet) if packet else []
-        except Damage as error:
-            raise Damage(f"damaged at {self._shape.samples / self._head.sample_rate:.2f} s ({error})") from error
+        except AudioDamage as error:
+            raise AudioDamage(f"damaged at {self._shape.samples / self._head.sample_rate:.2f} s ({error})") from error
         return [self._shape.pass_on(frame) for frame in frames]
 
     def _open(self) -> PacketDecoder:
@@ -183,7 +184,7 @@ class _Link:
             offset = page.granule - self._done
             # A first page that is the last as well states where the sound ends.
             self._offset = 0 if page.last and offset < 0 else offset
-            self._trim = Trim(self._head.skipped + max(0, -self._offset), _LONGEST_PAGE)
+            self._trim = Trimmer(self._head.skipped + max(0, -self._offset), _LONGEST_PAGE)
         if page.last and page.granule is not None:
             self._end = page.granule
         for block in blocks:
@@ -200,7 +201,7 @@ class _Link:
             followed: whether another stream follows, so that this one ends even if no page says so.
         """
         if self._part or not (self._ended or followed):
-            raise Damage("cut off: no page says that the stream ends")
+            raise AudioDamage("cut off: no page says that the stream ends")
         padding = 0
         if self._end is not None and self._offset is not None:
             padding = max(0, self._done - (self._end - self._offset))

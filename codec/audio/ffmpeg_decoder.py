@@ -13,12 +13,13 @@ from pathlib import Path
 import av
 from av.packet import PacketSideData
 
+from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
 from codec.audio.chunks import read_at
-from codec.audio.decoder import Damage, Description, Trim, Unsupported
-from codec.audio.identity import Identity
-from codec.audio.packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context, explain
-from codec.audio.samples import FloatArray
-from codec.audio.views import FileView
+from codec.audio.ffmpeg_packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context, ffmpeg_reason
+from codec.audio.file_format import FileFormat
+from codec.audio.file_view import FileView
+from codec.audio.trimming import Trimmer
+from codec.audio.waveform import FloatArray
 
 _BUFFER_BYTES = 1 << 17
 _NAMES = {
@@ -43,38 +44,38 @@ _ROUNDING_S = Fraction(1, 500)
 
 
 class FFmpegDecoder:
-    """A file as FFmpeg reads it, see :class:`codec.audio.decoder.Decoder`."""
+    """A file as FFmpeg reads it, see :class:`codec.audio.backend.Decoder`."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._path, self._identity = path, identity
+    def __init__(self, path: Path, file_format: FileFormat) -> None:
+        self._path, self._file_format = path, file_format
         self._shape = SameShape()
         self._delay = 0
         self._open()
         try:
             self._prepare()
-            self.description = self._describe()
+            self.stream_info = self._describe()
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> None:
-        identity = self._identity
-        self._view = FileView(self._path.open("rb"), identity.start, identity.end, identity.replaced)
+        file_format = self._file_format
+        self._view = FileView(self._path.open("rb"), file_format.start, file_format.end, file_format.replaced)
         try:
             self._container = av.open(
                 self._view,
                 "r",
-                format=identity.demuxer or None,
+                format=file_format.demuxer or None,
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
             )
         except (av.error.FFmpegError, ValueError) as error:
             self._view.close()
-            raise Unsupported(explain(error)) from error
+            raise UnsupportedAudio(ffmpeg_reason(error)) from error
         streams = self._container.streams.audio
         if not streams:
             self.close()
-            raise Unsupported("holds no audio stream")
+            raise UnsupportedAudio("holds no audio stream")
         default = (stream for stream in streams if stream.disposition & av.stream.Disposition.default)
         self._stream = next(default, streams[0])
 
@@ -82,58 +83,58 @@ class FFmpegDecoder:
         """Choose the decoder."""
         context = self._stream.codec_context
         if context is None:
-            raise Unsupported("its coding of audio has no decoder here; convert it with another program")
+            raise UnsupportedAudio("its coding of audio has no decoder here; convert it with another program")
         name = context.name
         if name in _OPUS:
-            if self._identity.container == "MPEG-TS":
+            if self._file_format.container == "MPEG-TS":
                 reason = "Opus in MPEG-TS does not state where it begins and ends; convert it with another program"
-                raise Unsupported(reason)
+                raise UnsupportedAudio(reason)
             self._decoder = PacketDecoder(decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT)
             return
         options = dict(STRICT) if name in _CHECKED else {}
         if name in _WMA:
             self._delay = _wma_frame_samples(name, context.sample_rate)
-        if name in _WMA or self._identity.most_frames is not None:
+        if name in _WMA or self._file_format.most_frames is not None:
             options["flags2"] = "+skip_manual"
         self._decoder = PacketDecoder(context, options)
 
-    def _describe(self) -> Description:
+    def _describe(self) -> StreamInfo:
         """Decode the first frame: implicit SBR and parametric stereo do not stand in the container."""
         self._blocks = self._decoded()
         self._first = next(self._blocks, None)
-        context, container = self._stream.codec_context, self._identity.container
+        context, container = self._stream.codec_context, self._file_format.container
         rate, channels = self._shape.known or (context.sample_rate, context.layout.nb_channels)
         frames = self._stated(rate)
         subtype = _subtype(context.name, context.extradata or b"")
         others = len(self._container.streams.audio) - 1
-        return Description(container, subtype, rate, channels, frames, others)
+        return StreamInfo(container, subtype, rate, channels, frames, others)
 
     def _stated(self, sample_rate: int) -> int | None:
         """Samples that the header counts, None where it does not, or only in milliseconds."""
-        if self._identity.container == "DSF":  # FFmpeg counts whole blocks
+        if self._file_format.container == "DSF":  # FFmpeg counts whole blocks
             with self._path.open("rb") as file:
-                return int.from_bytes(read_at(file, self._identity.start + 64, 8), "little") // 8 or None
+                return int.from_bytes(read_at(file, self._file_format.start + 64, 8), "little") // 8 or None
         duration, base = self._stream.duration, self._stream.time_base
-        if self._identity.container not in _COUNTED or not duration or not base:
+        if self._file_format.container not in _COUNTED or not duration or not base:
             return None
         return round(duration * base * sample_rate)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.decoder.Decoder`."""
-        wanted = self._identity.most_frames
-        trim, done = Trim(self._identity.skipped + self._delay), 0
+        """See :class:`codec.audio.backend.Decoder`."""
+        wanted = self._file_format.most_frames
+        trim, done = Trimmer(self._file_format.skipped + self._delay), 0
         for block in itertools.chain([] if self._first is None else [self._first], self._blocks):
             for heard in trim.push(block):
                 yield heard if wanted is None else heard[:, : max(0, wanted - done)]
                 done += heard.shape[1]
-        stated = self.description.frames
+        stated = self.stream_info.frames
         if stated is not None and done < stated:
-            raise Damage(f"cut off: only {done} of {stated} samples could be read")
+            raise AudioDamage(f"cut off: only {done} of {stated} samples could be read")
 
     def _decoded(self) -> Iterator[FloatArray]:
         """Decode the packets of the stream."""
-        failed: Damage | None = None
-        end = _End(self._stream, self._container, self._identity)
+        failed: AudioDamage | None = None
+        end = _End(self._stream, self._container, self._file_format)
         # The last packet of samples without coding may be shorter than the others.
         pcm = self._stream.codec_context.name.startswith("pcm_")
         for number, packet in enumerate(self._packets()):
@@ -142,24 +143,24 @@ class FFmpegDecoder:
             if failed is not None and packet.size:
                 raise failed
             if packet.is_corrupt and not pcm:
-                failed = Damage(f"damaged at {self._seconds():.2f} s")
-                if self._identity.container not in _STREAMS:
+                failed = AudioDamage(f"damaged at {self._seconds():.2f} s")
+                if self._file_format.container not in _STREAMS:
                     raise failed
                 continue
-            if self._identity.container == "FLAC" and packet.size and self._is_late(packet):
-                raise Damage(f"damaged at {self._seconds():.2f} s: samples are missing")
+            if self._file_format.container == "FLAC" and packet.size and self._is_late(packet):
+                raise AudioDamage(f"damaged at {self._seconds():.2f} s: samples are missing")
             try:
                 frames = self._decoder.decode(packet if packet.size else None)
-            except Damage as error:
-                failed = Damage(f"damaged at {self._seconds():.2f} s ({error})")
-                if self._identity.container not in _STREAMS:
+            except AudioDamage as error:
+                failed = AudioDamage(f"damaged at {self._seconds():.2f} s ({error})")
+                if self._file_format.container not in _STREAMS:
                     raise failed from error
                 continue
             end.packet(packet)
             for frame in frames:
                 if frame.is_corrupt:
-                    failed = Damage(f"damaged at {self._seconds():.2f} s")
-                    if self._identity.container not in _STREAMS:
+                    failed = AudioDamage(f"damaged at {self._seconds():.2f} s")
+                    if self._file_format.container not in _STREAMS:
                         raise failed
                     continue
                 yield from end.push(frame, self._shape.pass_on(frame))
@@ -179,7 +180,7 @@ class FFmpegDecoder:
         try:
             yield from self._container.demux(self._stream)
         except (av.error.FFmpegError, ValueError) as error:
-            raise Damage(f"damaged at {self._seconds():.2f} s ({explain(error)})") from error
+            raise AudioDamage(f"damaged at {self._seconds():.2f} s ({ffmpeg_reason(error)})") from error
 
     def _seconds(self) -> float:
         rate, _ = self._shape.known or (1, 0)
@@ -224,9 +225,9 @@ def _subtype(name: str, extradata: bytes) -> str:
 class _End:
     """Where the samples of a container end. MP4 pads the last frame, and rounds its duration."""
 
-    def __init__(self, stream: av.AudioStream, container: av.container.InputContainer, identity: Identity) -> None:
-        self._rounded = identity.container == "MP4"
-        self._trim = Trim(0, _LONGEST_FRAME if self._rounded else 0)
+    def __init__(self, stream: av.AudioStream, container: av.container.InputContainer, file_format: FileFormat) -> None:
+        self._rounded = file_format.container == "MP4"
+        self._trim = Trimmer(0, _LONGEST_FRAME if self._rounded else 0)
         self._base = stream.time_base or Fraction(1, 1)
         self._edited_s = stream.duration * self._base if stream.duration else None
         self._count = _itunes_count(container.metadata.get("iTunSMPB", ""))

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from codec.audio import mpeg_frames
+from codec.audio.chunk_sizes import describe_cut_off
 from codec.audio.chunks import UNKNOWN_64, Chunk, boxes, chunks, elements, read_at
-from codec.audio.identity import Identity, NotAudio
+from codec.audio.file_format import FileFormat, NotAudio
 from codec.audio.pcm_containers import (
-    identify_aiff,
-    identify_au,
-    identify_caf,
-    identify_nist,
-    identify_riff,
-    identify_w64,
+    detect_aiff,
+    detect_au,
+    detect_caf,
+    detect_nist,
+    detect_riff,
+    detect_w64,
 )
-from codec.audio.sizes import describe_cut_off
-from codec.audio.tag_blocks import skip_id3v2, skip_tag, start_of_end_tags
+from codec.audio.tag_positions import skip_id3v2, skip_tag, start_of_end_tags
 
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -58,7 +58,7 @@ def is_apple_double(path: Path) -> bool:
         return file.read(4) == _APPLE_DOUBLE
 
 
-def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
+def detect_format(file: BinaryIO, size: int) -> FileFormat | NotAudio:
     """Find out what a file is.
 
     Args:
@@ -72,21 +72,21 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
     if head.startswith(_APPLE_DOUBLE):
         return NotAudio("holds what macOS keeps beside a file on foreign disks (AppleDouble), not audio; leave it out")
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-        return identify_riff(file, start, size)
+        return detect_riff(file, start, size)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return identify_aiff(file, start, size)
+        return detect_aiff(file, start, size)
     if head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):
-        return Identity("SVX", "libsndfile", start, size)
+        return FileFormat("SVX", "libsndfile", start, size)
     if head[:4] == b"riff" and head[24:28] == b"wave":
-        return identify_w64(file, start, size)
+        return detect_w64(file, start, size)
     if head[:4] in (b".snd", b"dns."):
-        return identify_au(file, start, size)
+        return detect_au(file, start, size)
     if head[:4] == b"caff":
-        return identify_caf(file, start, size)
+        return detect_caf(file, start, size)
     if head[:4] == b"fLaC":
-        return Identity("FLAC", "FLAC", start, start_of_end_tags(file, start, size), "flac")
+        return FileFormat("FLAC", "FLAC", start, start_of_end_tags(file, start, size), "flac")
     if head[:4] == b"OggS":
-        return Identity("OGG", "Ogg", start, size, "ogg")
+        return FileFormat("OGG", "Ogg", start, size, "ogg")
     if head[:4] == _EBML:
         return _matroska(file, start, size)
     if head[:16] == _ASF:
@@ -94,29 +94,29 @@ def identify(file: BinaryIO, size: int) -> Identity | NotAudio:
     if head[4:8] in _BOXES:
         return _mp4(file, start, size)
     if head.startswith(b"NIST_1A"):
-        return identify_nist(file, start, size)
+        return detect_nist(file, start, size)
     for mark, name in _BY_LIBSNDFILE.items():
         if head.startswith(mark):
-            return Identity(name, "libsndfile", start, size)
+            return FileFormat(name, "libsndfile", start, size)
     for mark, (name, demuxer) in _BY_FFMPEG.items():
         if head.startswith(mark):
             if mark == _TTA and read_at(file, _behind_tta(file, start, size), 4) == _TTA:
                 return NotAudio("two TTA files that were joined as bytes; split or convert it first")
-            return Identity(name, "FFmpeg", start, start_of_end_tags(file, start, size), demuxer)
+            return FileFormat(name, "FFmpeg", start, start_of_end_tags(file, start, size), demuxer)
     return _without_marks(file, head, start, size)
 
 
-def _without_marks(file: BinaryIO, head: bytes, start: int, size: int) -> Identity | NotAudio:
+def _without_marks(file: BinaryIO, head: bytes, start: int, size: int) -> FileFormat | NotAudio:
     """Formats that are known by frames that follow each other."""
     end = start_of_end_tags(file, start, size)
     if (first := mpeg_frames.first_frame(file, start, end)) is not None:
-        return Identity("MP3", "MPEG", first, end, "mp3")
+        return FileFormat("MP3", "MPEG", first, end, "mp3")
     if _chained(file, start, end, _adts_bytes):
-        return Identity("AAC", "FFmpeg", start, end, "aac")
+        return FileFormat("AAC", "FFmpeg", start, end, "aac")
     if _chained(file, start, end, _latm_bytes):
-        return Identity("AAC", "FFmpeg", start, end, "loas")
+        return FileFormat("AAC", "FFmpeg", start, end, "loas")
     if head[:1] == b"G" and read_at(file, start + _TS_PACKET, 1) == b"G":
-        return Identity("MPEG-TS", "FFmpeg", start, size, "mpegts")
+        return FileFormat("MPEG-TS", "FFmpeg", start, size, "mpegts")
     if not head.strip(b"\0"):
         return NotAudio("holds zeros at its start, not audio; copy the file again")
     return NotAudio("holds no audio that is known here; check the file")
@@ -153,7 +153,7 @@ def _last_fault(parts: list[Chunk], end: int) -> str:
     return describe_cut_off(end - last.start, last.size) if last and last.stop > end else ""
 
 
-def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def _mp4(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     found = list(boxes(file, start, size))
     names = [box.name for box in found]
     if b"moov" not in names:
@@ -165,7 +165,7 @@ def _mp4(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
     (index,) = [box for box in found if box.name == b"moov"]
     # See codec/audio/pcm_containers.py.
     hidden = {box - start: b"free" for box in _channel_orders(file, index)}
-    return Identity("MP4", "FFmpeg", start, size, "mov", replaced=hidden, fault=_last_fault(known, size))
+    return FileFormat("MP4", "FFmpeg", start, size, "mov", replaced=hidden, fault=_last_fault(known, size))
 
 
 def _channel_orders(file: BinaryIO, box: Chunk) -> Iterator[int]:
@@ -193,18 +193,18 @@ def _behind_tta(file: BinaryIO, start: int, size: int) -> int:
     return skip_tag(file, start + 22 + 4 * frames + 4 + sum(lengths), size)
 
 
-def _matroska(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def _matroska(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     found = list(elements(file, start, size))
     head = read_at(file, start, 64)
     name = "WebM" if b"\x42\x82\x84webm" in head else "Matroska"
     if [one.name for one in found].count(_EBML) > 1:
         return NotAudio(f"two {name} files that were joined as bytes; split or convert it first")
     sized = [one for one in found if one.size != UNKNOWN_64 and one.name in (_EBML, _SEGMENT)]
-    return Identity(name, "FFmpeg", start, size, "matroska", fault=_last_fault(sized, size))
+    return FileFormat(name, "FFmpeg", start, size, "matroska", fault=_last_fault(sized, size))
 
 
-def _asf(file: BinaryIO, start: int, size: int) -> Identity | NotAudio:
+def _asf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     found = [one for one in chunks(file, "ASF", start, size) if one.name in (_ASF, _ASF_DATA)]
     if [one.name for one in found].count(_ASF) > 1:
         return NotAudio("two ASF files that were joined as bytes; split or convert it first")
-    return Identity("ASF", "FFmpeg", start, size, "asf", fault=_last_fault(found, size))
+    return FileFormat("ASF", "FFmpeg", start, size, "asf", fault=_last_fault(found, size))

@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from codec.audio.backend import Decoder
 from codec.audio.chunks import read_at
-from codec.audio.decoder import Decoder
-from codec.audio.ffmpeg import FFmpegDecoder
+from codec.audio.ffmpeg_decoder import FFmpegDecoder
+from codec.audio.ffmpeg_packets import SameShape
+from codec.audio.file_format import FileFormat
 from codec.audio.flac_frames import bits_per_sample, ends_as_stated
-from codec.audio.identity import Identity
-from codec.audio.libsndfile import LibsndfileDecoder
-from codec.audio.packets import SameShape
-from codec.audio.samples import FloatArray
+from codec.audio.libsndfile_decoder import LibsndfileDecoder
+from codec.audio.waveform import FloatArray
 
 _MARK = b"fLaC\x00\x00\x00\x22"
 """A file's first bytes, with the header of its first block of metadata, which has a fixed length."""
@@ -30,44 +30,44 @@ _READ_AHEAD_BYTES = 1 << 16
 
 
 class FlacDecoder:
-    """One FLAC file or several that were joined, see :class:`codec.audio.decoder.Decoder`."""
+    """One FLAC file or several that were joined, see :class:`codec.audio.backend.Decoder`."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._path, self._identity = path, identity
+    def __init__(self, path: Path, file_format: FileFormat) -> None:
+        self._path, self._file_format = path, file_format
         self._file = path.open("rb", buffering=0)  # libsndfile moves the position, which a buffer would not see
         self._open: list[Decoder] = []
-        start, end = identity.start, identity.end
+        start, end = file_format.start, file_format.end
         try:
             self._whole = start == 0 and self._by_libflac(start, end)
             if self._whole:
-                self._rest: list[Identity] = []
+                self._rest: list[FileFormat] = []
                 os.lseek(self._file.fileno(), 0, os.SEEK_SET)
-                self._open.append(LibsndfileDecoder(path, identity, self._file.fileno()))
+                self._open.append(LibsndfileDecoder(path, file_format, self._file.fileno()))
             else:
                 first, *self._rest = self._parts([start, *_marks(self._file, start + 4, end)])
                 self._open.append(self._decoder(first))
         except BaseException:
             self.close()
             raise
-        self.description = self._open[0].description
+        self.stream_info = self._open[0].stream_info
 
     def _by_libflac(self, start: int, end: int) -> bool:
         return ends_as_stated(self._file, start, end) and bits_per_sample(read_at(self._file, start, 26)) in (8, 16, 24)
 
-    def _parts(self, starts: list[int]) -> list[Identity]:
-        ends = [*starts[1:], self._identity.end]
-        return [replace(self._identity, start=start, end=end) for start, end in zip(starts, ends)]
+    def _parts(self, starts: list[int]) -> list[FileFormat]:
+        ends = [*starts[1:], self._file_format.end]
+        return [replace(self._file_format, start=start, end=end) for start, end in zip(starts, ends)]
 
-    def _decoder(self, part: Identity) -> Decoder:
+    def _decoder(self, part: FileFormat) -> Decoder:
         if self._by_libflac(part.start, part.end):
             return LibsndfileDecoder(self._path, part)
         return FFmpegDecoder(self._path, part)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.decoder.Decoder`."""
+        """See :class:`codec.audio.backend.Decoder`."""
         shape = SameShape()
         for decoder in self._decoders():
-            shape.check(decoder.description.sample_rate, decoder.description.channels)
+            shape.check(decoder.stream_info.sample_rate, decoder.stream_info.channels)
             for block in decoder.blocks():
                 shape.samples += block.shape[1]
                 yield block
@@ -78,7 +78,9 @@ class FlacDecoder:
         if self._whole:
             # A part that libFLAC did not touch, or that may lie in the bytes that it read ahead.
             position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
-            self._rest = self._parts(list(_marks(self._file, max(4, position - _READ_AHEAD_BYTES), self._identity.end)))
+            self._rest = self._parts(
+                list(_marks(self._file, max(4, position - _READ_AHEAD_BYTES), self._file_format.end))
+            )
         for part in self._rest:
             self._open.pop().close()
             self._open.append(self._decoder(part))

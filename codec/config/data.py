@@ -1,0 +1,88 @@
+"""Settings of the data of a recipe: which audio the codec is meant for, and how training crops are drawn."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from codec.config.ranges import SHARE, Range, check_order, check_settings, require
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """The sound that the codec is meant for. A clip inside every range and in a listed domain is in distribution."""
+
+    domains: dict[str, float] = field(default_factory=dict)
+    """Domain: share of the seconds. Empty: every domain belongs to the target."""
+    level_dbfs: tuple[float, float] = (-60.0, 0.0)
+    """RMS level of a clip, lowest and highest."""
+    bandwidth_hz: tuple[float, float] = (0.0, 96000.0)
+    """Up to which frequency a clip has sound, lowest and highest."""
+    noise_dbfs: tuple[float, float] = (-200.0, 0.0)
+    """Level of the quietest tenth of a clip's 20 ms frames."""
+
+    RANGES: ClassVar[dict[str, Range]] = {
+        "domains": SHARE,
+        "level_dbfs": Range(-400, 100),
+        "bandwidth_hz": Range(0, 10**6),
+        "noise_dbfs": Range(-400, 100),
+    }
+
+    def __post_init__(self) -> None:
+        check_settings("target", self, self.RANGES)
+        for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
+            check_order(f"target.{name}", getattr(self, name))
+        total = sum(self.domains.values())
+        require(total < 1.001, f"target.domains are shares, which add up to at most 1, not {total:g}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a training step hears."""
+
+    channels: int = 1
+    """1 or 2; the data must be prepared with as many."""
+    crop_s: float = 1.0
+    """Seconds of each crop."""
+    batch_size: int = 16
+    """Crops per step."""
+    silence_dbfs: float = -60.0
+    """Crops with an RMS level below this are drawn again."""
+    workers: int = 0
+    """Processes that load data beside the training; 0: none."""
+
+    RANGES: ClassVar[dict[str, Range]] = {
+        "channels": Range(1, 2),
+        "crop_s": Range(0, 600, above=True),
+        "batch_size": Range(1, 65_536),
+        "silence_dbfs": Range(-200, -10),
+        "workers": Range(0, 1024),
+    }
+
+    def __post_init__(self) -> None:
+        check_settings("data", self, self.RANGES)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Each is the share of crops that the augmentation is applied to; 0 switches it off."""
+
+    gain: float = 0.0
+    """Another level, from 20 dB lower to 6 dB higher."""
+    quiet: float = 0.0
+    """A much lower level: 20 to 40 dB below."""
+    noise: float = 0.0
+    """Noise of a random colour."""
+    mix: float = 0.0
+    """Another crop of the batch beneath it."""
+    band_limit: float = 0.0
+    """Nothing above a random frequency."""
+    equaliser: float = 0.0
+    """Smooth random gains over frequency."""
+    reverb: float = 0.0
+    """The reverberation of a random room."""
+
+    RANGES: ClassVar[dict[str, Range]] = dict.fromkeys(
+        ("gain", "quiet", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE
+    )
+
+    def __post_init__(self) -> None:
+        check_settings("augment", self, self.RANGES)

@@ -1,0 +1,70 @@
+"""Which package may import which: the walls between the rooms of the repository."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+AUDIO_LIBRARIES = {"av", "soundfile", "soxr", "tinytag"}
+MAY_TOUCH_AUDIO_FILES = {
+    "eval/benchmarks/format_table.py",  # decodes by programs that share no code with codec.audio
+    "eval/systems/conventional.py",  # Opus, MP3 and AAC are encoded by PyAV
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules(folder: str) -> list[str]:
+    """Return the dotted names of all modules in a folder of the repository."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+
+
+def loaded_by(statement: str, *libraries: str) -> set[str]:
+    """Return which libraries a fresh interpreter has loaded after a statement."""
+    script = f"{statement}\nimport sys; print(*(set({libraries!r}) & set(sys.modules)))"
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+@pytest.mark.parametrize("folder", ["codec/audio"])
+def test_no_module_of_the_room_imports_torch(folder: str) -> None:
+    assert loaded_by(f"import {', '.join(modules(folder))}", "torch", "scipy", "librosa") == set()
+
+
+def test_importing_codec_audio_and_reading_its_constants_loads_no_audio_library() -> None:
+    statement = (
+        "import codec.audio, codec.audio.reader; from codec.audio import AUDIO_SUFFIXES, FloatArray, info, blocks"
+    )
+    assert loaded_by(statement, *AUDIO_LIBRARIES) == set()
+
+
+def test_only_codec_audio_imports_audio_libraries() -> None:
+    outside = {
+        str(path.relative_to(ROOT))
+        for folder in ("codec", "data_prep", "eval", "recipes")
+        for path in (ROOT / folder).rglob("*.py")
+        if not path.is_relative_to(ROOT / "codec/audio")
+        and AUDIO_LIBRARIES & {name.split(".")[0] for name in imports(path)}
+    }
+    assert outside == MAY_TOUCH_AUDIO_FILES
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "codec/audio").glob("*.py")), ids=lambda path: path.stem)
+def test_codec_audio_imports_no_other_room_than_runtime(path: Path) -> None:
+    ours = {name for name in imports(path) if name.startswith(("codec", "eval", "data_prep"))}
+    allowed = ("codec.audio", "codec.errors", "codec.runtime")
+    assert [name for name in ours if not name.startswith(allowed)] == []
