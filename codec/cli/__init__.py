@@ -13,6 +13,7 @@ from codec.cli.coding import add_coding
 from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, print_error
 from codec.cli.data import add_prepare
 from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
+from codec.cli.extras import require_extras
 from codec.cli.models import MODEL_VARIABLE, add_export, add_models
 from codec.cli.search import add_search
 from codec.cli.tokens import add_tokens
@@ -53,6 +54,7 @@ def _run(words: Sequence[str] | None) -> int:
     arguments, rest = parser.parse_known_args(words)
     if rest and arguments.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    require_extras(arguments.command)
     return int(arguments.run_command(arguments, rest))
 
 

@@ -1,6 +1,5 @@
 """A trained model as what is kept and passed on: smaller, and on request as ONNX graphs."""
 
-import importlib.util
 import logging
 import os
 import shutil
@@ -21,8 +20,9 @@ from codec.model.codec import Codec, DecodeStep, EncodeStep
 from codec.model.convnext import State
 from codec.model.quantizers import FEW, Coded
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
-from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
+from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import temporary_path
+from codec.runtime.extras import require
 from codec.training.provenance import TRAINED_CLIPS
 
 MOST = 1 << 16
@@ -72,9 +72,7 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     Raises:
         UserError: what writes ONNX is not installed, or the files cannot be written.
     """
-    for name in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"ONNX graphs need {name}; {INSTALL}")
+    require("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
     wave = torch.zeros(2, FEW * config.latent_hop)

@@ -23,9 +23,9 @@ from codec.model.convnext import State
 from codec.model.quantizers import NO_CODE, Coded
 from codec.model.streaming import DecodingStep, EncodingStep
 from codec.pretrained.checkpoint import checksum, read_graphs
+from codec.runtime.extras import require
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
-INSTALL = "pip install 'lathe-codec[onnx]'"
 
 
 class Graphs:
@@ -136,10 +136,9 @@ def _read(path: Path) -> bytes:
 
 
 def _session(path: Path, graph: bytes, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"the device onnx needs onnxruntime; {INSTALL}") from error
+    require("the device onnx", "onnx", modules=["onnxruntime"])
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
     options.log_severity_level = 3

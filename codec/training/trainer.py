@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from codec.config import Recipe
@@ -42,6 +40,7 @@ from codec.training.module import CodecBuilder
 from codec.training.provenance import criterion, record_trained_clips
 from codec.training.run_folder import RESULT_FILE, SOUNDS_FOLDER, TrainingResult, lock_run_folder, read_result
 from codec.training.status import why_early
+from codec.training.tensorboard_log import tensorboard_loggers, write_errors_reported_once
 
 ALONE: AbstractContextManager[object] = nullcontext()
 
@@ -62,10 +61,11 @@ def train(
     """Train ``recipe`` on the prepared ``data`` into the folder ``run``; go on where an earlier call stopped.
 
     Writes ``recipe.yaml`` (where a run goes on with other settings, those before are kept beside it), ``metrics.csv``,
-    ``tensorboard/``, ``sounds/`` (validation clips as they were decoded over time), ``checkpoints/`` (the last one and
-    that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged weights with the lowest validation
-    loss; at the end its frequency tables are fitted) and then ``run.json``. Where a run goes on with other losses or
-    validation clips, the model chosen by those before moves to ``model-before-step-N/``.
+    ``tensorboard/`` if that is installed, ``sounds/`` (validation clips as they were decoded over time),
+    ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged
+    weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``. Where a
+    run goes on with other losses or validation clips, the model chosen by those before moves to
+    ``model-before-step-N/``.
 
     Args:
         recipe: what to train. Of a run that goes on, all but the architecture may change.
@@ -173,9 +173,8 @@ class _Fit:
         trainer = self._trainer()
         if not self.quiet:
             self._forecast(trainer.strategy.root_device)
-        threading.excepthook, before = _told_by_the_main_thread, threading.excepthook
         try:
-            with self.interrupt:
+            with write_errors_reported_once(), self.interrupt:
                 trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
         except Interrupted:
             raise KeyboardInterrupt from None
@@ -188,8 +187,6 @@ class _Fit:
         except OSError as error:
             reason = f"{error.filename or self.folder}: {error.strerror or error}"
             raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
-        finally:
-            threading.excepthook = before
 
     def _trainer(self) -> L.Trainer:
         # what comes after the checkpoint is written again; so is what belongs to a validation that was broken off
@@ -203,7 +200,7 @@ class _Fit:
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             callbacks=self.callbacks,
-            logger=[TensorBoardLogger(self.folder, name="tensorboard", version="", purge_step=purge), self.curves],
+            logger=[*tensorboard_loggers(self.folder, purge), self.curves],
             plugins=[CheckpointFiles(self.folder), LightningEnvironment()],
             enable_progress_bar=False,
             enable_checkpointing=False,
@@ -289,9 +286,3 @@ def _hush() -> None:
     """Lightning announces devices and advises on workers; here that is decided by the recipe."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-
-
-def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
-    """TensorBoard's thread prints the error that it then raises in the main thread."""
-    if not issubclass(failure.exc_type, OSError):
-        threading.__excepthook__(failure)

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which on some machines needs this
 from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase, CodecOutput
@@ -230,6 +229,8 @@ def builder(architecture: str, width: int, quantizer: str = "own") -> CodecBuild
         return Codec
 
     def build(config: CodecConfig) -> Peer:
+        import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which needs it on some machines
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that parts of torch which the packages use have newer versions
             return PEERS[architecture].build(config, width, quantizer == "own")
