@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
-from codec.bitstream.container import read_header
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import read_header
 from codec.coding.files import FileReport, encode_sound
 from codec.coding.nac_reader import NacReader, model_for, range_coder
 from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import Stack, State
-from codec.model.quantizers import NO_CODE
+from codec.model.convnext import Stack, StreamState
 from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.pretrained.registry import find, finder
@@ -124,7 +124,7 @@ class AudioCodec:
         self.threads = threads
         self.model = model.eval().requires_grad_(False)
         if dtype != "float32":
-            if model.steps:
+            if model.backend:
                 raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
             _reduce(self.model.decoder, DTYPES[dtype])
 
@@ -212,7 +212,7 @@ class AudioCodec:
         self._check_codes(codes)
         streams = _tensor(codes).long().to(self.model.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
-            latents = self.model.quantizer.folded().decode(streams if codes.ndim == 3 else streams[None])
+            latents = self.model.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
     def decode_latents(self, latents: Latents[Array] | Array) -> Array:
@@ -223,7 +223,7 @@ class AudioCodec:
         """
         if not isinstance(latents, Latents):
             latents = Latents(latents, self.sample_rate, self._covered(latents))
-        values, features = latents.latents, self.model.config.quantizer.features
+        values, features = latents.latents, self.model.config.quantizer.dimension
         if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
             raise ValueError(f"expected float latents [{features}, frames], {_described(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
@@ -323,10 +323,10 @@ class AudioCodec:
 def _reduce(stack: Stack, dtype: torch.dtype) -> None:
     """Makes a network work in another type; it takes and gives float32 still."""
 
-    def before(_: torch.nn.Module, arguments: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def before(_: torch.nn.Module, arguments: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return arguments[0].to(dtype), arguments[1]
 
-    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    def after(_: torch.nn.Module, __: Any, result: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return result[0].float(), result[1]
 
     stack.to(dtype)

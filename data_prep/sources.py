@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.errors import UserError
-from codec.runtime.file_walk import walk
+from codec.runtime.file_walk import find_files
 from data_prep.entries import Entry, domain_of
 from data_prep.layouts import Layout, Tree, recognise
 from data_prep.lists import SUFFIXES as LIST_SUFFIXES
@@ -86,7 +86,7 @@ def _held(source: Path, plain: bool) -> Sources:
         if source.suffix.lower() in LIST_SUFFIXES:
             return Sources(tuple(read_list(source)), (), (), ())
         return Sources((Entry(source, source.name, source.parent.name, domain_of(source.parent)),), (), (), ())
-    walked = walk(source, AUDIO_SUFFIXES)
+    walked = find_files(source, AUDIO_SUFFIXES)
     audio, others = (
         sorted(path.relative_to(source).as_posix() for path in files) for files in (walked.files, walked.others)
     )

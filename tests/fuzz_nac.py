@@ -21,18 +21,19 @@ from pathlib import Path
 import numpy as np
 
 from codec.bitstream import live
-from codec.bitstream.container import Reader, Writer
-from codec.bitstream.framing import pack
-from codec.bitstream.header import HEADER_BYTES, Header, read_start
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.framing import frame_packet
+from codec.bitstream.header import HEADER_BYTES, Header, read_header_and_tags
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader
+from codec.bitstream.writer import PacketWriter
 from codec.errors import UserError
 from codec.model.frequency_tables import FrequencyTables
-from codec.model.quantizers import NO_CODE
 
 SIZE = 60
 HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8, receptive_frames=25)
-CODER = RangeCoder(FrequencyTables(3, SIZE, classes=5))
-FIXED = live.FixedCoder(SIZE)
+CODER = RangeCoder(FrequencyTables(3, SIZE, classes=5).to_numpy())
+FIXED = live.FixedWidthCoder(SIZE)
 SLOWEST_S = 10.0
 """Of the processor: what else a machine does counts nothing."""
 _FIRST_VERSION_HEADER_BYTES = 52
@@ -49,11 +50,11 @@ def originals(folder: Path) -> list[bytes]:
             if variable:
                 codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = NO_CODE
             header, tags = replace(HEADER, variable=variable), {"title": "x"} if frames % 20 else {}
-            with Writer(folder / "x.nac", header, CODER, tags) as writer:
+            with PacketWriter(folder / "x.nac", header, CODER, tags) as writer:
                 writer.write(codes)
                 writer.finish(samples)
             made.append((folder / "x.nac").read_bytes())
-        sender = live.Sender(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
+        sender = live.LiveWriter(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
         sender.write(codes[..., :-1])
         sender.finish(codes[..., -1:], samples)
         made.append(out.getvalue())
@@ -105,13 +106,15 @@ def repaired(data: bytearray, rng: random.Random) -> bytes:
     rest = bytes(data[size:])
     if data[4] == 2 and data[5] & 2:
         if rng.random() < 0.3:
-            return bytes(data) + live.end(rng.getrandbits(rng.randrange(1, 64)), rng.getrandbits(rng.randrange(1, 64)))
+            return bytes(data) + live.end_bytes(
+                rng.getrandbits(rng.randrange(1, 64)), rng.getrandbits(rng.randrange(1, 64))
+            )
         if rng.random() < 0.5:
             bodies = [rest[at : at + 1] + rest[at : at + rng.randrange(12)] for at in range(0, min(len(rest), 300), 9)]
-            rest = b"".join(live.frame(number, body) for number, body in enumerate(bodies))
+            rest = b"".join(live.frame_bytes(number, body) for number, body in enumerate(bodies))
     elif data[4] == 2 and rng.random() < 0.5:
         cuts = [*range(0, len(rest), rng.choice((1, 9, 40, 70))), len(rest)]
-        packets = [pack(number, rest[a:b]) for number, (a, b) in enumerate(pairwise(cuts)) if a < b]
+        packets = [frame_packet(number, rest[a:b]) for number, (a, b) in enumerate(pairwise(cuts)) if a < b]
         sums = [sum(map(len, packets[at : at + 16])) for at in range(0, len(packets), 16)]
         index = b"".join(number.to_bytes(4, "little") for number in sums)
         rest = b"".join(packets) + index + zlib.crc32(index).to_bytes(4, "little")
@@ -126,7 +129,7 @@ def examine(path: Path, data: bytes) -> str:
     """Reads a file in every way; what came of it. Raises ``AssertionError`` where it is not as it should be."""
     path.write_bytes(data)
     try:
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             head = reader.header
             coder = FIXED if head.live else CODER
             done, damaged = 0, 0
@@ -160,15 +163,15 @@ def receive(data: bytes, rng: random.Random) -> None:
     """The same as a stream that comes in pieces."""
     source = io.BytesIO(data)
     try:
-        start = read_start(source.read, "stream")
+        start = read_header_and_tags(source.read, "stream")
     except UserError as error:
         assert "\n" not in str(error)
         return
     if not start.header.live:
         return
-    parser = live.Parser(start.header)
+    parser = live.LiveParser(start.header)
     while not parser.done and (piece := source.read(rng.choice((1, 7, 100)))):
-        for _, count, codes in live.stretches(parser.push(piece), start.header, FIXED):
+        for _, count, codes in live.unpack_frames(parser.push(piece), start.header, FIXED):
             assert codes is None or (codes.shape[2] == count and codes.max() < SIZE)
     parser.finish()
 

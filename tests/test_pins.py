@@ -1,33 +1,52 @@
 """Formats and figures that must not change by themselves, held against files in ``tests/pins/``.
 
-``python tests/test_pins.py`` writes those files anew, which is right only where a change is meant: a version of the
+``python -m tests.test_pins`` writes those files anew, which is right only where a change is meant: a version of the
 format, other weights, a training step that computes something else. What the tests compare exactly is exact on every
 machine; codes of a waveform, decoded waveforms and losses have the tolerance that floating-point products need.
 """
 
-import contextlib
-import csv
 import io
 import json
+import os
+import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from safetensors import safe_open
 
 import codec
-from codec.bitstream.container import Reader, Writer
 from codec.bitstream.range_coder import RangeCoder
-from codec.cli import main
-from codec.cli.reference import reference
+from codec.bitstream.reader import PacketReader
+from codec.bitstream.writer import PacketWriter
 from codec.pretrained.checkpoint import checksum, fingerprint
 from codec.recipe import read_recipe
 from codec.training.trainer import train
+from tests import test_pins_names, test_pins_resume
+from tests.conftest import tiny_model
+from tests.helpers.pinning import (
+    PINS,
+    RATE,
+    SMALLEST,
+    assert_same_losses,
+    keys,
+    losses,
+    lost,
+    ran,
+    store,
+    stored,
+    waveform,
+)  # fmt: skip
 
-PINS = Path(__file__).parent / "pins"
-MODELS = ("speech_16k", "speech_16k_v2")
-RATE = 16000
+BUILT_IN = ("speech_16k", "speech_16k_v2")
+MODELS = {**dict.fromkeys(BUILT_IN), "fsq": PINS / "fsq"}
+"""With the folders of those that are not built in."""
 STEPS = 50
+TERMS = {"total", "l1", "mdct_l1", "mel", "nmr", "commitment", "grad_norm"}
 TRAINING = [
     "--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=2", f"--train.steps={STEPS}",
     f"--train.validate_every={STEPS}", "--optim.lr=1e-4", "--optim.warmup_steps=0", "--augment.quiet=0",
@@ -35,32 +54,14 @@ TRAINING = [
 """From the weights that ship, so that k-means, in which a last bit decides much, has no part in it."""
 
 
-def waveform(seconds: float = 3.0) -> np.ndarray:
-    """Return a voiced sound with a moving pitch, a moving formant and pauses, float32 ``[samples]``."""
-    time = np.arange(int(seconds * RATE)) / RATE
-    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * time)) / RATE
-    harmonics = sum(
-        np.sin(k * phase) * np.exp(-(((k * 120 - 900 - 500 * np.sin(2 * np.pi * 0.4 * time)) / 700) ** 2)) / (1 + k / 9)
-        for k in range(1, 40)
-    )
-    loud = 0.12 * (np.sin(2 * np.pi * 1.5 * time) > -0.6) * (1 + 0.5 * np.sin(2 * np.pi * 3.1 * time))
-    return (harmonics * loud).astype(np.float32)
+def load(name: str) -> codec.AudioCodec:
+    return codec.load(MODELS[name] or name)
 
 
 def stored_codes(name: str) -> list[np.ndarray]:
-    model = codec.load(name).model
-    with Reader(PINS / f"{name}.nac") as reader:
-        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables))]
-
-
-def losses(run: Path) -> list[list[str]]:
-    """Step, split, term and value of every loss in the curves of a run."""
-    with (run / "metrics.csv").open(newline="") as file:
-        return [
-            [row["step"], row["split"], row["term"], row["value"]]
-            for row in csv.DictReader(file)
-            if row["term"] in ("total", "l1", "mdct_l1", "mel", "nmr", "commitment", "grad_norm")
-        ]
+    model = load(name).model
+    with PacketReader(PINS / f"{name}.nac") as reader:
+        return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables.to_numpy()))]
 
 
 def trained(data: Path, run: Path) -> Path:
@@ -71,20 +72,23 @@ def trained(data: Path, run: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def expected() -> dict:
-    return json.loads((PINS / "expected.json").read_text())
+    return stored("expected.json")
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
-    model = codec.load(name).model
+    model = load(name).model
     assert [fingerprint(model), checksum(model)] == expected["models"][name]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_codes_become_the_same_bytes(name, tmp_path):
     source = PINS / f"{name}.nac"
-    coder = RangeCoder(codec.load(name).model.tables)
-    with Reader(source) as reader, Writer(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer:
+    coder = RangeCoder(load(name).model.tables.to_numpy())
+    with (
+        PacketReader(source) as reader,
+        PacketWriter(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer,
+    ):
         for codes in reader.codes(coder):
             writer.write(codes)
         writer.finish(reader.header.samples)
@@ -100,7 +104,7 @@ def test_stored_files_have_the_same_codes(name, expected):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_files_sound_the_same(name):
-    decoded = codec.open(PINS / f"{name}.nac")
+    decoded = codec.open(PINS / f"{name}.nac", MODELS[name])
     with decoded as sound:
         wave = sound.read(0, sound.samples)
     assert np.abs(wave[:, ::16] - np.load(PINS / f"{name}.npz")["decoded"]).max() < 1e-4
@@ -108,66 +112,105 @@ def test_stored_files_sound_the_same(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_codes_of_a_waveform(name):
-    codes = codec.load(name).encode(waveform(), RATE).codes
+    codes = load(name).encode(waveform(), RATE).codes
     assert (codes == np.load(PINS / f"{name}.npz")["codes"]).mean() >= 0.999
 
 
 def test_losses_of_the_first_steps(expected, prepared, tmp_path):
-    found = losses(trained(prepared, tmp_path / "run"))
-    assert [row[:3] for row in found] == [row[:3] for row in expected["losses"]]
-    assert [float(row[3]) for row in found] == pytest.approx([float(row[3]) for row in expected["losses"]], rel=1e-4)
+    assert_same_losses(losses(trained(prepared, tmp_path / "run"), TERMS), expected["losses"])
 
 
-def settings() -> list[str]:
-    return sorted(line.split("`")[1] for line in reference().splitlines() if line.startswith("| `"))
+# --- models ---------------------------------------------------------------------------------------------------
 
 
-def test_settings_of_recipes_keep_their_names(expected):
-    assert set(expected["settings"]) <= set(settings())
-
-
-def printed(*words: str) -> dict:
-    with contextlib.redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit) as ended:
-        main([*words, "--json"])
-    assert ended.value.code == 0
-    return json.loads(output.getvalue())
-
-
-def keys(value: object) -> object:
-    """Return the names in nested JSON, of a list those of its first element."""
-    if isinstance(value, dict):
-        return {name: keys(item) for name, item in value.items() if name != "tags"}
-    return [keys(value[0])] if isinstance(value, list) and value else None
-
-
-def subset(old: object, new: object) -> bool:
-    """Tell whether every name in ``old`` is in ``new``."""
-    if isinstance(old, dict):
-        return isinstance(new, dict) and all(name in new and subset(item, new[name]) for name, item in old.items())
-    return not isinstance(old, list) or not old or (isinstance(new, list) and subset(old[0], (new or [None])[0]))
-
-
-def results(folder: Path) -> dict:
-    """Return the names in what commands print as JSON, from the stored file and the waveform."""
-    codec_file = PINS / "speech_16k_v2.nac"
+def exported(name: str, folder: Path) -> dict:
+    """Return the names in what ``codec export`` writes, and the type and shape of each tensor."""
+    ran("export", MODELS[name] or name, "--out", folder)
+    with safe_open(folder / "model.safetensors", "np") as file:
+        tensors = {key: file.get_slice(key) for key in sorted(file.keys())}
+        described = {key: [value.get_dtype(), *value.get_shape()] for key, value in tensors.items()}
+        metadata = dict.fromkeys(file.metadata())
     return {
-        "info": keys(printed("info", str(codec_file))),
-        "decode": keys(printed("decode", str(codec_file), "--out", str(folder / "wav"))),
-        "encode": keys(printed("encode", str(folder / "wav"), "--out", str(folder / "nac"), "--kbps", "3")),
-        "tokens": keys(printed("tokens", str(folder / "wav"), "--out", str(folder / "tokens"))),
-        "models": keys(printed("models")),
+        "tensors": described,
+        "metadata": metadata,
+        "config": keys(json.loads((folder / "config.json").read_text())),
     }
 
 
-def test_names_in_json(expected, tmp_path):
-    assert subset(expected["json"], results(tmp_path))
+@pytest.mark.parametrize("name", MODELS)
+def test_tensors_and_settings_of_models_keep_their_names(name, tmp_path):
+    old, new = stored("models.json")[name], exported(name, tmp_path / "model")
+    assert new["tensors"] == old["tensors"]
+    assert lost(old, new) == []
 
 
-def test_columns_of_tables(expected, prepared):
-    with (prepared / "manifest.csv").open(newline="") as file:
-        header = next(csv.reader(file))
-    old = expected["manifest"]
-    assert header[: len(old)] == old
+# --- shards of tokens -----------------------------------------------------------------------------------------
+
+SHARD = PINS / "tokens-000000.tar"
+
+
+def tokens(folder: Path) -> Path:
+    """Return a shard of a sound with one channel and one with two, the latter with a column of a manifest."""
+    wave, before = waveform(), Path.cwd()
+    (folder / "in" / "more").mkdir(parents=True)
+    soundfile.write(folder / "in" / "one.wav", wave, RATE, "FLOAT")
+    soundfile.write(folder / "in" / "more" / "t.w%o.wav", np.stack([wave, 0.5 * wave[::-1]], 1), RATE, "FLOAT")
+    (folder / "manifest.csv").write_text("path,transcript\nin/more/t.w%o.wav,pinned\n", encoding="utf-8")
+    os.chdir(folder)  # shards say where the sources were, as the command named them
+    try:
+        words = ("--model", "speech_16k_v2", "--codebooks", 2, "--manifest", "manifest.csv", "--per-shard", 2)
+        ran("tokens", "in", "--out", "tokens", *words)
+    finally:
+        os.chdir(before)
+    return folder / "tokens" / SHARD.name
+
+
+def members(shard: Path) -> dict[str, object]:
+    """Return the content of a shard as WebDataset would find it."""
+    found: dict[str, object] = {}
+    with tarfile.open(shard) as tar:
+        for member in tar:
+            file = tar.extractfile(member)
+            assert file is not None
+            data = file.read()
+            if member.name.endswith(".npy"):
+                found[member.name] = np.load(io.BytesIO(data), allow_pickle=False)
+            else:
+                found[member.name] = json.loads(data)
+    return found
+
+
+def test_shards_of_tokens_hold_what_they_held(tmp_path):
+    old, new = members(SHARD), members(tokens(tmp_path))
+    assert list(new) == list(old)
+    for name, value in old.items():
+        if isinstance(value, np.ndarray):
+            assert (new[name].dtype, new[name].shape) == (value.dtype, value.shape)
+            assert (new[name] == value).mean() >= 0.999
+        else:
+            assert {key: new[name].get(key) for key in value} == value
+
+
+def decoded_tokens(folder: Path) -> dict[str, np.ndarray]:
+    """Return some samples of the sounds that the stored shard becomes, and their place."""
+    ran("decode", SHARD, "--out", folder, "--bits", "32f")
+    return {
+        path.relative_to(folder).as_posix(): soundfile.read(path, dtype="float32")[0][::16]
+        for path in sorted(folder.rglob("*.wav"))
+    }
+
+
+def test_stored_shards_sound_the_same(tmp_path):
+    new = decoded_tokens(tmp_path / "wav")
+    with np.load(PINS / "tokens.npz") as old:
+        assert list(new) == old.files
+        for name in old.files:
+            assert np.abs(new[name] - old[name]).max() < 1e-4
+
+
+def test_codes_in_stored_shards_are_those_of_nac_files():
+    (first,) = (value for name, value in members(SHARD).items() if name == "one.npy")
+    assert np.array_equal(first, np.load(PINS / "speech_16k_v2.npz")["codes"][:2])
 
 
 def _write(folder: Path) -> None:
@@ -176,13 +219,15 @@ def _write(folder: Path) -> None:
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)
-    wave, content = waveform(), {"models": {}, "shapes": {}}
+    tiny_model(PINS / "fsq", *SMALLEST, "--codec.quantizer.kind=fsq")
+    wave = waveform()
+    content: dict[str, Any] = {"models": {}, "shapes": {}}
     for name in MODELS:
-        loaded = codec.load(name)
+        loaded = load(name)
         path = PINS / f"{name}.nac"
         loaded.save(path, wave, RATE, kbps=3, tags={"title": "Pinned", "artist": "Lathe"})
         stored = np.concatenate(stored_codes(name), axis=2)
-        with codec.open(path) as sound:
+        with codec.open(path, MODELS[name]) as sound:
             decoded = sound.read(0, sound.samples)[:, ::16]
         codes = loaded.encode(wave, RATE).codes.astype(np.int16)
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
@@ -190,14 +235,13 @@ def _write(folder: Path) -> None:
         content["shapes"][name] = list(stored.shape)
     corpus = synthesise(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)
-    with (folder / "data" / "manifest.csv").open(newline="") as file:
-        content["manifest"] = next(csv.reader(file))
-    content |= {
-        "losses": losses(trained(folder / "data", folder / "run")),
-        "settings": settings(),
-        "json": results(folder),
-    }
+    content["losses"] = losses(trained(folder / "data", folder / "run"), TERMS)
     (PINS / "expected.json").write_text(json.dumps(content, indent=1) + "\n")
+    store("models.json", {name: exported(name, folder / f"exported-{name}") for name in MODELS})
+    shutil.copyfile(tokens(folder / "sounds"), SHARD)
+    np.savez_compressed(PINS / "tokens.npz", **decoded_tokens(folder / "wav"))
+    test_pins_names.write(folder / "names")
+    test_pins_resume.write(folder / "resume")
 
 
 if __name__ == "__main__":

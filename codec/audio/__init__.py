@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that defines ``name``."""
+    """Import the module that defines a name of :data:`__all__`."""
     from importlib import import_module
 
     if name not in _MODULE_OF:

@@ -1,4 +1,4 @@
-"""APEv2 tags at the end of MPEG audio, which neither tinytag nor FFmpeg reads there.
+"""APEv2 tags at the end of MPEG audio files, where neither tinytag nor FFmpeg reads them.
 
 Source: https://wiki.hydrogenaud.io/index.php?title=APEv2_specification
 """
@@ -8,12 +8,19 @@ from pathlib import Path
 _FOOTER_BYTES = 32
 _ID3V1_BYTES = 128
 _MAX_BYTES = 1 << 24
-_KIND = 0b110
+_ITEM_TYPE = 0b110
 _TEXT, _BINARY = 0b000, 0b010
 
 
-def read_apev2(path: Path) -> tuple[dict[str, list[str]], int]:
-    """Return the texts of the tag by their names, with all their values, and the number of pictures."""
+def read_apev2_tags(path: Path) -> tuple[dict[str, list[str]], int]:
+    """Read the APEv2 tag at the end of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The values of each text item by its name, and the number of pictures. A damaged tag is read as far as possible.
+    """
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _ID3V1_BYTES))
@@ -36,9 +43,9 @@ def read_apev2(path: Path) -> tuple[dict[str, list[str]], int]:
         if not end_of_name or start + value_bytes > len(items):
             break
         key = name.decode("latin-1")
-        if flags & _KIND == _TEXT:
+        if flags & _ITEM_TYPE == _TEXT:
             texts.setdefault(key, []).extend(items[start : start + value_bytes].decode("utf-8", "replace").split("\0"))
-        elif flags & _KIND == _BINARY and key.lower().startswith("cover art"):
+        elif flags & _ITEM_TYPE == _BINARY and key.lower().startswith("cover art"):
             pictures += 1
         at = start + value_bytes
     return texts, pictures

@@ -1,8 +1,8 @@
-"""Sound above the band of a model: what a source holds beyond half the model's sample rate is not coded.
+"""Detection of audio above a model's band, which is not coded.
 
-While a file is coded, the spectrum of every fourth window of it is taken, and the energy above the model's Nyquist
-frequency compared with the whole. Speech at 48 kHz has some energy up there as well, in its fricatives; music through a
-model of 16 kHz loses its cymbals. A share of one in a thousand (-30 dB) counts as sound that is lost.
+A model codes frequencies up to half its sample rate. While a file is coded, the energy of the source above that limit
+is compared with the whole, in the spectrum of every fourth window. A share of one in a thousand (-30 dB) is reported as
+audible content that is lost: the cymbals of music, for instance, but not the little energy of fricatives in speech.
 """
 
 import numpy as np
@@ -10,20 +10,26 @@ import numpy as np
 from codec.audio.waveform import FloatArray
 
 ABOVE_BAND_THRESHOLD = 1e-3
-"""Share of the energy above the model's Nyquist frequency from which on a file counts as reaching above its band."""
+"""Share of the energy above the model's Nyquist frequency from which a file is reported."""
 
 _WINDOW = 1024
 _EVERY = 4
 _MARGIN = 1.05
-"""Where the share begins, relative to the Nyquist frequency: the model's own filters end below, windows leak above."""
+"""Lower edge of the energy that is counted, relative to the model's Nyquist frequency: windows leak across it."""
 
 
 class AboveBandMeter:
-    """Measure the share of energy above a model's band, block by block, at constant memory.
+    """A meter of the energy above a model's band, fed block by block, in constant memory.
 
     Args:
-        sample_rate: of the source, in Hz.
-        model_rate: of the model, in Hz.
+        sample_rate: sample rate of the source, in Hz.
+        model_rate: sample rate of the model, in Hz.
+
+    >>> seconds = np.arange(48000) / 48000
+    >>> meter = AboveBandMeter(48000, 16000)
+    >>> meter.push(np.sin(2 * np.pi * 12000 * seconds)[None].astype(np.float32))
+    >>> round(meter.share, 3)
+    1.0
     """
 
     def __init__(self, sample_rate: int, model_rate: int) -> None:
@@ -34,7 +40,11 @@ class AboveBandMeter:
         self._rest: FloatArray | None = None
 
     def push(self, block: FloatArray) -> None:
-        """Take float32 ``[channels, n]``. A rest that is shorter than four windows waits for more."""
+        """Measure the next block.
+
+        Args:
+            block: float32 ``[channels, n]``. Samples that do not fill four windows wait for the next block.
+        """
         if not self._needed:
             return
         wave = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
@@ -43,9 +53,9 @@ class AboveBandMeter:
         windows = wave[:, :whole].reshape(block.shape[0], -1, _WINDOW)[:, ::_EVERY]
         energy = (np.abs(np.fft.rfft(windows * self._window)) ** 2).sum(axis=(0, 1), dtype=np.float64)
         self._above += float(energy[self._first :].sum())
-        self._all += float(energy[2:].sum())  # a constant offset, which the window spreads to two bins, is no sound
+        self._all += float(energy[2:].sum())  # a constant offset, which the window spreads to two bins, is inaudible
 
     @property
     def share(self) -> float:
-        """Energy above the band over the energy of the whole, without its constant offset; 0 for silence."""
+        """Energy above the band relative to all energy but DC, from 0 to 1; 0 for silence."""
         return self._above / self._all if self._all else 0.0

@@ -1,29 +1,42 @@
-"""Sizes in headers that do not count anything: a writer to a pipe cannot come back to fill them in.
+"""Sizes in chunk headers that mean "unknown", because a program that writes to a pipe cannot go back to fill them in.
 
-RF64 and BW64 keep their sizes in the ``ds64`` chunk, by 64 bits; the 0xFFFFFFFF that stands in their place elsewhere
-refers there and is not unknown. A FLAC total of 0 is unknown as well, and has no neighbours that could be mistaken.
+RF64 and BW64 files are an exception: their sizes have 64 bits and stand in the ``ds64`` chunk, to which a size of
+0xFFFFFFFF elsewhere refers. FLAC has one such value, a total of 0 samples, which needs no rule.
 """
 
 _LARGEST_STATED = 0x7FFF0000
-"""From here on, FFmpeg (0xFFFFFFFF), sox (0x7FFFF000 and the like) and others mean "unknown"."""
+"""Smallest size that means "unknown": FFmpeg writes 0xFFFFFFFF, sox 0x7FFFF000 and similar."""
 _CHUNK_HEADER_BYTES = 8
 _PRINTABLE = range(0x20, 0x7F)
 
 
 def is_chunk_header(header: bytes) -> bool:
-    """Return whether ``header`` can begin a chunk: four printable characters and a size of 32 bits."""
+    """Return whether some bytes can be the header of a chunk: four printable characters and a size of 32 bits.
+
+    Args:
+        header: at least 8 bytes, or False is returned.
+
+    Returns:
+        Whether a chunk can begin there.
+    """
     return len(header) >= _CHUNK_HEADER_BYTES and all(byte in _PRINTABLE for byte in header[:4])
 
 
 def is_unknown_size(size: int, following: bytes = b"") -> bool:
-    """Return whether the size of 32 bits that a chunk of samples states means "to the end of the stream".
+    """Return whether the size that a chunk of samples states means "to the end of the stream".
 
-    A file that really is that large and holds the stated bytes has to be recognised by the caller.
+    A file that really is that large has to be recognised by the caller.
 
     Args:
-        size: the stated number of bytes.
-        following: the first bytes after the chunk's header (at least 8, or all that there are): a size of 0 is meant
-            where they begin another chunk, or where nothing follows.
+        size: stated number of bytes, of 32 bits.
+        following: the first 8 bytes after the header of the chunk, or all that there are. A size of 0 is correct if
+            they begin another chunk or if nothing follows.
+
+    Returns:
+        Whether the size is unknown.
+
+    >>> is_unknown_size(0xFFFFFFFF), is_unknown_size(48000), is_unknown_size(0, bytes(8))
+    (True, False, True)
     """
     if size == 0:
         return bool(following) and not is_chunk_header(following)
@@ -31,5 +44,13 @@ def is_unknown_size(size: int, following: bytes = b"") -> bool:
 
 
 def describe_cut_off(present: int, stated: int) -> str:
-    """Return the reason for refusing a file that holds fewer bytes than it states."""
-    return f"cut off: {present} of the announced {stated} bytes are there"
+    """Return the reason for refusing a file that holds fewer bytes than it states.
+
+    Args:
+        present: number of bytes in the file.
+        stated: number of bytes that its header states.
+
+    Returns:
+        One line without the path.
+    """
+    return f"cut off: it holds {present} of the {stated} bytes that its header states"

@@ -1,11 +1,11 @@
-"""Find clipping at whatever level it happened.
+"""Detection of clipping, at any level.
 
-A clipped waveform stays flat at its own extreme, which is full scale for linear samples, 0.980 for mu-law, 0.984 for
-A-law (ITU-T G.711), 0.9995 for 12 valid bits in 16, and anything after a change of gain. A flat top alone is not
-clipping: a sine of few bits rests at its peak, too. But there the values just below the peak are about as frequent as
-the peak: a parabola through the top of a cell of width d spends sqrt(d) in it and sqrt(2 d) - sqrt(d) in the next, a
-ratio of 2.4, and 4.5 where the next cell is half as wide, as at the borders of G.711's segments. A clipped waveform
-spends far longer at the extreme than next to it.
+A clipped waveform stays flat at its extreme value: full scale for linear samples, 0.980 for mu-law, 0.984 for A-law
+(ITU-T G.711), 0.9995 for 12 valid bits in 16, and any value after a change of gain. A flat top alone does not prove
+clipping, as a sine of few bits also stays at its peak for several samples. Its values just below the peak, however, are
+about as frequent as the peak: a parabola spends sqrt(d) in the topmost quantisation cell of width d and
+sqrt(2 d) - sqrt(d) in the next, a ratio of 2.4, or 4.5 if the next cell is half as wide, as at the borders of the
+segments of G.711. A clipped waveform spends far more time at its extreme than just below.
 """
 
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 FULL_SCALE = 0.9999
-"""From here on every sample counts as clipped."""
+"""Magnitude from which every sample counts as clipped."""
 _QUIET = 2.0**-7
-"""Below that extreme, 16 bits leave too few values to tell."""
+"""Smallest extreme that is examined; below it, 16 bits have too few values to decide."""
 _FEWEST = 10
-"""Samples at an extreme."""
+"""Smallest number of samples at the extreme that counts as clipping."""
 _REST = 0.01
-"""RMS level of the other samples relative to the extreme; square waves have less."""
+"""Smallest RMS level of the other samples relative to the extreme, to exclude square waves."""
 
 
 @dataclass
 class _Extreme:
-    """The largest values of one channel and sign, and how samples lie at them; fed block by block."""
+    """The two largest values of one channel and sign, and how many samples have them; fed block by block."""
 
     value: float = -np.inf
     count: int = 0
@@ -34,7 +34,7 @@ class _Extreme:
     in_runs: dict[int, int] = field(default_factory=lambda: {2: 0, 3: 0})
     """Samples at the extreme in runs of at least 2 and of at least 3."""
     open_run: int = 0
-    """Length of the run that the last block ended in."""
+    """Length of the run at the end of the last block, which may continue."""
 
     def push(self, samples: npt.NDArray[np.float32]) -> None:
         """Take the next samples ``[n]``, n > 0."""
@@ -77,8 +77,8 @@ class _Extreme:
             self.in_runs[shortest] += self.open_run if self.open_run >= shortest else 0
         self.open_run = 0
 
-    def clipped(self) -> int:
-        """Number of samples at the extreme, 0 where they do not look clipped."""
+    def clipped_samples(self) -> int:
+        """Return the number of samples at the extreme, 0 if they do not look clipped."""
         self._close()
         if self.value < _QUIET or self.count < _FEWEST:
             return 0
@@ -90,7 +90,14 @@ class _Extreme:
 
 
 class ClippingMeter:
-    """Counts clipped samples block by block, in constant memory."""
+    """A meter of clipping, fed block by block, in constant memory.
+
+    >>> waveform = np.sin(np.arange(20000) / 50)[None].astype(np.float32)
+    >>> meter = ClippingMeter()
+    >>> meter.push(0.4 * waveform.clip(-0.9, 0.9))
+    >>> round(meter.share, 2)
+    0.29
+    """
 
     def __init__(self) -> None:
         self._extremes: list[tuple[_Extreme, _Extreme]] = []
@@ -98,7 +105,11 @@ class ClippingMeter:
         self._at_full_scale = self._samples = 0
 
     def push(self, block: npt.NDArray[np.float32]) -> None:
-        """Take float32 ``[channels, n]``."""
+        """Examine the next block.
+
+        Args:
+            block: float32 ``[channels, n]``, full scale 1.
+        """
         if not self._extremes:
             self._extremes = [(_Extreme(), _Extreme()) for _ in block]
             self._energy = np.zeros(len(block))
@@ -113,14 +124,14 @@ class ClippingMeter:
 
     @property
     def share(self) -> float:
-        """Share of all samples that are clipped, 0 to 1."""
+        """Share of all samples that are clipped, from 0 to 1."""
         if not self._samples:
             return 0.0
         flat = sum(self._flat(signs, energy) for signs, energy in zip(self._extremes, self._energy, strict=True))
         return max(self._at_full_scale, flat) / (self._samples * len(self._extremes))
 
     def _flat(self, signs: tuple[_Extreme, _Extreme], energy: float) -> int:
-        found = sum(extreme.clipped() for extreme in signs)
+        found = sum(extreme.clipped_samples() for extreme in signs)
         if not found:
             return 0
         largest = max(extreme.value for extreme in signs)

@@ -6,15 +6,16 @@ from typing import Literal
 from codec.errors import UserError
 
 AudioErrorKind = Literal["unreadable", "empty", "cut off or damaged", "NaN or infinity", "unwritable"]
+"""Class of failure, under which reports count files."""
 
 
 class AudioError(UserError):
-    """Report an audio file that cannot be read or written, in one line with its path and the reason.
+    """An audio file cannot be read or written. The message is one line with the path and the reason.
 
     Args:
         path: the file.
-        kind: the class of failure, under which such files are counted.
-        reason: one line without the path.
+        kind: class of failure, under which reports count such files.
+        reason: the reason in one line, without the path.
     """
 
     def __init__(self, path: Path, kind: AudioErrorKind, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""Read through FFmpeg's demuxers and decoders (PyAV).
+"""Decoding by FFmpeg's demuxers and decoders (PyAV).
 
-FFmpeg applies edit lists, encoder delays and the padding that containers state. What it leaves is mended here: the end
-of MP4, whose duration is rounded; Opus, which libopus decodes in place of FFmpeg's own decoder; WMA, of which it drops
-a frame too many; ALAC and AAC in CAF, whose padding it drops twice.
+FFmpeg applies edit lists, encoder delays and the padding that containers state. Corrected here are: the end of MP4,
+whose duration is rounded; Opus, which libopus decodes instead of FFmpeg's own decoder; WMA, of which FFmpeg drops one
+frame too many; ALAC and AAC in CAF, whose padding it removes twice.
 """
 
 import itertools
@@ -15,7 +15,14 @@ from av.packet import PacketSideData
 
 from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
 from codec.audio.chunks import read_at
-from codec.audio.ffmpeg_packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context, ffmpeg_reason
+from codec.audio.ffmpeg_packets import (
+    FLOAT_OPTIONS,
+    STRICT_OPTIONS,
+    FormatGuard,
+    PacketDecoder,
+    create_decoder_context,
+    ffmpeg_reason,
+)
 from codec.audio.file_format import FileFormat
 from codec.audio.file_view import FileView
 from codec.audio.trimming import Trimmer
@@ -29,26 +36,34 @@ _NAMES = {
     "libopencore_amrnb": "AMR_NB", "libopencore_amrwb": "AMR_WB", "ac3": "AC3", "eac3": "EAC3",
 }  # fmt: skip
 _CHECKED = {"flac", "wavpack", "tta", "ape", "alac"}
-"""Codings without loss, of which a wrong checksum is an error."""
+"""Lossless codings, in which a wrong checksum is an error."""
 _COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK"}
-"""Containers that state their number of samples."""
+"""Containers that state their number of samples exactly."""
 _STREAMS = {"AAC", "AC3", "DTS", "AMR"}
-"""Bare sequences of frames, whose last may be incomplete as in any recording of a stream."""
+"""Bare sequences of frames, of which the last may be incomplete, as in any recording of a stream."""
 _OPUS = {"opus", "libopus"}
 _WMA = {"wmav1", "wmav2"}
-"""Codings of which FFmpeg drops two frames at the start, where one is the delay."""
+"""Codings whose delay is one frame, while FFmpeg drops two at the start."""
 _LONGEST_FRAME = 8192
-"""Samples that a packet holds at most, in what MP4 has."""
+"""Largest number of samples in a packet of the codings that MP4 holds."""
 _ROUNDING_S = Fraction(1, 500)
 """Durations in MP4 are rounded to units of 1/600 s or 1/1000 s."""
 
 
 class FFmpegDecoder:
-    """A file as FFmpeg reads it, see :class:`codec.audio.backend.Decoder`."""
+    """A file that FFmpeg demuxes and decodes, see :class:`codec.audio.backend.Decoder`.
+
+    Args:
+        path: the file.
+        file_format: its detected format.
+
+    Raises:
+        UnsupportedAudio: the file cannot be read.
+    """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:
         self._path, self._file_format = path, file_format
-        self._shape = SameShape()
+        self._shape = FormatGuard()
         self._delay = 0
         self._open()
         try:
@@ -60,7 +75,7 @@ class FFmpegDecoder:
 
     def _open(self) -> None:
         file_format = self._file_format
-        self._view = FileView(self._path.open("rb"), file_format.start, file_format.end, file_format.replaced)
+        self._view = FileView(self._path.open("rb"), file_format.start, file_format.end, file_format.patches)
         try:
             self._container = av.open(
                 self._view,
@@ -83,23 +98,25 @@ class FFmpegDecoder:
         """Choose the decoder."""
         context = self._stream.codec_context
         if context is None:
-            raise UnsupportedAudio("its coding of audio has no decoder here; convert it with another program")
+            raise UnsupportedAudio("there is no decoder for its coding; convert it with another program")
         name = context.name
         if name in _OPUS:
             if self._file_format.container == "MPEG-TS":
                 reason = "Opus in MPEG-TS does not state where it begins and ends; convert it with another program"
                 raise UnsupportedAudio(reason)
-            self._decoder = PacketDecoder(decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT)
+            self._decoder = PacketDecoder(
+                create_decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT_OPTIONS
+            )
             return
-        options = dict(STRICT) if name in _CHECKED else {}
+        options = dict(STRICT_OPTIONS) if name in _CHECKED else {}
         if name in _WMA:
             self._delay = _wma_frame_samples(name, context.sample_rate)
-        if name in _WMA or self._file_format.most_frames is not None:
+        if name in _WMA or self._file_format.max_frames is not None:
             options["flags2"] = "+skip_manual"
         self._decoder = PacketDecoder(context, options)
 
     def _describe(self) -> StreamInfo:
-        """Decode the first frame: implicit SBR and parametric stereo do not stand in the container."""
+        """Decode the first frame: the container does not state implicit SBR and parametric stereo."""
         self._blocks = self._decoded()
         self._first = next(self._blocks, None)
         context, container = self._stream.codec_context, self._file_format.container
@@ -110,7 +127,7 @@ class FFmpegDecoder:
         return StreamInfo(container, subtype, rate, channels, frames, others)
 
     def _stated(self, sample_rate: int) -> int | None:
-        """Samples that the header counts, None where it does not, or only in milliseconds."""
+        """Return the samples that the header counts; None if it states none, or a duration in milliseconds."""
         if self._file_format.container == "DSF":  # FFmpeg counts whole blocks
             with self._path.open("rb") as file:
                 return int.from_bytes(read_at(file, self._file_format.start + 64, 8), "little") // 8 or None
@@ -120,9 +137,17 @@ class FFmpegDecoder:
         return round(duration * base * sample_rate)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.backend.Decoder`."""
-        wanted = self._file_format.most_frames
-        trim, done = Trimmer(self._file_format.skipped + self._delay), 0
+        """Decode the file, see :class:`codec.audio.backend.Decoder`.
+
+        Yields:
+            float32 ``[channels, n]``.
+
+        Raises:
+            AudioDamage: the file is cut off or damaged.
+            UnsupportedAudio: something in it cannot be read.
+        """
+        wanted = self._file_format.max_frames
+        trim, done = Trimmer(self._file_format.delay + self._delay), 0
         for block in itertools.chain([] if self._first is None else [self._first], self._blocks):
             for heard in trim.push(block):
                 yield heard if wanted is None else heard[:, : max(0, wanted - done)]
@@ -135,7 +160,7 @@ class FFmpegDecoder:
         """Decode the packets of the stream."""
         failed: AudioDamage | None = None
         end = _End(self._stream, self._container, self._file_format)
-        # The last packet of samples without coding may be shorter than the others.
+        # The last packet of PCM samples may be shorter than the others, which FFmpeg marks as corrupt.
         pcm = self._stream.codec_context.name.startswith("pcm_")
         for number, packet in enumerate(self._packets()):
             if number == 0 and self._stream.codec_context.name in _OPUS:
@@ -163,14 +188,14 @@ class FFmpegDecoder:
                     if self._file_format.container not in _STREAMS:
                         raise failed
                     continue
-                yield from end.push(frame, self._shape.pass_on(frame))
+                yield from end.push(frame, self._shape.to_samples(frame))
         yield from end.finish()
 
     def _is_late(self, packet: av.Packet) -> bool:
-        """Return whether a FLAC frame is numbered as one that comes later.
+        """Return whether the number of a FLAC frame shows that frames before it are missing.
 
-        Before FLAC 1.2 frames of various sizes were counted as if all were of one size: FFmpeg makes wrong times of
-        that. Where such frames are missing, the stated count says so.
+        Encoders before FLAC 1.2 numbered frames of various sizes as if all had one size, from which FFmpeg computes
+        wrong times. If such frames are missing, the stated number of samples shows it.
         """
         sizes = self._stream.codec_context.extradata or b""
         counts = sizes[:2] == sizes[2:4] or bytes(packet)[1] & 1
@@ -193,9 +218,9 @@ class FFmpegDecoder:
 
 
 def _unstated_delay(first: av.Packet, head: bytes) -> int:
-    """Return by how many samples the container understates the delay in ``OpusHead`` (RFC 7845).
+    """Return how many samples of the delay in ``OpusHead`` (RFC 7845) FFmpeg does not drop.
 
-    FFmpeg before version 6 counts it at the rate of the encoder's input, which may be below 48 kHz.
+    Before version 6 it counts them at the rate of the encoder's input, which may be below 48 kHz.
     """
     stated = sum(int.from_bytes(bytes(data)[:4], "little") for data in first.iter_sidedata() if _skips(data))
     delay = int.from_bytes(head[10:12], "little")
@@ -207,7 +232,7 @@ def _skips(data: PacketSideData) -> bool:
 
 
 def _wma_frame_samples(name: str, sample_rate: int) -> int:
-    """Return the samples of a WMA frame, which is the delay of the transform with its overlap."""
+    """Return the length of a WMA frame in samples, which is the delay of its overlapping transform."""
     if sample_rate <= 16000:
         return 512
     if sample_rate <= 22050 or (name == "wmav1" and sample_rate <= 32000):
@@ -223,7 +248,7 @@ def _subtype(name: str, extradata: bytes) -> str:
 
 
 class _End:
-    """Where the samples of a container end. MP4 pads the last frame, and rounds its duration."""
+    """Removal of the padding at the end of MP4, which pads the last frame and rounds its duration."""
 
     def __init__(self, stream: av.AudioStream, container: av.container.InputContainer, file_format: FileFormat) -> None:
         self._rounded = file_format.container == "MP4"
@@ -235,16 +260,17 @@ class _End:
         self._start_s: Fraction | None = None
         self._rate = self._done = 0
         self.delay = 0
-        """Samples at the start that are dropped later, and do not count."""
+        """Samples at the start that are dropped later and do not count."""
 
     def packet(self, packet: av.Packet) -> None:
+        """Note the times of a packet."""
         if self._rounded and packet.size and packet.pts is not None and packet.duration:
             self._end_s = max(self._end_s, (packet.pts + packet.duration) * self._base)
             if self._start_s is None:
                 self._start_s = max(Fraction(0), packet.pts * self._base)
 
     def push(self, frame: av.AudioFrame, block: FloatArray) -> list[FloatArray]:
-        """Return what is certain to be heard."""
+        """Return the blocks that are certainly not padding."""
         if not self._rounded:
             return [block]
         self._rate = frame.sample_rate
@@ -264,7 +290,7 @@ class _End:
 
 
 def _itunes_count(text: str) -> int | None:
-    """Samples that iTunes and Core Audio count in their own tag: delay, padding and length, in hexadecimal."""
+    """Return the length in samples from the tag of iTunes and Core Audio: delay, padding and length, in hexadecimal."""
     numbers = text.split()
     try:
         return int(numbers[3], 16) or None

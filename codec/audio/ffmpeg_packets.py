@@ -1,4 +1,4 @@
-"""FFmpeg's decoders on packets, through PyAV: float32 ``[channels, n]``, full scale 1."""
+"""Decoding of packets by FFmpeg's decoders (PyAV), and their samples as float32 ``[channels, n]``, full scale 1."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from codec.audio.waveform import FloatArray
 
 av.logging.set_level(None)
 
-STRICT = {"err_detect": "crccheck+explode"}
-"""Options under which damage is an error, for codings with checksums."""
+STRICT_OPTIONS = {"err_detect": "crccheck+explode"}
+"""Decoder options that make damage an error, for codings with checksums."""
 
-FLOAT = {"request_sample_fmt": "flt"}
-"""Options under which libopus does not round to 16 bits."""
+FLOAT_OPTIONS = {"request_sample_fmt": "flt"}
+"""Decoder options that keep libopus from rounding to 16 bits."""
 
 _MAX_PLANES = 7
-"""PyAV does not tell the planes of frames that have more; those are interleaved first."""
+"""Largest number of channels whose planes PyAV gives access to; frames of more are interleaved first."""
 _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),
@@ -28,11 +28,19 @@ _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
     "flt": (np.float32, 1.0),
     "dbl": (np.float64, 1.0),
 }
-"""Of each sample format, and what its values are multiplied by; planar formats have a p behind the name."""
+"""Array type and scale factor of each sample format; names of planar formats end in p."""
 
 
 def frames_to_waveform(frames: Sequence[av.AudioFrame], channels: int) -> FloatArray:
-    """Return the samples of frames, ``[channels, n]``; an integer of so many bits is divided by 2^(bits - 1)."""
+    """Return the samples of decoded frames.
+
+    Args:
+        frames: frames in order, in any sample format.
+        channels: their number of channels.
+
+    Returns:
+        float32 ``[channels, n]``, full scale 1: integers of ``b`` bits are divided by ``2^(b - 1)``.
+    """
     wave = np.empty((channels, sum(frame.samples for frame in frames)), np.float32)
     at = 0
     for frame in frames:
@@ -60,18 +68,24 @@ def _values(plane: Buffer, kind: npt.DTypeLike, count: int) -> npt.NDArray[np.ge
     return found
 
 
-class SameShape:
-    """Hold a stream to one sample rate and one number of channels: what is coded has a single one of each."""
+class FormatGuard:
+    """A check that a stream keeps its sample rate and number of channels, with a count of its samples."""
 
     def __init__(self) -> None:
         self.known: tuple[int, int] | None = None
+        """Sample rate in Hz and number of channels; None before the first frame."""
         self.samples = 0
+        """Samples per channel so far."""
 
     def check(self, sample_rate: int, channels: int) -> None:
-        """Compare with what came before.
+        """Compare a frame with those before.
+
+        Args:
+            sample_rate: its sample rate, in Hz.
+            channels: its number of channels.
 
         Raises:
-            UnsupportedAudio: the rate or the channels change here.
+            UnsupportedAudio: the sample rate or the number of channels changes here.
         """
         shape = sample_rate, channels
         if self.known is None:
@@ -82,23 +96,36 @@ class SameShape:
                 f"changes from {old} to {new} at {self.samples / self.known[0]:.2f} s; split it there"
             )
 
-    def pass_on(self, *frames: av.AudioFrame) -> FloatArray:
-        """Check decoded frames, count them, and return their samples, ``[channels, n]``."""
+    def to_samples(self, *frames: av.AudioFrame) -> FloatArray:
+        """Check and count decoded frames.
+
+        Args:
+            frames: frames in order.
+
+        Returns:
+            Their samples, float32 ``[channels, n]``.
+
+        Raises:
+            UnsupportedAudio: the sample rate or the number of channels changes here.
+        """
         for frame in frames:
             self.check(frame.sample_rate, frame.layout.nb_channels)
             self.samples += frame.samples
         return frames_to_waveform(frames, self.known[1] if self.known else 1)
 
 
-def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
-    """Return a decoder for packets that were found without FFmpeg's demuxers.
+def create_decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext:
+    """Create a decoder for packets that were found without FFmpeg's demuxers.
 
     Args:
-        names: decoders to choose from, the first that this build of FFmpeg has.
-        extradata: what containers keep for the decoder.
+        names: names of decoders, in order of preference; the first that this build of FFmpeg has is used.
+        extradata: the decoder's configuration, as containers hold it.
+
+    Returns:
+        The decoder's context, to be passed to :class:`PacketDecoder`.
 
     Raises:
-        UnsupportedAudio: there is none of them.
+        UnsupportedAudio: this build of FFmpeg has none of them.
     """
     codec = next((found for name in names if (found := _codec(name)) is not None), None)
     if codec is None:
@@ -111,11 +138,11 @@ def decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodecContext
 
 
 class PacketDecoder:
-    """One of FFmpeg's decoders. One thread: what it gives does not depend on the machine.
+    """A decoder of FFmpeg, on one thread, so that its output does not depend on the machine.
 
     Args:
-        context: that of a stream, or from :func:`decoder_context`.
-        options: of the decoder.
+        context: context of a stream, or one from :func:`create_decoder_context`.
+        options: options of the decoder.
     """
 
     def __init__(self, context: av.AudioCodecContext, options: dict[str, str] | None = None) -> None:
@@ -124,7 +151,13 @@ class PacketDecoder:
         self._context = context
 
     def decode(self, packet: av.Packet | bytes | None) -> list[av.AudioFrame]:
-        """Return the frames of a packet, or with None those that the decoder holds.
+        """Decode a packet.
+
+        Args:
+            packet: the packet; None at the end of the stream.
+
+        Returns:
+            The frames that are ready.
 
         Raises:
             AudioDamage: the packet cannot be decoded.
@@ -143,6 +176,13 @@ def _codec(name: str) -> av.Codec | None:
 
 
 def ffmpeg_reason(error: Exception) -> str:
-    """The reason alone, without the names of functions and numbers."""
+    """Return the reason for an error of FFmpeg.
+
+    Args:
+        error: the error.
+
+    Returns:
+        The reason in one line, without error number and function name.
+    """
     text = getattr(error, "strerror", "") or str(error)
     return text[:1].lower() + text[1:]

@@ -1,42 +1,43 @@
-"""What the bytes of a file say that it is, and which decoder is right for it."""
+"""The detected format of an audio file, and the back end that reads it correctly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 BackEnd = Literal["libsndfile", "FLAC", "FFmpeg", "Ogg", "MPEG"]
+"""libsndfile; libFLAC or FFmpeg; FFmpeg's demuxers and decoders; FFmpeg's decoders, fed by our own parser of Ogg pages
+or of MPEG frames."""
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A file that is known by its structure.
-
-    Args:
-        container: as one would print it, by libsndfile's name where it has one.
-        back_end: what decodes it: libsndfile, FFmpeg's demuxers and decoders, or FFmpeg's decoders behind our own
-            reading of Ogg pages or MPEG audio frames.
-        start: first byte of the container (after ID3v2 tags).
-        end: the byte after its last one.
-        demuxer: FFmpeg's name of the container.
-        most_frames: samples per channel that the container states for certain, where decoders give more.
-        skipped: samples before those, which are the encoder's delay.
-        replaced: bytes to put in place of those of the file, by offset into the container, where a decoder needs it.
-        fault: why the file is cut off or damaged; decoding goes as far as it can.
-    """
+    """The format of a file, as found by :func:`codec.audio.format_detection.detect_format`."""
 
     container: str
+    """Name of the container to print; that of libsndfile if it has one."""
     back_end: BackEnd
+    """Back end that decodes the file."""
     start: int
+    """First byte of the container, after any ID3v2 tags."""
     end: int
+    """Byte after the last one of the container."""
     demuxer: str = ""
-    most_frames: int | None = None
-    skipped: int = 0
-    replaced: Mapping[int, bytes] = field(default_factory=dict)
+    """FFmpeg's name of the container."""
+    max_frames: int | None = None
+    """Samples per channel that the container states reliably, for decoders that return more; None if there is no such
+    statement."""
+    delay: int = 0
+    """Samples before those, which are the encoder's delay and are dropped."""
+    patches: Mapping[int, bytes] = field(default_factory=dict)
+    """Bytes that replace those of the file, by their offset into the container, so that the back end reads it
+    correctly."""
     fault: str = ""
+    """Why the file is cut off or damaged; empty if it is not. Such a file is decoded as far as possible."""
 
 
 @dataclass(frozen=True)
 class NotAudio:
-    """A file that cannot be read, and why, in one line without the path."""
+    """A file that cannot be read."""
 
     reason: str
+    """The reason, in one line without the path."""

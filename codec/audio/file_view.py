@@ -1,4 +1,4 @@
-"""A part of a file, as a file of its own, for the libraries that decode."""
+"""A part of a file as a file object of its own, for libraries that decode."""
 
 import os
 from collections.abc import Mapping
@@ -7,31 +7,42 @@ from typing import BinaryIO
 
 
 class FileView:
-    """Bytes ``start`` to ``end`` of an open file, of which some may be replaced.
+    """A read-only view of a range of an open file, in which some bytes may be replaced.
 
     Args:
-        file: open for reading; the view moves its position and closes it with itself.
+        file: open for reading. The view moves its position, and closes it together with itself.
         start: first byte of the view.
-        end: the byte after its last one.
-        replaced: bytes that stand in place of those at these offsets into the view.
+        end: byte after its last one.
+        patches: bytes that replace those of the file, by their offset into the view.
+
+    >>> import io
+    >>> FileView(io.BytesIO(b"....RIFX...."), 4, 12, {3: b"F"}).read(6)
+    b'RIFF..'
     """
 
     def __init__(
-        self, file: BinaryIO, start: int, end: int, replaced: Mapping[int, bytes] = MappingProxyType({})
+        self, file: BinaryIO, start: int, end: int, patches: Mapping[int, bytes] = MappingProxyType({})
     ) -> None:
         self._file, self._start, self._size = file, start, end - start
-        self._replaced = replaced
+        self._patches = patches
         self._at = 0
 
     def read(self, count: int = -1) -> bytes:
-        """Return ``count`` bytes, or those that are left."""
+        """Read from the current position.
+
+        Args:
+            count: number of bytes; -1 for all that are left.
+
+        Returns:
+            ``count`` bytes, or fewer at the end.
+        """
         left = max(0, self._size - self._at)
         count = left if count < 0 else min(count, left)
         if not count:
             return b""  # damaged files make decoders seek to where no file can end, which the real one would refuse
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
-        for offset, new in self._replaced.items():
+        for offset, new in self._patches.items():
             first, stop = offset - self._at, offset + len(new) - self._at
             if stop > 0 and first < len(data):
                 whole = bytearray(data)
@@ -42,19 +53,38 @@ class FileView:
         return data
 
     def readinto(self, buffer: bytearray) -> int:
-        """Fill ``buffer`` as far as there are bytes, and return their number."""
+        """Read into a buffer.
+
+        Args:
+            buffer: filled from its start.
+
+        Returns:
+            Number of bytes read.
+        """
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to ``offset`` and return the new position."""
+        """Move the position.
+
+        Args:
+            offset: relative to the place that ``whence`` names.
+            whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``.
+
+        Returns:
+            The new position, which may lie beyond the end.
+        """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def tell(self) -> int:
-        """Return the position."""
+        """Return the position.
+
+        Returns:
+            Offset into the view.
+        """
         return self._at
 
     def close(self) -> None:

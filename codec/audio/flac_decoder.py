@@ -1,8 +1,8 @@
-"""Read FLAC: by libFLAC where it is right, which is quicker, else by FFmpeg.
+"""Decoding of FLAC by libFLAC if it reads the file correctly, because it is faster, else by FFmpeg.
 
-libFLAC (through libsndfile) stops where the header says, and libsndfile refuses some numbers of bits; FFmpeg's demuxer
-merges frames where files were joined. So joined files are split at their marks, and each part is read by what is right
-for it.
+libFLAC (through libsndfile) stops at the length that the header states, and libsndfile does not support every number of
+bits. FFmpeg's demuxer merges frames at the seams of joined files. Joined files are therefore split at their signatures,
+and each part is read by the back end that is right for it.
 """
 
 import os
@@ -14,23 +14,31 @@ from typing import BinaryIO
 from codec.audio.backend import Decoder
 from codec.audio.chunks import read_at
 from codec.audio.ffmpeg_decoder import FFmpegDecoder
-from codec.audio.ffmpeg_packets import SameShape
+from codec.audio.ffmpeg_packets import FormatGuard
 from codec.audio.file_format import FileFormat
-from codec.audio.flac_frames import bits_per_sample, ends_as_stated
+from codec.audio.flac_frames import ends_at_stated_length, flac_bits_per_sample
 from codec.audio.libsndfile_decoder import LibsndfileDecoder
 from codec.audio.waveform import FloatArray
 
 _MARK = b"fLaC\x00\x00\x00\x22"
-"""A file's first bytes, with the header of its first block of metadata, which has a fixed length."""
-_LAST_MARK = b"fLaC\x80\x00\x00\x22"
-"""Likewise where there are no further blocks."""
+"""First bytes of a file, with the header of its first metadata block, which has a fixed length."""
+_MARK_OF_LAST = b"fLaC\x80\x00\x00\x22"
+"""The same if there are no further metadata blocks."""
 _SEARCHED_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 1 << 16
 """More than libFLAC reads before it decodes (8 kB)."""
 
 
 class FlacDecoder:
-    """One FLAC file or several that were joined, see :class:`codec.audio.backend.Decoder`."""
+    """One FLAC file, or several joined byte by byte, see :class:`codec.audio.backend.Decoder`.
+
+    Args:
+        path: the file.
+        file_format: its detected format.
+
+    Raises:
+        UnsupportedAudio: the file cannot be read.
+    """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:
         self._path, self._file_format = path, file_format
@@ -52,7 +60,9 @@ class FlacDecoder:
         self.stream_info = self._open[0].stream_info
 
     def _by_libflac(self, start: int, end: int) -> bool:
-        return ends_as_stated(self._file, start, end) and bits_per_sample(read_at(self._file, start, 26)) in (8, 16, 24)
+        return ends_at_stated_length(self._file, start, end) and flac_bits_per_sample(
+            read_at(self._file, start, 26)
+        ) in (8, 16, 24)
 
     def _parts(self, starts: list[int]) -> list[FileFormat]:
         ends = [*starts[1:], self._file_format.end]
@@ -64,8 +74,16 @@ class FlacDecoder:
         return FFmpegDecoder(self._path, part)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.backend.Decoder`."""
-        shape = SameShape()
+        """Decode the file, see :class:`codec.audio.backend.Decoder`.
+
+        Yields:
+            float32 ``[channels, n]``.
+
+        Raises:
+            AudioDamage: the file is cut off or damaged.
+            UnsupportedAudio: something in it cannot be read.
+        """
+        shape = FormatGuard()
         for decoder in self._decoders():
             shape.check(decoder.stream_info.sample_rate, decoder.stream_info.channels)
             for block in decoder.blocks():
@@ -73,10 +91,10 @@ class FlacDecoder:
                 yield block
 
     def _decoders(self) -> Iterator[Decoder]:
-        """Yield what decodes each part, and close it afterwards."""
+        """Yield the decoder of each part, and close it afterwards."""
         yield self._open[0]
         if self._whole:
-            # A part that libFLAC did not touch, or that may lie in the bytes that it read ahead.
+            # Further parts begin where libFLAC did not read, or within the bytes that it read ahead.
             position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
             self._rest = self._parts(
                 list(_marks(self._file, max(4, position - _READ_AHEAD_BYTES), self._file_format.end))
@@ -94,11 +112,11 @@ class FlacDecoder:
 
 
 def _marks(file: BinaryIO, start: int, end: int) -> Iterator[int]:
-    """Yield where FLAC files begin from byte ``start`` on."""
+    """Yield the positions of FLAC signatures from byte ``start`` on."""
     overlap = len(_MARK) - 1
     while start < end:
         data = read_at(file, start, min(_SEARCHED_BYTES, end - start))
-        found = sorted(start + at for mark in (_MARK, _LAST_MARK) for at in _all(data, mark))
+        found = sorted(start + at for mark in (_MARK, _MARK_OF_LAST) for at in _all(data, mark))
         yield from found
         start += len(data) - overlap if start + len(data) < end else len(data)
 

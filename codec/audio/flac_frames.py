@@ -1,4 +1,4 @@
-"""Whether the header of a FLAC file counts all of its samples (RFC 9639): libFLAC stops where it says."""
+"""FLAC headers (RFC 9639), and a check that a file ends where its header states: libFLAC stops there."""
 
 import re
 from typing import BinaryIO
@@ -22,20 +22,43 @@ def _crc8_table() -> tuple[int, ...]:
 _CRC8 = _crc8_table()
 
 
-def stated_samples(header: bytes) -> int:
-    """Return the samples that the first 26 bytes of a FLAC file count, 0 where they are unknown."""
+def flac_sample_count(header: bytes) -> int:
+    """Return the length that the header of a FLAC file states.
+
+    Args:
+        header: the first 26 bytes of the file.
+
+    Returns:
+        Samples per channel, 0 if the length is unknown.
+    """
     return int.from_bytes(header[21:26], "big") & (1 << 36) - 1
 
 
-def bits_per_sample(header: bytes) -> int:
-    """Return the number of bits that the first 26 bytes of a FLAC file state."""
+def flac_bits_per_sample(header: bytes) -> int:
+    """Return the number of bits per sample of a FLAC file.
+
+    Args:
+        header: the first 26 bytes of the file.
+
+    Returns:
+        4 to 32 bits.
+    """
     return ((header[20] & 1) << 4 | header[21] >> 4) + 1
 
 
-def ends_as_stated(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether the file states its length, and its last frame ends there."""
+def ends_at_stated_length(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether a FLAC file states its length and its last frame ends there.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the FLAC file in it.
+        end: byte after the last one.
+
+    Returns:
+        Whether libFLAC reads all samples of the file.
+    """
     header = read_at(file, start, 42)
-    total = stated_samples(header)
+    total = flac_sample_count(header)
     if not total or len(header) < 42:
         return False
     largest = int.from_bytes(header[15:18], "big") or _LONGEST_FRAME
@@ -45,12 +68,12 @@ def ends_as_stated(file: BinaryIO, start: int, end: int) -> bool:
 
 
 def _frame_ends(data: bytes, block_frames: int) -> list[int]:
-    """Samples of the stream at the end of each frame whose header is in ``data``."""
+    """Return the position in samples at the end of each frame whose header is in ``data``."""
     return [end for found in _SYNC.finditer(data) if (end := _frame_end(data[found.start() :][:16], block_frames))]
 
 
 def _frame_end(head: bytes, block_frames: int) -> int:
-    """Samples of the stream at the end of the frame that begins with ``head``, 0 if none does."""
+    """Return the position in samples at the end of the frame that begins with ``head``, 0 if none does."""
     if len(head) < 6:
         return 0
     size_code, rate_code = head[2] >> 4, head[2] & 15

@@ -1,7 +1,7 @@
-"""Read through libsndfile, which is right for linear PCM and its relatives.
+"""Decoding by libsndfile, which reads PCM and related codings correctly.
 
-python-soundfile seeks after each read, which damages what has a memory of what it decoded before (MP3, ADPCM, GSM,
-ALAC): here a file is read from its start to its end and never sought in.
+python-soundfile seeks after each read, which corrupts codings whose decoder has a state (MP3, ADPCM, GSM, ALAC). Here a
+file is read from its start to its end without seeking.
 """
 
 import os
@@ -18,18 +18,25 @@ from codec.audio.waveform import FloatArray
 
 _UNKNOWN_FRAMES = 1 << 62
 _READ_FRAMES = 65536
-"""Always as many at once: for some codings, such as PAF of 24 bits, libsndfile loses samples in short reads."""
+"""Frames per read. In shorter reads libsndfile loses samples of some codings, such as PAF of 24 bits."""
 
 
 class _Forward(soundfile.SoundFile):
-    """A file that is not sought in, whether it could be or not."""
+    """A file that claims not to be seekable, so that python-soundfile does not seek in it."""
 
     def seekable(self) -> bool:
         return False
 
 
 def libsndfile_reason(error: Exception) -> str:
-    """The reason alone: libsndfile repeats the path, and knows some of its errors by number only."""
+    """Return the reason for an error of libsndfile.
+
+    Args:
+        error: the error.
+
+    Returns:
+        The reason in one line, without the path; the number of an error for which libsndfile has no text.
+    """
     if isinstance(error, soundfile.LibsndfileError):
         text = error.error_string.strip().rstrip(".")
         return text if text and "No Error" not in text else f"libsndfile error {error.code}"
@@ -37,18 +44,22 @@ def libsndfile_reason(error: Exception) -> str:
 
 
 class LibsndfileDecoder:
-    """A file as libsndfile reads it, see :class:`codec.audio.backend.Decoder`.
+    """A file that libsndfile decodes, see :class:`codec.audio.backend.Decoder`.
 
     Args:
         path: the file.
-        file_format: what it is.
-        descriptor: of the open file, where the caller wants to see how far it was read, and closes it.
+        file_format: its detected format.
+        descriptor: descriptor of the open file, for a caller that needs to know how far it was read. The caller closes
+            it.
+
+    Raises:
+        UnsupportedAudio: libsndfile cannot read the file.
     """
 
     def __init__(self, path: Path, file_format: FileFormat, descriptor: int | None = None) -> None:
         self._view: FileView | None = None
-        if file_format.replaced or file_format.start or file_format.end < path.stat().st_size:
-            self._view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.replaced)
+        if file_format.patches or file_format.start or file_format.end < path.stat().st_size:
+            self._view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.patches)
         # Names need not be valid UTF-8.
         source = self._view or (os.fsencode(path) if descriptor is None else descriptor)
         try:
@@ -60,12 +71,20 @@ class LibsndfileDecoder:
         file = self._file
         known = file.frames < _UNKNOWN_FRAMES and file.format not in ("MP3", "MPEG")  # of which it estimates them
         self._frames = file.frames if known else None
-        if self._frames is not None and file_format.most_frames is not None:
-            self._frames = min(self._frames, file_format.most_frames)
+        if self._frames is not None and file_format.max_frames is not None:
+            self._frames = min(self._frames, file_format.max_frames)
         self.stream_info = StreamInfo(file.format, file.subtype, file.samplerate, file.channels, self._frames)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.backend.Decoder`."""
+        """Decode the file, see :class:`codec.audio.backend.Decoder`.
+
+        Yields:
+            float32 ``[channels, n]``.
+
+        Raises:
+            AudioDamage: the file is cut off or damaged.
+            UnsupportedAudio: something in it cannot be read.
+        """
         announced, done = self._frames, 0
         buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
         while announced is None or done < announced:

@@ -1,8 +1,8 @@
-"""Read MPEG audio (MP3, MP2, MP1): frames found here, decoded by FFmpeg, in free format by libsndfile.
+"""Decoding of MPEG audio (MP3, MP2, MP1): our own parser of frames, FFmpeg's decoders; libsndfile for free format.
 
-The stream is a sequence of pieces, as where files were joined: each may begin with an encoder's own header that says
-how many samples are its delay and how many pad the end. A stated count is a claim: where more frames follow, they are
-read, and where fewer do, the file is cut off.
+A file is a sequence of sections, more than one if files were joined. Each may begin with a header of its encoder, which
+states how many samples are delay and how many are padding at the end. A stated count is a claim: if more frames follow,
+they are read; if there are fewer, the file is cut off.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codec.audio.backend import AudioDamage, StreamInfo
 from codec.audio.chunks import read_at
-from codec.audio.ffmpeg_packets import PacketDecoder, SameShape, decoder_context
+from codec.audio.ffmpeg_packets import FormatGuard, PacketDecoder, create_decoder_context
 from codec.audio.file_format import FileFormat
 from codec.audio.libsndfile_decoder import LibsndfileDecoder
 from codec.audio.mpeg_frames import (
@@ -19,10 +19,10 @@ from codec.audio.mpeg_frames import (
     MAX_FRAME_BYTES,
     EncoderHeader,
     FrameHeader,
-    encoder_header,
-    first_frame,
-    frame_header,
-    free_format_bytes,
+    find_first_frame,
+    find_free_format_length,
+    parse_encoder_header,
+    parse_frame_header,
 )
 from codec.audio.tag_positions import skip_tag
 from codec.audio.trimming import Trimmer
@@ -30,28 +30,33 @@ from codec.audio.waveform import FloatArray
 
 _PIECE_BYTES = 1 << 18
 _TOGETHER = 16
-"""Frames that are decoded at once."""
+"""Frames that are decoded in one call."""
 _SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
 _DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp3")}
 
 
 class MpegDecoder:
-    """An MPEG audio file, see the module."""
+    """An MPEG audio file, see :class:`codec.audio.backend.Decoder`.
+
+    Args:
+        path: the file.
+        file_format: its detected format.
+    """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:
         self._path, self._file_format = path, file_format
         self._file = path.open("rb")
         self._free_bytes = 0
         head = read_at(self._file, file_format.start, FRAME_HEADER_BYTES)
-        first = frame_header(head)
+        first = parse_frame_header(head)
         assert first is not None, "found by detect_format"
         if not first.size:
-            self._free_bytes = free_format_bytes(self._file, file_format.start, file_format.end)
+            self._free_bytes = find_free_format_length(self._file, file_format.start, file_format.end)
         frame = read_at(self._file, file_format.start, self._length(first))
-        stated = encoder_header(frame, first)
+        stated = parse_encoder_header(frame, first)
         frames = None
         if stated and stated.frames and (stated.bytes is None or file_format.start + stated.bytes == file_format.end):
-            frames = max(0, stated.frames * first.samples - stated.skipped - stated.padding)
+            frames = max(0, stated.frames * first.samples - stated.delay - stated.padding)
         format = "MP3" if first.layer == 3 else f"MP{first.layer}"
         self.stream_info = StreamInfo(format, _SUBTYPES[first.layer], first.sample_rate, first.channels, frames)
 
@@ -59,68 +64,76 @@ class MpegDecoder:
         return header.size or self._free_bytes + header.padding
 
     def _frames(self) -> Iterator[tuple[FrameHeader, bytes]]:
-        """Yield all frames in order. Tags between them, and what follows the last, are passed over."""
+        """Yield all frames in order, without the tags between and after them."""
         at, end = self._file_format.start, self._file_format.end
         data, base = b"", at
         while at < end:
             offset = at - base
             if offset + MAX_FRAME_BYTES > len(data) and base + len(data) < end:
                 data, base, offset = read_at(self._file, at, min(_PIECE_BYTES, end - at)), at, 0
-            header = frame_header(data[offset : offset + FRAME_HEADER_BYTES])
+            header = parse_frame_header(data[offset : offset + FRAME_HEADER_BYTES])
             length = (header.size or self._length(header)) if header else 0
             if header and length:
                 at += length
                 if at > end:
-                    return  # the last frame is not there in full; no decoder makes anything of it
+                    return  # the last frame is incomplete, so that no decoder can decode it
                 yield header, data[offset : offset + length]
             else:
-                at, data = self._behind_tags(at), b""
+                at, data = self._after_tags(at), b""
 
-    def _behind_tags(self, at: int) -> int:
-        """Where the next frame begins after tags and zeros from ``at`` on, the end where none follows."""
+    def _after_tags(self, at: int) -> int:
+        """Return the position of the next frame after tags and zeros from ``at`` on, the end if none follows."""
         end = self._file_format.end
         behind = skip_tag(self._file, at, end)
         if behind > at:
             return behind
-        found = first_frame(self._file, at, end)
+        found = find_first_frame(self._file, at, end)
         stray = found if found is not None else end
         if found is not None and read_at(self._file, at, stray - at).strip(b"\0"):
             raise AudioDamage(f"damaged: no MPEG frame at byte {at}, but others from byte {found} on")
         return stray
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.backend.Decoder`."""
+        """Decode the file, see :class:`codec.audio.backend.Decoder`.
+
+        Yields:
+            float32 ``[channels, n]``.
+
+        Raises:
+            AudioDamage: the file is cut off or damaged.
+            UnsupportedAudio: something in it cannot be read.
+        """
         if self._free_bytes:
             yield from self._free_format()
             return
-        shape, piece = SameShape(), None
+        shape, section = FormatGuard(), None
         for header, frame in self._frames():
-            stated = encoder_header(frame, header)
-            if piece is None or stated is not None or header.format != piece.format:
-                if piece is not None:
-                    yield from piece.end()
+            stated = parse_encoder_header(frame, header)
+            if section is None or stated is not None or header.format != section.format:
+                if section is not None:
+                    yield from section.end()
                 shape.check(header.sample_rate, header.channels)
-                piece = _Piece(header, stated, shape)
+                section = _Section(header, stated, shape)
             if stated is None:
-                yield from piece.push(frame)
-        if piece is not None:
-            yield from piece.end()
+                yield from section.push(frame)
+        if section is not None:
+            yield from section.end()
 
     def _free_format(self) -> Iterator[FloatArray]:
-        """FFmpeg refuses free format. libsndfile stops at an estimate, so that the count is compared."""
+        """Decode free format by libsndfile, as FFmpeg refuses it; it may stop early, so that samples are counted."""
         start = end = self._file_format.start
         wanted, stated = 0, None
         for header, frame in self._frames():
             end += len(frame)
-            if stated is None and (stated := encoder_header(frame, header)):
+            if stated is None and (stated := parse_encoder_header(frame, header)):
                 continue
             wanted += header.samples
         if stated and stated.frames and wanted < (stated.frames - 1) * header.samples:
             raise AudioDamage(
-                f"cut off: only {wanted} of the announced {stated.frames * header.samples} samples are there"
+                f"cut off: only {wanted} of the stated {stated.frames * header.samples} samples are there"
             )
         wanted = self.stream_info.frames or wanted
-        # What libmpg123 is given has no gaps: it would write about them to the terminal.
+        # libmpg123 gets a range without gaps, about which it would print warnings.
         decoder = LibsndfileDecoder(self._path, replace(self._file_format, start=start, end=end))
         done = 0
         try:
@@ -137,25 +150,25 @@ class MpegDecoder:
         self._file.close()
 
 
-class _Piece:
-    """Frames that one encoder wrote."""
+class _Section:
+    """Consecutive frames that one encoder wrote."""
 
-    def __init__(self, header: FrameHeader, stated: EncoderHeader | None, shape: SameShape) -> None:
+    def __init__(self, header: FrameHeader, stated: EncoderHeader | None, shape: FormatGuard) -> None:
         self.format = header.format
         self._stated, self._shape = stated, shape
         self._frames = 0
         self._waiting: list[bytes] = []
-        self._trim = Trimmer(stated.skipped if stated else 0, stated.padding if stated else 0)
-        self._decoder = PacketDecoder(decoder_context(*_DECODERS[header.layer]))
+        self._trim = Trimmer(stated.delay if stated else 0, stated.padding if stated else 0)
+        self._decoder = PacketDecoder(create_decoder_context(*_DECODERS[header.layer]))
 
     def push(self, frame: bytes) -> list[FloatArray]:
-        """Take a frame, and return what is certain to be heard."""
+        """Take a frame, and return the blocks that are certainly not padding."""
         self._frames += 1
         self._waiting.append(frame)
         return self._decode() if len(self._waiting) == _TOGETHER else []
 
     def _decode(self) -> list[FloatArray]:
-        """Decode the frames that wait: FFmpeg takes several in one packet, which is quicker than one by one."""
+        """Decode the waiting frames together: FFmpeg takes several in one packet, which is faster."""
         if not self._waiting:
             return []
         try:
@@ -165,15 +178,15 @@ class _Piece:
         if len(decoded) != len(self._waiting):
             raise AudioDamage(f"damaged after {self._shape.samples / self.format[1]:.2f} s")
         self._waiting = []
-        return self._trim.push(self._shape.pass_on(*decoded))
+        return self._trim.push(self._shape.to_samples(*decoded))
 
     def end(self) -> list[FloatArray]:
-        """Return the rest."""
+        """Return the remaining blocks."""
         rest, stated = self._decode(), self._stated
         if stated is None:
             return rest
         # Some encoders count their own header as a frame.
         if stated.frames and self._frames < stated.frames - 1:
-            raise AudioDamage(f"cut off: only {self._frames} of the announced {stated.frames} MPEG frames are there")
+            raise AudioDamage(f"cut off: only {self._frames} of the stated {stated.frames} MPEG frames are there")
         exact = stated.frames is None or self._frames <= stated.frames
         return rest + self._trim.end(stated.padding if exact else 0)

@@ -1,7 +1,7 @@
 """MPEG audio frames, layers I to III: their headers, and the headers that encoders put in the first frame.
 
-FFmpeg's own demuxer loses the count of samples where tags follow, and stumbles where files were joined; libsndfile's
-stops where it estimates the end. Here every frame is found by the length that the one before states.
+FFmpeg's demuxer loses the stated number of samples if tags follow, and fails at the seams of joined files; libsndfile
+stops at an estimate of the end. Here every frame is found by the length that the frame before it states.
 
 Sources: ISO/IEC 11172-3 and 13818-3, MPEG 2.5 as LAME writes it; the Xing header as LAME extends it (LAME tag,
 revision 1), the VBRI header of Fraunhofer IIS.
@@ -15,10 +15,11 @@ from typing import BinaryIO
 from codec.audio.chunks import read_at
 
 FRAME_HEADER_BYTES = 4
+"""Length of the header of a frame."""
 MAX_FRAME_BYTES = 8192
-"""More than any frame has: 5760 bytes in MPEG 2.5 of layer II at 8 kHz, and free-format frames are shorter."""
+"""Upper limit on the length of a frame. The longest has 5760 bytes (MPEG 2.5, layer II, 8 kHz)."""
 DECODER_DELAY = 529
-"""Samples by which a layer III decoder is late: the encoder's delay in the LAME tag does not count them."""
+"""Delay of a layer III decoder in samples, which the delay stated in the LAME tag does not include."""
 
 _RATES = (44100, 48000, 32000)
 _KBPS_1 = (
@@ -34,31 +35,48 @@ _KBPS_2 = (
 _SEARCHED_BYTES = 1 << 16
 _ENCODER_MARK = re.compile(rb"(?:..)?(?:Xing|Info)", re.DOTALL)
 _CHAIN = 4
-"""Frames that must follow each other before something is taken for MPEG audio."""
+"""Number of consecutive frames that prove MPEG audio."""
 
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """What the 4 bytes before a frame say. ``size`` in bytes with the header, 0 in free format."""
+    """The header of a frame."""
 
     layer: int
+    """Layer, 1 to 3."""
     sample_rate: int
+    """Sample rate in Hz."""
     channels: int
+    """Number of channels, 1 or 2."""
     samples: int
+    """Samples per channel in the frame."""
     size: int
+    """Length of the frame in bytes with its header, 0 in free format."""
     padding: int
+    """Bytes by which the frame is longer than others at this bit rate."""
     side_bytes: int
-    """From the start of the frame to where an encoder's own header stands in layer III."""
+    """Offset in the frame at which an encoder's header stands in layer III."""
 
     @property
     def format(self) -> tuple[int, int, int]:
-        """What stays the same from frame to frame."""
+        """Layer, sample rate and number of channels, which are the same in all frames of a stream."""
         return self.layer, self.sample_rate, self.channels
 
 
 @lru_cache(4096)
-def frame_header(head: bytes) -> FrameHeader | None:
-    """Read the 4 bytes of a header, None if they are none."""
+def parse_frame_header(head: bytes) -> FrameHeader | None:
+    """Parse the header of a frame.
+
+    Args:
+        head: the first bytes of the frame, at least 4.
+
+    Returns:
+        The header; None if these bytes are not a valid one.
+
+    >>> header = parse_frame_header(bytes.fromhex("fffb9064"))  # MPEG 1, layer III, 128 kbit/s, 44.1 kHz
+    >>> header.layer, header.sample_rate, header.channels, header.samples, header.size
+    (3, 44100, 2, 1152, 417)
+    """
     if len(head) < FRAME_HEADER_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer, protected = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), not head[1] & 1
@@ -80,30 +98,39 @@ def frame_header(head: bytes) -> FrameHeader | None:
     return FrameHeader(layer, hz, 1 if mono else 2, samples, size, padding, side)
 
 
-def free_format_bytes(file: BinaryIO, start: int, end: int) -> int:
-    """Return the length of a frame in free format without padding, 0 if no frame like it follows twice."""
+def find_free_format_length(file: BinaryIO, start: int, end: int) -> int:
+    """Find the length of frames in free format, which do not state it.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of a frame.
+        end: byte after the last frame.
+
+    Returns:
+        Bytes of a frame without padding; 0 unless two frames of the same format follow at that distance.
+    """
     data = read_at(file, start, min(end - start, 3 * MAX_FRAME_BYTES))
-    first = frame_header(data[:FRAME_HEADER_BYTES])
+    first = parse_frame_header(data[:FRAME_HEADER_BYTES])
     if first is None:
         return 0
     for length in range(FRAME_HEADER_BYTES + 8, min(MAX_FRAME_BYTES, len(data) - FRAME_HEADER_BYTES)):
-        second = frame_header(data[length : length + FRAME_HEADER_BYTES])
+        second = parse_frame_header(data[length : length + FRAME_HEADER_BYTES])
         if second is None or second.size or second.format != first.format:
             continue
         base = length - first.padding
-        third = frame_header(data[length + base + second.padding :][:FRAME_HEADER_BYTES])
+        third = parse_frame_header(data[length + base + second.padding :][:FRAME_HEADER_BYTES])
         if third is not None and not third.size and third.format == first.format:
             return base
     return 0
 
 
 def _chain(data: bytes, at: int, whole: bool) -> bool:
-    """Return whether frames of one format follow each other from ``at``: several, or fewer that end with the file."""
-    first = frame_header(data[at : at + FRAME_HEADER_BYTES])
+    """Return whether consecutive frames of one format begin at ``at``: several, or fewer that end with the file."""
+    first = parse_frame_header(data[at : at + FRAME_HEADER_BYTES])
     if first is None or not first.size:
         return False
     for number in range(_CHAIN):
-        here = frame_header(data[at : at + FRAME_HEADER_BYTES])
+        here = parse_frame_header(data[at : at + FRAME_HEADER_BYTES])
         if here is None or here.format != first.format or not here.size:
             left = len(data) - at
             return whole and ((number > 0 and left == 0) or (number > 1 and left < FRAME_HEADER_BYTES))
@@ -111,52 +138,69 @@ def _chain(data: bytes, at: int, whole: bool) -> bool:
     return True
 
 
-def first_frame(file: BinaryIO, start: int, end: int) -> int | None:
-    """Return where the first of several frames begins, within 64 kB from ``start``; None if there is none.
+def find_first_frame(file: BinaryIO, start: int, end: int) -> int | None:
+    """Find the first of several consecutive frames, within 64 kB.
 
-    A recording of a stream may begin within a frame, and tags may be followed by stray bytes.
+    A recording of a stream may begin in the middle of a frame, and tags may be followed by stray bytes.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: byte at which the search begins.
+        end: byte after the last one of the stream.
+
+    Returns:
+        Position of the frame; None if there is none.
     """
     length = min(end - start, _SEARCHED_BYTES + (_CHAIN + 1) * MAX_FRAME_BYTES)
     data = read_at(file, start, length)
-    first = frame_header(data[:FRAME_HEADER_BYTES])
-    if first is not None and encoder_header(data[: first.size], first) is not None:
-        return start  # what should follow it may be missing
+    first = parse_frame_header(data[:FRAME_HEADER_BYTES])
+    if first is not None and parse_encoder_header(data[: first.size], first) is not None:
+        return start  # the frames after it may be missing
     at = data.find(b"\xff")
     while 0 <= at < _SEARCHED_BYTES:
         if _chain(data, at, whole=start + length == end):
             return start + at
         at = data.find(b"\xff", at + 1)
-    if length >= FRAME_HEADER_BYTES and frame_header(data[:FRAME_HEADER_BYTES]) and free_format_bytes(file, start, end):
+    if (
+        length >= FRAME_HEADER_BYTES
+        and parse_frame_header(data[:FRAME_HEADER_BYTES])
+        and find_free_format_length(file, start, end)
+    ):
         return start
     return None
 
 
 @dataclass(frozen=True)
 class EncoderHeader:
-    """What an encoder put in the place of the first frame's samples (Xing, Info or VBRI).
-
-    Args:
-        frames: that follow, None where it does not say.
-        bytes: of the stream with this frame, None where it does not say.
-        skipped: samples to be dropped at the start, with the decoder's delay.
-        padding: samples to be dropped at the end, with those that the decoder's delay holds back.
-    """
+    """The header that an encoder puts in the first frame instead of samples (Xing, Info or VBRI)."""
 
     frames: int | None
+    """Number of frames that follow; None if it is not stated."""
     bytes: int | None
-    skipped: int = 0
+    """Bytes of the stream with this frame; None if it is not stated."""
+    delay: int = 0
+    """Samples to drop at the start, including the decoder's delay."""
     padding: int = 0
+    """Samples to drop at the end, without those that the decoder's delay keeps back."""
 
 
-def encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | None:
-    """Read the header that an encoder put in ``frame``, None if it holds samples instead."""
+def parse_encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | None:
+    """Parse the header that an encoder puts in the first frame.
+
+    Args:
+        frame: the whole frame.
+        header: its frame header.
+
+    Returns:
+        The encoder's header; None if the frame holds samples instead.
+    """
     at = header.side_bytes
     if header.layer != 3 or not (_ENCODER_MARK.match(frame, at - 2) or frame[36:40] == b"VBRI"):
         return None
     if frame[36:40] == b"VBRI":
         return EncoderHeader(int.from_bytes(frame[50:54], "big") or None, int.from_bytes(frame[46:50], "big") or None)
     if frame[at : at + 4] not in (b"Xing", b"Info"):
-        at -= 2  # some leave out the checksum's bytes
+        at -= 2  # some encoders do not count the bytes of the checksum
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")
     at += 8
     frames = size = None
@@ -165,8 +209,8 @@ def encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | None:
     if flags & 2:
         size, at = int.from_bytes(frame[at : at + 4], "big") or None, at + 4
     at += 100 * bool(flags & 4) + 4 * bool(flags & 8)
-    skipped = padding = 0
+    delay = padding = 0
     if len(frame) >= at + 24 and all(0x20 <= byte < 0x7F for byte in frame[at : at + 4]):
         delays = int.from_bytes(frame[at + 21 : at + 24], "big")
-        skipped, padding = (delays >> 12) + DECODER_DELAY, max(0, (delays & 0xFFF) - DECODER_DELAY)
-    return EncoderHeader(frames, size, skipped, padding)
+        delay, padding = (delays >> 12) + DECODER_DELAY, max(0, (delays & 0xFFF) - DECODER_DELAY)
+    return EncoderHeader(frames, size, delay, padding)

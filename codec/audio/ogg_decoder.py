@@ -1,9 +1,9 @@
-"""Read Ogg: pages and packets found here, decoded by libopus or FFmpeg's decoders.
+"""Decoding of Ogg: our own parser of pages and packets, libopus or FFmpeg's decoders.
 
-A file may be a chain of streams, one after the other, as recordings of internet radio are: all are read. Positions on
-pages say where the sound of each begins and ends. Opus is always decoded at 48 kHz: the rate in its header is that of
-the encoder's input, and may be unspecified (RFC 7845, section 5.1). FFmpeg's decoders
-give channels in the order of WAV.
+A file may be a chain of streams, one after the other, like recordings of internet radio; all of them are read. Granule
+positions on the pages state where the audio of each begins and ends. Opus is always decoded at 48 kHz: the sample
+rate in its header is that of the encoder's input and may be unspecified (RFC 7845, section 5.1). FFmpeg's decoders
+return channels in the order of WAV.
 
 Sources: RFC 3533 and 7845, Vorbis I specification (section A.2), the Ogg mapping of FLAC and Speex (xiph.org).
 """
@@ -14,95 +14,109 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.audio.backend import AudioDamage, StreamInfo, UnsupportedAudio
-from codec.audio.ffmpeg_packets import FLOAT, STRICT, PacketDecoder, SameShape, decoder_context
+from codec.audio.ffmpeg_packets import FLOAT_OPTIONS, STRICT_OPTIONS, FormatGuard, PacketDecoder, create_decoder_context
 from codec.audio.file_format import FileFormat
-from codec.audio.ogg_pages import Page, last_granule, pages
+from codec.audio.ogg_pages import Page, iter_pages, read_last_granule
 from codec.audio.trimming import Trimmer
 from codec.audio.waveform import FloatArray
 
 _OPUS_HZ = 48000
 _LONGEST_PAGE = 1 << 16
-"""Samples that are held back at the end of a stream until its last page says how many are padding."""
+"""Samples that are held back until the last page of a stream states how many of them are padding."""
 
 
 @dataclass(frozen=True)
-class _Head:
-    """What the first packet of a stream of audio says.
-
-    ``headers`` is the number of packets before the audio, None where the first says so no more; ``skipped`` the samples
-    that positions count and that are not heard.
-    """
+class _StreamHeader:
+    """The first packet of an audio stream: the properties of the stream."""
 
     subtype: str
     sample_rate: int
     channels: int
     headers: int
-    skipped: int = 0
+    """Number of packets before the audio."""
+    delay: int = 0
+    """Samples at the start that granule positions count and that are dropped."""
 
 
-def _head(packet: bytes) -> _Head | None:
-    """Read the first packet of a stream, None if it is none of audio that is read here."""
+def _parse_stream_header(packet: bytes) -> _StreamHeader | None:
+    """Parse the first packet of a stream; None if it is not of a supported coding."""
     if packet.startswith(b"OpusHead") and len(packet) >= 19:
-        return _Head("OPUS", _OPUS_HZ, packet[9], 2, int.from_bytes(packet[10:12], "little"))
+        return _StreamHeader("OPUS", _OPUS_HZ, packet[9], 2, int.from_bytes(packet[10:12], "little"))
     if packet.startswith(b"\x01vorbis") and len(packet) >= 30:
-        return _Head("VORBIS", int.from_bytes(packet[12:16], "little"), packet[11], 3)
+        return _StreamHeader("VORBIS", int.from_bytes(packet[12:16], "little"), packet[11], 3)
     if packet.startswith(b"\x7fFLAC") and len(packet) >= 51:
         info = packet[17:51]
         bits = ((info[12] & 1) << 4 | info[13] >> 4) + 1
         rate, channels = int.from_bytes(info[10:13], "big") >> 4, (info[12] >> 1 & 7) + 1
-        return _Head("PCM_S8" if bits == 8 else f"PCM_{bits}", rate, channels, 1)
+        return _StreamHeader("PCM_S8" if bits == 8 else f"PCM_{bits}", rate, channels, 1)
     if packet.startswith(b"Speex   ") and len(packet) >= 80:
         rate, _, _, channels = struct.unpack_from("<iiii", packet, 36)
-        return _Head("SPEEX", rate, channels, 2 + int.from_bytes(packet[68:72], "little"))
+        return _StreamHeader("SPEEX", rate, channels, 2 + int.from_bytes(packet[68:72], "little"))
     return None
 
 
 class OggDecoder:
-    """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.backend.Decoder`."""
+    """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.backend.Decoder`.
+
+    Args:
+        path: the file.
+        file_format: its detected format.
+
+    Raises:
+        UnsupportedAudio: the file cannot be read.
+    """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:
         self._file_format = file_format
         self._file = path.open("rb")
-        serials: dict[int, _Head] = {}
-        for page in pages(self._file, file_format.start):
+        serials: dict[int, _StreamHeader] = {}
+        for page in iter_pages(self._file, file_format.start):
             if not page.first:
                 break
-            if head := _head(page.packets[0] if page.packets else b""):
+            if head := _parse_stream_header(page.packets[0] if page.packets else b""):
                 serials[page.serial] = head
         if not serials:
             self._file.close()
             raise UnsupportedAudio("Ogg without a stream of Opus, Vorbis, FLAC or Speex")
         serial, head = next(iter(serials.items()))
-        granule = last_granule(self._file, file_format.end, serial)
-        frames = None if granule is None else max(0, granule - head.skipped)
+        granule = read_last_granule(self._file, file_format.end, serial)
+        frames = None if granule is None else max(0, granule - head.delay)
         self.stream_info = StreamInfo(
             "OGG", head.subtype, head.sample_rate, head.channels, frames, other_streams=len(serials) - 1
         )
 
     def blocks(self) -> Iterator[FloatArray]:
-        """See :class:`codec.audio.backend.Decoder`."""
-        shape = SameShape()
-        link: _Link | None = None
+        """Decode the file, see :class:`codec.audio.backend.Decoder`.
+
+        Yields:
+            float32 ``[channels, n]``.
+
+        Raises:
+            AudioDamage: the file is cut off or damaged.
+            UnsupportedAudio: something in it cannot be read.
+        """
+        shape = FormatGuard()
+        stream: _LogicalStream | None = None
         beginning = True
         try:
-            for page in pages(self._file, self._file_format.start):
+            for page in iter_pages(self._file, self._file_format.start):
                 if page.first:
-                    if not beginning or link is None:
-                        if link is not None:
-                            yield from link.finish(followed=True)
-                        link, beginning = None, True
-                    head = _head(page.packets[0] if page.packets else b"")
-                    if link is None and head is not None:
-                        link = _Link(page.serial, head, shape)
+                    if not beginning or stream is None:
+                        if stream is not None:
+                            yield from stream.finish(followed=True)
+                        stream, beginning = None, True
+                    head = _parse_stream_header(page.packets[0] if page.packets else b"")
+                    if stream is None and head is not None:
+                        stream = _LogicalStream(page.serial, head, shape)
                 else:
                     beginning = False
-                if link is not None and page.serial == link.serial:
-                    yield from link.push(page)
-            if link is not None:
-                yield from link.finish(followed=False)
+                if stream is not None and page.serial == stream.serial:
+                    yield from stream.push(page)
+            if stream is not None:
+                yield from stream.finish(followed=False)
         except AudioDamage:
-            if link is not None:
-                yield from link.rest()
+            if stream is not None:
+                yield from stream.rest()
             raise
 
     def close(self) -> None:
@@ -110,10 +124,10 @@ class OggDecoder:
         self._file.close()
 
 
-class _Link:
-    """One stream of the chain."""
+class _LogicalStream:
+    """One logical stream (RFC 3533) of the chain."""
 
-    def __init__(self, serial: int, head: _Head, shape: SameShape) -> None:
+    def __init__(self, serial: int, head: _StreamHeader, shape: FormatGuard) -> None:
         self.serial = serial
         self._head, self._shape = head, shape
         self._headers: list[bytes] = []
@@ -121,11 +135,11 @@ class _Link:
         self._decoder: PacketDecoder | None = None
         self._trim = Trimmer(0)
         self._done = 0
-        """Samples that the packets so far hold, with those that are not heard."""
+        """Samples in the packets so far, including those that are dropped."""
         self._offset: int | None = None
-        """Position before the first sample."""
+        """Granule position before the first sample."""
         self._end: int | None = None
-        """Position after the last sample, where the last page says so."""
+        """Granule position after the last sample, if the last page states it."""
         self._ended = False
         self._sequence: int | None = None
 
@@ -146,7 +160,7 @@ class _Link:
             elif len(self._headers) < self._head.headers:
                 self._headers.append(part)
             elif self._head.subtype.startswith("PCM_") and part[:1] != b"\xff":
-                continue  # further headers of FLAC
+                continue  # a further header of FLAC
             else:
                 blocks += self._decode(part)
         self._ended = page.last
@@ -159,49 +173,49 @@ class _Link:
             frames = self._decoder.decode(packet) if packet else []
         except AudioDamage as error:
             raise AudioDamage(f"damaged at {self._shape.samples / self._head.sample_rate:.2f} s ({error})") from error
-        return [self._shape.pass_on(frame) for frame in frames]
+        return [self._shape.to_samples(frame) for frame in frames]
 
     def _open(self) -> PacketDecoder:
         first = self._headers[0]
         if self._head.subtype == "OPUS":
             return PacketDecoder(
-                decoder_context("libopus", "opus", extradata=first), FLOAT | {"flags2": "+skip_manual"}
+                create_decoder_context("libopus", "opus", extradata=first), FLOAT_OPTIONS | {"flags2": "+skip_manual"}
             )
         if self._head.subtype == "VORBIS":
             # Three packets, the lengths of the first two before them (Xiph lacing).
             lengths = b"".join(b"\xff" * (len(one) // 255) + bytes([len(one) % 255]) for one in self._headers[:2])
             extradata = b"\x02" + lengths + b"".join(self._headers)
-            return PacketDecoder(decoder_context("vorbis", "libvorbis", extradata=extradata))
+            return PacketDecoder(create_decoder_context("vorbis", "libvorbis", extradata=extradata))
         if self._head.subtype == "SPEEX":
-            return PacketDecoder(decoder_context("speex", "libspeex", extradata=first))
-        return PacketDecoder(decoder_context("flac", extradata=first[17:51]), STRICT)
+            return PacketDecoder(create_decoder_context("speex", "libspeex", extradata=first))
+        return PacketDecoder(create_decoder_context("flac", extradata=first[17:51]), STRICT_OPTIONS)
 
     def _place(self, page: Page, blocks: list[FloatArray]) -> Iterator[FloatArray]:
-        """Say by the position of a page where its samples belong."""
+        """Yield samples of a page, placed by its granule position."""
         here = sum(block.shape[1] for block in blocks)
         self._done += here
         if page.granule is not None and self._offset is None and self._done:
             offset = page.granule - self._done
-            # A first page that is the last as well states where the sound ends.
+            # A page that is both the first and the last states where the audio ends.
             self._offset = 0 if page.last and offset < 0 else offset
-            self._trim = Trimmer(self._head.skipped + max(0, -self._offset), _LONGEST_PAGE)
+            self._trim = Trimmer(self._head.delay + max(0, -self._offset), _LONGEST_PAGE)
         if page.last and page.granule is not None:
             self._end = page.granule
         for block in blocks:
             yield from self._trim.push(block)
 
     def rest(self) -> list[FloatArray]:
-        """Return what was held back for the end of the stream, where damage comes before it."""
+        """Return the samples that were held back, if the stream is damaged before its end."""
         return self._trim.end(0)
 
     def finish(self, followed: bool) -> Iterator[FloatArray]:
-        """Return the rest of the stream.
+        """Yield the rest of the stream.
 
         Args:
-            followed: whether another stream follows, so that this one ends even if no page says so.
+            followed: whether another stream follows, so that this one ends even if no page states it.
         """
         if self._part or not (self._ended or followed):
-            raise AudioDamage("cut off: no page says that the stream ends")
+            raise AudioDamage("cut off: no page states the end of the stream")
         padding = 0
         if self._end is not None and self._offset is not None:
             padding = max(0, self._done - (self._end - self._offset))

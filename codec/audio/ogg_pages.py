@@ -1,7 +1,7 @@
 """Ogg pages and the packets in them (RFC 3533).
 
-libogg and FFmpeg skip a page with a wrong checksum and go on with the next, so that a damaged file decodes without an
-error to less, or to something else. Here every page is checked while it is read.
+libogg and FFmpeg skip a page with a wrong checksum, so that a damaged file decodes without an error to fewer or other
+samples. Here every page is checked while it is read.
 """
 
 import zlib
@@ -15,52 +15,65 @@ from codec.audio.chunks import read_at
 _HEADER = 27
 _CONTINUED, _FIRST_PAGE, _LAST_PAGE = 1, 2, 4
 _TAIL_BYTES = 1 << 17
-"""Holds the last page of any file: a page has at most 65307 bytes."""
+"""Bytes at the end of a file that hold its last page, which has at most 65307 bytes."""
 _NO_GRANULE = (1 << 64) - 1
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page.
-
-    Args:
-        start: its first byte.
-        serial: number of its stream.
-        sequence: its number within the stream.
-        continued: whether its first packet began on the page before.
-        first: whether the stream begins with it.
-        last: whether the stream ends with it.
-        granule: position at the end of the last packet that ends on it, None if none does; signed.
-        packets: the parts of packets on it, in order.
-        complete: whether the last of them ends here.
-    """
+    """One page."""
 
     start: int
+    """Its first byte in the file."""
     serial: int
+    """Serial number of its stream."""
     sequence: int
+    """Its number within the stream."""
     continued: bool
+    """Whether its first packet began on the page before."""
     first: bool
+    """Whether the stream begins with it."""
     last: bool
+    """Whether the stream ends with it."""
     granule: int | None
+    """Granule position after the last packet that ends on it, signed; None if none ends."""
     packets: tuple[bytes, ...]
+    """Packets and parts of packets on it, in order."""
     complete: bool
+    """Whether the last of them ends on it."""
 
 
 def page_checksum(page: bytes) -> int:
-    """CRC of a page whose checksum field is zero: polynomial 0x04c11db7, most significant bit first, from 0.
+    """Compute the checksum of a page: CRC-32 with polynomial 0x04c11db7, most significant bit first, initially 0.
 
-    zlib computes the mirrored CRC with inverted ends, so bytes, ends and result are mirrored around it.
+    zlib computes the CRC with reflected bits and inverted ends; the bytes, both ends and the result are reflected here.
+
+    Args:
+        page: the whole page, with zeros in its checksum field.
+
+    Returns:
+        The checksum.
+
+    >>> hex(page_checksum(b"OggS"))
+    '0x5fb0a94f'
     """
     mirrored = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
-    """Yield all pages from byte ``start`` on, checked. What follows the last page of a stream and is none is left out.
+def iter_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
+    """Iterate over the pages of a file, and check them.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the first page.
+
+    Yields:
+        The pages in order. Bytes after the last page of a stream that are not a page (tags) end the iteration.
 
     Raises:
-        AudioDamage: cut off within a page, a page with a wrong checksum, or bytes between pages.
+        AudioDamage: the file is cut off within a page, or has a page with a wrong checksum or bytes between pages.
     """
     file.seek(start)
     complete = False
@@ -81,7 +94,7 @@ def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
 
 
 def _whole_page(file: BinaryIO, header: bytes) -> bytes | None:
-    """The page that begins with ``header``, or None if the file ends before it."""
+    """Return the page that begins with ``header``; None if the file ends within it."""
     if len(header) < _HEADER:
         return None
     lengths = file.read(header[26])
@@ -115,8 +128,17 @@ def _parse(page: bytes, start: int) -> Page:
     )
 
 
-def last_granule(file: BinaryIO, end: int, serial: int) -> int | None:
-    """Return the position that the last page of the file states, None if it is not of this stream."""
+def read_last_granule(file: BinaryIO, end: int, serial: int) -> int | None:
+    """Read the granule position of the last page of a file.
+
+    Args:
+        file: open for reading; its position is moved.
+        end: byte after the last one of the container.
+        serial: serial number of a stream.
+
+    Returns:
+        The granule position; None if the last page is not of this stream or states none.
+    """
     start = max(0, end - _TAIL_BYTES)
     tail = read_at(file, start, end - start)
     at = tail.rfind(b"OggS")

@@ -1,52 +1,61 @@
-"""Recognise WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE, and compare what they state with what is there.
+"""Detection of WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE files, and comparison of stated and real sizes.
 
-libsndfile takes stated sizes as they are. The sizes that mean "unknown", the counts of samples that block codings need,
-and files that end early are found here. Descriptions of the order of channels are hidden from FFmpeg, as nothing here
-uses them; without them it counts the channels alone.
+libsndfile believes stated sizes. Sizes that mean "unknown", sample counts of block codings and files that end early are
+found here. Descriptions of the order of channels, which are not used, are hidden from FFmpeg: without them it only
+counts the channels.
 """
 
 import struct
 from typing import BinaryIO
 
 from codec.audio.chunk_sizes import describe_cut_off, is_chunk_header, is_unknown_size
-from codec.audio.chunks import UNKNOWN_64, ChunkLayout, chunks, read_at
+from codec.audio.chunks import UNKNOWN_64, ChunkLayout, iter_chunks, read_at
 from codec.audio.file_format import BackEnd, FileFormat, NotAudio
 
 _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
 _BY_LIBSNDFILE = {_PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM, 0x38, 0x40}
-"""And NMS ADPCM and G.721. All else in WAV goes to FFmpeg."""
+"""Format tags of WAV that libsndfile reads, with NMS ADPCM (0x38) and G.721 (0x40); FFmpeg reads all others."""
 _IN_BLOCKS = {_MS_ADPCM, _IMA_ADPCM, _GSM}
 _IN_FRAMES = {_PCM, _FLOAT, _A_LAW, _MU_LAW}
 _EXTENSIBLE = 0xFFFE
 _DS64_BYTES = 24
 _SOX_AIFF_BYTES = 0x7F000000
-"""What sox states for samples on a pipe, rounded down to whole frames."""
+"""Size that sox states for samples on a pipe, rounded down to whole frames."""
 _NIST, _NIST_BYTES = b"NIST_1A", 1024
 _W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def _counts_its_header(stated: int, size: int) -> bool:
-    """Some writers state the length of the whole file, or all that follows the RIFF header, as that of the samples."""
+    """Return whether the stated size of the samples is that of the whole file, or of all after the RIFF header."""
     return stated in (size, size - 8)
 
 
 def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise WAV and its relatives with 64-bit sizes; other RIFF files go to FFmpeg."""
+    """Detect WAV and its variants with 64-bit sizes, RF64 and BW64, and AVI.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
+    """
     head = read_at(file, start, 12)
     if head[8:] == b"AVI ":
-        last = list(chunks(file, "RIFF", start, size))[-1]
+        last = list(iter_chunks(file, "RIFF", start, size))[-1]
         cut = last.stop > size and not is_unknown_size(last.size)
         fault = describe_cut_off(size - last.start, last.size) if cut else ""
         return FileFormat("AVI", "FFmpeg", start, size, "avi", fault=fault)
     if head[8:] != b"WAVE":
-        return NotAudio(f"a RIFF file of kind {head[8:].decode('latin-1')!r}, which holds no samples")
+        return NotAudio(f"a RIFF file of type {head[8:].decode('latin-1')!r}, which is not audio")
     wide = head[:4] in (b"RF64", b"BW64")
     container = "RF64" if wide else "WAV"
-    replaced: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
+    patches: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
     order = ">" if head[:4] == b"RIFX" else "<"
     form, long_size, fact, ds64 = b"", 0, 0, None
-    for chunk in chunks(file, "RIFX" if order == ">" else "RIFF", start + 12, size):
+    for chunk in iter_chunks(file, "RIFX" if order == ">" else "RIFF", start + 12, size):
         if chunk.name == b"ds64":
             body = read_at(file, chunk.start, _DS64_BYTES)
             long_size, ds64 = int.from_bytes(body[8:16], "little"), chunk.start - start
@@ -57,25 +66,25 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == b"data":
             break
     else:
-        return NotAudio("WAV without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+        return NotAudio("WAV without samples, cut off in its header or damaged; record or copy it again")
     if len(form) < 16:
-        return NotAudio("WAV whose format is not stated before the samples; convert it with another program")
+        return NotAudio("WAV that does not state its format before the samples; convert it with another program")
     present = size - chunk.start
     stated = long_size if wide and chunk.size in (0, 0xFFFFFFFF) else chunk.size
     following = read_at(file, chunk.start, 8)
     fault = ""
     if ds64 is not None and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
-        replaced[ds64 + 8] = struct.pack("<Q", present)
+        patches[ds64 + 8] = struct.pack("<Q", present)
         stated = present
     elif stated == 0 and is_unknown_size(0, following):
         # A chunk larger than the file ends with it, for libsndfile.
-        replaced[chunk.start - start - 4] = struct.pack(order + "I", min(present, 0xFFFFFFFF))
+        patches[chunk.start - start - 4] = struct.pack(order + "I", min(present, 0xFFFFFFFF))
         stated = present
     elif stated > present and not is_unknown_size(stated) and not _counts_its_header(stated, size - start):
         fault = describe_cut_off(present, stated)
     if not fault and not is_unknown_size(stated):
-        behind = chunk.start + stated + stated % 2
-        if joined := _second_file(file, "RIFF", behind, size, "WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX")):
+        after = chunk.start + stated + stated % 2
+        if joined := _second_file(file, "RIFF", after, size, "WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX")):
             return NotAudio(joined)
     tag, _, _, _, block_bytes, _ = struct.unpack(order + "HHIIHH", form[:16])
     if tag == _EXTENSIBLE and len(form) >= 26:
@@ -86,15 +95,15 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         coded = -(-min(stated, present) // max(1, block_bytes)) * block_frames
         at_most = fact if 0 <= coded - fact < 2 * block_frames and fact else coded
     if tag in _BY_LIBSNDFILE:
-        return FileFormat(container, "libsndfile", start, size, "wav", at_most, replaced=replaced, fault=fault)
+        return FileFormat(container, "libsndfile", start, size, "wav", at_most, patches=patches, fault=fault)
     return FileFormat(container, "FFmpeg", start, size, "wav", fault=fault)
 
 
 def _second_file(
     file: BinaryIO, layout: ChunkLayout, start: int, size: int, kind: str, marks: tuple[bytes, ...]
 ) -> str:
-    """Whether another file of this kind follows behind the samples of the first, and the chunks from ``start`` on."""
-    for chunk in chunks(file, layout, start, size):
+    """Return the reason for refusing a file that is followed by another; empty if none follows the chunks."""
+    for chunk in iter_chunks(file, layout, start, size):
         if chunk.name in marks:
             at = chunk.start - len(chunk.name) - (8 if layout == "CAF" else 4)
             return f"a second {kind} file follows at byte {at}; split it there"
@@ -102,9 +111,18 @@ def _second_file(
 
 
 def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise AIFF and AIFF-C."""
+    """Detect AIFF and AIFF-C.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
+    """
     frames, frame_bytes, fault, hidden = 0, 1, "", dict[int, bytes]()
-    for chunk in chunks(file, "AIFF", start + 12, size):
+    for chunk in iter_chunks(file, "AIFF", start + 12, size):
         if chunk.name == b"CHAN":
             hidden[chunk.start - 8 - start] = b"    "
         if chunk.name == b"COMM":
@@ -113,7 +131,7 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == b"SSND":
             break
     else:
-        return NotAudio("AIFF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+        return NotAudio("AIFF without samples, cut off in its header or damaged; record or copy it again")
     present = size - chunk.start
     unknown = chunk.size == 0 or is_unknown_size(chunk.size) or 0 <= chunk.size - 8 - _SOX_AIFF_BYTES + 64 <= 64
     if chunk.size > present and not unknown and not _counts_its_header(chunk.size, size - start):
@@ -123,15 +141,24 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
     padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
     return FileFormat(
-        "AIFF", "libsndfile", start, size, "aiff", frames if padded else None, replaced=hidden, fault=fault
+        "AIFF", "libsndfile", start, size, "aiff", frames if padded else None, patches=hidden, fault=fault
     )
 
 
 def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise Sony Wave64. libsndfile takes an extensible format for integers, whatever it says: FFmpeg reads it."""
+    """Detect Sony Wave64. libsndfile takes any extensible format for integers, so that FFmpeg reads these.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
+    """
     back_end: BackEnd = "libsndfile"
     tag = frame_bytes = 0
-    for chunk in chunks(file, "W64", start + 40, size):
+    for chunk in iter_chunks(file, "W64", start + 40, size):
         if chunk.name == _W64_FORMAT:
             form = read_at(file, chunk.start, 26).ljust(26, b"\0")
             tag, _, _, _, frame_bytes, _ = struct.unpack_from("<HHIIHH", form)
@@ -140,17 +167,26 @@ def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == _W64_DATA:
             present, known = size - chunk.start, chunk.size < 1 << 62
             fault = describe_cut_off(present, chunk.size) if known and chunk.size > present else ""
-            for behind in (chunk.stop, chunk.next) if known else ():  # libsndfile does not fill the last chunk
-                if read_at(file, behind, 4) == b"riff":
-                    return NotAudio(f"a second W64 file follows at byte {behind}; split it there")
+            for after in (chunk.stop, chunk.next) if known else ():  # libsndfile does not fill the last chunk
+                if read_at(file, after, 4) == b"riff":
+                    return NotAudio(f"a second W64 file follows at byte {after}; split it there")
             # libsndfile takes what follows the chunk for samples.
             frames = chunk.size // frame_bytes if known and frame_bytes and tag in _IN_FRAMES else None
             return FileFormat("W64", back_end, start, size, "w64", frames, fault=fault)
-    return NotAudio("W64 without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+    return NotAudio("W64 without samples, cut off in its header or damaged; record or copy it again")
 
 
 def detect_nist(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise NIST SPHERE, whose header is text of a stated length. libsndfile does not look at its count."""
+    """Detect NIST SPHERE, whose header is text. libsndfile ignores its sample count.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
+    """
     lines = read_at(file, start, _NIST_BYTES).decode("latin-1").split("\n")
     fields = {words[0]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
     try:
@@ -167,7 +203,16 @@ def detect_nist(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
 
 
 def detect_au(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise Sun and NeXT audio, of either byte order."""
+    """Detect Sun and NeXT audio (AU), of either byte order.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
+    """
     head = read_at(file, start, 12)
     order = ">" if head[:4] == b".snd" else "<"
     offset, stated = struct.unpack(order + "II", head[4:12].ljust(8, b"\0"))
@@ -181,17 +226,26 @@ def detect_au(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
 
 
 _ALAC_32_BITS = 4
-"""Flag of a CAF file whose ALAC has samples of 32 bits."""
+"""Format flag of ALAC with samples of 32 bits in CAF."""
 
 
 def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Recognise Core Audio files. libsndfile refuses those from a pipe, and codings that FFmpeg reads.
+    """Detect Core Audio Format files.
 
-    FFmpeg 8 drops the padding of the last packet where that is shorter already; the packet table says how much is
-    heard at most. FFmpeg 5 counts whole packets there, so that fewer samples are no damage.
+    libsndfile refuses those from a pipe and some codings, which FFmpeg reads. FFmpeg 8 removes the padding of the last
+    packet even if that packet is short already; the packet table states how many samples there are at most. FFmpeg 5
+    counts whole packets there, so that fewer samples are not an error.
+
+    Args:
+        file: open for reading; its position is moved.
+        start: first byte of the container.
+        size: length of the file in bytes.
+
+    Returns:
+        The format, or the reason why the file cannot be read.
     """
     coding, flags, hidden = b"", 0, dict[int, bytes]()
-    for chunk in chunks(file, "CAF", start + 8, size):
+    for chunk in iter_chunks(file, "CAF", start + 8, size):
         if chunk.name == b"desc":
             coding, flags = struct.unpack(">4sI", read_at(file, chunk.start + 8, 8).ljust(8, b"\0"))
         elif chunk.name == b"chan":
@@ -199,19 +253,19 @@ def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == b"data":
             break
     else:
-        return NotAudio("CAF without a chunk of samples: cut off in its header, or damaged; record or copy it again")
+        return NotAudio("CAF without samples, cut off in its header or damaged; record or copy it again")
     present = size - chunk.start
     if chunk.size == UNKNOWN_64:
-        return FileFormat("CAF", "FFmpeg", start, size, "caf", replaced=hidden)
+        return FileFormat("CAF", "FFmpeg", start, size, "caf", patches=hidden)
     fault = describe_cut_off(present, chunk.size) if chunk.size > present else ""
     if joined := _second_file(file, "CAF", chunk.next, size, "CAF", (b"caff",)):
         return NotAudio(joined)
     if coding in (b"lpcm", b"alaw", b"ulaw"):
-        return FileFormat("CAF", "libsndfile", start, size, "caf", replaced=hidden, fault=fault)
+        return FileFormat("CAF", "libsndfile", start, size, "caf", patches=hidden, fault=fault)
     heard = skipped = None
-    for table in chunks(file, "CAF", start + 8, size):
+    for table in iter_chunks(file, "CAF", start + 8, size):
         if table.name == b"pakt" and table.size >= 24:
             _, heard, skipped = struct.unpack(">QqI", read_at(file, table.start, 20))
-    # libsndfile makes noise of loud samples of 32 bits.
+    # libsndfile decodes loud samples of 32 bits to noise.
     back_end: BackEnd = "libsndfile" if coding == b"alac" and flags != _ALAC_32_BITS else "FFmpeg"
     return FileFormat("CAF", back_end, start, size, "caf", heard or None, skipped or 0, hidden, fault)

@@ -94,7 +94,11 @@ class StreamResampler:
         return out
 
     def flush(self) -> FloatArray:
-        """Return the samples that are left after the last block, float32 ``[channels, m]``."""
+        """Finish the stream.
+
+        Returns:
+            The samples that are left after the last block, float32 ``[channels, m]``.
+        """
         # Silence after the end, so that the last output sample, which is covered partly, exists as well.
         silence = np.zeros((self._channels, math.ceil(self._from_hz / self._to_hz) + 1), np.float32)
         if self._stream is None:

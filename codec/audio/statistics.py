@@ -108,7 +108,11 @@ class AudioMeter:
         return (lines.real**2 + lines.imag**2).sum(axis=(0, 1))
 
     def stats(self) -> AudioStats:
-        """Return the measurements of all blocks so far, of which there must be one."""
+        """Summarise the blocks so far, of which there must be at least one.
+
+        Returns:
+            Their measurements.
+        """
         return AudioStats(
             sample_rate=self._rate,
             channels=self._channels,
@@ -131,8 +135,7 @@ class AudioMeter:
 
     @property
     def bandwidth_hz(self) -> float:
-        """Bandwidth as in :class:`AudioStats`, of the mean power spectrum. Octaves are counted from its second line up,
-        so that they leave out DC."""
+        """Bandwidth as in :class:`AudioStats`, of the mean power spectrum; its octaves leave out DC."""
         spectrum, rest = self._spectrum, self._long.rest
         if not spectrum.any() and rest is not None:
             padded = np.pad(rest, ((0, 0), (0, _SPECTRUM - rest.shape[1])))

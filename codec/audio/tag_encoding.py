@@ -1,35 +1,49 @@
-"""Letters of tags in old encodings, where it can be decided which ones they are.
+"""Detection of the character encoding of tags.
 
-Programs have written whatever their system used into fields that are Latin-1 (ID3v2 up to 2.3, ID3v1) or that name no
-encoding (RIFF INFO). UTF-8 proves itself. Text in Shift-JIS is recognised where it is mostly double-byte characters
-whose first bytes are control characters in Latin-1. What is left is Windows-1252, of which Latin-1 is a part. Cyrillic,
-Greek or Chinese code pages look like accented Latin letters: that cannot be decided from a title, and is left alone.
+Programs write text in the encoding of their system into fields that are defined as Latin-1 (ID3v2 up to 2.3, ID3v1) or
+that state no encoding (RIFF INFO). Valid UTF-8 is taken for UTF-8. Text is taken for Shift-JIS if most of its
+characters have two bytes of which the first is a control character in Latin-1. All other text is taken for
+Windows-1252, which includes Latin-1. Cyrillic, Greek and Chinese code pages cannot be distinguished from accented Latin
+letters in a title; such text is not changed.
 """
 
-REPLACED = "\ufffd"
-"""What stands for bytes that a reader could not decode."""
+REPLACEMENT_CHARACTER = "\ufffd"
+"""The character that replaces bytes that a reader could not decode."""
 
 _SHIFT_JIS_LEADS = range(0x81, 0xA0)
 
 
-def repaired(text: str) -> str:
-    """Return the text as it was meant.
+def repair_text(text: str) -> str:
+    r"""Repair text that was decoded in the wrong encoding.
 
     Args:
-        text: as it was read, from bytes taken for Latin-1 or for UTF-8 with surrogate escapes; other text comes back.
+        text: text that was decoded as Latin-1, or as UTF-8 with surrogate escapes.
+
+    Returns:
+        The text in the detected encoding; the same text if it cannot have been decoded wrongly.
+
+    >>> repair_text("GrÃ¶Ã\x9fe")
+    'Größe'
     """
     if text.isascii():
         return text
     try:
         if any("\udc80" <= letter <= "\udcff" for letter in text):
-            return decoded(text.encode("utf-8", "surrogateescape"))
-        return decoded(text.encode("latin-1"))
+            return decode_text(text.encode("utf-8", "surrogateescape"))
+        return decode_text(text.encode("latin-1"))
     except UnicodeEncodeError:
         return text
 
 
-def decoded(data: bytes) -> str:
-    """Return the text of bytes that name no encoding."""
+def decode_text(data: bytes) -> str:
+    """Decode text whose encoding is not stated.
+
+    Args:
+        data: the encoded text.
+
+    Returns:
+        The text, decoded as UTF-8, Shift-JIS, Windows-1252 or Latin-1: the first that fits.
+    """
     for encoding in ("utf-8", "cp932", "cp1252"):
         try:
             text = data.decode(encoding)

@@ -1,27 +1,27 @@
-"""Titles and other tags of audio files.
+"""Tags of audio files, such as title and artist.
 
-tinytag reads ID3 (also in WAV and AIFF), RIFF INFO, Vorbis comments, MP4 atoms and ASF, with all values of a name;
-FFmpeg the rest, and bytes that are not UTF-8. A name with several values is one text here, with :data:`SEPARATOR`
-between the values, as ID3v2.4 has it.
+tinytag reads ID3 (also in WAV and AIFF), RIFF INFO, Vorbis comments, MP4 atoms and ASF, with all values of a tag.
+FFmpeg reads the others, and text that is not UTF-8. A tag with several values is one text here, with :data:`SEPARATOR`
+between the values as in ID3v2.4.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codec.audio.apev2_tags import read_apev2
+from codec.audio.apev2_tags import read_apev2_tags
 from codec.audio.file_format import FileFormat
 from codec.audio.file_view import FileView
-from codec.audio.tag_encoding import REPLACED, repaired
+from codec.audio.tag_encoding import REPLACEMENT_CHARACTER, repair_text
 
 TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
-"""What is read of a file's tags, and written."""
+"""Names of the tags that are read and written."""
 
 DECODER = "Lathe decoder"
-"""What decoded files name as their software: these may be replaced, and no other file is taken for one."""
+"""Software that decoded files name in their tags. Only files with this tag may be overwritten by decoding again."""
 
 SEPARATOR = "\0"
-"""Between the values of a name that has several."""
+"""Separator between the values of a tag that has several."""
 
 _SOFTWARE = "software"
 _NAMES = {
@@ -33,46 +33,63 @@ _Values = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class FileTags:
-    """The tags of a file.
-
-    Args:
-        texts: by the names in :data:`TAGS`.
-        decoded: whether the program that wrote the file was :data:`DECODER`.
-        pictures: their number.
-    """
+    """The tags of a file."""
 
     texts: dict[str, str] = field(default_factory=dict)
+    """Texts by the names in :data:`TAGS`."""
     decoded: bool = False
+    """Whether the file was written by :data:`DECODER`."""
     pictures: int = 0
+    """Number of pictures."""
 
 
 def split_values(text: str) -> list[str]:
-    """Return the values that one tag holds."""
+    """Split a tag into its values; the inverse of :func:`join_values`.
+
+    Args:
+        text: text of the tag.
+
+    Returns:
+        One value or more.
+    """
     return text.split(SEPARATOR)
 
 
 def join_values(values: Iterable[str]) -> str:
-    """Return one tag that holds these values, each once; inverse of :func:`split_values`."""
+    r"""Join values to one tag.
+
+    Args:
+        values: the values, each of which may be the text of a tag with several.
+
+    Returns:
+        A text that holds each value once, in order, without those that are blank.
+
+    >>> join_values(["Ann", "Bob", "Ann"])
+    'Ann\x00Bob'
+    """
     parts = (part for value in values for part in value.split(SEPARATOR))
     return SEPARATOR.join(dict.fromkeys(part for part in parts if part.strip()))
 
 
 def read_tags(path: Path, file_format: FileFormat) -> FileTags:
-    """Read the tags of a file. What cannot be read of them is left out; they are no reason to refuse a file.
+    """Read the tags of a file. Tags that cannot be read are left out, without an error.
 
     Args:
         path: the file.
-        file_format: what it is.
+        file_format: its detected format.
+
+    Returns:
+        Its tags.
     """
     found, pictures = _by_tinytag(path)
     if file_format.back_end == "MPEG":
-        ape, ape_pictures = read_apev2(path)
+        ape, ape_pictures = read_apev2_tags(path)
         found, pictures = _known(ape) | found, pictures + ape_pictures
-    if not found or any(REPLACED in value for values in found.values() for value in values):
+    if not found or any(REPLACEMENT_CHARACTER in value for values in found.values() for value in values):
         other = _by_ffmpeg(path, file_format) or _by_libsndfile(path, file_format)
-        whole = {name: values for name, values in found.items() if REPLACED not in "".join(values)}
+        whole = {name: values for name, values in found.items() if REPLACEMENT_CHARACTER not in "".join(values)}
         found = found | other | whole
-    texts = {name: join_values(map(repaired, found[name])) for name in TAGS if name in found}
+    texts = {name: join_values(map(repair_text, found[name])) for name in TAGS if name in found}
     if total := found.get("track_total"):
         texts["tracknumber"] = f"{texts.get('tracknumber', '')}/{total[0]}"
     kept = {name: text for name, text in texts.items() if text}
@@ -80,7 +97,7 @@ def read_tags(path: Path, file_format: FileFormat) -> FileTags:
 
 
 def _known(metadata: Mapping[str, Iterable[str]]) -> _Values:
-    """The values of the names that are used, by these names."""
+    """Return the values of the tags that are used, by their names here."""
     found: _Values = {}
     for name, values in metadata.items():
         name = _NAMES.get(name.lower(), name.lower())
@@ -101,7 +118,7 @@ def _by_tinytag(path: Path) -> tuple[_Values, int]:
 
 
 def _by_ffmpeg(path: Path, file_format: FileFormat) -> _Values:
-    """One value each; bytes that are not UTF-8 are surrogates."""
+    """Return one value for each tag; bytes that are not UTF-8 become surrogates."""
     import av
 
     try:
@@ -120,11 +137,11 @@ def _by_ffmpeg(path: Path, file_format: FileFormat) -> _Values:
 
 
 def _by_libsndfile(path: Path, file_format: FileFormat) -> _Values:
-    if file_format.back_end != "libsndfile":  # which would write notes about MPEG audio to the terminal
+    if file_format.back_end != "libsndfile":  # it would print warnings about MPEG audio
         return {}
     import soundfile
 
-    view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.replaced)
+    view = FileView(path.open("rb"), file_format.start, file_format.end, file_format.patches)
     try:
         with soundfile.SoundFile(view) as file:
             return _known({name: [text] for name, text in file.copy_metadata().items()})

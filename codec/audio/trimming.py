@@ -7,18 +7,18 @@ class Trimmer:
     """Drop samples at both ends of a stream whose end is not known in advance.
 
     Args:
-        skipped: samples to drop at the start (the encoder's delay).
+        delay: samples to drop at the start, which are the encoder's delay.
         held: samples to hold back until the end is reached: at least as many as can turn out to be padding.
 
     >>> import numpy as np
-    >>> trimmer = Trimmer(skipped=2, held=3)
+    >>> trimmer = Trimmer(delay=2, held=3)
     >>> parts = trimmer.push(np.arange(8)[None]) + trimmer.end(padding=1)
     >>> np.concatenate(parts, axis=1).tolist()
     [[2, 3, 4, 5, 6]]
     """
 
-    def __init__(self, skipped: int, held: int = 0) -> None:
-        self._skipped, self._held = skipped, held
+    def __init__(self, delay: int, held: int = 0) -> None:
+        self._delay, self._held = delay, held
         self._waiting: list[FloatArray] = []
         self._count = 0
 
@@ -31,8 +31,8 @@ class Trimmer:
         Returns:
             The blocks that are certainly not padding.
         """
-        dropped = min(self._skipped, block.shape[1])
-        self._skipped -= dropped
+        dropped = min(self._delay, block.shape[1])
+        self._delay -= dropped
         block = block[:, dropped:]
         if not self._held:
             return [block]

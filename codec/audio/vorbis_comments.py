@@ -1,7 +1,8 @@
-"""Several values of one name in Vorbis comments, which libsndfile writes one by one name.
+"""Tags with several values in Vorbis comments, of which libsndfile can write only one for each name.
 
-A value is written with a filler between its parts that takes exactly the bytes of a further entry (its length, its name
-and the equals sign). When the file is complete, each filler is replaced by that entry; nothing else moves.
+The values are written as one, separated by fillers that take exactly the bytes of the header of a further comment (its
+length, its name and the equals sign). When the file is complete, each filler is replaced by that header; no other byte
+moves.
 
 Sources: Xiph.Org, "Ogg Vorbis I format specification: comment field and header specification"; RFC 9639 (FLAC), 8.6.
 """
@@ -18,13 +19,25 @@ _OGG_HEADER_BYTES = 27
 _STARTS = (b"\x03vorbis", b"OpusTags")
 
 
-def with_fillers(name: str, text: str) -> str:
-    """Return the value to write for a tag, from which :func:`split_filled_comments` makes several entries."""
+def join_with_fillers(name: str, text: str) -> str:
+    """Join the values of a tag by fillers, to be written as one value.
+
+    Args:
+        name: name of the tag.
+        text: its values, separated as in :data:`codec.audio.tags.SEPARATOR`.
+
+    Returns:
+        The value to write, from which :func:`split_comments` makes several comments.
+    """
     return (_FILLER * (4 + len(name) + 1)).join(split_values(text))
 
 
-def split_filled_comments(file: BinaryIO) -> None:
-    """Make several entries of each that holds fillers, in a complete FLAC or Ogg file."""
+def split_comments(file: BinaryIO) -> None:
+    """Split each comment that holds fillers into several, in place.
+
+    Args:
+        file: a complete FLAC or Ogg file, open for reading and writing.
+    """
     file.seek(0)
     if file.read(4) == b"fLaC":
         _in_flac(file)
@@ -36,8 +49,8 @@ def _in_flac(file: BinaryIO) -> None:
     last = False
     while not last:
         head = file.read(4)
-        last, kind, size = bool(head[0] & 0x80), head[0] & 0x7F, int.from_bytes(head[1:], "big")
-        if kind == _FLAC_COMMENTS:
+        last, block_type, size = bool(head[0] & 0x80), head[0] & 0x7F, int.from_bytes(head[1:], "big")
+        if block_type == _FLAC_COMMENTS:
             at = file.tell()
             block = _split(file.read(size))
             file.seek(at)
@@ -47,7 +60,7 @@ def _in_flac(file: BinaryIO) -> None:
 
 
 def _in_ogg(file: BinaryIO) -> None:
-    """The comments begin the second page, and with tags of some kilobytes end in it."""
+    """Split comments in Ogg. They begin the second page, and end on it if they have no more than some kilobytes."""
     file.seek(0)
     for _ in range(2):
         at = file.tell()
@@ -61,7 +74,7 @@ def _in_ogg(file: BinaryIO) -> None:
 
 
 def _split(block: bytes) -> bytes:
-    """Comments, and whatever follows them, with an entry for each part between fillers."""
+    """Return a block of comments, and the bytes after it, with one comment for each part between fillers."""
     (vendor,) = struct.unpack_from("<I", block)
     (count,) = struct.unpack_from("<I", block, 4 + vendor)
     at, entries = 8 + vendor, []

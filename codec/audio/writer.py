@@ -1,4 +1,4 @@
-"""Write audio files, whole or not at all."""
+"""Writing of audio files by libsndfile. A file appears under its name only when it is complete."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ import soundfile
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile_decoder import libsndfile_reason
 from codec.audio.tags import DECODER, SEPARATOR, TAGS, split_values
-from codec.audio.vorbis_comments import split_filled_comments, with_fillers
+from codec.audio.vorbis_comments import join_with_fillers, split_comments
 from codec.audio.waveform import FloatArray, count_over_full_scale
 from codec.runtime.atomic_files import temporary_path
 
@@ -26,10 +26,10 @@ _FORMATS = {
 }  # fmt: skip
 _WRITE_BLOCK = 65536
 _WAV_BYTES = 0xFFFFFFFF - 4096
-"""More samples than that, and RF64 takes the place of WAV, whose sizes are numbers of 32 bits."""
+"""Largest size of samples in WAV, whose sizes have 32 bits; larger files are written as RF64."""
 _FLAC_CHANNELS = 8
 _WITH_COMMENTS = ("FLAC", "OGG")
-"""Formats in which a tag can have several values; elsewhere they are joined by semicolons."""
+"""Formats in which a tag can have several values; in others they are joined by semicolons."""
 _VORBIS_ORDER = {
     3: (0, 2, 1),
     5: (0, 2, 1, 3, 4),
@@ -37,13 +37,11 @@ _VORBIS_ORDER = {
     7: (0, 2, 1, 5, 6, 4, 3),
     8: (0, 2, 1, 6, 7, 4, 5, 3),
 }
-"""Channels of WAV in the order in which Vorbis and Opus have them (Vorbis I specification, section 4.3.9)."""
+"""Indices of the channels of WAV in the order of Vorbis and Opus (Vorbis I specification, section 4.3.9)."""
 
 
 class _Sink:
-    """A file for libsndfile to write to, which remembers errors (a full disk) that libsndfile does not
-    report.
-    """
+    """A file for libsndfile to write to, which remembers errors that libsndfile does not report (a full disk)."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -52,7 +50,7 @@ class _Sink:
     def write(self, data: bytes) -> int:
         rest = memoryview(data)
         try:
-            while rest:  # at the end of a disk a part is written, and only the next attempt says why
+            while rest:  # when the disk is full, a part is written, and only the next attempt fails
                 rest = rest[self.file.write(rest) :]
         except OSError as error:
             self.error = error
@@ -69,18 +67,24 @@ class _Sink:
 
 
 class AudioWriter:
-    """Write a sound file block by block: a context manager with :meth:`write`.
+    """A writer of an audio file, block by block: a context manager.
 
-    The file appears under its name when everything is written; after an exception nothing is left. The format
-    follows from the suffix. Formats without the subtype asked for (OGG, MP3) take their own default. Integer
-    subtypes hold ``round(x * 2^(bits - 1))``, the inverse of reading; samples beyond full scale are clipped, and
-    counted in ``clipped``. ``samples`` (per channel) are expected; a WAV file that they would fill becomes RF64.
-    Of the ``tags``, those in :data:`TAGS` are written, where the format has them, and with ``decoded`` what
-    :class:`AudioInfo` knows such files by.
+    The file appears under its name when everything is written; after an exception nothing is left. Integer subtypes
+    hold ``round(x * 2^(bits - 1))``, the inverse of reading.
+
+    Args:
+        path: the file, which is replaced if it exists. Its suffix determines the format.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        subtype: coding of the samples, by libsndfile's name. Formats without it (OGG, MP3) use their default.
+        samples: expected samples per channel; a WAV file that is too small for them becomes RF64.
+        tags: tags to write, by the names in :data:`codec.audio.TAGS`; others, and those that the format cannot hold,
+            are left out.
+        decoded: whether to mark the file as decoded by this software, see :attr:`codec.audio.AudioInfo.decoded`.
 
     Raises:
-        AudioError: unknown suffix, a rate or channel count that the format cannot hold, full disk, no
-        permission.
+        AudioError: the suffix is unknown, the format cannot hold this sample rate or number of channels, or the file
+            cannot be written; also from :meth:`write` and on leaving the context.
     """
 
     def __init__(
@@ -97,7 +101,9 @@ class AudioWriter:
         suffix = self.path.suffix.lower()
         self._format = _FORMATS.get(suffix, suffix[1:].upper())
         if self._format not in soundfile.available_formats():
-            raise AudioError(self.path, "unwritable", f"no format for the suffix {suffix!r}; use .wav, .flac or .ogg")
+            raise AudioError(
+                self.path, "unwritable", f"there is no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
+            )
         if not soundfile.check_format(self._format, subtype):
             subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
         bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
@@ -110,6 +116,7 @@ class AudioWriter:
         self.channels = channels
         self._order = _VORBIS_ORDER.get(channels) if subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
+        """Samples so far that were clipped, because they exceeded full scale in an integer or lossy subtype."""
         self._part = temporary_path(self.path)
         try:
             self._raw = self._part.open("w+b", buffering=0)
@@ -130,7 +137,7 @@ class AudioWriter:
         for name, text in written.items():
             if text:
                 several = self._format in _WITH_COMMENTS
-                text = with_fillers(name, text) if several else "; ".join(split_values(text))
+                text = join_with_fillers(name, text) if several else "; ".join(split_values(text))
                 with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
                     setattr(self._file, name, text)
 
@@ -138,16 +145,24 @@ class AudioWriter:
         self._raw.close()
         self._part.unlink(missing_ok=True)
 
-    def write(self, wave: FloatArray) -> None:
-        """Append float32 ``[channels, n]``."""
-        if wave.ndim != 2 or wave.shape[0] != self.channels:
-            raise ValueError(f"expected [{self.channels}, n], got {wave.shape}")
+    def write(self, waveform: FloatArray) -> None:
+        """Append samples.
+
+        Args:
+            waveform: float32 ``[channels, n]``, full scale 1.
+
+        Raises:
+            AudioError: the file cannot be written.
+            ValueError: the waveform has another shape.
+        """
+        if waveform.ndim != 2 or waveform.shape[0] != self.channels:
+            raise ValueError(f"expected [{self.channels}, n], got {waveform.shape}")
         if self._order is not None:
-            wave = wave[list(self._order)]
+            waveform = waveform[list(self._order)]
         # Short pieces: the Vorbis encoder overruns its stack when given a minute at once.
-        for start in range(0, wave.shape[1], _WRITE_BLOCK):
+        for start in range(0, waveform.shape[1], _WRITE_BLOCK):
             try:
-                self._file.write(self._sample_values(wave[:, start : start + _WRITE_BLOCK].T))
+                self._file.write(self._sample_values(waveform[:, start : start + _WRITE_BLOCK].T))
             except (soundfile.LibsndfileError, AssertionError) as error:
                 raise self._failure(libsndfile_reason(error)) from error
             if self._sink.error:
@@ -158,16 +173,16 @@ class AudioWriter:
             reason = self._sink.error.strerror or str(self._sink.error)
         return AudioError(self.path, "unwritable", f"cannot write the file ({reason})")
 
-    def _sample_values(self, wave: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
+    def _sample_values(self, waveform: FloatArray) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         if self.subtype in _FLOAT_BITS:
-            return wave
-        self.clipped += count_over_full_scale(wave)
+            return waveform
+        self.clipped += count_over_full_scale(waveform)
         bits = _INTEGER_BITS.get(self.subtype)
         if bits is None:
-            return wave.clip(-1, 1)
+            return waveform.clip(-1, 1)
         # libsndfile would scale by 2^(bits-1) - 1, so that what was read is not what is written.
         top = 2.0 ** (bits - 1)
-        whole = np.rint(wave.astype(np.float64) * top).clip(-top, top - 1).astype(np.int64)
+        whole = np.rint(waveform.astype(np.float64) * top).clip(-top, top - 1).astype(np.int64)
         return (whole << (32 - bits)).astype(np.int32)
 
     def __enter__(self) -> "AudioWriter":
@@ -186,10 +201,10 @@ class AudioWriter:
                 if self._sink.error:
                     raise self._failure("")
                 if self._format == "FLAC" and self._raw.seek(0, os.SEEK_END) == 0:  # libsndfile waits for samples
-                    reason = "FLAC cannot hold a sound without samples; use --suffix .wav"
+                    reason = "FLAC cannot hold a file without samples; use --suffix .wav"
                     raise AudioError(self.path, "unwritable", reason)
                 if self._split_values:
-                    split_filled_comments(self._raw)
+                    split_comments(self._raw)
                 self._raw.close()
                 try:
                     os.replace(self._part, self.path)
@@ -200,7 +215,17 @@ class AudioWriter:
                 self._discard()
 
 
-def write(path: Path, wave: FloatArray, sample_rate: int, subtype: str = "PCM_16") -> None:
-    """Write float32 ``[channels, samples]`` as one file, see :class:`AudioWriter`."""
-    with AudioWriter(path, sample_rate, wave.shape[0], subtype) as writer:
-        writer.write(wave)
+def write(path: Path, waveform: FloatArray, sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Write a waveform to a file.
+
+    Args:
+        path: the file, which is replaced if it exists. Its suffix determines the format.
+        waveform: float32 ``[channels, samples]``, full scale 1.
+        sample_rate: sample rate in Hz.
+        subtype: coding of the samples, by libsndfile's name; see :class:`AudioWriter`.
+
+    Raises:
+        AudioError: see :class:`AudioWriter`.
+    """
+    with AudioWriter(path, sample_rate, waveform.shape[0], subtype) as writer:
+        writer.write(waveform)

@@ -13,7 +13,7 @@ from pathlib import Path
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.batch.jobs import Failure
 from codec.errors import UserError
-from codec.runtime.file_walk import Walk, count_suffixes, describe_left_out, listings, walk
+from codec.runtime.file_walk import FoundFiles, count_suffixes, describe_left_out, find_files, list_folders
 
 
 @dataclass(frozen=True)
@@ -139,17 +139,17 @@ class _Search:
     def search(self, source: Path) -> Iterator[tuple[Path, Path]]:
         """Yield files, and the place of each in the tree. A file that is named need not exist; its turn reports it."""
         if source.is_dir():
-            root, found = source, walk(source, self._kinds.suffixes)
+            root, found = source, find_files(source, self._kinds.suffixes)
             self._check(found, f"{source}: no {self._kinds.name} in this folder")
         elif glob.has_magic(str(source)) and not source.exists():
             root, found = _fixed(source), _matches(source, self._kinds.suffixes)
             self._check(found, f"{source}: no {self._kinds.name} match this pattern")
         else:
-            root, found = source.parent, Walk([source])
+            root, found = source.parent, FoundFiles([source])
         for path in found.files:
             yield path, path.relative_to(root)
 
-    def _check(self, found: Walk, nothing: str) -> None:
+    def _check(self, found: FoundFiles, nothing: str) -> None:
         self.others.update(found.others)
         self.unlisted.update(found.unlisted)
         if not found.files:
@@ -159,16 +159,16 @@ class _Search:
             raise UserError(nothing + (f"; {describe_left_out(counts)}" if counts else ""))
 
 
-def _matches(pattern: Path, suffixes: Collection[str]) -> Walk:
+def _matches(pattern: Path, suffixes: Collection[str]) -> FoundFiles:
     """Return the files that match, and those in folders that match; each once."""
     matches = sorted(set(map(Path, _expand(str(pattern)))))
-    below = walk([path for path in matches if path.is_dir()], suffixes)
+    below = find_files([path for path in matches if path.is_dir()], suffixes)
     named = [path for path in matches if not path.is_dir()]
     each: dict[str, Path] = {}
     for path in (*named, *below.files, *below.others):
         each.setdefault(os.path.join(os.path.realpath(path.parent), path.name), path)
     files = sorted(path for path in each.values() if path.suffix.lower() in suffixes)
-    return Walk(files, sorted(set(each.values()) - set(files)), below.unlisted)
+    return FoundFiles(files, sorted(set(each.values()) - set(files)), below.unlisted)
 
 
 def _expand(pattern: str) -> Iterator[str]:
@@ -181,7 +181,7 @@ def _expand(pattern: str) -> Iterator[str]:
         if not rest:
             yield top or "."
             continue
-        for folder, _ in listings([Path(top)], {}):
+        for folder, _ in list_folders([Path(top)], {}):
             inside = "" if top == "" and folder == "." else glob.escape(folder)
             yield from _expand(os.path.join(inside, rest))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from codec.batch.jobs import Failure, Job
 from codec.runtime.atomic_files import temporary_path
-from codec.runtime.signals import kept_from_children
+from codec.runtime.signals import sigint_blocked
 
 Work = Callable[[Job, Callable[[float], None]], Any]
 """Does a job, tells now and then how many more seconds of audio are done, and returns what came of it."""
@@ -33,7 +33,7 @@ def spread(
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                with kept_from_children():
+                with sigint_blocked():
                     worker = _Worker(waiting.popleft())
                     busy[worker.pipe] = worker
                 worker.take(sent)

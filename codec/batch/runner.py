@@ -23,7 +23,7 @@ from codec.batch.processes import spread
 from codec.batch.threads import run_in_threads
 from codec.coding.files import FileReport, Progress
 from codec.errors import UserError
-from codec.runtime.atomic_files import sweep_parts
+from codec.runtime.atomic_files import remove_abandoned_parts
 from codec.runtime.file_walk import describe_left_out
 
 Outcome = FileReport | Failure | Kept
@@ -275,7 +275,7 @@ def _prepare_folders(jobs: list[Job]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
-        sweep_parts(folder, names[folder])
+        remove_abandoned_parts(folder, names[folder])
 
 
 def _settled(job: Job, task: Task) -> list[Outcome]:

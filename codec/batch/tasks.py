@@ -11,9 +11,10 @@ from codec import audio
 from codec.batch.inputs import SOUND, Kinds, find
 from codec.batch.jobs import Job, Kept, into_file, is_file, named, one_each, plan
 from codec.batch.runner import BatchReport, run
-from codec.bitstream.container import Header, Reader, read_header
-from codec.bitstream.loss_concealment import losses
+from codec.bitstream.header import Header
+from codec.bitstream.loss_concealment import find_losses
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader, read_header
 from codec.coding.files import (
     FileReport,
     Progress,
@@ -202,7 +203,7 @@ class Encoding:
     verb = "encode"
 
     def kept(self, job: Job) -> list[Kept]:
-        with Reader(job.target) as reader:
+        with PacketReader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
         wanted = choose_codebooks(self.model.codec, head.channels, kbps=self.kbps, codebooks=self.codebooks)
@@ -267,8 +268,8 @@ class Decoding:
         )
         if not good or isinstance(job, TokenJob):
             return [Kept(job.source)] if good else []
-        with Reader(job.source) as reader:
-            lost = losses(reader, model.codec.config.hop)
+        with PacketReader(job.source) as reader:
+            lost = find_losses(reader, model.codec.config.hop)
         return [Kept(job.source, lost.spans, lost.cut_off)]
 
     def may_replace(self, job: Job) -> bool:

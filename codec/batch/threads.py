@@ -57,7 +57,7 @@ def run_in_threads(
     def lane() -> None:
         try:
             torch.set_num_threads(threads_each)  # each thread has a number of its own
-            with meeting.lane():
+            with meeting.concurrent_file():
                 for job in left:  # of all lanes: each takes the next
                     meeting.check()
                     heard.put(_Ended(job, work(job, partial(tell, job))))

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
-from codec.bitstream.range_coder import max_payload_bytes
 from codec.errors import UserError
 
 MAGIC = b"\x89NAC"
-VERSION = 2
+FORMAT_VERSION = 2
 MAX_BITS = 24
 MAX_TAG_BYTES = 16384
-AGAIN = "copy the file or encode the source again"
+ADVICE_ON_DAMAGE = "copy the file or encode the source again"
 
 _VARIABLE, _LIVE = 1, 2
 _FIELDS = struct.Struct("<4sBBH8sIIIQQBBBB")
@@ -26,6 +25,25 @@ START_BYTES = _FIELDS.size
 HEADER_BYTES = START_BYTES + _FURTHER.size + _CRC.size
 """Of a header without tags."""
 _FIRST_VERSION_BYTES = START_BYTES + _CRC.size
+
+
+WORD_BYTES = 4
+"""A payload of the archive profile is a sequence of words of this size."""
+
+
+def max_payload_bytes(symbols: int) -> int:
+    """Return the size that no payload exceeds, whatever the tables.
+
+    Args:
+        symbols: Codes, and in variable files numbers of codes, of the packet.
+
+    Returns:
+        Bytes: a word for each symbol, and two at the end.
+
+    >>> max_payload_bytes(3)
+    20
+    """
+    return WORD_BYTES * (symbols + 2)
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class Header:
     samples: int = 0
     frames: int = 0
     """Latent frames in the whole file."""
-    version: int = VERSION
+    version: int = FORMAT_VERSION
 
     @property
     def seconds(self) -> float:
@@ -117,10 +135,10 @@ class Header:
         return None
 
     def to_bytes(self, tags: Mapping[str, str] | None = None) -> bytes:
-        """As :data:`VERSION` has it. Raises :class:`UserError` where the tags are too long."""
+        """As :data:`FORMAT_VERSION` has it. Raises :class:`UserError` where the tags are too long."""
         block = _tag_block(tags or {})
         fields = _FIELDS.pack(
-            MAGIC, VERSION, _VARIABLE * self.variable | _LIVE * self.live, HEADER_BYTES + len(block),
+            MAGIC, FORMAT_VERSION, _VARIABLE * self.variable | _LIVE * self.live, HEADER_BYTES + len(block),
             bytes.fromhex(self.fingerprint), self.sample_rate, self.model_rate, self.latent_hop, self.samples,
             self.frames, self.channels, self.codebooks, self.bits_per_code, self.packet_frames,
         )  # fmt: skip
@@ -129,7 +147,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Start:
+class HeaderAndTags:
     """What was read of the start of a file: ``tags`` are missing where they were damaged, which ``tags_damaged``
     says; ``repaired``: a byte of the header was damaged, and its checksum said which, and what it was."""
 
@@ -140,7 +158,7 @@ class Start:
     repaired: bool
 
 
-def read_start(read: Callable[[int], bytes], name: object) -> Start:
+def read_header_and_tags(read: Callable[[int], bytes], name: object) -> HeaderAndTags:
     """Header and tags from ``read``, which gives as many bytes as it is asked for, or what is left. ``name`` stands in
     messages.
 
@@ -156,13 +174,13 @@ def read_start(read: Callable[[int], bytes], name: object) -> Start:
         data = _repaired(found)
     if data[:4] != MAGIC[: len(data)]:
         raise UserError(f"{name}: not a .nac file; give one that was written by: codec encode")
-    if len(data) > 4 and data[4] not in (1, VERSION):
-        raise UserError(f"{name}: .nac version {data[4]}, this program reads versions 1 to {VERSION}; update it")
+    if len(data) > 4 and data[4] not in (1, FORMAT_VERSION):
+        raise UserError(f"{name}: .nac version {data[4]}, this program reads versions 1 to {FORMAT_VERSION}; update it")
     wanted = _FIRST_VERSION_BYTES if first_version else HEADER_BYTES
     if len(data) < wanted:
-        raise UserError(f"{name}: truncated within the header; {AGAIN}")
+        raise UserError(f"{name}: truncated within the header; {ADVICE_ON_DAMAGE}")
     if _error(data):
-        raise UserError(f"{name}: the header is damaged (checksum); {AGAIN}")
+        raise UserError(f"{name}: the header is damaged (checksum); {ADVICE_ON_DAMAGE}")
     fields = data[: -_CRC.size]
     _, version, flags, size, model, rate, model_rate, hop, samples, frames, *counts = _FIELDS.unpack(
         fields[:START_BYTES]
@@ -180,7 +198,7 @@ def read_start(read: Callable[[int], bytes], name: object) -> Start:
     if fault := header.fault():
         raise UserError(f"{name}: not a valid .nac file: {fault}; encode the source again")
     tags = _parse_tags(read(size - wanted)) if size > wanted else {}
-    return Start(header, tags or {}, tags is None, size, repaired=data != found)
+    return HeaderAndTags(header, tags or {}, tags is None, size, repaired=data != found)
 
 
 def _error(data: bytes) -> int:

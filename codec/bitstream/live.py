@@ -14,16 +14,16 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.header import Header
-from codec.model.quantizers import NO_CODE
 
-CHECK_BYTES = 2
+_CHECKSUM_BYTES = 2
 END_BYTES = 1 + 8 + 8 + 4
 READ_BYTES = 1 << 16
 MAX_GAP = 256
 """So many frames at most are taken to be missing at once."""
 _END = 255
-_MODULUS = 1 << 8 * CHECK_BYTES
+_MODULUS = 1 << 8 * _CHECKSUM_BYTES
 _SEARCH_BUDGET = 1 << 28
 """Bytes that may be gone through in search of frames, each place counted as some hundred: seconds, on hostile
 input."""
@@ -31,7 +31,7 @@ _PLACE_COST = 256
 
 
 @dataclass(frozen=True)
-class End:
+class StreamEnd:
     """``samples`` per channel of the source, and latent ``frames`` that were sent."""
 
     samples: int
@@ -39,14 +39,14 @@ class End:
 
 
 @dataclass(frozen=True)
-class Frames:
+class LiveFrames:
     """Consecutive latent frames from ``first`` on, as they were sent; None in place of one that is lost."""
 
     first: int
     bodies: Sequence[bytes | None]
 
 
-class FixedCoder:
+class FixedWidthCoder:
     """Codes of fixed width to the body of a frame and back. ``size``: how many values a code has."""
 
     def __init__(self, size: int):
@@ -73,27 +73,27 @@ class FixedCoder:
         return codes
 
 
-def frame(number: int, body: bytes) -> bytes:
-    return body + ((zlib.crc32(body) + number) % _MODULUS).to_bytes(CHECK_BYTES, "little")
+def frame_bytes(number: int, body: bytes) -> bytes:
+    return body + ((zlib.crc32(body) + number) % _MODULUS).to_bytes(_CHECKSUM_BYTES, "little")
 
 
-def end(samples: int, frames: int) -> bytes:
+def end_bytes(samples: int, frames: int) -> bytes:
     """What closes a stream."""
     data = bytes([_END]) + samples.to_bytes(8, "little") + frames.to_bytes(8, "little")
     return data + zlib.crc32(data).to_bytes(4, "little")
 
 
-def parse_end(data: bytes) -> End | None:
-    """Inverse of :func:`end`; None for other bytes."""
+def parse_end(data: bytes) -> StreamEnd | None:
+    """Inverse of :func:`end_bytes`; None for other bytes."""
     if len(data) != END_BYTES or data[0] != _END or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return None
-    return End(int.from_bytes(data[1:9], "little"), int.from_bytes(data[9:17], "little"))
+    return StreamEnd(int.from_bytes(data[1:9], "little"), int.from_bytes(data[9:17], "little"))
 
 
-class Sender:
+class LiveWriter:
     """Writes a stream to ``output``, a binary file: frame after frame, each as soon as its codes are there."""
 
-    def __init__(self, output: BinaryIO, header: Header, coder: FixedCoder, tags: Mapping[str, str] | None = None):
+    def __init__(self, output: BinaryIO, header: Header, coder: FixedWidthCoder, tags: Mapping[str, str] | None = None):
         self._output, self._coder = output, coder
         self.frames = self.bytes = self.payload_bytes = 0
         self._send(header.to_bytes(tags))
@@ -106,12 +106,12 @@ class Sender:
     def finish(self, codes: npt.NDArray[np.integer], samples: int) -> None:
         """The last codes, of a sound that turned out to have ``samples`` per channel. The end is sent before them too,
         so that a receiver which plays them at once knows where to stop."""
-        closing = end(samples, self.frames + codes.shape[2])
+        closing = end_bytes(samples, self.frames + codes.shape[2])
         self._send((closing if codes.shape[2] else b"") + self._framed(codes) + closing)
 
     def _framed(self, codes: npt.NDArray[np.integer]) -> bytes:
         bodies = [self._coder.pack(codes[..., index]) for index in range(codes.shape[2])]
-        framed = b"".join(frame(number, body) for number, body in enumerate(bodies, self.frames))
+        framed = b"".join(frame_bytes(number, body) for number, body in enumerate(bodies, self.frames))
         self.frames += len(bodies)
         self.payload_bytes += sum(map(len, bodies))
         return framed
@@ -122,7 +122,7 @@ class Sender:
         self.bytes += len(data)
 
 
-class Parser:
+class LiveParser:
     """Bytes behind the header, in pieces of any length, to frames.
 
     Where a frame is damaged, the stream goes on where two whole frames follow each other, or the end. ``end`` is known
@@ -137,36 +137,36 @@ class Parser:
         self._searched: int | None = None  # up to where, while the way on is searched
         self.next = 0
         self.done = False
-        self.end: End | None = None
+        self.end: StreamEnd | None = None
 
-    def push(self, data: bytes) -> Frames:
+    def push(self, data: bytes) -> LiveFrames:
         """The frames that are complete with ``data``."""
         self._data += data
         return self._parse(last=False)
 
-    def finish(self) -> Frames:
+    def finish(self) -> LiveFrames:
         """The frames that can be told when nothing follows."""
         frames = self._parse(last=True)
         missing = 0 if self.done or self.end is None else self.end.frames - self.next
         self.next += missing
         self.done = True
-        return Frames(frames.first, [*frames.bodies, *[None] * missing])
+        return LiveFrames(frames.first, [*frames.bodies, *[None] * missing])
 
-    def _parse(self, last: bool) -> Frames:
+    def _parse(self, last: bool) -> LiveFrames:
         first, bodies = self.next, list[bytes | None]()
         while not self.done and self._place < len(self._data):
             if self._searched is None:
                 found = self._look(self._place)
                 if found == "more" and not last:
                     break
-                if isinstance(found, End) and self._can_follow(found, self.next):
+                if isinstance(found, StreamEnd) and self._can_follow(found, self.next):
                     self.end, self.done = found, found.frames == self.next
                     self._place += END_BYTES
                     continue
                 if isinstance(found, tuple) and found[0] == self.next % _MODULUS:
                     bodies.append(found[1])
                     self.next += 1
-                    self._place += len(found[1]) + CHECK_BYTES
+                    self._place += len(found[1]) + _CHECKSUM_BYTES
                     continue
                 self._searched = self._place
             lost = self._search(last)
@@ -178,14 +178,14 @@ class Parser:
         if self._searched is not None:
             self._searched -= self._place
         self._place = 0
-        return Frames(first, bodies)
+        return LiveFrames(first, bodies)
 
     @staticmethod
-    def _can_follow(end: End, number: int) -> bool:
+    def _can_follow(end: StreamEnd, number: int) -> bool:
         """Whether this end can stand before frame ``number``, and at most :data:`MAX_GAP` more."""
         return 0 <= end.frames - number <= MAX_GAP
 
-    def _look(self, place: int) -> tuple[int, bytes] | End | str:
+    def _look(self, place: int) -> tuple[int, bytes] | StreamEnd | str:
         """What is at a place: a frame's number, modulo the checksum's range, and its body; the end; ``"more"`` where
         too little is there to say, ``"none"`` for what can be neither."""
         data = self._data
@@ -199,10 +199,10 @@ class Parser:
         if max(counts) > self._codebooks:
             return "none"
         size = self._channels + -(-sum(counts) * self._bits // 8)
-        if len(counts) < self._channels or len(data) < place + size + CHECK_BYTES:
+        if len(counts) < self._channels or len(data) < place + size + _CHECKSUM_BYTES:
             return "more"
         body = bytes(data[place : place + size])
-        check = int.from_bytes(data[place + size : place + size + CHECK_BYTES], "little")
+        check = int.from_bytes(data[place + size : place + size + _CHECKSUM_BYTES], "little")
         return (check - zlib.crc32(body)) % _MODULUS, body
 
     def _search(self, last: bool) -> int | None:
@@ -217,9 +217,9 @@ class Parser:
                 return None
             if here == "more" and not last:
                 return None
-            if isinstance(here, str) or (isinstance(here, End) and not self._can_follow(here, self.next)):
+            if isinstance(here, str) or (isinstance(here, StreamEnd) and not self._can_follow(here, self.next)):
                 continue
-            behind = self._look(at + (END_BYTES if isinstance(here, End) else len(here[1]) + CHECK_BYTES))
+            behind = self._look(at + (END_BYTES if isinstance(here, StreamEnd) else len(here[1]) + _CHECKSUM_BYTES))
             if behind == "more" and not last:
                 return None
             lost = self._lost_before(here, behind)
@@ -231,17 +231,21 @@ class Parser:
             self._place = len(self._data)
         return None
 
-    def _lost_before(self, here: tuple[int, bytes] | End, behind: tuple[int, bytes] | End | str) -> int | None:
+    def _lost_before(
+        self, here: tuple[int, bytes] | StreamEnd, behind: tuple[int, bytes] | StreamEnd | str
+    ) -> int | None:
         """How many frames are missing before ``here``, if what is ``behind`` it confirms it."""
-        if isinstance(here, End):  # before the last frames, or behind them
+        if isinstance(here, StreamEnd):  # before the last frames, or behind them
             return (behind[0] - self.next) % _MODULUS if isinstance(behind, tuple) else here.frames - self.next
         lost = (here[0] - self.next) % _MODULUS
-        if isinstance(behind, End):
+        if isinstance(behind, StreamEnd):
             return lost if self._can_follow(behind, self.next + lost + 1) else None
         return lost if isinstance(behind, tuple) and behind[0] == (here[0] + 1) % _MODULUS else None
 
 
-def stretches(frames: Frames, header: Header, coder: FixedCoder) -> Iterator[tuple[int, int, npt.NDArray | None]]:
+def unpack_frames(
+    frames: LiveFrames, header: Header, coder: FixedWidthCoder
+) -> Iterator[tuple[int, int, npt.NDArray | None]]:
     """First frame, number of frames, and codes ``[channels, codebooks, frames]``, or None where they are lost."""
     unpacked = []
     for body in frames.bodies:

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from codec.bitstream.container import Header, Reader
-from codec.bitstream.range_coder import Codes
-from codec.model.quantizers import NO_CODE
+from codec.bitstream.codes import NO_CODE, CodeArray
+from codec.bitstream.header import Header
+from codec.bitstream.reader import PacketReader
 
 HOLD_S = 0.04
 
@@ -22,23 +22,23 @@ class Concealment:
 
     def __init__(self, channels: int, codebooks: int, frame_rate_hz: float):
         self.hold = max(1, round(HOLD_S * frame_rate_hz))
-        self._silent: Codes = np.full((channels, codebooks, 1), NO_CODE, np.int64)
+        self._silent: CodeArray = np.full((channels, codebooks, 1), NO_CODE, np.int64)
         self._last, self._left = self._silent, 0
 
-    def heard(self, codes: Codes) -> Codes:
+    def received(self, codes: CodeArray) -> CodeArray:
         """``codes`` themselves, which came through."""
         if codes.shape[2]:
             self._last, self._left = codes[..., -1:], self.hold
         return codes
 
-    def lost(self, frames: int) -> Codes:
+    def lost(self, frames: int) -> CodeArray:
         """In place of so many frames."""
         held = min(frames, self._left)
         self._left -= held
         return np.concatenate([self._last.repeat(held, 2), self._silent.repeat(frames - held, 2)], 2)
 
 
-class Losses:
+class LossLog:
     """Where sound was lost. ``hop``: of the transform, in samples at the model's rate."""
 
     def __init__(self, header: Header, hop: int):
@@ -75,9 +75,9 @@ class Losses:
         return tuple(merged)
 
 
-def losses(reader: Reader, hop: int) -> Losses:
-    """What decoding a file conceals, told by checksums alone. ``hop``: see :class:`Losses`."""
-    head, found = reader.header, Losses(reader.header, hop)
+def find_losses(reader: PacketReader, hop: int) -> LossLog:
+    """What decoding a file conceals, told by checksums alone. ``hop``: see :class:`LossLog`."""
+    head, found = reader.header, LossLog(reader.header, hop)
     for number in reader.damaged_packets():
         first = number * head.packet_frames
         found.add(first, first + head.frames_in(number))

@@ -1,6 +1,8 @@
-"""The command line: the only place that knows all rooms, each imported when its command runs.
+"""The command line. It is the only part of ``codec`` that imports ``eval`` and ``data_prep``, and only when a command
+that needs them runs.
 
-One module per group of commands says what they take, and runs them.
+Each command has a module of its name, with ``add_parser`` for its arguments and a function that runs it. The modules
+import what they need inside that function, so that ``codec --help`` answers at once.
 """
 
 import argparse
@@ -9,43 +11,70 @@ import os
 import sys
 from collections.abc import Sequence
 
-from codec.cli.coding import add_coding
-from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Command, Parser, print_error
-from codec.cli.data import add_prepare
-from codec.cli.evaluation import add_compare, add_evaluate, add_report, add_speed
+from codec.cli import (
+    compare,
+    decode,
+    encode,
+    evaluate,
+    export,
+    health,
+    info,
+    models,
+    prepare,
+    quickstart,
+    report,
+    search,
+    speed,
+    tokens,
+    train,
+)
+from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Parser, Run, print_error
 from codec.cli.extras import require_extras
-from codec.cli.models import MODEL_VARIABLE, add_export, add_models
-from codec.cli.search import add_search
-from codec.cli.tokens import add_tokens
-from codec.cli.training import add_health, add_quickstart, add_train
 from codec.errors import UserError
 from codec.runtime import own_packages, signals
+from codec.runtime.command import recorded_command
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "MODEL_VARIABLE", "build_parser", "main"]
+__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
+
+COMMANDS = (
+    *(quickstart, prepare, train, health, encode, decode, info, tokens, models, export),
+    *(evaluate, report, speed, compare, search),
+)
+"""In the order of ``codec --help``."""
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Runs one command and exits: 0 done, 1 some of many files failed, 2 bad input, 130 interrupted."""
-    # OpenMP threads that spin while they wait slow training a hundredfold where other work shares the cores (measured);
-    # this must be set before torch is imported
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit.
+
+    The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 for an interruption.
+
+    Args:
+        arguments: words after the program's name; those of the process by default.
+
+    Raises:
+        SystemExit: always.
+    """
+    # Idle OpenMP threads that spin slow training a hundredfold if other work shares the cores (measured). The variable
+    # is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     own_packages.put_first()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:
-        with signals.raised_once():
-            status = _run(words)
+        with signals.interrupt_once():
+            with recorded_command(arguments):
+                status = _run(arguments)
             sys.stdout.flush()
     except UserError as error:
         status = print_error(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         status = print_error(signals.MESSAGE, INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as `codec info … | head` does
+    except BrokenPipeError:  # the reader of our output has gone, as in `codec info … | head`
         status = 0
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        status = print_error(f"{place}{error.strerror or error}", BAD_INPUT)
-    _drop_unprintable()
+        path = f"{error.filename}: " if error.filename else ""
+        status = print_error(f"{path}{error.strerror or error}", BAD_INPUT)
+    _discard_output()
     sys.exit(status)
 
 
@@ -58,8 +87,8 @@ def _run(words: Sequence[str] | None) -> int:
     return int(arguments.run_command(arguments, rest))
 
 
-def _drop_unprintable() -> None:
-    """What cannot be printed is not tried once more when the process ends."""
+def _discard_output() -> None:
+    """Keep Python from printing once more, when it ends, what could not be printed."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -67,29 +96,34 @@ def _drop_unprintable() -> None:
 
 
 class _Version(argparse.Action):
-    """Looks it up only where it is asked for."""
+    """Print the installed version; it is looked up only on request."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            found = version("lathe-codec")
+            installed = version("lathe-codec")
         except PackageNotFoundError:
-            found = "not installed, so without a version"
-        print(f"{parser.prog} {found}")
+            installed = "(not installed, so without a version)"
+        print(f"{parser.prog} {installed}")
         parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands.
+
+    Returns:
+        A parser whose result has ``command``, its name, and ``run_command``, the function that runs it.
+    """
     parser = Parser(
         prog="codec",
-        description="Train, test and use neural audio codecs: from a folder of audio to a judged codec.",
-        epilog="codec COMMAND --help explains each. To see it all at work in a few minutes: codec quickstart",
+        description="Train, evaluate and use neural audio codecs: from a folder of audio to a measured codec.",
+        epilog="codec COMMAND --help explains each command. To see all of it in a few minutes: codec quickstart",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Command, summary: str, description: str = "") -> argparse.ArgumentParser:
+    def command(name: str, run: Run, summary: str, description: str = "") -> argparse.ArgumentParser:
         added = commands.add_parser(
             name,
             help=summary,
@@ -98,17 +132,6 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(run_command=run)
         return added
 
-    add_quickstart(command)
-    add_prepare(command)
-    add_train(command)
-    add_health(command)
-    add_coding(command)
-    add_tokens(command)
-    add_models(command)
-    add_export(command)
-    add_evaluate(command)
-    add_report(command)
-    add_speed(command)
-    add_compare(command)
-    add_search(command)
+    for module in COMMANDS:
+        module.add_parser(command)
     return parser

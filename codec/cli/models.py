@@ -1,4 +1,4 @@
-"""Models, by name or path: models, export."""
+"""``codec models``: the built-in model, and one's own."""
 
 import argparse
 import json
@@ -7,67 +7,54 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codec.cli.common import AddCommand
-from codec.runtime import signals
 
 MODEL_VARIABLE = "LATHE_MODEL"
+"""Environment variable that names a model, in addition to the built-in ones."""
 
 
-def add_models(command: AddCommand) -> None:
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
     parser = command(
         "models",
-        _models,
-        "the models at hand: built in, and the one that LATHE_MODEL names",
-        "The models at hand, with the fingerprint that is in the files they write, and the bit rates to expect of one"
-        " channel with one codebook and with all.",
+        _run,
+        "list the built-in models, and the one that LATHE_MODEL names",
+        "Lists the built-in models, and the one that LATHE_MODEL names, with the fingerprint that stands in the files"
+        " they write, and the bit rates to expect of one channel with one codebook and with all.",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def own_models() -> list[Path]:
-    """What LATHE_MODEL names, if anything."""
+    """Find the user's own model.
+
+    Returns:
+        The folder that :data:`MODEL_VARIABLE` names, or nothing if it is not set.
+    """
     from codec.pretrained.registry import find
 
     return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
 
 
-def _models(arguments: argparse.Namespace, rest: list[str]) -> int:
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     from codec.pretrained.registry import built_in, describe
 
-    places = built_in() | {str(path): path for path in own_models()}
-    found = [describe(name, place) for name, place in places.items()]
+    folders = built_in() | {str(path): path for path in own_models()}
+    models = [describe(name, folder) for name, folder in folders.items()]
     if arguments.json:
-        print(json.dumps([asdict(model) for model in found], indent=1))
-    elif not found:
-        print("no built-in model in this installation; train one with: codec train")
+        print(json.dumps([asdict(model) for model in models], indent=1))
+    elif not models:
+        print("This installation has no built-in model. Train one with: codec train")
     else:
-        width = max(len("model"), *(len(model.name) for model in found))
+        width = max(len("model"), *(len(model.name) for model in models))
         print(f"{'model':{width}}  {'fingerprint':16}  {'Hz':>6}  {'kbit/s':>12}  {'parameters':>10}")
-        for model in found:
+        for model in models:
             rates = f"{model.min_kbps:.2f} – {model.max_kbps:.2f}"
             print(
                 f"{model.name:{width}}  {model.fingerprint}  {model.sample_rate:>6}  {rates:>12}"
                 f"  {model.parameters / 1e6:>8.2f} M"
             )
-    return 0
-
-
-def add_export(command: AddCommand) -> None:
-    parser = command("export", _export, "a model to keep or pass on: smaller, without what only training needs")
-    parser.add_argument("run", help="folder of a run or model")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--onnx",
-        action="store_true",
-        help="write ONNX graphs beside it, for --device onnx, and for use without this program (needs the extra onnx)",
-    )
-
-
-def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.ends_at_once():
-        from codec.pretrained.checkpoint import fingerprint
-        from codec.pretrained.export import export_model
-        from codec.pretrained.registry import find
-
-    codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
-    print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

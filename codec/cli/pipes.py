@@ -1,14 +1,13 @@
-"""``codec encode -`` and ``codec decode -``: from standard input to standard output, as it comes."""
+"""``codec encode -`` and ``codec decode -``: standard input to standard output, as the data arrives."""
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from codec.cli.common import FAILED, INTERRUPTED, describe_losses, note, print_error, tags_of
-from codec.cli.models import MODEL_VARIABLE, own_models
+from codec.cli.batch_options import encoding_model
+from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, print_error, print_note
+from codec.cli.models import own_models
 from codec.errors import UserError
-from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.runtime import signals
 
 if TYPE_CHECKING:
@@ -18,21 +17,41 @@ _ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "
 
 
 def is_stream(arguments: argparse.Namespace) -> bool:
-    """Whether the one input is ``-``. Raises ``UserError`` where that is mixed with what belongs to files."""
+    """Tell whether the input is standard input.
+
+    Args:
+        arguments: of ``codec encode`` or ``codec decode``.
+
+    Returns:
+        Whether the only input is ``-``.
+
+    Raises:
+        UserError: ``-`` is combined with options for files, or an option is missing.
+    """
     if not any(str(path) == "-" for path in arguments.inputs):
         if arguments.out is None:
-            raise UserError(f"give --out; see codec {arguments.command} --help")
+            raise UserError(f"--out is missing; see codec {arguments.command} --help")
         if arguments.raw is not None:
-            raise UserError("--raw is for streams; give - as the input")
+            raise UserError("--raw is only for standard input; give - as the input")
         return False
     several = arguments.workers > 1 or arguments.batch is not None
     if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or several:
-        raise UserError("- stands alone: standard input becomes standard output, without --out, --list, -j and --batch")
+        raise UserError(
+            "- must be the only input, without --out, --list, -j and --batch: standard input goes to standard output"
+        )
     return True
 
 
 def encode(arguments: argparse.Namespace) -> int:
-    with signals.ends_at_once():
+    """Encode standard input to a live stream on standard output.
+
+    Args:
+        arguments: of ``codec encode``.
+
+    Returns:
+        The exit status.
+    """
+    with signals.exit_on_interrupt():
         import torch
 
         from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
@@ -40,29 +59,43 @@ def encode(arguments: argparse.Namespace) -> int:
         from codec.pretrained.registry import load
 
     torch.set_num_threads(arguments.threads)
-    codec = load(arguments.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL, arguments.device)
+    codec = load(encoding_model(arguments.model), arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
-    with signals.ends_input(source) as interrupted:
-        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=tags_of(arguments.tag))
+    with signals.end_input_on_interrupt(source) as interrupted:
+        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=join_tags(arguments.tag))
     if report.too_loud:
-        note(f"{report.too_loud:,} samples were beyond full scale, where models garble; scale down to a peak of 1")
+        print_note(
+            f"{report.too_loud:,} samples exceed full scale, which models do not reproduce; scale the audio to a"
+            " peak of 1"
+        )
     if report.above_band > ABOVE_BAND_THRESHOLD:
-        note("there was sound above the band of the model, which is not coded; use one of a higher sample rate")
+        print_note("audio above the band of the model is not coded; use a model with a higher sample rate")
     if interrupted.is_set():
-        return print_error("interrupted; the stream was ended", INTERRUPTED)
+        return print_error("interrupted; the stream was completed", INTERRUPTED)
     return print_error(f"standard input: {report.fault}", FAILED) if report.fault else 0
 
 
 def decode(arguments: argparse.Namespace) -> int:
-    with signals.ends_at_once():
+    """Decode a live stream from standard input to WAV or samples on standard output.
+
+    Args:
+        arguments: of ``codec decode``.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: an option is only for files.
+    """
+    with signals.exit_on_interrupt():
         import torch
 
         from codec.coding.pipes import decode_stream
         from codec.pretrained.registry import finder, load
 
     if arguments.start or arguments.end is not None:
-        raise UserError("--from and --to are for files; give one as the input")
+        raise UserError("--from and --to are only for files; give a file as the input")
     torch.set_num_threads(arguments.threads)
     device = arguments.device
     report = decode_stream(
@@ -77,7 +110,17 @@ def decode(arguments: argparse.Namespace) -> int:
 
 
 def raw_format(text: str) -> "PcmFormat":
-    """``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``."""
+    """Parse the value of ``--raw``.
+
+    Args:
+        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``.
+
+    Returns:
+        The format of the samples.
+
+    Raises:
+        UserError: the text is anything else.
+    """
     from codec.audio.pcm_stream import PcmFormat
 
     rate, channels, encoding = (*text.split(":"), "s16", "", "")[:3]

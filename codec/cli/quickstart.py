@@ -1,31 +1,73 @@
-"""``codec quickstart``: every room in one walk. Part of the command line, and like it allowed to know all rooms."""
+"""``codec quickstart``: prepare, train and evaluate in a few minutes."""
 
+import argparse
 import os
 import time
 from pathlib import Path
 
+from codec.cli.common import AddCommand
 from codec.errors import UserError
-from codec.recipe import read_recipe
-from codec.runtime.atomic_files import make_folder, write_text
-from codec.training.trainer import train
-from data_prep.groups import choose, groups_for
-from data_prep.prepare import prepare
-from data_prep.sources import find
-from data_prep.synthetic_corpus import synthesise
-from eval.evaluation.run import evaluate
+from codec.runtime import signals
 
 RECIPE = "quickstart"
 CLIPS = 24
-"""Test clips that are judged: enough for a figure, few enough for the time."""
+"""Test clips that are scored: enough for a figure, few enough for the time."""
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command(
+        "quickstart", _run, "prepare audio, train a small codec and evaluate it in a few minutes, ending in a report"
+    )
+    parser.add_argument(
+        "--audio", type=Path, metavar="DIR", help="folder of your own audio (default: a small synthetic corpus)"
+    )
+    parser.add_argument(
+        "--group-by", metavar="RULE", help="groups that must not be divided among splits, as for codec prepare"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("lathe-quickstart"),
+        metavar="DIR",
+        help="folder to write (default: %(default)s)",
+    )
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    quickstart(arguments.audio, arguments.out, arguments.group_by)
+    return 0
 
 
 def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Path:
-    """Prepares ``audio`` (or a synthesised corpus), trains a small codec, judges it on clips it has never seen, and
-    prints and returns the path of the report. Run again after an interruption, it goes on where it was. ``group_by`` is
-    that of :func:`data_prep.prepare.prepare`.
+    """Prepare audio, train a small codec and evaluate it on clips that it has never heard.
 
-    Raises ``UserError`` where the audio is missing or too little, or ``out`` is not writable or in use for other audio.
+    The same call continues after an interruption.
+
+    Args:
+        audio: folder of audio, or None to synthesise a small corpus.
+        out: folder for audio, data, run and report.
+        group_by: rule of :func:`data_prep.prepare.prepare` for the groups that must not be divided among splits.
+
+    Returns:
+        The path of the report, which is printed, too.
+
+    Raises:
+        UserError: there is no audio or too little, or ``out`` cannot be written to or is in use for other audio.
     """
+    with signals.exit_on_interrupt():
+        from codec.recipe import read_recipe
+        from codec.training.trainer import train
+        from data_prep.groups import choose, groups_for
+        from data_prep.prepare import prepare
+        from data_prep.sources import find
+        from data_prep.synthetic_corpus import synthesise
+        from eval.evaluation.run import EvaluationOptions, evaluate
+
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
     if audio is not None:
@@ -55,8 +97,9 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     )
     trained = train(recipe, out / "data", out / "run")
     print(f"     {trained.steps} steps ({trained.stopped}), {trained.minutes:.1f} minutes")
-    print("4/4  coding, decoding and judging clips of the sealed test split, as a demonstration", flush=True)
-    result = evaluate(out / "run", out / "data", demonstration=True, max_clips=CLIPS, workers=os.cpu_count() or 1)
+    print("4/4  encoding, decoding and scoring clips of the sealed test split, as a demonstration", flush=True)
+    options = EvaluationOptions(demonstration=True, max_clips=CLIPS, workers=os.cpu_count() or 1)
+    result = evaluate(out / "run", out / "data", options)
     print(result.text())
     print(f"\ndone in {(time.monotonic() - started) / 60:.1f} minutes. Open the report: {result.report.resolve()}")
     print(f"try: codec encode YOUR.wav --out {out / 'nac'} --model {out / 'run'}")
@@ -64,7 +107,9 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
 
 
 def _claim(out: Path, audio: Path | None) -> None:
-    """Data, run and report of ``out`` belong to one source; another one must not be mixed in."""
+    """Reserve ``out`` for one source of audio: its data, run and report must not mix with those of another."""
+    from codec.runtime.atomic_files import make_folder, write_text
+
     note = out / "source.txt"
     source = "synthetic" if audio is None else str(audio.resolve())
     if note.is_file() and note.read_text(encoding="utf-8", errors="surrogateescape").strip() != source:

@@ -1,65 +1,80 @@
-"""Searching recipes and operating points: search run, search pick."""
+"""``codec search``: genetic search of recipes and operating points."""
 
 import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec.cli.common import AddCommand, Parser, command_line, result_alone
+from codec.cli.common import AddCommand, Parser, stdout_to_stderr
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.command import command_line
 
 
-def add_search(command: AddCommand) -> None:
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
     parser = command(
         "search",
-        _search,
-        "find recipes or operating points by genetic search: quality, bit rate, speed",
-        "codec search run PLAN works on a search; codec search pick OUT takes the best of what it found.",
+        _run,
+        "search recipes or operating points for quality, bit rate and speed by a genetic algorithm",
+        "codec search run PLAN runs a search; codec search pick OUT takes its best candidate.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="run|pick", parser_class=Parser)
     run = actions.add_parser(
         "run",
-        help="work on a search; the same command again goes on",
-        description="Draws candidates from the space of a plan (recipes/search, or your own), by genetic and by random"
-        " search, trains and judges them on validation clips, and trains the better ones on. Half of the groups choose,"
-        " the other half reports. Any number of processes may run the same command at once. Writes OUT/front.md,"
-        " front.csv, front.json and the page front.html after each candidate, front.png now and then. The test split"
-        " stays sealed.",
+        help="run a search; the same command continues it",
+        description="Samples candidates from the search space of a plan (from recipes/search, or your own) with a"
+        " genetic algorithm and at random, trains them, scores them on validation clips, and trains the better ones"
+        " further (successive halving). One half of the validation groups selects, the other half is for reporting. Any"
+        " number of processes may run the same command at once. Writes OUT/front.md, front.csv, front.json and the page"
+        " front.html after each candidate, and front.png from time to time. The test split stays sealed.",
     )
     run.add_argument("plan", help="name of a plan, or path of a YAML file")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="where candidates and tables go")
+    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for candidates and tables")
     run.add_argument(
         "--storage",
         metavar="URL",
-        help="a database, such as postgresql://…, in place of a journal file in OUT; OUT must be seen by all machines",
+        help="a database, such as postgresql://…, instead of a journal file in OUT; all machines must share OUT",
     )
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     pick = actions.add_parser(
         "pick",
-        help="the best on the front within limits, as a recipe or as settings",
-        description="The candidate on a search's front with the best quality within the limits.",
+        help="take the best candidate within limits, as a recipe or as settings",
+        description="Takes the candidate on the Pareto front of a search that has the best quality within the limits.",
     )
     pick.add_argument("out", type=Path, metavar="OUT", help="folder of the search")
-    pick.add_argument("--max-kbps", type=float, metavar="KBPS", help="real bits, no more than this")
-    pick.add_argument("--min-speed", type=float, metavar="X", help="encoding and decoding, times real time")
+    pick.add_argument("--max-kbps", type=float, metavar="KBPS", help="highest bit rate, in real bits")
     pick.add_argument(
-        "--out", dest="recipe", type=Path, metavar="FILE.yaml", help="write the recipe, or how to use the model, here"
+        "--min-speed",
+        type=float,
+        metavar="X",
+        help="lowest speed of encoding and of decoding, as a multiple of real time",
+    )
+    pick.add_argument(
+        "--out",
+        dest="recipe",
+        type=Path,
+        metavar="FILE.yaml",
+        help="file for the recipe, or for the settings of the model",
     )
     pick.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def _search(arguments: argparse.Namespace, rest: list[str]) -> int:
-    return _run(arguments) if arguments.action == "run" else _pick(arguments)
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    return _search(arguments) if arguments.action == "run" else _pick(arguments)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    with signals.ends_at_once():
+def _search(arguments: argparse.Namespace) -> int:
+    with signals.exit_on_interrupt():
         from eval.search.scheduler import search
         from eval.search.tables import text
 
-    with result_alone():
+    with stdout_to_stderr():
         result = search(
             arguments.plan,
             arguments.data,
@@ -76,11 +91,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    with signals.ends_at_once():
+    with signals.exit_on_interrupt():
         from eval.search.pick import pick
 
     if arguments.recipe and arguments.recipe.suffix not in (".yaml", ".yml"):
-        raise UserError(f"{arguments.recipe}: a recipe's name ends in .yaml")
+        raise UserError(f"{arguments.recipe}: the name of a recipe must end in .yaml")
     found = pick(
         arguments.out, max_kbps=arguments.max_kbps, min_speed=arguments.min_speed, recipe=arguments.recipe
     )  # fmt: skip

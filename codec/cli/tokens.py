@@ -1,43 +1,48 @@
-"""Sound to codes for language models: tokens."""
+"""``codec tokens``: audio files to codes for language models."""
 
 import argparse
 from pathlib import Path
 
-from codec.cli.coding import ENCODING_MODEL, add_batch, encoding_model, lanes, report
+from codec.cli.batch_options import ENCODING_MODEL, add_batch_options, concurrent_files, encoding_model, print_batch
 from codec.cli.common import AddCommand, positive
 from codec.runtime import signals
 
 
-def add_tokens(command: AddCommand) -> None:
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
     parser = command(
         "tokens",
-        _tokens,
-        "sound files to codes for language models, in tar shards; codec decode takes them back",
-        "Sound files to WebDataset shards tokens-000000.tar, …: KEY.npy, 32-bit integers [quantizers, frames], or"
-        " [channels, quantizers, frames] where there are several channels; and KEY.json, which says what it is of. KEY"
-        " is the file's place in its tree. What is there already and good is kept, so that the same command continues;"
-        " a bad file is named at the end and left out.",
+        _run,
+        "encode audio files to codes for language models, in tar shards that codec decode takes back",
+        "Encodes audio files to WebDataset shards tokens-000000.tar and so on. Each file becomes KEY.npy, 32-bit"
+        " integers [codebooks, frames], or [channels, codebooks, frames] if there are several channels, and KEY.json,"
+        " which describes them. KEY is the file's place in its folder tree. Shards that are up to date are kept, so"
+        " that the same command continues after an interruption; bad files are left out and listed at the end.",
     )
-    parser.add_argument("--codebooks", type=positive, metavar="N", help="of each frame (default: all)")
+    parser.add_argument("--codebooks", type=positive, metavar="N", help="codebooks of each frame (default: all)")
     parser.add_argument(
         "--per-shard",
         type=positive,
         metavar="N",
-        help="files, by their keys in order (default: 1000, or less, so that there are 8 shards or more)",
+        help="files in a shard, in the order of their keys (default: 1000, or fewer to get at least 8 shards)",
     )
     parser.add_argument(
         "--manifest",
         type=Path,
         metavar="CSV",
-        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json; without IN"
-        " and --list, all files that it names are taken",
+        help="table with a column path; its other columns (group, domain, transcript, …) go into the .json. Without IN"
+        " and --list, all files in the table are encoded",
     )
-    add_batch(parser, "sound files", ENCODING_MODEL)
+    add_batch_options(parser, "audio files", ENCODING_MODEL)
 
 
-def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
-    several = lanes(arguments)
-    with signals.ends_at_once():
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    lanes = concurrent_files(arguments)
+    with signals.exit_on_interrupt():
         import torch
 
         from codec.coding.tokens import encode_tokens
@@ -54,6 +59,6 @@ def _tokens(arguments: argparse.Namespace, rest: list[str]) -> int:
         manifest=arguments.manifest,
         force=arguments.force,
         workers=arguments.workers,
-        lanes=several,
+        lanes=lanes,
     )
-    return report(batch, arguments.json)
+    return print_batch(batch, arguments.json)

@@ -13,10 +13,13 @@ from typing import Any, Protocol
 from codec import audio
 from codec.audio import FloatArray
 from codec.audio.bandwidth import AboveBandMeter
-from codec.bitstream.container import PACKET_BYTES, Header, Reader, Writer, packet_frames
-from codec.bitstream.header import fitting_tags
-from codec.bitstream.range_coder import WORD_BYTES, Codes, RangeCoder
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
+from codec.bitstream.header import WORD_BYTES, Header, fitting_tags
+from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
+from codec.bitstream.reader import PacketReader
+from codec.bitstream.writer import PacketWriter
 from codec.coding.nac_reader import NacReader, range_coder
 from codec.coding.pipeline import encoded
 from codec.errors import UserError
@@ -188,9 +191,9 @@ def encode_sound(
 
     coder = coder or range_coder(codec)
     control = rate_control(codec, header, payload_bits(coder))
-    with Writer(target, header, coder, tags) as writer:
+    with PacketWriter(target, header, coder, tags) as writer:
         for coded in encoded(codec, counted(), rate, channels, header.codebooks):
-            writer.write(control.push(coded))
+            writer.write(control.push(coded.to_numpy()))
         writer.write(control.flush())
         header = writer.finish(samples)
     return FileReport(
@@ -281,8 +284,8 @@ def part(source: Path, head: Lasting, start: float, end: float | None) -> tuple[
 
 
 def file_info(path: Path) -> dict[str, Any]:
-    """What the header says, rates in kbit/s, and which packets are damaged. Raises like :class:`Reader`."""
-    with Reader(path) as reader:
+    """What the header says, rates in kbit/s, and which packets are damaged. Raises like :class:`PacketReader`."""
+    with PacketReader(path) as reader:
         head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
         payload, tags = reader.payload_bytes, reader.tags
         try:
@@ -314,7 +317,7 @@ def target_bps(kbps: float | None) -> int:
     return 0 if kbps is None else max(1, round(1000 * kbps))
 
 
-def rate_control(codec: Codec, header: Header, cost: Callable[[Codes], float]) -> RateControl:
+def rate_control(codec: Codec, header: Header, cost: Callable[[CodeArray], float]) -> RateControl:
     """What keeps to the rate in the header; or, where frames all have as many codes, lets everything through."""
     kbps = header.target_bps / 1000 if header.variable else math.inf
     return RateControl(kbps, codec.config.frame_rate_hz, header.packet_frames, cost)
@@ -344,7 +347,7 @@ def expected_kbps(codec: Codec, channels: int) -> list[float]:
     header, which weighs on short files alone.
     """
     frame_bits = channels * codec.tables.expected_bits().cumsum(0)
-    frame_bits = frame_bits + 8 * (PACKET_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.frame_rate_hz)
+    frame_bits = frame_bits + 8 * (PACKET_OVERHEAD_BYTES + WORD_BYTES / 2) / packet_frames(codec.config.frame_rate_hz)
     return (frame_bits * codec.config.frame_rate_hz / 1000).tolist()
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from codec.audio import FloatArray
-from codec.bitstream.container import Coder, Header, Reader
-from codec.bitstream.live import FixedCoder
-from codec.bitstream.loss_concealment import Concealment, Losses
+from codec.bitstream.codes import PacketCoder
+from codec.bitstream.header import Header
+from codec.bitstream.live import FixedWidthCoder
+from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader
 from codec.coding.pipeline import Sound
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -23,7 +25,7 @@ ModelFinder = Callable[[str], Codec | None]
 
 def range_coder(codec: Codec) -> RangeCoder:
     """Codes under the model's tables."""
-    return RangeCoder(codec.tables)
+    return RangeCoder(codec.tables.to_numpy())
 
 
 class NacReader:
@@ -42,17 +44,23 @@ class NacReader:
     """
 
     def __init__(
-        self, path: Path, codec: Codec, *, strict: bool = False, model: str | None = None, coder: Coder | None = None
+        self,
+        path: Path,
+        codec: Codec,
+        *,
+        strict: bool = False,
+        model: str | None = None,
+        coder: PacketCoder | None = None,
     ):
         self.codec, self.strict = codec, strict
-        self.file = Reader(path)
+        self.file = PacketReader(path)
         try:
             head = self.file.header
-            self._losses = Losses(head, codec.config.hop)
+            self._losses = LossLog(head, codec.config.hop)
             check_model(path, head, codec, model or fingerprint(codec))
             if strict:
                 self.file.check()
-            fixed = FixedCoder(codec.config.quantizer.size) if head.live else None
+            fixed = FixedWidthCoder(codec.config.quantizer.size) if head.live else None
             self._coder = fixed or coder or range_coder(codec)
         except BaseException:
             self.close()
@@ -131,7 +139,7 @@ class NacReader:
         for packet in self.file.packets(self._coder, first):
             if packet.codes is None and self.strict:
                 raise self.file.damaged(packet)
-            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.heard(packet.codes)
+            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.received(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
                 self._losses.add(done, done + part.shape[2])

@@ -15,7 +15,7 @@ from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
 from codec.model.codec import Codec
-from codec.model.quantizers import Coded
+from codec.model.quantizers import CodesWithImportance
 from codec.model.streaming import BLOCK
 
 
@@ -27,7 +27,7 @@ def encoded(
     codebooks: int | None = None,
     quantize: bool = True,
     block: int = BLOCK,
-) -> Iterator[Coded]:
+) -> Iterator[CodesWithImportance]:
     """Codes of ``blocks`` ``[channels, n]`` at constant memory, as they come: those that are ready, none or more, then
     the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
     encoder = codec.stream_encoder(channels, codebooks, block, quantize)

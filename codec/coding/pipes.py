@@ -21,15 +21,14 @@ from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_avail
 from codec.audio.piped_input import PipedAudio, open_piped_audio
 from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
-from codec.bitstream.header import Header, read_start
-from codec.bitstream.loss_concealment import Concealment, Losses
-from codec.bitstream.range_coder import Codes
+from codec.bitstream.codes import NO_CODE, CodeArray
+from codec.bitstream.header import Header, read_header_and_tags
+from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.coding.files import FileReport, choose_codebooks, rate_control, target_bps
 from codec.coding.nac_reader import ModelFinder, NacReader, check_model, model_for
 from codec.coding.pipeline import encoded
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 
 PIPE = Path("-")
@@ -93,9 +92,9 @@ def _encode_sound(
     )
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")
-    coder = live.FixedCoder(codec.config.quantizer.size)
+    coder = live.FixedWidthCoder(codec.config.quantizer.size)
     control = rate_control(codec, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
-    sender = live.Sender(output, header, coder, {**sound.tags, **(tags or {})})
+    sender = live.LiveWriter(output, header, coder, {**sound.tags, **(tags or {})})
     samples = too_loud = 0
     band = AboveBandMeter(rate, codec.config.sample_rate)
     ended = False
@@ -111,7 +110,7 @@ def _encode_sound(
 
     last = []
     for coded in encoded(codec, counted(), rate, channels, count, block=1):
-        codes = control.push(coded)
+        codes = control.push(coded.to_numpy())
         if ended:
             last.append(codes)
         else:
@@ -165,7 +164,7 @@ def decode_stream(
         read.extend(data)
         return data
 
-    header = read_start(tee, name).header
+    header = read_header_and_tags(tee, name).header
     codec = model_for(codec, header.fingerprint, name)
     check_model(name, header, codec, fingerprint(codec))
     writer = PcmWriter(output, PcmFormat(header.sample_rate, header.channels, encoding), header=not raw)
@@ -213,9 +212,9 @@ class _Receiver:
 
     def __init__(self, source: BinaryIO, header: Header, codec: Codec, strict: bool, name: str):
         self._source, self._header, self._codec, self._strict, self._name = source, header, codec, strict, name
-        self._parser = live.Parser(header)
+        self._parser = live.LiveParser(header)
         self.bytes = self.payload_bytes = 0
-        self.losses = Losses(header, codec.config.hop)
+        self.losses = LossLog(header, codec.config.hop)
 
     def waves(self) -> Iterator[FloatArray]:
         """``[channels, n]`` at the source's rate, as soon as it is there."""
@@ -232,24 +231,24 @@ class _Receiver:
         for codes in self._codes():
             yield streams_to_channels(decoder.push(torch.from_numpy(codes)).cpu().numpy(), config.stereo)
 
-    def _codes(self) -> Iterator[Codes]:
+    def _codes(self) -> Iterator[CodeArray]:
         head, config = self._header, self._codec.config
-        coder = live.FixedCoder(config.quantizer.size)
+        coder = live.FixedWidthCoder(config.quantizer.size)
         conceal = Concealment(head.channels, head.codebooks, config.frame_rate_hz)
         for frames in self._frames():
             self.payload_bytes += sum(len(body) for body in frames.bodies if body)
-            for first, count, codes in live.stretches(frames, head, coder):
+            for first, count, codes in live.unpack_frames(frames, head, coder):
                 if codes is None and self._strict:
                     raise UserError(f"{self._name}: damaged at {head.seconds_at(first):.2f} s; send it again")
                 if codes is None:
                     self.losses.add(first, first + count)
-                yield conceal.lost(count) if codes is None else conceal.heard(codes)
+                yield conceal.lost(count) if codes is None else conceal.received(codes)
         if self._parser.end is None:
             if self._strict:
                 raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")
             self.losses.cut(self._parser.next)
 
-    def _frames(self) -> Iterator[live.Frames]:
+    def _frames(self) -> Iterator[live.LiveFrames]:
         for piece in read_available(self._source):
             self.bytes += len(piece)
             yield self._parser.push(piece)

@@ -63,7 +63,7 @@ class QuantizerConfig:
         )
 
     @property
-    def features(self) -> int:
+    def dimension(self) -> int:
         """Features of the latent that is quantized."""
         return self.latent_dim if self.kind == "rvq" else self.groups * len(self.levels)
 
@@ -143,7 +143,7 @@ class CodecConfig:
     def numbers(self) -> int:
         """Numbers in the weights and tables of such a codec, or somewhat fewer."""
         quantizer = self.quantizer
-        features, size = quantizer.features, quantizer.size
+        features, size = quantizer.dimension, quantizer.size
         networks = self.encoder.numbers(self.latent_hop, features) + self.decoder.numbers(features, self.latent_hop)
         stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
         return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size

@@ -13,13 +13,20 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.errors import UserError
-from codec.model.convnext import Stack, State
+from codec.model.convnext import Stack, StreamState
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
-from codec.model.quantizers import Coded, Folded, Quantized, Quantizer, Unquantized, build_quantizer
+from codec.model.quantizers import (
+    CodesWithImportance,
+    InferenceQuantizer,
+    Quantized,
+    Quantizer,
+    Unquantized,
+    build_quantizer,
+)
 from codec.model.streaming import BLOCK, DecodingStep, EncodingStep, StreamDecoder, StreamEncoder
 
-LEAST_SPREAD = 0.02
+MIN_RELATIVE_SCALE = 0.02
 """Of a coefficient, relative to all: those that the data hardly has must not be divided by nothing."""
 
 EPSILON = 1e-4
@@ -44,7 +51,7 @@ def expand(y: Tensor, power: float) -> Tensor:
     return y.sign() * ((y.abs().clamp(max=32.0) + EPSILON**power) ** (1 / power) - EPSILON)
 
 
-class Steps(Protocol):
+class InferenceBackend(Protocol):
     """What computes the blocks of streams of codes in the place of a codec's layers."""
 
     def encoding(self, step: "EncodeStep") -> EncodingStep:
@@ -72,7 +79,7 @@ class CodecBase(nn.Module):
         """Fits the first weights to ``wave`` ``[batch, 1, samples]``, as far as the architecture permits."""
         raise NotImplementedError
 
-    def adapt(self, generator: torch.Generator) -> int:
+    def update_codebooks(self, generator: torch.Generator) -> int:
         """After a step: what learns from the last batch without gradients. Returns how many entries of codebooks were
         replaced."""
         raise NotImplementedError
@@ -106,13 +113,13 @@ class Codec(CodecBase):
     def __init__(self, config: CodecConfig):
         super().__init__()
         self.config = config
-        self.steps: Steps | None = None
+        self.backend: InferenceBackend | None = None
         per_latent = config.hop * config.frames_per_latent
         self.mdct = MDCT(config.hop)
         self.register_buffer("spread", torch.ones(per_latent))
-        self.encoder = Stack(per_latent, config.quantizer.features, config.encoder)
+        self.encoder = Stack(per_latent, config.quantizer.dimension, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
-        self.decoder = Stack(config.quantizer.features, per_latent, config.decoder)
+        self.decoder = Stack(config.quantizer.dimension, per_latent, config.decoder)
         self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size, config.quantizer.contexts)
 
     @torch.no_grad()
@@ -127,10 +134,10 @@ class Codec(CodecBase):
         spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
         features = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(features.T @ features / len(features))
-        count = min(self.config.quantizer.features, len(power))
+        count = min(self.config.quantizer.dimension, len(power))
         scale = self.quantizer.scale(power.flip(0)[:count].clamp(min=1e-8))
         directions = directions.flip(1)[:, :count]
-        self.spread.copy_(features.square().mean(0).clamp(min=LEAST_SPREAD**2 * power.mean()).sqrt())
+        self.spread.copy_(features.square().mean(0).clamp(min=MIN_RELATIVE_SCALE**2 * power.mean()).sqrt())
         for stack in (self.encoder, self.decoder):
             stack.direct.zero_()
             stack.last.weight.zero_()
@@ -161,12 +168,12 @@ class Codec(CodecBase):
         ]
         self.quantizer.initialise(torch.cat(latents), generator, first=other.config.quantizer.codebooks)
 
-    def adapt(self, generator: torch.Generator) -> int:
-        return self.quantizer.adapt(generator)
+    def update_codebooks(self, generator: torch.Generator) -> int:
+        return self.quantizer.update_codebooks(generator)
 
     # --- the layers, as used by training and inference alike -------------------------------------
 
-    def analyse(self, wave: Tensor, previous: Tensor, state: State) -> tuple[Tensor, State]:
+    def analyse(self, wave: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """``[batch, frames * latent_hop]`` samples to latents ``[batch, frames, features]``."""
         with torch.autocast(wave.device.type, enabled=False):
             spectrum = self._spectrum(wave, previous)
@@ -177,7 +184,7 @@ class Codec(CodecBase):
         spectrum = compress(self.mdct.analysis(wave, previous), self.config.power)
         return spectrum.reshape(wave.shape[0], -1, self.config.latent_hop) / self.spread
 
-    def synthesise(self, latent: Tensor, previous: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+    def synthesise(self, latent: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, Tensor, StreamState]:
         """Latents to samples ``[batch, frames * latent_hop]``, the MDCT's state and the decoder's."""
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
@@ -227,18 +234,18 @@ class Codec(CodecBase):
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
         step = EncodeStep(self, codebooks or most, quantize, self._inference_quantizer(quantize))
-        used = self.steps.encoding(step) if self.steps and quantize else step
+        used = self.backend.encoding(step) if self.backend and quantize else step
         return StreamEncoder(self.config, used, batch, block)
 
     def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
         ``quantized``, it takes continuous latents in the place of codes."""
         step = DecodeStep(self, quantized, self._inference_quantizer(quantized))
-        used = self.steps.decoding(step) if self.steps and quantized else step
+        used = self.backend.decoding(step) if self.backend and quantized else step
         return StreamDecoder(self.config, used, batch, block)
 
-    def _inference_quantizer(self, quantized: bool) -> Folded | Unquantized:
-        folded = self.quantizer.folded()
+    def _inference_quantizer(self, quantized: bool) -> InferenceQuantizer | Unquantized:
+        folded = self.quantizer.fused()
         return folded if quantized else Unquantized(folded)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
@@ -270,23 +277,26 @@ class EncodeStep:
     codec: Codec
     codebooks: int
     quantize: bool
-    quantizer: Folded | Unquantized = field(compare=False)
+    quantizer: InferenceQuantizer | Unquantized = field(compare=False)
     """Follows from the others."""
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         return self.codec.mdct.start(batch), *self.codec.encoder.start(batch)
 
-    def empty(self, batch: int) -> Coded:
+    def empty(self, batch: int) -> CodesWithImportance:
         return self.quantizer.encode(
-            self.codec.spread.new_zeros(batch, 0, self.codec.config.quantizer.features), self.codebooks
+            self.codec.spread.new_zeros(batch, 0, self.codec.config.quantizer.dimension), self.codebooks
         )
 
-    def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
+    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
         previous, hop = state[0], self.codec.config.hop
         latent, past = self.codec.analyse(wave, previous, state[1:])
         coded = self.quantizer.encode(latent, self.codebooks)
         silent = _silent(wave.unflatten(1, (-1, self.codec.config.latent_hop)), previous)
-        return Coded(coded.codes, coded.need.masked_fill(silent[:, None], 0.0)), (wave[:, -hop:], *past)
+        return CodesWithImportance(coded.codes, coded.importances.masked_fill(silent[:, None], 0.0)), (
+            wave[:, -hop:],
+            *past,
+        )
 
 
 def _silent(frames: Tensor, previous: Tensor) -> Tensor:
@@ -303,12 +313,12 @@ class DecodeStep:
 
     codec: Codec
     quantized: bool
-    quantizer: Folded | Unquantized = field(compare=False)
+    quantizer: InferenceQuantizer | Unquantized = field(compare=False)
     """Follows from the others."""
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         return self.codec.mdct.start(batch), *self.codec.decoder.start(batch)
 
-    def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         wave, previous, past = self.codec.synthesise(self.quantizer.decode(codes), state[0], state[1:])
         return wave, (previous, *past)

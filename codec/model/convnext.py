@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from codec.config import NetworkConfig
 
-State = tuple[Tensor, ...]
+StreamState = tuple[Tensor, ...]
 
-SILENT = 1e-6
+SILENT_POWER = 1e-6
 """Power below which a frame of features, whose mean power is 1, counts as silent."""
 
 
@@ -82,14 +82,14 @@ class Stack(nn.Module):
         """Frames into the past that an output depends on."""
         return len(self.blocks) * (self.kernel - 1)
 
-    def start(self, batch: int) -> State:
-        """State before the first frame."""
+    def start(self, batch: int) -> StreamState:
+        """StreamState before the first frame."""
         return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
         direct = F.linear(x, self.direct.to(x.dtype))
-        level = (direct.square().mean(-1, keepdim=True) + SILENT).sqrt()
+        level = (direct.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
         x = self.first(x)
         states = []
         for block, past in zip(self.blocks, state):

@@ -1,7 +1,7 @@
-"""Where files that are coded side by side meet: their blocks are computed together, as one batch.
+"""Where files that are coded side by side meet: their blocks are computed batched, as one batch.
 
 Each file has a thread of its own, its lane, that runs the same code as ever. Only what computes a block, see
-:mod:`codec.model.streaming`, does so :func:`together` with the other lanes: a lane that brings a block waits until all
+:mod:`codec.model.streaming`, does so :func:`batched` with the other lanes: a lane that brings a block waits until all
 that are at work have brought one. Then blocks of one kind are put side by side, computed, and handed back.
 
 By what a lane meets others is a mode of its thread, like PyTorch's inference mode; without one nothing is shared.
@@ -17,39 +17,39 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from codec.model.convnext import State
+from codec.model.convnext import StreamState
 
 
-class Batched(Protocol):
+class Splittable(Protocol):
     """What a step makes of a block: a tensor, or tensors, whose first dimension is the streams."""
 
     def split(self, sizes: list[int], /) -> Sequence[Any]:
         """Parts of so many streams."""
 
 
-Result = TypeVar("Result", bound=Batched)
-Result_co = TypeVar("Result_co", bound=Batched, covariant=True)
+Result = TypeVar("Result", bound=Splittable)
+Result_co = TypeVar("Result_co", bound=Splittable, covariant=True)
 
 
-class Step(Protocol[Result_co]):
+class BlockStep(Protocol[Result_co]):
     """What is computed of a block. Blocks of steps that are equal, and that have the same shape but for the number of
     streams, can be computed at once."""
 
-    def __call__(self, block: Tensor, state: State, /) -> tuple[Result_co, State]: ...
+    def __call__(self, block: Tensor, state: StreamState, /) -> tuple[Result_co, StreamState]: ...
 
 
-class Stopped(BaseException):
+class BatchingStopped(BaseException):
     """The lane is to end. Like an interrupt, it is no error that anything on the way out would handle."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Brought:
+class _PendingBlock:
     """By a lane."""
 
-    step: Step[Any]
+    step: BlockStep[Any]
     block: Tensor
-    state: State
-    result: "Future[tuple[Any, State]]" = field(default_factory=Future)
+    state: StreamState
+    result: "Future[tuple[Any, StreamState]]" = field(default_factory=Future)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -63,17 +63,17 @@ class DynamicBatcher:
     def __init__(self, lanes: int) -> None:
         self._lock = threading.Lock()
         self._at_work = lanes
-        self._waiting: list[_Brought] = []
+        self._waiting: list[_PendingBlock] = []
         self._stopped = False
 
     @contextmanager
-    def lane(self) -> Iterator[None]:
-        """A context in which this thread computes :func:`together` with the other lanes; :class:`Stopped` ends it
-        quietly."""
+    def concurrent_file(self) -> Iterator[None]:
+        """A context in which this thread computes :func:`batched` with the other lanes;
+        :class:`BatchingStopped` ends it quietly."""
         _here.meeting = self
         try:
             yield
-        except Stopped:
+        except BatchingStopped:
             pass
         finally:
             _here.meeting = None
@@ -86,17 +86,17 @@ class DynamicBatcher:
         with self._lock:
             self._stopped = True
             for brought in self._waiting:
-                brought.result.set_exception(Stopped())
+                brought.result.set_exception(BatchingStopped())
             self._waiting.clear()
 
     def check(self) -> None:
-        """Raises :class:`Stopped` where the lanes are to end."""
+        """Raises :class:`BatchingStopped` where the lanes are to end."""
         if self._stopped:
-            raise Stopped
+            raise BatchingStopped
 
-    def compute(self, step: Step[Result], block: Tensor, state: State) -> tuple[Result, State]:
+    def compute(self, step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
         """What the step makes of the block, and its next state. An error is raised in all lanes that it concerns."""
-        brought = _Brought(step, block, state)
+        brought = _PendingBlock(step, block, state)
         with self._lock:
             self.check()
             self._waiting.append(brought)
@@ -106,7 +106,7 @@ class DynamicBatcher:
     def _compute_if_all_wait(self) -> None:
         if len(self._waiting) < self._at_work:
             return
-        kinds: dict[tuple[Any, ...], list[_Brought]] = {}
+        kinds: dict[tuple[Any, ...], list[_PendingBlock]] = {}
         for brought in self._waiting:
             kinds.setdefault(brought.kind, []).append(brought)
         self._waiting.clear()
@@ -115,7 +115,7 @@ class DynamicBatcher:
 
 
 @torch.inference_mode()
-def _compute(alike: list[_Brought]) -> None:
+def _compute(alike: list[_PendingBlock]) -> None:
     sizes = [len(brought.block) for brought in alike]
     try:
         block = _side_by_side([brought.block for brought in alike])
@@ -141,12 +141,12 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def together(step: Step[Result], block: Tensor, state: State) -> tuple[Result, State]:
+def batched(step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
     """``step(block, state)``; in a lane, computed with the blocks of the others."""
     meeting = _here.meeting
     return step(block, state) if meeting is None else meeting.compute(step, block, state)
 
 
-def in_lane() -> bool:
+def is_batched() -> bool:
     """Whether blocks are computed with those of others."""
     return _here.meeting is not None

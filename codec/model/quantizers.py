@@ -20,18 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.bitstream import codes as numpy_codes
+from codec.bitstream.codes import NO_CODE
 from codec.config import QuantizerConfig
 
-FEW = 16
+FEW_POINTS = 16
 """Points: the entries nearest to fewer are found faster by a plain search (measured)."""
 
-SPREAD = 1.5
+RANGE_IN_DEVIATIONS = 1.5
 """Range of an FSQ dimension in standard deviations of what it codes, at the start of training."""
 
-NO_CODE = -1
-"""In the place of a code that a frame does without."""
-
-LEVEL_WEIGHT = 0.3
+LEVEL_EXPONENT = 0.3
 """How far the error that a frame is left with may follow the frame's level: at 0 all frames get the same error, at 1
 the same signal-to-noise ratio. From 0 to 0.5 PESQ hardly differs, and it is lower at 0.7 (measured)."""
 
@@ -47,38 +46,46 @@ class Quantized:
 
 
 @dataclass(frozen=True)
-class Coded:
-    """``codes`` ``[batch, quantizers, frames]`` and how much each is needed, alike; see :func:`need`."""
+class CodesWithImportance:
+    """``codes`` ``[batch, quantizers, frames]`` and how much each is needed, alike; see :func:`code_importances`."""
 
     codes: Tensor
-    need: Tensor
+    importances: Tensor
 
-    def within(self, bound: Tensor) -> Tensor:
+    def keep_above(self, threshold: Tensor) -> Tensor:
         """The codes that are needed as much as ``bound``, or more; the others are :data:`NO_CODE`. ``bound`` is one
         number, or broadcasts to the codes."""
-        return torch.where(self.need >= bound, self.codes, NO_CODE)
+        return torch.where(self.importances >= threshold, self.codes, NO_CODE)
 
-    def split(self, sizes: list[int], dim: int = 0) -> list["Coded"]:
+    def split(self, sizes: list[int], dim: int = 0) -> list["CodesWithImportance"]:
         """Parts of such sizes along a dimension, as of tensors."""
-        return [Coded(*pair) for pair in zip(self.codes.split(sizes, dim), self.need.split(sizes, dim))]
+        return [
+            CodesWithImportance(*pair) for pair in zip(self.codes.split(sizes, dim), self.importances.split(sizes, dim))
+        ]
+
+    def to_numpy(self) -> numpy_codes.CodesWithImportance:
+        """The same as NumPy arrays."""
+        return numpy_codes.CodesWithImportance(self.codes.cpu().numpy(), self.importances.cpu().numpy())
 
     @staticmethod
-    def join(parts: Sequence["Coded"], dim: int = 2) -> "Coded":
+    def join(parts: Sequence["CodesWithImportance"], dim: int = 2) -> "CodesWithImportance":
         """One after the other, by default in time."""
-        return Coded(torch.cat([part.codes for part in parts], dim), torch.cat([part.need for part in parts], dim))
+        return CodesWithImportance(
+            torch.cat([part.codes for part in parts], dim), torch.cat([part.importances for part in parts], dim)
+        )
 
 
-def need(error: Tensor, level: Tensor) -> Tensor:
+def code_importances(error: Tensor, level: Tensor) -> Tensor:
     """How much a frame needs each of its codes: ``[batch, quantizers, frames]``, falling from code to code.
 
     ``error``, of the same shape: the squared error without that code and those after it; ``level`` ``[batch, frames]``:
     the squared length of the latent. A frame that gets its codes as long as they are needed more than a given bound
     spends bits where they lower the error most, as reverse water-filling does; the bound is a matter of the bit rate.
     """
-    return (error.clamp(min=0) / level[:, None].clamp(min=1e-9) ** LEVEL_WEIGHT).cummin(1).values
+    return (error.clamp(min=0) / level[:, None].clamp(min=1e-9) ** LEVEL_EXPONENT).cummin(1).values
 
 
-def bounds(needs: Tensor, codebooks: Tensor) -> Tensor:
+def importance_thresholds(needs: Tensor, codebooks: Tensor) -> Tensor:
     """The bound ``[items, 1, 1]`` by which frames like those of ``needs`` ``[batch, quantizers, frames]`` get
     ``codebooks[item]`` codes on average."""
     share = codebooks.to(needs.dtype) / needs.shape[1]
@@ -86,7 +93,7 @@ def bounds(needs: Tensor, codebooks: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Seen:
+class StageUsage:
     """What a stage was used for in the last training batch: ``points`` ``[vectors, dim]``, ``codes`` ``[vectors]``."""
 
     points: Tensor
@@ -111,7 +118,7 @@ class VectorStage(nn.Module):
         self.register_buffer("basis", torch.linalg.qr(torch.randn(features, min(dim, features)))[0].T.contiguous())
         self.register_buffer("codebook", torch.randn(size, len(self.basis)))
         self.register_buffer("usage", torch.ones(size))
-        self.seen: Seen | None = None
+        self.seen: StageUsage | None = None
 
     def lookup(self, codes: Tensor) -> Tensor:
         return F.embedding(codes, self.codebook) @ self.basis
@@ -128,17 +135,17 @@ class VectorStage(nn.Module):
         self.basis.copy_(directions.flip(1)[:, : len(self.basis)].T)
         points = residual @ self.basis.T
         size = len(self.codebook)
-        centres = _draw(points, size, generator)
+        centres = _draw_vectors(points, size, generator)
         for _ in range(iterations):
             codes = _assign(points, centres)
             counts = torch.bincount(codes, minlength=size)
             centres = torch.zeros_like(centres).index_add_(0, codes, points) / counts.clamp(min=1)[:, None]
             empty = counts == 0
-            centres[empty] = _draw(points, int(empty.sum()), generator)
+            centres[empty] = _draw_vectors(points, int(empty.sum()), generator)
         self.codebook.copy_(centres)
         self.usage.fill_(1)
 
-    def adapt(self, generator: torch.Generator, decay: float, threshold: float) -> int:
+    def update_codebooks(self, generator: torch.Generator, decay: float, threshold: float) -> int:
         """Moves entries towards what they stood for in the last batch, and replaces those used less than ``threshold``
         of an even share by vectors of that batch. Returns how many were replaced."""
         if self.seen is None or not len(self.seen.codes):
@@ -152,7 +159,7 @@ class VectorStage(nn.Module):
         weight = (1 - decay) * share / self.usage.clamp(min=1e-6)
         self.codebook.lerp_(means, weight[:, None])
         unused = self.usage < threshold
-        self.codebook[unused] = _draw(points, int(unused.sum()), generator)
+        self.codebook[unused] = _draw_vectors(points, int(unused.sum()), generator)
         self.usage[unused] = 1
         return int(unused.sum())
 
@@ -172,7 +179,7 @@ def nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Tensor,
     longer than the search. Of entries that are exactly as near, the two ways may choose different ones.
     """
     scores = torch.addmm(offset, points, transposed, beta=-1)
-    if scores.shape[0] < FEW:
+    if scores.shape[0] < FEW_POINTS:
         best, index = scores.max(1)
         return index, best
     columns = math.gcd(scores.shape[1], 32)
@@ -188,14 +195,14 @@ def _assign(points: Tensor, centres: Tensor) -> Tensor:
     return torch.cat([nearest(part, centres.T, offset)[0] for part in points.split(8192)])
 
 
-def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _draw_vectors(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """``count`` of the vectors at random; slightly moved, so that none occurs twice even where there are too few."""
     index = torch.randint(len(vectors), (count,), generator=generator).to(vectors.device)
     noise = torch.randn(count, vectors.shape[1], generator=generator).to(vectors.device)
     return vectors[index] + 1e-3 * vectors.std() * noise
 
 
-_FOLDING = Lock()
+_FUSING = Lock()
 """Threads that use one model fold it once."""
 
 
@@ -222,7 +229,7 @@ class FusedVQ:
         first = [i * len(stage.codebook) for i, stage in enumerate(stages)]
         self.first = torch.tensor(first, device=self.entries.device)
 
-    def encode(self, latent: Tensor, codebooks: int) -> Coded:
+    def encode(self, latent: Tensor, codebooks: int) -> CodesWithImportance:
         """``[batch, frames, features]`` to codes ``[batch, codebooks, frames]``."""
         batch, frames, _ = latent.shape
         level = latent.square().sum(-1)
@@ -235,8 +242,8 @@ class FusedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        needs = need(torch.stack(errors).view(shape).transpose(0, 1), level)
-        return Coded(torch.stack(codes).view(shape).transpose(0, 1), needs)
+        needs = code_importances(torch.stack(errors).view(shape).transpose(0, 1), level)
+        return CodesWithImportance(torch.stack(codes).view(shape).transpose(0, 1), needs)
 
     def continuous(self, latent: Tensor) -> Tensor:
         """What decoding would give if the codes were exact: the latent itself."""
@@ -254,7 +261,7 @@ class ResidualVQ(nn.Module):
     def __init__(self, config: QuantizerConfig):
         super().__init__()
         stages = [
-            VectorStage(config.features, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
+            VectorStage(config.dimension, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
         self._folded: FusedVQ | None = None
@@ -262,20 +269,20 @@ class ResidualVQ(nn.Module):
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
         """Quantizes the frames of item ``b`` with the first of their codes, ``codebooks[b]`` on average; see
-        :func:`bounds`. The loss counts only those."""
+        :func:`importance_thresholds`. The loss counts only those."""
         with torch.no_grad():
             residual, entries, errors, seen = latent.flatten(0, 1), [], [], []
             for stage in self.stages:
                 errors.append(residual.square().sum(-1))
-                seen.append(Seen(*stage.encode(residual)))
+                seen.append(StageUsage(*stage.encode(residual)))
                 entries.append(stage.lookup(seen[-1].codes))
                 residual = residual - entries[-1]
             shape = (len(entries), *latent.shape[:2])
-            needs = need(torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:]))
-            used = needs >= bounds(needs, codebooks)
+            needs = code_importances(torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:]))
+            used = needs >= importance_thresholds(needs, codebooks)
             if self.training:
                 for stage, all_seen, mask in zip(self.stages, seen, used.transpose(0, 1).flatten(1)):
-                    stage.seen = Seen(all_seen.points[mask], all_seen.codes[mask])
+                    stage.seen = StageUsage(all_seen.points[mask], all_seen.codes[mask])
         total, commitment = torch.zeros_like(latent), latent.new_zeros(())
         for entry, mask in zip(entries, used.to(latent.dtype).unbind(1)):
             total = total + entry.view_as(latent) * mask[..., None]
@@ -298,15 +305,15 @@ class ResidualVQ(nn.Module):
             residual = residual - stage.lookup(_assign(residual @ stage.basis.T, stage.codebook))
 
     @torch.no_grad()
-    def adapt(self, generator: torch.Generator, decay: float = 0.99, threshold: float = 0.03) -> int:
+    def update_codebooks(self, generator: torch.Generator, decay: float = 0.99, threshold: float = 0.03) -> int:
         """Codebooks follow what the last training batch put into them; returns how many entries were replaced because
         they hardly occurred in the last batches."""
-        return sum(stage.adapt(generator, decay, threshold) for stage in self.stages)
+        return sum(stage.update_codebooks(generator, decay, threshold) for stage in self.stages)
 
-    def folded(self) -> FusedVQ:
+    def fused(self) -> FusedVQ:
         """For inference with the codebooks as they are now; made anew only when they have changed."""
         state = [(buffer.data_ptr(), buffer._version) for buffer in self.buffers()]
-        with _FOLDING:
+        with _FUSING:
             if self._folded is None or state != self._folded_from:
                 self._folded, self._folded_from = FusedVQ(self.stages), state
             return self._folded
@@ -337,7 +344,7 @@ class ResidualFSQ(nn.Module):
 
     def _cells(self, bounded: Tensor) -> tuple[Tensor, Tensor]:
         """``[batch, frames, groups, dims]`` to grid indices ``[batch, frames, depth, groups, dims]``, and the
-        :func:`need` for each code ``[batch, quantizers, frames]``."""
+        :func:`code_importances` for each code ``[batch, quantizers, frames]``."""
         residual, cells, errors = bounded, [], [bounded.square().sum(-1)]
         for stage in range(self.depth):
             shrink = (self.levels - 1) ** stage
@@ -349,7 +356,7 @@ class ResidualFSQ(nn.Module):
         gains = torch.stack(errors, 1).diff(dim=1).transpose(2, 3).flatten(1, 2)
         level = errors[0].sum(-1)
         error = level[:, None] + torch.cat([torch.zeros_like(gains[:, :1]), gains.cumsum(1)[:, :-1]], 1)
-        return torch.stack(cells, 2), need(error, level)
+        return torch.stack(cells, 2), code_importances(error, level)
 
     def _values(self, cells: Tensor, stage: int) -> Tensor:
         return (cells * 2 / (self.levels - 1) - 1) / (self.levels - 1) ** stage
@@ -368,7 +375,7 @@ class ResidualFSQ(nn.Module):
         bounded = self._bound(latent)
         with torch.no_grad():
             cells, needs = self._cells(bounded)
-            used = (needs >= bounds(needs, codebooks)).to(latent.dtype)
+            used = (needs >= importance_thresholds(needs, codebooks)).to(latent.dtype)
             total = self._sum(cells, used)
             # a group without any code is zero, and learns nothing
             present = used[:, : self.groups].transpose(1, 2)[..., None]
@@ -377,22 +384,22 @@ class ResidualFSQ(nn.Module):
 
     def scale(self, power: Tensor) -> Tensor:
         """By what to divide directions of the signal of such ``power`` ``[features]``: each fills its grid."""
-        return SPREAD * power.sqrt()
+        return RANGE_IN_DEVIATIONS * power.sqrt()
 
     def initialise(self, latent: Tensor, generator: torch.Generator, first: int = 0) -> None:
         """Nothing: the grid is fixed."""
 
-    def adapt(self, generator: torch.Generator) -> int:
+    def update_codebooks(self, generator: torch.Generator) -> int:
         """Nothing: every grid point stays in reach."""
         return 0
 
-    def folded(self) -> "ResidualFSQ":
+    def fused(self) -> "ResidualFSQ":
         """Itself: there is nothing to multiply out."""
         return self
 
-    def encode(self, latent: Tensor, codebooks: int) -> Coded:
+    def encode(self, latent: Tensor, codebooks: int) -> CodesWithImportance:
         cells, needs = self._cells(self._bound(latent))
-        return Coded(self._codes(cells)[:, :codebooks], needs[:, :codebooks])
+        return CodesWithImportance(self._codes(cells)[:, :codebooks], needs[:, :codebooks])
 
     def continuous(self, latent: Tensor) -> Tensor:
         """As :meth:`FusedVQ.continuous`: inside the grid's range."""
@@ -409,20 +416,20 @@ class Unquantized:
     """In the place of a quantizer for inference: continuous latents ``[batch, features, frames]`` in the place of
     codes."""
 
-    def __init__(self, quantizer: "Folded"):
+    def __init__(self, quantizer: "InferenceQuantizer"):
         self.quantizer = quantizer
 
-    def encode(self, latent: Tensor, codebooks: int) -> Coded:
+    def encode(self, latent: Tensor, codebooks: int) -> CodesWithImportance:
         """``[batch, frames, features]``, all of it whatever ``codebooks`` is."""
         latents = self.quantizer.continuous(latent).transpose(1, 2)
-        return Coded(latents, torch.zeros_like(latents))
+        return CodesWithImportance(latents, torch.zeros_like(latents))
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents.transpose(1, 2)
 
 
 Quantizer = ResidualVQ | ResidualFSQ
-Folded = FusedVQ | ResidualFSQ
+InferenceQuantizer = FusedVQ | ResidualFSQ
 """For inference."""
 
 

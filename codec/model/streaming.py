@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.model.convnext import State
-from codec.model.dynamic_batching import Step, in_lane, together
-from codec.model.quantizers import Coded
+from codec.model.convnext import StreamState
+from codec.model.dynamic_batching import BlockStep, batched, is_batched
+from codec.model.quantizers import CodesWithImportance
 
 BLOCK = 256
 """Latent frames per canonical block: with fewer the products are slower, with more they are not faster (measured)."""
 
-ROWS = 32
-"""The last block is filled up to a multiple of so many frames. From 16 rows on, matrix products of any size were seen
+ROW_MULTIPLE = 32
+"""The last block is padded up to a multiple of so many frames. From 16 rows on, matrix products of any size were seen
 to agree bit for bit. Powers are rounded otherwise where they are computed one by one, as what is left over of 16
 numbers is (measured), or with AVX-512 of 32."""
 
-STREAMS = 16
+MAX_STREAMS = 16
 """Channels that are computed at once, so that memory does not grow with their number (up to 255 in a file)."""
 
 
@@ -29,45 +29,45 @@ class EncodingStep(Protocol):
     """A block of sound to codes. What makes the same of the same blocks is equal, see
     :mod:`codec.model.dynamic_batching`."""
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         """State before the first block of ``batch`` streams; of each of its tensors, the first dimension is theirs."""
 
-    def empty(self, batch: int) -> Coded:
+    def empty(self, batch: int) -> CodesWithImportance:
         """The codes of no frame."""
 
-    def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
+    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
         """``[batch, frames * latent_hop]`` samples to the codes of so many frames."""
 
 
 class DecodingStep(Protocol):
     """A block of codes to sound; equal as :class:`EncodingStep` is."""
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         """As for :class:`EncodingStep`."""
 
-    def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """``[batch, quantizers, frames]`` to ``[batch, frames * latent_hop]`` samples; those of the first hop of a
         stream lie before its first sample."""
 
 
-def filled(frames: int, block: int) -> int:
+def padded_frames(frames: int, block: int) -> int:
     """Latent frames that are computed for the last ``frames`` of a stream in blocks of ``block``: few more; but whole
     blocks beside other streams, for only blocks of one length are computed together."""
-    size = block if in_lane() else min(ROWS, block)
+    size = block if is_batched() else min(ROW_MULTIPLE, block)
     return -(-frames // size) * size
 
 
-Result = TypeVar("Result", Tensor, Coded)
+Result = TypeVar("Result", Tensor, CodesWithImportance)
 
 
-def in_groups(step: Step[Result], block: Tensor, state: State) -> tuple[Result, State]:
-    """Return ``step(block, state)``, computed for :data:`STREAMS` of the streams at a time, in a lane with others."""
-    if len(block) <= STREAMS:
-        return together(step, block, state)
-    states = zip(*(tensor.split(STREAMS) for tensor in state))
-    results = [together(step, part, own) for part, own in zip(block.split(STREAMS), states)]
+def _compute_block(step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
+    """Return ``step(block, state)``, computed for :data:`MAX_STREAMS` streams at a time."""
+    if len(block) <= MAX_STREAMS:
+        return batched(step, block, state)
+    states = zip(*(tensor.split(MAX_STREAMS) for tensor in state))
+    results = [batched(step, part, own) for part, own in zip(block.split(MAX_STREAMS), states)]
     parts = [result for result, _ in results]
-    joined: Any = Coded.join(parts, 0) if isinstance(parts[0], Coded) else torch.cat(parts)  # type: ignore[arg-type]
+    joined: Any = CodesWithImportance.join(parts, 0) if isinstance(parts[0], CodesWithImportance) else torch.cat(parts)  # type: ignore[arg-type]
     return joined, tuple(map(torch.cat, zip(*(own for _, own in results))))
 
 
@@ -83,7 +83,7 @@ class StreamEncoder:
         self.samples = self.frames = 0
 
     @torch.inference_mode()
-    def push(self, wave: Tensor) -> Coded:
+    def push(self, wave: Tensor) -> CodesWithImportance:
         """``[batch, 1, samples]`` to codes ``[batch, quantizers, frames]``, ``frames`` being any number from 0 up."""
         self.samples += wave.shape[-1]
         self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
@@ -92,21 +92,21 @@ class StreamEncoder:
         *blocks, self.waiting = self.waiting.split([size] * whole + [rest], 1)
         coded = [self._encode(block) for block in blocks]
         self.frames += self.block * len(coded)
-        return Coded.join(coded) if coded else self.nothing
+        return CodesWithImportance.join(coded) if coded else self.nothing
 
     @torch.inference_mode()
-    def flush(self) -> Coded:
-        """The codes of the last, partly filled block."""
+    def flush(self) -> CodesWithImportance:
+        """The codes of the last, partly padded_frames block."""
         missing = self.config.frames_for(self.samples) - self.frames
         if not missing:
             return self.nothing
         hop = self.config.latent_hop
-        rest = nn.functional.pad(self.waiting, (0, filled(missing, self.block) * hop - self.waiting.shape[1]))
-        last = Coded.join([self._encode(block) for block in rest.split(self.block * hop, 1)])
-        return Coded(last.codes[..., :missing], last.need[..., :missing])
+        rest = nn.functional.pad(self.waiting, (0, padded_frames(missing, self.block) * hop - self.waiting.shape[1]))
+        last = CodesWithImportance.join([self._encode(block) for block in rest.split(self.block * hop, 1)])
+        return CodesWithImportance(last.codes[..., :missing], last.importances[..., :missing])
 
-    def _encode(self, block: Tensor) -> Coded:
-        coded, self.state = in_groups(self.step, block, self.state)
+    def _encode(self, block: Tensor) -> CodesWithImportance:
+        coded, self.state = _compute_block(self.step, block, self.state)
         return coded
 
 
@@ -131,16 +131,16 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def flush(self) -> Tensor:
-        """The samples of the last, partly filled block."""
+        """The samples of the last, partly padded_frames block."""
         frames = 0 if self.waiting is None else self.waiting.shape[2]
         if self.waiting is None or not frames:
             return self._join([])
-        block = nn.functional.pad(self.waiting, (0, filled(frames, self.block) - frames))
+        block = nn.functional.pad(self.waiting, (0, padded_frames(frames, self.block) - frames))
         first = 0 if self.started else self.config.hop
         return self._decode(block)[:, None, : frames * self.config.latent_hop - first]
 
     def _decode(self, codes: Tensor) -> Tensor:
-        wave, self.state = in_groups(self.step, codes, self.state)
+        wave, self.state = _compute_block(self.step, codes, self.state)
         if not self.started:  # the first hop lies before the first sample
             self.started = True
             wave = wave[:, self.config.hop :]

@@ -17,7 +17,7 @@ from torch import Tensor
 from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase
-from codec.runtime.atomic_files import settle
+from codec.runtime.atomic_files import commit_file
 from codec.runtime.json_files import parse_json, read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -86,7 +86,7 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
         if config:
             parts[CONFIG].write_text(config, encoding="utf-8")
         for name, part in parts.items():
-            settle(part, folder / name)
+            commit_file(part, folder / name)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be written ({error})") from error
     finally:
@@ -136,7 +136,7 @@ def load_model(path: Path) -> Codec:
         codec.decodes = tuple(map(str, content["decodes"]))
         if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), checksum(codec)):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
-        codec.tables.check()
+        codec.tables.to_numpy()
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
     return codec.eval().requires_grad_(False)

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
-from codec.model.convnext import State
-from codec.model.quantizers import FEW, Coded
+from codec.model.convnext import StreamState
+from codec.model.quantizers import FEW_POINTS, CodesWithImportance
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.extras import require
-from codec.training.provenance import TRAINED_CLIPS
+from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MOST = 1 << 16
 """Frames of a block, and streams, that a graph is made for."""
@@ -52,7 +52,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
             export_graphs(codec, part, info, torch.float16)
         else:
             save_model(part, codec, info, torch.float16)
-        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS):
+        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, part / name)
         os.replace(part, folder)
@@ -75,11 +75,11 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     require("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
-    wave = torch.zeros(2, FEW * config.latent_hop)
-    codes = torch.zeros(2, config.quantizer.codebooks, FEW, dtype=torch.int64)
+    wave = torch.zeros(2, FEW_POINTS * config.latent_hop)
+    codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MOST)
-    frames = torch.export.Dim("frames", min=FEW, max=MOST)
-    quantizer = codec.quantizer.folded()
+    frames = torch.export.Dim("frames", min=FEW_POINTS, max=MOST)
+    quantizer = codec.quantizer.fused()
     encode, decode = EncodeStep(codec, config.quantizer.codebooks, True, quantizer), DecodeStep(codec, True, quantizer)
     with tqdm(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
@@ -98,9 +98,9 @@ class _Graph(nn.Module):
         super().__init__()
         self.step = step
 
-    def forward(self, block: Tensor, state: State) -> tuple[Tensor, ...]:
+    def forward(self, block: Tensor, state: StreamState) -> tuple[Tensor, ...]:
         made, state = self.step(block, state)
-        return (made.codes, made.need, *state) if isinstance(made, Coded) else (made, *state)
+        return (made.codes, made.importances, *state) if isinstance(made, CodesWithImportance) else (made, *state)
 
 
 def _write(

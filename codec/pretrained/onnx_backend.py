@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
 from codec.model.codec import Codec, DecodeStep, EncodeStep
-from codec.model.convnext import State
-from codec.model.quantizers import NO_CODE, Coded
+from codec.model.convnext import StreamState
+from codec.model.quantizers import CodesWithImportance
 from codec.model.streaming import DecodingStep, EncodingStep
 from codec.pretrained.checkpoint import checksum, read_graphs
 from codec.runtime.extras import require
@@ -73,11 +74,11 @@ class Graphs:
 def with_graphs(codec: Codec, folder: Path, threads: int = 1) -> Codec:
     """The same codec, its weights shared, with the :class:`Graphs` in ``folder``. Raises likewise."""
     same = copy.copy(codec)
-    same.steps = Graphs(same, folder, threads)
+    same.backend = Graphs(same, folder, threads)
     return same
 
 
-Runner = Callable[[Tensor, State], list[Tensor]]
+Runner = Callable[[Tensor, StreamState], list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,16 @@ class _EncodeStep:
     plain: EncodeStep
     run: Runner = field(compare=False)
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         return self.plain.start(batch)
 
-    def empty(self, batch: int) -> Coded:
+    def empty(self, batch: int) -> CodesWithImportance:
         return self.plain.empty(batch)
 
-    def __call__(self, wave: Tensor, state: State) -> tuple[Coded, State]:
+    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
         codes, need, *after = self.run(wave, state)
         count = self.plain.codebooks
-        return Coded(codes[:, :count], need[:, :count]), tuple(after)
+        return CodesWithImportance(codes[:, :count], need[:, :count]), tuple(after)
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ class _DecodeStep:
     plain: DecodeStep
     run: Runner = field(compare=False)
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> StreamState:
         return self.plain.start(batch)
 
-    def __call__(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         missing = self.plain.codec.config.quantizer.codebooks - codes.shape[1]
         wave, *after = self.run(F.pad(codes, (0, 0, 0, missing), value=NO_CODE), state)
         return wave, tuple(after)
@@ -114,7 +115,7 @@ class _DecodeStep:
 def _runner(session: Any) -> Runner:
     names = [value.name for value in session.get_inputs()]
 
-    def run(block: Tensor, state: State) -> list[Tensor]:
+    def run(block: Tensor, state: StreamState) -> list[Tensor]:
         given = {name: np.ascontiguousarray(value) for name, value in zip(names, (block, *state))}
         try:
             return [torch.from_numpy(value) for value in session.run(None, given)]

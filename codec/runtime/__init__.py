@@ -1,0 +1,1 @@
+"""Services of the operating system: files, locks, processes, signals, memory, threads. Nothing here knows audio."""

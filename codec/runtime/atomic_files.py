@@ -1,17 +1,30 @@
-"""Write files whole or not at all, and folders that are there or say why not."""
+"""Write files and folders whole or not at all."""
 
 import contextlib
 import os
 import re
+import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from codec.errors import UserError
 
+_PART = re.compile(r"\.(.+)\.(\d+)\.part", re.DOTALL)
+_ABANDONED_S = 60
+"""A temporary file that was not written to for this long is abandoned, if its process does not run on this machine; it
+may run on another one that shares the folder."""
+
 
 def make_folder(folder: Path) -> None:
-    """Raises :class:`UserError` where it cannot be made or written to."""
+    """Make a folder, and its parents, and check that files can be written there.
+
+    Args:
+        folder: it may exist.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = temporary_path(folder / "writable")
@@ -24,26 +37,68 @@ def make_folder(folder: Path) -> None:
 
 
 def temporary_path(path: Path, process: int | None = None) -> Path:
-    """Where a file is while it is written by this process, or by the one with this number."""
+    """Return the path that a file has while it is written.
+
+    Args:
+        path: its final path.
+        process: number of the process that writes it; this one by default.
+
+    Returns:
+        A hidden path in the same folder.
+    """
     return path.with_name(f".{path.name}.{process or os.getpid()}.part")
 
 
-_PART = re.compile(r"\.(.+)\.(\d+)\.part", re.DOTALL)
-_SILENT_S = 60
-"""So long a part was not written to when it is taken for abandoned: its process may run on another machine."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file or a folder under a temporary path, which becomes ``path`` at the end of the block.
+
+    Args:
+        path: a file there is replaced; a folder there must be empty.
+
+    Yields:
+        The temporary path, in the same folder. If the block raises an error, what is there is removed, and ``path``
+        stays as it was.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder, "a.txt")) as part:
+    ...         _ = part.write_text("whole")
+    ...     Path(folder, "a.txt").read_text(), len(os.listdir(folder))
+    ('whole', 1)
+    """
+    part = temporary_path(path)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
-def sweep_parts(folder: Path, names: Collection[str]) -> None:
-    """Remove the parts of files with these names in ``folder`` whose process has gone."""
+def remove_abandoned_parts(folder: Path, names: Collection[str]) -> None:
+    """Remove temporary files whose process has ended.
+
+    Args:
+        folder: where they lie.
+        names: names of the files that they were to become; other temporary files stay.
+    """
     for path in folder.glob(".*.part"):
-        found = _PART.fullmatch(path.name)
-        if found and found[1] in names and not _runs(int(found[2])):
+        match = _PART.fullmatch(path.name)
+        if match and match[1] in names and not _is_running(int(match[2])):
             with contextlib.suppress(OSError):  # another process does the same
-                if time.time() - path.stat().st_mtime > _SILENT_S:
+                if time.time() - path.stat().st_mtime > _ABANDONED_S:
                     path.unlink()
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill would end the process
+        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -54,24 +109,28 @@ def _runs(process: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` in one step. Raises :class:`UserError` on a full disk or missing permission."""
-    part = temporary_path(path)
-    try:
-        # newline="" keeps what the csv module wrote; file names need not be valid UTF-8.
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def settle(part: Path, path: Path) -> None:
-    """Give a finished part file its name, once its bytes are on the disk: after a power cut, too, ``path`` is whole.
+    """Write a text file in one step.
 
     Args:
-        part: in the folder of ``path``.
+        path: a file there is replaced.
+        text: its content. Line breaks are kept as they are, and so are file names that are not UTF-8.
+
+    Raises:
+        UserError: the disk is full, or writing is not permitted.
+    """
+    try:
+        # newline="" keeps the line breaks of the csv module
+        with replacing(path) as part, part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror})") from error
+
+
+def commit_file(part: Path, path: Path) -> None:
+    """Give a finished file its final name, once its bytes are on the disk: ``path`` is whole even after a power cut.
+
+    Args:
+        part: the file, in the folder of ``path``.
         path: a file there is replaced.
 
     Raises:

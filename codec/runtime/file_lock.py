@@ -1,4 +1,4 @@
-"""Locks between processes that the system itself releases when their holder dies, whatever it dies of.
+"""Locks between processes, which the operating system releases when their holder dies.
 
 On Unix they are BSD locks (flock(2)) on a file of their own. Such a lock belongs to the open file, which a forked child
 inherits; a child therefore closes its copies at once, so that the lock dies with the process that took it.
@@ -20,12 +20,16 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-EXCLUSIVE = ".lock"
-"""File name of the lock on a whole output folder, see :func:`exclusive`."""
+LOCK_FILE = ".lock"
+"""Name of the lock file of an output folder, see :func:`exclusive`."""
 
 
 class Lock:
-    """A file that one process at a time may hold, or several that ``share`` it. Not for threads of one process."""
+    """A lock file that one process holds at a time, or several processes that share it. It is not for threads.
+
+    Args:
+        path: the lock file; it is created if it is missing.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -35,8 +39,12 @@ class Lock:
     def acquire(self, *, wait: bool = True, share: bool = False) -> bool:
         """Take the lock.
 
+        Args:
+            wait: wait until it is free.
+            share: share it with other processes that do the same. (Windows has no shared locks: one process holds it.)
+
         Returns:
-            Whether it is held now; without ``wait`` it may be another's.
+            Whether it is held now; without ``wait``, another process may hold it.
 
         Raises:
             UserError: the file cannot be written, or its file system has no locks.
@@ -61,14 +69,21 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; nothing happens where it is not held."""
+        """Release the lock, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     @contextmanager
     def held(self, *, share: bool = False) -> Iterator[None]:
-        """Hold the lock, waiting for it, while the block runs."""
+        """Wait for the lock, and hold it while the block runs.
+
+        Args:
+            share: as for :meth:`acquire`.
+
+        Yields:
+            Nothing.
+        """
         self.acquire(share=share)
         try:
             yield
@@ -107,16 +122,24 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold an output folder for this process alone while the block runs; it is made if it is missing.
+    """Reserve an output folder for this process while the block runs.
 
-    The file ``folder/.lock`` names the holder, and is empty when no one holds it.
+    The file ``folder/.lock`` names the holder, and is empty if there is none.
+
+    Args:
+        folder: it is made if it is missing.
+
+    Yields:
+        Nothing.
 
     Raises:
         UserError: another process works in the folder (the message names it), or it cannot be written to.
     """
-    lock = Lock(folder / EXCLUSIVE)
+    lock = Lock(folder / LOCK_FILE)
     if not lock.acquire(wait=False):
-        raise UserError(f"{folder}: {_holder(lock.path)} works in this folder; wait for it, or choose another one")
+        raise UserError(
+            f"{folder}: {_holder(lock.path)} is writing to this folder; wait for it to end, or choose another folder"
+        )
     try:
         _write(lock.path, json.dumps({"process": os.getpid(), "host": platform.node()}) + "\n")
         yield
@@ -126,7 +149,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """In place: a new file under this name would be another lock."""
+    """Write in place: a new file of this name would be another lock."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError:  # a full disk, or the folder was removed: the lock holds without its holder's name
@@ -137,5 +160,5 @@ def _holder(path: Path) -> str:
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
         return f"process {named['process']} on {named['host']}"
-    except (OSError, ValueError, KeyError, TypeError):  # between its locking and its writing
+    except (OSError, ValueError, KeyError, TypeError):  # it has locked the file but not written its name yet
         return "another process"

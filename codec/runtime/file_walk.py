@@ -1,8 +1,9 @@
-"""Find files below folders: one walk for all commands, so that the same folder means the same files everywhere.
+"""Find the files below folders, in the same way for all commands.
 
-Hidden files and folders are passed over (names that begin with a dot, among them the ``._NAME`` companions that
+Hidden files and folders are skipped (names that begin with a dot, among them the ``._NAME`` companions that
 macOS writes on foreign disks, and the ``__MACOSX`` folders of its archives). Linked folders are entered, but every
-real folder once: by its own path where that lies below the start, else by the first link. So loops of links end.
+real folder only once: by its own path if that lies below the start, else by the first link. Loops of links end
+therefore.
 """
 
 import os
@@ -11,12 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_KINDS_SHOWN = 8
+_LISTED_SUFFIXES = 8
 
 
 @dataclass(frozen=True)
-class Walk:
-    """The files below a folder, each list in the order of the paths."""
+class FoundFiles:
+    """The files below folders, sorted by path."""
 
     files: list[Path] = field(default_factory=list)
     """Files with one of the suffixes."""
@@ -26,18 +27,18 @@ class Walk:
     """Folders that could not be listed, with the reason."""
 
 
-def walk(folders: Path | Sequence[Path], suffixes: Collection[str]) -> Walk:
+def find_files(folders: Path | Sequence[Path], suffixes: Collection[str]) -> FoundFiles:
     """Find the files below one folder, or several.
 
     Args:
-        folders: where to start; they may be links, and hidden.
-        suffixes: of the files that are looked for, in lower case and with their dot.
+        folders: where to start; they may be links or hidden.
+        suffixes: suffixes of the wanted files, in lower case and with the dot.
 
     Returns:
         Paths that begin with one of ``folders``.
     """
-    found = Walk()
-    for path, names in listings([folders] if isinstance(folders, Path) else folders, found.unlisted):
+    found = FoundFiles()
+    for path, names in list_folders([folders] if isinstance(folders, Path) else folders, found.unlisted):
         for name in names:
             matches = os.path.splitext(name)[1].lower() in suffixes
             (found.files if matches else found.others).append(Path(path, name))
@@ -46,12 +47,15 @@ def walk(folders: Path | Sequence[Path], suffixes: Collection[str]) -> Walk:
     return found
 
 
-def listings(folders: Sequence[Path], unlisted: dict[Path, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of each folder from ``folders`` down, with the names of the files in it.
+def list_folders(folders: Sequence[Path], unlisted: dict[Path, str]) -> Iterator[tuple[str, list[str]]]:
+    """List folders, and all folders below them.
 
     Args:
         folders: where to start.
         unlisted: receives the folders that cannot be listed, with the reason.
+
+    Yields:
+        The path of a folder, and the names of the files in it.
     """
 
     def note_error(error: OSError) -> None:
@@ -70,19 +74,33 @@ def listings(folders: Sequence[Path], unlisted: dict[Path, str]) -> Iterator[tup
 
 
 def count_suffixes(paths: Iterable[Path]) -> dict[str, int]:
-    """Return the number of files per suffix in lower case (``""``: without one), the most frequent first."""
+    """Count files by suffix.
+
+    Args:
+        paths: files.
+
+    Returns:
+        Number of files by suffix in lower case (``""``: without one), the most frequent first.
+    """
     return dict(Counter(path.suffix.lower() for path in sorted(paths)).most_common())
 
 
 def describe_left_out(counts: Mapping[str, int]) -> str:
-    """Return the line that names the files of other kinds, counted by :func:`count_suffixes`."""
+    """Describe files that are left out because their kind is not wanted.
+
+    Args:
+        counts: their number by suffix, from :func:`count_suffixes`.
+
+    Returns:
+        One line.
+    """
     kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in counts.items()]
     files = (
         "1 file of another kind was"
         if sum(counts.values()) == 1
         else f"{sum(counts.values())} files of other kinds were"
     )
-    return f"{files} left out: {', '.join(kinds[:_KINDS_SHOWN])}{', …' if len(kinds) > _KINDS_SHOWN else ''}"
+    return f"{files} left out: {', '.join(kinds[:_LISTED_SUFFIXES])}{', …' if len(kinds) > _LISTED_SUFFIXES else ''}"
 
 
 def _is_visible(name: str) -> bool:

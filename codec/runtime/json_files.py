@@ -1,4 +1,4 @@
-"""JSON that someone else may have written: read without surprises, and turned into dataclasses whose types hold."""
+"""Read JSON from untrusted sources, and convert it to dataclasses whose types are checked."""
 
 import dataclasses
 import json
@@ -6,14 +6,20 @@ import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 1e15
-"""No figure of ours is as large; whatever is computed from such numbers is finite."""
+MAX_NUMBER = 1e15
+"""Larger numbers are refused; results that are computed from smaller ones are finite."""
 
-Kind = TypeVar("Kind")
+Dataclass = TypeVar("Dataclass")
 
 
 def read_json(path: Path) -> Any:
-    """What a file holds.
+    """Read a JSON file.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Returns:
+        Its content.
 
     Raises:
         OSError: it cannot be read.
@@ -23,20 +29,36 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """What the text says. Raises ``ValueError`` where it is no JSON, or is nested too deeply."""
+    """Parse JSON.
+
+    Args:
+        text: the JSON text.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
     try:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def from_json(kind: type[Kind], content: Any) -> Kind:
-    """The dataclass ``kind`` with the values of a mapping; fields that are not in it keep their defaults, and what is
-    no field is passed over.
+def from_json(kind: type[Dataclass], content: Any) -> Dataclass:
+    """Convert parsed JSON to a dataclass, and check the types.
+
+    Args:
+        kind: the dataclass; its fields may be dataclasses, lists, dictionaries, unions and literals.
+        content: a mapping with its fields. Fields with defaults may be missing; unknown keys are ignored.
+
+    Returns:
+        An instance of ``kind``.
 
     Raises:
         ValueError: a field without a default is missing, or a value is not of the field's type; numbers must be finite
-            and below :data:`LARGEST`. The message names the field.
+            and below :data:`MAX_NUMBER`. The message names the field.
     """
     return _convert(kind, content, "")
 
@@ -60,7 +82,7 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
     elif kind is Any or (kind is type(None) and value is None) or (kind is Path and isinstance(value, str)):
         return Path(value) if kind is Path else value
     elif kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if -LARGEST < value < LARGEST and (kind is float or isinstance(value, int)):
+        if -MAX_NUMBER < value < MAX_NUMBER and (kind is float or isinstance(value, int)):
             return kind(value)
     elif kind in (str, bool) and isinstance(value, kind):
         return value

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from codec.errors import UserError
-from codec.runtime.signals import kept_from_children
+from codec.runtime.signals import sigint_blocked
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ def map_in_processes(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(start,))
     try:
-        with kept_from_children():
+        with sigint_blocked():
             results = pool.map(function, items, chunksize=chunksize)
         yield from results
     except BrokenProcessPool as error:

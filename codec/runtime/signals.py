@@ -1,8 +1,7 @@
-"""Ctrl-C, and the signals that do the same: SIGTERM, and SIGHUP when a terminal closes; and what to do where an
-exception in the middle would do harm.
+"""Handle Ctrl-C, and the signals that mean the same: SIGTERM, and SIGHUP when a terminal closes.
 
-A process that is started with one of these signals ignored, as shells start jobs in the background and as ``nohup``
-does, goes on ignoring it.
+A process that starts with one of these signals ignored (jobs in the background of a shell, and ``nohup``) keeps
+ignoring it.
 """
 
 import atexit
@@ -27,27 +26,39 @@ def _present(*names: str) -> tuple[signal.Signals, ...]:
 
 SIGNALS = _present("SIGINT", "SIGTERM", "SIGHUP")
 RUN_SIGNALS = (*SIGNALS, *_present("SIGUSR1"))
-"""Those of a training run: by SIGUSR1 job schedulers announce that its time is nearly over."""
+"""Those of a training run. Job schedulers send SIGUSR1 when its time is nearly over."""
 Handler = Callable[[int, FrameType | None], object]
 
 REPEATED_S = 5.0
-"""An interrupt that comes sooner after the one before does nothing: the work is being put in order still."""
+"""A signal that follows another one sooner is ignored, because the program is still cleaning up."""
 
 
-def install(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> dict[signal.Signals, Any]:
-    """Let signals call ``handler``, unless they are ignored. For the main thread alone.
+def install_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> dict[signal.Signals, Any]:
+    """Let signals call a function, unless they are ignored. Only the main thread may do this.
+
+    Args:
+        handler: called with the number of the signal and the frame that it interrupted.
+        numbers: the signals.
 
     Returns:
-        What handled them before.
+        The previous handler of each signal.
     """
     chosen = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in chosen}
 
 
 @contextmanager
-def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """As :func:`install`, while the block runs."""
-    before = install(handler, numbers)
+def signal_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Let signals call a function while the block runs, unless they are ignored.
+
+    Args:
+        handler: as for :func:`install_handler`.
+        numbers: the signals.
+
+    Yields:
+        Nothing.
+    """
+    before = install_handler(handler, numbers)
     try:
         yield
     finally:
@@ -56,9 +67,17 @@ def handled_by(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS) ->
 
 
 @contextmanager
-def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """The signals raise ``KeyboardInterrupt``, so that nothing half-written is left behind; further ones within
-    :data:`REPEATED_S` do not disturb what removes it."""
+def interrupt_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Let signals raise ``KeyboardInterrupt`` while the block runs, so that nothing half-written is left behind.
+
+    Further signals within :data:`REPEATED_S` are ignored, so that they do not disturb the cleaning up.
+
+    Args:
+        numbers: the signals.
+
+    Yields:
+        Nothing.
+    """
     last = -REPEATED_S
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -68,7 +87,7 @@ def raised_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
             atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
             raise KeyboardInterrupt
 
-    with handled_by(interrupt, numbers):
+    with signal_handler(interrupt, numbers):
         yield
 
 
@@ -78,10 +97,16 @@ def _ignore() -> None:
 
 
 @contextmanager
-def ends_at_once() -> Iterator[None]:
-    """An interrupt ends the process without more ado. For imports: a module that was interrupted in C++ aborts the
-    process with a trace, and nothing is under way yet that could be lost."""
-    with handled_by(_end):
+def exit_on_interrupt() -> Iterator[None]:
+    """Let an interrupt end the process at once while the block runs.
+
+    This is for imports: a module that is interrupted in C++ aborts the process with a trace, and there is nothing yet
+    that could be lost.
+
+    Yields:
+        Nothing.
+    """
+    with signal_handler(_end):
         yield
 
 
@@ -91,9 +116,15 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def ends_input(file: BinaryIO) -> Iterator[Event]:
-    """An interrupt lets ``file``, from which is read, end there, so that what was read is finished as usual, and sets
-    the event. A second one is like any other."""
+def end_input_on_interrupt(file: BinaryIO) -> Iterator[Event]:
+    """Let an interrupt end an input file while the block runs, so that the data read so far is processed as usual.
+
+    Args:
+        file: the input, such as standard input; a read that waits for data ends, too.
+
+    Yields:
+        An event that the interrupt sets. A second interrupt raises ``KeyboardInterrupt``.
+    """
     interrupted = Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -101,23 +132,28 @@ def ends_input(file: BinaryIO) -> Iterator[Event]:
             raise KeyboardInterrupt
         interrupted.set()
         nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, file.fileno())  # a read that waits is begun anew when this handler is done
+        os.dup2(nothing, file.fileno())  # a read that waits starts again after this handler
         os.close(nothing)
 
-    with handled_by(end):
+    with signal_handler(end):
         yield interrupted
 
 
 @contextmanager
-def kept_from_children() -> Iterator[None]:
-    """Processes that are started here never get Ctrl-C, not even while they start; this one gets it at the end of the
-    block. Who started them ends them."""
+def sigint_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started in the block, even while they start.
+
+    This process receives it at the end of the block, and must end the others.
+
+    Yields:
+        Nothing.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows: children get Ctrl-C as well there
         yield
         return
     from multiprocessing import resource_tracker  # not on every system
 
-    resource_tracker.ensure_running()  # starting it, as the first process does otherwise, lets SIGINT in again
+    resource_tracker.ensure_running()  # the first process would start it otherwise, which unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,74 +1,91 @@
-"""What a run sounded like over time: clips of the validation split, decoded at some of its validations."""
+"""Audio samples of a run over time: clips of the validation split, decoded at some of its validations."""
 
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from codec.audio import write
 from codec.audio.channels import streams_to_channels
-from codec.config import AugmentConfig, Recipe
+from codec.config import AugmentConfig
 from codec.dataset.packed import PackedSplit
 from codec.runtime.atomic_files import temporary_path
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.data import Crops
 from codec.training.module import CodecModule
-from codec.training.run_folder import ORIGINAL, audio_sample_folders, step_folder
+from codec.training.run_folder import ORIGINAL_FOLDER, audio_sample_folder, audio_sample_folders
 
-CLIPS, CLIP_S = 3, 4.0
-SEED = 30_001
+_CLIPS, _CLIP_S = 3, 4.0
+_CLIP_SEED = 30_001
 """The clips are the same for every run on the same data."""
-DOUBLINGS = 5
+_DOUBLINGS = 5
 
 
 def select_steps_to_keep(steps: Sequence[int], best: int, every: int) -> set[int]:
-    """Of the validated ``steps``, ascending, those whose sounds stay: the first, the last and the best, and the latest
-    five at a power of two of validations; eight at most. ``every``: steps between validations."""
+    """Select the validations whose audio samples are kept, so that their number does not grow with the run.
+
+    Args:
+        steps: steps of all validations with audio samples, ascending.
+        best: step of the best validation.
+        every: steps between validations.
+
+    Returns:
+        The first, the last and the best step, and the latest five whose number of validations is a power of two.
+
+    >>> sorted(select_steps_to_keep(range(10, 340, 10), best=210, every=10))
+    [10, 20, 40, 80, 160, 210, 320, 330]
+    """
     doubled = [step for step in steps if step % every == 0 and (step // every).bit_count() == 1]
-    return {steps[0], *doubled[-DOUBLINGS:], best, steps[-1]}
+    return {steps[0], *doubled[-_DOUBLINGS:], best, steps[-1]}
 
 
 class AudioSampleLogger(Callback):
-    """Keeps ``sounds/original`` and ``sounds/step_N``, each with the same clips as FLAC. Stands after ``best`` among
-    the callbacks, whose choice it follows."""
+    """Keeps ``original/`` and ``step_N/``, each with the same clips as FLAC files.
 
-    def __init__(self, folder: Path, split: PackedSplit, recipe: Recipe, best: BestModelCheckpoint):
-        self.folder, self.recipe, self.best = folder, recipe, best
-        excerpts = replace(recipe, data=replace(recipe.data, crop_s=CLIP_S, batch_size=CLIPS))
-        self.clips = Crops(split, excerpts, AugmentConfig(), SEED)[0]
+    Args:
+        folder: folder of all audio samples of the run.
+        split: validation clips.
+        module: the training, whose average decodes the clips.
+        best: knows the best step; it must come before this callback.
+    """
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """What a resumed run makes again is taken back."""
-        assert isinstance(module, CodecModule)
+    def __init__(self, folder: Path, split: PackedSplit, module: CodecModule, best: BestModelCheckpoint):
+        self.folder, self.module, self.best = folder, module, best
+        recipe = module.recipe
+        excerpts = replace(recipe, data=replace(recipe.data, crop_s=_CLIP_S, batch_size=_CLIPS))
+        self._clips = Crops(split, excerpts, AugmentConfig(), _CLIP_SEED)[0]
+
+    def on_train_start(self, *_: Any) -> None:
+        # samples after the checkpoint are made again
         for step, path in audio_sample_folders(self.folder).items():
-            if step > module.step:
+            if step > self.module.state.step:
                 shutil.rmtree(path)
-        if not (self.folder / ORIGINAL).is_dir():
-            self._write(self.folder / ORIGINAL, self.clips)
+        if not (self.folder / ORIGINAL_FOLDER).is_dir():
+            self._write(self.folder / ORIGINAL_FOLDER, self._clips)
 
     @torch.no_grad()
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, CodecModule)
-        decoded = module.average(self.clips.to(module.device)).wave.float().cpu()
-        self._write(step_folder(self.folder, module.step), decoded)
-        there = audio_sample_folders(self.folder)
-        for step in there.keys() - select_steps_to_keep(list(there), self.best.best_step, module.validate_every):
-            shutil.rmtree(there[step])
+    def on_validation_end(self, *_: Any) -> None:
+        module, state = self.module, self.module.state
+        decoded = module.average(self._clips.to(module.device)).wave.float().cpu()
+        self._write(audio_sample_folder(self.folder, state.step), decoded)
+        present = audio_sample_folders(self.folder)
+        for step in present.keys() - select_steps_to_keep(list(present), self.best.best_step, state.validate_every):
+            shutil.rmtree(present[step])
 
     def _write(self, folder: Path, streams: torch.Tensor) -> None:
-        """All clips ``[clips * channels, 1, samples]`` or none."""
-        part = temporary_path(folder)
+        """Write the clips ``[clips * channels, 1, samples]``, all of them or none."""
+        part, config = temporary_path(folder), self.module.recipe.codec
         try:
             part.mkdir(parents=True, exist_ok=True)
-            for index, clip in enumerate(streams.unflatten(0, (CLIPS, -1))):
-                wave = streams_to_channels(clip, self.recipe.codec.stereo).clamp(-1, 1).numpy()
-                write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), self.recipe.codec.sample_rate)
+            for index, clip in enumerate(streams.unflatten(0, (_CLIPS, -1))):
+                wave = streams_to_channels(clip, config.stereo).clamp(-1, 1).numpy()
+                write(part / f"clip_{index + 1}.flac", np.ascontiguousarray(wave), config.sample_rate)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)
         finally:

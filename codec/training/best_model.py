@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from codec.config import Recipe
 from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -17,98 +16,106 @@ from codec.pretrained.checkpoint import save_model, save_weights
 from codec.training.metrics_log import CRITERION_CHANGED
 from codec.training.module import CodecModule
 
-DIVERGED = 3.0
-"""A validation loss so many times that of the first validation is no noise: the codec starts as a fitted transform
-codec, from which training goes down."""
-DIVERGED_FROM_START = 30.0
-"""Likewise, relative to the first batch, whose level can be a tenth of the average."""
+_DIVERGED = 3.0
+"""A run whose validation loss exceeds that of the first validation by this factor has diverged: a codec starts as a
+transform codec fitted to the data, so that its loss only falls."""
+_DIVERGED_FROM_START = 30.0
+"""The same factor relative to the first batch, whose level can be a tenth of the average."""
+_STORED = ("best", "best_step", "first", "without_improvement", "criterion")
 
 
 class BestModelCheckpoint(Callback):
     """Saves the averaged weights as the run's model whenever the validation loss is the lowest so far.
 
-    Ends the run where the loss diverged, and stops it after ``train.patience`` validations without improvement.
+    Ends the run if the loss diverged, and stops it after ``train.patience`` validations without improvement.
 
     Args:
-        folder: of the model.
-        recipe: of the run.
-        material: what it trains on.
-        criterion: digest of what the validation loss depends on beside the weights: losses, clips, crops. A best value
-            of another criterion counts no longer.
+        folder: folder of the model.
+        module: the training, whose average is saved.
+        trained_on: summary of the training data.
+        criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
+            best value of another criterion is forgotten.
     """
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, folder: Path, recipe: Recipe, material: DatasetSummary, criterion: str):
-        self.folder, self.recipe, self.material, self.criterion = folder, recipe, material, criterion
+    def __init__(self, folder: Path, module: CodecModule, trained_on: DatasetSummary, criterion: str):
+        self.folder, self.module, self.trained_on, self.criterion = folder, module, trained_on, criterion
         self.best, self.best_step = math.inf, 0
         self.first: float | None = None
+        """Loss of the first validation."""
         self.without_improvement = 0
-        self.judged_anew = False
+        """Validations since the best one."""
+        self._criterion_changed = False
 
     @property
     def out_of_patience(self) -> bool:
-        return 0 < self.recipe.train.patience <= self.without_improvement
+        """The last ``train.patience`` validations brought no improvement."""
+        return 0 < self.module.recipe.train.patience <= self.without_improvement
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best", "best_step", "first", "without_improvement", "criterion")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _STORED}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.judged_anew = state["criterion"] != self.criterion
-        if not self.judged_anew:
-            self.best, self.best_step = state["best"], state["best_step"]
-            self.first, self.without_improvement = state["first"], state["without_improvement"]
+        self._criterion_changed = state["criterion"] != self.criterion
+        if not self._criterion_changed:
+            for name in _STORED:
+                setattr(self, name, state[name])
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, CodecModule)
-        if self.judged_anew:
-            module.first_loss = None
-            if trainer.should_stop:  # a run that is over is judged once more
-                module.validated = None
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        state = self.module.state
+        if self._criterion_changed:
+            state.first_loss = None
+            if trainer.should_stop:  # a run that is over is validated once more
+                state.validated = None
             split, term = CRITERION_CHANGED
-            module.write(split, {term: float(module.step + (not trainer.should_stop))})
+            self.module.write(split, {term: float(state.step + (not trainer.should_stop))})
         if self.out_of_patience:
             trainer.should_stop = True
 
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, CodecModule)
-        value = module.validation_loss
-        self._check(value, module)
-        if value < self.best:
-            self.best, self.best_step, self.without_improvement = value, module.step, 0
-            if isinstance(module.average, Codec):
-                known = {"step": module.step, "validation_loss": value, "trained_on": asdict(self.material)}
-                save_model(self.folder, module.average, known)
-            else:
-                save_weights(self.folder, module.average)
+    def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
+        state = self.module.state
+        self._check(state.validation_loss)
+        if state.validation_loss < self.best:
+            self.best, self.best_step, self.without_improvement = state.validation_loss, state.step, 0
+            self._save()
         else:
             self.without_improvement += 1
         if self.out_of_patience:
             trainer.should_stop = True
 
-    def _check(self, value: float, module: CodecModule) -> None:
-        limits = [DIVERGED * self.first] if self.first else []
-        limits += [DIVERGED_FROM_START * module.first_loss] if module.first_loss else []
-        if not value <= min(limits, default=math.inf):
-            best = f", or with --from-best from step {self.best_step:,}, which was the best" if self.best_step else ""
+    def _save(self) -> None:
+        average = self.module.average
+        if isinstance(average, Codec):
+            trained_on = asdict(self.trained_on)
+            info = {"step": self.best_step, "validation_loss": self.best, "trained_on": trained_on}
+            save_model(self.folder, average, info)
+        else:
+            save_weights(self.folder, average)
+
+    def _check(self, loss: float) -> None:
+        state = self.module.state
+        limits = [_DIVERGED * self.first] if self.first else []
+        limits += [_DIVERGED_FROM_START * state.first_loss] if state.first_loss else []
+        if not loss <= min(limits, default=math.inf):
+            best = f", or with --from-best from the best one, at step {self.best_step:,}" if self.best_step else ""
             raise UserError(
-                f"the validation loss diverged: it is {value:.4g} at step {module.step:,}; lower optim.lr and run the"
-                f" same command again: it goes on from the last checkpoint before{best}"
+                f"the validation loss diverged: it is {loss:.4g} at step {state.step:,}; lower optim.lr and run the"
+                f" same command again: it continues from the last checkpoint before{best}"
             )
         if self.first is None:
-            self.first = value
+            self.first = loss
 
 
 def set_model_aside(run: Path, step: int) -> Path | None:
-    """Before validations are judged by another criterion, keep the model chosen by the one before.
+    """Move the model of a run before validations are evaluated by another criterion.
 
     Args:
         run: folder of the run.
-        step: from which the run goes on.
+        step: the step that the run continues from.
 
     Returns:
-        Where the model is now; None where there was none.
+        The new folder of the model; None if there was no model.
     """
     model, aside = run / "model", run / f"model-before-step-{step}"
     if model.is_dir() and not aside.exists():

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.bitstream.range_coder import UNKNOWN, beside, count_voters
-from codec.model.frequency_tables import CODE_VOTERS, COUNT_VOTERS, FrequencyTables
-from codec.model.quantizers import NO_CODE
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.range_coder import count_features, shift_frames
+from codec.bitstream.tables import CODE_FEATURES, COUNT_FEATURES, UNKNOWN_COUNT
+from codec.model.frequency_tables import FrequencyTables
 
 SEED = 30_000
 STEPS, BATCH, LEARNING_RATE = 2000, 1024, 2e-2
@@ -33,20 +34,20 @@ class Packets:
 
 
 def _voters(packets: Packets, codebook: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each code of the codebook: the codes ``[codes, CODE_VOTERS]`` and the numbers of codes ``[codes,
-    COUNT_VOTERS]`` that vote on its class, and the code itself ``[codes]``."""
+    """Of each code of the codebook: the codes ``[codes, CODE_FEATURES]`` and the numbers of codes ``[codes,
+    COUNT_FEATURES]`` that vote on its class, and the code itself ``[codes]``."""
     codes = packets.codes.numpy()
     first, counts = codes[:, 0], (codes != NO_CODE).sum(1)
     if not packets.variable:
-        counts = np.full_like(counts, UNKNOWN)
+        counts = np.full_like(counts, UNKNOWN_COUNT)
     if codebook == 0:
         none = np.full_like(first, NO_CODE)
-        voters = [beside(first, -1), beside(first, -2), none, none]
+        voters = [shift_frames(first, -1), shift_frames(first, -2), none, none]
     else:
-        voters = [beside(first, -1), first, beside(first, 1), codes[:, codebook - 1]]
+        voters = [shift_frames(first, -1), first, shift_frames(first, 1), codes[:, codebook - 1]]
     present = codes[:, codebook] != NO_CODE
     near = np.stack([values[present] for values in voters], 1)
-    numbers = np.stack([values[present] for values in count_voters(counts)], 1)
+    numbers = np.stack([values[present] for values in count_features(counts)], 1)
     return torch.from_numpy(near), torch.from_numpy(numbers), torch.from_numpy(codes[:, codebook][present])
 
 
@@ -61,9 +62,9 @@ class _Mixture(nn.Module):
             return nn.Parameter(0.3 * torch.randn(shape, generator=generator))
 
         self.entries = entries
-        self.directions = random(CODE_VOTERS, entries.shape[1], tables.classes)
-        self.own = nn.Parameter(torch.zeros(CODE_VOTERS, tables.size + 1, tables.classes))
-        self.counts = random(COUNT_VOTERS, tables.codebooks + 2, tables.classes)
+        self.directions = random(CODE_FEATURES, entries.shape[1], tables.classes)
+        self.own = nn.Parameter(torch.zeros(CODE_FEATURES, tables.size + 1, tables.classes))
+        self.counts = random(COUNT_FEATURES, tables.codebooks + 2, tables.classes)
         overall = torch.bincount(codes, minlength=tables.size) + 0.5
         # nearly alike, or few classes would win all at the start
         self.tables = nn.Parameter(overall.log() + 0.3 * random(tables.classes, tables.size).data)
@@ -73,8 +74,8 @@ class _Mixture(nn.Module):
 
     def forward(self, near: Tensor, numbers: Tensor, codes: Tensor, hardness: float) -> Tensor:
         votes = self.votes()
-        points = torch.stack([votes[i, near[:, i]] for i in range(CODE_VOTERS)]).sum(0)
-        points = points + torch.stack([self.counts[i, numbers[:, i]] for i in range(COUNT_VOTERS)]).sum(0)
+        points = torch.stack([votes[i, near[:, i]] for i in range(CODE_FEATURES)]).sum(0)
+        points = points + torch.stack([self.counts[i, numbers[:, i]] for i in range(COUNT_FEATURES)]).sum(0)
         share = F.log_softmax(points, -1)
         fits = F.log_softmax(self.tables, -1).T[codes]
         mixture, mean = torch.logsumexp(share + fits, -1), (share.exp() * fits).sum(-1)

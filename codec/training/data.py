@@ -1,4 +1,4 @@
-"""Training batches over packed audio, each a pure function of the seed and the step."""
+"""Training batches from packed audio, each a pure function of the seed and the step."""
 
 import signal
 from collections.abc import Iterator
@@ -16,34 +16,41 @@ from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import augment
+from codec.training.state import TrainingState
 
-VALIDATION_SEED = 20_000
-"""Validation crops are the same for every run on the same data, whatever its seed."""
-
-TRIES = 20
+_EVALUATION_SEED = 20_000
+"""Evaluation crops are the same for every run on the same data, whatever its seed."""
+_MAX_DRAWS = 20
 """Draws before a silent crop is accepted after all."""
-MOST_NAMED = 4
+_MAX_NAMED = 4
 """Clips of a batch that a message names."""
 
 
 class Crops(Dataset[Tensor]):
-    """Item ``step`` is the batch of that step, ``[batch * channels, 1, samples]`` float32.
+    """Batches of random crops: item ``step`` is the batch of that step.
 
-    Clips are drawn in proportion to their length; crops below ``silence_dbfs`` are drawn again. Stereo crops are
-    folded into streams (mid and side) beside one another in the batch.
+    An item is float32 ``[batch * channels, 1, samples]`` and depends on nothing but the data, the recipe, the seed and
+    the step. Clips are drawn in proportion to their length, and crops below ``data.silence_dbfs`` are drawn again. The
+    channels of stereo crops become streams (see :mod:`codec.audio.channels`), adjacent in the batch.
+
+    Args:
+        split: clips that crops are taken from.
+        recipe: gives the size and number of the crops.
+        augmentation: the augmentation of the crops.
+        seed: seed of all random draws.
     """
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
-        self.samples = recipe.crop_samples
-        self.ends = np.cumsum([clip.frames for clip in split.clips])
-        self.silence = 10 ** (recipe.data.silence_dbfs / 20)
+        self._samples = recipe.crop_samples
+        self._ends = np.cumsum([clip.frames for clip in split.clips])
+        self._silence = 10 ** (recipe.data.silence_dbfs / 20)
 
     def __len__(self) -> int:
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        # each crop has its own draws, so that runs with other batch sizes are judged on the same crops
+        # each crop has its own draws, so that runs with other batch sizes are evaluated on the same crops
         first = step * self.recipe.data.batch_size
         numbers = range(first, first + self.recipe.data.batch_size)
         crops = np.stack([self._crop(*self._draw(number)) for number in numbers])
@@ -51,36 +58,46 @@ class Crops(Dataset[Tensor]):
         return torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
 
     def _draw(self, number: int) -> tuple[int, int]:
-        """Clip and first frame of the crop with this number; a length beyond the clip's end stands for silence."""
+        """Draw the clip and the first frame of the crop with this number; a frame at the clip's end gives silence."""
         rng = np.random.default_rng([self.seed, number])
-        for _ in range(TRIES):
-            clip = int(np.searchsorted(self.ends, rng.integers(self.ends[-1]), side="right"))
-            start = int(rng.integers(max(1, self.split.clips[clip].frames - self.samples + 1)))
-            piece = self.split.waveform(clip, start, self.samples)
-            if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self.silence:
+        for _ in range(_MAX_DRAWS):
+            clip = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+            start = int(rng.integers(max(1, self.split.clips[clip].frames - self._samples + 1)))
+            piece = self.split.waveform(clip, start, self._samples)
+            if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self._silence:
                 return clip, start
         return clip, self.split.clips[clip].frames
 
     def _crop(self, clip: int, start: int) -> np.ndarray:
-        """``[channels, samples]`` float32; a clip that is too short is followed by silence."""
-        crop = np.zeros((self.split.channels, self.samples), np.float32)
-        piece = self.split.waveform(clip, start, self.samples)
+        """Return a crop ``[channels, samples]``; a clip that is too short is followed by silence."""
+        crop = np.zeros((self.split.channels, self._samples), np.float32)
+        piece = self.split.waveform(clip, start, self._samples)
         crop[:, : piece.shape[1]] = piece
         return crop
 
     def describe(self, step: int) -> str:
-        """The clips of a batch and where in them its crops begin, the first few of many."""
+        """Name the clips of a batch.
+
+        Args:
+            step: number of the batch.
+
+        Returns:
+            Paths of the first clips with the positions of the crops, and the number of further ones.
+        """
         size, rate = self.recipe.data.batch_size, self.split.sample_rate
         drawn = [self._draw(number) for number in range(step * size, (step + 1) * size)]
-        named = [f"{self.split.clips[clip].path} at {start / rate:.2f} s" for clip, start in drawn[:MOST_NAMED]]
-        more = f" and {size - MOST_NAMED} more" if size > MOST_NAMED else ""
+        named = [f"{self.split.clips[clip].path} at {start / rate:.2f} s" for clip, start in drawn[:_MAX_NAMED]]
+        more = f" and {size - _MAX_NAMED} more" if size > _MAX_NAMED else ""
         return f"{', '.join(named)}{more}"
 
-    def require_sound(self, batches: Tensor) -> None:
-        """Check the first batches, of which some must not be silent.
+    def require_audible(self, batches: Tensor) -> None:
+        """Check that batches are not all silent.
+
+        Args:
+            batches: crops of these clips.
 
         Raises:
-            UserError: nothing in them is above ``data.silence_dbfs``.
+            UserError: no crop is louder than ``data.silence_dbfs``.
         """
         if not batches.any():
             raise UserError(
@@ -90,49 +107,62 @@ class Crops(Dataset[Tensor]):
 
 
 class RemainingSteps(Sampler[int]):
-    """The steps from where the run stands to its next validation: one at least, since Lightning does not begin a fit
-    without any, not even to validate. A run that is over stops before that step."""
+    """The steps from the present one to the next validation.
 
-    def __init__(self, data: "CodecData"):
-        self.data = data
+    There is at least one, since Lightning does not begin a fit without any, not even to validate. A run that is over
+    stops before that step.
+
+    Args:
+        recipe: gives the steps of the run.
+        state: progress of the training.
+    """
+
+    def __init__(self, recipe: Recipe, state: TrainingState):
+        self._recipe, self._state = recipe, state
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.data.step, self.data.step + len(self)))
+        return iter(range(self._state.step, self._state.step + len(self)))
 
     def __len__(self) -> int:
-        step, every = self.data.step, self.data.validate_every
-        return max(1, min((step // every + 1) * every, self.data.recipe.train.steps) - step)
+        step, every = self._state.step, self._state.validate_every
+        return max(1, min((step // every + 1) * every, self._recipe.train.steps) - step)
 
 
 class CodecData(L.LightningDataModule):
-    """Training crops, and two fixed sets of crops without augmentation to judge on: one from the training split, one
-    from the validation split. Comparing the two is how over- and underfitting show."""
+    """Training crops, and two sets of fixed crops without augmentation that validations evaluate.
 
-    def __init__(self, data: Path, recipe: Recipe):
+    One set is from the training split (the training-evaluation subset), the other from the validation split. Comparing
+    the two shows over- and underfitting.
+
+    Args:
+        data: the folder that ``codec prepare`` wrote.
+        recipe: settings of the run.
+        state: progress of the training, which decides on the batches that follow; by default its beginning.
+
+    Raises:
+        UserError: the data does not fit the recipe.
+    """
+
+    def __init__(self, data: Path, recipe: Recipe, state: TrainingState | None = None):
         super().__init__()
-        self.recipe = recipe
-        config = recipe.codec
-        train, val = (open_split(data, name, config.sample_rate, recipe.data.channels) for name in ("train", "val"))
+        self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
+        rate, channels = recipe.codec.sample_rate, recipe.data.channels
+        train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
         self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed)
-        self.fixed_crops = [Crops(split, recipe, AugmentConfig(), VALIDATION_SEED) for split in (train, val)]
+        self.evaluation_crops = [Crops(split, recipe, AugmentConfig(), _EVALUATION_SEED) for split in (train, val)]
+        """In the order of :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
 
     @property
-    def step(self) -> int:
-        """Finished training steps, as the module counts them."""
-        return int(self.trainer.lightning_module.step) if self.trainer else 0  # type: ignore[arg-type]
-
-    @property
-    def validate_every(self) -> int:
-        """Steps between validations, as the module has it."""
-        module = self.trainer.lightning_module if self.trainer else self.recipe.train
-        return int(module.validate_every)  # type: ignore[arg-type]
+    def val_crops(self) -> Crops:
+        """Fixed crops of the validation split."""
+        return self.evaluation_crops[1]
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_crops, RemainingSteps(self))
+        return self._loader(self.train_crops, RemainingSteps(self.recipe, self.state))
 
     def val_dataloader(self) -> list[DataLoader]:
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
-        return [self._loader(crops, batches) for crops in self.fixed_crops]
+        return [self._loader(crops, batches) for crops in self.evaluation_crops]
 
     def _loader(self, crops: Crops, steps: Sampler[int] | range) -> DataLoader:
         workers = self.recipe.data.workers
@@ -143,11 +173,11 @@ class CodecData(L.LightningDataModule):
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=_ignore_signals,
         )
 
 
-def _leave_signals_to_parent(worker: int) -> None:
-    """A signal to all processes of a run must not end those that load data: the step that is under way needs them."""
+def _ignore_signals(worker: int) -> None:
+    """A signal to all processes of a run must not end those that load data: the present step needs them."""
     for number in RUN_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

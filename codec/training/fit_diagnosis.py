@@ -1,140 +1,202 @@
-"""Is a run over-, under- or well fitted: read from its curves, ending in one thing to do.
+"""A diagnosis of a run from its curves: over-, under- or well fitted, with one recommendation.
 
-Both curves are made in evaluation mode, on the same crops each time, at the same bit rate and without
-augmentation, so that their distance means something. The rule, first match counts (M is the mel distance, or
-the total loss):
+Both curves are measured in evaluation mode, on the same crops each time, at the same bit rate and without augmentation,
+so that they can be compared. They are the mel distance or, if that was not recorded, the total loss. "Training" is the
+training-evaluation subset. The first of these rules that holds decides:
 
-1. underfitted, *starved*: training at the end is not below 0.85 of the noise baseline (or, where that is not
-   known, of its own first value or that of the first batch, whichever is higher), and no longer falling as in
-   4: little was learned, and more steps alone would not help.
-2. overfitted, *turned*: validation ends over 3 % above its lowest value, while training fell by 3 % or more
+1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is not known, of its own first value
+   or that of the first batch, whichever is higher), and validation no longer falls as in rule 4. Little was learned,
+   and more steps alone would not help.
+2. overfitted (*turned*): validation ends more than 3 % above its lowest value, while training has fallen by 3 % or more
    since then.
-3. overfitted, *apart*: the ratio of validation to training grew by over 0.25 since the first point. Part of
+3. overfitted (*apart*): the ratio of validation to training has grown by more than 0.25 since the first point. Part of
    what was learned holds for the training clips alone.
-4. underfitted, *still falling*: over the last quarter of the steps validation fell by over 5 %: it stopped
+4. underfitted (*still falling*): over the last quarter of the steps, validation fell by more than 5 %. The run stopped
    too early.
 5. well fitted.
 
-Fewer than three points decide nothing (:data:`MIN_POINTS`).
+With fewer than three points the diagnosis is undecided (:data:`MIN_POINTS`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from codec.training.metrics_log import Curve, comparable_curves, read_curves
+from codec.training.metrics_log import (
+    TRAINING_EVALUATION,
+    VALIDATION,
+    Curve,
+    Curves,
+    comparable_curves,
+    read_curves,
+)
 
-RISE, FALL, STILL, APART, LEARNED = 0.03, 0.03, 0.05, 0.25, 0.85
+_STARVED_ABOVE, _RISE, _FALL, _APART, _STILL_FALLING = 0.85, 0.03, 0.03, 0.25, 0.05
+"""Limits of the rules, in their order."""
 MIN_POINTS = 3
 DIAGNOSIS_TERMS = ("mel", "total")
-NOISE = ("noise", "mel")
-"""The curve of one point that says what noise scores on the validation clips."""
-Curves = Mapping[tuple[str, str], Curve]
-"""By split and term."""
+"""Terms that a diagnosis is made from, in order of preference."""
+NOISE_BASELINE = ("noise", "mel")
+"""Curve of a single point: the mel distance of noise (with the spectrum and envelope of the clips) on the validation
+crops."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``since`` is the step from which the verdict holds, None where it holds for the whole run."""
+    """A verdict on a run; its fields are keys of ``codec health --json`` and of the results of an evaluation."""
 
     verdict: Literal["well fitted", "overfitted", "underfitted", "undecided"]
     since: int | None
+    """Step from which the verdict holds; None if it holds for the whole run."""
     reason: str
     action: str
+    """Recommendation."""
     term: str = ""
-    """Which curve it was read from."""
+    """Term of the curves that it was made from, see :data:`DIAGNOSIS_TERMS`."""
 
 
 def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> Diagnosis:
-    """Applies the rule above. ``baseline``: what noise scores in the same measure, where that is known."""
+    """Apply the rules of this module.
+
+    Args:
+        train: curve of the training-evaluation subset.
+        validation: curve of the validation crops.
+        baseline: the same measure for noise, if it is known.
+
+    Returns:
+        The verdict.
+
+    >>> steps = (100, 200, 300, 400)
+    >>> found = diagnose(Curve(steps, (2.0, 1.5, 1.2, 1.0)), Curve(steps, (2.0, 1.6, 1.7, 1.8)))
+    >>> found.verdict, found.since
+    ('overfitted', 200)
+    """
     points = min(len(train), len(validation))
     if points < MIN_POINTS:
-        reason = f"only {points} point{'s' * (points != 1)} on the curves, {MIN_POINTS} are needed"
+        reason = f"the curves have only {points} point{'s' * (points != 1)}, but {MIN_POINTS} are needed"
         return Diagnosis("undecided", None, reason, "Validate more often: lower train.validate_every.")
-    last, end, learned = validation.steps[-1], validation.values[-1], train.values[-1]
     limit = train.values[0] if baseline is None else baseline
-    before = validation.at(0.75 * last)
+    starved = train.values[-1] >= _STARVED_ABOVE * limit
     falling = still_falling(validation)
-    if learned >= LEARNED * limit and not falling:
-        against = "its first value" if baseline is None else "noise with the clips' own spectrum and envelope"
-        compared = "no better" if learned >= limit else "hardly better"
-        reason = f"training stands at {learned:.3g}, {compared} than {against} ({limit:.3g})"
-        return Diagnosis(
-            "underfitted",
-            None,
-            reason,
-            "Find a learning rate with codec train --lr-range-test, then train again.",
-        )
+    if starved and not falling:
+        return _starved(train, limit, "its first value" if baseline is None else "noise matched to the clips")
+    if (overfitted := _overfitted(train, validation)) is not None:
+        return overfitted
+    if falling:
+        return _stopped_early(validation, times=10 if starved else 2)
+    return _well_fitted(train, validation)
+
+
+def _starved(train: Curve, limit: float, reference: str) -> Diagnosis:
+    compared = "no better" if train.values[-1] >= limit else "hardly better"
+    reason = f"training ends at {train.values[-1]:.3g}, {compared} than {reference} ({limit:.3g})"
+    action = "Find a learning rate with codec train --lr-range-test, then train again."
+    return Diagnosis("underfitted", None, reason, action)
+
+
+def _overfitted(train: Curve, validation: Curve) -> Diagnosis | None:
     best = int(np.argmin(validation.values))
     best_step = validation.steps[best]
-    rise = end / validation.values[best] - 1
-    if rise > RISE and learned <= (1 - FALL) * train.at(best_step):
-        reason = f"validation rose by {rise:.0%} from its lowest value while training went on falling"
+    rise = validation.values[-1] / validation.values[best] - 1
+    if rise > _RISE and train.values[-1] <= (1 - _FALL) * train.at(best_step):
+        reason = f"validation rose by {rise:.0%} from its lowest value while training kept falling"
         action = f"Train on audio from more groups; until you can, stop near step {best_step:,}."
         return Diagnosis("overfitted", best_step, reason, action)
-    ratios = np.array([value / train.at(step) for step, value in zip(validation.steps, validation.values)])
-    if ratios[-1] - ratios[0] > APART:
-        since = validation.steps[int(np.argmax(ratios - ratios[0] > APART))]
-        reason = f"validation ends {ratios[-1] - 1:.0%} above training; it began {_relative(ratios[0] - 1)}"
+    ratios = _ratios(train, validation)
+    if ratios[-1] - ratios[0] > _APART:
+        since = validation.steps[int(np.argmax(ratios - ratios[0] > _APART))]
+        began = f"{abs(ratios[0] - 1):.0%} {'above' if ratios[0] >= 1 else 'below'}"
+        reason = f"validation ends {ratios[-1] - 1:.0%} above training, and began {began}"
         return Diagnosis("overfitted", since, reason, "Train on audio from more groups, or switch on augmentation.")
-    if falling:
-        times = 10 if learned >= LEARNED * limit else 2
-        reason = f"validation was still falling: by {1 - end / before:.0%} over the last quarter of the steps"
-        return Diagnosis("underfitted", None, reason, f"Train longer: at least {_round(times * last):,} steps.")
-    level = np.flatnonzero(np.array(validation.values) > (1 + STILL) * end)
-    since = validation.steps[min(int(level[-1]) + 1, len(validation) - 1)] if len(level) else validation.steps[0]
-    reason = f"validation is level and within {abs(ratios[-1] - 1):.0%} of training"
+    return None
+
+
+def _stopped_early(validation: Curve, times: int) -> Diagnosis:
+    last = validation.steps[-1]
+    fall = 1 - validation.values[-1] / validation.at(0.75 * last)
+    reason = f"validation was still falling, by {fall:.0%} over the last quarter of the steps"
+    return Diagnosis("underfitted", None, reason, f"Train longer: at least {_round_up(times * last):,} steps.")
+
+
+def _well_fitted(train: Curve, validation: Curve) -> Diagnosis:
+    above = np.flatnonzero(np.array(validation.values) > (1 + _STILL_FALLING) * validation.values[-1])
+    level_from = min(int(above[-1]) + 1, len(validation) - 1) if len(above) else 0
+    difference = abs(_ratios(train, validation)[-1] - 1)
+    reason = f"validation is level and within {difference:.0%} of training"
     action = "Nothing to repair; for more quality at this bit rate, try a wider decoder."
-    return Diagnosis("well fitted", since, reason, action)
+    return Diagnosis("well fitted", validation.steps[level_from], reason, action)
+
+
+def _ratios(train: Curve, validation: Curve) -> np.ndarray:
+    return np.array([value / train.at(step) for step, value in zip(validation.steps, validation.values)])
 
 
 def still_falling(validation: Curve) -> bool:
-    """By over 5 % in the last quarter of the steps."""
-    return validation.values[-1] < (1 - STILL) * validation.at(0.75 * validation.steps[-1])
+    """Decide whether a curve fell by more than 5 % over the last quarter of the steps.
+
+    Args:
+        validation: the curve.
+
+    Returns:
+        True if it did.
+    """
+    return validation.values[-1] < (1 - _STILL_FALLING) * validation.at(0.75 * validation.steps[-1])
 
 
-def _since_first_batch(train: Curve, batches: Curve) -> Curve:
-    """A run that starts well may have learned most of it before the first validation."""
+def _prepend_first_batch(train: Curve, batches: Curve) -> Curve:
+    """Add the loss of the first batch: a run that starts well may learn most before the first validation."""
     if batches.steps[0] >= train.steps[0] or batches.values[0] <= train.values[0]:
         return train
     return Curve((batches.steps[0], *train.steps), (batches.values[0], *train.values))
 
 
-def _relative(share: float) -> str:
-    return f"{abs(share):.0%} {'above' if share >= 0 else 'below'}"
-
-
-def _round(steps: int) -> int:
-    """To two digits, as one would say it."""
+def _round_up(steps: int) -> int:
+    """Round up to two digits."""
     scale = 10 ** max(0, len(str(steps)) - 2)
     return -(-steps // scale) * scale
 
 
 def diagnose_run(run: Path, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
-    """The verdict on a run folder, see :func:`diagnose_curves`."""
+    """Diagnose a run from its folder.
+
+    Args:
+        run: folder of the run.
+        baseline_mel: see :func:`diagnose_curves`.
+        warmup_steps: see :func:`diagnose_curves`.
+
+    Returns:
+        The verdict.
+    """
     return diagnose_curves(read_curves(run), baseline_mel, warmup_steps)
 
 
 def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_steps: int = 0) -> Diagnosis:
-    """The verdict from the mel distance or else the total loss. ``baseline_mel``: of noise, where it is known better
-    than the run itself recorded it. Before the end of ``warmup_steps`` there is none: curves are level there because
-    the learning rate is low."""
-    if baseline_mel is None and NOISE in curves:
-        baseline_mel = curves[NOISE].values[-1]
+    """Diagnose a run from its curves: of the mel distance or, without it, of the total loss.
+
+    Args:
+        curves: all curves of the run.
+        baseline_mel: mel distance of noise; None: the one that the run recorded.
+        warmup_steps: the recipe's ``optim.warmup_steps``. Until then the diagnosis is undecided, since the low learning
+            rate makes curves level.
+
+    Returns:
+        The verdict.
+    """
+    if baseline_mel is None and NOISE_BASELINE in curves:
+        baseline_mel = curves[NOISE_BASELINE].values[-1]
     curves = comparable_curves(curves)
-    nothing = Curve((), ())
+    empty = Curve((), ())
     for term in DIAGNOSIS_TERMS:
-        train, validation = (curves.get((split, term), nothing) for split in ("train_fixed", "val"))
+        train, validation = (curves.get((split, term), empty) for split in (TRAINING_EVALUATION, VALIDATION))
         if len(train) and len(validation):
             baseline = baseline_mel if term == "mel" else None
             if baseline is None and (batches := curves.get(("train", term))) is not None:
-                train = _since_first_batch(train, batches)
+                train = _prepend_first_batch(train, batches)
             found = diagnose(train, validation, baseline)
             if found.verdict != "undecided" and validation.steps[-1] <= warmup_steps:
-                reason = f"the learning rate still warms up, until step {warmup_steps:,}"
+                reason = f"the learning rate is still warming up, until step {warmup_steps:,}"
                 found = Diagnosis("undecided", None, reason, "Train for longer, or lower optim.warmup_steps.")
             return replace(found, term=term)
-    return diagnose(nothing, nothing)
+    return diagnose(empty, empty)

@@ -21,12 +21,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
-from codec.bitstream.container import packet_frames
-from codec.bitstream.range_coder import RangeCoder, beside
+from codec.bitstream.codes import NO_CODE
+from codec.bitstream.framing import packet_frames
+from codec.bitstream.range_coder import RangeCoder, shift_frames
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
-from codec.model.frequency_tables import FrequencyTables, frequencies
-from codec.model.quantizers import NO_CODE, Coded, bounds
+from codec.model.frequency_tables import FrequencyTables, to_frequencies
+from codec.model.quantizers import CodesWithImportance, importance_thresholds
 from codec.training.context_scores import SEED, Packets, learn_votes
 from codec.training.frequency_smoothing import Counts, cost, smooth
 
@@ -55,7 +56,7 @@ class Fitted:
 class _Piece:
     """``clip``: the index of the clip that it is of."""
 
-    coded: Coded
+    coded: CodesWithImportance
     samples: int
     clip: int
 
@@ -123,7 +124,7 @@ def _chosen(best: Tensor, *tables: Tensor) -> Tensor:
 
 
 def _uniform(tables: Tensor) -> Tensor:
-    return frequencies(torch.zeros_like(tables, dtype=torch.float64))
+    return to_frequencies(torch.zeros_like(tables, dtype=torch.float64))
 
 
 def _uniform_bits(counts: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def fit_contexts(
     variants = [Packets(codes, variable=False)]
     thinned = need[:: -(-need.numel() // MOST_NEEDS)]  # torch.quantile takes 2^24 values
     for rate in RATES:
-        bound = bounds(thinned, torch.tensor([rate * tables.codebooks]))
+        bound = importance_thresholds(thinned, torch.tensor([rate * tables.codebooks]))
         variants.append(Packets(torch.where(need >= bound, codes, NO_CODE), variable=True))
     known, unknown = (
         [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
@@ -163,18 +164,18 @@ def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
         wave = split.waveform(clip, start, min(length, left))
         streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
         stream = codec.stream_encoder(len(streams))
-        yield _Piece(Coded.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
+        yield _Piece(CodesWithImportance.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
         left -= wave.shape[1]
         if left <= 0:
             return
 
 
-def _packets(coded: Coded, size: int) -> tuple[Tensor, Tensor]:
+def _packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:
     """Codes and needs ``[packets, codebooks, frames]``: contexts end with a packet. What is missing in the last one of
     a stream is absent, and needed by no one."""
     missing = -coded.codes.shape[2] % size
     codes = F.pad(coded.codes, (0, missing), value=NO_CODE).unflatten(2, (-1, size))
-    need = F.pad(coded.need, (0, missing), value=-1.0).unflatten(2, (-1, size))
+    need = F.pad(coded.importances, (0, missing), value=-1.0).unflatten(2, (-1, size))
     return codes.transpose(1, 2).flatten(0, 1), need.transpose(1, 2).flatten(0, 1)
 
 
@@ -184,7 +185,7 @@ def _entries(codec: Codec) -> Tensor:
     tables = codec.tables
     codes = torch.full((tables.codebooks, tables.codebooks, tables.size), NO_CODE)
     codes.diagonal().copy_(torch.arange(tables.size)[:, None].expand(-1, tables.codebooks))
-    entries = codec.quantizer.folded().decode(codes)
+    entries = codec.quantizer.fused().decode(codes)
     entries = entries / entries.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-9)
     return F.pad(entries, (0, 0, 0, 1))
 
@@ -192,9 +193,9 @@ def _entries(codec: Codec) -> Tensor:
 def _choose(tables: FrequencyTables, before: FrequencyTables, known: list[Packets], unknown: list[Packets]) -> None:
     """Sets all frequencies of ``tables``, whose votes are learnt, and takes the votes of those ``before`` back where
     these are better."""
-    coder = RangeCoder(tables)
+    coder = RangeCoder(tables.to_numpy())
     counts = Counts(_count(coder, known), _count(coder, unknown))
-    smoothed, theirs = smooth(counts), _count(RangeCoder(before), unknown)
+    smoothed, theirs = smooth(counts), _count(RangeCoder(before.to_numpy()), unknown)
     best = _cheapest(cost(theirs, before.frequencies), _uniform_bits(counts.held_out), smoothed.bits)
     tables.frequencies.copy_(
         _chosen(best, before.frequencies, _uniform(before.frequencies), smoothed.frequencies),
@@ -205,9 +206,9 @@ def _choose(tables: FrequencyTables, before: FrequencyTables, known: list[Packet
     smoothed, earlier = smooth(numbers), before.counts[None]
     best = _cheapest(cost(numbers.held_out, earlier), _uniform_bits(numbers.held_out), smoothed.bits)
     tables.counts.copy_(_chosen(best, earlier, _uniform(earlier), smoothed.frequencies)[0])
-    whole = sum(_count(RangeCoder(tables), packets[:1]) for packets in (known, unknown))
+    whole = sum(_count(RangeCoder(tables.to_numpy()), packets[:1]) for packets in (known, unknown))
     assert isinstance(whole, Tensor)
-    tables.shares.copy_(frequencies(whole.sum(2) + 0.01))
+    tables.shares.copy_(to_frequencies(whole.sum(2) + 0.01))
 
 
 def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
@@ -215,7 +216,7 @@ def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
     counts = torch.zeros(coder.codebooks, coder.classes, coder.size).double()
     for packets in variants:
         for codes in packets.codes.split(AT_ONCE):
-            groups = torch.from_numpy(coder.groups(codes.numpy(), packets.variable))
+            groups = torch.from_numpy(coder.context_classes(codes.numpy(), packets.variable))
             codes = codes.transpose(0, 1)[: len(groups)]
             books = torch.arange(len(groups))[:, None, None].expand_as(codes)
             index = torch.stack([books, groups, codes])[:, codes != NO_CODE]
@@ -230,6 +231,6 @@ def _count_numbers(tables: FrequencyTables, variants: Sequence[Packets]) -> Tens
     for packets in variants:
         if packets.variable:
             after = (packets.codes != NO_CODE).sum(1).numpy()
-            index = torch.from_numpy(np.stack([beside(after, -1), after]))[:, real]
+            index = torch.from_numpy(np.stack([shift_frames(after, -1), after]))[:, real]
             counts[0].index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
     return counts

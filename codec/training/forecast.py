@@ -1,4 +1,4 @@
-"""What a run will take, measured on a few of its own steps before it starts."""
+"""A forecast of a run's time and memory, measured on a few of its own steps before it starts."""
 
 import copy
 import statistics
@@ -13,33 +13,46 @@ from codec.runtime.text import format_duration
 from codec.training.data import CodecData, Crops
 from codec.training.module import CodecModule
 
-STEPS = 4
-ENOUGH_S = 10.0
-"""Of steps that take longer than this, two are enough."""
+_TIMED_STEPS = 4
+_ENOUGH_S = 10.0
+"""If two steps take longer than this, no further ones are timed."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of the rest of a run. Speeds with the discriminator are None where there is none in it."""
+    """Forecast of the rest of a run.
+
+    Speeds of a stage that is not part of it, with or without the discriminator, are None.
+    """
 
     steps: int
-    """Until it is done, or until its time is over."""
+    """Steps until the run ends, by its steps or by its time limit."""
     seconds: float
-    """Of training for these steps."""
+    """Seconds of training for these steps."""
     validation_s: float
-    """Of each validation."""
+    """Seconds of each validation."""
     steps_per_s: float | None
+    """Speed without the discriminator."""
     audio_s_per_s: float | None
-    """Without a discriminator; None where it is at work from now on."""
+    """The same in seconds of audio per second."""
     adversarial_steps_per_s: float | None
+    """Speed with the discriminator."""
     adversarial_audio_s_per_s: float | None
+    """The same in seconds of audio per second."""
     adversarial_from: int
-    """Step."""
+    """Step from which the discriminator takes part."""
     memory_gb: float
-    """Peak of the GPU's memory where there is one, else of the process."""
+    """Peak memory of the GPU if there is one, else of the process."""
 
     def text(self, validate_every: int) -> str:
-        """In a line. ``validate_every``: steps between validations."""
+        """Describe the forecast in one line.
+
+        Args:
+            validate_every: steps between validations.
+
+        Returns:
+            Speeds, memory and time.
+        """
         speeds = []
         if self.steps_per_s is not None:
             speeds.append(f"{self.steps_per_s:.2f} steps/s, {self.audio_s_per_s:.0f} s of audio per second")
@@ -47,24 +60,32 @@ class Forecast:
             since = f"with the discriminator, from step {self.adversarial_from:,} on, " if speeds else ""
             audio = f"{self.adversarial_audio_s_per_s:.0f} s of audio per second"
             speeds.append(f"{since}{self.adversarial_steps_per_s:.2f} steps/s, {audio}")
-        judged = self.validation_s * -(-self.steps // validate_every)
-        end = datetime.now() + timedelta(seconds=self.seconds + judged)
+        validations_s = self.validation_s * -(-self.steps // validate_every)
+        end = datetime.now() + timedelta(seconds=self.seconds + validations_s)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
-            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB, trained in {format_duration(self.seconds)} and"
-            f" {format_duration(judged)} of validations (about {day}{end:%H:%M}); at the end, fitting the tables"
-            " of the codes comes on top"
+            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB; {format_duration(self.seconds)} of training and"
+            f" {format_duration(validations_s)} of validations (until about {day}{end:%H:%M}), and then the time to"
+            " fit the frequency tables"
         )
 
 
 def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Forecast:
-    """Time steps of both stages, with and without the discriminator, and a validation, on a copy of the module, which
-    is left as it is."""
-    recipe, crops = module.recipe, data.train_crops
+    """Time a few training steps, with and without the discriminator, and a batch of validation.
+
+    Args:
+        module: the training; copies of it are timed, and it is left as it is.
+        data: its data.
+        device: where it will be trained.
+
+    Returns:
+        The forecast of the rest of the run.
+    """
+    recipe, crops, step = module.recipe, data.train_crops, module.state.step
     batches = sum(len(loader) for loader in data.val_dataloader())
     start = recipe.adversarial.start_step if module.discriminator is not None else recipe.train.steps
-    plain_steps = max(0, min(start, recipe.train.steps) - module.step)
-    adversarial_steps = max(0, recipe.train.steps - max(module.step, start))
+    plain_steps = max(0, min(start, recipe.train.steps) - step)
+    adversarial_steps = max(0, recipe.train.steps - max(step, start))
     plain_s = adversarial_s = 0.0
     if plain_steps or not adversarial_steps:
         plain_s = seconds_per_step(copy.deepcopy(module), crops, device)
@@ -85,22 +106,29 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         audio_s_per_s=audio_s / plain_s if plain_s else None,
         adversarial_steps_per_s=1 / adversarial_s if adversarial_s else None,
         adversarial_audio_s_per_s=audio_s / adversarial_s if adversarial_s else None,
-        adversarial_from=max(module.step, start),
+        adversarial_from=max(step, start),
         memory_gb=_peak_memory_gb(device),
     )
 
 
 def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, adversarial: bool = False) -> float:
-    """Median over a few steps: forward, losses, backward and the data behind them. Spoils ``trial``.
+    """Time a few steps: loading, forward pass, losses and backward pass.
 
-    ``adversarial``: with the discriminator, which learns on its share of the steps.
+    Args:
+        trial: a module that is not used afterwards.
+        crops: training crops.
+        device: where it is timed.
+        adversarial: with the discriminator, which is trained on its share of the steps.
+
+    Returns:
+        Median seconds of a step.
     """
     trial = trial.to(device).train()
     discriminator = trial.discriminator if adversarial else None
     times: list[float] = []
-    learning: list[float] = []
-    for step in range(STEPS):
-        if step >= 2 and sum(times) > ENOUGH_S:
+    discriminator_times: list[float] = []
+    for step in range(_TIMED_STEPS):
+        if step >= 2 and sum(times) > _ENOUGH_S:
             break
         start = time.perf_counter()
         wave = crops[step].to(device)
@@ -109,14 +137,16 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
         if discriminator is not None:
             before = time.perf_counter()
             trial.discriminator_loss(discriminator, output.wave, wave).backward()
-            _finish(device)
-            learning.append(time.perf_counter() - before)
-            loss = loss + sum(trial.judge(discriminator, output.wave, wave).values())
+            _synchronise(device)
+            discriminator_times.append(time.perf_counter() - before)
+            loss = loss + sum(trial.adversarial_losses(discriminator, output.wave, wave).values())
         loss.backward()
-        _finish(device)
+        _synchronise(device)
         times.append(time.perf_counter() - start)
-    saved = statistics.median(learning[1:]) * (1 - 1 / trial.recipe.adversarial.every) if learning else 0.0
-    return statistics.median(times[1:]) - saved
+    if not discriminator_times:
+        return statistics.median(times[1:])
+    skipped = 1 - 1 / trial.recipe.adversarial.every
+    return statistics.median(times[1:]) - skipped * statistics.median(discriminator_times[1:])
 
 
 @torch.no_grad()
@@ -127,12 +157,12 @@ def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torc
     for _ in range(2):  # the first is slower
         start = time.perf_counter()
         trial.losses(trial.average(wave).wave, wave, log_all=True)
-        _finish(device)
+        _synchronise(device)
         times.append(time.perf_counter() - start)
     return times[-1]
 
 
-def _finish(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 

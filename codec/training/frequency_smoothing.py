@@ -13,7 +13,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from codec.model.frequency_tables import PRECISION, frequencies
+from codec.bitstream.tables import PRECISION
+from codec.model.frequency_tables import to_frequencies
 
 PRIORS = (3.0, 10.0, 30.0, 100.0, 400.0, 1600.0, 6400.0, math.inf)
 """A class counts so many occurrences as the table's symbols occur overall."""
@@ -50,7 +51,7 @@ def smooth(counts: Counts, priors: Sequence[float] = PRIORS) -> Smoothed:
     least, best = torch.stack(costs).min(0)
     everything = counts.fitted + counts.held_out
     tables = [_shares(one[None], *settings[i])[0] for one, i in zip(everything, best.tolist())]
-    return Smoothed(frequencies(torch.stack(tables)), least)
+    return Smoothed(to_frequencies(torch.stack(tables)), least)
 
 
 def _shares(counts: Tensor, prior: float, uniform: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals of job schedulers: the run writes its checkpoint, and ends."""
+"""Ctrl-C and the signals of job schedulers: the run writes a checkpoint and ends."""
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -8,49 +8,52 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from codec.runtime import signals
-from codec.training.checkpoints import RunCheckpoint
+from codec.training.checkpointing import RunCheckpoint
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has written its checkpoint."""
+    """The run was asked to stop and has written a checkpoint."""
 
 
 class GracefulInterrupt(Callback):
-    """On a signal, finishes the step, or the batch of a validation, writes the checkpoint, and ends the run by
-    :class:`Interrupted`; a second signal ends it at once.
+    """Ends the run on a signal, after the step or the batch of a validation that is being computed.
 
-    A context manager around the whole fit: to start a run may take a while, too. A validation that was broken off is
-    done when the run goes on. Stands after ``checkpoint`` among the callbacks.
+    It writes a checkpoint and raises :class:`Interrupted`. A second signal ends the run at once. A validation that was
+    cut off is done when the run is resumed. It is also a context manager, to be entered around the whole fit, since
+    the start of a run may take a while, too.
+
+    Args:
+        checkpoint: writes the checkpoint; it must come before this callback.
     """
 
     def __init__(self, checkpoint: RunCheckpoint):
         self.checkpoint = checkpoint
-        self.asked = False
-        self.handled: AbstractContextManager[None] = nullcontext()
+        self._asked = False
+        self._handled: AbstractContextManager[None] = nullcontext()
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.handled = signals.handled_by(self._ask, signals.RUN_SIGNALS)
-        self.handled.__enter__()
+            self._handled = signals.signal_handler(self._ask, signals.RUN_SIGNALS)
+        self._handled.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self.handled.__exit__(None, None, None)
+        self._handled.__exit__(None, None, None)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Lightning has put a handler of its own before ours by now, which ends the process with status 0."""
+        # by now, Lightning has installed a handler of its own, which ends the process with status 0
         if threading.current_thread() is threading.main_thread():
-            signals.install(self._ask, signals.RUN_SIGNALS)
+            signals.install_handler(self._ask, signals.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if self.asked:
+        if self._asked:
             self._end(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if self.asked:
+        if self._asked:
             self._end(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if self.asked:  # the checkpoint was written just before
+        if self._asked:  # the checkpoint was written just before
             raise Interrupted
 
     def _end(self, trainer: L.Trainer) -> None:
@@ -58,6 +61,6 @@ class GracefulInterrupt(Callback):
         raise Interrupted
 
     def _ask(self, *_: Any) -> None:
-        if self.asked:
+        if self._asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self._asked = True

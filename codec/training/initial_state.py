@@ -1,4 +1,4 @@
-"""Where a run starts: from first weights, or from the checkpoint at which it stopped."""
+"""The beginning of a run: first weights, or the checkpoint at which an earlier call stopped."""
 
 import math
 from pathlib import Path
@@ -12,110 +12,158 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint, load_model
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
-from codec.training.checkpoints import read_checkpoint
-from codec.training.curves_logger import CurvesLogger
+from codec.training.checkpointing import read_checkpoint
 from codec.training.data import Crops
-from codec.training.module import DISCRIMINATOR, CodecBuilder, CodecModule
+from codec.training.metrics_log import MetricsLog
+from codec.training.module import DISCRIMINATOR_PREFIX, CodecBuilder, CodecModule
 from codec.training.run_folder import keep_recipe
+from codec.training.state import TrainingState
 
-INITIAL_SECONDS = 600.0
-"""So much sound, or all batches of a shorter run, the codec is initialised from: 30 vectors an entry of a codebook."""
+_INITIALISATION_S = 600.0
+"""Seconds of audio that a new codec is fitted to (all batches of a shorter run): about 30 vectors for each entry of a
+codebook."""
 
 
-def new_module(recipe: Recipe, build: CodecBuilder = Codec) -> CodecModule:
-    """With first weights that depend on the recipe's seed alone."""
+def new_module(
+    recipe: Recipe,
+    build: CodecBuilder = Codec,
+    state: TrainingState | None = None,
+    metrics: MetricsLog | None = None,
+) -> CodecModule:
+    """Make the module of a training, with random weights that depend on nothing but the recipe's seed.
+
+    Args:
+        recipe: architecture, losses and settings.
+        build: makes a codec from its configuration.
+        state: progress that data and callbacks share; by default a new one.
+        metrics: table that values are written to; None: they are not recorded.
+
+    Returns:
+        The module; see :func:`set_first_weights` and :func:`restore_run` for what follows.
+    """
     torch.manual_seed(recipe.train.seed)
-    return CodecModule(recipe, build)
+    return CodecModule(recipe, build, state, metrics)
 
 
 def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """First weights: another model's, with further codebooks where the recipe has more; or those of a transform codec
-    fitted to the first batches."""
+    """Set the first weights of a new run.
+
+    They are those of another model, to which codebooks are added if the recipe has more, or those of a transform codec
+    fitted to the first batches.
+
+    Args:
+        module: the training.
+        crops: training crops.
+        init_from: folder of the other model; None: fit a transform codec.
+
+    Raises:
+        UserError: the model's architecture does not fit the recipe, all crops are silent, or
+            ``train.freeze_encoder`` is set without a model to start from.
+    """
     recipe = module.recipe
     if init_from is not None:
-        codec = load_model(init_from)
-        if codec.config == recipe.codec:
-            module.start_from(codec)
-            if recipe.train.freeze_encoder:
-                module.average.decodes = (fingerprint(codec), *codec.decodes)
-        elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
-            module.codec.grow_from(codec, _first_sound(module, crops), module.generator_at(-1))
-            module.start_from(module.codec)
-        else:
-            raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
+        _start_from_model(module, crops, init_from)
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    module.codec.initialise(_first_sound(module, crops), module.generator_at(-1))
+    module.codec.initialise(_first_crops(module, crops), module.generator_at(-1))
     module.start_from(module.codec)
 
 
-def _first_sound(module: CodecModule, crops: Crops) -> torch.Tensor:
-    """The first batches, :data:`INITIAL_SECONDS` of them."""
-    batches = torch.cat([crops[step] for step in range(first_batches(module.recipe))])
-    crops.require_sound(batches)
+def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> None:
+    codec, recipe = load_model(init_from), module.recipe
+    if codec.config == recipe.codec:
+        module.start_from(codec)
+        if recipe.train.freeze_encoder:
+            module.average.decodes = (fingerprint(codec), *codec.decodes)
+    elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
+        module.codec.grow_from(codec, _first_crops(module, crops), module.generator_at(-1))
+        module.start_from(module.codec)
+    else:
+        raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
+
+
+def _first_crops(module: CodecModule, crops: Crops) -> torch.Tensor:
+    batches = torch.cat([crops[step] for step in range(initialisation_batches(module.recipe))])
+    crops.require_audible(batches)
     return batches
 
 
-def first_batches(recipe: Recipe) -> int:
-    return min(math.ceil(INITIAL_SECONDS / recipe.step_audio_s), recipe.train.steps)
-
-
-def go_on(module: CodecModule, checkpoint: Path, run: Path, criterion: str, curves: CurvesLogger, quiet: bool) -> None:
-    """Set ``module`` and what lies in ``run`` to the step at which ``checkpoint`` stands, and say what is other than
-    before: anything but the architecture may be.
+def initialisation_batches(recipe: Recipe) -> int:
+    """Return the number of batches that a new codec is fitted to.
 
     Args:
-        module: as :func:`new_module` makes it; its weights follow when the trainer loads the checkpoint.
-        checkpoint: of the run.
-        run: its folder.
-        criterion: by which validations are judged now, see :func:`codec.training.provenance.criterion`.
-        curves: of the run.
+        recipe: gives the size of a batch and the steps of the run.
+
+    Returns:
+        The number of batches, at least 1.
+    """
+    return min(math.ceil(_INITIALISATION_S / recipe.step_audio_s), recipe.train.steps)
+
+
+def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str, quiet: bool) -> None:
+    """Set the module and the folder of a run to the step of a checkpoint, and report what has changed since.
+
+    Args:
+        module: the training, as :func:`new_module` makes it, with a metrics log. Its weights follow when the trainer
+            loads the checkpoint.
+        checkpoint: the checkpoint.
+        run: folder of the run.
+        criterion: digest of what validations depend on now, see :func:`codec.training.provenance.criterion`.
         quiet: print nothing.
 
     Raises:
-        UserError: the checkpoint cannot be read, or is of another architecture.
+        UserError: the checkpoint cannot be read, or has another architecture.
     """
-
-    def say(text: str) -> None:
-        if not quiet:
-            print(text, flush=True)
-
-    before, recipe = read_recipe(str(run / "recipe.yaml")), module.recipe
-    if before.codec != recipe.codec:
+    before = read_recipe(str(run / "recipe.yaml"))
+    if before.codec != module.recipe.codec:
         raise UserError(f"{run}: holds a run with another architecture; choose another --run")
-    if before.train.freeze_encoder != recipe.train.freeze_encoder:
+    if before.train.freeze_encoder != module.recipe.train.freeze_encoder:
         raise UserError(f"{run}: train.freeze_encoder is fixed when a run starts; choose another --run")
-    state = read_checkpoint(checkpoint, run)
+    stored = read_checkpoint(checkpoint, run)
     try:
-        _check_weights(state["state_dict"], module)
-        module.step, module.validated = state["step"], state["validated"]
-        if before.train == recipe.train:
-            module.validate_every = state["validate_every"]
-        same_data = state["data_fingerprints"] == module.data_fingerprints
-        same_criterion = state["callbacks"]["best"]["criterion"] == criterion
-        curves_bytes = int(state["callbacks"]["checkpoint"]["curves_bytes"])
-        same_discriminator = module.keeps_discriminator(state["state_dict"])
+        _require_same_weights(stored["state_dict"], module)
+        module.state.step, module.state.validated = stored["step"], stored["validated"]
+        if before.train == module.recipe.train:
+            module.state.validate_every = stored["validate_every"]
+        same_data = stored["data_fingerprints"] == module.data_fingerprints
+        same_criterion = stored["callbacks"]["best"]["criterion"] == criterion
+        metrics_bytes = int(stored["callbacks"]["checkpoint"]["curves_bytes"])
+        same_discriminator = module.has_same_discriminator(stored["state_dict"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
-    say(f"going on from step {module.step:,}")
-    if changed := changes(before, recipe):
-        say(f"with other settings: {', '.join(changed)}; those before are in {keep_recipe(run, module.step)}")
+    messages = _keep_earlier_settings(run, before, module, same_data, same_discriminator, same_criterion)
+    if not quiet:
+        print("\n".join(messages), flush=True)
+    assert module.metrics is not None
+    module.metrics.go_back(module.state.step, metrics_bytes)
+
+
+def _keep_earlier_settings(
+    run: Path, before: Recipe, module: CodecModule, same_data: bool, same_discriminator: bool, same_criterion: bool
+) -> list[str]:
+    """Keep the recipe and the model if they are replaced, and return lines about what has changed."""
+    step = module.state.step
+    messages = [f"continues from step {step:,}"]
+    if changed := changes(before, module.recipe):
+        messages.append(f"with other settings: {', '.join(changed)}; the earlier ones are in {keep_recipe(run, step)}")
     if not same_data:
-        say(f"with other data than up to step {module.step:,}: its clips are added to those trained on")
+        messages.append(f"with other data than up to step {step:,}; its clips are added to the list of trained clips")
     if not same_discriminator:
-        say("the discriminator starts anew: the one of the checkpoint is another")
+        messages.append("with a new discriminator, since that of the checkpoint has another shape")
     if not same_criterion:
-        aside = set_model_aside(run, module.step)
-        kept = f"; the model chosen until now is kept in {aside}" if aside else ""
-        say(f"other losses or validation clips than up to step {module.step:,}: the best is chosen anew{kept}")
-    curves.go_back(module.step, curves_bytes)
+        aside = set_model_aside(run, step)
+        kept = f"; the best model so far is kept in {aside}" if aside else ""
+        messages.append(
+            f"with other losses or validation clips than up to step {step:,}: the best is chosen anew{kept}"
+        )
+    return messages
 
 
-def _check_weights(weights: Any, module: CodecModule) -> None:
-    """Raises ``ValueError`` where tensors of a checkpoint are not those of the module, its discriminator aside."""
+def _require_same_weights(weights: Any, module: CodecModule) -> None:
+    """Raise ``ValueError`` if the tensors of a checkpoint differ from the module's, apart from the discriminator."""
     shapes = [
-        {name: value.shape for name, value in each.items() if not name.startswith(DISCRIMINATOR)}
+        {name: value.shape for name, value in each.items() if not name.startswith(DISCRIMINATOR_PREFIX)}
         for each in (weights, module.state_dict())
     ]
     if shapes[0] != shapes[1]:

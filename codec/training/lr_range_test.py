@@ -14,40 +14,66 @@ from codec.training.data import CodecData, Crops
 from codec.training.initial_state import new_module, set_first_weights
 from codec.training.module import CodecModule
 
-STEPS = 120
-BATCHES = 4
-"""The steps go round so few batches, and each loss counts relative to the first of its batch: how batches differ would
-hide what the learning rate does."""
-LOWEST, HIGHEST = 1e-6, 1.0
-SMOOTHING = 0.9
+_TEST_STEPS = 120
+_TEST_BATCHES = 4
+"""The steps go round this number of batches, and each loss is divided by the first loss of its batch: differences
+between batches would hide the effect of the learning rate."""
+_LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1.0
+_SMOOTHING = 0.9
 
 
 @dataclass(frozen=True)
 class LearningRateRange:
+    """Result of a learning-rate range test."""
+
     rates: list[float]
+    """Learning rates, ascending."""
     losses: list[float]
-    """Relative to the start, smoothed; the test ends where they are twice their lowest."""
+    """Loss at each rate relative to the start, smoothed; the last is about twice the lowest."""
 
     @property
     def suggestion(self) -> float:
-        """A third of the rate at which the loss was lowest: safely before it turns."""
+        """A third of the rate with the lowest loss: safely below the rate at which the loss rises again."""
         return self.rates[self.losses.index(min(self.losses))] / 3
 
     def text(self) -> str:
+        """Format the result as a table.
+
+        Returns:
+            Every fifth rate with its loss, and the suggested setting.
+        """
         rows = [f"{rate:9.1e}  {loss:13.4f}" for rate, loss in list(zip(self.rates, self.losses))[::5]]
         return "\n".join(["     rate  relative loss", *rows, f"suggested: --optim.lr {self.suggestion:.1e}"])
 
 
-def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
-    """Trains ``module`` (give a throw-away one) on a few of the run's own batches."""
+def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
+    """Test learning rates for a recipe; no files are written.
+
+    Args:
+        recipe: what is to be trained.
+        data: the folder that ``codec prepare`` wrote.
+
+    Returns:
+        The losses and a suggestion.
+
+    Raises:
+        UserError: the data does not fit the recipe.
+    """
+    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
+    set_first_weights(module, crops, None)
+    return _try_rates(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)
+
+
+def _try_rates(module: CodecModule, crops: Crops) -> LearningRateRange:
+    """Train the module, which is not used afterwards, while the learning rate grows."""
     optimizer = module.configure_optimizers()[0]
-    batches = [crops[step].to(module.device) for step in range(BATCHES)]
+    batches = [crops[step].to(module.device) for step in range(_TEST_BATCHES)]
     raw, rates, losses, smooth = [], [], [], 0.0
-    for step in tqdm(range(STEPS), desc="learning-rate range"):
-        rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+    for step in tqdm(range(_TEST_STEPS), desc="learning-rate range"):
+        rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_TEST_STEPS - 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        wave = batches[step % BATCHES]
+        wave = batches[step % _TEST_BATCHES]
         output = module.codec(wave)
         loss = module.losses(output.wave, wave).total + output.quantized.commitment
         optimizer.zero_grad()
@@ -55,16 +81,9 @@ def learning_rate_range(module: CodecModule, crops: Crops) -> LearningRateRange:
         torch.nn.utils.clip_grad_norm_(module.codec.parameters(), module.recipe.optim.clip_norm)
         optimizer.step()
         raw.append(loss.item())
-        smooth = SMOOTHING * smooth + (1 - SMOOTHING) * raw[step] / raw[step % BATCHES]
+        smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * raw[step] / raw[step % _TEST_BATCHES]
         rates.append(rate)
-        losses.append(smooth / (1 - SMOOTHING ** (step + 1)))
+        losses.append(smooth / (1 - _SMOOTHING ** (step + 1)))
         if not losses[-1] < 2 * min(losses):
             break
     return LearningRateRange(rates, losses)
-
-
-def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
-    """Learning-rate range test for the recipe on the prepared data; leaves nothing behind."""
-    module, crops = new_module(recipe), CodecData(data, recipe).train_crops
-    set_first_weights(module, crops, None)
-    return learning_rate_range(module.to("cuda" if torch.cuda.is_available() else "cpu"), crops)

@@ -1,4 +1,4 @@
-"""By what a run is judged, and what it was trained on: all its clips, so that a test clip among them shows."""
+"""What a model was trained on and selected by: its training clips, and the criterion of its validations."""
 
 import hashlib
 import json
@@ -10,14 +10,21 @@ from codec.config import Recipe
 from codec.dataset.packed import Clip, PackedSplit
 from codec.runtime.atomic_files import write_text
 
-TRAINED_CLIPS = "trained_clips.txt"
-"""In the folder of a run, or of a model exported from one: the ids, digests of the audio, of all clips that it was ever
-trained on, one a line."""
+TRAINED_CLIPS_FILE = "trained_clips.txt"
+"""List of the ids (digests of the audio) of all clips that a model was ever trained on, one per line; in the folder of
+a run or of a model exported from one."""
 
 
 def criterion(recipe: Recipe, validation: PackedSplit) -> str:
-    """16 hexadecimal digits that name what a validation loss depends on beside the weights: the losses, the clips and
-    which crops of them are taken."""
+    """Compute a digest of everything but the weights that a validation loss depends on.
+
+    Args:
+        recipe: gives the losses and the crops.
+        validation: the validation clips.
+
+    Returns:
+        16 hexadecimal digits. Losses of validations can be compared if these are equal.
+    """
     data = recipe.data
     crops = {
         "samples": recipe.crop_samples,
@@ -32,29 +39,44 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
 
 
 def record_trained_clips(run: Path, split: PackedSplit, parent: Path | None) -> None:
-    """Add the clips of ``split`` to those of the run.
+    """Add clips to the list of those that a run was trained on.
 
     Args:
-        run: its folder.
-        split: that is trained on from now on.
-        parent: model that the run starts from, whose clips count, too.
+        run: folder of the run.
+        split: clips that the run is trained on from now on.
+        parent: folder of the model that the run starts from, whose clips are added, too.
     """
     before = trained_clips(run)
     known = (before or frozenset()) | (trained_clips(parent) or frozenset() if parent else frozenset())
     clips = known | {clip.clip_id for clip in split.clips}
     if clips != before:
-        write_text(run / TRAINED_CLIPS, "".join(f"{clip}\n" for clip in sorted(clips)))
+        write_text(run / TRAINED_CLIPS_FILE, "".join(f"{clip}\n" for clip in sorted(clips)))
 
 
 def trained_clips(model: Path) -> frozenset[str] | None:
-    """Ids of all clips that the model of a run, or in a folder, was ever trained on; None where it is not recorded."""
+    """Read the list of clips that a model was ever trained on.
+
+    Args:
+        model: folder of a run or of a model.
+
+    Returns:
+        Ids of the clips; None if they were not recorded.
+    """
     for folder in (model, model.parent) if model.name == "model" else (model,):
-        if (folder / TRAINED_CLIPS).is_file():
-            return frozenset((folder / TRAINED_CLIPS).read_text(encoding="utf-8").split())
+        if (folder / TRAINED_CLIPS_FILE).is_file():
+            return frozenset((folder / TRAINED_CLIPS_FILE).read_text(encoding="utf-8").split())
     return None
 
 
 def count_trained(model: Path, clips: Iterable[Clip]) -> int | None:
-    """How many of ``clips`` the model was trained on; None where that is not recorded."""
+    """Count clips that a model was trained on.
+
+    Args:
+        model: folder of a run or of a model.
+        clips: clips to look up, such as those of the test split.
+
+    Returns:
+        How many of ``clips`` it was trained on; None if that was not recorded.
+    """
     known = trained_clips(Path(model))
     return None if known is None else sum(clip.clip_id in known for clip in clips)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, for those who look at it without training."""
+"""The folder of a run: its files that are read without training, and its lock."""
 
 import json
 import re
@@ -9,30 +9,49 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec.runtime.atomic_files import write_text
-from codec.runtime.file_lock import EXCLUSIVE, exclusive
+from codec.runtime.file_lock import LOCK_FILE, exclusive
 from codec.runtime.json_files import from_json, read_json
 
-RESULT_FILE, SOUNDS_FOLDER, ORIGINAL = "run.json", "sounds", "original"
-_STEP, _EARLIER = re.compile(r"step_(\d+)"), re.compile(r"recipe-until-step-(\d+)\.yaml")
+RESULT_FILE = "run.json"
+SOUNDS_FOLDER = "sounds"
+"""Folder of the audio samples."""
+ORIGINAL_FOLDER = "original"
+"""Folder of the original clips among the audio samples."""
+_STEP_FOLDER, _EARLIER_RECIPE = re.compile(r"step_(\d+)"), re.compile(r"recipe-until-step-(\d+)\.yaml")
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended; also RUN/run.json."""
+    """How a run ended; its fields are the keys of ``run.json``."""
 
     steps: int
+    """Training steps, over all resumptions."""
     stopped: str
-    """Why: all steps done, the clock, early stopping, a collapsed codebook."""
+    """Reason: all steps done, the clock (time limit), early stopping, or a collapsed codebook."""
     best_step: int
+    """Step of the saved model."""
     best_validation_loss: float
     minutes: float
+    """Minutes of training, without validations."""
 
     def write(self, run: Path) -> None:
+        """Write the result into the folder of a run.
+
+        Args:
+            run: folder of the run.
+        """
         write_text(run / RESULT_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_result(run: Path) -> TrainingResult | None:
-    """None where the run has not ended, or the file is damaged."""
+    """Read how a run ended.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The result; None if the run has not ended, or the file is damaged.
+    """
     try:
         return from_json(TrainingResult, read_json(run / RESULT_FILE))
     except (OSError, ValueError):
@@ -40,36 +59,74 @@ def read_result(run: Path) -> TrainingResult | None:
 
 
 def keep_recipe(run: Path, step: int) -> Path:
-    """Before a run goes on from ``step`` with other settings, keeps the recipe that led there."""
-    kept = run / f"recipe-until-step-{step}.yaml"
-    if not kept.exists():
-        write_text(kept, (run / "recipe.yaml").read_text(encoding="utf-8"))
-    return kept
+    """Keep a copy of a run's recipe, before it is resumed with other settings.
+
+    Args:
+        run: folder of the run.
+        step: step that the run continues from.
+
+    Returns:
+        The copy.
+    """
+    copy = run / f"recipe-until-step-{step}.yaml"
+    if not copy.exists():
+        write_text(copy, (run / "recipe.yaml").read_text(encoding="utf-8"))
+    return copy
 
 
 def earlier_recipes(run: Path) -> dict[int, Path]:
-    """Those, by the step until which each held, ascending."""
-    found = {int(match[1]): path for path in run.iterdir() if (match := _EARLIER.fullmatch(path.name))}
+    """Find the copies of earlier recipes.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The copies by the step until which each was used, ascending.
+    """
+    found = {int(match[1]): path for path in run.iterdir() if (match := _EARLIER_RECIPE.fullmatch(path.name))}
     return {step: found[step] for step in sorted(found)}
 
 
-def step_folder(sounds: Path, step: int) -> Path:
+def audio_sample_folder(sounds: Path, step: int) -> Path:
+    """Return the folder of the audio samples of one validation.
+
+    Args:
+        sounds: folder of all audio samples of a run.
+        step: step of the validation.
+
+    Returns:
+        The folder, whether it exists or not.
+    """
     return sounds / f"step_{step}"
 
 
 def audio_sample_folders(sounds: Path) -> dict[int, Path]:
-    """The folders of decoded clips by their step, ascending."""
-    found = {int(match[1]): path for path in sounds.glob("step_*") if (match := _STEP.fullmatch(path.name))}
+    """Find the folders of audio samples.
+
+    Args:
+        sounds: folder of all audio samples of a run.
+
+    Returns:
+        The folders by their step, ascending.
+    """
+    found = {int(match[1]): path for path in sounds.glob("step_*") if (match := _STEP_FOLDER.fullmatch(path.name))}
     return {step: found[step] for step in sorted(found)}
 
 
 @contextmanager
 def lock_run_folder(run: Path) -> Iterator[None]:
-    """Hold the folder of a run for this process alone while the block runs. What a killed run left half-written is
-    removed, and so is a new folder into which nothing was written.
+    """Reserve the folder of a run for this process while the block runs.
+
+    Incomplete files that a killed run left are removed. So is a new folder that nothing was written into.
+
+    Args:
+        run: folder of the run; it is created if it does not exist.
+
+    Yields:
+        Nothing.
 
     Raises:
-        UserError: another process trains there (the message names it), or it cannot be written to.
+        UserError: another process uses the folder (the message names it), or it cannot be written to.
     """
     new = not run.exists()
     try:
@@ -79,5 +136,5 @@ def lock_run_folder(run: Path) -> Iterator[None]:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield
     finally:
-        if new and [path.name for path in run.glob("*")] == [EXCLUSIVE]:
+        if new and [path.name for path in run.glob("*")] == [LOCK_FILE]:
             shutil.rmtree(run)

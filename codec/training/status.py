@@ -1,5 +1,7 @@
-"""Where a run stands: what its curves and its recipe say at the last validation. While a run trains this is a line of
-its log, later the page of its health; both read it from the same table."""
+"""The status of a training at its last validation, from its curves and its recipe.
+
+While a run trains, this is a line of its log; afterwards, part of the page of its health. Both read the same table.
+"""
 
 from dataclasses import dataclass
 
@@ -7,67 +9,86 @@ import numpy as np
 
 from codec.config import Recipe
 from codec.runtime.text import format_duration
-from codec.training.fit_diagnosis import Curves, Diagnosis, diagnose_curves
-from codec.training.metrics_log import Curve, comparable_curves
+from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
+from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION, Curve, Curves, comparable_curves
+
+COLLAPSED_BELOW = 0.1
+"""A codebook of which less than this share of the entries is in use has collapsed."""
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Of the codebooks, on the validation clips: ``unused``, the mean share of entries that did not occur and could
-    have, and the mean perplexity, each per codebook too."""
+class CodebookUsage:
+    """Use of the codebooks on the validation clips; its fields are keys of ``codec health --json``."""
 
     unused: float
+    """Share of the entries that did not occur, of those that could occur; mean over the codebooks."""
     perplexity: float
+    """Mean over the codebooks."""
     each_unused: tuple[float, ...]
     each_perplexity: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """At the last validation; None is what was not recorded, or does not apply."""
+    """Status at the last validation; None for what was not recorded or does not apply.
+
+    Its fields are keys of ``codec health --json``.
+    """
 
     step: int
     share: float
-    """Of the run that is done: of its steps or, where they end it sooner, of its minutes."""
+    """Share of the run that is done, by its steps or its time limit, whichever is further."""
     left_s: float | None
-    """Until it is done, validations included."""
+    """Seconds until the run is done, validations included."""
     training: float | None
+    """Loss (weighted sum of all terms) of the averaged weights on the training-evaluation subset."""
     validation: float
-    """Losses (all terms, weighted) of the averaged weights, on fixed crops of both splits."""
+    """The same on the validation crops."""
     best: str
-    """Which step is the best so far, and by how much."""
+    """The best step so far, and the distance from it."""
     diagnosis: Diagnosis
     audio_s_per_s: float | None
+    """Seconds of audio trained on in a second."""
     gradient: float | None
+    """Median gradient norm of the latest steps."""
     gradient_max: float | None
     clipped: float | None
-    usage: Usage | None
+    """Share of the latest steps whose gradient was clipped."""
+    usage: CodebookUsage | None
     right: float | None
-    """Share of its judgements in which the discriminator is right."""
+    """Discriminator accuracy: share of its decisions that are right."""
 
     def line(self) -> str:
-        """All of it, as a line of the log."""
+        """Format the status for the log.
+
+        Returns:
+            One line.
+        """
         left = "" if self.left_s is None else f", {format_duration(self.left_s)} left"
-        trained = "" if self.training is None else f"{self.training:.4g} in training, "
+        training = "" if self.training is None else f"training {self.training:.4g}, "
         parts = [
-            f"step {self.step:,} ({self.share:.0%}{left}): loss {trained}{self.validation:.4g} in validation"
+            f"step {self.step:,} ({self.share:.0%}{left}): loss: {training}validation {self.validation:.4g}"
             f" ({self.best})",
-            self.verdict(),
+            self.describe_fit(),
         ]
         if self.audio_s_per_s is not None:
             parts.append(f"{self.audio_s_per_s:.0f} s of audio per second")
         if self.gradient is not None:
-            most = "" if self.gradient_max is None else f", at most {self.gradient_max:.3g}"
+            largest = "" if self.gradient_max is None else f", largest {self.gradient_max:.3g}"
             clipped = "" if self.clipped is None else f", {self.clipped:.0%} of steps clipped"
-            parts.append(f"gradient norm {self.gradient:.3g}{most}{clipped}")
+            parts.append(f"gradient norm {self.gradient:.3g}{largest}{clipped}")
         if self.usage is not None:
-            parts.append(f"codes {self.usage.unused:.0%} unused, perplexity {self.usage.perplexity:.0f}")
+            parts.append(f"codebook entries {self.usage.unused:.0%} unused, perplexity {self.usage.perplexity:.0f}")
         if self.right is not None:
-            parts.append(f"discriminator right in {self.right:.0%}")
+            parts.append(f"discriminator accuracy {self.right:.0%}")
         return "; ".join(parts)
 
-    def verdict(self) -> str:
-        """Over-, under- or well fitted so far, and since when; in the reason's words where something is amiss."""
+    def describe_fit(self) -> str:
+        """Describe whether the run is over-, under- or well fitted so far.
+
+        Returns:
+            The verdict, the step from which it holds and, if something is wrong, the reason.
+        """
         found = self.diagnosis
         if found.verdict == "undecided":
             return "too early for a verdict"
@@ -77,18 +98,20 @@ class TrainingStatus:
 
 
 def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
-    """None before the first validation that was judged as validations now are."""
+    """Find the status of a run at its last validation.
+
+    Args:
+        curves: curves of the run.
+        recipe: settings of the run.
+
+    Returns:
+        The status; None before the first validation by the present criterion.
+    """
     curves = comparable_curves(curves)
-    validation = curves.get(("val", "total"))
+    validation = curves.get((VALIDATION, "total"))
     if validation is None:
         return None
-    step = validation.steps[-1]
-
-    def last(split: str, term: str) -> float | None:
-        curve = curves.get((split, term))
-        return curve.values[-1] if curve else None
-
-    minutes = last("val", "minutes")
+    step, minutes = validation.steps[-1], _last(curves, VALIDATION, "minutes")
     share = step / recipe.train.steps
     if minutes is not None and recipe.train.max_minutes:
         share = max(share, minutes / recipe.train.max_minutes)
@@ -96,70 +119,108 @@ def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
     return TrainingStatus(
         step=step,
         share=min(1.0, share),
-        left_s=_left_s(curves, recipe),
-        training=last("train_fixed", "total"),
+        left_s=_estimate_remaining_s(curves, recipe),
+        training=_last(curves, TRAINING_EVALUATION, "total"),
         validation=validation.values[-1],
-        best=best_so_far(validation),
+        best=describe_best_so_far(validation),
         diagnosis=diagnose_curves(curves, warmup_steps=recipe.optim.warmup_steps),
         audio_s_per_s=speed.values[-1] if speed else None,
-        gradient=last("train", "grad_norm"),
-        gradient_max=last("train", "grad_norm_max"),
-        clipped=last("train", "clipped"),
-        usage=_usage(curves),
-        right=last("train", "discriminator_right"),
+        gradient=_last(curves, "train", "grad_norm"),
+        gradient_max=_last(curves, "train", "grad_norm_max"),
+        clipped=_last(curves, "train", "clipped"),
+        usage=_last_usage(curves),
+        right=_last(curves, "train", "discriminator_right"),
     )
 
 
-def best_so_far(validation: Curve) -> str:
-    """Whether the last value is the lowest, and the nearest rival."""
+def _last(curves: Curves, split: str, term: str) -> float | None:
+    curve = curves.get((split, term))
+    return curve.values[-1] if curve else None
+
+
+def describe_best_so_far(validation: Curve) -> str:
+    """Compare the last validation with the best one.
+
+    Args:
+        validation: validation loss over the steps.
+
+    Returns:
+        Whether the last one is the best, and its distance from the best other one.
+
+    >>> describe_best_so_far(Curve((10, 20, 30), (2.0, 1.0, 1.1)))
+    '10.0% above the best, step 20'
+    """
     best = int(np.argmin(validation.values))
     if len(validation) == 1:
         return "the first"
     if best < len(validation) - 1:
         above = validation.values[-1] / validation.values[best] - 1
         return f"{above:.1%} above the best, step {validation.steps[best]:,}"
-    rival = int(np.argmin(validation.values[:-1]))
-    return f"the best so far, {1 - validation.values[-1] / validation.values[rival]:.1%} below step" + (
-        f" {validation.steps[rival]:,}"
-    )
+    second = int(np.argmin(validation.values[:-1]))
+    below = 1 - validation.values[-1] / validation.values[second]
+    return f"the best so far, {below:.1%} below step {validation.steps[second]:,}"
 
 
-def why_best(validation: Curve, kept: int | None = None) -> str:
-    """Why the weights of one step were kept: by which measure, and how far it is from the others. ``kept``: the step
-    that the run itself names."""
+def explain_best(validation: Curve, saved_step: int | None = None) -> str:
+    """Explain why the weights of one step became the model of a run.
+
+    Args:
+        validation: validation loss over the steps.
+        saved_step: step of the model; None: that with the lowest loss.
+
+    Returns:
+        The step, its loss, and the distance from the second best and the last one.
+    """
     best = int(np.argmin(validation.values))
     lowest = validation.values[best]
-    if kept in validation.steps and kept != validation.steps[best]:
-        value = validation.values[validation.steps.index(kept)]
+    if saved_step in validation.steps and saved_step != validation.steps[best]:
+        value = validation.values[validation.steps.index(saved_step)]
         return (
-            f"step {kept:,}, with a validation loss of {value:.4g}; the {lowest:.4g} of step {validation.steps[best]:,}"
-            " did not count (as where a resumed run has other losses)"
+            f"step {saved_step:,}, with a validation loss of {value:.4g}; step {validation.steps[best]:,}, with"
+            f" {lowest:.4g}, was excluded (for example because the run was resumed with other losses)"
         )
     text = f"step {validation.steps[best]:,} has the lowest validation loss, {lowest:.4g} (all terms, averaged weights)"
     others = [index for index in range(len(validation)) if index != best]
     if not others:
-        return f"{text}: it is the only one"
-    rival = min(others, key=lambda index: validation.values[index])
-    text += f": {1 - lowest / validation.values[rival]:.1%} below the next best, step {validation.steps[rival]:,}"
+        return f"{text}; it is the only validation"
+    second = min(others, key=lambda index: validation.values[index])
+    text += f", {1 - lowest / validation.values[second]:.1%} below the second best, step {validation.steps[second]:,}"
     if best < len(validation) - 1:
-        text += f"; by the last step it rose by {validation.values[-1] / lowest - 1:.1%}"
+        text += f"; at the last step the loss is {validation.values[-1] / lowest - 1:.1%} higher"
     return text
 
 
-def why_early(validation: Curve, patience: int) -> str:
-    """Why early stopping ended a run."""
+def explain_early_stop(validation: Curve, patience: int) -> str:
+    """Explain why early stopping ended a run.
+
+    Args:
+        validation: validation loss over the steps.
+        patience: the recipe's ``train.patience``.
+
+    Returns:
+        The number of validations without improvement, and their losses.
+    """
     best = int(np.argmin(validation.values))
     text = f"early stopping: {patience} validations without improvement on step {validation.steps[best]:,}"
     since = validation.values[best + 1 :]
     if not since:
         return text
     lowest = validation.values[best]
-    return f"{text} (validation loss {lowest:.4g}; since then at best {min(since):.4g}, at the end {since[-1]:.4g})"
+    return f"{text} (validation loss {lowest:.4g}; lowest since then {min(since):.4g}, last {since[-1]:.4g})"
 
 
 def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
-    """Seconds of audio per second, as recorded or, where validations stand closer than records, from their minutes."""
-    recorded, minutes = curves.get(("train", "audio_s_per_s")), curves.get(("val", "minutes"))
+    """Find the speed of training over the steps.
+
+    Args:
+        curves: curves of the run.
+        recipe: settings of the run.
+
+    Returns:
+        Seconds of audio per second: as recorded or, if validations are more frequent than records, computed from the
+        minutes of the validations; None if neither was recorded.
+    """
+    recorded, minutes = curves.get(("train", "audio_s_per_s")), curves.get((VALIDATION, "minutes"))
     if recorded is not None or minutes is None:
         return recorded
     spent = np.diff([0.0, *minutes.values])
@@ -172,35 +233,43 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     return Curve(tuple(step for step, _ in points), tuple(value for _, value in points)) if points else None
 
 
-def _left_s(curves: Curves, recipe: Recipe) -> float | None:
-    """At the speed of the last stretch between validations."""
-    minutes, train = curves.get(("val", "minutes")), recipe.train
+def _estimate_remaining_s(curves: Curves, recipe: Recipe) -> float | None:
+    """Estimate the seconds until the run ends at the speed between the last two validations."""
+    minutes, train = curves.get((VALIDATION, "minutes")), recipe.train
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    step = minutes.steps[-1]  # a validation whose loss is not finite has its minutes, too
-    stretch = step - steps_before
-    steps_a_minute = stretch / max(1e-9, minutes.values[-1] - minutes_before)
-    left = max(0.0, (train.steps - step) / max(1e-9, steps_a_minute))
+    step = minutes.steps[-1]  # recorded for a validation whose loss is not finite, too
+    interval = step - steps_before
+    steps_per_minute = interval / max(1e-9, minutes.values[-1] - minutes_before)
+    left = max(0.0, (train.steps - step) / max(1e-9, steps_per_minute))
     if train.max_minutes:
         left = min(left, max(0.0, train.max_minutes - minutes.values[-1]))
-    judging = curves.get(("val", "judging_s"))
-    validations = left * steps_a_minute / max(1, stretch)
-    return 60 * left + (validations * judging.values[-1] if judging else 0.0)
+    validation_s = curves.get((VALIDATION, "judging_s"))
+    validations = left * steps_per_minute / max(1, interval)
+    return 60 * left + (validations * validation_s.values[-1] if validation_s else 0.0)
 
 
-def _usage(curves: Curves) -> Usage | None:
+def _last_usage(curves: Curves) -> CodebookUsage | None:
     used, perplexity = (codebook_curves(curves, name) for name in ("usage", "perplexity"))
     if not used or not perplexity:
         return None
     unused = tuple(1 - curve.values[-1] for curve in used)
     each = tuple(curve.values[-1] for curve in perplexity)
-    return Usage(float(np.mean(unused)), float(np.mean(each)), unused, each)
+    return CodebookUsage(float(np.mean(unused)), float(np.mean(each)), unused, each)
 
 
 def codebook_curves(curves: Curves, name: str) -> list[Curve]:
-    """``usage`` or ``perplexity`` of each codebook, in order."""
+    """Collect one curve of each codebook.
+
+    Args:
+        curves: curves of the run.
+        name: ``usage`` or ``perplexity``.
+
+    Returns:
+        The curves in the order of the codebooks.
+    """
     found: list[Curve] = []
-    while curve := curves.get(("val", f"{name}_q{len(found)}")):
+    while curve := curves.get((VALIDATION, f"{name}_q{len(found)}")):
         found.append(curve)
     return found

@@ -1,4 +1,4 @@
-"""What happens in every step and is told now and then: gradients, the discriminator's judgement, restarted codes."""
+"""Statistics that arise in every training step and are logged now and then: gradients, discriminator, restarts."""
 
 import statistics
 
@@ -6,29 +6,54 @@ from torch import Tensor
 
 
 class StepStatistics:
-    """Values of the steps since the last telling. They wait as tensors, so that no step waits for the device."""
+    """Values of the steps since they were last logged.
+
+    They are kept as tensors, so that no step has to wait for the device.
+    """
 
     def __init__(self) -> None:
-        self.values: dict[str, list[Tensor | float]] = {}
+        self._values: dict[str, list[Tensor | float]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
 
     def add(self, **values: Tensor | float) -> None:
+        """Add values of one step.
+
+        Args:
+            **values: scalars by name.
+        """
         for name, value in values.items():
-            self.values.setdefault(name, []).append(value)
+            self._values.setdefault(name, []).append(value)
 
-    def take(self) -> dict[str, float]:
-        """The mean of each since the last call; of gradient norms, in which a spike would hide the rest, the median
-        and, as ``NAME_max``, the largest."""
-        told: dict[str, float] = {}
-        for name, values in self.state().items():
+    def summarise(self) -> dict[str, float]:
+        """Summarise the values since the last call, and forget them.
+
+        Returns:
+            The mean of each value. Of gradient norms, where a single large one would dominate a mean, the median and,
+            as ``NAME_max``, the largest.
+        """
+        summary: dict[str, float] = {}
+        for name, values in self.state_dict().items():
             if name.endswith("grad_norm"):
-                told |= {name: statistics.median(values), f"{name}_max": max(values)}
+                summary |= {name: statistics.median(values), f"{name}_max": max(values)}
             else:
-                told[name] = statistics.fmean(values)
-        self.values = {}
-        return told
+                summary[name] = statistics.fmean(values)
+        self._values = {}
+        return summary
 
-    def state(self) -> dict[str, list[float]]:
-        return {name: [float(value) for value in values] for name, values in self.values.items()}
+    def state_dict(self) -> dict[str, list[float]]:
+        """Return the values as plain numbers, for a checkpoint.
 
-    def go_on_from(self, state: dict[str, list[float]]) -> None:
-        self.values = {name: [*values] for name, values in state.items()}
+        Returns:
+            Lists of values by name.
+        """
+        return {name: [float(value) for value in values] for name, values in self._values.items()}
+
+    def load_state_dict(self, state: dict[str, list[float]]) -> None:
+        """Replace the values by those of a checkpoint.
+
+        Args:
+            state: as :meth:`state_dict` returns it.
+        """
+        self._values = {name: [*values] for name, values in state.items()}

@@ -1,14 +1,14 @@
-"""A training run from its recipe: set up, resume, train, and leave a model behind."""
+"""A training run from its recipe: read the data, begin or resume, train, and leave a model behind."""
 
 import logging
 import os
 import warnings
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from codec.config import Recipe
@@ -20,29 +20,48 @@ from codec.recipe import read_recipe, write_recipe
 from codec.training.array_check import ArrayCheck
 from codec.training.audio_samples import AudioSampleLogger
 from codec.training.best_model import BestModelCheckpoint
-from codec.training.callbacks import CollapseMonitor, ProgressBar, StatusLogger, TimeLimit
-from codec.training.checkpoints import (
-    FOLDER,
-    LAST,
+from codec.training.checkpointing import (
+    CHECKPOINT_FOLDER,
+    LAST_CHECKPOINT,
     CheckpointFiles,
     RunCheckpoint,
-    go_back_to_best,
+    continue_from_best,
 )
-from codec.training.curves_logger import CurvesLogger
 from codec.training.data import CodecData
 from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
-from codec.training.initial_state import first_batches, go_on, new_module, set_first_weights
-from codec.training.metrics_log import METRICS_FILE, comparable_curves, read_curves
+from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
+from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
 from codec.training.module import CodecBuilder
+from codec.training.monitors import CollapseMonitor, StatusLogger
+from codec.training.progress import TrainingProgressBar
 from codec.training.provenance import criterion, record_trained_clips
 from codec.training.run_folder import RESULT_FILE, SOUNDS_FOLDER, TrainingResult, lock_run_folder, read_result
-from codec.training.status import why_early
-from codec.training.tensorboard_log import tensorboard_loggers, write_errors_reported_once
+from codec.training.state import TrainingState
+from codec.training.status import explain_early_stop
+from codec.training.step_lock import NO_LOCK, StepLock, StepLockHolder
+from codec.training.tensorboard_events import record_tensorboard_events
+from codec.training.time_limit import TimeLimit
 
-ALONE: AbstractContextManager[object] = nullcontext()
+_RESUME_HINT = "the same command continues from the last checkpoint"
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a program trains a recipe, beyond what the recipe itself and the command line determine."""
+
+    build: CodecBuilder = Codec
+    """Makes the codec from its configuration. Of another architecture than ``Codec``, only the weights are saved."""
+    fit_tables: bool = True
+    """Fit the frequency tables of the range coder at the end. A model without them can be evaluated, but its files are
+    larger."""
+    keep_audio_samples: bool = True
+    """Decode clips of the validation split at validations, and keep them as audio files."""
+    step_lock: StepLock = NO_LOCK
+    """Held while the first weights, a step or a batch of validation are computed; waiting for it does not count as
+    training time."""
 
 
 def train(
@@ -53,185 +72,195 @@ def train(
     init_from: Path | None = None,
     from_best: bool = False,
     quiet: bool = False,
-    build: CodecBuilder = Codec,
-    tables: bool = True,
-    sounds: bool = True,
-    around_steps: AbstractContextManager[object] = ALONE,
+    options: TrainingOptions | None = None,
 ) -> TrainingResult:
-    """Train ``recipe`` on the prepared ``data`` into the folder ``run``; go on where an earlier call stopped.
+    """Train a codec, or resume the training in a folder where an earlier call stopped.
 
-    Writes ``recipe.yaml`` (where a run goes on with other settings, those before are kept beside it), ``metrics.csv``,
-    ``tensorboard/`` if that is installed, ``sounds/`` (validation clips as they were decoded over time),
+    Writes into the folder: ``recipe.yaml`` (earlier recipes of a run that was resumed with other settings are kept),
+    ``metrics.csv``, ``tensorboard/`` (if TensorBoard is installed), ``sounds/`` (validation clips decoded over time),
     ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged
-    weights with the lowest validation loss; at the end its frequency tables are fitted) and then ``run.json``. Where a
-    run goes on with other losses or validation clips, the model chosen by those before moves to
-    ``model-before-step-N/``.
+    weights with the lowest validation loss, with frequency tables fitted at the end) and finally ``run.json``. If a run
+    is resumed with other losses or validation clips, its model so far is moved to ``model-before-step-N/``.
 
     Args:
-        recipe: what to train. Of a run that goes on, all but the architecture may change.
-        data: folder written by ``codec prepare``.
-        run: folder of the run, which one process at a time may use.
-        init_from: model whose weights a new run starts from.
-        from_best: go on from the best validation in place of the last checkpoint.
-        quiet: else says what it does and forecasts what it will take; a run in which the recipe's ``validate_every`` is
-            too seldom for a verdict is then judged more often.
-        build: makes the codec from its configuration; of another architecture than ``Codec`` the weights alone are
-            kept.
-        tables: whether these are fitted at the end; without, the model is to be judged, and not to write files.
-        sounds: whether validation clips are decoded.
-        around_steps: entered for the first weights, each step and each batch of validation, and can be entered again;
-            to wait there does not count as training.
+        recipe: settings of the run. When a run is resumed, all but the architecture may change.
+        data: the folder that ``codec prepare`` wrote.
+        run: folder of the run. Only one process at a time may use it.
+        init_from: folder of a model whose weights a new run starts from.
+        from_best: continue from the checkpoint of the best validation instead of the last one.
+        quiet: print no messages and no forecast. Otherwise the interval of validations is shortened, too, if the
+            recipe's ``validate_every`` would give fewer validations than a diagnosis needs.
+        options: for programs that train codecs of their own; see :class:`TrainingOptions`.
+
+    Returns:
+        How the run ended.
 
     Raises:
-        UserError: data or checkpoint do not fit the recipe, a packed array has changed since it was written, another
-            process works in ``run``, the disk is full, or the loss diverges.
-        KeyboardInterrupt: after Ctrl-C and the like, with a checkpoint written.
+        UserError: the data or the checkpoint does not fit the recipe, a packed array has changed since it was written,
+            another process uses ``run``, the disk is full, or the loss diverges.
+        KeyboardInterrupt: after Ctrl-C and similar signals, when a checkpoint has been written.
     """
-    _hush()
+    options = options or TrainingOptions()
+    _silence_lightning()
     _require_one_process()
-    _say(quiet, f"reading {data}")
-    prepared = CodecData(data, recipe)
-    if not from_best and (ended := _ended(run, recipe)) is not None:
+    _print(quiet, f"reading {data}")
+    state = TrainingState(validate_every=recipe.train.validate_every)
+    prepared = CodecData(data, recipe, state)
+    if not from_best and (ended := _find_result(run, recipe)) is not None:
         return ended
     check_candidates(data)
     with lock_run_folder(run):
         if from_best:
-            go_back_to_best(run)
-        fit = _Fit(recipe, prepared, run, build, quiet, sounds, around_steps)
-        fit.begin(init_from)
+            continue_from_best(run)
+        training = _Training(recipe, prepared, run, state, quiet, options)
+        training.begin(init_from)
         record_candidate(data, str(run.resolve()))
-        fit.run()
-        if tables and isinstance(fit.module.codec, Codec):
-            _finish_model(run / "model", prepared, quiet)
-        result = fit.result()
+        training.fit()
+        if options.fit_tables and isinstance(training.module.codec, Codec):
+            _fit_model_tables(run / "model", prepared, quiet)
+        result = training.result()
         result.write(run)
     return result
 
 
-class _Fit:
-    """One call of the trainer, with all that takes part in it."""
+class _Training:
+    """One call of the trainer, with the callbacks that take part in it."""
 
     def __init__(
         self,
         recipe: Recipe,
         data: CodecData,
         run: Path,
-        build: CodecBuilder,
+        state: TrainingState,
         quiet: bool,
-        sounds: bool,
-        around_steps: AbstractContextManager[object],
+        options: TrainingOptions,
     ):
-        self.recipe, self.data, self.folder, self.quiet, self.around_steps = recipe, data, run, quiet, around_steps
-        self.last = run / FOLDER / LAST
+        self.recipe, self.data, self.folder, self.state = recipe, data, run, state
+        self.quiet, self.options = quiet, options
+        self.last = run / CHECKPOINT_FOLDER / LAST_CHECKPOINT
         self.resuming = self.last.is_file()
-        self.module = new_module(recipe, build)
-        validation, training = data.fixed_crops[1], data.train_crops
-        self.module.data_fingerprints = f"{training.split.fingerprint} {validation.split.fingerprint}"
-        self.curves = CurvesLogger(run / METRICS_FILE)
-        self.limit = TimeLimit(recipe, around_steps)
-        self.best = BestModelCheckpoint(
-            run / "model", recipe, training.split.summary, criterion(recipe, validation.split)
-        )
-        self.collapse = CollapseMonitor(recipe.train.stop_on_collapse, training)
-        self.arrays = ArrayCheck([crops.split for crops in data.fixed_crops])
-        checkpoint = RunCheckpoint(run, self.best, self.curves)
+        self.metrics = MetricsLog(run / METRICS_FILE)
+        self.module = new_module(recipe, options.build, state, self.metrics)
+        self.module.data_fingerprints = f"{data.train_crops.split.fingerprint} {data.val_crops.split.fingerprint}"
+        self._make_callbacks()
+
+    def _make_callbacks(self) -> None:
+        """Make the callbacks, whose hooks Lightning calls in the order of this list.
+
+        The time limit counts a step before the lock of the step is released. The best validation is known before its
+        results are reported and kept. The checkpoint, which holds the state of all others, comes after them. The
+        interrupt comes last, since it ends the run after a checkpoint.
+        """
+        recipe, state, run = self.recipe, self.state, self.folder
+        validation, split = self.data.val_crops, self.data.train_crops.split
+        lock = StepLockHolder(self.options.step_lock)
+        self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops])
+        self.limit = TimeLimit(recipe, state, self.metrics, lock)
+        self.best = BestModelCheckpoint(run / "model", self.module, split.summary, criterion(recipe, validation.split))
+        self.collapse = CollapseMonitor(state, recipe.train.stop_on_collapse, self.data.train_crops)
+        checkpoint = RunCheckpoint(run, state, self.best, self.metrics)
         self.interrupt = GracefulInterrupt(checkpoint)
-        # the order counts: the best is known before what depends on it is told and kept, last of all the checkpoint
-        self.callbacks = [
+        self.callbacks: list[Callback] = [
             self.arrays,
             self.limit,
-            ProgressBar(self.limit),
+            lock,
+            TrainingProgressBar(state, self.limit),
             self.best,
-            StatusLogger(run, recipe, validation),
+            StatusLogger(run, recipe, state, self.metrics, validation),
             self.collapse,
-            *([AudioSampleLogger(run / SOUNDS_FOLDER, validation.split, recipe, self.best)] if sounds else []),
-            checkpoint,
-            self.interrupt,
         ]
+        if self.options.keep_audio_samples:
+            self.callbacks.append(AudioSampleLogger(run / SOUNDS_FOLDER, validation.split, self.module, self.best))
+        self.callbacks += [checkpoint, self.interrupt]
 
     def begin(self, init_from: Path | None) -> None:
-        """Set the module to the last checkpoint, or to first weights, and the folder to the same step."""
-        module, run = self.module, self.folder
+        """Set the module to the last checkpoint or to first weights, and the folder to the same step."""
+        module, run, recipe = self.module, self.folder, self.recipe
         if self.resuming:
-            go_on(module, self.last, run, self.best.criterion, self.curves, self.quiet)
+            restore_run(module, self.last, run, self.best.criterion, self.quiet)
         else:
-            sound = f"fitted to {first_batches(self.recipe) * self.recipe.step_audio_s:.0f} s of audio"
-            _say(self.quiet, f"first weights: {init_from or sound}")
-            with self.around_steps:
+            seconds = initialisation_batches(recipe) * recipe.step_audio_s
+            _print(self.quiet, f"first weights: {init_from or f'fitted to {seconds:.0f} s of audio'}")
+            with self.options.step_lock:
                 set_first_weights(module, self.data.train_crops, init_from)
-            self.curves.go_back(0, 0)
+            self.metrics.go_back(0, 0)
         (run / RESULT_FILE).unlink(missing_ok=True)
-        write_recipe(run / "recipe.yaml", self.recipe)
+        write_recipe(run / "recipe.yaml", recipe)
         record_trained_clips(run, self.data.train_crops.split, init_from)
 
-    def run(self) -> None:
+    def fit(self) -> None:
         """Train until the run is over.
 
         Raises:
             UserError, KeyboardInterrupt: see :func:`train`.
         """
-        trainer = self._trainer()
+        trainer = self._make_trainer()
         if not self.quiet:
             self._forecast(trainer.strategy.root_device)
         try:
-            with write_errors_reported_once(), self.interrupt:
+            with record_tensorboard_events(self.metrics, self.folder, self._purge_step()), self.interrupt:
                 trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
         except Interrupted:
             raise KeyboardInterrupt from None
         except (RuntimeError, ConnectionError, EOFError) as error:
-            # Which of these it is depends on what the process was about: its pipes break, or its end is noticed first.
+            # If a loader is killed, the kind of error depends on what the main process is doing at that moment.
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
-            reason = "a process that loads data (data.workers) was killed, as the system does where memory runs out"
-            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+            reason = "a process that loads data (data.workers) was killed, as the system does when memory runs out"
+            raise UserError(f"{reason}; {_RESUME_HINT}") from error
         except OSError as error:
             reason = f"{error.filename or self.folder}: {error.strerror or error}"
-            raise UserError(f"{reason}; the same command goes on from the last checkpoint") from error
+            raise UserError(f"{reason}; {_RESUME_HINT}") from error
+        self.arrays.wait()
 
-    def _trainer(self) -> L.Trainer:
-        # what comes after the checkpoint is written again; so is what belongs to a validation that was broken off
-        purge = self.module.step + (not self.module.validation_is_next(False)) if self.resuming else None
+    def _purge_step(self) -> int | None:
+        """Return the step from which a resumed run records values again."""
+        # values of a validation that was cut off are recorded again at the present step
+        return self.state.step + (not self.state.validation_is_next(False)) if self.resuming else None
+
+    def _make_trainer(self) -> L.Trainer:
         return L.Trainer(
             accelerator="auto",
             devices=1,
             precision="bf16-mixed" if self.recipe.train.precision == "bf16" else "32-true",
-            max_epochs=-1,  # the time limit ends it; an epoch is what lies between two validations
+            max_epochs=-1,  # TimeLimit ends the run; an epoch is the part between two validations
             check_val_every_n_epoch=1,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             callbacks=self.callbacks,
-            logger=[*tensorboard_loggers(self.folder, purge), self.curves],
+            logger=False,  # the module writes to the metrics log itself
             plugins=[CheckpointFiles(self.folder), LightningEnvironment()],
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            default_root_dir=self.folder / FOLDER,
+            default_root_dir=self.folder / CHECKPOINT_FOLDER,
         )
 
     def _forecast(self, device: torch.device) -> None:
-        module, every = self.module, self.recipe.train.validate_every
+        """Print how long the run will take, and shorten the interval of validations if it is too long for the run."""
+        state, every = self.state, self.recipe.train.validate_every
         if (devices := torch.cuda.device_count()) > 1:
-            _say(self.quiet, f"training on one of {devices} GPUs: a run uses one device")
-        _say(self.quiet, "measuring the speed")
-        expected = forecast(module, self.data, device)
-        if module.validate_every == every:
-            module.validate_every = interval(self.recipe, module.step + expected.steps)
-        _say(self.quiet, expected.text(module.validate_every))
-        if module.validate_every != every:
-            _say(
-                self.quiet,
-                f"validates every {module.validate_every} steps: every {every}, as the recipe has it, is too seldom for"
-                " a verdict on this run",
+            print(f"training on one of {devices} GPUs: a run uses one device", flush=True)
+        print("measuring the speed", flush=True)
+        expected = forecast(self.module, self.data, device)
+        if state.validate_every == every:
+            state.validate_every = choose_validation_interval(self.recipe, state.step + expected.steps)
+        print(expected.text(state.validate_every), flush=True)
+        if state.validate_every != every:
+            print(
+                f"validates every {state.validate_every} steps: the recipe's interval of {every} steps is too long for"
+                " a diagnosis of this run",
+                flush=True,
             )
 
     def result(self) -> TrainingResult:
-        """How the run ended."""
+        """Describe how the run ended."""
         reason = self.collapse.reason or self.limit.reason
         if not reason and self.best.out_of_patience:
             validation = comparable_curves(read_curves(self.folder))[("val", "total")]
-            reason = why_early(validation, self.recipe.train.patience)
+            reason = explain_early_stop(validation, self.recipe.train.patience)
         return TrainingResult(
-            steps=self.module.step,
+            steps=self.state.step,
             stopped=reason or "all steps done",
             best_step=self.best.best_step,
             best_validation_loss=self.best.best,
@@ -239,50 +268,52 @@ class _Fit:
         )
 
 
-def _say(quiet: bool, text: str) -> None:
+def choose_validation_interval(recipe: Recipe, steps: int) -> int:
+    """Choose the steps between validations, so that there are enough for a diagnosis.
+
+    Args:
+        recipe: gives the usual interval, ``train.validate_every``.
+        steps: expected steps of the run.
+
+    Returns:
+        The recipe's interval, or a tenth of the run if that is too short for three validations.
+    """
+    every = recipe.train.validate_every
+    return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
+
+
+def _print(quiet: bool, text: str) -> None:
     if not quiet:
         print(text, flush=True)
 
 
-def _require_one_process() -> None:
-    """Training on several devices, or several copies of one training, is not built.
+def _silence_lightning() -> None:
+    """Lightning reports devices and gives advice on loaders; here the recipe decides both."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
 
-    Raises:
-        UserError: this process was started as one of several.
-    """
+
+def _require_one_process() -> None:
+    """Refuse to be one of several processes: training on several devices is not supported."""
     for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
         if os.environ.get(variable, "1") not in ("", "0", "1"):
             raise UserError(
-                f"training runs in one process on one device, and {variable} is {os.environ[variable]}; start it once,"
+                f"training uses one process on one device, but {variable} is {os.environ[variable]}; start it once,"
                 " without torchrun, or with one task"
             )
 
 
-def _finish_model(folder: Path, data: CodecData, quiet: bool) -> None:
-    """Fits the frequency tables of the best model. Those of a model that decodes the files of its parent are the
-    parent's, and stay."""
+def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:
+    """Return how a run of this recipe ended; None if it has not ended, or ended with another recipe."""
+    if not (run / RESULT_FILE).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
+        return None
+    return read_result(run)  # None if damaged: then the checkpoint decides
+
+
+def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:
+    """Fit the frequency tables of the best model. A model that decodes the files of its parent keeps the parent's."""
     codec, info = load_model(folder), read_info(folder)
     if codec.decodes or "tables" in info:
         return
     info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
     save_model(folder, codec, info)
-
-
-def _ended(run: Path, recipe: Recipe) -> TrainingResult | None:
-    """How this very run ended, if it did. With more steps or minutes in the recipe it is not the same, and goes on."""
-    if not (run / RESULT_FILE).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
-        return None
-    return read_result(run)  # where it is damaged, the checkpoint knows how far the run is
-
-
-def interval(recipe: Recipe, steps: int) -> int:
-    """Steps between validations in a run of so many: those of the recipe, or a tenth of the run where that would be too
-    few validations for a verdict."""
-    every = recipe.train.validate_every
-    return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
-
-
-def _hush() -> None:
-    """Lightning announces devices and advises on workers; here that is decided by the recipe."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")

@@ -1,4 +1,8 @@
-"""Times of coding, with all systems taking turns, so that what else the machine does falls on all alike."""
+"""Encoding and decoding speed of several systems, which take turns so that other load on the machine affects them all.
+
+A whole round is run over all systems before the next round begins; a ratio between two systems compares times of the
+same round.
+"""
 
 import copy
 import statistics
@@ -16,16 +20,20 @@ from codec import audio
 from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, System, count_parameters
+from codec.runtime.torch_threads import torch_threads
+from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
 
 BUDGET_S = 20.0
-"""Slow systems get as few rounds as fit into this, per clip length; the reference and ours always get all."""
+"""Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
 STREAM_SECONDS = 4.0
+
+_Times = dict[tuple[str, str, float], dict[int, tuple[float, float]]]
+"""(name, mode, seconds of the clip): round: seconds that encoding and decoding took."""
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Median, lowest and highest of the rounds."""
+class TimingQuantiles:
+    """Median, lowest and highest value of all rounds."""
 
     median: float
     low: float
@@ -33,52 +41,78 @@ class Spread:
     rounds: int
 
     @staticmethod
-    def of(values: Sequence[float]) -> "Spread":
-        return Spread(statistics.median(values), min(values), max(values), len(values))
+    def of(values: Sequence[float]) -> "TimingQuantiles":
+        """Summarise one value per round.
+
+        Args:
+            values: at least one value.
+
+        Returns:
+            Their median, minimum, maximum and number.
+
+        >>> TimingQuantiles.of([3.0, 1.0, 2.0])
+        TimingQuantiles(median=2.0, low=1.0, high=3.0, rounds=3)
+        """
+        return TimingQuantiles(statistics.median(values), min(values), max(values), len(values))
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Times real time; ``*_ratio``: the same over the reference's in the same round and mode, where it ran."""
+class SystemTiming:
+    """Speed of one system on clips of one length, without files."""
 
     name: str
     mode: str
+    """``plain`` or ``best``, see :mod:`eval.systems.architectures`."""
     kbps: float
     parameters: int
     seconds: float
-    encode: Spread
-    decode: Spread
-    encode_ratio: Spread | None
-    decode_ratio: Spread | None
+    """Length of the clip."""
+    encode: TimingQuantiles
+    """Times real time."""
+    decode: TimingQuantiles
+    encode_ratio: TimingQuantiles | None
+    """Speed relative to the reference system in the same round and mode; None if that was not timed."""
+    decode_ratio: TimingQuantiles | None
 
 
 @dataclass(frozen=True)
 class FileTiming:
-    """Times real time from sound file to ``.nac`` and back, all included."""
+    """Speed from audio file to ``.nac`` file and back, in times real time."""
 
     name: str
     seconds: float
-    encode: Spread
-    decode: Spread
+    encode: TimingQuantiles
+    decode: TimingQuantiles
 
 
 @dataclass(frozen=True)
 class StreamTiming:
-    """One latent frame at a time: how long it lasts, and how long it takes."""
+    """Time to encode and to decode one latent frame in a stream."""
 
     name: str
     frame_ms: float
-    encode_ms: Spread
-    decode_ms: Spread
+    """Duration of a latent frame."""
+    encode_ms: TimingQuantiles
+    decode_ms: TimingQuantiles
 
     @property
     def times_real_time(self) -> float:
-        """Of coding and decoding together, on one thread."""
+        """Speed of encoding and decoding together on one thread."""
         return self.frame_ms / (self.encode_ms.median + self.decode_ms.median)
 
 
-def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
-    """Ours run the same code in both modes, since what inference has to offer is always on; but for compilation."""
+def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
+    """Return each of our models in both modes.
+
+    Both modes run the same code, because our models have no slower variant; only compilation makes a difference.
+
+    Args:
+        models: name to model.
+        compiled: whether the networks of the mode ``best`` will be compiled; they are then copies.
+
+    Returns:
+        Two systems per model.
+    """
     systems = []
     for name, codec in models.items():
         config = codec.config
@@ -86,16 +120,35 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[System]:
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
             kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
             count = count_parameters(one)
-            systems.append(System(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
+            systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems
 
 
-def noise(seconds: float, sample_rate: int) -> Tensor:
-    """Speed does not depend on the sound."""
+def noise_waveform(seconds: float, sample_rate: int) -> Tensor:
+    """Return white noise; speed does not depend on the signal.
+
+    Args:
+        seconds: duration.
+        sample_rate: in Hz.
+
+    Returns:
+        Waveform ``[1, 1, samples]``, the same in every call.
+
+    >>> noise_waveform(0.5, 16000).shape
+    torch.Size([1, 1, 8000])
+    """
     return 0.1 * torch.randn(1, 1, round(seconds * sample_rate), generator=torch.Generator().manual_seed(0))
 
 
-def clock(run: Callable[[], object]) -> float:
+def measure_seconds(run: Callable[[], object]) -> float:
+    """Return the wall time of one call in seconds.
+
+    Args:
+        run: function to call.
+
+    Returns:
+        Seconds.
+    """
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
@@ -103,72 +156,101 @@ def clock(run: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def time_systems(
-    systems: list[System],
+    systems: list[SpeedSubject],
     lengths: Sequence[float],
     rounds: int,
     unlimited: set[str],
     *,
     reference: str = REFERENCE,
     quiet: bool = False,
-) -> list[Timing]:
-    """``unlimited``: names of the systems that are timed in every round, however slow. ``reference``: the name of the
-    one that ratios are to."""
+) -> list[SystemTiming]:
+    """Time the encoding and decoding of noise by several systems in turn.
+
+    Args:
+        systems: systems to time, each of which is run once before.
+        lengths: durations of the clips in seconds.
+        rounds: number of rounds.
+        unlimited: names of the systems that take part in every round. Others stop when they have used
+            :data:`BUDGET_S` seconds on a clip length.
+        reference: name of the system that ratios refer to.
+        quiet: whether to hide the progress bars.
+
+    Returns:
+        One timing per system and length. A system that is too slow for a length has no entry for it; the shortest
+        length is always timed.
+    """
     lengths = sorted(lengths)
-    plan = {}
-    for system in tqdm(systems, desc="warming up", unit="system", disable=quiet):
-        probe = noise(1.0, system.sample_rate)
-        system.decode(system.encode(probe))
-        speed = 1.0 / clock(lambda system=system, probe=probe: system.decode(system.encode(probe)))  # type: ignore[misc]
-        for seconds in lengths:
-            fits = int(BUDGET_S * speed / seconds)
-            fits = max(fits, 1) if seconds == lengths[0] else fits
-            plan[system.name, system.mode, seconds] = rounds if system.name in unlimited else min(rounds, fits)
-    times: dict[tuple[str, str, float, int], tuple[float, float]] = {}
-    total = sum(2 * seconds * min(count, rounds) for (_, _, seconds), count in plan.items())
+    planned = {
+        (system.name, system.mode, seconds): count
+        for system in tqdm(systems, desc="warming up", unit="system", disable=quiet)
+        for seconds, count in _plan_rounds(system, lengths, rounds, system.name in unlimited).items()
+    }
+    times: _Times = {key: {} for key in planned}
+    total = sum(2 * seconds * count for (_, _, seconds), count in planned.items())
     layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
-        for round_ in range(rounds):
+        for number in range(rounds):
             for seconds in lengths:
                 for system in systems:
                     key = (system.name, system.mode, seconds)
-                    if round_ >= plan[key]:
-                        continue
-                    wave = noise(seconds, system.sample_rate)
-                    started = time.perf_counter()
-                    codes = system.encode(wave)
-                    middle = time.perf_counter()
-                    system.decode(codes)
-                    times[(*key, round_)] = middle - started, time.perf_counter() - middle
-                    bar.update(2 * seconds)
+                    if number < planned[key]:
+                        times[key][number] = _time_once(system, seconds)
+                        bar.update(2 * seconds)
     return [
-        _timing(system, seconds, times, reference)
+        _summarise(system, seconds, times, reference)
         for seconds in lengths
         for system in systems
-        if _rounds(system, seconds, times)
+        if times[system.name, system.mode, seconds]
     ]
 
 
-def _rounds(system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]]) -> list[int]:
-    return [r for name, mode, length, r in times if (name, mode, length) == (system.name, system.mode, seconds)]
+def _plan_rounds(system: SpeedSubject, lengths: Sequence[float], rounds: int, unlimited: bool) -> dict[float, int]:
+    """Return the number of rounds for each length, from the time that a second of audio takes."""
+    probe = noise_waveform(1.0, system.sample_rate)
+    system.decode(system.encode(probe))
+    speed = 1.0 / measure_seconds(lambda: system.decode(system.encode(probe)))
+    planned = {}
+    for seconds in lengths:
+        fits = int(BUDGET_S * speed / seconds)
+        fits = max(fits, 1) if seconds == lengths[0] else fits
+        planned[seconds] = rounds if unlimited else min(rounds, fits)
+    return planned
 
 
-def _timing(
-    system: System, seconds: float, times: dict[tuple[str, str, float, int], tuple[float, float]], name: str
-) -> Timing:
-    """``name``: the reference's."""
-    rounds = _rounds(system, seconds, times)
-    own = [times[system.name, system.mode, seconds, r] for r in rounds]
-    reference = [times.get((name, system.mode, seconds, r)) for r in rounds]
+def _time_once(system: SpeedSubject, seconds: float) -> tuple[float, float]:
+    waveform = noise_waveform(seconds, system.sample_rate)
+    started = time.perf_counter()
+    codes = system.encode(waveform)
+    middle = time.perf_counter()
+    system.decode(codes)
+    return middle - started, time.perf_counter() - middle
 
-    def ratio(which: int) -> Spread | None:
-        ratios = [theirs[which] / ours[which] for ours, theirs in zip(own, reference) if theirs]
-        return Spread.of(ratios) if ratios else None
 
-    encode, decode = (Spread.of([seconds / pair[which] for pair in own]) for which in (0, 1))
-    return Timing(system.name, system.mode, system.kbps, system.parameters, seconds, encode, decode, ratio(0), ratio(1))
+def _summarise(system: SpeedSubject, seconds: float, times: _Times, reference: str) -> SystemTiming:
+    ours = times[system.name, system.mode, seconds]
+    theirs = times.get((reference, system.mode, seconds), {})
+
+    def ratio(which: int) -> TimingQuantiles | None:
+        ratios = [theirs[number][which] / pair[which] for number, pair in ours.items() if number in theirs]
+        return TimingQuantiles.of(ratios) if ratios else None
+
+    encode, decode = (TimingQuantiles.of([seconds / pair[which] for pair in ours.values()]) for which in (0, 1))
+    return SystemTiming(
+        system.name, system.mode, system.kbps, system.parameters, seconds, encode, decode, ratio(0), ratio(1)
+    )
 
 
 def time_files(models: dict[str, Codec], lengths: Sequence[float], rounds: int) -> list[FileTiming]:
+    """Time the coding of WAV files of noise to ``.nac`` files and back.
+
+    Args:
+        models: name to model.
+        lengths: durations of the files in seconds.
+        rounds: how often each file is coded, in turn.
+
+    Returns:
+        One timing per model and length.
+    """
     times: dict[tuple[str, float], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -177,45 +259,57 @@ def time_files(models: dict[str, Codec], lengths: Sequence[float], rounds: int) 
             rate = codec.config.sample_rate
             for seconds in lengths:
                 sources[model, seconds] = folder / f"{len(sources)}.wav"
-                audio.write(sources[model, seconds], noise(seconds, rate)[0].numpy(), rate)
+                audio.write(sources[model, seconds], noise_waveform(seconds, rate)[0].numpy(), rate)
         for _ in tqdm(range(rounds), desc="files", unit="round"):
             for (model, seconds), source in sources.items():
                 codec, coded = models[model], folder / "coded.nac"
-                marks = fingerprint(codec)  # as batches do: once, not for each file
+                marks = fingerprint(codec)  # batches compute it once, too, and not for each file
                 encoded = encode_file(source, coded, codec, model=marks)
                 decoded = decode_file(coded, folder / "decoded.wav", codec, model=marks)
                 pair = seconds / encoded.elapsed_seconds, seconds / decoded.elapsed_seconds
                 times.setdefault((model, seconds), []).append(pair)
     return [
-        FileTiming(model, seconds, Spread.of([pair[0] for pair in pairs]), Spread.of([pair[1] for pair in pairs]))
+        FileTiming(model, seconds, *(TimingQuantiles.of([pair[which] for pair in pairs]) for which in (0, 1)))
         for (model, seconds), pairs in times.items()
     ]
 
 
 def time_streams(models: dict[str, Codec], rounds: int, seconds: float = STREAM_SECONDS) -> list[StreamTiming]:
-    """On one thread, whatever the others use. The first second of each stream is not counted."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Time streams of single latent frames on one thread.
+
+    Args:
+        models: name to model.
+        rounds: number of streams of each model.
+        seconds: duration of a stream; its first second is not counted.
+
+    Returns:
+        One timing per model: quantiles over the rounds of each round's median frame.
+    """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
-    for _ in tqdm(range(rounds), desc="streams", unit="round"):
-        for name, codec in models.items():
-            encoder, decoder = codec.stream_encoder(block=1), codec.stream_decoder(block=1)
-            pairs = []
-            for frame in noise(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
-                started = time.perf_counter()
-                codes = encoder.push(frame).codes
-                middle = time.perf_counter()
-                decoder.push(codes)
-                pairs.append((middle - started, time.perf_counter() - middle))
-            counted = pairs[round(len(pairs) / seconds) if seconds > 1 else 0 :]
-            times[name].append((statistics.median(p[0] for p in counted), statistics.median(p[1] for p in counted)))
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        for _ in tqdm(range(rounds), desc="streams", unit="round"):
+            for name, codec in models.items():
+                pairs = _time_frames(codec, seconds)
+                counted = pairs[round(len(pairs) / seconds) if seconds > 1 else 0 :]
+                times[name].append((statistics.median(p[0] for p in counted), statistics.median(p[1] for p in counted)))
     return [
         StreamTiming(
             name,
             1000 * codec.config.latent_hop / codec.config.sample_rate,
-            Spread.of([1000 * pair[0] for pair in times[name]]),
-            Spread.of([1000 * pair[1] for pair in times[name]]),
+            *(TimingQuantiles.of([1000 * pair[which] for pair in times[name]]) for which in (0, 1)),
         )
         for name, codec in models.items()
     ]
+
+
+def _time_frames(codec: Codec, seconds: float) -> list[tuple[float, float]]:
+    """Return the seconds that encoding and decoding take, for each frame of a stream."""
+    encoder, decoder = codec.stream_encoder(block=1), codec.stream_decoder(block=1)
+    pairs = []
+    for frame in noise_waveform(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
+        started = time.perf_counter()
+        codes = encoder.push(frame).codes
+        middle = time.perf_counter()
+        decoder.push(codes)
+        pairs.append((middle - started, time.perf_counter() - middle))
+    return pairs

@@ -1,13 +1,13 @@
-"""An archive through ``codec encode`` and ``codec decode``: real bits, speed, memory.
+"""Corpus benchmark: ``codec encode`` and ``codec decode`` over a folder, with real bits, speed and memory.
 
 ``python -m eval.benchmarks.corpus MODEL FOLDER --kbps 1.5 3 6 --out docs/results/corpus.md`` runs the commands
-themselves, one process at a time on one thread, over everything in FOLDER, and checks that each decoded file is as long as its source.
+themselves, one process at a time on one thread, over all audio files in FOLDER, and checks that every decoded file is
+as long as its source.
 """
 
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from codec import audio
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import file_info
 from codec.coding.nac_reader import range_coder
 from codec.errors import UserError
@@ -28,75 +26,100 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
 from codec.runtime.peak_memory import rss_bytes
-from eval.benchmarks.memory import Coded, code_made
+from codec.runtime.torch_threads import torch_threads
+from eval.benchmarks.memory import CodingRun, code_noise
 from eval.pages.text_table import Table
 from eval.systems.own import count_codes
 
 
 @dataclass(frozen=True)
-class Command:
-    """A command over the folder: what its ``--json`` says of each file, and its peak memory."""
+class CommandRun:
+    """One command over the whole folder."""
 
     done: list[dict[str, Any]]
+    """What its ``--json`` states of each file."""
     times_real_time: float
     peak_mb: float
+    """Peak resident memory in MiB."""
 
 
 @dataclass(frozen=True)
-class Bits:
-    """Of files of one kind, ``nominal``: what their codes, and the numbers of codes per frame, take at fixed width;
-    ``ideal``: what they cost under the tables of the model; ``payload``: what they take; ``file``: with all around
-    them."""
+class BitCounts:
+    """Bits of all files of one kind."""
 
     files: int
     seconds: float
     nominal: float
+    """Of the codes, and of the numbers of codes per frame, at fixed width."""
     ideal: float
+    """Cross entropy of both under the model's tables."""
     payload: float
+    """As coded."""
     file: float
+    """Of whole files: with header, tags, lengths, checksums and index."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """The folder at one bit rate. ``kinds``: uppermost folder, sample rate in Hz, channels. Range coding alone, of all
-    mono packets: times real time."""
+class CorpusPoint:
+    """The folder at one bit rate."""
 
     kbps: float
-    encode: Command
-    decode: Command
-    kinds: dict[tuple[str, int, int], Bits]
+    encode: CommandRun
+    decode: CommandRun
+    kinds: dict[tuple[str, int, int], BitCounts]
+    """Uppermost folder, sample rate in Hz and channels: bits."""
     range_encode: float
+    """Speed of range coding alone, of all mono files, in times real time."""
     range_decode: float
 
 
-def measure(model: str, folder: Path, kbps: float) -> Point:
-    """Codes and decodes everything in ``folder``.
+def measure_corpus(model: str, folder: Path, kbps: float) -> CorpusPoint:
+    """Encode and decode all audio files in a folder.
+
+    Args:
+        model: name of a built-in model, or folder of a model.
+        folder: folder with one subfolder for each kind of audio.
+        kbps: target bit rate.
+
+    Returns:
+        Speed, memory and bits.
 
     Raises:
-        UserError: a command fails, or a file is not as long after as before.
+        UserError: a command fails, or a decoded file differs from its source in length, sample rate or channels.
     """
     codec = load_model(find(model))
     with tempfile.TemporaryDirectory() as out:
         coded, decoded = Path(out) / "coded", Path(out) / "decoded"
-        encode = run("encode", folder, "--model", model, "--kbps", str(kbps), "--out", coded)
-        decode = run("decode", coded, "--model", model, "--out", decoded)
+        encode = run_command("encode", folder, "--model", model, "--kbps", str(kbps), "--out", coded)
+        decode = run_command("decode", coded, "--model", model, "--out", decoded)
         sources = {Path(one["target"]): Path(one["source"]) for one in encode.done}
         for one in decode.done:
             before, after = sources[Path(one["source"])], Path(one["target"])
             if _shape(before) != _shape(after):
-                raise UserError(f"{before}: is not the same length, rate and channels when decoded")
+                raise UserError(f"{before}: the decoded file differs in length, sample rate or channels")
         kinds: dict[tuple[str, int, int], list[Path]] = {}
         for target, source in sorted(sources.items()):
             _, rate, channels = _shape(source)
             kinds.setdefault((source.relative_to(folder).parts[0], rate, channels), []).append(target)
-        bits = {kind: _bits(paths, codec) for kind, paths in sorted(kinds.items())}
+        bits = {kind: _count_bits(paths, codec) for kind, paths in sorted(kinds.items())}
         mono = [path for (_, _, channels), paths in kinds.items() if channels == 1 for path in paths]
-        return Point(kbps, encode, decode, bits, *range_coding(mono, codec))
+        return CorpusPoint(kbps, encode, decode, bits, *time_range_coding(mono, codec))
 
 
-def run(*words: str | Path) -> Command:
-    """Runs ``codec WORDS --json`` as a process of its own, on a Unix. Raises ``UserError`` where it fails."""
+def run_command(*words: str | Path) -> CommandRun:
+    """Run ``codec WORDS --json`` in a process of its own. This needs a Unix system.
+
+    Args:
+        *words: name of the command, and its arguments.
+
+    Returns:
+        What the command printed, its speed and its peak memory.
+
+    Raises:
+        UserError: the command fails.
+    """
     line = [sys.executable, "-m", "codec", *map(str, words), "--json"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -104,18 +127,25 @@ def run(*words: str | Path) -> Command:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise UserError(f"codec {words[0]} failed")
-    told = json.loads(printed)
-    peak = rss_bytes(used.ru_maxrss) / (1 << 20)
-    return Command(told["done"], told["summary"]["times_real_time"], peak)
+        raise UserError(f"codec {words[0]} failed with status {process.returncode}")
+    report = json.loads(printed)
+    return CommandRun(report["done"], report["summary"]["times_real_time"], rss_bytes(used.ru_maxrss) / (1 << 20))
 
 
-def range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
-    """Times real time, by processor time of one thread, of coding and of decoding the codes of these files: the better
-    of three rounds."""
+def time_range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float]:
+    """Time the range coding of the codes in coded files.
+
+    Args:
+        paths: ``.nac`` files.
+        codec: the model that they were coded with.
+
+    Returns:
+        Speed of encoding and of decoding, in times real time by processor time of one thread: the better of three
+        rounds.
+    """
     coder, packets = range_coder(codec), []
     for path in paths:
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             variable = reader.header.variable
             packets += list(reader.codes(coder))
     seconds = sum(codes.shape[2] for codes in packets) / codec.config.frame_rate_hz
@@ -136,11 +166,11 @@ def _shape(path: Path) -> tuple[int | None, int, int]:
     return described.frames, described.sample_rate, described.channels
 
 
-def _bits(paths: Sequence[Path], codec: Codec) -> Bits:
+def _count_bits(paths: Sequence[Path], codec: Codec) -> BitCounts:
     infos = [file_info(path) for path in paths]
     counted = count_codes(list(paths), codec)
     count_bits = sum(info["frames"] * info["channels"] * info["codebooks"].bit_length() for info in infos)
-    return Bits(
+    return BitCounts(
         files=len(infos),
         seconds=sum(info["seconds"] for info in infos),
         nominal=float(counted.counts.sum()) * infos[0]["bits_per_code"] + count_bits,
@@ -150,61 +180,82 @@ def _bits(paths: Sequence[Path], codec: Codec) -> Bits:
     )
 
 
-def tables(points: Sequence[Point]) -> list[Table]:
-    bits = []
+def bits_table(points: Sequence[CorpusPoint]) -> Table:
+    """Return the bit rates of every kind of file.
+
+    Args:
+        points: the folder at several bit rates.
+
+    Returns:
+        A row per bit rate and kind.
+    """
+    rows = []
     for point in points:
         for (name, rate, channels), found in point.kinds.items():
             kbps = [value / found.seconds / 1000 for value in (found.nominal, found.ideal, found.payload, found.file)]
-            bits.append(
-                [
-                    f"{point.kbps:g} kbps: {name}, {rate / 1000:g} kHz, {'stereo' if channels == 2 else 'mono'}",
-                    f"{found.files:,}",
-                    f"{found.seconds / 60:.1f}",
-                    *(f"{value:.2f}" for value in kbps),
-                    f"{100 * (1 - found.payload / found.nominal):.1f}",
-                    f"{60 * (found.file - found.payload) / 8 / found.seconds:.0f}",
-                ]
-            )
-    commands = [
+            layout = "stereo" if channels == 2 else "mono"
+            rows.append([
+                f"{point.kbps:g} kbps: {name}, {rate / 1000:g} kHz, {layout}",
+                f"{found.files:,}",
+                f"{found.seconds / 60:.1f}",
+                *(f"{value:.2f}" for value in kbps),
+                f"{100 * (1 - found.payload / found.nominal):.1f}",
+                f"{60 * (found.file - found.payload) / 8 / found.seconds:.0f}",
+            ])  # fmt: skip
+    return Table(
+        "Bits",
+        "Bit rates in kbit/s, all channels together. Nominal: the codes in use and their numbers per frame at fixed"
+        " width. Ideal: their cross entropy under the model's tables. Payload: as coded. File: the payload and its"
+        " container (header, tags, lengths, checksums and index), which is given in bytes per minute and matters most"
+        " in short files. Saved: payload relative to nominal.",
+        ["", "files", "minutes", "nominal", "ideal", "payload", "file", "saved, %", "container, B/min"],
+        rows,
+    )
+
+
+def command_table(points: Sequence[CorpusPoint]) -> Table:
+    """Return speed and memory of the commands.
+
+    Args:
+        points: the folder at several bit rates.
+
+    Returns:
+        A row per bit rate.
+    """
+    header = ["", "files", "encode, x real time", "decode, x real time", "encode, MB", "decode, MB"]
+    return Table(
+        "Commands",
+        "Speed in times real time, with the start of the program and the loading of the model, and peak memory in MB,"
+        " of each command over the whole folder in one process with one thread. Range coding alone is given by"
+        " processor time, the better of three rounds.",
+        [*header, "range encode, x real time", "range decode, x real time"],
         [
-            f"{point.kbps:g} kbps",
-            f"{len(point.decode.done):,}",
-            *(f"{one.times_real_time:.0f}" for one in (point.encode, point.decode)),
-            *(f"{one.peak_mb:.0f}" for one in (point.encode, point.decode)),
-            f"{point.range_encode:,.0f}",
-            f"{point.range_decode:,.0f}",
-        ]
-        for point in points
-    ]
-    return [
-        Table(
-            "Bits",
-            "kbit/s, channels together. Nominal: the codes in use, and their numbers, at fixed width. Ideal: the same"
-            " under the model's tables. Payload: as coded. File: with header, tags, lengths, checksums and index; these"
-            " are the container, in bytes per minute, and weigh most where files are short. Saved: payload against"
-            " nominal.",
-            ["", "files", "minutes", "nominal", "ideal", "payload", "file", "saved, %", "container, B/min"],
-            bits,
-        ),
-        Table(
-            "Commands",
-            "Times real time, start of the program and loading of the model included, and peak memory in MB, of each"
-            " command over the whole folder, one process with one thread; range coding alone by processor time,"
-            " the better of three rounds.",
             [
-                "", "files", "encode, x real time", "decode, x real time", "encode, MB", "decode, MB",
-                "range encode, x real time", "range decode, x real time",
-            ],
-            commands,
-        ),
-    ]  # fmt: skip
+                f"{point.kbps:g} kbps",
+                f"{len(point.decode.done):,}",
+                *(f"{one.times_real_time:.0f}" for one in (point.encode, point.decode)),
+                *(f"{one.peak_mb:.0f}" for one in (point.encode, point.decode)),
+                f"{point.range_encode:,.0f}",
+                f"{point.range_decode:,.0f}",
+            ]
+            for point in points
+        ],
+    )
 
 
-def long_table(coded: Sequence[Coded]) -> Table:
+def long_file_table(runs: Sequence[CodingRun]) -> Table:
+    """Return speed and memory of coding long synthetic files.
+
+    Args:
+        runs: a process for each file.
+
+    Returns:
+        A row per file.
+    """
     return Table(
         "Long files",
-        "Made files of noise at the model's rate, coded with all codes and decoded, each in a process of its own. Peak"
-        " memory of both together.",
+        "Files of noise at the model's sample rate, encoded with all codebooks and decoded, each in a process of its"
+        " own. Memory is the peak of both together.",
         ["hours", "memory, MB", "encode, x real time", "decode, x real time", "MB of .nac"],
         [
             [
@@ -214,35 +265,48 @@ def long_table(coded: Sequence[Coded]) -> Table:
                 f"{one.seconds / one.decode_s:.0f}",
                 f"{one.bytes / 1e6:.1f}",
             ]
-            for one in coded
+            for one in runs
         ],
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m eval.benchmarks.corpus", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
-    parser.add_argument("folder", type=Path, help="sound files in folders, one for each kind")
-    parser.add_argument("--kbps", type=float, nargs="+", default=[1.5, 3.0, 6.0], help="bit rates (1.5 3 6)")
-    parser.add_argument("--hours", type=float, nargs="*", default=[], help="also made files of so many hours")
-    parser.add_argument("--out", type=Path, help="write a page in Markdown there")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmarks.corpus",
+        description="Encode and decode a folder of audio files with the commands codec encode and codec decode, and"
+        " print real bit rates, speed and memory. Every decoded file must be as long as its source.",
+    )
+    parser.add_argument("model", help="name of a built-in model, or folder of a run or model")
+    parser.add_argument("folder", type=Path, help="folder with one subfolder for each kind of audio")
+    parser.add_argument(
+        "--kbps", type=float, nargs="+", default=[1.5, 3.0, 6.0], help="target bit rates (default: 1.5 3 6)"
+    )
+    parser.add_argument(
+        "--hours", type=float, nargs="*", default=[], help="also code files of noise with these durations in hours"
+    )
+    parser.add_argument("--out", type=Path, help="also write the tables as a page in Markdown")
+    return parser
+
+
+def _main() -> None:
+    arguments = _make_parser().parse_args()
     try:
-        found = tables([measure(arguments.model, arguments.folder, kbps) for kbps in arguments.kbps])
+        with torch_threads(1):
+            points = [measure_corpus(arguments.model, arguments.folder, kbps) for kbps in arguments.kbps]
+        found = [bits_table(points), command_table(points)]
         if arguments.hours:
-            place, rate = find(arguments.model), load_model(find(arguments.model)).config.sample_rate
-            found.append(long_table([code_made(place, 3600 * hours, rate) for hours in arguments.hours]))
+            model, rate = find(arguments.model), load_model(find(arguments.model)).config.sample_rate
+            found.append(long_file_table([code_noise(model, 3600 * hours, rate) for hours in arguments.hours]))
         for table in found:
             print(f"\n{table.title}\n{table.text()}")
         if arguments.out:
             sections = [f"## {table.title}\n\n{table.note}\n\n{table.markdown()}\n" for table in found]
             words = ["python", "-m", "eval.benchmarks.corpus", *sys.argv[1:]]
-            head = f"# Archives\n\nWritten by\n\n```sh\n{shlex.join(words)}\n```\n"
+            head = f"# Corpus\n\nWritten by\n\n```sh\n{command_line(*words)}\n```\n"
             write_text(arguments.out, "\n".join([head, *sections]))
     except UserError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -1,8 +1,8 @@
-"""What a decoded sample depends on, found by changing something and seeing where the output changes.
+"""Latency and receptive field, measured by changing the input and finding where the output changes.
 
-Nothing here believes the configuration: the latency is the worst delay ever seen, the receptive field the furthest
-reach of one frame of codes. Both come out exact where the weights are such that every influence is visible in float32,
-as random ones are.
+Nothing here relies on the configuration. The latency is the largest delay found at several positions, and the receptive
+field is the furthest reach of one frame of codes. Both are exact if every influence is visible in float32, as it is
+with random weights.
 """
 
 from dataclasses import dataclass
@@ -12,78 +12,102 @@ from torch import Tensor
 
 from codec.model.codec import Codec
 
-PLACES = 8
-"""Places per latent frame where the input is changed; the last sample that a frame sees is one more."""
+POSITIONS = 8
+"""Positions per latent frame at which the input is changed, in addition to the last sample that a frame covers."""
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Stated by the configuration, and measured. Milliseconds of sound at the codec's own rate."""
+class LatencyMeasurement:
+    """Latency and receptive field, stated by the configuration and measured, in ms at the codec's own sample rate."""
 
     stated_latency_ms: float
     latency_ms: float
-    """Latents straight into the decoder, so that rounding to a code hides nothing."""
+    """Measured without the quantizer, so that rounding to codes hides nothing."""
     coded_latency_ms: float
-    """With the quantizer."""
+    """Measured with the quantizer."""
     stated_receptive_field_ms: float
-    """``Codec.receptive_field`` latent frames and the overlap of the last."""
+    """``Codec.receptive_field`` latent frames and the overlap of the last one."""
     receptive_field_ms: float
 
 
-def measure_reach(codec: Codec) -> Reach:
+def measure_latency(codec: Codec) -> LatencyMeasurement:
+    """Measure the latency and the receptive field of a codec.
+
+    Args:
+        codec: codec in evaluation mode.
+
+    Returns:
+        Stated and measured values.
+    """
+
     def ms(samples: int) -> float:
         return 1000 * samples / codec.config.sample_rate
 
     stated = codec.receptive_field * codec.config.latent_hop + codec.config.hop
-    return Reach(
+    return LatencyMeasurement(
         codec.config.latency_ms,
-        ms(measure_latency(codec, quantize=False)),
-        ms(measure_latency(codec, quantize=True)),
+        ms(latency_samples(codec, quantize=False)),
+        ms(latency_samples(codec, quantize=True)),
         ms(stated),
-        ms(measure_receptive_field(codec)),
+        ms(receptive_field_samples(codec)),
     )
 
 
 @torch.inference_mode()
-def measure_latency(codec: Codec, quantize: bool) -> int:
-    """The smallest L such that no decoded sample ``n`` depended on input at or after ``n + L``."""
+def latency_samples(codec: Codec, quantize: bool) -> int:
+    """Measure the latency.
+
+    Args:
+        codec: codec in evaluation mode.
+        quantize: whether latents pass through the quantizer, which hides small changes.
+
+    Returns:
+        The smallest L for which no decoded sample ``n`` depended on input at or after sample ``n + L``.
+    """
     hop = codec.config.latent_hop
     frames = 2 * codec.receptive_field + 4
     generator = torch.Generator().manual_seed(0)
-    wave = 0.1 * torch.randn(1, 1, frames * hop, generator=generator)
-    other = torch.randn(wave.shape, generator=generator)
-    before = _code(codec, wave, quantize)
+    waveform = 0.1 * torch.randn(1, 1, frames * hop, generator=generator)
+    other = torch.randn(waveform.shape, generator=generator)
+    before = _round_trip(codec, waveform, quantize)
     worst = 0
     for frame in (frames // 2, frames - 3):
         edge = frame * hop
-        for start in {edge - 1, *(edge + hop * place // PLACES for place in range(PLACES)), edge + hop - 1}:
-            changed = torch.cat([wave[..., :start], other[..., start:]], -1)
-            differs = _differs(before, _code(codec, changed, quantize))
+        for start in {edge - 1, *(edge + hop * i // POSITIONS for i in range(POSITIONS)), edge + hop - 1}:
+            changed = torch.cat([waveform[..., :start], other[..., start:]], -1)
+            differs = _find_changes(before, _round_trip(codec, changed, quantize))
             if len(differs):
                 worst = max(worst, start - int(differs[0]) + 1)
     return worst
 
 
 @torch.inference_mode()
-def measure_receptive_field(codec: Codec) -> int:
-    """Samples from the first to the last that one frame of codes reaches."""
+def receptive_field_samples(codec: Codec) -> int:
+    """Measure how far one frame of codes reaches.
+
+    Args:
+        codec: codec in evaluation mode.
+
+    Returns:
+        Samples from the first to the last that a frame changes, both included.
+    """
     frames, changed = 2 * codec.receptive_field + 4, 2
     generator = torch.Generator().manual_seed(0)
     size, count = codec.config.quantizer.size, codec.config.quantizer.codebooks
     codes = torch.randint(size, (1, count, frames), generator=generator)
     before = codec.decode(codes)
     codes[..., changed] = (codes[..., changed] + 1 + torch.randint(size - 1, (count,), generator=generator)) % size
-    differs = _differs(before, codec.decode(codes))
+    differs = _find_changes(before, codec.decode(codes))
     return int(differs[-1] - differs[0]) + 1 if len(differs) else 0
 
 
-def _code(codec: Codec, wave: Tensor, quantize: bool) -> Tensor:
+def _round_trip(codec: Codec, waveform: Tensor, quantize: bool) -> Tensor:
     if quantize:
-        return codec.decode(codec.encode(wave), wave.shape[-1])
-    latent, _ = codec.analyse(wave[:, 0], codec.mdct.start(1), codec.encoder.start(1))
+        return codec.decode(codec.encode(waveform), waveform.shape[-1])
+    latent, _ = codec.analyse(waveform[:, 0], codec.mdct.start(1), codec.encoder.start(1))
     decoded, _, _ = codec.synthesise(latent, codec.mdct.start(1), codec.decoder.start(1))
     return decoded[:, codec.config.hop :]
 
 
-def _differs(before: Tensor, after: Tensor) -> Tensor:
+def _find_changes(before: Tensor, after: Tensor) -> Tensor:
     return (before != after).flatten().nonzero().flatten()

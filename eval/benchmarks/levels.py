@@ -1,9 +1,8 @@
-"""Quality of a model over the level of what it codes: the same validation clips, at RMS levels from loud to quiet.
+"""Quality over level: the same validation clips, coded at RMS levels from loud to quiet.
 
-``python -m eval.benchmarks.levels MODEL --data DIR`` prints a table. What is decoded is brought back to the clip's
-own level
-before it is scored, as by a listener who turns the volume up: a codec that does not care for level has the same values
-in all rows.
+``python -m eval.benchmarks.levels MODEL --data DIR`` prints the table. Decoded audio is amplified to the clip's own
+level before it is scored, as a listener would turn the volume up. A codec whose quality does not depend on the level
+has the same values in all rows.
 """
 
 from collections.abc import Sequence
@@ -15,44 +14,47 @@ from tqdm import tqdm
 from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
 from eval.benchmarks.validation_table import make_parser, print_table
-from eval.evaluation.candidate_scoring import Excerpt
-from eval.evaluation.results import format_estimate
+from eval.evaluation.clip_selection import Excerpt
+from eval.evaluation.formatting import format_estimate
 from eval.metrics.bootstrap import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table
 
-METRICS = ("pesq", "estoi", "mel")
+_METRICS = ("pesq", "estoi", "mel")
+_CLIPS = 24
 LEVELS_DBFS = (-20.0, -30.0, -40.0, -45.0, -50.0, -55.0, -60.0)
-CLIPS = 24
 
 
-def levels(codec: Codec, clips: Sequence[Excerpt], levels_dbfs: Sequence[float] = LEVELS_DBFS) -> Table:
-    """Codes the clips at each of the levels with all codebooks.
+def measure_quality_over_level(
+    codec: Codec, clips: Sequence[Excerpt], levels_dbfs: Sequence[float] = LEVELS_DBFS
+) -> Table:
+    """Code clips at several levels with all codebooks.
 
     Args:
-        codec: in evaluation mode.
-        clips: their first channel is used; digital silence has no level, and is left out.
-        levels_dbfs: RMS levels. Where a clip would exceed full scale, it is as loud as it can be.
+        codec: codec in evaluation mode.
+        clips: clips whose first channel is coded. Digital silence has no level and is left out.
+        levels_dbfs: RMS levels in dB relative to full scale. A clip that would exceed full scale is as loud as it can
+            be without clipping.
 
     Returns:
-        A row for each level: kbps of the codes, a clip being a packet, and the mean of each installed metric of
-        :data:`METRICS` with its 95 % interval over the clips' groups.
+        A row for each level: bit rate if each clip is one packet, and the mean of each installed metric with its 95 %
+        interval over the clips' groups.
     """
     rate, coder = codec.config.sample_rate, range_coder(codec)
-    used = [metric(name) for name in METRICS if not metric(name).absent]
-    waves = [(clip.wave[:1], clip.group) for clip in clips if np.abs(clip.wave[:1]).max() > 0]
+    used = [metric(name) for name in _METRICS if not metric(name).absent]
+    waveforms = [(clip.waveform[:1], clip.group) for clip in clips if np.abs(clip.waveform[:1]).max() > 0]
     rows = []
     for level in tqdm(levels_dbfs, desc="levels", unit="level"):
         values: dict[str, list[tuple[float, str]]] = {entry.name: [] for entry in used}
         bits = seconds = 0.0
-        for wave, group in waves:
-            gain = np.float32(min(10 ** (level / 20) / _rms(wave), 1 / np.abs(wave).max()))
-            codes = codec.encode(torch.from_numpy(gain * wave)[None])
-            decoded = (codec.decode(codes, wave.shape[-1])[0] / float(gain)).numpy()
+        for waveform, group in waveforms:
+            gain = np.float32(min(10 ** (level / 20) / _rms(waveform), 1 / np.abs(waveform).max()))
+            codes = codec.encode(torch.from_numpy(gain * waveform)[None])
+            decoded = (codec.decode(codes, waveform.shape[-1])[0] / float(gain)).numpy()
             bits += coder.bits(codes.numpy(), variable=False)
-            seconds += wave.shape[-1] / rate
+            seconds += waveform.shape[-1] / rate
             for entry in used:
-                value = entry.score(wave, decoded, rate).value
+                value = entry.score(waveform, decoded, rate).value
                 if value is not None:
                     values[entry.name].append((value, group))
         cells = [f"{level:g}", f"{bits / seconds / 1000:.2f}"]
@@ -60,20 +62,27 @@ def levels(codec: Codec, clips: Sequence[Excerpt], levels_dbfs: Sequence[float] 
             found = estimate([value for value, _ in values[entry.name]], [group for _, group in values[entry.name]])
             cells.append("–" if found is None else format_estimate(entry.name, found))
         rows.append(cells)
-    note = f"{len(waves)} validation clips of {len({group for _, group in waves})} groups, with all codebooks."
+    groups = len({group for _, group in waveforms})
+    note = f"{len(waveforms)} validation clips of {groups} groups, coded with all codebooks."
     return Table("Quality over level", note, ["RMS, dBFS", "kbps", *(entry.label for entry in used)], rows)
 
 
-def _rms(wave: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+def _rms(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
-def main() -> None:
-    parser = make_parser("eval.benchmarks.levels", __doc__, CLIPS)
-    parser.add_argument("--levels", type=float, nargs="+", default=LEVELS_DBFS, metavar="DBFS", help="RMS levels")
+def _main() -> None:
+    parser = make_parser(
+        "eval.benchmarks.levels",
+        "Print the quality of a model on validation clips coded at several RMS levels and scored at their own.",
+        _CLIPS,
+    )
+    parser.add_argument(
+        "--levels", type=float, nargs="+", default=LEVELS_DBFS, metavar="DBFS", help="RMS levels (default: -20 to -60)"
+    )
     arguments = parser.parse_args()
-    print_table(arguments, lambda codec, clips: levels(codec, clips, arguments.levels))
+    print_table(arguments, lambda codec, clips: measure_quality_over_level(codec, clips, arguments.levels))
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -1,6 +1,6 @@
-"""Peak memory of coding and decoding a file, each length in a process of its own.
+"""Peak memory of encoding and decoding a file, measured in a process of its own for each length.
 
-``python -m eval.benchmarks.memory MODEL --minutes 10 60 --rate 48000 --channels 2`` makes files of noise and measures.
+``python -m eval.benchmarks.memory MODEL --minutes 10 60 --rate 48000 --channels 2`` prints it for files of noise.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import numpy as np
 from codec import audio
 from codec.errors import UserError
 from codec.runtime.peak_memory import peak_memory_bytes
+from codec.runtime.torch_threads import torch_threads
 
 _BLOCK = 1 << 20
 _CHILD = """
@@ -28,26 +29,51 @@ _code(*sys.argv[1:])
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A made file, coded with all codes and decoded. ``bytes``: of the ``.nac`` file; ``peak_mb``: resident memory."""
+class CodingRun:
+    """Measurements of one process that encoded and decoded one synthetic file with all codebooks."""
 
     seconds: float
+    """Duration of the audio."""
     bytes: int
+    """Size of the ``.nac`` file."""
     encode_s: float
     decode_s: float
     peak_mb: float
+    """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not state it."""
 
 
-def peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
-    """Peak resident memory in MB of a process that codes and decodes a made file of this length."""
-    return code_made(model, seconds, sample_rate, channels).peak_mb
+def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
+    """Measure the peak memory of a process that encodes and decodes a file of noise.
 
+    Args:
+        model: folder of a model or run.
+        seconds: duration of the file.
+        sample_rate: of the file, in Hz.
+        channels: of the file.
 
-def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> Coded:
-    """Codes and decodes a made file of this length, in a process of its own with one thread.
+    Returns:
+        Peak resident memory in MiB.
 
     Raises:
-        UserError: that process failed.
+        UserError: the process failed.
+    """
+    return code_noise(model, seconds, sample_rate, channels).peak_mb
+
+
+def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> CodingRun:
+    """Encode and decode a file of noise, in a process of its own with one thread.
+
+    Args:
+        model: folder of a model or run.
+        seconds: duration of the file.
+        sample_rate: of the file, in Hz.
+        channels: of the file.
+
+    Returns:
+        Times, size and peak memory.
+
+    Raises:
+        UserError: the process failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.wav"
@@ -61,42 +87,45 @@ def code_made(model: Path, seconds: float, sample_rate: int, channels: int = 1) 
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"the memory measurement failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
-        return Coded(**json.loads(done.stdout))
+        return CodingRun(**json.loads(done.stdout))
 
 
 def _code(source: str, model: str) -> None:
-    """What the process that is measured does."""
-    import torch
-
+    """Do the work of the measured process, and print a :class:`CodingRun` as JSON."""
     from codec.coding.files import decode_file, encode_file
     from codec.pretrained.checkpoint import load_model
 
-    torch.set_num_threads(1)
-    codec, path = load_model(Path(model)), Path(source)
-    encoded = encode_file(path, path.with_suffix(".nac"), codec)
-    decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
+    with torch_threads(1):
+        codec, path = load_model(Path(model)), Path(source)
+        encoded = encode_file(path, path.with_suffix(".nac"), codec)
+        decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
-    print(
-        json.dumps(asdict(Coded(encoded.seconds, encoded.bytes_total, *times, (peak_memory_bytes() or 0) / (1 << 20))))
-    )
+    peak = (peak_memory_bytes() or 0) / (1 << 20)
+    print(json.dumps(asdict(CodingRun(encoded.seconds, encoded.bytes_total, *times, peak))))
 
 
-def main() -> None:
+def _main() -> None:
     from codec.pretrained.registry import find
 
-    parser = argparse.ArgumentParser(prog="python -m eval.benchmarks.memory", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[10.0, 60.0], help="lengths (10 60)")
-    parser.add_argument("--rate", type=int, default=16000, help="Hz, of the file (%(default)s)")
-    parser.add_argument("--channels", type=int, default=1, help="of the file (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmarks.memory",
+        description="Print the peak memory of encoding and decoding files of noise. Each file is coded by a process of"
+        " its own, on one thread.",
+    )
+    parser.add_argument("model", help="name of a built-in model, or folder of a run or model")
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", default=[10.0, 60.0], help="durations of the files (default: 10 60)"
+    )
+    parser.add_argument("--rate", type=int, default=16000, help="sample rate of the files in Hz (default: %(default)s)")
+    parser.add_argument("--channels", type=int, default=1, help="channels of the files (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         for minutes in arguments.minutes:
-            peak = peak_mb(find(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
+            peak = coding_peak_mb(find(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
             print(f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {peak:.0f} MB", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -1,4 +1,4 @@
-"""Where the time goes: shares of operations, multiply-adds, and the machine's own matrix-multiply rate."""
+"""Where computing time goes: shares of operations, multiply-adds, and the machine's rate of matrix products."""
 
 import os
 import statistics
@@ -11,22 +11,32 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-ROWS, INPUTS, OUTPUTS = 256, 384, 1152
-"""The linear layer whose rate stands for the machine's."""
+LINEAR_ROWS, LINEAR_INPUTS, LINEAR_OUTPUTS = 256, 384, 1152
+"""Shape of the linear layer that measures the machine: it is of the size of the codec's own layers."""
 
 
 @dataclass(frozen=True)
 class Operation:
+    """One PyTorch operation in a profile."""
+
     name: str
     share: float
-    """Of the time, what it called not counted."""
+    """Of the total time, without the operations that it called."""
     calls: int
 
 
-def operations(run: Callable[[], object], most: int = 8) -> list[Operation]:
-    """The operations of ``run`` that take longest."""
+def profile_operations(run: Callable[[], object], most: int = 8) -> list[Operation]:
+    """Profile one call, after one that is not profiled.
+
+    Args:
+        run: function to profile.
+        most: maximum number of operations to return.
+
+    Returns:
+        The operations that take longest, longest first.
+    """
     run()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would tell the screen that it starts and stops
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it prints that it starts and stops
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         run()
     events = sorted(recorded.key_averages(), key=lambda event: -event.self_cpu_time_total)
@@ -37,21 +47,40 @@ def operations(run: Callable[[], object], most: int = 8) -> list[Operation]:
     ]
 
 
-def multiply_adds(run: Callable[[], object]) -> int:
-    """Those of matrix products and convolutions; what is done element by element is not counted."""
+def count_multiply_adds(run: Callable[[], object]) -> int:
+    """Count the multiply-adds of one call.
+
+    Args:
+        run: function to call.
+
+    Returns:
+        Those of matrix products and convolutions; element-wise operations are not counted.
+
+    >>> import torch
+    >>> layer, x = torch.nn.Linear(8, 16), torch.zeros(4, 8)
+    >>> count_multiply_adds(lambda: layer(x))
+    512
+    """
     with FlopCounterMode(display=False) as counter:
         run()
     return int(counter.get_total_flops() // 2)
 
 
 @torch.inference_mode()
-def matrix_rate(rounds: int = 15) -> float:
-    """Multiply-adds per second of a linear layer in float32, at torch's present number of threads."""
-    x, weight, bias = torch.randn(ROWS, INPUTS), torch.randn(OUTPUTS, INPUTS), torch.randn(OUTPUTS)
-    times = []
+def measure_matrix_rate(rounds: int = 15) -> float:
+    """Measure the speed of a float32 linear layer of the codec's size, at PyTorch's present number of threads.
+
+    Args:
+        rounds: number of measurements, of which the median counts.
+
+    Returns:
+        Multiply-adds per second.
+    """
+    x, weight = torch.randn(LINEAR_ROWS, LINEAR_INPUTS), torch.randn(LINEAR_OUTPUTS, LINEAR_INPUTS)
+    bias, times = torch.randn(LINEAR_OUTPUTS), []
     for _ in range(rounds + 3):
         started = time.perf_counter()
         for _ in range(4):
             F.linear(x, weight, bias)
         times.append((time.perf_counter() - started) / 4)
-    return ROWS * INPUTS * OUTPUTS / statistics.median(times[3:])
+    return LINEAR_ROWS * LINEAR_INPUTS * LINEAR_OUTPUTS / statistics.median(times[3:])

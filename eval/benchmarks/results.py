@@ -1,11 +1,11 @@
-"""What ``codec speed`` found, as small dataclasses, and the tables that show it."""
+"""Results of ``codec speed`` as dataclasses, of which ``--json`` is made, and the tables that show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.benchmarks.coding_speed import BUDGET_S, FileTiming, Spread, StreamTiming, Timing
-from eval.benchmarks.latency import Reach
-from eval.benchmarks.profile import INPUTS, OUTPUTS, ROWS, Operation
+from eval.benchmarks.coding_speed import BUDGET_S, FileTiming, StreamTiming, SystemTiming, TimingQuantiles
+from eval.benchmarks.latency import LatencyMeasurement
+from eval.benchmarks.profile import LINEAR_INPUTS, LINEAR_OUTPUTS, LINEAR_ROWS, Operation
 from eval.benchmarks.training_speed import BATCH, CROP_S, TrainingSpeed
 from eval.pages.text_table import Table
 from eval.systems.architectures import BEST, PLAIN, REFERENCE
@@ -18,40 +18,43 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Machine:
+    """The machine on which everything was measured."""
+
     processor: str
     cores: int
     load_average: float
-    """Of the minute before: above the number of idle cores, something else ran beside us."""
+    """Of the minute before. Above the number of idle cores, other programs disturbed the measurement."""
     torch: str
     python: str
     threads: int
     gmac_per_s: float
-    """Billions of multiply-adds per second in a float32 linear layer."""
+    """10⁹ multiply-adds per second in a float32 linear layer."""
 
     def text(self) -> str:
+        """Return all of it in one line."""
         return (
             f"{self.processor}, {self.cores} cores, torch {self.torch}, Python {self.python}, {self.threads} thread"
             f"{'s' if self.threads > 1 else ''}, float32; load average before the run {self.load_average:.1f}; a linear"
-            f" layer {ROWS} x {INPUTS} x {OUTPUTS} runs at {self.gmac_per_s:.1f} GMAC/s"
+            f" layer {LINEAR_ROWS} x {LINEAR_INPUTS} x {LINEAR_OUTPUTS} runs at {self.gmac_per_s:.1f} GMAC/s"
         )
 
 
 @dataclass(frozen=True)
-class Work:
-    """What coding a second of audio takes, and where the time goes.
-
-    ``share_of_machine``: multiply-adds per second reached, over the machine's own rate."""
+class ComputingWork:
+    """Computing work for one second of audio, and the operations that take most of the time."""
 
     name: str
     direction: str
+    """``encode`` or ``decode``."""
     gmac_per_audio_s: float
     share_of_machine: float
+    """Multiply-adds per second relative to the machine's rate for a linear layer."""
     operations: list[Operation]
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Peak resident memory of coding and decoding files of so many minutes."""
+class PeakMemory:
+    """Peak resident memory of coding a file, for each duration in ``minutes``."""
 
     name: str
     minutes: list[float]
@@ -60,34 +63,43 @@ class Memory:
 
 @dataclass(frozen=True)
 class SpeedResult:
+    """All measurements of ``codec speed``."""
+
     command: str
+    """Makes the same measurements."""
     compiled: bool
     machine: Machine
-    timings: list[Timing]
+    timings: list[SystemTiming]
     absent: list[str]
+    """A line for each peer that could not be timed."""
     files: list[FileTiming]
     streams: list[StreamTiming]
-    reach: dict[str, Reach]
-    memory: list[Memory]
-    work: list[Work]
+    reach: dict[str, LatencyMeasurement]
+    memory: list[PeakMemory]
+    work: list[ComputingWork]
     training: list[TrainingSpeed]
 
     def tables(self) -> list[Table]:
-        timed = [_timings(self.timings, mode, self.compiled) for mode in (PLAIN, BEST)]
-        found = [*timed, _files(self.files), _streams(self.streams), _reach(self.reach), _memory(self.memory)]
+        """Return every table of the page."""
         return [
-            *found,
-            _work(self.work),
-            _operations(self.work),
-            *([_training(self.training)] if self.training else []),
+            *(_timing_table(self.timings, mode, self.compiled) for mode in (PLAIN, BEST)),
+            _file_table(self.files),
+            _stream_table(self.streams),
+            _latency_table(self.reach),
+            _memory_table(self.memory),
+            _work_table(self.work),
+            _operation_table(self.work),
+            *([_training_table(self.training)] if self.training else []),
         ]
 
     def text(self) -> str:
+        """Return the tables for the screen."""
         parts = [self.machine.text(), *self.absent]
         parts += [f"\n{table.title}: {table.note}\n{table.text()}" for table in self.tables()]
         return "\n".join(parts)
 
     def markdown(self) -> str:
+        """Return the tables as a page in Markdown."""
         parts = [
             "# Speed",
             f"Written by\n\n```sh\n{self.command}\n```",
@@ -98,67 +110,82 @@ class SpeedResult:
         return "\n\n".join(parts) + "\n"
 
 
-def spread(value: Spread | None, digits: int = 0) -> str:
-    """Median (lowest–highest)."""
+def format_quantiles(value: TimingQuantiles | None, digits: int = 0) -> str:
+    """Format timing quantiles as "median (lowest–highest)".
+
+    Args:
+        value: quantiles, or None.
+        digits: decimals.
+
+    Returns:
+        The text; a dash for None.
+
+    >>> format_quantiles(TimingQuantiles(2.0, 1.0, 3.5, 5), 1)
+    '2.0 (1.0–3.5)'
+    """
     if value is None:
         return "–"
     return f"{value.median:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
 
 
-def _timings(timings: Sequence[Timing], mode: str, compiled: bool) -> Table:
+def _timing_table(timings: Sequence[SystemTiming], mode: str, compiled: bool) -> Table:
     shown = [timing for timing in timings if timing.mode == mode]
     with_reference = any(timing.name == REFERENCE for timing in shown)
     header = ["system", "kbit/s", "M parameters", "clip, s", "rounds", "encode, x real time", "decode, x real time"]
-    how = (
-        "Times real time, waveform to codes and back: median (lowest–highest) of the rounds. Random weights where only"
-        " the architecture is given. Codebooks that are running means are not among the parameters."
+    note = (
+        "Times real time from waveform to codes and back: median (lowest–highest) of the rounds. Weights are random"
+        " if a recipe is given. Codebooks that are moving averages are not counted among the parameters."
     )
     if with_reference:
         header += ["encode ratio", "decode ratio"]
-        how += (
-            f" Ratios: times as fast as {REFERENCE}, in the same round. Peers other than that one get the rounds that"
-            f" fit into {BUDGET_S:g} s; where none does, the clip is left out."
+        note += (
+            f" Ratios are speeds relative to {REFERENCE} in the same round. Any other peer gets as many rounds as fit"
+            f" into {BUDGET_S:g} s; if not even one fits, the clip length is left out."
         )
     if mode == BEST:
-        folded = "Weight normalisation of the peers is folded into their weights; ours is the same code as above"
-        how = f"{folded}{'; networks of both are compiled' if compiled else ''}. {how}"
-    rows = []
-    for timing in shown:
-        times = [spread(value, 1 if value.median < 20 else 0) for value in (timing.encode, timing.decode)]
-        ratios = (
-            [
-                spread(value, 2 if value and value.median < 1 else 1)
-                for value in (timing.encode_ratio, timing.decode_ratio)
-            ]
-            if with_reference
-            else []
+        ours = "Ours is the same code as in the table above"
+        note = (
+            f"The weight normalisation of the peers is folded into their weights. {ours}"
+            f"{', and the networks of all are compiled' if compiled else ''}. {note}"
         )
-        rate = f"{timing.kbps:.3g}" if timing.kbps else "–"
-        size, clip = f"{timing.parameters / 1e6:.2f}", f"{timing.seconds:g}"
-        rows.append([timing.name, rate, size, clip, str(timing.encode.rounds), *times, *ratios])
-    return Table(TITLES[mode], how, header, rows)
+    return Table(TITLES[mode], note, header, [_timing_cells(timing, with_reference) for timing in shown])
 
 
-def _files(files: Sequence[FileTiming]) -> Table:
+def _timing_cells(timing: SystemTiming, with_reference: bool) -> list[str]:
+    times = [format_quantiles(value, 1 if value.median < 20 else 0) for value in (timing.encode, timing.decode)]
+    ratios = [
+        format_quantiles(value, 2 if value and value.median < 1 else 1)
+        for value in (timing.encode_ratio, timing.decode_ratio)
+    ]
+    rate = f"{timing.kbps:.3g}" if timing.kbps else "–"
+    size, clip = f"{timing.parameters / 1e6:.2f}", f"{timing.seconds:g}"
+    return [timing.name, rate, size, clip, str(timing.encode.rounds), *times, *(ratios if with_reference else [])]
+
+
+def _file_table(files: Sequence[FileTiming]) -> Table:
     return Table(
         "Files",
-        "Times real time from sound file to .nac file and back: reading, entropy coding, checksums, writing.",
+        "Times real time from audio file to .nac file and back, with reading, entropy coding, checksums and writing.",
         ["system", "clip, s", "encode, x real time", "decode, x real time"],
-        [[one.name, f"{one.seconds:g}", spread(one.encode), spread(one.decode)] for one in files],
-    )
+        [
+            [one.name, f"{one.seconds:g}", format_quantiles(one.encode), format_quantiles(one.decode)]
+            for one in files
+        ],
+    )  # fmt: skip
 
 
-def _streams(streams: Sequence[StreamTiming]) -> Table:
+def _stream_table(streams: Sequence[StreamTiming]) -> Table:
     return Table(
         "One frame at a time",
-        "A stream of single latent frames on one thread: median of the frames, then median (lowest–highest) of rounds.",
+        "A stream of single latent frames on one thread: the median frame of each stream, of which the median"
+        " (lowest–highest) of the rounds is given.",
         ["system", "frame lasts, ms", "encode, ms", "decode, ms", "both, x real time"],
         [
             [
                 one.name,
                 f"{one.frame_ms:.1f}",
-                spread(one.encode_ms, 2),
-                spread(one.decode_ms, 2),
+                format_quantiles(one.encode_ms, 2),
+                format_quantiles(one.decode_ms, 2),
                 f"{one.times_real_time:.1f}",
             ]
             for one in streams
@@ -166,55 +193,39 @@ def _streams(streams: Sequence[StreamTiming]) -> Table:
     )
 
 
-def _reach(reach: dict[str, Reach]) -> Table:
+def _latency_table(latencies: dict[str, LatencyMeasurement]) -> Table:
+    header = ["system", "latency stated", "latency measured", "with quantizer"]
+    rows = []
+    for name, one in latencies.items():
+        latency = [one.stated_latency_ms, one.latency_ms, one.coded_latency_ms]
+        field = [one.stated_receptive_field_ms, one.receptive_field_ms]
+        rows.append([name, *(f"{value:.2f}" for value in latency + field)])
     return Table(
         "Latency and receptive field",
-        "Milliseconds. Measured by changing the input at several places and finding the first output sample that"
-        " changes, without and with the quantizer; and by changing one frame of codes and finding the last. At other"
-        " sample rates the resampler adds its own delay.",
-        [
-            "system",
-            "latency stated",
-            "latency measured",
-            "with quantizer",
-            "receptive field stated",
-            "receptive field measured",
-        ],
-        [
-            [
-                name,
-                *(
-                    f"{value:.2f}"
-                    for value in (
-                        one.stated_latency_ms,
-                        one.latency_ms,
-                        one.coded_latency_ms,
-                        one.stated_receptive_field_ms,
-                        one.receptive_field_ms,
-                    )
-                ),
-            ]
-            for name, one in reach.items()
-        ],
+        "Milliseconds. Latency is measured by changing the input at several positions and finding the first output"
+        " sample that changes, without and with the quantizer. The receptive field is measured by changing one frame of"
+        " codes and finding the last sample that changes. At other sample rates the resampler adds its own delay.",
+        [*header, "receptive field stated", "receptive field measured"],
+        rows,
     )
 
 
-def _memory(memory: Sequence[Memory]) -> Table:
+def _memory_table(memory: Sequence[PeakMemory]) -> Table:
     minutes = memory[0].minutes if memory else []
     return Table(
         "Memory",
-        "Peak resident memory, in MB, of a process that codes and decodes a file of that length (Python and torch"
-        " included).",
+        "Peak resident memory, in MB, of a process that encodes and decodes a file of that length, Python and PyTorch"
+        " included.",
         ["system", *(f"{length:g} min" for length in minutes)],
         [[one.name, *(f"{peak:.0f}" for peak in one.peak_mb)] for one in memory],
     )
 
 
-def _work(work: Sequence[Work]) -> Table:
+def _work_table(work: Sequence[ComputingWork]) -> Table:
     return Table(
         "Multiply-adds",
-        "Of matrix products and convolutions, per second of audio, and the rate at which they were done over the"
-        " machine's own for a linear layer.",
+        "Multiply-adds of matrix products and convolutions per second of audio, and their rate relative to the"
+        " machine's rate for a linear layer.",
         ["system", "GMAC per second of audio", "% of the machine's rate"],
         [
             [f"{one.name}, {one.direction}", f"{one.gmac_per_audio_s:.3f}", f"{100 * one.share_of_machine:.0f}"]
@@ -223,12 +234,12 @@ def _work(work: Sequence[Work]) -> Table:
     )
 
 
-def _operations(work: Sequence[Work]) -> Table:
+def _operation_table(work: Sequence[ComputingWork]) -> Table:
     most = max((len(one.operations) for one in work), default=0)
     return Table(
         "Where the time goes",
-        "Share of the time by operation, most first; number of calls for 10 s of audio.",
-        ["system", *(str(place + 1) for place in range(most))],
+        "Share of the time of each operation, largest first, and its number of calls for 10 s of audio.",
+        ["system", *(str(number + 1) for number in range(most))],
         [
             [f"{one.name}, {one.direction}"]
             + [f"{operation.name} {100 * operation.share:.0f}% ({operation.calls})" for operation in one.operations]
@@ -238,21 +249,22 @@ def _operations(work: Sequence[Work]) -> Table:
     )
 
 
-def _training(training: Sequence[TrainingSpeed]) -> Table:
+def _training_table(training: Sequence[TrainingSpeed]) -> Table:
     def ratio(one: TrainingSpeed) -> str:
-        judged = one.discriminator_parameters > 0
+        adversarial = one.discriminator_parameters > 0
         theirs = [
             other.audio_s.median
             for other in training
-            if other.name.startswith("EnCodec") and (other.discriminator_parameters > 0) == judged
+            if other.name.startswith("EnCodec") and (other.discriminator_parameters > 0) == adversarial
         ]
         return f"{one.audio_s.median / theirs[0]:.2g}" if theirs else "–"
 
     return Table(
         "Training",
-        f"Seconds of audio per second of wall time of a whole training step: batch {BATCH}, crops of {CROP_S:g} s."
-        " Ratio to EnCodec 24 kHz without or with discriminator; discriminators learn in every step. Peers: L1 and"
-        " seven-scale mel as ours compute them, and with a discriminator its hinge and feature losses.",
+        f"Seconds of audio per second of wall time of a whole training step, with batches of {BATCH} crops of"
+        f" {CROP_S:g} s. The ratio is to EnCodec 24 kHz without or with a discriminator, which learns in every step."
+        " Peers are trained with our L1 and seven-scale mel losses, and with a discriminator also with its hinge and"
+        " feature losses.",
         ["system", "losses", "M parameters", "M discriminator", "rounds", "s/s", "ratio"],
         [
             [
@@ -261,7 +273,7 @@ def _training(training: Sequence[TrainingSpeed]) -> Table:
                 f"{one.parameters / 1e6:.2f}",
                 f"{one.discriminator_parameters / 1e6:.2f}" if one.discriminator_parameters else "–",
                 str(one.audio_s.rounds),
-                spread(one.audio_s, 2),
+                format_quantiles(one.audio_s, 2),
                 ratio(one),
             ]
             for one in training

@@ -1,4 +1,4 @@
-"""Training steps of ours and of the peers, taking turns: seconds of audio per second of wall time."""
+"""Speed of whole training steps of our recipes and of peers, which take turns: seconds of audio per second."""
 
 import importlib.util
 import warnings
@@ -15,7 +15,7 @@ from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import DiscriminatorOutput
 from codec.training.module import CodecModule
-from eval.benchmarks.coding_speed import BUDGET_S, Spread, clock, noise
+from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
 from eval.systems.architectures import count_parameters, dac_24k, encodec_24k, load
 
 BATCH, CROP_S = 4, 1.0
@@ -23,17 +23,22 @@ BATCH, CROP_S = 4, 1.0
 
 @dataclass(frozen=True)
 class TrainingSpeed:
-    """``audio_s``: seconds of audio per second of wall time; the numbers of parameters say how large both sides are."""
+    """Speed of one kind of training step."""
 
     name: str
+    """Of the recipe or peer."""
     step: str
+    """Losses of the step."""
     parameters: int
     discriminator_parameters: int
-    audio_s: Spread
+    audio_s: TimingQuantiles
+    """Seconds of audio per second of wall time."""
 
 
 @dataclass(frozen=True)
-class Step:
+class TimedStep:
+    """A training step that can be run any number of times; fields as in :class:`TrainingSpeed`."""
+
     name: str
     kind: str
     parameters: int
@@ -42,22 +47,31 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
-    """What could be built and ran once; a line for each of the others."""
+class TimedSteps:
+    """The steps that ran once, and a line for each peer whose step does not run here."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TimedStep] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
 
-def build_steps(recipes: dict[str, Recipe], peers: bool) -> Steps:
-    found = Steps()
+def build_steps(recipes: dict[str, Recipe], peers: bool) -> TimedSteps:
+    """Build training steps and run each of them once.
+
+    Args:
+        recipes: name to recipe; each has a step without and one with a discriminator.
+        peers: whether to add the steps of the peers that are installed, and ours with their discriminators.
+
+    Returns:
+        The steps that run.
+    """
+    found = TimedSteps()
     for name, recipe in tqdm(recipes.items(), desc="training, warming up", unit="recipe"):
-        for step in _own(name, recipe):
+        for step in _recipe_steps(name, recipe):
             step.run()
             found.steps.append(step)
-    for module, build in PEERS.items() if peers else ():
+    for module, build in PEER_STEPS.items() if peers else ():
         if importlib.util.find_spec(module) is None:
-            continue  # said already, where its coding was to be timed
+            continue  # already listed with the systems whose coding is timed
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -65,93 +79,109 @@ def build_steps(recipes: dict[str, Recipe], peers: bool) -> Steps:
                 for step in steps:
                     step.run()
             found.steps.extend(steps)
-        except Exception as error:  # whatever it is, it is that package's
+        except Exception as error:  # any error of that package; the others can be timed
             reason = (str(error).splitlines() or [""])[0]
             found.absent.append(f"{module}: its training step does not run here ({type(error).__name__}: {reason})")
     return found
 
 
-def time_training(steps: Sequence[Step], rounds: int) -> list[TrainingSpeed]:
-    """Steps that take long get as few rounds as fit into ``BUDGET_S``."""
+def time_training(steps: Sequence[TimedStep], rounds: int) -> list[TrainingSpeed]:
+    """Time training steps in turn.
+
+    Args:
+        steps: steps to time.
+        rounds: number of rounds. A step that has used :data:`~eval.benchmarks.coding_speed.BUDGET_S` seconds stops.
+
+    Returns:
+        One speed per step.
+    """
     times: list[list[float]] = [[] for _ in steps]
     for _ in tqdm(range(rounds), desc="training", unit="round"):
         for step, taken in zip(steps, times):
             if not taken or sum(taken) + taken[-1] <= BUDGET_S:
-                taken.append(clock(step.run))
+                taken.append(measure_seconds(step.run))
     return [
         TrainingSpeed(
             step.name,
             step.kind,
             step.parameters,
             step.discriminator_parameters,
-            Spread.of([BATCH * CROP_S / seconds for seconds in taken]),
+            TimingQuantiles.of([BATCH * CROP_S / seconds for seconds in taken]),
         )
         for step, taken in zip(steps, times)
     ]
 
 
-def _own(name: str, recipe: Recipe) -> list[Step]:
+def _recipe_steps(name: str, recipe: Recipe) -> list[TimedStep]:
     alone = replace(recipe, adversarial=replace(recipe.adversarial, weight=0.0))
     return [
         _own_step(name, "losses of the recipe", alone, None),
-        _own_step(name, "and our discriminator", _judged(recipe), None),
+        _own_step(name, "and our discriminator", _with_discriminator(recipe), None),
     ]
 
 
-def _judged(recipe: Recipe) -> Recipe:
-    """With a discriminator, which learns in every step."""
+def _with_discriminator(recipe: Recipe) -> Recipe:
+    """Return the recipe with a discriminator that learns in every step."""
     weight = recipe.adversarial.weight or 0.1
     return replace(recipe, adversarial=replace(recipe.adversarial, weight=weight, start_step=0, every=1))
 
 
-def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | None) -> Step:
-    """The module's own step, outside a trainer: optimiser, averaging and restarts included."""
+def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | None) -> TimedStep:
+    """Return the module's own step without a trainer; it includes optimisers, averaging and dead-code restarts."""
     recipe = replace(recipe, train=replace(recipe.train, compile=False))
     module = CodecModule(recipe).train()
     module.average.eval()
     if discriminator is not None:
         module.discriminator = discriminator
-    module.step = 1  # step 0 also computes what is only logged
+    module.state.step = 1  # step 0 also computes values that are only logged
     optimizers = module.configure_optimizers()
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[method-assign, assignment, misc]
     module.manual_backward = lambda loss, *_, **__: loss.backward()  # type: ignore[method-assign]
     target = _batch(recipe.codec.sample_rate)
 
     def run() -> None:
-        module.step = 1
+        module.state.step = 1
         module.training_step(target, 0)
 
-    judge = module.discriminator
-    return Step(name, kind, count_parameters(module.codec), count_parameters(judge) if judge else 0, run)
+    used = module.discriminator
+    return TimedStep(name, kind, count_parameters(module.codec), count_parameters(used) if used else 0, run)
 
 
 def _batch(sample_rate: int) -> Tensor:
-    return noise(BATCH * CROP_S, sample_rate).reshape(BATCH, 1, -1)
+    return noise_waveform(BATCH * CROP_S, sample_rate).reshape(BATCH, 1, -1)
 
 
 class EncodecDiscriminator(nn.Module):
-    """EnCodec's multi-scale STFT discriminator, as its package ships it, with our interface."""
+    """EnCodec's multi-scale STFT discriminator from its package, with the interface of our discriminators."""
 
     def __init__(self) -> None:
         super().__init__()
         self.network = load("encodec.msstftd").MultiScaleSTFTDiscriminator(filters=32)
 
     def forward(self, wave: Tensor) -> DiscriminatorOutput:
+        """Judge a waveform.
+
+        Args:
+            wave: ``[batch, 1, samples]``.
+
+        Returns:
+            Logits per scale, and the features of all layers.
+        """
         logits, features = self.network(wave)
         return DiscriminatorOutput(logits, [layer for scale in features for layer in scale])
 
 
-def _encodec(recipes: dict[str, Recipe]) -> list[Step]:
-    """Its own step, and ours with its discriminator."""
+def _encodec_steps(recipes: dict[str, Recipe]) -> list[TimedStep]:
+    """Return EnCodec's own steps, and ours with its discriminator."""
     model: Any = encodec_24k()
 
-    def code(wave: Tensor) -> tuple[Tensor, Tensor]:
-        quantized = model.quantizer(model.encoder(wave), model.frame_rate, bandwidth=6.0)
-        return model.decoder(quantized.quantized)[..., : wave.shape[-1]], quantized.penalty
+    def code(waveform: Tensor) -> tuple[Tensor, Tensor]:
+        quantized = model.quantizer(model.encoder(waveform), model.frame_rate, bandwidth=6.0)
+        return model.decoder(quantized.quantized)[..., : waveform.shape[-1]], quantized.penalty
 
     return [
         *(
-            _own_step(name, "and EnCodec's discriminator", _judged(recipe), EncodecDiscriminator())
+            _own_step(name, "and EnCodec's discriminator", _with_discriminator(recipe), EncodecDiscriminator())
             for name, recipe in recipes.items()
         ),
         _peer_step("EnCodec 24 kHz", model, code, None),
@@ -159,11 +189,11 @@ def _encodec(recipes: dict[str, Recipe]) -> list[Step]:
     ]
 
 
-def _dac(recipes: dict[str, Recipe]) -> list[Step]:
+def _dac_steps(recipes: dict[str, Recipe]) -> list[TimedStep]:
     model: Any = dac_24k()
 
-    def code(wave: Tensor) -> tuple[Tensor, Tensor]:
-        out = model(wave, 24000)
+    def code(waveform: Tensor) -> tuple[Tensor, Tensor]:
+        out = model(waveform, 24000)
         return out["audio"], 0.25 * out["vq/commitment_loss"] + out["vq/codebook_loss"]
 
     return [_peer_step("DAC 24 kHz", model, code, None)]
@@ -171,8 +201,8 @@ def _dac(recipes: dict[str, Recipe]) -> list[Step]:
 
 def _peer_step(
     name: str, model: nn.Module, code: Callable[[Tensor], tuple[Tensor, Tensor]], discriminator: nn.Module | None
-) -> Step:
-    """L1 and the seven-scale mel, computed by our losses, and with a discriminator its losses, one step of each."""
+) -> TimedStep:
+    """Return a step with our L1 and seven-scale mel losses; a discriminator adds its losses and a step of its own."""
     model.train()
     losses = CompositeLoss({"l1": 1.0, "mel": 1.0}, 24000, 320)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -198,7 +228,11 @@ def _peer_step(
         optimizer.step()
 
     kind = "and its own discriminator" if discriminator else "L1 and 7-scale mel"
-    return Step(name, kind, count_parameters(model), count_parameters(discriminator) if discriminator else 0, run)
+    return TimedStep(name, kind, count_parameters(model), count_parameters(discriminator) if discriminator else 0, run)
 
 
-PEERS = {"encodec": _encodec, "dac": _dac}
+PEER_STEPS: dict[str, Callable[[dict[str, Recipe]], list[TimedStep]]] = {
+    "encodec": _encodec_steps,
+    "dac": _dac_steps,
+}
+"""Module of a peer: function that builds its training steps."""

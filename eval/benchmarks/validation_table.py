@@ -1,11 +1,9 @@
-"""The command line of a table about one model, made on validation clips."""
+"""The command line that tables about one model on validation clips share."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import torch
 
 from codec.dataset.packed import open_split
 from codec.errors import UserError
@@ -13,36 +11,47 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.runtime.atomic_files import write_text
-from eval.evaluation.candidate_scoring import Excerpt, excerpts
+from codec.runtime.torch_threads import torch_threads
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.pages.text_table import Table
 
 
-def make_parser(module: str, description: str | None, clips: int) -> argparse.ArgumentParser:
-    """Return a parser with what all these tables take.
+def make_parser(module: str, description: str, clips: int) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of all these tables.
 
     Args:
-        module: as in ``python -m MODULE``.
-        description: what ``--help`` says.
-        clips: how many are used unless the user says otherwise.
+        module: module that is run, as in ``python -m MODULE``.
+        description: text of ``--help``.
+        clips: default of ``--clips``.
+
+    Returns:
+        A parser to which more arguments can be added.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
-    parser.add_argument("model", help="a built-in model, or the folder of a run or model")
+    parser.add_argument("model", help="name of a built-in model, or folder of a run or model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
-    parser.add_argument("--clips", type=int, default=clips, help="validation clips at most (%(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write it as Markdown, too")
+    parser.add_argument(
+        "--clips", type=int, default=clips, help="maximum number of validation clips (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="also write the table as a page in Markdown")
     return parser
 
 
 def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[Excerpt]], Table]) -> None:
-    """Load the model and the clips, print the table that ``make`` returns, and write it where ``--out`` says.
+    """Load the model and the clips, make the table, print it, and write it to ``--out``.
+
+    Args:
+        arguments: those of :func:`make_parser`.
+        make: function from model and clips to the table; it runs on one thread.
 
     Raises:
-        SystemExit: with one line, for a model or data that cannot be read, or a table that cannot be written.
+        SystemExit: the model or data cannot be read, or the page cannot be written. The message is one line.
     """
-    torch.set_num_threads(1)
     try:
         codec = load_model(find(arguments.model))
-        table = make(codec, excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips))
+        clips = choose_excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
+        with torch_threads(1):
+            table = make(codec, clips)
         print(f"{table.title}: {table.note}\n{table.text()}")
         if arguments.out:
             write_text(arguments.out, f"# {table.title}\n\n{table.note}\n\n{table.markdown()}\n")

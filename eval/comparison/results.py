@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.candidate_scoring import METRICS, Judged
-from eval.evaluation.results import format_estimate, format_value
+from eval.evaluation.candidate_scoring import METRICS
+from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
+from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import (
     Estimate,
     PairedDifference,
@@ -30,7 +31,7 @@ class Run:
     minutes: float
     stopped: str
     best_step: int
-    judged: list[Judged]
+    judged: list[CodecScores]
 
 
 @dataclass(frozen=True)
@@ -100,26 +101,6 @@ class Comparison:
         return markdown(self)
 
 
-def clip_values(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
-    """Clip: its mean over the seeds, each of which was judged on the same clips; None where the metric is not defined
-    for it."""
-    found: dict[str, float | None] = {}
-    for clips in zip(*(entry.clips for entry in judged)):
-        scores = [clip.scores.get(name) for clip in clips]
-        values = [score.value for score in scores if score is not None and score.value is not None]
-        if any(score is not None for score in scores):
-            found[clips[0].clip_id] = sum(values) / len(values) if len(values) == len(scores) else None
-    return found
-
-
-def count_failed(judged: Sequence[Judged], name: str) -> int:
-    """Clips of which the decode with some seed had the metric's worst value."""
-    return sum(
-        any((score := clip.scores.get(name)) is not None and score.failed for clip in clips)
-        for clips in zip(*(entry.clips for entry in judged))
-    )
-
-
 def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[RateRow]:
     """Rate by rate, in the order of the candidates; the first of all is what the others are compared with."""
     rows = []
@@ -134,15 +115,15 @@ def rate_rows(candidates: Sequence[Compared], rates: Sequence[float]) -> list[Ra
             groups = {clip.clip_id: clip.group for clip in judged[0].clips}
             cells = {}
             for name in METRICS:
-                values = clip_values(judged, name)
+                values = average_seeds(judged, name)
                 known = {clip: value for clip, value in values.items() if value is not None}
                 if values:
-                    other = clip_values(reference, name) if entry is not candidates[0] else {}
+                    other = average_seeds(reference, name) if entry is not candidates[0] else {}
                     cells[name] = Cell(
                         estimate(list(known.values()), [groups[clip] for clip in known]),
                         paired_difference(values, other, groups),
                         name in entry.losses,
-                        count_failed(judged, name),
+                        count_failed_clips(judged, name),
                         len(values) - len(known),
                     )
             seeds = {run.seed: _means(run.judged[index]) for run in entry.runs}
@@ -175,10 +156,10 @@ def count_comparisons(rows: Sequence[RateRow]) -> int:
     return sum(cell.difference is not None and cell.difference.p is not None for cell in cells)
 
 
-def _means(judged: Judged) -> dict[str, float]:
+def _means(judged: CodecScores) -> dict[str, float]:
     found = {}
     for name in METRICS:
-        values = [value for value in clip_values([judged], name).values() if value is not None]
+        values = [value for value in average_seeds([judged], name).values() if value is not None]
         if values:
             found[name] = sum(values) / len(values)
     return found
@@ -208,8 +189,7 @@ def markdown(found: Comparison) -> str:
     for asked in dict.fromkeys(row.asked_kbps for row in found.rates):
         rows = [row for row in found.rates if row.asked_kbps == asked]
         names = [name for name in METRICS if any(name in row.metrics for row in rows)]
-        arrows = {"lower": "↓", "higher": "↑"}
-        heads = [f"{labels[name].label} {arrows[labels[name].better]}" for name in names]
+        heads = [f"{labels[name].label} {labels[name].arrow}" for name in names]
         lines += ["", f"## About {asked:g} kbps", ""]
         if comparisons := count_comparisons(rows):
             lines += [f"▲, ▼: {describe_correction(comparisons)}.", ""]
@@ -264,7 +244,7 @@ def _cell(name: str, cell: Cell | None) -> str:
 def _mark(name: str, sign: int) -> str:
     if sign == 0:
         return ""
-    return " ▲" if (sign < 0) == (metric(name).better == "lower") else " ▼"
+    return " ▲" if metric(name).is_gain(sign) else " ▼"
 
 
 def _trained(entry: Compared) -> list[str]:

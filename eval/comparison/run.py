@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,15 +16,17 @@ from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.comparison.budget import Budget
 from eval.comparison.figure import draw_curves
 from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
 from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
-from eval.evaluation.candidate_scoring import METRICS, Judged, judge, read_judged, write_judged
+from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
 
@@ -146,7 +147,8 @@ def _train(entry: _Work, plan: Plan, data: Path) -> None:
         recipe = within_budget(entry.trial, plan, expected)
     make_folder(entry.folder)
     write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
-    train(recipe, data, entry.folder, quiet=True, build=entry.build, sounds=False)
+    options = TrainingOptions(build=entry.build, keep_audio_samples=False)
+    train(recipe, data, entry.folder, quiet=True, options=options)
 
 
 def _compared(
@@ -191,14 +193,15 @@ def _run(entry: _Work, plan: Plan, data: Path) -> Run:
     )
 
 
-def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[Judged]:
+def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecScores]:
     asked = {"kbps": plan.kbps, "clips": plan.clips, "metrics": [name for name in METRICS if not metric(name).absent]}
-    found = read_judged(entry.folder / SCORES, asked)
+    found = read_scores(entry.folder / SCORES, asked)
     if found is None:
         codec = entry.build(recipe.codec)
         load_weights(entry.folder / "model", codec)
-        found = judge(codec, data, recipe.data.channels, plan.kbps, plan.clips, entry.trial.name)
-        write_judged(entry.folder / SCORES, found, asked)
+        options = ScoringOptions(plan.kbps, plan.clips)
+        found = score_candidate(codec, data, recipe.data.channels, options, entry.trial.name)
+        write_scores(entry.folder / SCORES, found, asked)
     return found
 
 
@@ -229,12 +232,12 @@ def _command(
     seeds: list[int] | None,
     only: Sequence[str],
 ) -> str:
-    words = ["codec", "compare", name, "--data", str(data), "--out", str(out)]
+    words = ["codec", "compare", name, "--data", data, "--out", out]
     words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     words += [] if steps is None else ["--steps", str(steps)]
     words += [] if seeds is None else ["--seeds", *map(str, seeds)]
     words += ["--only", *only] if only else []
-    return shlex.join(words)
+    return running_command(*words)
 
 
 def _write(found: Comparison, out: Path) -> None:

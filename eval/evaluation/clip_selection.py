@@ -1,49 +1,90 @@
-"""Two halves of the validation groups: one selects, the other reports.
+"""Which clips are judged: a sample spread over the groups, excerpts for candidates, and the halves of validation.
 
-Whoever takes the best of many candidates takes the luckiest, too: what a candidate reached where it was chosen is too
-good. The other half had no say, and tells what it is worth; how far the two are apart stands in the result.
+Whoever takes the best of many candidates takes the luckiest, too: the score that made it the best is too good. So the
+groups of the validation split are halved. One half selects; the other, which had no say, reports.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from eval.evaluation.candidate_scoring import Judged
-from eval.evaluation.results import ClipResult, Halves
-from eval.evaluation.rows import build_rows
-from eval.metrics.bootstrap import Estimate, gap
-from eval.metrics.registry import METRICS
+from codec.audio import FloatArray
+from codec.dataset.packed import Clip, PackedSplit
+
+SHORTEST_S, LONGEST_S = 3.2, 8.0
+"""Clips that are shorter make no excerpt; of longer ones the beginning is taken."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The beginning of a clip."""
+
+    clip_id: str
+    group: str
+    domain: str
+    waveform: FloatArray
+    """``[channels, samples]``."""
+    sample_rate: int
+    """In Hz."""
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.waveform.shape[1] / self.sample_rate
+
+
+def choose_clips(clips: Sequence[Clip], limit: int | None) -> list[int]:
+    """Choose clips, one from each group in turn, in an order that depends on their names alone.
+
+    Args:
+        clips: of a split.
+        limit: the largest number of clips to choose; None: all of them.
+
+    Returns:
+        The indices of the chosen clips, ascending.
+    """
+    if limit is None or limit >= len(clips):
+        return list(range(len(clips)))
+
+    def shuffled(text: str) -> str:
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+    groups: dict[str, list[int]] = {}
+    for index in sorted(range(len(clips)), key=lambda index: shuffled(clips[index].clip_id)):
+        groups.setdefault(clips[index].group, []).append(index)
+    turns = [(turn, shuffled(group), index) for group, indices in groups.items() for turn, index in enumerate(indices)]
+    return sorted(index for _, _, index in sorted(turns)[:limit])
+
+
+def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
+    """Choose excerpts of clips that last at least :data:`SHORTEST_S`, spread over the groups; always the same ones.
+
+    Args:
+        split: the clips.
+        limit: the largest number of excerpts.
+
+    Returns:
+        The first :data:`LONGEST_S` of each chosen clip, in the order of the split.
+    """
+    long = [index for index, clip in enumerate(split.clips) if clip.frames >= SHORTEST_S * split.sample_rate]
+    chosen = [long[index] for index in choose_clips([split.clips[index] for index in long], limit)]
+    found = []
+    for index in chosen:
+        clip = split.clips[index]
+        waveform = split.waveform(index, 0, int(LONGEST_S * split.sample_rate))
+        found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate))
+    return found
 
 
 def selects(group: str) -> bool:
-    """Whether the group's clips select. Its name alone decides, so that it stays where it is when groups are added."""
+    """Return whether the clips of a validation group select candidates; those of the other groups report.
+
+    The name alone decides, so that a group stays in its half when others are added.
+
+    Args:
+        group: name of the group.
+
+    Returns:
+        True for about half of all names.
+    """
     return hashlib.sha256(group.encode(errors="surrogateescape")).digest()[0] % 2 == 0
-
-
-def half(judged: Judged, *, selecting: bool) -> Judged:
-    """Only the clips of the groups that select, or only those of the others."""
-    return replace(judged, clips=[clip for clip in judged.clips if selects(clip.group) == selecting])
-
-
-def compare_halves(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult]) -> Halves | None:
-    """In distribution, or all there is. None where no clips of that kind select."""
-    kind = build_rows(reporting)[0].name
-    row = next((row for row in build_rows(selecting) if row.name == kind), None)
-    if row is None:
-        return None
-    inside = kind == "in distribution"
-    halves = [[clip for clip in clips if clip.in_distribution == inside] for clips in (reporting, selecting)]
-    found = {entry.name: _gap(halves[0], halves[1], entry.name) for entry in METRICS}
-    return Halves(row, {name: value for name, value in found.items() if value is not None})
-
-
-def _gap(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult], name: str) -> Estimate | None:
-    values: list[list[float]] = []
-    groups: list[list[str]] = []
-    for clips in (reporting, selecting):
-        known = [
-            (score.value, clip.group) for clip in clips if (score := clip.scores.get(name)) and score.value is not None
-        ]
-        values.append([value for value, _ in known])
-        groups.append([group for _, group in known])
-    return gap(values[0], groups[0], values[1], groups[1])

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: what made what is there, and how a new one takes its place."""
+"""The folder that an evaluation is written to, and how a new evaluation replaces what is there."""
 
 import os
 import shutil
@@ -13,18 +13,24 @@ from eval.evaluation.tables import CLIPS, DIFFERENCES, RATES, SUMMARY
 
 RESULTS, REPORT, CODED = "results.json", "report.html", "coded"
 WORK = ".work"
-AGAIN = " --open-test-again"
-"""Ends a command; it is about the ledger, and changes nothing of what is made."""
+OPEN_AGAIN = " --open-test-again"
+"""Ends a command; it is about the ledger, and changes nothing in the results."""
 
 
 @contextmanager
 def working_folder(out: Path) -> Iterator[Path]:
-    """An empty folder in ``out`` for the files of an evaluation while it runs, which is the only one there.
+    """Provide an empty folder in ``out`` for the files of an evaluation while it runs.
 
     It is removed at the end of the block; what a killed evaluation left of it is removed at the beginning.
 
+    Args:
+        out: folder of the evaluation.
+
+    Yields:
+        The folder.
+
     Raises:
-        UserError: another evaluation is at work in ``out``, or it cannot be written to.
+        UserError: another evaluation is running in ``out``, or ``out`` cannot be written to.
     """
     with exclusive(out):
         work = out / WORK
@@ -42,28 +48,41 @@ def working_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def check_place(out: Path, command: str, force: bool) -> None:
-    """Raises ``UserError`` where ``out`` holds what is not from an evaluation, or, unless ``force``, what another
-    command than this made."""
+def check_replaceable(out: Path, command: str, force: bool) -> None:
+    """Check that an evaluation may write its results to ``out``.
+
+    Args:
+        out: folder of the evaluation.
+        command: that is to write there; it may replace results that the same command made.
+        force: replace the results of another command, too.
+
+    Raises:
+        UserError: ``out`` holds what is not from an evaluation, or the results of another command.
+    """
     if not (out / RESULTS).exists():
         if (out / CODED).exists():
             raise UserError(f"{out}: its folder {CODED} is not from an evaluation; choose another --out")
         return
-    made_by = _made_by(out / RESULTS)
-    if not force and (made_by is None or made_by.removesuffix(AGAIN) != command.removesuffix(AGAIN)):
-        told = f"`{made_by}`" if made_by else "another command"
-        raise UserError(f"{out}: holds what {told} made; choose another --out, or --force to replace it")
+    made_by = _read_command(out / RESULTS)
+    if not force and (made_by is None or made_by.removesuffix(OPEN_AGAIN) != command.removesuffix(OPEN_AGAIN)):
+        other = f"`{made_by}`" if made_by else "another command"
+        raise UserError(f"{out}: holds the results of {other}; choose another --out, or --force to replace them")
 
 
-def _made_by(results: Path) -> str | None:
+def _read_command(results: Path) -> str | None:
     try:
         return str(read_json(results)["command"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def publish(work: Path, out: Path) -> None:
-    """Moves what is finished to its place; the report last."""
+def publish_evaluation(work: Path, out: Path) -> None:
+    """Move the finished files to their place, the report last.
+
+    Args:
+        work: the folder that :func:`working_folder` provided.
+        out: folder of the evaluation.
+    """
     if (out / CODED).exists():
         os.replace(out / CODED, work / "replaced")
     os.replace(work / CODED, out / CODED)

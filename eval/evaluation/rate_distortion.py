@@ -1,8 +1,8 @@
-"""Quality over bit rate as a tidy table: a row per system, operating point, domain, distribution and metric. And how
-far we are from each of the other systems, clip by clip, where the bit rates come nearest."""
+"""Rate–distortion points and differences: quality over bit rate for every system, operating point, domain and metric,
+and how far we are from each of the other systems, clip by clip, at the nearest bit rate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -10,102 +10,124 @@ from eval.evaluation.results import ClipResult, Difference, RatePoint
 from eval.evaluation.rows import estimate_scores, real_kbps
 from eval.metrics.bootstrap import SIGNIFICANCE, holm, paired_difference
 from eval.metrics.registry import METRICS, metric
+from eval.systems.system import System
 
 ALL = "all"
+"""Stands for clips of any domain."""
 
 
 @dataclass(frozen=True)
-class System:
-    """A codec at one operating point, and the clips of the report as it made them, in their order."""
+class SystemClips:
+    """The clips of a report as one system made them; all systems have the same clips in the same order."""
 
-    name: str
-    point: str
+    system: System
     clips: list[ClipResult]
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _Subset:
     """Clips that are averaged together, by their places."""
 
     domain: str
     distribution: Literal["in", "out"]
     places: list[int]
 
-    def of(self, system: System) -> list[ClipResult]:
+    def of(self, system: SystemClips) -> list[ClipResult]:
         return [system.clips[place] for place in self.places]
 
 
-def _cells(clips: Sequence[ClipResult]) -> list[_Cell]:
-    """What is in and what is out of distribution are never averaged together; each as a whole, then by domain."""
+def _subsets(clips: Sequence[ClipResult]) -> list[_Subset]:
+    """Return the clips in and those out of distribution, which are never averaged together: as a whole, by domain."""
     found = []
     for inside in (True, False):
         some = [place for place, clip in enumerate(clips) if clip.in_distribution == inside]
         for domain in (ALL, *sorted({clips[place].domain for place in some})):
             if places := [place for place in some if domain in (ALL, clips[place].domain)]:
-                found.append(_Cell(domain or "unstated", "in" if inside else "out", places))
+                found.append(_Subset(domain or "unstated", "in" if inside else "out", places))
     return found
 
 
-def rate_points(systems: Sequence[System]) -> list[RatePoint]:
-    """All systems judge the same clips."""
-    found = []
-    for system in systems:
-        for cell in _cells(system.clips):
-            clips = cell.of(system)
-            kbps = real_kbps(clips)
-            for entry in METRICS:
-                value = estimate_scores((clip.scores.get(entry.name), clip.group) for clip in clips)
-                if value is not None:
-                    found.append(
-                        RatePoint(
-                            system.name,
-                            system.point,
-                            cell.domain,
-                            cell.distribution,
-                            entry.name,
-                            kbps,
-                            **asdict(value),
-                            failed=sum(clip.scores[entry.name].failed for clip in clips if entry.name in clip.scores),
-                        )
-                    )
-    return found
+def rate_points(systems: Sequence[SystemClips]) -> list[RatePoint]:
+    """Compute the points of the rate–distortion curves.
+
+    Args:
+        systems: with the same clips.
+
+    Returns:
+        A point for each system, subset of the clips and metric that has a value.
+    """
+    return [
+        point
+        for system in systems
+        for subset in _subsets(system.clips)
+        for entry in METRICS
+        if (point := _point(system.system, subset, subset.of(system), entry.name)) is not None
+    ]
 
 
-def differences(ours: Sequence[System], others: Sequence[System]) -> list[Difference]:
-    """Compare each of ``others`` with whichever of ``ours`` is nearest in bit rate, or with the first if its own is
-    unknown.
+def _point(system: System, subset: _Subset, clips: Sequence[ClipResult], name: str) -> RatePoint | None:
+    value = estimate_scores((clip.scores.get(name), clip.group) for clip in clips)
+    if value is None:
+        return None
+    return RatePoint(
+        system=system.name,
+        point=system.point,
+        domain=subset.domain,
+        distribution=subset.distribution,
+        metric=name,
+        kbps=real_kbps(clips),
+        **asdict(value),
+        failed=sum(clip.scores[name].failed for clip in clips if name in clip.scores),
+    )
+
+
+def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> list[Difference]:
+    """Compare each of the other systems with whichever of ours is nearest in bit rate.
 
     All comparisons on the same clips, of every system by every metric, are corrected for their number together.
+
+    Args:
+        ours: our model at its operating points; with a system of unknown bit rate, the first is compared.
+        others: the other systems.
+
+    Returns:
+        The differences, one for each system, subset of the clips and metric that both have.
     """
     found: dict[tuple[str, str], list[Difference]] = {}
     for other in others:
         own = _nearest(ours, other)
-        for cell in _cells(own.clips):
-            mine, theirs = cell.of(own), cell.of(other)
-            groups = {clip.clip_id: clip.group for clip in mine}
+        for subset in _subsets(own.clips):
             for entry in METRICS:
-                value = paired_difference(_values(mine, entry.name), _values(theirs, entry.name), groups)
+                value = _difference(own, other, subset, entry.name)
                 if value is not None:
-                    found.setdefault((cell.domain, cell.distribution), []).append(
-                        Difference(
-                            ours=own.point,
-                            our_kbps=real_kbps(mine),
-                            system=other.name,
-                            point=other.point,
-                            kbps=real_kbps(theirs),
-                            domain=cell.domain,
-                            distribution=cell.distribution,
-                            metric=entry.name,
-                            **asdict(value),
-                            p_holm=None,
-                            comparisons=0,
-                            better="",
-                        )
-                    )
-    return [entry for some in found.values() for entry in _corrected(some)]
+                    found.setdefault((subset.domain, subset.distribution), []).append(value)
+    return [entry for some in found.values() for entry in _correct(some)]
 
 
-def _corrected(some: Sequence[Difference]) -> list[Difference]:
+def _difference(own: SystemClips, other: SystemClips, subset: _Subset, name: str) -> Difference | None:
+    mine, theirs = subset.of(own), subset.of(other)
+    groups = {clip.clip_id: clip.group for clip in mine}
+    value = paired_difference(_values(mine, name), _values(theirs, name), groups)
+    if value is None:
+        return None
+    return Difference(
+        ours=own.system.point,
+        our_kbps=real_kbps(mine),
+        system=other.system.name,
+        point=other.system.point,
+        kbps=real_kbps(theirs),
+        domain=subset.domain,
+        distribution=subset.distribution,
+        metric=name,
+        **asdict(value),
+        p_holm=None,
+        comparisons=0,
+        better="",
+    )
+
+
+def _correct(some: Sequence[Difference]) -> list[Difference]:
+    """Correct the p values of all comparisons on the same clips for their number."""
     adjusted = holm([entry.p for entry in some])
     comparisons = sum(p is not None for p in adjusted)
     return [
@@ -113,21 +135,21 @@ def _corrected(some: Sequence[Difference]) -> list[Difference]:
     ]
 
 
-def _nearest(ours: Sequence[System], other: System) -> System:
+def _nearest(ours: Sequence[SystemClips], other: SystemClips) -> SystemClips:
     wanted = real_kbps(other.clips)
 
-    def distance(system: System) -> float:
+    def distance(system: SystemClips) -> float:
         kbps = real_kbps(system.clips)
         return abs(math.log(kbps / wanted)) if kbps and wanted else 0.0
 
     return min(ours, key=distance)
 
 
-def _values(clips: Sequence[ClipResult], name: str) -> dict[str, float | None]:
+def _values(clips: Sequence[ClipResult], name: str) -> Mapping[str, float | None]:
     return {clip.clip_id: score.value for clip in clips if (score := clip.scores.get(name)) is not None}
 
 
 def _better(difference: Difference, p: float | None) -> Literal["ours", "theirs", ""]:
     if p is None or p > SIGNIFICANCE:
         return ""
-    return "ours" if (difference.mean < 0) == (metric(difference.metric).better == "lower") else "theirs"
+    return "ours" if metric(difference.metric).is_gain(difference.mean) else "theirs"

@@ -1,23 +1,30 @@
-"""The clips of an evaluation taken together: means with their intervals, bit rates, and what could not be judged."""
+"""Means over the clips of an evaluation: with intervals, bit rates, and counts of clips that could not be judged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from eval.evaluation.results import ClipResult, Row
-from eval.metrics.bootstrap import Estimate, estimate
+from eval.evaluation.results import ClipResult, Halves, Row
+from eval.metrics.bootstrap import Estimate, estimate, estimate_gap
 from eval.metrics.registry import METRICS, Score
+
+IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in distribution", "out of distribution"
 
 
 def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
-    """In distribution, out of distribution, and each domain if there are several; rows without clips are left
-    out.
+    """Summarise clips in distribution, out of distribution, and by domain if there are several.
+
+    Args:
+        clips: of one system.
+
+    Returns:
+        Rows that have clips, in this order.
     """
     inside = [clip for clip in clips if clip.in_distribution]
     outside = [clip for clip in clips if not clip.in_distribution]
     domains = sorted({clip.domain for clip in clips})
-    rows = [_row(name, some) for name, some in (("in distribution", inside), ("out of distribution", outside)) if some]
+    parts = [(IN_DISTRIBUTION, inside), (OUT_OF_DISTRIBUTION, outside)]
     if len(domains) > 1:
-        rows += [_row(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains]
-    return rows
+        parts += [(name or "unstated", [clip for clip in clips if clip.domain == name]) for name in domains]
+    return [_row(name, some) for name, some in parts if some]
 
 
 def _row(name: str, clips: Sequence[ClipResult]) -> Row:
@@ -35,15 +42,22 @@ def _row(name: str, clips: Sequence[ClipResult]) -> Row:
         seconds=sum(clip.seconds for clip in clips),
         kbps=real_kbps(clips),
         container_kbps=_kbps(clips, [clip.container_bytes for clip in clips]),
-        metrics=_estimates([(clip.scores, clip.group) for clip in clips]),
-        baseline=_estimates([(clip.baseline, clip.group) for clip in clips]),
+        metrics=_estimate_metrics([(clip.scores, clip.group) for clip in clips]),
+        baseline=_estimate_metrics([(clip.baseline, clip.group) for clip in clips]),
         failed=failed,
         undefined=undefined,
     )
 
 
 def real_kbps(clips: Sequence[ClipResult]) -> float | None:
-    """Bits of all clips over seconds of all clips; None where those of a clip are not known."""
+    """Compute the bit rate of clips: bits of all over seconds of all.
+
+    Args:
+        clips: of one system.
+
+    Returns:
+        kbit/s; None if the bits of a clip are unknown.
+    """
     return _kbps(clips, [clip.bytes for clip in clips])
 
 
@@ -52,7 +66,7 @@ def _kbps(clips: Sequence[ClipResult], sizes: Sequence[int | None]) -> float | N
     return 8 * sum(known) / sum(clip.seconds for clip in clips) / 1000 if len(known) == len(sizes) > 0 else None
 
 
-def _estimates(scores: Sequence[tuple[dict[str, Score], str]]) -> dict[str, Estimate]:
+def _estimate_metrics(scores: Sequence[tuple[Mapping[str, Score], str]]) -> dict[str, Estimate]:
     found = {}
     for entry in METRICS:
         result = estimate_scores((values.get(entry.name), group) for values, group in scores)
@@ -62,6 +76,47 @@ def _estimates(scores: Sequence[tuple[dict[str, Score], str]]) -> dict[str, Esti
 
 
 def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
-    """Mean and interval of the scores that are defined; each comes with its clip's group."""
+    """Estimate the mean of the scores that are defined, with its interval over groups.
+
+    Args:
+        scores: each with the group of its clip.
+
+    Returns:
+        None if no score is defined.
+    """
     judged = [(score.value, group) for score, group in scores if score and score.value is not None]
     return estimate([value for value, _ in judged], [group for _, group in judged])
+
+
+def compare_halves(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult]) -> Halves | None:
+    """Compare the two halves of the validation groups, on clips in distribution, or on all if there are none.
+
+    Args:
+        reporting: clips of the half that reports.
+        selecting: clips of the half that selects.
+
+    Returns:
+        None if no clips of that kind select.
+    """
+    name = build_rows(reporting)[0].name
+    row = next((row for row in build_rows(selecting) if row.name == name), None)
+    if row is None:
+        return None
+    inside = name == IN_DISTRIBUTION
+    here, there = ([clip for clip in clips if clip.in_distribution == inside] for clips in (reporting, selecting))
+    gaps = {entry.name: _gap(here, there, entry.name) for entry in METRICS}
+    return Halves(row, {name: value for name, value in gaps.items() if value is not None})
+
+
+def _gap(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult], name: str) -> Estimate | None:
+    def known(clips: Sequence[ClipResult]) -> list[tuple[float, str]]:
+        scores = ((clip.scores.get(name), clip.group) for clip in clips)
+        return [(score.value, group) for score, group in scores if score and score.value is not None]
+
+    here, there = known(reporting), known(selecting)
+    return estimate_gap(
+        [value for value, _ in here],
+        [group for _, group in here],
+        [value for value, _ in there],
+        [group for _, group in there],
+    )

@@ -1,17 +1,20 @@
-"""``codec evaluate``: the sealed test split, opened on record, or the validation split; coded, judged, reported."""
+"""``codec evaluate``: code, score and report the clips of the sealed test split, or of the validation split.
+
+:func:`evaluate` runs these phases: prepare (models, recipe, options), select clips, open the split (on record), code,
+score, summarise, and write the report.
+"""
 
 import json
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from codec.config import TargetConfig
+from codec.config import Recipe, TargetConfig
 from codec.dataset.distribution import in_distribution
-from codec.dataset.ledger import count_candidates, read_ledger, record_candidate, record_result
+from codec.dataset.ledger import LedgerEntry, count_candidates, read_ledger, record_candidate, record_result
 from codec.dataset.packed import Clip, DatasetSummary, PackedSplit, list_clips, open_split
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
@@ -19,260 +22,210 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info
 from codec.pretrained.registry import name_of
 from codec.recipe import read_recipe
+from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json
 from codec.training.fit_diagnosis import diagnose_run
 from codec.training.provenance import count_trained
-from eval.benchmarks.memory import peak_mb
-from eval.evaluation.clip_selection import compare_halves, selects
-from eval.evaluation.output_folder import AGAIN, REPORT, RESULTS, check_place, publish, working_folder
-from eval.evaluation.rate_distortion import System, differences, rate_points
-from eval.evaluation.results import ClipResult, EvaluationResult, Row, Trained
-from eval.evaluation.rows import build_rows, estimate_scores
-from eval.evaluation.scoring import ClipScores, ScoreJob, score_clips
+from eval.benchmarks.memory import coding_peak_mb
+from eval.evaluation.clip_selection import choose_clips, selects
+from eval.evaluation.output_folder import (
+    OPEN_AGAIN,
+    REPORT,
+    RESULTS,
+    check_replaceable,
+    publish_evaluation,
+    working_folder,
+)
+from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
+from eval.evaluation.results import ClipResult, EvaluationResult, ModelSummary, Row
+from eval.evaluation.rows import build_rows, compare_halves, estimate_scores
+from eval.evaluation.scoring import DecodeScores, ScoringJob, score_coded_clips
 from eval.evaluation.tables import write_tables
+from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import METRICS
 from eval.pages.evaluation_page import write_report
-from eval.systems.baselines import CodedSystem, ReferenceSystems, bring, code_models, code_others, name_models
+from eval.systems.baselines import (
+    CodedSystem,
+    ReferenceSystems,
+    code_models,
+    code_references,
+    find_external_decodes,
+    name_models,
+)
 from eval.systems.external_decodes import ExternalDecode, check_alignment
-from eval.systems.own import CodedClip, OperatingPoint, choose, code_clips, count_codes, usage
+from eval.systems.operating_point import OperatingPoint
+from eval.systems.own import CodedClip, code_clips, count_codes
+from eval.systems.system import System
 
-ALONE = ReferenceSystems()
 MEMORY_SECONDS = 60.0
+"""Length of the audio that the memory is measured with."""
 FOLDERS = {"test": "evaluation", "val": "validation"}
-"""Of a run: where its report goes."""
+"""Split to the folder of a run that its report goes to."""
+NO_REFERENCES = ReferenceSystems()
 
 
-def evaluate(
-    run: Path,
-    data: Path,
-    *,
-    out: Path | None = None,
-    points: Sequence[OperatingPoint] = (),
-    beside: ReferenceSystems = ALONE,
-    split: Literal["test", "val"] = "test",
-    again: bool = False,
-    demonstration: bool = False,
-    max_clips: int | None = None,
-    workers: int = 2,
-    force: bool = False,
-) -> EvaluationResult:
-    """Judges the model of ``run`` on the test or validation split of ``data``.
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is evaluated, and how."""
 
-    Writes into ``out`` (default ``RUN/evaluation`` or ``RUN/validation``): report.html, results.json and .md,
-    clips.csv, rates.csv, differences.csv, and coded/ with the ``.nac`` files whose sizes the bit rate is taken from.
-    Nothing there changes before all is done. Each opening of the test split is a line in the ledger beside the data,
-    written when all that can be checked without the sound of the clips is found good; each model judged on validation
-    counts as a candidate.
+    out: Path | None = None
+    """Folder of the report; None: ``RUN/evaluation``, or ``RUN/validation``."""
+    points: Sequence[OperatingPoint] = ()
+    """Operating points, of which the report is about the first; none: with all codebooks."""
+    references: ReferenceSystems = NO_REFERENCES
+    """Other systems that are evaluated on the same clips, in the same opening of the test split."""
+    split: Literal["test", "val"] = "test"
+    """On ``val`` the report is about the groups that report, with the gap to those that select."""
+    again: bool = False
+    """Open the test split for models other than those that it was opened for before."""
+    demonstration: bool = False
+    """Record the opening of the test split as a demonstration; opens it again, too."""
+    max_clips: int | None = None
+    """Evaluate no more clips than this, spread over the groups."""
+    workers: int = 2
+    """Number of processes that compute scores."""
+    force: bool = False
+    """Replace the results of another command in ``out``; those of the same command are replaced anyway."""
+
+
+def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) -> EvaluationResult:
+    """Evaluate the model of a run on the test or validation split.
+
+    Writes into the output folder: report.html, results.json and results.md, clips.csv, rates.csv, differences.csv, and
+    coded/ with the ``.nac`` files whose sizes give the bit rate. Nothing there changes before all is done. Each opening
+    of the test split is a line in the ledger of the data, written when everything has been checked that can be checked
+    without the audio of the clips; each model that is evaluated on validation counts as a candidate.
 
     Args:
-        points: at which to code (default: with all codebooks). The first is what the report is about, the others have
-            rows beside it.
-        beside: what else is judged on the same clips, in the same opening.
-        split: on validation the report is about the groups that report, with the gap to those that select.
-        again: opens the test split for models other than those that it was opened for before.
-        demonstration: marks the opening of the test split as one; opens it again, too.
-        max_clips: judge so many clips at most, spread over the groups.
-        workers: processes that judge.
-        force: replaces what another evaluation left in ``out``; the same one again may replace its own.
+        run: folder of the run.
+        data: folder that ``codec prepare`` wrote.
+        options: what is evaluated, and how; None: the defaults.
+
+    Returns:
+        The result, which ``results.json`` has as well.
 
     Raises:
-        SealedError: the test split was opened before for other models, and is not to be opened ``again``.
-        UserError: no run, no model or recipe in it; no data at the model's rate and channels; ``out`` not
-            writable, or holding another evaluation; wrong number of codebooks; decoded files that do not fit the clips.
+        SealedError: the test split was opened before for other models, and ``again`` is not set.
+        UserError: there is no run, or no model or recipe in it; no data at the model's sample rate and number of
+            channels; ``out`` is not writable, or holds another evaluation; the number of codebooks is wrong; decoded
+            files do not fit the clips.
     """
-    run, data = Path(run), Path(data)
-    out = Path(out) if out else run / FOLDERS[split]
+    job = _prepare(Path(run), Path(data), options or EvaluationOptions())
+    with working_folder(job.out) as work:
+        clips = _select_clips(job, work)
+        check_replaceable(job.out, job.command, job.options.force)
+        opened = _open(job)
+        coded = _code(job, clips, opened.split, work)
+        scored = _score(coded, job.recipe.target, job.options.workers)
+        result = _summarise(job, clips, opened, coded, scored)
+        _write(result, coded, _systems(job, coded, scored), work)
+        publish_evaluation(work, job.out)
+        if opened.key is not None:
+            record_result(job.data, opened.key, _headline(result))
+        return result
+
+
+# --- 1: models and options ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An evaluation whose options are checked."""
+
+    run: Path
+    data: Path
+    out: Path
+    options: EvaluationOptions
+    points: Sequence[OperatingPoint]
+    models: Mapping[str, Codec]
+    """Name to model; the one that the report is about is the first."""
+    recipe: Recipe
+    command: str
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.models))
+
+    @property
+    def codec(self) -> Codec:
+        return self.models[self.name]
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.recipe.data.channels
+
+
+def _prepare(run: Path, data: Path, options: EvaluationOptions) -> _Job:
+    out = Path(options.out) if options.out else run / FOLDERS[options.split]
     codec = load_model(run)
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
-    channels = recipe.data.channels
-    models = name_models(run, codec, beside)
-    ours = next(iter(models))
-    points = points or (OperatingPoint(),)
+    models = name_models(run, codec, options.references)
+    points = options.points or (OperatingPoint(),)
     for model in models.values():
         for point in points:
             point.check(model)
-    beside.check()
-    if again and split != "test":
+    options.references.check()
+    if options.again and options.split != "test":
         raise UserError("--open-test-again is about the test split, which stays closed here")
-    if max_clips is not None and max_clips < 1:
-        raise UserError(f"at least 1 clip must be judged, not {max_clips}")
-    with working_folder(out) as work:
-        rate = codec.config.sample_rate
-        trained = _trained(run, codec, open_split(data, "train", rate, channels), channels)
-        listed = list_clips(data, split, rate, channels)
-        parts = _parts(listed, split, max_clips)
-        brought = bring(beside, listed, parts.reporting, rate, channels, work)
-        command = _command(run, data, out, points, beside, split, again, max_clips)
-        check_place(out, command, force)
-        if split == "test":
-            sealed = open_sealed_test(
-                data, rate, channels, run=str(run), weights=[checksum(model) for model in models.values()],
-                purpose="demonstration" if demonstration else "evaluation", again=again or demonstration,
-            )  # fmt: skip
-            opened, before = sealed.split, sealed.before
-        else:
-            opened, before = open_split(data, "val", rate, channels), read_ledger(data)
-            for path in (run, *beside.models):
-                record_candidate(data, str(path.resolve()))
-        material = _code(opened, parts, models, points, beside, brought, work)
-        coded, others = material.reporting, material.others
-        clips, selecting, *rest = _judge(material, recipe.target, workers)
-        _tell(f"measuring the memory that {MEMORY_SECONDS:g} s of sound take")
-        memory = _memory_mb(run, rate, channels)
-        _tell("computing means and intervals")
-        rows = build_rows(clips)
-        systems = [System(ours, str(points[0]), clips)]
-        systems += [System(entry.name, entry.point, found) for entry, found in zip(others, rest)]
-        seconds = sum(clip.seconds for clip in clips)
-        aimed_at = [clip for clip in clips if clip.in_distribution] or clips
-        codes = count_codes([entry.coded for entry in coded], codec)
-        noise = rows[0].baseline.get("mel")
-        result = EvaluationResult(
-            run=str(run),
-            data=str(data),
-            report=out / REPORT,
-            command=command,
-            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            demonstration=demonstration,
-            opened_before=len(before),
-            candidates=count_candidates(data),
-            clips_in_split=len(opened),
-            operating_point=str(points[0]),
-            kbps=8 * sum(entry.coded.stat().st_size for entry in coded) / seconds / 1000,
-            nominal_kbps=float(codes.counts.sum()) * codec.config.bits_per_code / seconds / 1000,
-            ideal_kbps=codes.ideal_bits / seconds / 1000,
-            encode_times_real_time=seconds / sum(clip.encode_s for clip in clips),
-            decode_times_real_time=seconds / sum(clip.decode_s for clip in clips),
-            other_codes_mel=estimate_scores((clip.other_codes_mel, clip.group) for clip in aimed_at),
-            absent={
-                entry.name: entry.missing
-                for entry in METRICS
-                if entry.absent and any(entry.applies(clip.domain, rate) for clip in clips)
-            },
-            trained=trained,
-            diagnosis=diagnose_run(run, noise.mean if noise else None, recipe.optim.warmup_steps),
-            rows=rows,
-            others=[
-                replace(build_rows(system.clips)[0], name=entry.label, note=entry.note)
-                for entry, system in zip(others, systems[1:])
-            ],
-            usage=usage(codes.counts),
-            clips=clips,
-            split=split,
-            system=ours,
-            openings=before,
-            absent_systems=material.absent,
-            rates=rate_points(systems),
-            differences=differences(
-                [system for system in systems if system.name == ours],
-                [system for system in systems if system.name != ours],
-            ),
-            halves=compare_halves(clips, selecting) if split == "val" else None,
-            memory_mb=memory,
-            trained_clips=count_trained(run, listed),
-        )
-        _tell("writing report and tables")
-        write_report(result, coded, others, work / REPORT)
-        (work / RESULTS).write_text(json.dumps(result.to_dict(), indent=1) + "\n")
-        write_tables(result, systems, work)
-        publish(work, out)
-        if split == "test":
-            record_result(data, sealed.opening.key, _headline(result))
-        return result
+    if options.max_clips is not None and options.max_clips < 1:
+        raise UserError(f"at least 1 clip must be evaluated, not {options.max_clips}")
+    return _Job(run, data, out, options, points, models, recipe, _command(run, data, out, points, options))
+
+
+def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions) -> str:
+    """Return the command that repeats the evaluation: the options that change its results, always in this order, so
+    that commands can be compared."""
+    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
+    words += ["--out", str(out)] if out != run / FOLDERS[options.split] else []
+    words += ["--split", options.split] if options.split != "test" else []
+    for option, values in (
+        ("--kbps", [point.kbps for point in points if point.kbps is not None]),
+        ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
+    ):
+        words += [option, *(f"{value:g}" for value in values)] if values else []
+    words += options.references.words()
+    words += ["--clips", str(options.max_clips)] if options.max_clips is not None else []
+    return command_line(*words) + (OPEN_AGAIN if options.again else "")
+
+
+# --- 2: clips -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """Indices of the clips that the report is about, and of those of the validation groups that select."""
+class _Clips:
+    """The clips of an evaluation, before any audio is read."""
 
+    listed: list[Clip]
+    """All clips of the split."""
     reporting: list[int]
+    """Indices of the clips that the report is about."""
     selecting: list[int]
+    """Indices of the clips of the validation groups that select."""
+    external: Mapping[str, Sequence[ExternalDecode]]
+    """Name of another codec to its decodes of the reporting clips."""
+    trained: ModelSummary
 
 
-def _parts(clips: list[Clip], split: Literal["test", "val"], most: int | None) -> _Parts:
-    chosen = choose(clips, most)
-    selecting = [index for index in chosen if split == "val" and selects(clips[index].group)]
+def _select_clips(job: _Job, work: Path) -> _Clips:
+    rate, channels, split = job.sample_rate, job.channels, job.options.split
+    trained = _summarise_model(job.run, job.codec, open_split(job.data, "train", rate, channels), channels)
+    listed = list_clips(job.data, split, rate, channels)
+    chosen = choose_clips(listed, job.options.max_clips)
+    selecting = [index for index in chosen if split == "val" and selects(listed[index].group)]
     reporting = [index for index in chosen if index not in selecting]
     if not reporting:
-        raise UserError("all of these validation clips are of groups that select; prepare more groups")
-    return _Parts(reporting, selecting)
-
-
-@dataclass(frozen=True)
-class _Material:
-    """The clips coded in every way: by the model those that the report is about (``reporting``) and those of the groups
-    that select, by all ``others`` the first alone."""
-
-    reporting: list[CodedClip]
-    selecting: list[CodedClip]
-    others: list[CodedSystem]
-    absent: dict[str, str]
-
-
-def _code(
-    opened: PackedSplit,
-    parts: _Parts,
-    models: Mapping[str, Codec],
-    points: Sequence[OperatingPoint],
-    beside: ReferenceSystems,
-    brought: Mapping[str, Sequence[ExternalDecode]],
-    work: Path,
-) -> _Material:
-    brought = {name: check_alignment(found, opened, parts.reporting) for name, found in brought.items()}
-    originals, reporting = work / "original", parts.reporting
-    codec = next(iter(models.values()))
-    coded = code_clips(opened, reporting + parts.selecting, codec, originals, work, points[0], str(points[0]))
-    coded, rest = coded[: len(reporting)], coded[len(reporting) :]
-    others = code_models(models, points, opened, reporting, originals, work)
-    made, absent = code_others(beside, coded, brought, work)
-    return _Material(coded, rest, others + made, absent)
-
-
-def _judge(material: _Material, target: TargetConfig, workers: int) -> list[list[ClipResult]]:
-    """Of the clips that report and those that select, with noise and other clips' codes; then of each of the others."""
-    groups = [material.reporting, material.selecting, *(system.coded for system in material.others)]
-    jobs = _jobs([*material.reporting, *material.selecting])
-    jobs += [
-        ScoreJob(entry.original, entry.decoded, None, entry.clip.domain, 0, alone=True)
-        for some in groups[2:]
-        for entry in some
-    ]
-    scores = iter(score_clips(jobs, workers))
-    return [[_clip_result(entry, next(scores), target) for entry in some] for some in groups]
-
-
-def _jobs(coded: Sequence[CodedClip]) -> list[ScoreJob]:
-    return [
-        ScoreJob(entry.original, entry.decoded, _other(coded, i), entry.clip.domain, i) for i, entry in enumerate(coded)
-    ]
-
-
-def _other(coded: Sequence[CodedClip], i: int) -> Path | None:
-    """The decode of the next clip of another group, or of the next clip if there is one group only."""
-    following = [*coded[i + 1 :], *coded[:i]]
-    strangers = [entry for entry in following if entry.clip.group != coded[i].clip.group]
-    return next((entry.decoded for entry in strangers or following), None)
-
-
-def _clip_result(entry: CodedClip, scores: ClipScores, target: TargetConfig) -> ClipResult:
-    return ClipResult(
-        clip_id=entry.clip.clip_id,
-        path=str(entry.clip.path).encode(errors="surrogateescape").decode(errors="replace"),
-        domain=entry.clip.domain,
-        group=entry.clip.group,
-        in_distribution=in_distribution(entry.clip, target),
-        seconds=entry.seconds,
-        bytes=entry.bytes,
-        kbps=None if entry.bytes is None else 8 * entry.bytes / entry.seconds / 1000,
-        encode_s=entry.encode_s,
-        decode_s=entry.decode_s,
-        scores=scores.decoded,
-        baseline=scores.baseline,
-        other_codes_mel=scores.other_mel,
-        container_bytes=entry.container_bytes,
-    )
+        raise UserError(
+            f"{job.data}: all of these validation clips are of groups that select, none of groups that report; prepare"
+            " more groups"
+        )
+    external = find_external_decodes(job.options.references, listed, reporting, rate, channels, work)
+    return _Clips(listed, reporting, selecting, external, trained)
 
 
 @dataclass(frozen=True)
@@ -283,14 +236,14 @@ class _Training:
     trained_on: DatasetSummary | None = None
 
 
-def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trained:
-    """Models of earlier versions do not say what they were trained on: they are taken to be of this data."""
+def _summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int) -> ModelSummary:
+    """Summarise the model; one of an earlier version does not name its training data, and is taken to be of this."""
     info = read_info(run)
     try:
         known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
     except ValueError as error:
-        raise UserError(f"{run}: what its config.json says of the training is damaged ({error})") from error
-    return Trained(
+        raise UserError(f"{run}: the part of its config.json about the training is damaged ({error})") from error
+    return ModelSummary(
         sample_rate=codec.config.sample_rate,
         channels=channels,
         parameters=sum(weight.numel() for weight in codec.parameters()),
@@ -304,47 +257,222 @@ def _trained(run: Path, codec: Codec, split: PackedSplit, channels: int) -> Trai
     )
 
 
-def _tell(what: str) -> None:
-    """Progress, where the bars are, too."""
-    print(f"{what} …", file=sys.stderr, flush=True)
+# --- 3: the split, opened on record -------------------------------------------------------------------------
 
 
-def _memory_mb(run: Path, sample_rate: int, channels: int) -> float | None:
-    """None where it cannot be measured: all else that was evaluated is not lost for that."""
+@dataclass(frozen=True)
+class _Opened:
+    split: PackedSplit
+    openings: list[LedgerEntry]
+    """Of the test split, before this one."""
+    key: str | None
+    """Of this opening in the ledger; None on validation."""
+
+
+def _open(job: _Job) -> _Opened:
+    options = job.options
+    if options.split == "val":
+        opened = open_split(job.data, "val", job.sample_rate, job.channels)
+        for path in (job.run, *options.references.models):
+            record_candidate(job.data, str(path.resolve()))
+        return _Opened(opened, read_ledger(job.data), None)
+    sealed = open_sealed_test(
+        job.data,
+        job.sample_rate,
+        job.channels,
+        run=str(job.run),
+        weights=[checksum(model) for model in job.models.values()],
+        purpose="demonstration" if options.demonstration else "evaluation",
+        again=options.again or options.demonstration,
+    )
+    return _Opened(sealed.split, sealed.before, sealed.opening.key)
+
+
+# --- 4: coding ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """The clips as every system coded them."""
+
+    reporting: list[CodedClip]
+    selecting: list[CodedClip]
+    """Coded by the model at its first operating point alone."""
+    others: list[CodedSystem]
+    """The reporting clips by the other systems."""
+    absent: dict[str, str]
+    """System that could not code the clips, to the reason."""
+
+
+def _code(job: _Job, clips: _Clips, opened: PackedSplit, work: Path) -> _Coded:
+    external = {name: check_alignment(found, opened, clips.reporting) for name, found in clips.external.items()}
+    originals, point = work / "original", job.points[0]
+    every = clips.reporting + clips.selecting
+    coded = code_clips(opened, every, job.codec, originals, work, point, str(point))
+    reporting, selecting = coded[: len(clips.reporting)], coded[len(clips.reporting) :]
+    others = code_models(job.models, job.points, opened, clips.reporting, originals, work)
+    references, absent = code_references(job.options.references, reporting, external, work)
+    return _Coded(reporting, selecting, others + references, absent)
+
+
+# --- 5: scores ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The results of the clips, in the order of :class:`_Coded`."""
+
+    reporting: list[ClipResult]
+    selecting: list[ClipResult]
+    others: list[list[ClipResult]]
+
+
+def _score(coded: _Coded, target: TargetConfig, workers: int) -> _Scored:
+    """Score all clips, those of the model with noise and other clips' decodes as baselines."""
+    own = [*coded.reporting, *coded.selecting]
+    jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed)) for seed, entry in enumerate(own)]
+    jobs += [ScoringJob(entry) for system in coded.others for entry in system.coded]
+    scores = iter(score_coded_clips(jobs, workers))
+
+    def results(clips: Iterable[CodedClip]) -> list[ClipResult]:
+        return [_clip_result(entry, next(scores), target) for entry in clips]
+
+    return _Scored(
+        results(coded.reporting), results(coded.selecting), [results(system.coded) for system in coded.others]
+    )
+
+
+def _find_unrelated(coded: Sequence[CodedClip], index: int) -> Path | None:
+    """Return the decode of the next clip of another group, or of the next clip if there is one group only."""
+    following = [*coded[index + 1 :], *coded[:index]]
+    strangers = [entry for entry in following if entry.clip.group != coded[index].clip.group]
+    return next((entry.decoded for entry in strangers or following), None)
+
+
+def _clip_result(entry: CodedClip, scores: DecodeScores, target: TargetConfig) -> ClipResult:
+    return ClipResult(
+        clip_id=entry.clip.clip_id,
+        path=str(entry.clip.path).encode(errors="surrogateescape").decode(errors="replace"),
+        domain=entry.clip.domain,
+        group=entry.clip.group,
+        in_distribution=in_distribution(entry.clip, target),
+        seconds=entry.seconds,
+        bytes=entry.bytes,
+        kbps=None if entry.bytes is None else 8 * entry.bytes / entry.seconds / 1000,
+        encode_s=entry.encode_s,
+        decode_s=entry.decode_s,
+        scores=scores.decoded,
+        baseline=scores.noise,
+        other_codes_mel=scores.unrelated_mel,
+        container_bytes=entry.container_bytes,
+    )
+
+
+def _systems(job: _Job, coded: _Coded, scored: _Scored) -> list[SystemClips]:
+    own = System(job.name, str(job.points[0]), "model")
+    others = [SystemClips(entry.system, clips) for entry, clips in zip(coded.others, scored.others)]
+    return [SystemClips(own, scored.reporting), *others]
+
+
+# --- 6: the result ------------------------------------------------------------------------------------------
+
+
+def _summarise(job: _Job, clips: _Clips, opened: _Opened, coded: _Coded, scored: _Scored) -> EvaluationResult:
+    _print_progress(f"measuring the memory that coding {MEMORY_SECONDS:g} s of audio takes")
+    memory_mb = _measure_memory(job)
+    _print_progress("computing means and intervals")
+    rows, results = build_rows(scored.reporting), scored.reporting
+    systems = _systems(job, coded, scored)
+    seconds = sum(clip.seconds for clip in results)
+    codes = count_codes([entry.coded for entry in coded.reporting], job.codec)
+    noise = rows[0].baseline.get("mel")
+    return EvaluationResult(
+        run=str(job.run),
+        data=str(job.data),
+        report=job.out / REPORT,
+        command=job.command,
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        demonstration=job.options.demonstration,
+        opened_before=len(opened.openings),
+        candidates=count_candidates(job.data),
+        clips_in_split=len(opened.split),
+        operating_point=str(job.points[0]),
+        kbps=8 * sum(entry.coded.stat().st_size for entry in coded.reporting) / seconds / 1000,
+        nominal_kbps=float(codes.counts.sum()) * job.codec.config.bits_per_code / seconds / 1000,
+        ideal_kbps=codes.ideal_bits / seconds / 1000,
+        encode_times_real_time=seconds / sum(clip.encode_s for clip in results),
+        decode_times_real_time=seconds / sum(clip.decode_s for clip in results),
+        other_codes_mel=_estimate_unrelated(results),
+        absent=_absent_metrics(results, job.sample_rate),
+        trained=clips.trained,
+        diagnosis=diagnose_run(job.run, noise.mean if noise else None, job.recipe.optim.warmup_steps),
+        rows=rows,
+        others=[_other_row(job.name, entry, found) for entry, found in zip(coded.others, scored.others)],
+        usage=codes.usage(),
+        clips=results,
+        split=job.options.split,
+        system=job.name,
+        openings=opened.openings,
+        absent_systems=coded.absent,
+        rates=rate_points(systems),
+        differences=differences(*_split_by_name(systems, job.name)),
+        halves=compare_halves(results, scored.selecting) if job.options.split == "val" else None,
+        memory_mb=memory_mb,
+        trained_clips=count_trained(job.run, clips.listed),
+    )
+
+
+def _estimate_unrelated(clips: Sequence[ClipResult]) -> Estimate | None:
+    meant = [clip for clip in clips if clip.in_distribution] or clips
+    return estimate_scores((clip.other_codes_mel, clip.group) for clip in meant)
+
+
+def _absent_metrics(clips: Sequence[ClipResult], sample_rate: int) -> dict[str, str]:
+    domains = {clip.domain for clip in clips}
+    return {
+        entry.name: entry.missing
+        for entry in METRICS
+        if entry.absent and any(entry.applies(domain, sample_rate) for domain in domains)
+    }
+
+
+def _other_row(main: str, entry: CodedSystem, clips: Sequence[ClipResult]) -> Row:
+    return replace(build_rows(clips)[0], name=entry.system.label(main), note=entry.note)
+
+
+def _split_by_name(systems: Sequence[SystemClips], name: str) -> tuple[list[SystemClips], list[SystemClips]]:
+    ours = [entry for entry in systems if entry.system.name == name]
+    return ours, [entry for entry in systems if entry.system.name != name]
+
+
+def _measure_memory(job: _Job) -> float | None:
+    """Return the peak in MB, or None if it cannot be measured: the rest of the evaluation is not lost for that."""
     try:
-        return peak_mb(run, MEMORY_SECONDS, sample_rate, channels)
+        return coding_peak_mb(job.run, MEMORY_SECONDS, job.sample_rate, job.channels)
     except UserError:
         return None
 
 
-def _command(
-    run: Path,
-    data: Path,
-    out: Path,
-    points: Sequence[OperatingPoint],
-    beside: ReferenceSystems,
-    split: str,
-    again: bool,
-    max_clips: int | None,
-) -> str:
-    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
-    words += ["--out", str(out)] if out != run / FOLDERS[split] else []
-    words += ["--split", split] if split != "test" else []
-    for option, values in (
-        ("--kbps", [point.kbps for point in points if point.kbps is not None]),
-        ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
-    ):
-        words += [option, *(f"{value:g}" for value in values)] if values else []
-    words += beside.words()
-    words += ["--clips", str(max_clips)] if max_clips is not None else []
-    return shlex.join(words) + (AGAIN if again else "")
+# --- 7: the report ------------------------------------------------------------------------------------------
+
+
+def _write(result: EvaluationResult, coded: _Coded, systems: Sequence[SystemClips], work: Path) -> None:
+    _print_progress("writing report and tables")
+    write_report(result, coded.reporting, coded.others, work / REPORT)
+    (work / RESULTS).write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+    write_tables(result, systems, work)
 
 
 def _headline(result: EvaluationResult) -> dict[str, Any]:
-    """What the ledger keeps: means of the model, and of all that was judged beside it."""
+    """Return what the ledger keeps: means of the model, and of all other systems."""
 
     def means(row: Row) -> Mapping[str, float | None]:
         return {"kbps": row.kbps, **{name: found.mean for name, found in row.metrics.items()}}
 
-    told = {"clips": len(result.clips), **means(result.main), "kbps": result.kbps}
-    return {**told, "beside": {row.name: means(row) for row in result.others}}
+    own = {"clips": len(result.clips), **means(result.main), "kbps": result.kbps}
+    return {**own, "beside": {row.name: means(row) for row in result.others}}
+
+
+def _print_progress(phase: str) -> None:
+    """Print where the progress bars are, too."""
+    print(f"{phase} …", file=sys.stderr, flush=True)

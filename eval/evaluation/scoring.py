@@ -1,6 +1,11 @@
-"""Clips scored concurrently in processes of their own, one thread each."""
+"""How decodes are scored, whoever made them: the clips of ``codec evaluate`` and the candidates of compare and search.
 
-from collections.abc import Iterable, Sequence
+:func:`score_decode` is the one way from a clip and its decode to scores. ``codec evaluate`` calls it on sound files, in
+several processes, with decodes of noise and of other clips as baselines (:func:`score_coded_clips`); candidates are
+coded in memory and scored one by one (:func:`score_excerpt`).
+"""
+
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,77 +15,146 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
+from codec.audio import FloatArray
 from codec.losses.noise_baseline import matched_noise
 from codec.runtime.process_pool import map_in_processes
+from codec.runtime.torch_threads import torch_threads
+from eval.evaluation.clip_selection import Excerpt
+from eval.evaluation.codec_scores import ClipScores
 from eval.metrics.registry import METRICS, Score, metric
+from eval.systems.own import CodedClip
 
-BASELINE = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
-"""Measured on shaped noise too. ViSQOL takes too long for that."""
+ALL_METRICS = tuple(entry.name for entry in METRICS)
+NOISE_METRICS = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
+"""Also measured on noise that is matched to the clip. ViSQOL takes too long for that."""
+
+
+def score_decode(
+    reference: FloatArray, decoded: FloatArray, sample_rate: int, domain: str, metrics: Collection[str] = ALL_METRICS
+) -> dict[str, Score]:
+    """Score a decode by the metrics that are installed and meant for its clip.
+
+    Args:
+        reference: ``[channels, samples]``, the input of the codec.
+        decoded: ``[channels, samples]``.
+        sample_rate: in Hz.
+        domain: of the clip, such as ``speech``.
+        metrics: names of the metrics to be considered.
+
+    Returns:
+        Metric to score, in the order of ``metrics``.
+    """
+    return {
+        entry.name: entry.score(reference, decoded, sample_rate)
+        for entry in map(metric, metrics)
+        if entry.applies(domain, sample_rate) and not entry.absent
+    }
+
+
+# --- candidates, in memory ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class ScoreJob:
-    """Sound files of one length. ``other`` is another clip's decode, of any length. ``alone``: judge the decode, and
-    neither noise nor that other one."""
+class Coding:
+    """A clip that was coded and decoded in memory."""
 
-    original: Path
-    decoded: Path
-    other: Path | None
-    domain: str
-    seed: int
-    alone: bool = False
+    decoded: FloatArray
+    """``[channels, samples]``."""
+    bits: float
+    """Of its codes, however these are counted: see the coder that made it."""
+
+
+def score_excerpt(excerpt: Excerpt, coding: Coding, metrics: Collection[str]) -> ClipScores:
+    """Score an excerpt that was coded in memory.
+
+    Args:
+        excerpt: the original.
+        coding: what a codec made of it.
+        metrics: names of the metrics to be considered.
+
+    Returns:
+        Bits and scores.
+    """
+    scores = score_decode(excerpt.waveform, coding.decoded, excerpt.sample_rate, excerpt.domain, metrics)
+    return ClipScores(excerpt.clip_id, excerpt.group, excerpt.seconds, coding.bits, scores)
+
+
+# --- evaluations, from files --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class ClipScores:
+class ScoringJob:
+    """A clip whose decode is to be scored."""
+
+    clip: CodedClip
+    noise_seed: int | None = None
+    """Seed of the matched noise that is scored as well; None: no baselines."""
+    unrelated: Path | None = None
+    """Decode of another clip, of any length; scored by mel distance if there are baselines."""
+
+
+@dataclass(frozen=True)
+class DecodeScores:
+    """Scores of a decode and of its baselines."""
+
     decoded: dict[str, Score]
-    baseline: dict[str, Score]
-    other_mel: Score
+    noise: dict[str, Score]
+    unrelated_mel: Score
 
 
-def score_clip(job: ScoreJob) -> ClipScores:
-    """Every installed metric meant for the clip, on its decode and on noise; mel on another's decode."""
-    original, decoded = audio.read(job.original), audio.read(job.decoded)
-    wave, rate = original.samples, original.sample_rate
-    meant = [entry for entry in METRICS if entry.applies(job.domain, rate) and not entry.absent]
-    scores = {entry.name: entry.score(wave, decoded.samples, rate) for entry in meant}
-    if job.alone:
-        return ClipScores(scores, {}, Score(None, "not asked for"))
-    noise = matched_noise(wave, rate, job.seed)
-    other = Score(None, "there is no other clip")
-    if job.other:
-        samples = audio.read(job.other).samples
-        shared = min(wave.shape[1], samples.shape[1])
-        other = metric("mel").score(wave[:, :shared], samples[:, :shared], rate)
-    return ClipScores(
-        scores,
-        {entry.name: entry.score(wave, noise, rate) for entry in meant if entry.name in BASELINE},
-        other,
-    )
+def score_coded_clip(job: ScoringJob) -> DecodeScores:
+    """Read the files of a clip and score its decode.
+
+    Args:
+        job: the clip, and which baselines are wanted.
+
+    Returns:
+        The scores by every metric that applies; of noise by those of :data:`NOISE_METRICS`.
+    """
+    domain = job.clip.clip.domain
+    original, decoded = audio.read(job.clip.original), audio.read(job.clip.decoded)
+    reference, rate = original.samples, original.sample_rate
+    scores = score_decode(reference, decoded.samples, rate, domain)
+    if job.noise_seed is None:
+        return DecodeScores(scores, {}, Score(None, "not asked for"))
+    unrelated = Score(None, "there is no other clip")
+    if job.unrelated:
+        samples = audio.read(job.unrelated).samples
+        shared = min(reference.shape[1], samples.shape[1])
+        unrelated = metric("mel").score(reference[:, :shared], samples[:, :shared], rate)
+    noise = matched_noise(reference, rate, job.noise_seed)
+    return DecodeScores(scores, score_decode(reference, noise, rate, domain, NOISE_METRICS), unrelated)
 
 
-def score_clips(jobs: Sequence[ScoreJob], workers: int) -> list[ClipScores]:
-    """One result per job, in order. Ctrl-C ends the processes."""
+def score_coded_clips(jobs: Sequence[ScoringJob], workers: int) -> list[DecodeScores]:
+    """Score clips in several processes with one thread each.
+
+    Args:
+        jobs: the clips.
+        workers: number of processes; with 1, this process scores them itself.
+
+    Returns:
+        One result per job, in order.
+
+    Raises:
+        UserError: a process died.
+    """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return _collect(map(score_clip, jobs), len(jobs))
-        finally:
-            torch.set_num_threads(before)
+        with torch_threads(1):
+            return _collect(map(score_coded_clip, jobs), len(jobs))
     advice = "try fewer --workers"
-    results = map_in_processes(score_clip, jobs, workers, advice=advice, start=_start_worker)
+    results = map_in_processes(score_coded_clip, jobs, workers, advice=advice, start=_start_worker)
     with closing(results):
-        return _collect(results, len(jobs), f"judge: starting {workers} processes")
+        return _collect(results, len(jobs), f"score: starting {workers} processes")
 
 
-def _collect(results: Iterable[ClipScores], total: int, first: str = "judge") -> list[ClipScores]:
+def _collect(results: Iterable[DecodeScores], total: int, first: str = "score") -> list[DecodeScores]:
     """``first``: shown until there is a result."""
     found = []
     with tqdm(total=total, desc=first, unit="clip") as bar:
         for scores in results:
-            bar.set_description("judge", refresh=False)
+            bar.set_description("score", refresh=False)
             bar.update()
             found.append(scores)
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import next_fast_len
 
-from eval.metrics.functions import Wave
+from codec.audio import FloatArray
 
 NEIGHBOURS = 64
 """Lags on either side between which the correlation is interpolated."""
@@ -33,7 +33,7 @@ class Correlation:
         return float(self.values[self.centre + lag])
 
 
-def correlate(decoded: Wave, original: Wave) -> Correlation | None:
+def correlate(decoded: FloatArray, original: FloatArray) -> Correlation | None:
     """Cross-correlate two waveforms ``[channels, samples]`` of one shape, summed over channels; None where one is
     silent."""
     samples = original.shape[1]
@@ -47,7 +47,7 @@ def correlate(decoded: Wave, original: Wave) -> Correlation | None:
     return Correlation(np.concatenate([circular[size - samples + 1 :], circular[:samples]]))
 
 
-def find_delay(decoded: Wave, original: Wave, most: int, alike: float) -> float:
+def find_delay(decoded: FloatArray, original: FloatArray, most: int, alike: float) -> float:
     """Find the delay of a decode of unchanged polarity, where its correlation with the original is largest.
 
     Args:
@@ -75,7 +75,7 @@ def find_delay(decoded: Wave, original: Wave, most: int, alike: float) -> float:
     return peak + float(fractions[int(interpolated.argmax())])
 
 
-def advance(wave: Wave, samples: float) -> Wave:
+def advance(wave: FloatArray, samples: float) -> FloatArray:
     """``[channels, samples]`` moved to the beginning by a number of samples that need not be whole; what comes in at an
     end is silence."""
     if not samples:

@@ -98,7 +98,7 @@ def paired_difference(
     return PairedDifference(found.mean, *_interval(found), len(both), len(set(names)), _p_value(found))
 
 
-def gap(
+def estimate_gap(
     values: Sequence[float], groups: Sequence[str], others: Sequence[float], other_groups: Sequence[str]
 ) -> Estimate | None:
     """Estimate the mean of ``values`` less that of ``others``, which are of other groups (B. L. Welch, 1947).

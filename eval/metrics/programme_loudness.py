@@ -3,16 +3,15 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pyloudnorm
 
-Wave = npt.NDArray[np.float32]
+from codec.audio import FloatArray
 
 BLOCK_S = 0.4
 """Of the gating; sounds that are shorter make one block."""
 
 
-def loudness_lufs(wave: Wave, sample_rate: int) -> float | None:
+def loudness_lufs(wave: FloatArray, sample_rate: int) -> float | None:
     """Of ``[channels, samples]``; None for silence, or nothing."""
     seconds = wave.shape[1] / sample_rate
     if not seconds:
@@ -23,7 +22,7 @@ def loudness_lufs(wave: Wave, sample_rate: int) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def matching_gains(waves: list[Wave], sample_rate: int) -> list[float]:
+def matching_gains(waves: list[FloatArray], sample_rate: int) -> list[float]:
     """Factors that bring all to the loudness of the first, and all of them down together where one would clip."""
     wanted, *others = (loudness_lufs(wave, sample_rate) for wave in waves)
     gains = [1.0]

@@ -14,7 +14,8 @@ from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.results import RatePoint
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.page import write_page
-from eval.pages.rate_distortion_plot import rate_figures, series, shown_cells
+from eval.pages.rate_distortion_plot import rate_figures, series, shown_subsets
+from eval.systems.system import System
 
 EVALUATION, SEARCH = "results.json", "front.json"
 SAME = 1e-3
@@ -56,27 +57,28 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A system at one operating point; ``found``: metric and value."""
+class SystemValues:
+    """The values of a system on some clips."""
 
-    system: str
-    point: str
+    system: System
     kbps: float | None
     found: dict[str, RatePoint]
+    """Metric to value."""
 
     @property
     def clips(self) -> int:
-        """Those that some metric could judge."""
+        """Number of clips that some metric could judge."""
         return max(point.clips for point in self.found.values())
 
 
 @dataclass(frozen=True)
-class Side:
-    """All systems on some clips; ``title`` says which."""
+class SystemTable:
+    """All systems on some clips."""
 
     title: str
+    """Names the clips."""
     metrics: list[str]
-    lines: list[Line]
+    systems: list[SystemValues]
 
 
 def join(folders: Sequence[Path], out: Path) -> None:
@@ -115,7 +117,7 @@ def join(folders: Sequence[Path], out: Path) -> None:
         alike=len({entry.clips for entry in evaluations}) <= 1,
         curves=rate_figures(rates),
         series=series(rates),
-        sides=sides(rates),
+        tables=system_tables(rates),
         metric=metric,
         measured=[entry for entry in METRICS if entry.name in named],
         editions=describe_editions(named),
@@ -274,14 +276,21 @@ def joined_rates(evaluations: Sequence[Evaluation]) -> list[RatePoint]:
     return sorted(points.values(), key=lambda point: point.system not in ours)
 
 
-def sides(rates: Sequence[RatePoint]) -> list[Side]:
-    """A table for each distribution and domain that has a plot, too."""
+def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
+    """Group points by the clips that they are about.
+
+    Args:
+        rates: of all evaluations.
+
+    Returns:
+        A table for each distribution and domain that has a plot, too.
+    """
     found = []
-    for cell in shown_cells(rates):
+    for cell in shown_subsets(rates):
         here = [point for point in rates if cell.has(point)]
-        lines: dict[tuple[str, str], Line] = {}
+        systems: dict[System, SystemValues] = {}
         for point in here:
-            line = lines.setdefault((point.system, point.point), Line(point.system, point.point, point.kbps, {}))
-            line.found[point.metric] = point
-        found.append(Side(cell.title, [point.metric for point in here], list(lines.values())))
+            values = systems.setdefault(point.identity, SystemValues(point.identity, point.kbps, {}))
+            values.found[point.metric] = point
+        found.append(SystemTable(cell.title, [point.metric for point in here], list(systems.values())))
     return found

@@ -1,7 +1,6 @@
 """The report of an evaluation: one HTML file that holds everything, sounds and pictures too."""
 
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +8,22 @@ from pathlib import Path
 from markupsafe import Markup
 
 from codec.pretrained.registry import name_of
+from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
 from codec.training.metrics_log import read_curves
-from eval.evaluation.results import ClipResult, Difference, EvaluationResult, format_value
+from eval.evaluation.formatting import format_value
+from eval.evaluation.results import ClipResult, Difference, EvaluationResult
+from eval.evaluation.screen_text import describe_history
 from eval.metrics.bootstrap import describe_correction
 from eval.metrics.registry import METRICS, Score, describe_editions, metric
 from eval.pages.listening_examples import listening
 from eval.pages.page import Tile, as_json, write_page
-from eval.pages.rate_distortion_plot import rate_figures, series, shown_cells
+from eval.pages.rate_distortion_plot import rate_figures, series, shown_subsets
 from eval.pages.spectrograms import curves_svg
 from eval.systems.baselines import CodedSystem
 from eval.systems.own import CodedClip
+from eval.systems.system import System
 
 HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
 
@@ -32,7 +35,7 @@ def write_report(
     ``others`` which is nearest in bit rate and no model of ours."""
     concerned = [entry for entry in METRICS if _concerns(result, entry.name)]
     heard = listening(result.clips, coded, _nearest(result, others))
-    comparisons = compare(result.differences)
+    comparisons = difference_tables(result.differences)
     recipe = Path(result.run) / "recipe.yaml"
     left_out = [
         name
@@ -51,6 +54,7 @@ def write_report(
         made=result.made,
         result=result,
         row=result.main,
+        history=describe_history(result),
         summary=summary(result),
         tiles=tiles(result),
         left_out=left_out,
@@ -90,55 +94,61 @@ def _nearest(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping
     rates = {row.name: row.kbps for row in result.others}
 
     def distance(system: CodedSystem) -> float:
-        kbps = rates.get(system.label)
+        kbps = rates.get(system.system.label(result.system))
         return abs(math.log(kbps / result.kbps)) if kbps else math.inf
 
-    foreign = [system for system in others if system.name != result.system]
+    foreign = [system for system in others if system.system.name != result.system]
     if not foreign:
         return {}
     found = min(foreign, key=distance)
-    return {found.label: found.coded}
+    return {found.system.label(result.system): found.coded}
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One of theirs beside ours; ``found``: metric and difference."""
+class SystemDifferences:
+    """Our model at an operating point, compared with another system."""
 
-    system: str
-    point: str
+    system: System
     kbps: float | None
+    """Of the other system."""
     ours: str
+    """Our operating point."""
     our_kbps: float | None
     found: dict[str, Difference]
+    """Metric to difference."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All pairs on some clips; ``title`` says which, ``significance`` what the marks mean."""
+class DifferenceTable:
+    """All differences on some clips."""
 
     title: str
+    """Names the clips."""
     metrics: list[str]
-    pairs: list[Pair]
+    pairs: list[SystemDifferences]
     significance: str
+    """When a difference is marked as significant."""
 
 
-def compare(differences: Sequence[Difference]) -> list[Comparison]:
-    """A table for each distribution and domain that has a plot, too."""
+def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable]:
+    """Group differences by the clips that they are about.
+
+    Args:
+        differences: of an evaluation.
+
+    Returns:
+        A table for each distribution and domain that has a plot, too.
+    """
     found = []
-    for cell in shown_cells(differences):
+    for cell in shown_subsets(differences):
         here = [entry for entry in differences if cell.has(entry)]
-        pairs: dict[tuple[str, str], Pair] = {}
+        pairs: dict[System, SystemDifferences] = {}
         for entry in here:
-            made = Pair(entry.system, entry.point, entry.kbps, entry.ours, entry.our_kbps, {})
-            pairs.setdefault((entry.system, entry.point), made).found[entry.metric] = entry
-        found.append(
-            Comparison(
-                cell.title,
-                [entry.metric for entry in here],
-                list(pairs.values()),
-                describe_correction(here[0].comparisons),
-            )
-        )
+            made = SystemDifferences(entry.identity, entry.kbps, entry.ours, entry.our_kbps, {})
+            pairs.setdefault(entry.identity, made).found[entry.metric] = entry
+        names = [entry.metric for entry in here]
+        significance = describe_correction(here[0].comparisons)
+        found.append(DifferenceTable(cell.title, names, list(pairs.values()), significance))
     return found
 
 
@@ -172,10 +182,12 @@ def summary(result: EvaluationResult) -> list[str]:
         f"At {row.kbps or result.kbps:.2f} kbps, measured from file sizes, it reaches {reaches} "
         f"on {row.clips} clips of {row.groups} groups{unseen} ({row.name})."
     )
-    if beside := nearest_pair(result):
-        differences = ", ".join(_told(beside.found[name]) for name in ("mel", *HEADLINE) if name in beside.found)
+    if other := _nearest_pair(result):
+        differences = ", ".join(
+            _describe_difference(other.found[name]) for name in ("mel", *HEADLINE) if name in other.found
+        )
         text.append(
-            f"At {beside.our_kbps:.2f} kbps it differs from {beside.system} at {beside.kbps:.2f}, clip by clip, by"
+            f"At {other.our_kbps:.2f} kbps it differs from {other.system.name} at {other.kbps:.2f}, clip by clip, by"
             f" {differences}."
         )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
@@ -186,14 +198,14 @@ def summary(result: EvaluationResult) -> list[str]:
     return text
 
 
-def nearest_pair(result: EvaluationResult) -> Pair | None:
+def _nearest_pair(result: EvaluationResult) -> SystemDifferences | None:
     """Of the clips that the summary is about: what is nearest in bit rate to one of our operating points."""
-    comparisons = compare(result.differences)
+    comparisons = difference_tables(result.differences)
     pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
     return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
 
 
-def _told(found: Difference) -> str:
+def _describe_difference(found: Difference) -> str:
     def signed(value: float) -> str:
         return f"{value:+.{metric(found.metric).digits}f}"
 
@@ -229,8 +241,8 @@ def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) ->
 def commands(result: EvaluationResult) -> list[str]:
     """What makes the model, unless it is a built-in one, and the report again."""
     run, data = result.run, result.data
-    train = ["codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again"]
-    return [*([shlex.join(train)] if _trained_here(result) else []), result.command]
+    train = command_line("codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again")
+    return [*([train] if _trained_here(result) else []), result.command]
 
 
 def _trained_here(result: EvaluationResult) -> bool:

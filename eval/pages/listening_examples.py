@@ -56,9 +56,7 @@ def views(clips: Sequence[ClipResult]) -> list[View]:
     """Best, median and worst by each metric; and the median of each domain by mel distance, where there are several."""
     found = []
     for entry in METRICS:
-        order = _order(clips, entry.name)
-        if entry.better == "higher":
-            order.reverse()
+        order = _order(clips, entry.name)[:: -entry.sign]
         if order:
             ranks = {order[len(order) // 2]: "median"} | {order[-1]: "worst"} | {order[0]: "best"}
             found.append(View(entry.name, entry.label, {i: ranks[i] for i in order if i in ranks}))

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from codec.runtime.atomic_files import write_text
 from codec.runtime.text import format_duration
-from eval.evaluation.results import format_value
+from eval.evaluation.formatting import format_value
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

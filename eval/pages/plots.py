@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 _NAMES = ("ink", "muted", "rule", "original", "decoded", "faint", *(f"series-{number}" for number in range(1, 7)))
 _VARIABLES = {f"#{number:02x}{number:02x}{number:02x}": f"var(--{name})" for number, name in enumerate(_NAMES, 1)}
@@ -23,7 +23,7 @@ SERIES: Sequence[str] = tuple(_SERIES)
 
 def literal(name: str) -> str:
     """A name as matplotlib draws it letter by letter, not as mathematics between dollar signs."""
-    return visible(name).replace("$", r"\$")
+    return escape_invisible(name).replace("$", r"\$")
 
 
 def style(axes: Axes, x: str, y: str) -> None:

@@ -34,7 +34,7 @@ def series(rates: Sequence[RatePoint]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ClipSubset:
     """Clips that have a plot of their own."""
 
     distribution: str
@@ -49,9 +49,9 @@ class Cell:
         return f"{'all domains' if self.domain == ALL else self.domain}, {where}"
 
 
-def shown_cells(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[Cell]:
+def shown_subsets(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[ClipSubset]:
     """Each distribution as a whole and by domain; where it has one domain, by that alone."""
-    cells = dict.fromkeys(Cell(entry.distribution, entry.domain) for entry in entries)
+    cells = dict.fromkeys(ClipSubset(entry.distribution, entry.domain) for entry in entries)
     sizes = Counter(cell.distribution for cell in cells)
     return [cell for cell in cells if cell.domain != ALL or sizes[cell.distribution] > 2]
 
@@ -61,7 +61,7 @@ def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
     systems = list(series(rates))
     found: list[RateFigure] = []
     for entry in METRICS:
-        for cell in shown_cells(rates):
+        for cell in shown_subsets(rates):
             points = [point for point in rates if point.metric == entry.name and cell.has(point)]
             if points:
                 figure = _figure(points, systems, f"rate-{len(found)}", cell.title)
@@ -85,7 +85,7 @@ def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, titl
             if point.system == system and not point.kbps:
                 axes.axhline(point.mean, color=colour, lw=1.2, ls=(0, (2, 3)))
     meant = metric(points[0].metric)
-    style(axes, "real bit rate, kbit/s", f"{meant.label} ({meant.better} is better)")
+    style(axes, "real bit rate, kbit/s", meant.axis_label)
     known = [_kbps(point) for point in points if point.kbps]
     if known:
         axes.set_xscale("log", base=2)

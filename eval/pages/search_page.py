@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.results import format_value
+from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
 from eval.pages.page import as_json, write_page
 from eval.search.results import Row, SearchResult
@@ -22,7 +22,7 @@ def write_search_page(result: SearchResult, path: Path, command: str) -> None:
     }
     data = {
         "axes": axes,
-        "quality": f"{meant.label} ({meant.better} is better)",
+        "quality": meant.axis_label,
         "points": [_point(row, result) for row in result.rows if row.reported is not None],
     }
     write_page(

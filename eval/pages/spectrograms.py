@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
+from codec.audio import FloatArray
 from codec.training.metrics_log import Curve
-from eval.metrics.functions import Wave, mono
 from eval.pages.plots import DECODED, FAINT, MUTED, ORIGINAL, legend_above, style, svg
 
 RANGE_DB, ERROR_DB = 80.0, 24.0
@@ -59,15 +59,15 @@ def curves_svg(
     return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
 
 
-def spectrogram_db(wave: Wave, sample_rate: int) -> npt.NDArray[np.float64]:
+def spectrogram_db(wave: FloatArray, sample_rate: int) -> npt.NDArray[np.float64]:
     """Power in dB ``[frequency, time]`` of the channels' mean: Hann windows of 32 ms, one every 8 ms."""
     size, hop = int(0.032 * sample_rate), int(0.008 * sample_rate)
-    padded = np.pad(mono(wave), (size // 2, size))
+    padded = np.pad(wave.mean(0), (size // 2, size))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     return 20 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)).T + 1e-9)
 
 
-def spectrogram_triple(original: Wave, decoded: Wave, sample_rate: int) -> list[str]:
+def spectrogram_triple(original: FloatArray, decoded: FloatArray, sample_rate: int) -> list[str]:
     """Original, decode and their difference as data addresses. The difference is decode minus original,
     in dB.
     """

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from codec.runtime.text import visible
+from codec.runtime.text import escape_invisible
 
 _MARKUP = re.compile(
     r"[\\`*|]"  # these mean something everywhere
@@ -17,7 +17,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 def markdown_text(text: str) -> str:
     """The text in a line of Markdown (CommonMark, with the tables of GFM), shown letter by letter."""
-    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", visible(text))
+    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")
 
 
@@ -36,7 +36,7 @@ class Table:
 
     def text(self) -> str:
         """Columns aligned: the first to the left, the others to the right."""
-        lines = [[visible(cell) for cell in line] for line in (self.header, *self.rows)]
+        lines = [[escape_invisible(cell) for cell in line] for line in (self.header, *self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         return "\n".join(
             "  ".join(
@@ -49,7 +49,7 @@ class Table:
     def texts(self, width: int, kept: int = 1) -> list[str]:
         """Like :meth:`text`, but as several tables where lines would be longer than ``width``; all have the first
         ``kept`` columns."""
-        lines = [[visible(cell) for cell in line] for line in (self.header, *self.rows)]
+        lines = [[escape_invisible(cell) for cell in line] for line in (self.header, *self.rows)]
         widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(self.header))]
         parts, used = [list(range(kept))], sum(widths[:kept])
         for column in range(kept, len(widths)):

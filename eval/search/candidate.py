@@ -11,7 +11,7 @@ from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.candidate_scoring import Judged, read_judged, write_judged
+from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.search.cost import Size, Speed
 from eval.search.sampler import key_of
 from eval.search.space import Settings
@@ -72,14 +72,14 @@ class Candidate:
     def fail(self, reason: str) -> None:
         self._write(END, {"settings": self.settings, **asdict(End(False, reason))})
 
-    def judged(self, rung: int, seed: int, asked: Mapping[str, Any]) -> Judged | None:
+    def judged(self, rung: int, seed: int, asked: Mapping[str, Any]) -> CodecScores | None:
         """What was judged at the end of the rung, if it was."""
-        found = read_judged(self._scores(rung, seed), dict(asked))
+        found = read_scores(self._scores(rung, seed), dict(asked))
         return None if found is None else found[0]
 
-    def keep_judged(self, rung: int, seed: int, judged: Judged, asked: Mapping[str, Any]) -> None:
+    def keep_judged(self, rung: int, seed: int, judged: CodecScores, asked: Mapping[str, Any]) -> None:
         make_folder(self.folder)
-        write_judged(self._scores(rung, seed), [judged], dict(asked))
+        write_scores(self._scores(rung, seed), [judged], dict(asked))
 
     def _scores(self, rung: int, seed: int) -> Path:
         return self.folder / f"validation-rung{rung}-seed{seed}.json"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
-from eval.benchmarks.coding_speed import Spread, time_systems
-from eval.benchmarks.memory import peak_mb
+from codec.runtime.torch_threads import torch_threads
+from eval.benchmarks.coding_speed import TimingQuantiles, time_systems
+from eval.benchmarks.memory import coding_peak_mb
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import Constraints
-from eval.systems.architectures import System
-from eval.systems.own import one_thread
+from eval.systems.architectures import SpeedSubject
 
 SECONDS = 2.0
 """Of the clip that is timed: many short turns tell more than few long ones where the load of the machine changes."""
@@ -41,15 +41,15 @@ class Speed:
     """Ratios: how many times as fast as the reference, by turns; 2 is twice as fast. ``reference_*``: how fast that was
     meanwhile, times real time."""
 
-    encode: Spread
-    decode: Spread
+    encode: TimingQuantiles
+    decode: TimingQuantiles
     reference_encode: float
     reference_decode: float
 
 
-def measure_speed(candidate: System, reference: System, out: Path) -> Speed:
+def measure_speed(candidate: SpeedSubject, reference: SpeedSubject, out: Path) -> Speed:
     """Both take turns, so that what else the machine does falls on both; the search's other processes wait."""
-    with Turns(out).alone(), one_thread():
+    with Turns(out).alone(), torch_threads(1):
         names = {reference.name, candidate.name}
         found = time_systems(
             [reference, candidate], [SECONDS], ROUNDS, names, reference=reference.name, quiet=True
@@ -63,7 +63,7 @@ def measure_memory(codec: Codec) -> float:
     """Peak, in MB, of a process that codes and decodes a minute of sound."""
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), codec, {})
-        return peak_mb(Path(folder), MEMORY_SECONDS, codec.config.sample_rate)
+        return coding_peak_mb(Path(folder), MEMORY_SECONDS, codec.config.sample_rate)
 
 
 def times_real_time(ratio: float, reference: list[float]) -> float:

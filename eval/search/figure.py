@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.metrics.registry import metric
+from eval.metrics.registry import Metric, metric
 from eval.pages.plots import literal
 from eval.search.results import Row, SearchResult
 
@@ -38,7 +38,7 @@ def draw(result: SearchResult, path: Path) -> None:
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
         if number == 0:
-            axes.set_ylabel(f"{meant.label} ({meant.better} is better)")
+            axes.set_ylabel(meant.axis_label)
             if shown:
                 axes.legend(fontsize=8)
     figure.suptitle(f"{literal(result.title)}: both arms, {result.planned} candidates each")
@@ -57,15 +57,15 @@ def _draw_arm(
     for row in level:
         if row.front and row.reported and row.reported.low is not None and row.reported.high is not None:
             axes.vlines(value(row), row.reported.low, row.reported.high, color=colour, alpha=0.4, lw=1)
-    best = _unbeaten(level, value, less, metric(result.metric).better == "lower")
+    best = _unbeaten(level, value, less, metric(result.metric))
     axes.plot([value(row) for row in best], [_quality(row) for row in best], "-", color=colour, lw=1, alpha=0.6)
 
 
-def _unbeaten(rows: Sequence[Row], value: Value, less: bool, lower: bool) -> list[Row]:
+def _unbeaten(rows: Sequence[Row], value: Value, less: bool, quality: Metric) -> list[Row]:
     """From the cheapest on, each that is better than all cheaper ones."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: value(row) if less else -value(row)):
-        if not best or (_quality(row) < _quality(best[-1])) == lower:
+        if not best or quality.is_gain(_quality(row) - _quality(best[-1])):
             best.append(row)
     return best
 

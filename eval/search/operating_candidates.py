@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
-from codec.bitstream.framing import pack
-from codec.bitstream.live import FixedCoder, frame
-from codec.bitstream.range_coder import Codes, RangeCoder
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.framing import frame_packet
+from codec.bitstream.live import FixedWidthCoder, frame_bytes
+from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
 from codec.coding.nac_reader import range_coder
 from codec.dataset.ledger import record_candidate
@@ -26,14 +27,16 @@ from codec.pretrained.export import export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import find
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
-from eval.evaluation.candidate_scoring import Excerpt, Judged, JudgedClip, excerpts, judge_clip
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.codec_scores import ClipScores, CodecScores
+from eval.evaluation.scoring import Coding, score_excerpt
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan, Use
 from eval.search.space import Settings
-from eval.systems.architectures import PLAIN, System, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 MOST_FRAMES = 255
 """Of a packet."""
@@ -69,13 +72,13 @@ class Packing:
         self.coder, self.frames, self.variable = coder, frames, variable
         self.cost = payload_bits(coder)
 
-    def pack(self, codes: Codes) -> Iterator[Packet]:
+    def pack(self, codes: CodeArray) -> Iterator[Packet]:
         for number, start in enumerate(range(0, codes.shape[2], self.frames)):
             part = codes[..., start : start + self.frames]
             payload = self.coder.encode(part, self.variable)
-            yield Packet(part.shape[2], payload, len(pack(number, payload)))
+            yield Packet(part.shape[2], payload, len(frame_packet(number, payload)))
 
-    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> CodeArray:
         return self.coder.decode(packet.payload, channels, codebooks, packet.frames, self.variable)
 
 
@@ -84,18 +87,18 @@ class FixedPacking:
 
     frames = 1
 
-    def __init__(self, coder: FixedCoder):
+    def __init__(self, coder: FixedWidthCoder):
         self.coder = coder
 
-    def pack(self, codes: Codes) -> Iterator[Packet]:
+    def pack(self, codes: CodeArray) -> Iterator[Packet]:
         for number in range(codes.shape[2]):
             body = self.coder.pack(codes[..., number])
-            yield Packet(1, body, len(frame(number, body)))
+            yield Packet(1, body, len(frame_bytes(number, body)))
 
-    def unpack(self, packet: Packet, channels: int, codebooks: int) -> Codes:
+    def unpack(self, packet: Packet, channels: int, codebooks: int) -> CodeArray:
         return self.coder.unpack(packet.payload, channels, codebooks)[..., None]
 
-    def cost(self, codes: Codes) -> float:
+    def cost(self, codes: CodeArray) -> float:
         return 8.0 * sum(len(packet.payload) for packet in self.pack(codes))
 
 
@@ -106,7 +109,10 @@ class OperatingPoints:
         self.plan, self.data, self.turns = plan, data, Turns(out)
         self.place = find(plan.model)
         self.model = load_model(self.place)
-        self.coders = {"contexts": range_coder(self.model), "order 0": RangeCoder(self.model.tables.order_0())}
+        self.coders = {
+            "contexts": range_coder(self.model),
+            "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
+        }
         self.models = {("float32", "eager", 1): self.model}
         self.graphs = out / "onnx" / "graphs"
         self.sample_rate, self.channels = self.model.config.sample_rate, _channels(self.place)
@@ -140,7 +146,7 @@ class OperatingPoints:
         waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
         return Size(count_parameters(self.model), config.latency_ms + waited_ms)
 
-    def system(self, settings: Settings) -> System:
+    def system(self, settings: Settings) -> SpeedSubject:
         """Sound to packets and back, entropy coding and rate control included."""
         use, config = self.use(settings), self.model.config
         model, packing = self._model(use), self._packing(use)
@@ -149,7 +155,8 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            parts = [control.push(stream.push(wave)), control.push(stream.flush()), control.flush()]
+            coded = stream.push(wave), stream.flush()
+            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
@@ -159,7 +166,7 @@ class OperatingPoints:
             return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
 
         kbps = use.codebooks * config.kbps_per_codebook
-        return System("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
+        return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
 
     def _model(self, use: Use) -> Codec:
         key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1
@@ -178,37 +185,36 @@ class OperatingPoints:
         """Of the model as it is; they are written once for all processes of a search."""
         with Lock(self.graphs.with_name("graphs.lock")).held():
             if not self.graphs.exists():
-                part = temporary_path(self.graphs)
-                export_graphs(self.model, part, {})
-                part.rename(self.graphs)
+                with replacing(self.graphs) as part:
+                    export_graphs(self.model, part, {})
         return with_graphs(self.model, self.graphs, threads)
 
     def _packing(self, use: Use) -> Packing | FixedPacking:
         if use.entropy == "none":
-            return FixedPacking(FixedCoder(self.model.config.quantizer.size))
+            return FixedPacking(FixedWidthCoder(self.model.config.quantizer.size))
         return Packing(self.coders[use.entropy], self.packet_frames(use), use.kbps > 0)
 
     def codec(self, settings: Settings) -> Codec:
         return self.model
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """Codes and judges the validation clips; there is but one rung, and nothing random."""
         record_candidate(self.data, str(folder.resolve()))
         use, system = self.use(settings), self.system(settings)
         split = open_split(self.data, "val", self.sample_rate, self.channels)
         clips = [
             self._judge(clip, system)
-            for clip in tqdm(excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
+            for clip in tqdm(choose_excerpts(split, self.plan.clips), desc=f"judge {folder.name}", unit="clip")
         ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
-        return Judged(nominal, use.codebooks, nominal, clips)
+        return CodecScores(nominal, use.codebooks, nominal, clips)
 
-    def _judge(self, clip: Excerpt, system: System) -> JudgedClip:
+    def _judge(self, clip: Excerpt, system: SpeedSubject) -> ClipScores:
         stereo = self.model.config.stereo
         with self.turns:
-            coded = system.encode(torch.from_numpy(channels_to_streams(clip.wave, stereo)))
-            decoded = streams_to_channels(system.decode(coded)[..., : clip.wave.shape[1]].numpy(), stereo)
-            return judge_clip(clip, decoded, coded.bits, self.sample_rate, [self.plan.metric])
+            coded = system.encode(torch.from_numpy(channels_to_streams(clip.waveform, stereo)))
+            decoded = streams_to_channels(system.decode(coded)[..., : clip.waveform.shape[1]].numpy(), stereo)
+            return score_excerpt(clip, Coding(decoded, coded.bits), [self.plan.metric])
 
 
 def _channels(place: Path) -> int:

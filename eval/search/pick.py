@@ -1,7 +1,6 @@
 """``codec search pick``: the best of what a search found, within limits, as a recipe, or as the settings of a model."""
 
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import yaml
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.results import format_value
+from eval.evaluation.formatting import format_value
 from eval.metrics.registry import metric
 from eval.search.plan import SearchPlan
 from eval.search.publish import JSON
@@ -82,8 +82,7 @@ def pick(
             f"nothing on the front is within these limits: it begins at {least:.2f} kbps, and ends at {most:.0f} x real"
             " time"
         )
-    sign = 1 if metric(found.metric).better == "lower" else -1
-    best = min(within, key=lambda row: sign * row.selected)
+    best = max(within, key=lambda row: metric(found.metric).sign * row.selected)
     assert best.reported is not None
     if recipe is not None:
         following = _write(recipe, record, best.settings)
@@ -105,4 +104,4 @@ def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> Usage:
         return Usage(f"next: {found.command}", found.notes)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    return Usage(f"next: {shlex.join(['codec', 'train', str(path), '--data', str(record.data)])} --run RUN", [])
+    return Usage(f"next: {command_line('codec', 'train', path, '--data', record.data)} --run RUN", [])

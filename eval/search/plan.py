@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from codec.bitstream.container import PACKET_S
+from codec.bitstream.framing import PACKET_S
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.streaming import BLOCK

@@ -12,15 +12,16 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
-from codec.training.trainer import train
-from eval.benchmarks.speed import untrained
+from codec.training.trainer import TrainingOptions, train
+from eval.benchmarks.speed import build_untrained
 from eval.comparison.budget import MANY
-from eval.evaluation.candidate_scoring import Judged, judge
+from eval.evaluation.candidate_scoring import ScoringOptions, score_candidate
+from eval.evaluation.codec_scores import CodecScores
 from eval.search.cost import Size
 from eval.search.exclusive_timing import Turns
 from eval.search.plan import SearchPlan
 from eval.search.space import Settings
-from eval.systems.architectures import PLAIN, System, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 
 class Designs:
@@ -45,15 +46,15 @@ class Designs:
         """Raises ``UserError`` where the settings make no recipe."""
         recipe = self._recipe(settings)
         CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
-        return Size(count_parameters(untrained(recipe.codec)), recipe.codec.latency_ms)
+        return Size(count_parameters(build_untrained(recipe.codec)), recipe.codec.latency_ms)
 
-    def system(self, settings: Settings) -> System:
+    def system(self, settings: Settings) -> SpeedSubject:
         return _system("the candidate", self._recipe(settings).codec)
 
     def codec(self, settings: Settings) -> Codec:
-        return untrained(self._recipe(settings).codec)
+        return build_untrained(self._recipe(settings).codec)
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks. A new seed
         climbs all rungs, too."""
         run = folder / f"seed{seed}"
@@ -61,13 +62,14 @@ class Designs:
             finished = folder / f"seed{seed}-rung{step}.txt"
             if not finished.is_file():
                 recipe = self._limited(settings, run, step, seed)
-                result = train(recipe, self.data, run, quiet=True, tables=False, sounds=False, around_steps=self.turns)
+                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self.turns)
+                result = train(recipe, self.data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_model(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
-        name, metrics = folder.name, [self.plan.metric]
+        scoring = ScoringOptions([full], self.plan.clips, [self.plan.metric])
         with self.turns:
-            return judge(codec, self.data, self.channels, [full], self.plan.clips, name, metrics)[0]
+            return score_candidate(codec, self.data, self.channels, scoring, folder.name)[0]
 
     def _limited(self, settings: Settings, run: Path, rung: int, seed: int) -> Recipe:
         """There is a validation at the end of each rung, and between rungs one each first rung's length."""
@@ -83,7 +85,7 @@ class Designs:
         return replace(recipe, train=replace(recipe.train, steps=most, max_minutes=budget.minutes))
 
 
-def _system(name: str, config: CodecConfig) -> System:
-    codec = untrained(config)
+def _system(name: str, config: CodecConfig) -> SpeedSubject:
+    codec = build_untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
-    return System(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)
+    return SpeedSubject(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codec.dataset.ledger import count_candidates
-from eval.benchmarks.coding_speed import Spread
-from eval.comparison.results import clip_values, count_failed
-from eval.evaluation.candidate_scoring import Judged
-from eval.evaluation.clip_selection import half
+from eval.benchmarks.coding_speed import TimingQuantiles
+from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
 from eval.metrics.registry import metric
 from eval.search.candidate import Footprint
@@ -41,7 +39,7 @@ class Entry:
     settings: dict[str, Any]
     default: bool
     footprint: Footprint | None
-    judged: dict[int, dict[int, Judged]]
+    judged: dict[int, dict[int, CodecScores]]
     reason: str
 
 
@@ -66,8 +64,8 @@ class Row:
     difference: PairedDifference | None
     encode: float
     decode: float
-    encode_ratio: Spread
-    decode_ratio: Spread
+    encode_ratio: TimingQuantiles
+    decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
@@ -115,29 +113,28 @@ class SearchResult:
         return asdict(self)
 
 
-def costs(judged: Judged, footprint: Footprint, name: str) -> list[float]:
+def costs(judged: CodecScores, footprint: Footprint, name: str) -> list[float]:
     """What is minimised, on the clips that select: quality, bit rate, encode and decode speed.
 
     Raises ``ValueError`` where the metric has no value on any of these clips.
     """
-    chosen = half(judged, selecting=True)
+    chosen = judged.half(selecting=True)
     quality = _mean([chosen], name)
     if quality is None:
         raise ValueError(f"no clip that selects could be judged by {name}")
-    sign = 1 if metric(name).better == "lower" else -1
     return [
-        sign * quality,
+        -metric(name).sign * quality,
         chosen.kbps,
         *(-speed_steps(one) for one in (footprint.speed.encode, footprint.speed.decode)),
     ]
 
 
-def speed_steps(ratio: Spread) -> float:
+def speed_steps(ratio: TimingQuantiles) -> float:
     return float(round(math.log(ratio.median, SPEED_STEP)))
 
 
-def _mean(judged: Sequence[Judged], name: str) -> float | None:
-    values = [value for value in clip_values(judged, name).values() if value is not None]
+def _mean(judged: Sequence[CodecScores], name: str) -> float | None:
+    values = [value for value in average_seeds(judged, name).values() if value is not None]
     return sum(values) / len(values) if values else None
 
 
@@ -197,15 +194,15 @@ def _row(
     assert entry.footprint is not None
     rung = max(entry.judged)
     judged = list(entry.judged[rung].values())
-    selecting = [half(one, selecting=True) for one in judged]
-    reporting = [half(one, selecting=False) for one in judged]
+    selecting = [one.half(selecting=True) for one in judged]
+    reporting = [one.half(selecting=False) for one in judged]
     groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
-    values = clip_values(reporting, plan.metric)
+    values = average_seeds(reporting, plan.metric)
     known = {clip: value for clip, value in values.items() if value is not None}
     difference = None
     if default is not None and not entry.default and rung in default.judged:
-        theirs = [half(one, selecting=False) for one in default.judged[rung].values()]
-        difference = paired_difference(values, clip_values(theirs, plan.metric), groups)
+        theirs = [one.half(selecting=False) for one in default.judged[rung].values()]
+        difference = paired_difference(values, average_seeds(theirs, plan.metric), groups)
     size, speed = entry.footprint.size, entry.footprint.speed
     selected = _mean(selecting, plan.metric)
     assert selected is not None  # costs() has refused what has none
@@ -220,7 +217,7 @@ def _row(
         kbps=sum(one.kbps for one in judged) / len(judged),
         selected=selected,
         reported=estimate(list(known.values()), [groups[clip] for clip in known]),
-        failed=count_failed(reporting, plan.metric),
+        failed=count_failed_clips(reporting, plan.metric),
         difference=difference,
         encode=times_real_time(speed.encode.median, references[0]),
         decode=times_real_time(speed.decode.median, references[1]),

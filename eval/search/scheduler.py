@@ -5,7 +5,6 @@ releases. So a process that was killed leaves nothing to repair: the same comman
 """
 
 import json
-import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,10 +18,11 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.command import running_command
 from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
-from eval.evaluation.candidate_scoring import Judged, excerpts
-from eval.evaluation.clip_selection import selects
+from eval.evaluation.clip_selection import choose_excerpts, selects
+from eval.evaluation.codec_scores import CodecScores
 from eval.metrics.registry import metric
 from eval.search.candidate import Candidate, Footprint
 from eval.search.cost import Size, measure_memory, measure_speed
@@ -34,7 +34,7 @@ from eval.search.recipe_candidates import Designs
 from eval.search.results import Entry, Found, SearchResult, costs, summarise
 from eval.search.sampler import ARMS, Arm, Proposal, open_storage
 from eval.search.space import Settings
-from eval.systems.architectures import System
+from eval.systems.architectures import SpeedSubject
 
 RECORD = "search.json"
 POLL_S = 0.5
@@ -45,7 +45,7 @@ WAIT = "wait"
 class Kind(Protocol):
     """What differs between kinds of candidates."""
 
-    reference: System
+    reference: SpeedSubject
     """What all speeds are relative to."""
     sample_rate: int
     channels: int
@@ -53,11 +53,11 @@ class Kind(Protocol):
     def size(self, settings: Settings) -> Size:
         """Raises ``UserError`` where the settings do not fit together."""
 
-    def system(self, settings: Settings) -> System: ...
+    def system(self, settings: Settings) -> SpeedSubject: ...
 
     def codec(self, settings: Settings) -> Codec: ...
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> Judged:
+    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
         """On all clips of both halves. Raises ``UserError`` where training fails."""
 
 
@@ -104,8 +104,8 @@ class _Search:
             label = self._claim(name)
             opened = open_storage(out, storage)
             self.arms = [Arm(arm, label, plan, opened) for arm in ARMS]
-        words = ["codec", "search", "run", name, "--data", str(data), "--out", str(out)]
-        self.command = shlex.join(words + ([] if storage is None else ["--storage", storage]))
+        words = ["codec", "search", "run", name, "--data", data, "--out", out]
+        self.command = running_command(*words, *([] if storage is None else ["--storage", storage]))
         self.drawn = time.monotonic()
         self.asked = {"clips": plan.clips, "metric": plan.metric}
 
@@ -113,7 +113,7 @@ class _Search:
         open_split(self.data, "train", self.kind.sample_rate, self.kind.channels)
         split = open_split(self.data, "val", self.kind.sample_rate, self.kind.channels)
         metric_ = metric(self.plan.metric)
-        clips = excerpts(split, self.plan.clips)
+        clips = choose_excerpts(split, self.plan.clips)
         meant = [clip for clip in clips if metric_.applies(clip.domain, self.kind.sample_rate)]
         halves = {selects(clip.group) for clip in meant}
         if len(halves) < 2:
@@ -279,7 +279,7 @@ class _Search:
     def _candidate(self, settings: Settings) -> Candidate:
         return Candidate(self.out, settings)
 
-    def _judged(self, candidate: Candidate, rung: int, seed: int) -> Judged | None:
+    def _judged(self, candidate: Candidate, rung: int, seed: int) -> CodecScores | None:
         return candidate.judged(rung, seed, self.asked)
 
     def _footprint(self, candidate: Candidate) -> Footprint:
@@ -342,7 +342,7 @@ class _Search:
     def _entry(self, found: Found) -> Entry:
         candidate = self._candidate(found.settings)
         end = candidate.end
-        judged: dict[int, dict[int, Judged]] = {}
+        judged: dict[int, dict[int, CodecScores]] = {}
         for rung in range(self.plan.rungs):
             for seed in self.plan.seeds:
                 if (scores := self._judged(candidate, rung, seed)) is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from codec.bitstream.container import PACKET_S
+from codec.bitstream.framing import PACKET_S
 from eval.search.space import Settings
 
 

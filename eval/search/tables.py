@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from codec.runtime.text import visible
-from eval.evaluation.results import format_estimate, format_value
+from codec.runtime.text import escape_invisible
+from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.text_table import Table, csv_cell, markdown_text
@@ -24,8 +24,7 @@ def text(result: SearchResult) -> str:
 def front_table(result: SearchResult) -> Table:
     """The front, and the default where it is not on it."""
     meant = metric(result.metric)
-    arrow = "↓" if meant.better == "lower" else "↑"
-    head = ["candidate", "real kbps", f"{meant.label} {arrow}", "selected", "to default", "encode", "decode"]
+    head = ["candidate", "real kbps", f"{meant.label} {meant.arrow}", "selected", "to default", "encode", "decode"]
     head += ["M parameters", "latency ms", *headings(result)]
     rows = [row for row in result.rows if row.front or row.default]
     return Table("Pareto front", "", head, [_cells(row, result) for row in rows])
@@ -103,7 +102,7 @@ def markdown(result: SearchResult, command: str) -> str:
     lines = [f"# {markdown_text(result.title)}", ""]
     for paragraph in explanation(result):
         lines += [markdown_text(paragraph), ""]
-    lines += ["Made by", "", f"    {visible(command)}", "", "## Front", "", front_table(result).markdown()]
+    lines += ["Made by", "", f"    {escape_invisible(command)}", "", "## Front", "", front_table(result).markdown()]
     if result.failed:
         lines += [
             "",
@@ -117,7 +116,7 @@ def markdown(result: SearchResult, command: str) -> str:
 def _gap(result: SearchResult) -> str:
     if result.gap is None or result.gap_of_all is None:
         return ""
-    worse = "above" if metric(result.metric).better == "lower" else "below"
+    worse = "below" if metric(result.metric).sign > 0 else "above"
     front_, all_, rest = (
         f"{format_value(result.metric, value)}"
         for value in (result.gap, result.gap_of_all, result.gap - result.gap_of_all)

@@ -1,6 +1,6 @@
 """Whether the search beat what it started from."""
 
-from eval.evaluation.results import format_difference
+from eval.evaluation.formatting import format_difference
 from eval.metrics.bootstrap import PairedDifference, describe_correction, significant_signs
 from eval.metrics.registry import metric
 from eval.search.results import Row, SearchResult, speed_steps
@@ -24,7 +24,6 @@ def verdict(result: SearchResult) -> str:
     if not rivals:
         return f"{unbeaten}: every other candidate that got as far either costs more bits or is slower."
     meant = metric(result.metric)
-    sign = -1 if meant.better == "lower" else 1
     signs = significant_signs([difference for _, difference in rivals])
 
     def describe(row: Row, difference: PairedDifference) -> str:
@@ -44,7 +43,7 @@ def verdict(result: SearchResult) -> str:
             f"Whether {found} {limits} would be better than {reference} cannot be tested: the clips that report are of"
             " one group."
         )
-    better = [describe(*rival) for rival, found in zip(rivals, signs) if found == sign]
+    better = [describe(*rival) for rival, found in zip(rivals, signs) if meant.is_gain(found)]
     if better:
         count = "1 candidate is" if len(better) == 1 else f"{len(better)} candidates are"
         return f"{count} better than {reference} {limits}, {tested}: {'; '.join(better)}."
@@ -54,7 +53,7 @@ def verdict(result: SearchResult) -> str:
             f"No candidate is better than {reference} {limits}, {tested}; {len(undecided)} cannot be told from it in"
             f" quality: {'; '.join(undecided)}."
         )
-    nearest = max(rivals, key=lambda rival: sign * rival[1].mean)
+    nearest = max(rivals, key=lambda rival: meant.sign * rival[1].mean)
     count = "The only candidate" if len(rivals) == 1 else f"The nearest of {len(rivals)} candidates"
     return (
         f"{unbeaten}: none reaches the quality of {reference} {limits}, {tested}. {count} within these is"

@@ -22,7 +22,7 @@ REFERENCE = "EnCodec 24 kHz, 6 kbps"
 
 
 @dataclass(frozen=True)
-class System:
+class SpeedSubject:
     """Something that codes ``[1, 1, samples]``. ``encode`` may return anything that ``decode`` takes."""
 
     name: str
@@ -38,7 +38,7 @@ class System:
 
 @dataclass(frozen=True)
 class Peers:
-    systems: list[System] = field(default_factory=list)
+    systems: list[SpeedSubject] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """A line for each package that is not there, or does not run here."""
 
@@ -98,7 +98,7 @@ def count_parameters(*modules: nn.Module) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], System]) -> list[System]:
+def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], SpeedSubject]) -> list[SpeedSubject]:
     """The peer as it is and at its best."""
     systems = []
     for mode in (PLAIN, BEST):
@@ -115,13 +115,13 @@ def encodec_24k() -> nn.Module:
     return model
 
 
-def _encodec() -> list[System]:
-    def at(kbps: float) -> Callable[[nn.Module, str], System]:
-        def wrap(model: Any, mode: str) -> System:
+def _encodec() -> list[SpeedSubject]:
+    def at(kbps: float) -> Callable[[nn.Module, str], SpeedSubject]:
+        def wrap(model: Any, mode: str) -> SpeedSubject:
             model.set_target_bandwidth(kbps)
             parts = (model.encoder, model.decoder)
             name = f"EnCodec 24 kHz, {kbps:g} kbps"
-            return System(name, mode, 24000, kbps, count_parameters(*parts), model.encode, model.decode, parts)
+            return SpeedSubject(name, mode, 24000, kbps, count_parameters(*parts), model.encode, model.decode, parts)
 
         return wrap
 
@@ -135,8 +135,8 @@ def dac_24k() -> nn.Module:
     return model
 
 
-def _dac() -> list[System]:
-    def wrap(model: Any, mode: str) -> System:
+def _dac() -> list[SpeedSubject]:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             codes: Tensor = model.encode(model.preprocess(wave, model.sample_rate))[1]
             return codes
@@ -146,12 +146,12 @@ def _dac() -> list[System]:
             return wave
 
         parts = (model.encoder, model.decoder)
-        return System("DAC 24 kHz", mode, 24000, 24.0, count_parameters(model), encode, decode, parts)
+        return SpeedSubject("DAC 24 kHz", mode, 24000, 24.0, count_parameters(model), encode, decode, parts)
 
     return _both(dac_24k, wrap)
 
 
-def _snac() -> list[System]:
+def _snac() -> list[SpeedSubject]:
     def build() -> nn.Module:
         model: nn.Module = load("snac").SNAC(
             sampling_rate=24000,
@@ -165,27 +165,29 @@ def _snac() -> list[System]:
         )
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return System("SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject(
+            "SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts
+        )
 
     return _both(build, wrap)
 
 
-def _mimi() -> list[System]:
+def _mimi() -> list[SpeedSubject]:
     def build() -> nn.Module:
         model: nn.Module = load("moshi.models").loaders.get_mimi(None, device="cpu", num_codebooks=32)
         fill_codebooks(model)
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return System("Mimi 24 kHz", mode, 24000, 4.4, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject("Mimi 24 kHz", mode, 24000, 4.4, count_parameters(model), model.encode, model.decode, parts)
 
     return _both(build, wrap)
 
 
-def _vocos() -> list[System]:
+def _vocos() -> list[SpeedSubject]:
     def build() -> nn.Module:
         features = load("vocos.feature_extractors").MelSpectrogramFeatures(24000, 1024, 256, 100, "center")
         backbone = load("vocos.models").VocosBackbone(100, 512, 1536, 8)
@@ -193,18 +195,18 @@ def _vocos() -> list[System]:
         model: nn.Module = load("vocos.pretrained").Vocos(features, backbone, head)
         return model
 
-    def wrap(model: Any, mode: str) -> System:
+    def wrap(model: Any, mode: str) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             mel: Tensor = model.feature_extractor(wave[:, 0])
             return mel
 
         name = "Vocos 24 kHz (mel to wave, no codes)"
-        return System(name, mode, 24000, 0.0, count_parameters(model), encode, model.decode, (model.backbone,))
+        return SpeedSubject(name, mode, 24000, 0.0, count_parameters(model), encode, model.decode, (model.backbone,))
 
     return _both(build, wrap)
 
 
-PACKAGES: dict[str, tuple[str, Callable[[], list[System]]]] = {
+PACKAGES: dict[str, tuple[str, Callable[[], list[SpeedSubject]]]] = {
     "encodec": ("encodec", _encodec),
     "descript-audio-codec": ("dac", _dac),
     "snac": ("snac", _snac),

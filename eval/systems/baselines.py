@@ -1,5 +1,5 @@
-"""What is judged beside a model on the same clips: more of its operating points, other models, Opus, MP3 and AAC, and
-what other codecs made of the clips elsewhere."""
+"""The systems that a model is compared with, on the same clips: more of its operating points, other models, Opus, MP3
+and AAC, and decodes that other codecs made elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,39 +9,62 @@ from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_model
-from eval.systems.conventional import AAC, MP3, OPUS, Lossy, Refused, check_rates, lossy_clips, lossy_note
-from eval.systems.external_decodes import ExternalDecode, check_folders, describe_polarity, supplied
-from eval.systems.own import CodedClip, OperatingPoint, code_clips
+from eval.systems.conventional import (
+    AAC,
+    MP3,
+    OPUS,
+    ConventionalCodec,
+    UnavailableError,
+    check_rates,
+    code_conventionally,
+    describe_setting,
+)
+from eval.systems.external_decodes import ExternalDecode, check_folders, describe_polarity, find_decodes
+from eval.systems.operating_point import OperatingPoint
+from eval.systems.own import CodedClip, code_clips
+from eval.systems.system import System
 
 
 @dataclass(frozen=True)
 class ReferenceSystems:
-    """``models``: folders of other runs or models at the same rate, judged at the same operating points. Bit rates, in
-    kbit/s over all channels. ``decoded``: name of a codec and folder of its decodes, see
-    :mod:`eval.systems.external_decodes`."""
+    """Which systems a model is compared with."""
 
     models: Sequence[Path] = ()
+    """Folders of other runs or models at the same sample rate; they code at the same operating points."""
     opus: Sequence[float] = ()
+    """Bit rates of Opus, in kbit/s over all channels."""
     mp3: Sequence[float] = ()
+    """Bit rates of MP3."""
     aac: Sequence[float] = ()
+    """Bit rates of AAC."""
     decoded: Mapping[str, Path] = field(default_factory=dict)
+    """Name of a codec to the folder of its decodes, see :mod:`eval.systems.external_decodes`."""
 
     @property
-    def lossy(self) -> list[tuple[Lossy, float]]:
+    def conventional(self) -> list[tuple[ConventionalCodec, float]]:
+        """Each conventional codec with each of its bit rates."""
         return [(codec, kbps) for codec, rates in self._rates for kbps in rates]
 
     @property
-    def _rates(self) -> list[tuple[Lossy, Sequence[float]]]:
+    def _rates(self) -> list[tuple[ConventionalCodec, Sequence[float]]]:
         return [(OPUS, self.opus), (MP3, self.mp3), (AAC, self.aac)]
 
     def check(self) -> None:
-        """Raises ``UserError`` for what cannot be a bit rate, and for folders without decodes."""
+        """Check bit rates and folders.
+
+        Raises:
+            UserError: a number cannot be a bit rate, or a folder holds no decodes.
+        """
         for _, rates in self._rates:
             check_rates(rates)
         check_folders(self.decoded)
 
     def words(self) -> list[str]:
-        """On the command line."""
+        """Return the options of ``codec evaluate`` that name these systems.
+
+        Returns:
+            The words of the command line.
+        """
         words = ["--beside", *map(str, self.models)] if self.models else []
         for codec, rates in self._rates:
             words += [f"--{codec.name.lower()}", *(f"{rate:g}" for rate in rates)] if rates else []
@@ -52,28 +75,37 @@ class ReferenceSystems:
 
 @dataclass(frozen=True)
 class CodedSystem:
-    """A codec at one operating point; ``label`` is the heading of its row. ``coded``: the same clips for each."""
+    """The clips as one system coded them."""
 
-    name: str
-    point: str
-    label: str
+    system: System
     coded: list[CodedClip]
+    """The same clips, in the same order, for each system."""
     note: str = ""
+    """How it differs from what its name says."""
 
 
-def name_models(run: Path, codec: Codec, beside: ReferenceSystems) -> dict[str, Codec]:
-    """Our own and those beside it, by the names of their folders.
+def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[str, Codec]:
+    """Load the models to be judged, by the names of their folders.
 
-    Raises ``UserError`` where one is missing or for another rate, and where two systems have the same name.
+    Args:
+        run: folder of the model that the report is about.
+        codec: that model.
+        references: the other systems.
+
+    Returns:
+        Name to model, ``codec`` first. The names are the whole paths if folders of two models have the same name.
+
+    Raises:
+        UserError: a model is missing or codes at another sample rate, or two systems have the same name.
     """
-    paths = [run, *beside.models]
-    codecs = [codec, *(load_model(path) for path in beside.models)]
+    paths = [run, *references.models]
+    codecs = [codec, *(load_model(path) for path in references.models)]
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
-    every = [*names, *beside.decoded, *{entry.name for entry, _ in beside.lossy}]
+    every = [*names, *references.decoded, *{entry.name for entry, _ in references.conventional}]
     if twice := next((name for name in every if every.count(name) > 1), None):
-        raise UserError(f"two of the codecs to judge are called {twice}")
+        raise UserError(f"two of the codecs to evaluate are called {twice}")
     rate = codec.config.sample_rate
     for name, other in zip(names, codecs):
         if other.config.sample_rate != rate:
@@ -81,14 +113,33 @@ def name_models(run: Path, codec: Codec, beside: ReferenceSystems) -> dict[str, 
     return dict(zip(names, codecs))
 
 
-def bring(
-    beside: ReferenceSystems, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
+def find_external_decodes(
+    references: ReferenceSystems,
+    clips: Sequence[Clip],
+    indices: Sequence[int],
+    sample_rate: int,
+    channels: int,
+    work: Path,
 ) -> dict[str, list[ExternalDecode]]:
-    """What other codecs made of these clips, by the codecs' names; see
-    :func:`eval.systems.external_decodes.supplied`."""
+    """Find and convert the decodes that other codecs made of the clips.
+
+    Args:
+        references: with the folders of decodes.
+        clips: all clips of the split.
+        indices: of the clips whose decodes are wanted.
+        sample_rate: of the packed clips, in Hz.
+        channels: of the packed clips.
+        work: folder for the converted files.
+
+    Returns:
+        Name of the codec to its decodes, in the order of ``indices``.
+
+    Raises:
+        UserError: see :func:`eval.systems.external_decodes.find_decodes`.
+    """
     return {
-        name: supplied(folder, clips, indices, sample_rate, channels, work / f"decoded-{number}")
-        for number, (name, folder) in enumerate(beside.decoded.items())
+        name: find_decodes(folder, clips, indices, sample_rate, channels, work / f"decoded-{number}")
+        for number, (name, folder) in enumerate(references.decoded.items())
     }
 
 
@@ -96,38 +147,63 @@ def code_models(
     models: Mapping[str, Codec],
     points: Sequence[OperatingPoint],
     split: PackedSplit,
-    indices: list[int],
+    indices: Sequence[int],
     originals: Path,
     work: Path,
 ) -> list[CodedSystem]:
-    """The clips by every model at every point, but for the first model at the first point."""
-    ours, found = next(iter(models)), []
+    """Code the clips with every model at every operating point, except for the first model at the first point.
+
+    Args:
+        models: name to model, the one that the report is about first.
+        points: the operating points.
+        split: the clips.
+        indices: of the clips to code.
+        originals: folder of their sound files.
+        work: folder for what is coded.
+
+    Returns:
+        The systems, model by model.
+    """
+    main, found = next(iter(models)), []
     for order, (name, codec) in enumerate(models.items()):
         for number, point in enumerate(points):
             if order or number:
-                label = str(point) if name == ours else f"{name}, {point}"
+                system = System(name, str(point), "model")
                 folder = work / f"model-{order}-{number}"
-                coded = code_clips(split, indices, codec, originals, folder, point, label)
-                found.append(CodedSystem(name, str(point), label, coded))
+                coded = code_clips(split, indices, codec, originals, folder, point, system.label(main))
+                found.append(CodedSystem(system, coded))
     return found
 
 
-def code_others(
-    beside: ReferenceSystems, coded: Sequence[CodedClip], brought: Mapping[str, Sequence[ExternalDecode]], work: Path
+def code_references(
+    references: ReferenceSystems,
+    coded: Sequence[CodedClip],
+    external: Mapping[str, Sequence[ExternalDecode]],
+    work: Path,
 ) -> tuple[list[CodedSystem], dict[str, str]]:
-    """The clips ``coded`` by all other codecs; and what could not be coded: why."""
+    """Code the clips with the conventional codecs, and take the decodes that were made elsewhere.
+
+    Args:
+        references: the conventional codecs.
+        coded: the clips as the model coded them.
+        external: name of a codec to its decodes of the same clips.
+        work: folder for the decodes.
+
+    Returns:
+        The systems; and the label of each conventional codec that is unavailable, with the reason.
+    """
     systems, absent = [], {}
-    for number, (codec, kbps) in enumerate(beside.lossy):
-        label = f"{codec.name} {kbps:g}"
+    for number, (codec, kbps) in enumerate(references.conventional):
+        system = System(codec.name, f"{kbps:g} kbps", "conventional")
         try:
-            clips = lossy_clips(codec, kbps, coded, work / f"lossy-{number}")
-            systems.append(CodedSystem(codec.name, f"{kbps:g} kbps", label, clips, lossy_note(codec, kbps, coded)))
-        except Refused as refusal:
-            absent[label] = str(refusal)
-    for name, found in brought.items():
+            clips = code_conventionally(codec, kbps, coded, work / f"conventional-{number}")
+            systems.append(CodedSystem(system, clips, describe_setting(codec, kbps, coded)))
+        except UnavailableError as reason:
+            absent[f"{codec.name} {kbps:g}"] = str(reason)
+    for name, found in external.items():
         made = [
             replace(entry, decoded=other.decoded, bytes=other.bytes, encode_s=0.0, decode_s=0.0)
             for entry, other in zip(coded, found)
         ]
-        systems.append(CodedSystem(name, "as supplied", name, made, describe_polarity(found)))
+        systems.append(CodedSystem(System(name, "as supplied", "external"), made, describe_polarity(found)))
     return systems, absent

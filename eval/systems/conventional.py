@@ -1,11 +1,12 @@
-"""Opus, MP3 and AAC, the codecs to beat, on the same clips: FFmpeg's encoders and decoders through PyAV, each in its
-usual file (Ogg, MP3, MP4) and with its own default rate control. Bits are those of the payload; what the file adds is
-stated apart.
+"""Conventional codecs on the same clips: Opus, MP3 and AAC by FFmpeg's encoders and decoders, through PyAV.
 
-The file tells the decoder how much of the beginning is the encoder's delay, to whole samples of 48 kHz and not of every
-mode: Opus stays 5 samples of 48 kHz late where SILK codes, and with application "voip" up to 8 early, since its
-high-pass filter turns the phase of low tones, by how much depends on the clip. So each decode is moved to where its
-cross-correlation with the original is largest, see :mod:`eval.metrics.alignment`. MP3 and AAC are in step as they come.
+Each is coded in its usual file (Ogg, MP3, MP4) and with its own default rate control. Bits are those of the payload;
+those that the file adds are stated apart.
+
+The file tells the decoder how much of the beginning is the encoder's delay, but only in whole samples of 48 kHz and not
+for every mode: Opus stays 5 samples of 48 kHz late where SILK codes, and with application "voip" up to 8 early, since
+its high-pass filter turns the phase of low tones by an amount that depends on the clip. So each decode is moved to the
+maximum of its cross-correlation with the original, see :mod:`eval.metrics.alignment`. MP3 and AAC come without delay.
 """
 
 import importlib.util
@@ -19,63 +20,70 @@ import numpy as np
 from tqdm import tqdm
 
 from codec import audio
-from codec.audio import resample
+from codec.audio import FloatArray, resample
 from codec.errors import UserError
 from eval.metrics.alignment import advance, find_delay
-from eval.metrics.functions import Wave
 from eval.metrics.registry import is_speech
 from eval.systems.own import CodedClip
 
-MOST_DELAY_S = 0.0005
+MAX_SHIFT_S = 0.0005
 """A decode is moved by less than this."""
-ALIKE = 0.3
-"""A decode whose correlation with the original is nowhere this large stays where it is: the place would be chance."""
+MIN_CORRELATION = 0.3
+"""A decode whose correlation with the original is nowhere this large is not moved: the maximum would be chance."""
 
 
-class Refused(Exception):
-    """The codec cannot be had here, or not in this way; says why."""
+class UnavailableError(Exception):
+    """The codec is not installed here, or cannot code this; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the encoder is asked for: ``kbps`` over all channels of sound at ``rate_hz``."""
+class EncoderSetting:
+    """What an encoder is set to."""
 
     rate_hz: int
+    """Sample rate of the audio that it is given."""
     kbps: float
+    """Over all channels."""
 
 
 @dataclass(frozen=True)
-class Lossy:
-    """``setting``: of a bit rate in kbit/s, a sample rate in Hz and a number of channels, what the codec has to offer;
-    raises :class:`Refused` where that is nothing."""
+class ConventionalCodec:
+    """A codec of FFmpeg."""
 
     name: str
     encoder: str
+    """FFmpeg's name of the encoder."""
     file_format: str
+    """FFmpeg's name of the container."""
     sample_format: str
-    setting: Callable[[float, int, int], Setting]
+    """FFmpeg's name of the format of samples that the encoder takes."""
+    setting: Callable[[float, int, int], EncoderSetting]
+    """Of a bit rate in kbit/s, a sample rate in Hz and a number of channels: the nearest that the codec offers; raises
+    :class:`UnavailableError` if it offers nothing near."""
 
 
 @dataclass(frozen=True)
-class LossyResult:
-    """``wave`` ``[channels, samples]``, aligned with the original and as long; ``bits`` of all packets;
-    ``container_bits`` that the file has besides."""
+class ConventionalDecode:
+    """A decode by a conventional codec, and what it took."""
 
-    wave: Wave
+    waveform: FloatArray
+    """``[channels, samples]``, aligned with the original and of its length."""
     bits: int
+    """Of all packets."""
     container_bits: int
+    """That the file has in addition."""
 
 
 def _next_above(rates_hz: Sequence[int], sample_rate: int) -> int:
-    """Nothing is lost where the rate is at least the sound's own."""
+    """Return the lowest rate at which nothing is lost, or the highest of all."""
     return next((hz for hz in rates_hz if hz >= sample_rate), rates_hz[-1])
 
 
-def _opus(kbps: float, sample_rate: int, channels: int) -> Setting:
+def _opus(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
     most = min(510, 256 * channels)
     if not 6 <= kbps <= most:
-        raise Refused(f"Opus has bit rates of 6 to {most} kbps here")
-    return Setting(_next_above((8000, 12000, 16000, 24000, 48000), sample_rate), kbps)
+        raise UnavailableError(f"Opus has bit rates of 6 to {most} kbps for {channels} channels")
+    return EncoderSetting(_next_above((8000, 12000, 16000, 24000, 48000), sample_rate), kbps)
 
 
 _MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -88,45 +96,64 @@ _MP3_KBPS = {
 """Legal bit rates at each sample rate: ISO 11172-3, ISO 13818-3, and MPEG 2.5 as LAME has it."""
 
 
-def _mp3(kbps: float, sample_rate: int, channels: int) -> Setting:
-    """The nearest legal bit rate. Sound is brought down to 24 kHz where a bit rate is legal only there."""
+def _mp3(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
+    """Return the nearest legal bit rate, at 24 kHz if it is legal at no higher sample rate."""
     rate = _next_above(tuple(_MP3_KBPS), sample_rate)
     if rate > 24000 and kbps < _MPEG_1[0]:
         rate = 24000
     legal = _MP3_KBPS[rate]
     if not legal[0] <= kbps <= legal[-1]:
-        raise Refused(f"MP3 has bit rates of {legal[0]} to {legal[-1]} kbps at {rate / 1000:g} kHz")
-    return Setting(rate, min(legal, key=lambda entry: abs(entry - kbps)))
+        raise UnavailableError(f"MP3 has bit rates of {legal[0]} to {legal[-1]} kbps at {rate / 1000:g} kHz")
+    return EncoderSetting(rate, min(legal, key=lambda entry: abs(entry - kbps)))
 
 
 _AAC_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 
 
-def _aac(kbps: float, sample_rate: int, channels: int) -> Setting:
-    """A frame of 1024 samples has at most 6144 bits for each channel."""
+def _aac(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
+    """Return the bit rate asked for: a frame of 1024 samples has at most 6144 bits for each channel."""
     rate = _next_above(_AAC_HZ, sample_rate)
     if kbps > (most := 6 * rate * channels / 1000):
-        raise Refused(f"AAC has bit rates of at most {most:g} kbps at {rate / 1000:g} kHz")
-    return Setting(rate, kbps)
+        raise UnavailableError(f"AAC has bit rates of at most {most:g} kbps at {rate / 1000:g} kHz")
+    return EncoderSetting(rate, kbps)
 
 
-OPUS = Lossy("Opus", "libopus", "ogg", "flt", _opus)
-MP3 = Lossy("MP3", "libmp3lame", "mp3", "fltp", _mp3)
-AAC = Lossy("AAC", "aac", "mp4", "fltp", _aac)
-"""AAC-LC; FFmpeg's encoder has no more, and spends more than asked for below about 10 kbit/s at 16 kHz."""
+OPUS = ConventionalCodec("Opus", "libopus", "ogg", "flt", _opus)
+MP3 = ConventionalCodec("MP3", "libmp3lame", "mp3", "fltp", _mp3)
+AAC = ConventionalCodec("AAC", "aac", "mp4", "fltp", _aac)
+"""AAC-LC, the only profile of FFmpeg's encoder; it spends more than it is asked for below about 10 kbit/s at 16 kHz."""
 
 
 def check_rates(rates_kbps: Sequence[float]) -> None:
-    """Raises ``UserError`` for what cannot be a bit rate."""
+    """Check that numbers can be bit rates.
+
+    Args:
+        rates_kbps: in kbit/s.
+
+    Raises:
+        UserError: one is not above 0, or not finite.
+    """
     for kbps in rates_kbps:
         if not (kbps > 0 and math.isfinite(kbps)):
-            raise UserError(f"bit rates are above 0 kbps, not {kbps:g}")
+            raise UserError(f"a bit rate must be above 0 kbps, not {kbps:g}")
 
 
-def lossy_clips(codec: Lossy, kbps: float, coded: Sequence[CodedClip], folder: Path) -> list[CodedClip]:
-    """The same clips coded at ``kbps`` over all channels; decodes are written to ``folder``. No times.
+def code_conventionally(
+    codec: ConventionalCodec, kbps: float, coded: Sequence[CodedClip], folder: Path
+) -> list[CodedClip]:
+    """Code and decode clips with a conventional codec.
 
-    Raises :class:`Refused`.
+    Args:
+        codec: such as :data:`OPUS`.
+        kbps: over all channels.
+        coded: the clips as a model coded them.
+        folder: to be made, for the decodes.
+
+    Returns:
+        The same clips in the same order, without times.
+
+    Raises:
+        UnavailableError: see :func:`round_trip`.
     """
     folder.mkdir()
     found = []
@@ -134,14 +161,23 @@ def lossy_clips(codec: Lossy, kbps: float, coded: Sequence[CodedClip], folder: P
         clip = audio.read(entry.original)
         result = round_trip(codec, clip.samples, clip.sample_rate, kbps, speech=is_speech(entry.clip.domain))
         decoded = folder / entry.original.name
-        audio.write(decoded, result.wave, clip.sample_rate)
+        audio.write(decoded, result.waveform, clip.sample_rate)
         bytes_, around = result.bits // 8, result.container_bits // 8
         found.append(replace(entry, decoded=decoded, bytes=bytes_, container_bytes=around, encode_s=0.0, decode_s=0.0))
     return found
 
 
-def lossy_note(codec: Lossy, kbps: float, coded: Sequence[CodedClip]) -> str:
-    """What is coded instead, where the codec has not just this bit rate at the clips' sample rate."""
+def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[CodedClip]) -> str:
+    """Describe the bit rate and sample rate that are used if the codec does not have those asked for.
+
+    Args:
+        codec: such as :data:`OPUS`.
+        kbps: that was asked for, over all channels.
+        coded: the clips, of one sample rate.
+
+    Returns:
+        Such as "coded at 32 kbps and 24 kHz"; empty if the codec has just this bit rate at the clips' sample rate.
+    """
     clip = audio.info(coded[0].original)
     setting = codec.setting(kbps, clip.sample_rate, clip.channels)
     changes = [f"{setting.kbps:g} kbps"] if setting.kbps != kbps else []
@@ -149,19 +185,31 @@ def lossy_note(codec: Lossy, kbps: float, coded: Sequence[CodedClip]) -> str:
     return f"coded at {' and '.join(changes)}" if changes else ""
 
 
-def round_trip(codec: Lossy, wave: Wave, sample_rate: int, kbps: float, *, speech: bool) -> LossyResult:
-    """Codes and decodes ``[channels, samples]`` (one or two channels) at ``kbps`` over all channels. ``speech`` tells
-    Opus which of its applications it is for.
+def round_trip(
+    codec: ConventionalCodec, wave: FloatArray, sample_rate: int, kbps: float, *, speech: bool
+) -> ConventionalDecode:
+    """Code and decode a waveform.
 
-    Raises :class:`Refused` where PyAV or its encoder is missing, the codec has no such bit rate, or the encoder fails.
+    Args:
+        codec: such as :data:`OPUS`.
+        wave: ``[channels, samples]``, of one or two channels.
+        sample_rate: in Hz.
+        kbps: over all channels.
+        speech: chooses the application "voip" of Opus, in place of "audio".
+
+    Returns:
+        The aligned decode, and its bits.
+
+    Raises:
+        UnavailableError: PyAV or its encoder is missing, the codec has no such bit rate, or the encoder fails.
     """
     if importlib.util.find_spec("av") is None:
-        raise Refused("PyAV is not installed; install lathe-codec[eval]")
+        raise UnavailableError("PyAV is not installed; install lathe-codec[eval]")
     import av
 
     channels = wave.shape[0]
     if channels > 2:
-        raise Refused(f"{codec.name} is coded with one or two channels, not {channels}")
+        raise UnavailableError(f"{codec.name} is coded with one or two channels, not {channels}")
     setting = codec.setting(kbps, sample_rate, channels)
     source = np.ascontiguousarray(resample(wave, sample_rate, setting.rate_hz), np.float32)
     layout = "mono" if channels == 1 else "stereo"
@@ -185,17 +233,17 @@ def round_trip(codec: Lossy, wave: Wave, sample_rate: int, kbps: float, *, speec
             decoded_hz = reader.streams.audio[0].rate
             blocks = [block.to_ndarray() for block in reader.decode(audio=0)]
     except av.error.FFmpegError as error:
-        raise Refused(f"{codec.encoder}: {error.strerror}") from error
-    except ValueError as error:  # an encoder that this build of PyAV lacks
-        raise Refused(str(error)) from error
+        raise UnavailableError(f"{codec.encoder}: {error.strerror}") from error
+    except ValueError as error:  # this build of PyAV lacks the encoder
+        raise UnavailableError(str(error)) from error
     out = np.concatenate(blocks, 1).astype(np.float32) if blocks else np.zeros((channels, 0), np.float32)
     back = resample(out, decoded_hz, sample_rate)
-    return LossyResult(_in_step(back, wave, sample_rate), bits, container_bits)
+    return ConventionalDecode(_align(back, wave, sample_rate), bits, container_bits)
 
 
-def _in_step(decoded: Wave, original: Wave, sample_rate: int) -> Wave:
-    """As long as the original, and where it resembles it most."""
+def _align(decoded: FloatArray, original: FloatArray, sample_rate: int) -> FloatArray:
+    """Cut or pad a decode to the length of the original, and move it to where it resembles that most."""
     samples = original.shape[1]
     decoded = np.pad(decoded, ((0, 0), (0, max(0, samples - decoded.shape[1]))))
-    late = find_delay(decoded[:, :samples], original, round(MOST_DELAY_S * sample_rate), ALIKE)
-    return advance(decoded, late)[:, :samples]
+    delay = find_delay(decoded[:, :samples], original, round(MAX_SHIFT_S * sample_rate), MIN_CORRELATION)
+    return advance(decoded, delay)[:, :samples]

@@ -1,8 +1,8 @@
-"""Another codec's decodes in a folder that the user brings, with the bytes that they took.
+"""Decodes of another codec, in a folder that the user provides, with the bytes that they took.
 
-Decoded files are called like the recordings (the end of their path, as far as it is needed to tell them apart, with any
-suffix that sound has) or by the ``clip_id`` of the packed clip. Bytes stand in ``bytes.csv`` (columns file, bytes), or
-are those of a file beside each decode with the same name and another suffix.
+Decoded files have the names of the recordings (as much of the end of their path as tells them apart, with any suffix of
+a sound file) or the ``clip_id`` of the packed clip. The bytes are listed in ``bytes.csv`` (columns file, bytes), or are
+the size of a file with the same name and another suffix in the same folder.
 """
 
 import csv
@@ -14,52 +14,74 @@ import numpy as np
 from tqdm import tqdm
 
 from codec import audio
+from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from eval.metrics.alignment import Correlation, correlate
-from eval.metrics.functions import Wave
 
-SOUND = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
+AUDIO_SUFFIXES = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 BYTES = "bytes.csv"
-MOST_APART_S = 0.02
-"""A decode is cut, or silence put behind it, where its length differs by no more than this."""
-MOST_LATE_S = 0.001
-ALIKE, BEYOND = 0.5, 1.2
-"""A decode is shifted if it resembles the original, or the original of inverted polarity, somewhere else by this much,
-and so many times more than here; and of inverted polarity if it resembles that here by so much, and so much more."""
+MAX_LENGTH_ERROR_S = 0.02
+"""A decode is cut or padded with silence if its length differs by no more than this."""
+MAX_DELAY_S = 0.001
+MIN_CORRELATION, MIN_RATIO = 0.5, 1.2
+"""A decode is shifted if its correlation with the original, of either polarity, is somewhere else at least the first,
+and at least the second times that near no delay. It is of inverted polarity if its correlation with the inverted
+original, near no delay, exceeds the first, and the second times that with the original."""
 
 Key = tuple[str, ...]
-"""A path below the folder, its suffix left out."""
+"""A path below the folder, without its suffix."""
 
 
 @dataclass(frozen=True)
 class ExternalDecode:
-    """``source``: the file that was brought. ``decoded``: at the clip's rate, channels and length. ``bytes``: None if
-    unknown. ``inverted``: its polarity is, which :func:`check_alignment` finds."""
+    """A decode that was made elsewhere."""
 
     source: Path
+    """The file in the user's folder."""
     decoded: Path
+    """A sound file at the clip's rate, channels and length."""
     bytes: int | None
+    """None if unknown."""
     inverted: bool = False
+    """Whether its polarity is inverted, as :func:`check_alignment` finds out."""
 
 
 def check_folders(decoded: Mapping[str, Path]) -> None:
-    """Raises ``UserError`` for a folder that is missing or holds no decodes."""
+    """Check that folders hold decodes.
+
+    Args:
+        decoded: name of a codec to the folder of its decodes.
+
+    Raises:
+        UserError: a folder is missing or holds no sound files.
+    """
     for name, folder in decoded.items():
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder of decodes by {name}")
-        if not _by_key(folder, sound=True):
-            raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(SOUND[:3])} and the like)")
+            raise UserError(f"{folder}: there is no such folder of decodes by {name}")
+        if not _by_key(folder, audio_files=True):
+            raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(AUDIO_SUFFIXES[:3])} and the like)")
 
 
-def supplied(
+def find_decodes(
     folder: Path, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
 ) -> list[ExternalDecode]:
-    """Finds, checks and converts the decodes of the clips with these ``indices``, packed at ``sample_rate`` with
-    ``channels``; they are written to ``work``. The sound of the clips is not needed.
+    """Find, check and convert the decodes of clips. The audio of the clips themselves is not needed.
 
-    Raises ``UserError`` where a decode is missing or could be that of several recordings, cannot be read, lasts longer
-    or shorter than its recording, or where the bytes of some are known and of others not.
+    Args:
+        folder: of the decodes.
+        clips: all clips of the split.
+        indices: of the clips whose decodes are wanted.
+        sample_rate: at which the clips are packed, in Hz.
+        channels: of the packed clips.
+        work: folder to be made, for the converted files.
+
+    Returns:
+        The decodes in the order of ``indices``.
+
+    Raises:
+        UserError: a decode is missing, could be that of several recordings, cannot be read, or lasts longer or shorter
+            than its recording; or the bytes of some are known and of others not.
     """
     files = _match(folder, clips, indices)
     sizes = _sizes(folder, files)
@@ -67,7 +89,7 @@ def supplied(
     found = []
     for index, file, size in zip(tqdm(indices, desc=f"read {folder}", unit="clip"), files, sizes):
         target = work / f"{index:05d}.wav"
-        audio.write(target, _fitted(file, channels, clips[index].frames, sample_rate), sample_rate)
+        audio.write(target, _convert(file, channels, clips[index].frames, sample_rate), sample_rate)
         found.append(ExternalDecode(file, target, size))
     return found
 
@@ -75,25 +97,40 @@ def supplied(
 def check_alignment(
     found: Sequence[ExternalDecode], split: PackedSplit, indices: Sequence[int]
 ) -> list[ExternalDecode]:
-    """Find out which decodes are of inverted polarity.
+    """Check that decodes are not delayed, and find those of inverted polarity.
+
+    Args:
+        found: the decodes.
+        split: the clips.
+        indices: of the clips, in the order of the decodes.
+
+    Returns:
+        The decodes with their polarity.
 
     Raises:
-        UserError: a decode is shifted against its recording.
+        UserError: a decode is delayed or early against its recording.
     """
     checked = []
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
         original = split.waveform(index)
         correlation = correlate(audio.read(one.decoded).samples, original)
-        tolerance = round(MOST_LATE_S * split.sample_rate)
-        if correlation is not None and (late := _shift(correlation, tolerance)):
-            how = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
-            raise UserError(f"{one.source}: begins {how} against its recording; take out the delay of the codec")
+        tolerance = round(MAX_DELAY_S * split.sample_rate)
+        if correlation is not None and (late := _delay(correlation, tolerance)):
+            shift = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
+            raise UserError(f"{one.source}: begins {shift} against its recording; take out the delay of the codec")
         checked.append(replace(one, inverted=correlation is not None and _is_inverted(correlation, tolerance)))
     return checked
 
 
 def describe_polarity(found: Sequence[ExternalDecode]) -> str:
-    """A note where decodes are of inverted polarity, or nothing."""
+    """Describe how many decodes are of inverted polarity.
+
+    Args:
+        found: the decodes of a codec.
+
+    Returns:
+        A note for a table; empty if there are none.
+    """
     inverted = sum(one.inverted for one in found)
     if not inverted:
         return ""
@@ -101,10 +138,10 @@ def describe_polarity(found: Sequence[ExternalDecode]) -> str:
     return f"polarity is inverted{which}"
 
 
-def _by_key(folder: Path, *, sound: bool) -> dict[Key, list[Path]]:
+def _by_key(folder: Path, *, audio_files: bool) -> dict[Key, list[Path]]:
     found: dict[Key, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and (path.suffix.lower() in SOUND) == sound:
+        if path.is_file() and (path.suffix.lower() in AUDIO_SUFFIXES) == audio_files:
             found.setdefault(_key(path.relative_to(folder)), []).append(path)
     return found
 
@@ -114,7 +151,7 @@ def _key(path: Path) -> Key:
 
 
 def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[Path]:
-    files = _by_key(folder, sound=True)
+    files = _by_key(folder, audio_files=True)
     matched: dict[int, Key] = {}
     owner: dict[Key, int] = {}
     for index, clip in enumerate(clips):
@@ -134,7 +171,7 @@ def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[
         )
     found = [files[matched[index]] for index in indices]
     if twice := next((paths for paths in found if len(paths) > 1), None):
-        raise UserError(f"{twice[0]}: there is {twice[1].name}, too; which one is the decode?")
+        raise UserError(f"{twice[0]}: there is also {twice[1].name}; keep only the one that is the decode")
     return [paths[0] for paths in found]
 
 
@@ -145,13 +182,13 @@ def _sizes(folder: Path, files: Sequence[Path]) -> list[int | None]:
         if missing := [file for file, key in zip(files, keys) if key not in listed]:
             raise UserError(f"{folder / BYTES}: has no line for {missing[0].relative_to(folder)}")
         return [listed[key] for key in keys]
-    others = _by_key(folder, sound=False)
-    beside = [others.get(_key(file.relative_to(folder)), []) for file in files]
-    if several := next((paths for paths in beside if len(paths) > 1), None):
-        raise UserError(f"{several[0]}: there is {several[1].name}, too; say in {BYTES} how many bytes were needed")
-    if any(beside) and (missing := [file for file, paths in zip(files, beside) if not paths]):
-        raise UserError(f"{missing[0]}: no coded file beside it, though others have one")
-    return [paths[0].stat().st_size if paths else None for paths in beside]
+    others = _by_key(folder, audio_files=False)
+    coded = [others.get(_key(file.relative_to(folder)), []) for file in files]
+    if several := next((paths for paths in coded if len(paths) > 1), None):
+        raise UserError(f"{several[0]}: there is also {several[1].name}; list the bytes of each decode in {BYTES}")
+    if any(coded) and (missing := [file for file, paths in zip(files, coded) if not paths]):
+        raise UserError(f"{missing[0]}: has no coded file of the same name, though others have one")
+    return [paths[0].stat().st_size if paths else None for paths in coded]
 
 
 def _listed(path: Path) -> dict[Key, int]:
@@ -163,36 +200,35 @@ def _listed(path: Path) -> dict[Key, int]:
                     raise ValueError(f"{size} bytes for {row['file']}")
                 # a name may have dots in it: taken with the suffix of the decode, and without
                 name = Path(row["file"])
-                found[_key(name) if name.suffix.lower() in SOUND else name.parts] = size
+                found[_key(name) if name.suffix.lower() in AUDIO_SUFFIXES else name.parts] = size
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a table with columns file and bytes ({error})") from error
     return found
 
 
-def _fitted(path: Path, channels: int, samples: int, sample_rate: int) -> Wave:
-    """``[channels, samples]`` like the recording. Channels are handled as in the packing of recordings."""
+def _convert(path: Path, channels: int, samples: int, sample_rate: int) -> FloatArray:
+    """Return the decode as ``[channels, samples]`` of the recording's shape; channels are handled as in packing."""
     clip = audio.read(path)
     wave = clip.samples
     if len(wave) != channels:
         wave = np.repeat(wave.mean(0, keepdims=True), channels, axis=0)
     wave = audio.resample(wave, clip.sample_rate, sample_rate)
-    if abs(wave.shape[1] - samples) > MOST_APART_S * sample_rate:
+    if abs(wave.shape[1] - samples) > MAX_LENGTH_ERROR_S * sample_rate:
         raise UserError(
             f"{path}: lasts {wave.shape[1] / sample_rate:.2f} s, its recording {samples / sample_rate:.2f} s"
         )
     return np.pad(wave, ((0, 0), (0, max(0, samples - wave.shape[1]))))[:, :samples]
 
 
-def _shift(correlation: Correlation, tolerance: int) -> int:
-    """Samples by which the decode clearly comes late, whatever its polarity; 0 where it does not, or is too unlike the
-    original to say."""
-    alike = np.abs(correlation.values)
-    best = int(alike.argmax())
+def _delay(correlation: Correlation, tolerance: int) -> int:
+    """Return the clear delay of the decode in samples, whatever its polarity, or 0."""
+    values = np.abs(correlation.values)
+    best = int(values.argmax())
     near = np.abs(correlation.near(tolerance)).max()
-    return best - correlation.centre if alike[best] > ALIKE and alike[best] > BEYOND * near else 0
+    return best - correlation.centre if values[best] > MIN_CORRELATION and values[best] > MIN_RATIO * near else 0
 
 
 def _is_inverted(correlation: Correlation, tolerance: int) -> bool:
-    """Whether the decode clearly resembles the original of inverted polarity, and more than the original."""
+    """Return whether the decode clearly resembles the inverted original, and more than the original."""
     near = correlation.near(tolerance)
-    return bool(-near.min() > ALIKE and -near.min() > BEYOND * near.max())
+    return bool(-near.min() > MIN_CORRELATION and -near.min() > MIN_RATIO * near.max())

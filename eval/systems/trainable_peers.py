@@ -133,8 +133,8 @@ class Peer(CodecBase):
         latent = torch.cat([self.encoder(part) for part in wave[:INITIAL_CROPS].split(8)])
         self.quantizer.initialise(latent.transpose(1, 2), generator)  # type: ignore[operator]
 
-    def adapt(self, generator: torch.Generator) -> int:
-        return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.adapt(generator)  # type: ignore
+    def update_codebooks(self, generator: torch.Generator) -> int:
+        return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.update_codebooks(generator)  # type: ignore
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
         if codebooks is None:
@@ -148,8 +148,8 @@ class Peer(CodecBase):
             output = self(wave, wave.new_full((len(wave),), codebooks))
             return output.wave, output.quantized.codes[:, :codebooks]
         quantizer: Any = self.quantizer
-        codes = quantizer.folded().encode(self._latent(wave), codebooks).codes
-        return self._wave(quantizer.folded().decode(codes), wave.shape[-1]), codes
+        codes = quantizer.fused().encode(self._latent(wave), codebooks).codes
+        return self._wave(quantizer.fused().decode(codes), wave.shape[-1]), codes
 
     def _latent(self, wave: Tensor) -> Tensor:
         padded = nn.functional.pad(wave, (0, -wave.shape[-1] % self.config.latent_hop))
@@ -168,8 +168,8 @@ def _encodec(config: CodecConfig, width: int, own: bool) -> Peer:
     from encodec.quantization.core_vq import EuclideanCodebook
 
     chosen, strides = config.quantizer, list(_strides(config))
-    shape: dict[str, Any] = {"dimension": chosen.features, "n_filters": width, "ratios": strides, "causal": True}
-    books = [EuclideanCodebook(chosen.features, chosen.size) for _ in range(chosen.codebooks if own else 0)]
+    shape: dict[str, Any] = {"dimension": chosen.dimension, "n_filters": width, "ratios": strides, "causal": True}
+    books = [EuclideanCodebook(chosen.dimension, chosen.size) for _ in range(chosen.codebooks if own else 0)]
     quantizer = EncodecQuantizer(books) if own else build_quantizer(chosen)
     return Peer(config, SEANetEncoder(**shape), quantizer, SEANetDecoder(**shape))
 
@@ -180,9 +180,9 @@ def _dac(config: CodecConfig, width: int, own: bool) -> Peer:
 
     chosen, strides = config.quantizer, _strides(config)
     widest = 2 ** len(strides) * max(1, round(1.5 * width))  # 1536 at the published width of 64
-    books = [VectorQuantize(chosen.features, chosen.size, DAC_DIM) for _ in range(chosen.codebooks if own else 0)]
+    books = [VectorQuantize(chosen.dimension, chosen.size, DAC_DIM) for _ in range(chosen.codebooks if own else 0)]
     quantizer = DacQuantizer(books) if own else build_quantizer(chosen)
-    encoder, decoder = Encoder(width, strides[::-1], chosen.features), Decoder(chosen.features, widest, strides)
+    encoder, decoder = Encoder(width, strides[::-1], chosen.dimension), Decoder(chosen.dimension, widest, strides)
     for network in (encoder, decoder):
         network.apply(init_weights)
     return Peer(config, encoder, quantizer, decoder)

@@ -18,11 +18,17 @@ from codec.errors import UserError
 from codec.pretrained.checkpoint import read_info
 from codec.recipe import read_recipe
 from codec.runtime.text import format_duration
-from codec.training.callbacks import COLLAPSED
-from codec.training.fit_diagnosis import Curves, Diagnosis, diagnose_curves, still_falling
-from codec.training.metrics_log import METRICS_FILE, Curve, comparable_curves, read_curves
+from codec.training.fit_diagnosis import Diagnosis, diagnose_curves, still_falling
+from codec.training.metrics_log import METRICS_FILE, Curve, Curves, comparable_curves, read_curves
 from codec.training.run_folder import TrainingResult, earlier_recipes, read_result
-from codec.training.status import TrainingStatus, codebook_curves, speed_curve, training_status, why_best
+from codec.training.status import (
+    COLLAPSED_BELOW,
+    TrainingStatus,
+    codebook_curves,
+    explain_best,
+    speed_curve,
+    training_status,
+)
 
 State = Literal["good", "watch", "bad", "unknown"]
 
@@ -114,7 +120,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
         run=name or str(run),
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         progress=_progress(run, curves, recipe, found, result) + _with_other_settings(run),
-        best=why_best(comparable_curves(curves)["val", "total"], kept_step(run, result))
+        best=explain_best(comparable_curves(curves)["val", "total"], kept_step(run, result))
         if found
         else "no validation yet",
         diagnosis=diagnosis,
@@ -198,7 +204,7 @@ def _codebooks(found: TrainingStatus | None) -> Finding:
         f"{usage.unused:.0%} of entries unused on the validation clips (most in codebook {least + 1}:"
         f" {usage.each_unused[least]:.0%}), perplexity {usage.perplexity:.0f} on average."
     )
-    if 1 - usage.each_unused[least] < COLLAPSED:
+    if 1 - usage.each_unused[least] < COLLAPSED_BELOW:
         return Finding("codebooks", "bad", f"Collapsed. {text}", "A lower optim.lr or more crops per step may help.")
     if 1 - usage.unused < THIN:
         return Finding("codebooks", "watch", text, "Validate on more clips to be sure; else use smaller codebooks.")

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from matplotlib.ticker import NullFormatter
 from codec import audio
 from codec.config import Recipe
 from codec.recipe import read_recipe
+from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
-from codec.training.fit_diagnosis import Curves
-from codec.training.metrics_log import Curve, read_curves
-from codec.training.run_folder import ORIGINAL, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
+from codec.training.metrics_log import Curve, Curves, read_curves
+from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
 from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
@@ -102,7 +101,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         books=_books(curves, recipe),
         clips=sounds,
         missing=missing(curves, recipe, bool(sounds)),
-        command=shlex.join(["codec", "health", health.run]),
+        command=command_line("codec", "health", health.run),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
         earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
@@ -256,10 +255,10 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
 
 def _clips(sounds: Path, best: int | None) -> list[Clip]:
     there = audio_sample_folders(sounds)
-    names = {"Original": sounds / ORIGINAL}
+    names = {"Original": sounds / ORIGINAL_FOLDER}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
     clips = []
-    for original in sorted((sounds / ORIGINAL).glob("clip_*.flac")) if there else []:
+    for original in sorted((sounds / ORIGINAL_FOLDER).glob("clip_*.flac")) if there else []:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only

@@ -343,7 +343,7 @@ def test_orders_of_channels_are_hidden_from_ffmpeg(
         found = detect_format(file, path.stat().st_size)
     assert isinstance(found, FileFormat)
     data = path.read_bytes()
-    assert {data[offset : offset + 4] for offset in found.replaced} == names
+    assert {data[offset : offset + 4] for offset in found.patches} == names
     np.testing.assert_array_equal(audio.read(path).samples, (values / 2**15).astype(np.float32))
 
 
@@ -359,7 +359,7 @@ def test_the_order_of_channels_in_caf_from_a_pipe_is_hidden(tmp_path: Path) -> N
     with path.open("rb") as file:
         found = detect_format(file, path.stat().st_size)
     assert isinstance(found, FileFormat)
-    assert [path.read_bytes()[offset:][:4] for offset in found.replaced] == [b"chan"]
+    assert [path.read_bytes()[offset:][:4] for offset in found.patches] == [b"chan"]
     np.testing.assert_array_equal(audio.read(path).samples, values.T.astype(np.float32) / 2**15)
 
 

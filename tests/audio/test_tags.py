@@ -13,7 +13,7 @@ import soundfile
 
 from codec import audio
 from codec.audio import join_values, split_values
-from codec.audio.tag_encoding import decoded, repaired
+from codec.audio.tag_encoding import decode_text, repair_text
 from codec.batch.tasks import encode_batch
 from codec.cli import main
 from codec.coding.files import decode_file, encode_file, file_info
@@ -199,5 +199,5 @@ def test_values_are_joined_and_parted():
 
 def test_letters():
     for text in ("Größe", "plain", "日本語", "Ж", "“quoted” – €"):
-        assert repaired(text) == text and decoded(text.encode()) == text
-    assert decoded(b"\x81\x8d") == "\x81\x8d"  # none of the encodings has these
+        assert repair_text(text) == text and decode_text(text.encode()) == text
+    assert decode_text(b"\x81\x8d") == "\x81\x8d"  # none of the encodings has these

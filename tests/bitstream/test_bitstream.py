@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import live
-from codec.bitstream.container import HEADER_BYTES, PACKET_BYTES, Header, Reader, Writer, read_header
-from codec.bitstream.framing import pack
-from codec.bitstream.live import FixedCoder
-from codec.bitstream.range_coder import RangeCoder, max_payload_bytes
+from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, frame_packet
+from codec.bitstream.header import HEADER_BYTES, Header, max_payload_bytes
+from codec.bitstream.live import FixedWidthCoder
+from codec.bitstream.range_coder import RangeCoder
+from codec.bitstream.reader import PacketReader, read_header
+from codec.bitstream.writer import PacketWriter
 from codec.errors import UserError
 from codec.model.frequency_tables import FrequencyTables
 from tests import fuzz_nac
@@ -50,7 +52,7 @@ def tables(codebooks: int, size: int, skew: float, seed: int = 0) -> np.ndarray:
 def coder_of(frequencies: np.ndarray) -> RangeCoder:
     module = FrequencyTables(*frequencies.shape)
     module.frequencies.copy_(torch.from_numpy(frequencies))
-    return RangeCoder(module)
+    return RangeCoder(module.to_numpy())
 
 
 TABLES = tables(3, 1000, 2.0)
@@ -168,7 +170,7 @@ def samples_for(frames: int) -> int:
 def write(path: Path, frames: int, seed: int = 0, header: Header = HEADER, tags: dict | None = None) -> np.ndarray:
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 1000, (header.channels, header.codebooks, frames))
-    with Writer(path, header, CODER, tags) as writer:
+    with PacketWriter(path, header, CODER, tags) as writer:
         cuts = np.sort(rng.integers(0, frames + 1, 4))
         for part in np.split(codes, cuts, axis=2):
             writer.write(part)
@@ -231,12 +233,12 @@ def test_file_is_what_the_document_says(tmp_path, frames):
 def test_reader_gives_back_what_was_written(tmp_path, frames):
     path = tmp_path / "x.nac"
     codes = write(path, frames, tags={"title": "x"})
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         packets = list(reader.codes(CODER))
         assert reader.header == replace(HEADER, samples=samples_for(frames) if frames else 0, frames=frames)
         assert reader.tags == {"title": "x"} and not reader.tags_damaged
         assert len(packets) == reader.header.packets and reader.damaged_packets() == []
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         list(reader.codes(CODER))
         assert path.stat().st_size == reader.file_bytes
         assert reader.payload_bytes == sum(len(CODER.encode(codes)) for codes in packets)
@@ -247,7 +249,7 @@ def test_reader_gives_back_what_was_written(tmp_path, frames):
 def test_reading_begins_at_any_packet(tmp_path):
     path = tmp_path / "x.nac"
     codes = write(path, 300)
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         for first in (0, 1, 15, 16, 17, 33, 37):
             packets = list(reader.packets(CODER, first))
             assert packets[0].first == 8 * first
@@ -258,10 +260,10 @@ def test_overhead_is_what_is_stated(tmp_path):
     """6.25 bytes around each packet of usual length, and 62 around the whole."""
     path = tmp_path / "x.nac"
     write(path, 16 * 64 * 8, header=replace(HEADER, packet_frames=64))
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         list(reader.codes(CODER))
         around = reader.file_bytes - reader.payload_bytes
-        assert around == HEADER_BYTES + PACKET_BYTES * reader.header.packets + 4
+        assert around == HEADER_BYTES + PACKET_OVERHEAD_BYTES * reader.header.packets + 4
     assert HEADER_BYTES == 58
 
 
@@ -273,21 +275,21 @@ def test_example_in_the_document(tmp_path):
     (tmp_path / "x.nac").write_bytes(data)
     coder = coder_of(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
     codes = [[5, 2, 7, 0, 1, 6, 3, 4, 5, 2, 7, 7], [0, 1, 0, 0, 2, 7, 0, 0, 1, 3, 0, 5]]
-    with Reader(tmp_path / "x.nac") as reader:
+    with PacketReader(tmp_path / "x.nac") as reader:
         assert (reader.header.samples, reader.header.fingerprint) == (45, "0011223344556677")
         assert reader.tags == {"title": "x"}
         assert [packet.tolist() for packet in reader.codes(coder)] == [[codes]]
-    with Writer(tmp_path / "y.nac", reader.header, coder, reader.tags) as writer:
+    with PacketWriter(tmp_path / "y.nac", reader.header, coder, reader.tags) as writer:
         writer.write(np.array([codes]))
         writer.finish(45)
     assert (tmp_path / "y.nac").read_bytes() == data
 
     (tmp_path / "x.nac").write_bytes(stream)
-    fixed, codes = FixedCoder(8), np.array([[[5, 2, -1], [0, -1, -1]]])
-    with Reader(tmp_path / "x.nac") as reader:
+    fixed, codes = FixedWidthCoder(8), np.array([[[5, 2, -1], [0, -1, -1]]])
+    with PacketReader(tmp_path / "x.nac") as reader:
         assert (reader.header.samples, reader.header.frames, reader.header.live) == (9, 3, True)
         assert [packet.tolist() for packet in reader.codes(fixed)] == [codes.tolist()]
-    sender = live.Sender(sent := io.BytesIO(), replace(reader.header, samples=0, frames=0), fixed)
+    sender = live.LiveWriter(sent := io.BytesIO(), replace(reader.header, samples=0, frames=0), fixed)
     sender.write(codes[..., :2])
     sender.finish(codes[..., 2:], 9)
     assert sent.getvalue() == stream
@@ -304,7 +306,7 @@ def test_version_1_is_read(tmp_path):
     path = tmp_path / "x.nac"
     coder = coder_of(np.array([[1 << 21] * 8, [1 << n for n in (23, 22, 21, 20, 19, 18, 17, 17)]]))
     path.write_bytes(VERSION_1)
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         assert (reader.header.version, reader.header.samples, reader.header.packet_frames) == (1, 45, 64)
         (codes,) = reader.codes(coder)
         assert codes[0, :, :3].tolist() == [[5, 2, 7], [0, 1, 0]] and reader.payload_bytes == 12
@@ -315,12 +317,12 @@ def test_version_1_is_read(tmp_path):
     for place in range(len(VERSION_1)):
         path.write_bytes(VERSION_1[:place] + bytes([VERSION_1[place] ^ 9]) + VERSION_1[place + 1 :])
         with pytest.raises(UserError):
-            with Reader(path) as reader:
+            with PacketReader(path) as reader:
                 list(reader.codes(coder))
     with_damage = bytearray(VERSION_1)
     with_damage[-1] ^= 1
     path.write_bytes(with_damage)
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         assert [(one.first, one.frames, one.codes) for one in reader.packets(coder)] == [(0, 12, None)]
 
 
@@ -355,7 +357,7 @@ def test_every_flipped_byte_is_seen(tmp_path):
         broken[place] ^= rng.integers(1, 256)
         path.write_bytes(broken)
         with pytest.raises(UserError) as error:
-            with Reader(path) as reader:
+            with PacketReader(path) as reader:
                 list(reader.codes(CODER))
         one_line(error, path)
 
@@ -373,7 +375,7 @@ def ends_of(data: bytes, start: int = HEADER_BYTES) -> list[int]:
 
 def there(path: Path, codes: np.ndarray, size: int = 8) -> list[bool]:
     """Which packets are read, and that what is read is what was written."""
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         packets = list(reader.packets(CODER))
         assert reader.damaged_packets() == [one.first // size for one in packets if one.codes is None]
     for number, one in enumerate(packets):
@@ -457,7 +459,7 @@ def test_damaged_packet_is_named(tmp_path):
     data = bytearray(path.read_bytes())
     data[ends_of(data)[1] + 30] ^= 16
     path.write_bytes(data)
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         with pytest.raises(UserError, match=r"packet 2 of 3 \(from 0.16 s\) is damaged"):
             list(reader.codes(CODER))
 
@@ -469,7 +471,7 @@ def test_damaged_tags_are_left_out(tmp_path):
     for place in range(HEADER_BYTES, HEADER_BYTES + 17):
         path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
         assert there(path, codes) == [True] * 3
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             assert reader.tags == {} and reader.tags_damaged
     for text in (b"[]", b"{", b'{"a":1}', b"\xff", b'{"a":"\\ud800"}', b"[" * 9999, b"1" * 9999):
         block = text + zlib.crc32(text).to_bytes(4, "little")
@@ -478,7 +480,7 @@ def test_damaged_tags_are_left_out(tmp_path):
         head[54:58] = zlib.crc32(head[:54]).to_bytes(4, "little")
         path.write_bytes(head + block + whole[HEADER_BYTES + 17 :])
         assert there(path, codes) == [True] * 3
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             assert reader.tags_damaged
 
 
@@ -498,12 +500,12 @@ class CountedCoder:
 def test_variable_is_a_flag(tmp_path):
     codes = np.random.default_rng(0).integers(-1, 1000, (2, 3, 20))
     header = replace(HEADER, variable=True, target_bps=6000)
-    with Writer(tmp_path / "x.nac", header, CountedCoder()) as writer:
+    with PacketWriter(tmp_path / "x.nac", header, CountedCoder()) as writer:
         writer.write(codes)
         writer.finish(samples_for(20))
     data = (tmp_path / "x.nac").read_bytes()
     assert data[5] == 1
-    with Reader(tmp_path / "x.nac") as reader:
+    with PacketReader(tmp_path / "x.nac") as reader:
         assert reader.header.variable and reader.header.target_bps == 6000
         np.testing.assert_array_equal(np.concatenate(list(reader.codes(CountedCoder())), 2), codes)
 
@@ -514,11 +516,11 @@ def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
     """Payloads of any bytes: codes in range or one line, at the memory of one packet."""
     head = replace(HEADER, frames=data.draw(st.integers(1, 20)), channels=data.draw(st.integers(1, 255)))
     head = replace(head, samples=samples_for(head.frames))
-    packets = b"".join(pack(i, data.draw(st.binary(min_size=1, max_size=40))) for i in range(head.packets))
+    packets = b"".join(frame_packet(i, data.draw(st.binary(min_size=1, max_size=40))) for i in range(head.packets))
     index = len(packets).to_bytes(4, "little")
     path = tmp_path_factory.getbasetemp() / "hostile.nac"
     path.write_bytes(head.to_bytes() + packets + index + zlib.crc32(index).to_bytes(4, "little"))
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         found = list(reader.packets(CODER))
         assert sum(packet.frames for packet in found) == head.frames
         for packet in found:
@@ -574,7 +576,7 @@ def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames):
     path.write_bytes(replace(header, frames=frames or 0).to_bytes())
     tracemalloc.start()
     try:
-        with Reader(path) as reader:
+        with PacketReader(path) as reader:
             assert list(reader.packets(CODER)) == [] and reader.damaged_packets() == []
             assert reader.header.frames == 0 or read_header(path)
     except UserError as error:
@@ -589,7 +591,7 @@ def test_nothing_appears_without_finish(tmp_path):
     path = tmp_path / "x.nac"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
-        with Writer(path, HEADER, CODER) as writer:
+        with PacketWriter(path, HEADER, CODER) as writer:
             writer.write(np.zeros((2, 3, 100), np.int64))
             raise KeyboardInterrupt
     assert [file.name for file in tmp_path.iterdir()] == ["x.nac"] and path.read_bytes() == b"old"
@@ -598,10 +600,10 @@ def test_nothing_appears_without_finish(tmp_path):
 def test_writer_refuses_what_the_format_cannot_hold(tmp_path):
     for wrong in ({"channels": 256}, {"sample_rate": 100}, {"codebooks": 0}, {"bits_per_code": 25}):
         with pytest.raises(UserError, match="cannot hold"):
-            Writer(tmp_path / "x.nac", replace(HEADER, **wrong), CODER)
+            PacketWriter(tmp_path / "x.nac", replace(HEADER, **wrong), CODER)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written"):
-        Writer(tmp_path / "file" / "x.nac", HEADER, CODER)
+        PacketWriter(tmp_path / "file" / "x.nac", HEADER, CODER)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 

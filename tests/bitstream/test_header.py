@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from codec.bitstream import live
-from codec.bitstream.container import Reader
-from codec.bitstream.header import HEADER_BYTES, read_start
+from codec.bitstream.header import HEADER_BYTES, read_header_and_tags
+from codec.bitstream.reader import PacketReader
 from codec.errors import UserError
 from tests.bitstream.test_bitstream import CODER, HEADER, write
 
@@ -18,17 +18,17 @@ def test_a_damaged_byte_of_the_header_is_repaired(tmp_path):
     path = tmp_path / "x.nac"
     codes = write(path, 20, tags={"title": "x"})
     whole, rng = path.read_bytes(), random.Random(0)
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         expected = reader.header
         reader.check()
     for place in range(HEADER_BYTES):
         for change in {1, 128, 255, rng.randrange(1, 256)}:
             path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
-            with Reader(path) as reader:
+            with PacketReader(path) as reader:
                 assert reader.header == expected and reader.tags == {"title": "x"}
                 with pytest.raises(UserError, match="a byte of the header is damaged"):
                     reader.check()
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         assert np.array_equal(np.concatenate([part.codes for part in reader.packets(CODER)], 2), codes)
 
 
@@ -40,14 +40,16 @@ def test_more_damage_than_a_byte_is_refused(tmp_path):
         for place in rng.sample(range(HEADER_BYTES), rng.choice((2, 3, 8))):
             damaged[place] ^= rng.randrange(1, 256)
         with pytest.raises(UserError):
-            read_start(io.BytesIO(damaged).read, "x")
+            read_header_and_tags(io.BytesIO(damaged).read, "x")
 
 
 def test_the_header_of_a_stream_is_repaired_as_it_comes():
-    sender = live.Sender(out := io.BytesIO(), replace(HEADER, live=True, packet_frames=1), live.FixedCoder(1000))
+    sender = live.LiveWriter(
+        out := io.BytesIO(), replace(HEADER, live=True, packet_frames=1), live.FixedWidthCoder(1000)
+    )
     sender.finish(np.zeros((HEADER.channels, HEADER.codebooks, 0), np.int64), 0)
     data = bytearray(out.getvalue())
-    expected = read_start(io.BytesIO(bytes(data)).read, "x")
+    expected = read_header_and_tags(io.BytesIO(bytes(data)).read, "x")
     data[12] ^= 64
-    found = read_start(io.BytesIO(bytes(data)).read, "x")
+    found = read_header_and_tags(io.BytesIO(bytes(data)).read, "x")
     assert found == replace(expected, repaired=True) and not expected.repaired

@@ -30,7 +30,7 @@ from codec.pretrained.checkpoint import load_model
 from codec.pretrained.defaults import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
-from codec.runtime.file_lock import EXCLUSIVE
+from codec.runtime.file_lock import LOCK_FILE
 from tests.conftest import TINY, tiny_model
 
 COMMANDS = (
@@ -97,7 +97,7 @@ def broken(folder: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """All but locks, which stay when their holder is gone."""
-    paths = [path for path in folder.rglob("*") if path.name != EXCLUSIVE]
+    paths = [path for path in folder.rglob("*") if path.name != LOCK_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
@@ -207,101 +207,101 @@ CODE = "--out out --model model"
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "COMMAND; see codec --help"),
-        ("compress good.wav", "invalid choice: 'compress'"),
-        ("prepare empty", "--out; see codec prepare --help"),
-        ("info good.nac --loud", "unrecognized arguments: --loud"),
-        ("prepare empty --out out", "empty: the folder is empty"),
-        ("prepare texts --out out", "texts: holds no audio files"),
-        ("prepare good.wav empty --out out", "empty: the folder is empty"),
-        ("prepare nowhere --out out", "nowhere: no such folder"),
-        ("prepare good.wav --out good.wav/out", "cannot write here"),
-        ("prepare good.wav --out /proc/out", "cannot write here"),
-        ("prepare good.wav --out out --rate -5", "--rate: must be a whole number above 0, not -5"),
-        ("prepare good.wav --out out --recipe misspelt.yaml", "did you mean lr?"),
-        ("train chorale --data data --run run", "no recipe called 'chorale'; there are music_44k, quickstart"),
-        ("train chorale.yaml --data data --run run", "chorale.yaml: no such recipe file"),
-        ("train misspelt.yaml --data data --run run", "misspelt.yaml: optim: .* 'lrr'; did you mean lr?"),
-        ("train misspelt_section.yaml --data data --run run", "did you mean optim?"),
+        ("", "COMMAND"),
+        ("compress good.wav", "compress"),
+        ("prepare empty", "--out"),
+        ("info good.nac --loud", "--loud"),
+        ("prepare empty --out out", "empty: "),
+        ("prepare texts --out out", "texts: "),
+        ("prepare good.wav empty --out out", "empty: "),
+        ("prepare nowhere --out out", "nowhere: "),
+        ("prepare good.wav --out good.wav/out", "out: "),
+        ("prepare good.wav --out /proc/out", "out: "),
+        ("prepare good.wav --out out --rate -5", "--rate: .*-5"),
+        ("prepare good.wav --out out --recipe misspelt.yaml", r"\blr\b"),
+        ("train chorale --data data --run run", "chorale.*music_44k, quickstart"),
+        ("train chorale.yaml --data data --run run", "chorale.yaml: "),
+        ("train misspelt.yaml --data data --run run", r"misspelt.yaml: optim: .*lrr.*\blr\b"),
+        ("train misspelt_section.yaml --data data --run run", r"\boptim\b"),
         ("train wrong_type.yaml --data data --run run", r"optim\.lr.*float.*fast"),
         ("train wrong_choice.yaml --data data --run run", r"codec\.quantizer\.kind.*rvq.*lattice"),
-        ("train out_of_range.yaml --data data --run run", "codec.hop must be from 1 to"),
-        ("train no_value.yaml --data data --run run", "no_value.yaml: train: steps has no value"),
-        ("train no_section.yaml --data data --run run", "no_section.yaml: losses has no value"),
-        ("train unknown_loss.yaml --data data --run run", "no loss called sharpness; there are l1"),
-        ("train negative_loss.yaml --data data --run run", "losses.mel must be from 0 to"),
-        ("train unbalanced.yaml --data data --run run", "unbalanced.yaml: not a YAML file"),
-        ("train words.yaml --data data --run run", "words.yaml: expected settings"),
-        ("train binary.yaml --data data --run run", "binary.yaml: not a YAML file"),
-        (f"{TRAIN} --optim.lrr 1", r"no setting called optim\.lrr; did you mean optim\.lr"),
+        ("train out_of_range.yaml --data data --run run", r"codec\.hop .*\b1\b"),
+        ("train no_value.yaml --data data --run run", "no_value.yaml: train: steps"),
+        ("train no_section.yaml --data data --run run", "no_section.yaml: losses"),
+        ("train unknown_loss.yaml --data data --run run", r"sharpness.*\bl1\b"),
+        ("train negative_loss.yaml --data data --run run", r"losses\.mel .*\b0\b"),
+        ("train unbalanced.yaml --data data --run run", "unbalanced.yaml: "),
+        ("train words.yaml --data data --run run", "words.yaml: "),
+        ("train binary.yaml --data data --run run", "binary.yaml: "),
+        (f"{TRAIN} --optim.lrr 1", r"optim\.lrr.*optim\.lr\b"),
         (f"{TRAIN} --optim.lr fast", r"optim\.lr.*float.*fast"),
-        (f"{TRAIN} --optim.lr", r"optim\.lr: expected one argument"),
-        (f"{TRAIN} --lr 3", "no setting called lr; did you mean adversarial.lr or optim.lr"),
-        ("train speech_16k --data nowhere --run run", "nowhere: no such data folder; run: codec prepare"),
-        ("train speech_16k --data texts --run run", "texts: holds no packed audio"),
-        ("train speech_24k --data data --run run", "data: holds 16000x1, not 24000x1; run: codec prepare"),
-        (f"{TRAIN} --data.channels 2", "data: holds 16000x1, not 16000x2; run: codec prepare"),
-        ("train speech_16k --data data", "give a folder with --run"),
+        (f"{TRAIN} --optim.lr", r"optim\.lr\b"),
+        (f"{TRAIN} --lr 3", r"\blr\b.*adversarial\.lr.*optim\.lr"),
+        ("train speech_16k --data nowhere --run run", "nowhere: .*codec prepare"),
+        ("train speech_16k --data texts --run run", "texts: "),
+        ("train speech_24k --data data --run run", "data: .*16000x1.*24000x1.*codec prepare"),
+        (f"{TRAIN} --data.channels 2", "data: .*16000x1.*16000x2.*codec prepare"),
+        ("train speech_16k --data data", "--run"),
         ("train tiny.yaml --data data --run good.wav", "good.wav"),
         ("train tiny.yaml --data data --run good.wav/run", "good.wav/run"),
-        ("train tiny.yaml --data data --run fake_run", "last.ckpt: not a checkpoint that can be resumed"),
-        (f"{TRAIN} --init-from nowhere", "no model nowhere"),
-        (f"{TRAIN} --init-from texts", "texts: not a model"),
-        (f"{TRAIN} --init-from fake_run/checkpoints/last.ckpt", "last.ckpt: not a model"),
-        (f"{TRAIN} --init-from cut_model", "cut_model: the model cannot be read"),
-        (f"{TRAIN} --init-from model", "model: its architecture is not the recipe's"),
-        ("encode empty --out out --model model", "empty: no sound files"),
-        ("encode texts --out out --model model", "texts: no sound files"),
-        ("encode good.wav --out out --model nowhere", "no model nowhere"),
-        ("encode good.wav --out out --model good.wav", "good.wav: not a model"),
-        ("encode good.wav --out out --model cut_model", "cut_model: the model cannot be read"),
-        ("encode good.wav --out out --model mixed_model", "mixed_model: .* do not belong together"),
-        (f"encode good.wav {CODE} --kbps 0", "bit rate must be above 0"),
-        (f"encode good.wav {CODE} --kbps 3 --codebooks 3", "--codebooks: not allowed with argument --kbps"),
-        (f"encode good.wav {CODE} --codebooks 200", "this model has 1 to 3 codebooks, not 200"),
-        (f"encode good.wav {CODE} --threads 0", "--threads: must be a whole number above 0"),
-        ("encode good.wav --out good.wav/out --model model", "good.wav/out: cannot make this folder"),
-        ("encode good.wav --out /proc/out --model model", "/proc/out: cannot make this folder"),
-        ("decode texts --out out --model model", "texts: no .nac files"),
-        ("decode good.nac --out good.wav/out --model model", "good.wav/out: cannot make this folder"),
-        ("decode good.nac --out out --suffix .mp3 --model model", "invalid choice: '.mp3'"),
-        (f"encode {CODE}", "no sound files given; .* --list"),
-        (f"encode *.mp3 {CODE}", r"\*.mp3: no sound files match"),
-        (f"encode --list nowhere {CODE}", "nowhere: this list cannot be read"),
-        (f"encode good.wav {CODE} -j 2 --threads 2", "--threads: not allowed with argument -j"),
-        (f"decode good.nac {CODE} --suffix .ogg --bits 24", "ogg cannot hold samples of 24 bits; use --suffix"),
-        (f"decode good.nac {CODE} --bits 8", "--bits: invalid choice: '8'"),
-        (f"encode good.wav {CODE} -j 2 --device cpu", "--device: not allowed with argument -j"),
-        (f"encode good.wav {CODE} -j 2 --batch 2", "--batch is not for -j"),
-        (f"tokens good.wav {CODE} -j 2 --batch 2", "--batch is not for -j"),
-        ("decode good.nac --out out -j 2 --batch 2", "--batch is not for -j"),
-        ("decode - --batch 2", "- stands alone"),
-        (f"encode good.wav {CODE} --device nowhere", r"the device nowhere cannot be used \(.*\); use cpu"),
-        (f"tokens good.wav {CODE} --device meta", "the device meta cannot be used"),
-        ("decode good.nac --out out --device meta", "the device meta cannot be used"),
-        ("encode good.wav --model model", "give --out; see codec encode --help"),
-        ("encode good.wav --out - --model model", "argument --out: must be a folder or file; for pipes: codec encode"),
-        (f"encode - good.wav {CODE}", "- stands alone"),
-        (f"decode - {CODE}", "- stands alone"),
-        ("decode - --from 3", "--from and --to are for files"),
-        (f"encode good.wav {CODE} --raw 16000:1", "--raw is for streams"),
-        ("encode - --model model --raw 16000", "--raw takes RATE:CHANNELS"),
-        ("encode - --model model --raw 16000:1:s17", "samples are u8"),
-        (f"encode good.wav {CODE} --tag title", "must be NAME=TEXT, not title"),
+        ("train tiny.yaml --data data --run fake_run", "last.ckpt: "),
+        (f"{TRAIN} --init-from nowhere", "nowhere"),
+        (f"{TRAIN} --init-from texts", "texts: "),
+        (f"{TRAIN} --init-from fake_run/checkpoints/last.ckpt", "last.ckpt: "),
+        (f"{TRAIN} --init-from cut_model", "cut_model: "),
+        (f"{TRAIN} --init-from model", "model: "),
+        ("encode empty --out out --model model", "empty: "),
+        ("encode texts --out out --model model", "texts: "),
+        ("encode good.wav --out out --model nowhere", "nowhere"),
+        ("encode good.wav --out out --model good.wav", "good.wav: "),
+        ("encode good.wav --out out --model cut_model", "cut_model: "),
+        ("encode good.wav --out out --model mixed_model", "mixed_model: "),
+        (f"encode good.wav {CODE} --kbps 0", r"\b0\b"),
+        (f"encode good.wav {CODE} --kbps 3 --codebooks 3", "--codebooks: .*--kbps"),
+        (f"encode good.wav {CODE} --codebooks 200", "1 to 3.*200"),
+        (f"encode good.wav {CODE} --threads 0", "--threads: "),
+        ("encode good.wav --out good.wav/out --model model", "good.wav/out: "),
+        ("encode good.wav --out /proc/out --model model", "/proc/out: "),
+        ("decode texts --out out --model model", "texts: "),
+        ("decode good.nac --out good.wav/out --model model", "good.wav/out: "),
+        ("decode good.nac --out out --suffix .mp3 --model model", r"'\.mp3'"),
+        (f"encode {CODE}", "--list"),
+        (f"encode *.mp3 {CODE}", r"\*.mp3: "),
+        (f"encode --list nowhere {CODE}", "nowhere: "),
+        (f"encode good.wav {CODE} -j 2 --threads 2", "--threads: .*-j"),
+        (f"decode good.nac {CODE} --suffix .ogg --bits 24", r"ogg .*\b24\b.*--suffix"),
+        (f"decode good.nac {CODE} --bits 8", "--bits: .*'8'"),
+        (f"encode good.wav {CODE} -j 2 --device cpu", "--device: .*-j"),
+        (f"encode good.wav {CODE} -j 2 --batch 2", "--batch .*-j"),
+        (f"tokens good.wav {CODE} -j 2 --batch 2", "--batch .*-j"),
+        ("decode good.nac --out out -j 2 --batch 2", "--batch .*-j"),
+        ("decode - --batch 2", "^- "),
+        (f"encode good.wav {CODE} --device nowhere", r"\bnowhere\b.*\bcpu\b"),
+        (f"tokens good.wav {CODE} --device meta", r"\bmeta\b"),
+        ("decode good.nac --out out --device meta", r"\bmeta\b"),
+        ("encode good.wav --model model", "--out .*codec encode --help"),
+        ("encode good.wav --out - --model model", "--out: .*codec encode"),
+        (f"encode - good.wav {CODE}", "^- "),
+        (f"decode - {CODE}", "^- "),
+        ("decode - --from 3", "--from .*--to"),
+        (f"encode good.wav {CODE} --raw 16000:1", "--raw "),
+        ("encode - --model model --raw 16000", "--raw .*RATE:CHANNELS"),
+        ("encode - --model model --raw 16000:1:s17", "u8"),
+        (f"encode good.wav {CODE} --tag title", "NAME=TEXT.*title"),
         ("info cut.nac", "cut.nac: "),
-        ("info sound.nac", "sound.nac: not a .nac file"),
+        ("info sound.nac", "sound.nac: "),
         ("info nothing.nac", "nothing.nac: "),
         ("info texts", "texts: "),
         ("info nowhere.nac", "nowhere.nac: "),
-        ("evaluate nowhere --data data", "nowhere: no such model"),
-        ("evaluate texts --data data", "texts: not a model"),
-        ("evaluate model --data data", "no recipe.yaml; give the folder that codec train wrote"),
-        ("quickstart --audio nowhere --out out", "nowhere: no such folder"),
-        ("quickstart --audio empty --out out", "empty: the folder is empty"),
-        ("quickstart --audio texts --out out", "texts: holds no audio files"),
+        ("evaluate nowhere --data data", "nowhere: "),
+        ("evaluate texts --data data", "texts: "),
+        ("evaluate model --data data", "recipe.yaml.*codec train"),
+        ("quickstart --audio nowhere --out out", "nowhere: "),
+        ("quickstart --audio empty --out out", "empty: "),
+        ("quickstart --audio texts --out out", "texts: "),
         ("quickstart --audio books --out out", "books.*: .*--group-by level:1"),
         ("quickstart --audio books --out out --group-by books", "--group-by books: use folder"),
-        ("quickstart --out good.wav/out", "good.wav/out: cannot write here"),
+        ("quickstart --out good.wav/out", "good.wav/out: "),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_changes_nothing(codec, place, prepared, monkeypatch, line, says):
@@ -317,11 +317,11 @@ def test_bad_input_is_one_line_and_changes_nothing(codec, place, prepared, monke
     ("name", "says"),
     [
         ("cut.nac", "cut.nac: "),
-        ("sound.nac", "sound.nac: not a .nac file"),
+        ("sound.nac", "sound.nac: "),
         ("nothing.nac", "nothing.nac: "),
-        ("texts/a.txt", "a.txt: not a .nac file"),
+        ("texts/a.txt", "a.txt: "),
         ("nowhere.nac", "nowhere.nac: "),
-        ("good.nac", "good.nac: coded with model .* pass the right --model"),
+        ("good.nac", "good.nac: .*--model"),
     ],
 )
 def test_what_cannot_be_decoded_leaves_no_sound(codec, place, tmp_path, name, says):
@@ -425,7 +425,7 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     data[len(data) // 2] ^= 1
     (tmp_path / "a.nac").write_bytes(data)
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
-    assert ran.status == FAILED and "concealed are 1.98 to 4.00 s" in ran.complaint
+    assert ran.status == FAILED and "1.98 to 4.00 s" in ran.complaint
     assert json.loads(ran.out)["done"][0]["lost_s"] == [[1.98, 4.0]]
     written = (tmp_path / "wav/a.wav").stat().st_mtime_ns
     again = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
@@ -439,11 +439,12 @@ def test_damage_is_concealed_and_told_of(codec, place, tmp_path):
     cut.write_bytes(data[: len(data) * 3 // 4])
     ran = codec("decode", cut, "--out", tmp_path / "wav", "--json", *there_and_back)
     ends = soundfile.info(tmp_path / "wav/cut.wav").duration
-    assert ran.complaint == f"{cut}: cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is missing"
-    assert describe_losses([(0.5, 1.0), (2.0, 5.0)], ends) == (
-        f"damaged; lost and concealed are 0.50 to 1.00 s; cut off at {ends:.2f} s; what was to follow, up to 5.00 s, is"
-        " missing"
-    )
+    assert ran.complaint.startswith(f"{cut}: ") and re.findall(r"[\d.]+ s", ran.complaint) == [
+        f"{ends:.2f} s",
+        "5.00 s",
+    ]
+    described = describe_losses([(0.5, 1.0), (2.0, 5.0)], ends)
+    assert re.findall(r"[\d.]+ s", described) == ["1.00 s", f"{ends:.2f} s", "5.00 s"]
     assert json.loads(ran.out)["done"][0]["cut_off_s"] == ends
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
@@ -469,7 +470,7 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
     assert run("encode", "-", "--kbps", "3", "--tag", "title=x", given=flac.getvalue()).stdout == coded.stdout
     cut = run("encode", "-", given=wav[:10044])
     assert cut.returncode == FAILED and cut.stdout and cut.stderr.count(b"\n") == 1
-    assert b"10000 of the announced 32000 bytes" in cut.stderr
+    assert b"10000" in cut.stderr and b"32000 bytes" in cut.stderr
     cut = run("decode", "-", given=coded.stdout[:-100])
     assert cut.returncode == FAILED and b"cut off" in cut.stderr and cut.stderr.count(b"\n") == 1
     for words in (["encode", "-"], ["decode", "-"]):
@@ -492,7 +493,8 @@ def test_an_interrupt_ends_a_stream_as_its_source_would(place, number):
     coded = encoding.stdout.read(200)  # the header and frames: it is at work
     encoding.send_signal(number)
     coded += encoding.stdout.read()  # while its input is open still
-    assert encoding.stderr.read() == b"codec: error: interrupted; the stream was ended\n"
+    (complaint,) = encoding.stderr.read().splitlines()  # a line, no trace
+    assert complaint.startswith(b"codec: error: ")
     assert encoding.wait() == INTERRUPTED
     sound, complaints = (decoding := command("decode", "-", "--raw")).communicate(coded)
     assert decoding.returncode == 0 and not complaints and len(sound) == len(given)

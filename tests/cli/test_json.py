@@ -13,7 +13,7 @@ import yaml
 from codec.cli import build_parser, main
 from codec.recipe import read_recipe
 from codec.training.trainer import train
-from eval.evaluation import candidate_scoring
+from eval.evaluation import candidate_scoring, clip_selection
 from eval.search import cost
 from tests.conftest import TINY
 
@@ -72,7 +72,8 @@ def test_all_commands_are_here():
 def test_standard_output_is_json_alone(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     for module, quick in (
-        (candidate_scoring, {"SHORTEST_S": 3.0, "LONGEST_S": 3.2, "TABLE_CLIPS": 2}),
+        (clip_selection, {"SHORTEST_S": 3.0, "LONGEST_S": 3.2}),
+        (candidate_scoring, {"TABLE_CLIPS": 2}),
         (cost, {"ROUNDS": 2, "SECONDS": 0.5}),
     ):
         for setting, value in quick.items():

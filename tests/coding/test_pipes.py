@@ -18,19 +18,19 @@ from codec.audio.pcm_stream import PCM_ENCODINGS, PcmFormat, PcmWriter
 from codec.audio.piped_input import open_piped_audio
 from codec.batch.tasks import decode_batch
 from codec.bitstream import live
-from codec.bitstream.container import Reader
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.header import HEADER_BYTES, Header
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import decode_file, encode_file, file_info
 from codec.coding.nac_reader import NacReader
 from codec.coding.pipes import decode_stream, encode_stream
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import fingerprint
 from tests.coding.test_files import codec, fails, make, make_codec, sound  # noqa: F401 (a fixture)
 
 HEADER = Header("0123456789abcdef", 22050, 2, 16000, 320, 3, 10, 1, receptive_frames=25, live=True)
-FIXED = live.FixedCoder(1000)
+FIXED = live.FixedWidthCoder(1000)
 
 
 class Dribble(io.RawIOBase):
@@ -75,12 +75,12 @@ def stream(frames: int, seed: int = 0) -> tuple[np.ndarray, bytes, list[int]]:
     codes = rng.integers(0, 1000, (2, 3, frames))
     codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = -1
     places = np.cumsum([0] + [len(FIXED.pack(codes[..., i])) + 2 for i in range(frames)]).tolist()
-    data = b"".join(live.frame(i, FIXED.pack(codes[..., i])) for i in range(frames))
-    return codes, data + live.end(samples_for(frames), frames), places
+    data = b"".join(live.frame_bytes(i, FIXED.pack(codes[..., i])) for i in range(frames))
+    return codes, data + live.end_bytes(samples_for(frames), frames), places
 
 
-def parse(data: bytes, pieces: list[int]) -> tuple[live.Parser, list[bytes | None]]:
-    parser, bodies, source = live.Parser(HEADER), [], Dribble(data, pieces)
+def parse(data: bytes, pieces: list[int]) -> tuple[live.LiveParser, list[bytes | None]]:
+    parser, bodies, source = live.LiveParser(HEADER), [], Dribble(data, pieces)
     while piece := source.read():
         frames = parser.push(piece)
         assert frames.first == len(bodies)
@@ -94,14 +94,14 @@ def parse(data: bytes, pieces: list[int]) -> tuple[live.Parser, list[bytes | Non
 def test_frames_are_parsed_however_they_come(pieces):
     codes, data, _ = stream(50)
     parser, bodies = parse(data, pieces)
-    ((first, count, back),) = live.stretches(live.Frames(0, bodies), HEADER, FIXED)
-    assert (first, count, parser.end) == (0, 50, live.End(samples_for(50), 50)) and parser.done
+    ((first, count, back),) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
+    assert (first, count, parser.end) == (0, 50, live.StreamEnd(samples_for(50), 50)) and parser.done
     np.testing.assert_array_equal(back, codes)
 
 
 def test_a_frame_is_there_as_soon_as_its_last_byte():
     _, data, places = stream(50)
-    parser = live.Parser(HEADER)
+    parser = live.LiveParser(HEADER)
     for at in range(places[-1]):
         assert len(parser.push(data[at : at + 1]).bodies) == (at + 1 in places)
 
@@ -116,7 +116,7 @@ def test_damage_in_a_live_stream_costs_its_frame():
                 broken[place] ^= rng.integers(1, 256)
                 parser, bodies = parse(bytes(broken), pieces)
                 expected = [data[places[i] : places[i + 1] - 2] if i != packet else None for i in range(300)]
-                assert bodies == expected and parser.end == live.End(samples_for(300), 300)
+                assert bodies == expected and parser.end == live.StreamEnd(samples_for(300), 300)
 
 
 def test_bytes_that_are_missing_or_too_many():
@@ -126,7 +126,7 @@ def test_bytes_that_are_missing_or_too_many():
             for cut, rest in [(places[first], places[last + 1]), (places[first] + 1, places[last + 1] - 1)]:
                 parser, bodies = parse(data[:cut] + data[rest:], pieces)
                 assert [body is None for body in bodies] == [first <= i <= last for i in range(300)]
-                assert parser.done and parser.end == live.End(samples_for(300), 300)
+                assert parser.done and parser.end == live.StreamEnd(samples_for(300), 300)
         _, bodies = parse(data[: places[9]] + bytes(50) + data[places[9] :], pieces)
         assert sum(body is None for body in bodies) <= 1 and len(bodies) == 300
         for cut in (places[200], places[200] + 1):
@@ -137,20 +137,20 @@ def test_bytes_that_are_missing_or_too_many():
 def test_live_file_is_read_like_others(tmp_path):
     codes, data, places = stream(300)
     (tmp_path / "x.nac").write_bytes(HEADER.to_bytes({"title": "x"}) + data)
-    with Reader(tmp_path / "x.nac") as reader:
+    with PacketReader(tmp_path / "x.nac") as reader:
         assert (reader.header.frames, reader.tags, reader.damaged_packets()) == (300, {"title": "x"}, [])
         np.testing.assert_array_equal(np.concatenate(list(reader.codes(FIXED)), 2), codes)
         np.testing.assert_array_equal(np.concatenate([one.codes for one in reader.packets(FIXED, 77)], 2)[..., -223:],
                                       codes[..., 77:])  # fmt: skip
     (tmp_path / "x.nac").write_bytes(HEADER.to_bytes() + data[: places[201] + 1])
-    with Reader(tmp_path / "x.nac") as reader:
+    with PacketReader(tmp_path / "x.nac") as reader:
         assert (reader.header.frames, reader.ended) == (201, False)
         with pytest.raises(UserError, match="truncated"):
             list(reader.codes(FIXED))
     for samples, frames in [(1 << 63, 1 << 62), (1 << 40, 1 << 34), (5, 300), (0, 300)]:
-        (tmp_path / "x.nac").write_bytes(HEADER.to_bytes() + data[:-21] + live.end(samples, frames))
+        (tmp_path / "x.nac").write_bytes(HEADER.to_bytes() + data[:-21] + live.end_bytes(samples, frames))
         with pytest.raises(UserError, match="contradicts"):
-            Reader(tmp_path / "x.nac")
+            PacketReader(tmp_path / "x.nac")
 
 
 @given(st.binary(max_size=300), st.integers(1, 3))
@@ -158,7 +158,7 @@ def test_live_file_is_read_like_others(tmp_path):
 def test_any_bytes_are_some_frames(data, piece):
     _, good, places = stream(5)
     _, bodies = parse(good[: places[3]] + data + good[places[3] :], [piece])
-    for _, count, found in live.stretches(live.Frames(0, bodies), HEADER, FIXED):
+    for _, count, found in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
         assert found is None or (found.shape == (2, 3, count) and -1 <= found.min() and found.max() < 1000)
 
 
@@ -202,7 +202,7 @@ def test_sizes_of_64_bits_are_believed(tmp_path):
         assert wave.shape == (1, 10000) and fault is None
         np.testing.assert_array_equal(wave, audio.read(tmp_path / "a.rf64").samples)
     cut, fault, _ = heard(data[:15000])
-    assert fault and f"{2 * cut.shape[1]} of the announced 20000 bytes" in fault
+    assert fault and f" {2 * cut.shape[1]} of the 20000 bytes" in fault
     endless = data[: at + 8] + bytes(8) + data[at + 16 :]
     assert heard(endless)[0].shape[1] > 10000 and heard(endless)[1] is None
 
@@ -223,7 +223,7 @@ def test_a_wav_that_ends_early_is_coded_as_far_as_it_came(tmp_path, codec):  # n
     data = (tmp_path / "a.wav").read_bytes()[:50001]
     out = io.BytesIO()
     report = encode_stream(io.BytesIO(data), out, codec)
-    assert report.fault == "cut off: 49957 of the announced 160000 bytes are there"
+    assert report.fault and " 49957 of the 160000 bytes" in report.fault
     assert report.seconds == 24978 / 16000 and decoded(out.getvalue(), codec)[0].seconds == report.seconds
 
 
@@ -346,8 +346,8 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         (tmp_path / "a.nac").write_bytes(out.getvalue())
         info = file_info(tmp_path / "a.nac")
         assert (info["payload_bytes"], info["payload_kbps"]) == (report.bytes_payload, report.payload_kbps)
-        with Reader(tmp_path / "a.nac") as reader:
-            codes = np.concatenate(list(reader.codes(live.FixedCoder(9**4))), 2)
+        with PacketReader(tmp_path / "a.nac") as reader:
+            codes = np.concatenate(list(reader.codes(live.FixedWidthCoder(9**4))), 2)
         assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != NO_CODE).sum() / 1000 <= 1.03 * kbps
         assert report.bytes_total == HEADER_BYTES + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
     out = io.BytesIO()

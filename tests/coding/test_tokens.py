@@ -20,7 +20,7 @@ import torch
 
 from codec.batch.runner import BatchReport
 from codec.batch.tasks import decode_batch, encode_batch
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.cli import BAD_INPUT, FAILED, main
 from codec.coding import shards
 from codec.coding.files import range_coder
@@ -29,7 +29,7 @@ from codec.coding.tokens import default_per_shard, encode_tokens
 from codec.errors import UserError
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.registry import finder
-from codec.runtime.file_lock import EXCLUSIVE, exclusive
+from codec.runtime.file_lock import LOCK_FILE, exclusive
 from tests.test_readme import blocks
 
 
@@ -68,7 +68,7 @@ def figures(batch: BatchReport) -> tuple[int, int, int]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != EXCLUSIVE}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK_FILE}
 
 
 def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds, codec):
@@ -84,7 +84,7 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
         source = soundfile.info(sources[key])
         told, codes = json.loads(members["json"]), np.load(io.BytesIO(members["npy"]), allow_pickle=False)
         nac = Path("nac") / Path(sources[key]).relative_to("in").with_suffix(".nac")
-        with Reader(nac) as reader:
+        with PacketReader(nac) as reader:
             expected = np.concatenate([np.zeros((source.channels, 2, 0)), *reader.codes(range_coder(codec))], 2)
         assert codes.dtype == np.int32
         assert (codes == (expected[0] if source.channels == 1 else expected)).all()

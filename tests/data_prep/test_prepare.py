@@ -211,13 +211,13 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     def start() -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", script, audio_dir, out], stderr=subprocess.DEVNULL)
 
-    for signal_number, sign in ((signal.SIGKILL, "scan.jsonl"), (signal.SIGINT, "manifest.csv")):
+    for signal_number, sign in ((signal.SIGKILL, "inventory.jsonl"), (signal.SIGINT, "manifest.csv")):
         process = start()
         while process.poll() is None and not ((out / sign).exists() and (out / sign).stat().st_size > 9000):
             time.sleep(0.005)
         process.send_signal(signal_number)
         process.wait()
-    with (out / "scan.jsonl").open("a") as journal:
+    with (out / "inventory.jsonl").open("a") as journal:
         journal.write('{"v": 1, "path": "/cut')
     assert start().wait() == 0
     files, wanted = snapshot(out), snapshot(tmp_path / "whole")

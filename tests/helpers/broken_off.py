@@ -11,7 +11,7 @@ import torch
 
 from codec.errors import UserError
 from codec.recipe import read_recipe
-from codec.training import checkpoints, module, trainer
+from codec.training import checkpointing, module, trainer
 
 TOO_SMALL = 256
 
@@ -25,11 +25,11 @@ def happen(event: str) -> None:
 
 def break_off(event: str, place: str, at: int) -> None:
     """Let ``event`` happen before the training step, a batch of the validation or the checkpoint ``at`` a step."""
-    owner: Any = checkpoints.RunCheckpoint if place == "write" else module.CodecModule
+    owner: Any = checkpointing.RunCheckpoint if place == "write" else module.CodecModule
     original = getattr(owner, place)
 
     def replaced(self: Any, *given: Any) -> Any:
-        if (given[0].lightning_module if place == "write" else self).step == at:
+        if (given[0].lightning_module if place == "write" else self).state.step == at:
             happen(event)
         return original(self, *given)
 
@@ -44,11 +44,13 @@ def train(recipe: Path, data: Path, folder: Path, event: str, place: str, at: in
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    checkpoints.CHECKPOINT_SECONDS = 0.0 if every_step else 1e9
+    checkpointing.CHECKPOINT_INTERVAL_S = 0.0 if every_step else 1e9
     if event:
         break_off(event, place, at)
     try:
-        trainer.train(read_recipe(str(recipe)), data, folder, quiet=True, tables=False)
+        trainer.train(
+            read_recipe(str(recipe)), data, folder, quiet=True, options=trainer.TrainingOptions(fit_tables=False)
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     except UserError:

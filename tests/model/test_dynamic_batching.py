@@ -15,7 +15,7 @@ from codec.batch.threads import run_in_threads
 from codec.coding.tokens import encode_tokens
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.dynamic_batching import DynamicBatcher, Stopped, together
+from codec.model.dynamic_batching import BatchingStopped, DynamicBatcher, batched
 from codec.model.streaming import BLOCK
 from codec.pretrained import registry
 from codec.pretrained.registry import finder
@@ -161,7 +161,7 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
         try:
             for _ in range(job):
                 progress(1.0)
-                together(lambda block, state: (block, state), torch.zeros(1, 1), (torch.zeros(1),))
+                batched(lambda block, state: (block, state), torch.zeros(1, 1), (torch.zeros(1),))
         finally:
             left.append(job)
         return 2 * job
@@ -191,9 +191,9 @@ def test_blocks_of_one_kind_meet_and_share_their_errors_alone():
     meeting = DynamicBatcher(4)
 
     def lane(streams: int, length: int, value: float):
-        with meeting.lane():
+        with meeting.concurrent_file():
             try:
-                return together(double, torch.full((streams, length), value), (torch.zeros(streams),))
+                return batched(double, torch.full((streams, length), value), (torch.zeros(streams),))
             except ValueError as error:
                 return str(error)
 
@@ -209,16 +209,16 @@ def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stop
     first, last = threading.Event(), threading.Event()
 
     def leaves() -> None:
-        with meeting.lane():
+        with meeting.concurrent_file():
             first.wait()
         last.set()
 
     def waits() -> int:
-        with meeting.lane():
-            together(double, torch.ones(1, 1), (torch.zeros(1),))
+        with meeting.concurrent_file():
+            batched(double, torch.ones(1, 1), (torch.zeros(1),))
             last.wait()
-            first_of_two = together(double, torch.ones(1, 1), (torch.zeros(1),))[1][0].item()
-            together(double, torch.ones(1, 1), (torch.zeros(1),))
+            first_of_two = batched(double, torch.ones(1, 1), (torch.zeros(1),))[1][0].item()
+            batched(double, torch.ones(1, 1), (torch.zeros(1),))
             return first_of_two
         return -1
 
@@ -234,6 +234,6 @@ def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stop
         time.sleep(0.05)
         meeting.stop()
         assert one.result(timeout=60) == -1
-    with pytest.raises(Stopped):
+    with pytest.raises(BatchingStopped):
         meeting.check()
-    assert together(double, torch.ones(1, 1), (torch.zeros(1),))[0].item() == 2
+    assert batched(double, torch.ones(1, 1), (torch.zeros(1),))[0].item() == 2

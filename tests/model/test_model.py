@@ -14,12 +14,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from codec.bitstream.codes import NO_CODE
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, compress, expand
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
-from codec.model.quantizers import LEVEL_WEIGHT, NO_CODE, Coded, ResidualFSQ, ResidualVQ, bounds, half_square, nearest
+from codec.model.quantizers import (
+    LEVEL_EXPONENT,
+    CodesWithImportance,
+    ResidualFSQ,
+    ResidualVQ,
+    half_square,
+    importance_thresholds,
+    nearest,
+)
 from codec.model.streaming import BLOCK
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_fingerprints, read_info, save_model
 
@@ -100,11 +109,11 @@ def test_streamed_encoding_is_whole_encoding(codec, length, cuts):
     wave = noise(2, 1, length, seed=length)
     stream = codec.stream_encoder(batch=2, codebooks=3)
     parts = torch.tensor_split(wave, sorted(cuts), dim=2)
-    streamed = Coded.join([*(stream.push(part) for part in parts), stream.flush()])
-    assert streamed.codes.shape == streamed.need.shape == (2, 3, codec.config.frames_for(length))
+    streamed = CodesWithImportance.join([*(stream.push(part) for part in parts), stream.flush()])
+    assert streamed.codes.shape == streamed.importances.shape == (2, 3, codec.config.frames_for(length))
     whole = codec.stream_encoder(batch=2, codebooks=3)
-    whole = Coded.join([whole.push(wave), whole.flush()])
-    assert torch.equal(streamed.codes, whole.codes) and torch.equal(streamed.need, whole.need)
+    whole = CodesWithImportance.join([whole.push(wave), whole.flush()])
+    assert torch.equal(streamed.codes, whole.codes) and torch.equal(streamed.importances, whole.importances)
     assert torch.equal(streamed.codes, codec.encode(wave, codebooks=3))
 
 
@@ -141,9 +150,9 @@ def test_training_path_is_the_coding_path(codec):
     counts = torch.arange(1, len(wave) + 1)
     out = codec(wave, counts)
     stream = codec.stream_encoder(len(wave))
-    coded = Coded.join([stream.push(wave), stream.flush()])
+    coded = CodesWithImportance.join([stream.push(wave), stream.flush()])
     assert torch.equal(out.quantized.codes, coded.codes)
-    codes = coded.within(bounds(coded.need, counts))
+    codes = coded.keep_above(importance_thresholds(coded.importances, counts))
     assert ((codes != NO_CODE).sum((1, 2)).diff() > 0).all() and (codes[-1] != NO_CODE).all()
     torch.testing.assert_close(out.wave, codec.decode(codes, 999), atol=1e-5, rtol=1e-4)
 
@@ -203,10 +212,10 @@ def test_commitment_pulls_the_latent_towards_what_each_number_of_stages_makes_of
     quantizer = ResidualVQ(NARROW).double()
     latent = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
     out = quantizer(latent, torch.full((2,), used))
-    coded = quantizer.folded().encode(latent, 4)
-    present = coded.need >= bounds(coded.need, torch.full((2,), used))
+    coded = quantizer.fused().encode(latent, 4)
+    present = coded.importances >= importance_thresholds(coded.importances, torch.full((2,), used))
     assert present.sum() == 2 * 3 * used
-    decoded = [quantizer.folded().decode(out.codes[:, : stage + 1]) for stage in range(4)]
+    decoded = [quantizer.fused().decode(out.codes[:, : stage + 1]) for stage in range(4)]
     errors = [(latent - d) * there[..., None] for d, there in zip(decoded, present.unbind(1))]
     torch.testing.assert_close(out.commitment, sum(error.square().mean() for error in errors))
     (gradient,) = torch.autograd.grad(out.commitment, latent)
@@ -218,7 +227,7 @@ def test_vq_chooses_the_nearest_entry():
     quantizer = ResidualVQ(NARROW)
     latent = torch.randn(2, 50, 6)
     residual = latent
-    for stage, codes in zip(quantizer.stages, quantizer.folded().encode(latent, 4).codes.unbind(1)):
+    for stage, codes in zip(quantizer.stages, quantizer.fused().encode(latent, 4).codes.unbind(1)):
         entries = stage.codebook @ stage.basis
         distances = (residual[:, :, None] - entries).norm(dim=-1)
         torch.testing.assert_close(distances.gather(2, codes[..., None])[..., 0], distances.amin(-1))
@@ -250,7 +259,7 @@ def test_codebooks_follow_the_means_of_what_they_stand_for():
     moved = centres + 0.2 * torch.randn(8, 4)
     for _ in range(100):
         quantizer(moved.repeat(20, 1)[None] + 0.01 * torch.randn(1, 160, 4), torch.tensor([1]))
-        assert quantizer.adapt(torch.Generator(), decay=0.9) == 0
+        assert quantizer.update_codebooks(torch.Generator(), decay=0.9) == 0
     torch.testing.assert_close(quantizer.stages[0].codebook @ quantizer.stages[0].basis, moved, atol=0.01, rtol=0)
 
 
@@ -261,18 +270,18 @@ def test_entries_that_nothing_is_near_to_are_put_where_something_is():
     replaced = 0
     for _ in range(60):
         quantizer(centres.repeat(20, 1)[None] + 0.01 * torch.randn(1, 160, 4), torch.tensor([1]))
-        replaced += quantizer.adapt(torch.Generator().manual_seed(0), decay=0.9)
+        replaced += quantizer.update_codebooks(torch.Generator().manual_seed(0), decay=0.9)
     assert replaced == 3 and stage.codebook.abs().max() < 20
 
 
 def test_folded_tables_are_kept_until_a_codebook_changes():
     torch.manual_seed(9)
     quantizer, latent = ResidualVQ(NARROW), torch.randn(1, 30, 6)
-    before = quantizer.folded()
+    before = quantizer.fused()
     codes = before.encode(latent, 4).codes
-    assert quantizer.folded() is before
+    assert quantizer.fused() is before
     quantizer.stages[2].codebook.mul_(-1)
-    after = quantizer.folded().encode(latent, 4).codes
+    after = quantizer.fused().encode(latent, 4).codes
     assert torch.equal(after[:, :2], codes[:, :2]) and not torch.equal(after[:, 2], codes[:, 2])
 
 
@@ -284,7 +293,7 @@ def test_subspaces_are_the_strongest_directions_of_what_is_left():
     quantizer.initialise(latent, torch.Generator().manual_seed(0))
     first, second = (stage.basis.abs() for stage in quantizer.stages)
     assert first[:, 2:].max() < 0.1 and second[:, [0, 1, 4, 5]].max() < 0.5
-    residual = latent[0] - quantizer.folded().decode(quantizer.folded().encode(latent, 1).codes)[0]
+    residual = latent[0] - quantizer.fused().decode(quantizer.fused().encode(latent, 1).codes)[0]
     power = residual.square().sum()
     assert (residual @ quantizer.stages[1].basis.T).square().sum() > 0.6 * power
 
@@ -324,8 +333,8 @@ def test_fsq_passes_the_gradient_of_its_bounded_values():
     quantizer, codebooks = ResidualFSQ(FSQ).double(), torch.tensor([6, 2, 1])
     out = quantizer(latent, codebooks).latent
     measured = torch.autograd.grad((out * wanted).sum(), latent)[0]
-    need = quantizer.encode(latent.detach(), 2).need
-    lost = need < bounds(quantizer.encode(latent.detach(), 6).need, codebooks)
+    need = quantizer.encode(latent.detach(), 2).importances
+    lost = need < importance_thresholds(quantizer.encode(latent.detach(), 6).importances, codebooks)
     assert lost[:, 1].any() and not lost[0].any()
     expected = wanted / latent.detach().cosh() ** 2
     # without a code the values of a group went nowhere
@@ -336,13 +345,13 @@ def test_fsq_passes_the_gradient_of_its_bounded_values():
 @pytest.mark.parametrize("config", [RVQ, FSQ], ids=["rvq", "fsq"])
 def test_quantizing_is_encoding_and_decoding(config):
     quantizer = make_codec(config, seed=8).quantizer
-    latent, folded = torch.randn(1, 40, config.features), quantizer.folded()
+    latent, folded = torch.randn(1, 40, config.dimension), quantizer.fused()
     for count in range(1, config.codebooks + 1):
         out = quantizer(latent, torch.tensor([count]))
         coded = folded.encode(latent, config.codebooks)
         assert torch.equal(out.codes, coded.codes)
         assert torch.equal(out.codes[:, :count], folded.encode(latent, count).codes)
-        codes = coded.within(bounds(coded.need, torch.tensor([count])))
+        codes = coded.keep_above(importance_thresholds(coded.importances, torch.tensor([count])))
         assert (codes != NO_CODE).float().sum(1).mean() == pytest.approx(count, abs=0.03)
         torch.testing.assert_close(out.latent, folded.decode(codes), atol=1e-5, rtol=1e-5)
 
@@ -350,14 +359,14 @@ def test_quantizing_is_encoding_and_decoding(config):
 @pytest.mark.parametrize("config", [RVQ, FSQ], ids=["rvq", "fsq"])
 def test_what_a_code_is_needed_for_is_the_error_without_it(config):
     quantizer = make_codec(config, seed=8).quantizer
-    latent, folded = torch.randn(2, 40, config.features), quantizer.folded()
+    latent, folded = torch.randn(2, 40, config.dimension), quantizer.fused()
     coded = folded.encode(latent, config.codebooks)
     value = latent.tanh() if config.kind == "fsq" else latent
     codes = torch.full_like(coded.codes, NO_CODE)
     least = torch.full((2, 40), torch.inf)
-    for index, (code, need) in enumerate(zip(coded.codes.unbind(1), coded.need.unbind(1))):
+    for index, (code, need) in enumerate(zip(coded.codes.unbind(1), coded.importances.unbind(1))):
         error = (folded.decode(codes) - value).square().sum(-1)
-        least = torch.minimum(least, error / value.square().sum(-1) ** LEVEL_WEIGHT)
+        least = torch.minimum(least, error / value.square().sum(-1) ** LEVEL_EXPONENT)
         torch.testing.assert_close(need, least, atol=1e-4, rtol=1e-4)
         codes[:, index] = code
 
@@ -447,7 +456,7 @@ def test_tables_add_up_and_leave_no_code_out(size, most, seed):
     counts = torch.from_numpy(np.random.default_rng(seed).integers(0, most + 1, (3, size)) // size)
     tables = FrequencyTables(3, size)
     tables.fit(counts)
-    tables.check()
+    tables.to_numpy()
     added = counts.sum(1, keepdim=True).double().sqrt().clamp(min=1) / size
     shares = (counts + added) / (counts + added).sum(1, keepdim=True)
     error = tables.frequencies / 2**24 - shares
@@ -457,7 +466,7 @@ def test_tables_add_up_and_leave_no_code_out(size, most, seed):
 def test_tables_are_uniform_until_fitted():
     for size in (2, 1000, 1024):
         tables = FrequencyTables(2, size)
-        tables.check()
+        tables.to_numpy()
         assert tables.frequencies.max() - tables.frequencies.min() <= 1
         assert tables.expected_bits().numpy() == pytest.approx([np.log2(size)] * 2, rel=1e-6)
 
@@ -470,7 +479,7 @@ def test_costs_are_those_of_the_tables():
     for wrong in ([[1 << 24, 0, 0, 0]], [[1, 1, 1, 1]]):
         tables.frequencies.copy_(torch.tensor(wrong))
         with pytest.raises(ValueError):
-            tables.check()
+            tables.to_numpy()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import codec as library
+from codec.bitstream.codes import NO_CODE
 from codec.coding.files import decode_file, encode_file
 from codec.errors import UserError
-from codec.model.quantizers import NO_CODE
 from codec.pretrained.checkpoint import CONFIG
 from codec.pretrained.export import export_model
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codec.errors import UserError
-from codec.runtime.file_lock import EXCLUSIVE, Lock, exclusive
+from codec.runtime.file_lock import LOCK_FILE, Lock, exclusive
 
 HOLD = """
 import os, sys, time
@@ -37,8 +37,8 @@ def test_a_second_process_is_refused_and_names_the_first(tmp_path: Path) -> None
         process.kill()
         process.wait()
         with exclusive(folder):  # at once, although the child of the dead process lives
-            assert str(os.getpid()) in (folder / EXCLUSIVE).read_text()
-        assert (folder / EXCLUSIVE).read_text() == ""
+            assert str(os.getpid()) in (folder / LOCK_FILE).read_text()
+        assert (folder / LOCK_FILE).read_text() == ""
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -47,7 +47,7 @@ def test_a_second_process_is_refused_and_names_the_first(tmp_path: Path) -> None
 def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), exclusive(tmp_path):
         raise ZeroDivisionError
-    assert Lock(tmp_path / EXCLUSIVE).acquire(wait=False)
+    assert Lock(tmp_path / LOCK_FILE).acquire(wait=False)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codec.runtime.file_walk import walk
+from codec.runtime.file_walk import find_files
 
 
 def touch(*paths: Path) -> None:
@@ -16,7 +16,7 @@ def touch(*paths: Path) -> None:
 
 
 def below(folder: Path) -> tuple[list[str], list[str]]:
-    found = walk(folder, {".wav"})
+    found = find_files(folder, {".wav"})
     assert not found.unlisted
     return tuple([path.relative_to(folder).as_posix() for path in paths] for paths in (found.files, found.others))
 
@@ -40,7 +40,7 @@ def test_linked_folders_are_entered_and_each_real_folder_once(tmp_path):
     )  # fmt: skip
     (tmp_path / "start").symlink_to(tmp_path / "in")
     assert below(tmp_path / "start")[0] == below(tmp_path / "in")[0]
-    both = walk([tmp_path / "in/a", tmp_path / "in/z"], {".wav"}).files
+    both = find_files([tmp_path / "in/a", tmp_path / "in/z"], {".wav"}).files
     assert both[:2] == [tmp_path / "in/z/a.wav", tmp_path / "in/z/up/f.wav"] and len(both) == 6
 
 
@@ -51,7 +51,7 @@ def test_folders_that_cannot_be_listed_are_named(tmp_path, monkeypatch):
     for _ in range(25):
         os.mkdir("d" * 200)
         os.chdir("d" * 200)
-    found = walk(tmp_path / "in", {".wav"})
+    found = find_files(tmp_path / "in", {".wav"})
     assert [path.name for path in found.files] == ["a.wav"]
     ((path, reason),) = found.unlisted.items()
     assert path.is_relative_to(tmp_path / "in") and len(str(path)) > 4000 and reason == os.strerror(errno.ENAMETOOLONG)

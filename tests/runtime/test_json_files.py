@@ -9,7 +9,7 @@ import pytest
 
 from codec.errors import UserError
 from codec.pretrained.checkpoint import CONFIG, load_model, read_info
-from codec.runtime.json_files import LARGEST, from_json, parse_json
+from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
 from eval.pages.combined_page import join
 from eval.search.candidate import Candidate
 from eval.search.pick import pick
@@ -51,7 +51,7 @@ def test_a_dataclass_comes_back_as_it_was_and_more_keys_do_not_matter():
         ({"count": 1.5, "inner": {"number": 1}}, "count"),
         ({"count": True, "inner": {"number": 1}}, "count"),
         ({"count": 1, "inner": {"number": "1"}}, "inner.number"),
-        ({"count": 1, "inner": {"number": LARGEST}}, "inner.number"),
+        ({"count": 1, "inner": {"number": MAX_NUMBER}}, "inner.number"),
         ({"count": 1, "inner": {"number": 1, "kind": "c"}}, "inner.kind"),
         ({"count": 1, "inner": {"number": 1}, "several": [{"number": 1}, 2]}, r"several\[1\]"),
         ({"count": 1, "inner": {"number": 1}, "named": {"x": "text"}}, r"named\.x"),

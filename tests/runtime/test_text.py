@@ -8,13 +8,13 @@ from dataclasses import replace
 import markdown
 import pytest
 
-from codec.runtime.text import visible
-from eval.evaluation.rate_distortion import System, rate_points
+from codec.runtime.text import escape_invisible
+from eval.evaluation.rate_distortion import SystemClips, rate_points
 from eval.evaluation.rows import build_rows
-from eval.evaluation.tables import markdown as results_markdown
-from eval.evaluation.tables import write_tables
+from eval.evaluation.tables import evaluation_markdown, write_tables
 from eval.pages.rate_distortion_plot import rate_figures
 from eval.pages.text_table import Table, csv_cell, markdown_text
+from eval.systems.system import System
 from tests.eval.pages.test_evaluation_page import made  # noqa: F401
 
 HOSTILE = [
@@ -36,7 +36,7 @@ def text_of(page: str) -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_markdown_shows_a_name_letter_by_letter(name):
-    seen = visible(name)
+    seen = escape_invisible(name)
     assert rendered(f"before {markdown_text(name)} after") == f"before {seen} after"
     table = markdown.markdown(Table("", "", ["a", "b"], [[name, "1"]]).markdown(), extensions=["tables"])
     assert [text_of(cell) for cell in re.findall("<td.*?</td>", table)] == [seen, "1"]
@@ -44,13 +44,13 @@ def test_markdown_shows_a_name_letter_by_letter(name):
 
 def test_names_without_markup_are_left_as_they_are():
     for name in ("speech_16k_v2 at 5.9", "3.21 [3.00, 3.45]", "-1.25", "Opus 24", "größer", "+0.20 [0.10, 0.30] ▲"):
-        assert markdown_text(name) == visible(name) == name
+        assert markdown_text(name) == escape_invisible(name) == name
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_visible_has_no_characters_that_a_terminal_obeys(name):
-    shown = visible(name)
-    assert shown.isprintable() and visible(shown) == shown
+    shown = escape_invisible(name)
+    assert shown.isprintable() and escape_invisible(shown) == shown
     assert (shown == name) == name.isprintable()
 
 
@@ -63,13 +63,13 @@ def test_cells_that_a_spreadsheet_would_compute_are_text_and_numbers_stay_number
 def test_the_files_of_an_evaluation_show_hostile_names(made, tmp_path):  # noqa: F811
     result, _ = made
     clips = [replace(clip, path=name, group=name, domain=name) for clip, name in zip(result.clips, HOSTILE)]
-    systems = [System(HOSTILE[0], HOSTILE[4], clips)]
+    systems = [SystemClips(System(HOSTILE[0], HOSTILE[4]), clips)]
     named = replace(
         result, system=HOSTILE[18], run=HOSTILE[17], data=HOSTILE[11], command="codec \x1b[2J", clips=clips,
         rows=build_rows(clips), rates=rate_points(systems), absent_systems={HOSTILE[18]: HOSTILE[5]},
     )  # fmt: skip
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", named.text()) and "\\x1b[31mred" in named.text()
-    page = results_markdown(named)
+    page = evaluation_markdown(named)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", page) and "<script>" not in page
     write_tables(named, systems, tmp_path)
     for name in ("clips.csv", "rates.csv"):

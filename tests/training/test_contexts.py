@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream.range_coder import RangeCoder, max_payload_bytes
+from codec.bitstream.codes import NO_CODE, CodesWithImportance
+from codec.bitstream.header import max_payload_bytes
+from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl
-from codec.model.frequency_tables import PRECISION, FrequencyTables, frequencies
-from codec.model.quantizers import NO_CODE, Coded
+from codec.bitstream.tables import PRECISION
+from codec.model.frequency_tables import FrequencyTables, to_frequencies
 
 BOOKS, SIZE, CLASSES = 4, 9, 5
 
@@ -19,14 +21,14 @@ def random_tables(seed: int = 0) -> FrequencyTables:
     generator = torch.Generator().manual_seed(seed)
     tables = FrequencyTables(BOOKS, SIZE, CLASSES)
     for table in (tables.frequencies, tables.counts, tables.shares):
-        table.copy_(frequencies(torch.randn(table.shape, generator=generator).mul(2).exp().double()))
+        table.copy_(to_frequencies(torch.randn(table.shape, generator=generator).mul(2).exp().double()))
     for votes in (tables.votes, tables.count_votes):
         votes.copy_(torch.randint(-4, 4, votes.shape, generator=generator))
     return tables
 
 
 TABLES = random_tables()
-CODER = RangeCoder(TABLES)
+CODER = RangeCoder(TABLES.to_numpy())
 
 
 def random_codes(channels: int, codebooks: int, frames: int, variable: bool, seed: int) -> np.ndarray:
@@ -112,13 +114,13 @@ def test_codes_after_an_absent_one_are_refused():
     with pytest.raises(ValueError):
         CODER.encode(np.full((1, 2, 3), NO_CODE))
     with pytest.raises(ValueError):
-        RangeCoder(FrequencyTables(2, 4)).encode(np.zeros((1, 2, 3), int), variable=True)
+        RangeCoder(FrequencyTables(2, 4).to_numpy()).encode(np.zeros((1, 2, 3), int), variable=True)
 
 
 # --- rate -------------------------------------------------------------------------------------------------------
 
 
-def packets(seconds: float, seed: int, frames_each: int = 64) -> list[Coded]:
+def packets(seconds: float, seed: int, frames_each: int = 64) -> list[CodesWithImportance]:
     """Speech-like: loud and silent stretches, needs that fall from code to code; 50 frames a second, 24 codes."""
     generator = torch.Generator().manual_seed(seed)
     frames = round(50 * seconds)
@@ -127,14 +129,15 @@ def packets(seconds: float, seed: int, frames_each: int = 64) -> list[Coded]:
     )[0]
     need = (level + 0.2 * torch.randn(1, frames, generator=generator))[:, None] - 0.3 * torch.arange(24)[:, None]
     codes = torch.randint(1024, need.shape, generator=generator)
-    return [Coded(*pair) for pair in zip(codes.split(frames_each, 2), need.exp().split(frames_each, 2))]
+    *whole, last = CodesWithImportance(codes.numpy(), need.exp().numpy()).split_frames(frames_each)
+    return [*whole, last] if last.codes.shape[2] else whole
 
 
 def cost(codes: np.ndarray) -> float:
     return 9.0 * float((codes != NO_CODE).sum()) + 3 * codes.shape[2]
 
 
-def total(control: RateControl, parts: list[Coded]) -> float:
+def total(control: RateControl, parts: list[CodesWithImportance]) -> float:
     """Bits of all packets."""
     found = np.concatenate([*map(control.push, parts), control.flush()], 2)
     return sum(cost(found[..., at : at + 64]) for at in range(0, found.shape[2], 64))
@@ -160,7 +163,7 @@ def test_where_all_codes_are_too_few_all_are_used():
     control = RateControl(20.0, 50, 64, cost)
     parts = packets(10, 0)
     found = np.concatenate([*map(control.push, parts), control.flush()], 2)
-    np.testing.assert_array_equal(found, Coded.join(parts).codes)
+    np.testing.assert_array_equal(found, CodesWithImportance.join(parts).codes)
 
 
 def test_frames_that_need_more_get_more():
@@ -170,7 +173,7 @@ def test_frames_that_need_more_get_more():
     for at, packet in zip(range(0, found.shape[2], 64), parts):
         used = found[..., at : at + 64] != NO_CODE
         if used.any() and not used.all():
-            assert packet.need.numpy()[used].min() >= packet.need.numpy()[~used].max()
+            assert packet.importances[used].min() >= packet.importances[~used].max()
 
 
 @pytest.mark.parametrize("frames_each", [1, 7, 100, 3000])
@@ -191,8 +194,9 @@ def test_digital_silence_has_no_codes(codec):
     wave[..., 70 * latent_hop - hop + 1 : 71 * latent_hop] = 0
     for size in (wave.shape[-1], 999):
         stream = codec.stream_encoder(block=16)
-        coded = Coded.join([*map(stream.push, wave.split(size, 2)), stream.flush()])
-        silent = (coded.need[0] == 0).all(0).nonzero()[:, 0].tolist()
+        parts = [*map(stream.push, wave.split(size, 2)), stream.flush()]
+        coded = CodesWithImportance.join([part.to_numpy() for part in parts])
+        silent = np.flatnonzero((coded.importances[0] == 0).all(0)).tolist()
         assert silent == [*range(21, 50), 60, 61]
         control = RateControl(100.0, 50, 64, cost)
         codes = np.concatenate([control.push(coded), control.flush()], 2)

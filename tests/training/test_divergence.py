@@ -13,11 +13,12 @@ import torch
 
 from codec.dataset.packed import open_split
 from codec.errors import UserError
-from codec.training import callbacks
-from codec.training.checkpoints import read_checkpoint
+from codec.training import monitors
+from codec.training.checkpointing import read_checkpoint
 from codec.training.data import CodecData
 from codec.training.metrics_log import read_curves
-from codec.training.module import MOST_SKIPPED, CodecModule
+from codec.training.module import CodecModule
+from codec.training.monitors import MAX_SKIPPED
 from codec.training.status import training_status
 from codec.training.trainer import train
 from tests.training.test_training import curves, recipe
@@ -28,7 +29,7 @@ def not_finite_at(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     step = CodecModule.training_step
 
     def spoiled(self, target, index):
-        if self.step in steps:
+        if self.state.step in steps:
             target[0, 0, 5] = math.nan
         return step(self, target, index)
 
@@ -57,7 +58,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tmp_path, prep
 
 
 def test_many_steps_that_are_not_finite_end_the_run_and_name_their_clips(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(callbacks, "MOST_SKIPPED", 3)
+    monkeypatch.setattr(monitors, "MAX_SKIPPED", 3)
     not_finite_at(monkeypatch, {5, 6, 7})
     with pytest.raises(UserError, match="not finite") as error:
         train(recipe(), prepared, tmp_path, quiet=True)
@@ -67,7 +68,7 @@ def test_many_steps_that_are_not_finite_end_the_run_and_name_their_clips(tmp_pat
     assert state["step"] == 4 and all(value.isfinite().all() for value in state["state_dict"].values())
     monkeypatch.undo()
     assert train(recipe(), prepared, tmp_path, quiet=True).steps == 12
-    assert MOST_SKIPPED > 3
+    assert MAX_SKIPPED > 3
 
 
 def test_the_clips_of_a_batch_are_those_whose_sound_is_in_it(prepared):
@@ -126,7 +127,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, at: int, act) -> None:
     step = CodecModule.training_step
 
     def acting(self, *given):
-        if self.step == at:
+        if self.state.step == at:
             act()
         return step(self, *given)
 

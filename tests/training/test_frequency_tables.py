@@ -9,7 +9,7 @@ import torch
 from codec.bitstream.range_coder import RangeCoder
 from codec.dataset.packed import PackedSplit, open_split
 from codec.model.codec import Codec
-from codec.model.frequency_tables import FrequencyTables, frequencies
+from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import load_model
 from codec.pretrained.registry import find
 from codec.recipe import read_recipe
@@ -24,7 +24,7 @@ def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
 
 def bits_per_frame(codec: Codec, split: PackedSplit) -> float:
     """As in files: packets of two seconds, coded under the tables of the codec."""
-    coder, bits, frames = RangeCoder(codec.tables), 0.0, 0
+    coder, bits, frames = RangeCoder(codec.tables.to_numpy()), 0.0, 0
     for i in range(len(split)):
         wave = torch.from_numpy(split.waveform(i))
         codes = codec.encode(wave[None]).numpy()
@@ -50,7 +50,7 @@ def test_tables_fitted_to_little_cost_no_more_than_fixed_width_on_other_clips(la
     codec = copy.copy(large)
     codec.tables = FrequencyTables(3, 1024, classes)
     fit_tables(codec, some(open_split(prepared, "train", 16000, 1), 0, clips), quiet=True)
-    codec.tables.check()
+    codec.tables.to_numpy()
     unseen = bits_per_frame(codec, some(open_split(prepared, "val", 16000, 1), 0, 4))
     assert unseen <= 1.01 * 30.0
 
@@ -83,7 +83,7 @@ def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
     for number in (5, 50, 5000):
         found = smooth(Counts(drawn(number), drawn(max(5, number // 8)))).frequencies
         excess.append(float(cost(fresh, found)) / entropy)
-        assert excess[-1] < float(cost(fresh, frequencies(torch.zeros_like(shares)))) / entropy + 0.02
+        assert excess[-1] < float(cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
     assert excess[0] > excess[1] > excess[2] and excess[2] < 1.01
     # the bits that it states are those of what was held out, under tables of the rest
     counts = Counts(drawn(5000), drawn(600))

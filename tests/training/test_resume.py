@@ -19,10 +19,10 @@ from codec.pretrained.checkpoint import checksum, load_model
 from codec.pretrained.export import export_model
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime.file_lock import exclusive
-from codec.training.checkpoints import read_checkpoint
+from codec.training.checkpointing import read_checkpoint
 from codec.training.module import CodecModule
 from codec.training.provenance import count_trained, trained_clips
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
 from tests.conftest import TINY
@@ -57,7 +57,7 @@ def test_a_run_of_a_shipped_recipe_goes_on_from_all_that_breaks_it_off(tmp_path,
         prepare([corpus], data, sample_rate=plan.codec.sample_rate, workers=1)
     write_recipe(tmp_path / "recipe.yaml", plan)
 
-    train(plan, data, tmp_path / "whole", quiet=True, tables=False)
+    train(plan, data, tmp_path / "whole", quiet=True, options=TrainingOptions(fit_tables=False))
     for *event, status, step in BREAKS:
         with running(broken_off.train, tmp_path / "recipe.yaml", data, tmp_path / "broken", *event) as process:
             assert wait_for_end(process) == status, event
@@ -102,7 +102,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     step = CodecModule.training_step
 
     def interrupted(self, *given):
-        if self.step == at:
+        if self.state.step == at:
             signal.raise_signal(signal.SIGINT)
         return step(self, *given)
 
@@ -168,7 +168,7 @@ def test_other_data_is_said_and_its_clips_are_counted(tmp_path, corpus, prepared
     assert trained_clips(run) == trained_clips(run / "model") == clips[0] != clips[1]
     capsys.readouterr()
     train(recipe("--train.steps=16"), other, run)
-    assert "with other data than up to step 12" in capsys.readouterr().out
+    assert "other data than up to step 12" in capsys.readouterr().out
     assert trained_clips(run) == clips[0] | clips[1]
     tested = list_clips(other, "test", 16000, 1)
     assert count_trained(run, tested) == len({clip.clip_id for clip in tested} & clips[0])
@@ -198,7 +198,13 @@ def test_a_damaged_array_ends_the_run_which_goes_on_when_it_is_whole_again(tmp_p
 
 def test_a_discriminator_can_be_added_changed_and_taken_away(tmp_path, prepared):
     def adversarial(steps: int, *overrides: str) -> list[torch.Tensor]:
-        train(recipe(f"--train.steps={steps}", *overrides), prepared, tmp_path, quiet=True, tables=False)
+        train(
+            recipe(f"--train.steps={steps}", *overrides),
+            prepared,
+            tmp_path,
+            quiet=True,
+            options=TrainingOptions(fit_tables=False),
+        )
         state = read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)
         assert state["step"] == steps and len(state["optimizer_states"]) == 1 + bool(overrides)
         return [value for name, value in state["state_dict"].items() if name.startswith("discriminator.")]

@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
 from codec.config import Recipe
 from codec.dataset.ledger import count_candidates
@@ -22,17 +22,21 @@ from codec.dataset.packed import open_split, packed_folder
 from codec.errors import UserError
 from codec.losses import TERMS
 from codec.model.codec import Codec
-from codec.model.frequency_tables import FrequencyTables, frequencies
-from codec.model.quantizers import NO_CODE
+from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
 from codec.recipe import read_recipe
-from codec.training import callbacks, fit_frequency_tables
+from codec.training import fit_frequency_tables, step_lock, time_limit
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
 from codec.training.frequency_smoothing import UNIFORM
+from codec.training.learning_rate import learning_rate_ratio
 from codec.training.lr_range_test import run_lr_range_test
+from codec.training.metrics_log import MetricsLog
 from codec.training.module import CodecModule
-from codec.training.trainer import interval, train
+from codec.training.state import TrainingState
+from codec.training.step_lock import NO_LOCK, StepLockHolder
+from codec.training.time_limit import TimeLimit
+from codec.training.trainer import TrainingOptions, choose_validation_interval, train
 from eval.training_health.examine import examine
 from tests.conftest import TINY
 
@@ -83,7 +87,7 @@ def test_ctrl_c_finishes_the_step_and_the_run_goes_on_from_there(tmp_path, prepa
     plan, step = recipe(*LIVELY), CodecModule.training_step
 
     def interrupted(self, *args):
-        if self.step == at:
+        if self.state.step == at:
             signal.raise_signal(signal.SIGINT)
         return step(self, *args)
 
@@ -127,12 +131,12 @@ def test_a_short_run_is_judged_often_enough_for_a_verdict_also_when_resumed(tmp_
     )
 
     def interrupted(self, *args):
-        if self.step == 21:
+        if self.state.step == 21:
             signal.raise_signal(signal.SIGINT)
         return step(self, *args)
 
     train(plan, prepared, tmp_path / "whole")
-    assert "validates every 4 steps: every 1000" in capsys.readouterr().out
+    assert "validates every 4 steps" in capsys.readouterr().out
     assert [row["step"] for row in curves(tmp_path / "whole") if (row["split"], row["term"]) == ("val", "total")] == [
         str(step) for step in range(4, 41, 4)
     ]
@@ -143,7 +147,7 @@ def test_a_short_run_is_judged_often_enough_for_a_verdict_also_when_resumed(tmp_
     train(plan, prepared, tmp_path / "stopped", quiet=True)
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
     limited = read_recipe("quickstart", ["--train.max_minutes=3"])
-    assert [interval(limited, steps) for steps in (1000, 600, 400, 5, 0)] == [200, 200, 40, 1, 1]
+    assert [choose_validation_interval(limited, steps) for steps in (1000, 600, 400, 5, 0)] == [200, 200, 40, 1, 1]
 
 
 def test_a_run_can_be_given_more_steps_but_no_other_architecture(tmp_path, prepared):
@@ -199,20 +203,22 @@ def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
 def test_the_bar_follows_the_clock_where_that_ends_the_run(tmp_path, prepared, capsys):
     result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
     assert f"100%|{'█' * 3}" in (told := capsys.readouterr().err) and f"| {result.steps}/{result.steps} [" in told
-    limited = callbacks.TimeLimit(recipe("--train.steps=1000", "--train.max_minutes=2"), nullcontext())
-    assert limited.expected_steps(0) is None
+    state, metrics, lock = TrainingState(), MetricsLog(tmp_path / "none.csv"), StepLockHolder(NO_LOCK)
+    limited = TimeLimit(recipe("--train.steps=1000", "--train.max_minutes=2"), state, metrics, lock)
+    assert limited.expected_steps() is None
     limited.elapsed_s = 30.0
-    assert [limited.expected_steps(step) for step in (10, 100, 400)] == [40, 400, 1000]
-    assert callbacks.TimeLimit(recipe("--train.max_minutes=0"), nullcontext()).expected_steps(0) == 12
+    for state.step, expected in ((10, 40), (100, 400), (400, 1000)):
+        assert limited.expected_steps() == expected
+    assert TimeLimit(recipe("--train.max_minutes=0"), TrainingState(), metrics, lock).expected_steps() == 12
 
 
 def test_what_takes_time_is_said_before_it_is_done(tmp_path, prepared, capsys):
     train(recipe(), prepared, tmp_path / "run")
     first, weights, _, told = capsys.readouterr().out.splitlines()[:4]
     assert first == f"reading {prepared}" and weights == "first weights: fitted to 6 s of audio"
-    assert told.startswith("forecast:") and "tables of the codes" in told
+    assert told.startswith("forecast:") and "frequency tables" in told
     train(recipe("--train.steps=16"), prepared, tmp_path / "run")
-    assert capsys.readouterr().out.splitlines()[1] == "going on from step 12"
+    assert capsys.readouterr().out.splitlines()[1] == "continues from step 12"
 
 
 def test_waiting_before_a_step_is_no_training(tmp_path, prepared, monkeypatch):
@@ -238,9 +244,11 @@ def test_waiting_before_a_step_is_no_training(tmp_path, prepared, monkeypatch):
             worked.append(("step" if self.training else "validation", turns[-1]))
             return super().forward(*given)
 
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + waited_s))
-    options = {"quiet": True, "tables": False, "sounds": False}
-    result = train(recipe(), prepared, tmp_path, **options, build=Watched, around_steps=Turns())
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + waited_s)
+    for module in (time_limit, step_lock):
+        monkeypatch.setattr(module, "time", clock)
+    options = TrainingOptions(build=Watched, fit_tables=False, keep_audio_samples=False, step_lock=Turns())
+    result = train(recipe(), prepared, tmp_path, quiet=True, options=options)
     kinds = Counter(worked)
     assert kinds == {("first weights", "begun"): 1, ("step", "begun"): 12, ("validation", "begun"): 3 * 2 * 2}
     assert turns == ["begun", "ended"] * len(worked)
@@ -292,14 +300,14 @@ def test_contexts_find_what_codes_depend_on():
         fitted, torch.from_numpy(codes), need, torch.arange(packets) % 8 == 0, entries, quiet=True
     )
     fitted.check()
-    coder = RangeCoder(fitted)
+    coder = RangeCoder(fitted.to_numpy())
     spent = [coder.bits(codes[:, : k + 1], False) / codes[:, 0].size for k in range(3)]
     # 0.9 + 0.1 / 8 for the code that is expected, 0.1 / 8 for each other one: 0.82 bits; without contexts, 3
     steps = np.diff([0, *spent])
     assert (steps[:2] > 0.8).all() and (steps[:2] < 1.6).all() and steps[2] == pytest.approx(3.0, abs=0.02)
     one = torch.from_numpy(codes).masked_fill(need < 0.4, NO_CODE).numpy()
     counts = (one != NO_CODE).sum(1)
-    without = RangeCoder(FrequencyTables(3, size, 8)).bits(one, True)
+    without = RangeCoder(FrequencyTables(3, size, 8).to_numpy()).bits(one, True)
     assert coder.bits(one, True) < 0.8 * without and np.unique(counts).size > 1
 
 
@@ -320,7 +328,7 @@ def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
 def model(tmp_path) -> Path:
     torch.manual_seed(0)
     codec = Codec(recipe().codec)
-    codec.tables.frequencies.copy_(frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
+    codec.tables.frequencies.copy_(to_frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
     codec.decodes = ("0123456789abcdef",)
     save_model(tmp_path / "model", codec, {"step": 1})
     return tmp_path / "model"
@@ -339,7 +347,7 @@ def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
     speech = torch.cat([crops[step] for step in range(8)])
     latent = after.analyse(speech[:, 0], after.mdct.start(len(speech)), after.encoder.start(len(speech)))[0]
     errors = [
-        (after.quantizer.folded().decode(after.quantizer.folded().encode(latent, k).codes) - latent).norm()
+        (after.quantizer.fused().decode(after.quantizer.fused().encode(latent, k).codes) - latent).norm()
         for k in (3, 4, 5)
     ]
     assert errors[1] < 0.97 * errors[0] and errors[2] < 0.97 * errors[1]
@@ -388,7 +396,7 @@ def test_batches_are_pure_functions_of_seed_and_step(prepared):
     late = [one.train_crops[step] for step in (7, 3)]
     assert torch.equal(late[1], same.train_crops[3]) and torch.equal(late[0], same.train_crops[7])
     assert not torch.equal(late[0], other.train_crops[7]) and not torch.equal(late[0], late[1])
-    for mine, theirs in zip(one.fixed_crops, other.fixed_crops):
+    for mine, theirs in zip(one.evaluation_crops, other.evaluation_crops):
         assert torch.equal(mine[0], theirs[0])  # runs are compared on the same sound, whatever their seed
 
 
@@ -422,10 +430,8 @@ def test_crops_skip_silence_and_clips_count_by_length(tmp_path):
 
 
 def test_the_learning_rate_warms_up_and_ends_where_the_recipe_says():
-    module = CodecModule(recipe("--train.steps=1000", "--optim.warmup_steps=10", "--optim.final_lr_ratio=0.1"))
-    ratios = []
-    for module.step in range(1001):
-        ratios.append(module.learning_rate_ratio())
+    plan = recipe("--train.steps=1000", "--optim.warmup_steps=10", "--optim.final_lr_ratio=0.1")
+    ratios = [learning_rate_ratio(plan, step) for step in range(1001)]
     assert ratios[:10] == pytest.approx(np.arange(1, 11) / 10, rel=1e-3)
     assert ratios[500] == pytest.approx(0.55) and ratios[1000] == pytest.approx(0.1)
     assert all(np.diff(ratios[10:]) < 0)
@@ -447,7 +453,7 @@ def test_the_average_forgets_as_it_says(tmp_path, prepared, monkeypatch):
         update(self)
         seen.append(
             (
-                self.step,
+                self.state.step,
                 before,
                 self.codec.decoder.last.weight.clone(),
                 self.average.decoder.last.weight.clone(),
@@ -519,7 +525,7 @@ def test_the_forecast_counts_both_stages_and_validations(prepared):
     text = told.text(250)
     assert "from step 600 on" in text and f"{told.adversarial_steps_per_s:.2f} steps/s" in text
 
-    module.step = 700
+    module.state.step = 700
     late = forecast(module, data, torch.device("cpu"))
     assert late.steps_per_s is None and late.steps == 300
     assert late.seconds == pytest.approx(300 / late.adversarial_steps_per_s)

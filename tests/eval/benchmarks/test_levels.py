@@ -1,21 +1,21 @@
-"""Quality over level: at a clip's own level it is that of the clip as it is."""
+"""Quality over level."""
 
 import numpy as np
 import pytest
 import torch
 
 from codec.dataset.packed import open_split
-from eval.benchmarks.levels import levels
-from eval.evaluation.candidate_scoring import excerpts
+from eval.benchmarks.levels import measure_quality_over_level
+from eval.evaluation.clip_selection import choose_excerpts
 from eval.metrics.registry import metric
 
 
-def test_at_its_own_level_a_clip_is_scored_as_it_is(codec, prepared):
-    clip = excerpts(open_split(prepared, "val", 16000, 1), 1)[0]
-    own = 20 * np.log10(np.sqrt(np.mean(np.square(clip.wave[:1], dtype=np.float64))))
-    table = levels(codec, [clip], [own, own - 40, 0.0])
-    codes = codec.encode(torch.from_numpy(clip.wave[None, :1].copy()))
-    plain = metric("mel").score(clip.wave[:1], codec.decode(codes, clip.wave.shape[-1])[0].numpy(), 16000).value
+def test_a_clip_at_its_own_level_has_the_score_of_the_unchanged_clip(codec, prepared):
+    clip = choose_excerpts(open_split(prepared, "val", 16000, 1), 1)[0]
+    own = 20 * np.log10(np.sqrt(np.mean(np.square(clip.waveform[:1], dtype=np.float64))))
+    table = measure_quality_over_level(codec, [clip], [own, own - 40, 0.0])
+    codes = codec.encode(torch.from_numpy(clip.waveform[None, :1].copy()))
+    plain = metric("mel").score(clip.waveform[:1], codec.decode(codes, clip.waveform.shape[-1])[0].numpy(), 16000).value
     found = [float(row[table.header.index(metric("mel").label)].split()[0]) for row in table.rows]
     assert found[0] == pytest.approx(plain, abs=0.01) and all(np.isfinite(found))
     assert [float(row[0]) for row in table.rows] == pytest.approx([own, own - 40, 0.0], rel=1e-4)

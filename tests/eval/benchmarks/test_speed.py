@@ -14,11 +14,11 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe
 from eval.benchmarks import coding_speed, training_speed
-from eval.benchmarks.coding_speed import Spread, time_systems
-from eval.benchmarks.latency import measure_latency, measure_reach, measure_receptive_field
-from eval.benchmarks.profile import multiply_adds, operations
+from eval.benchmarks.coding_speed import TimingQuantiles, time_systems
+from eval.benchmarks.latency import latency_samples, measure_latency, receptive_field_samples
+from eval.benchmarks.profile import count_multiply_adds, profile_operations
 from eval.benchmarks.results import SpeedResult
-from eval.benchmarks.speed import speed
+from eval.benchmarks.speed import SpeedOptions, run_speed_benchmark
 from eval.systems import architectures
 from tests.conftest import TINY
 
@@ -41,14 +41,14 @@ def test_measured_latency_is_the_stated_one(recipe):
     codec = tiny(recipe)
     samples = round(codec.config.latency_ms * codec.config.sample_rate / 1000)
     assert samples == (codec.config.frames_per_latent + 1) * codec.config.hop
-    assert measure_latency(codec, quantize=False) == samples
-    assert samples - codec.config.hop < measure_latency(codec, quantize=True) <= samples
+    assert latency_samples(codec, quantize=False) == samples
+    assert samples - codec.config.hop < latency_samples(codec, quantize=True) <= samples
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_latency_grows_with_the_frames_of_a_latent(frames):
     codec = tiny("speech_16k", f"--codec.frames_per_latent={frames}", "--codec.hop=40")
-    assert measure_latency(codec, quantize=False) == (frames + 1) * 40
+    assert latency_samples(codec, quantize=False) == (frames + 1) * 40
 
 
 def test_a_codec_that_looks_ahead_is_found_out():
@@ -59,22 +59,22 @@ def test_a_codec_that_looks_ahead_is_found_out():
         return honest(torch.roll(wave, -hop, 1), previous)
 
     codec.mdct.analysis = early
-    assert measure_latency(codec, quantize=False) >= 3 * hop > codec.config.latency_ms * 16
+    assert latency_samples(codec, quantize=False) >= 3 * hop > codec.config.latency_ms * 16
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_receptive_field_is_finite_and_known(recipe):
     codec = tiny(recipe)
     stated = codec.receptive_field * codec.config.latent_hop + codec.config.hop
-    assert stated - codec.config.hop < measure_receptive_field(codec) <= stated
+    assert stated - codec.config.hop < receptive_field_samples(codec) <= stated
     whole = read_recipe(recipe).codec
     assert Codec(whole).receptive_field * whole.latent_hop + whole.hop <= whole.sample_rate
 
 
-def test_reach_is_in_milliseconds():
-    reach = measure_reach(tiny("speech_24k"))
-    assert reach.latency_ms == reach.stated_latency_ms == 40.0
-    assert reach.receptive_field_ms <= reach.stated_receptive_field_ms == 160.0
+def test_latency_is_in_milliseconds():
+    latency = measure_latency(tiny("speech_24k"))
+    assert latency.latency_ms == latency.stated_latency_ms == 40.0
+    assert latency.receptive_field_ms <= latency.stated_receptive_field_ms == 160.0
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
     """A model from a folder, in a run with all its tables; the longest files are seconds."""
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, tiny("speech_16k"), {})
-    return speed(
-        [str(folder)], seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,), command="codec speed x --json"
-    )
+    options = SpeedOptions(seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,))
+    return run_speed_benchmark([str(folder)], options, command="codec speed x --json")
 
 
 def test_every_measurement_is_there(result):
@@ -118,11 +117,11 @@ def test_page_has_every_table_with_its_command(result):
 def test_command_prints_json_writes_the_page_and_names_itself(result, monkeypatch, tmp_path, capsys):
     seen = {}
 
-    def measured(systems, **options):
-        seen.update(options, systems=systems)
-        return replace(result, command=options["command"])
+    def measured(systems, options, command):
+        seen.update(options=options, systems=systems)
+        return replace(result, command=command)
 
-    monkeypatch.setattr("eval.benchmarks.speed.speed", measured)
+    monkeypatch.setattr("eval.benchmarks.speed.run_speed_benchmark", measured)
     with pytest.raises(SystemExit) as ended:
         cli.main(
             ["speed", "speech_16k", "--seconds", "1", "2.5", "--rounds", "3", "--json", "--out", f"{tmp_path}/s.md"]
@@ -131,7 +130,7 @@ def test_command_prints_json_writes_the_page_and_names_itself(result, monkeypatc
     assert json.loads(capsys.readouterr().out)["timings"][0]["seconds"] == 0.5
     command = f"codec speed speech_16k --seconds 1 2.5 --rounds 3 --threads 1 --out {tmp_path}/s.md"
     assert command in (tmp_path / "s.md").read_text()
-    assert seen["systems"] == ["speech_16k"] and seen["seconds"] == [1.0, 2.5]
+    assert seen["systems"] == ["speech_16k"] and seen["options"].seconds == [1.0, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_command_prints_json_writes_the_page_and_names_itself(result, monkeypatc
 )
 def test_bad_requests_are_one_line(names, options, reason):
     with pytest.raises(UserError, match=reason) as error:
-        speed(names, **options)
+        run_speed_benchmark(names, SpeedOptions(**options))
     assert "\n" not in str(error.value)
 
 
@@ -159,8 +158,10 @@ def test_out_must_have_a_folder(tmp_path, capsys):
 # --- peers --------------------------------------------------------------------------------------
 
 
-def system(name: str, mode: str = "plain") -> architectures.System:
-    return architectures.System(name, mode, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff())
+def system(name: str, mode: str = "plain") -> architectures.SpeedSubject:
+    return architectures.SpeedSubject(
+        name, mode, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff()
+    )
 
 
 def test_ratios_are_taken_per_round_against_the_reference_of_the_same_mode(monkeypatch):
@@ -172,9 +173,9 @@ def test_ratios_are_taken_per_round_against_the_reference_of_the_same_mode(monke
     first = 2 * len(systems)
     readings = [[(first + 9 * r + 3 * s) ** 2 for r in range(3)] for s in range(3)]
     spans = [[(round(t**0.5) + 1) ** 2 - t for t in row] for row in readings]
-    expected = Spread.of([theirs / ours for ours, theirs in zip(spans[0], spans[1])])
+    expected = TimingQuantiles.of([theirs / ours for ours, theirs in zip(spans[0], spans[1])])
     assert plain.encode_ratio == expected
-    assert reference.encode_ratio == Spread(1.0, 1.0, 1.0, 3)
+    assert reference.encode_ratio == TimingQuantiles(1.0, 1.0, 1.0, 3)
     assert best.encode_ratio is None
     assert plain.encode.median == pytest.approx(statistics.median(0.1 / span for span in spans[0]))
 
@@ -231,7 +232,7 @@ def test_encodec_if_it_is_installed():
 
 def test_multiply_adds_of_a_layer():
     layer, x = torch.nn.Linear(8, 16), torch.randn(4, 8)
-    assert multiply_adds(lambda: layer(x)) == 4 * 8 * 16
+    assert count_multiply_adds(lambda: layer(x)) == 4 * 8 * 16
 
 
 def test_multiply_adds_of_the_codec_are_those_of_its_layers():
@@ -240,16 +241,16 @@ def test_multiply_adds_of_the_codec_are_those_of_its_layers():
     wave = torch.zeros(1, 1, frames * config.latent_hop - config.hop)
     net, hop, quantizer = config.encoder, config.latent_hop, config.quantizer
     block = 2 * net.expansion * net.width**2  # the depthwise taps are done element by element
-    stack = net.width * (hop + quantizer.features) + hop * quantizer.features + net.depth * block
-    dim = min(quantizer.codebook_dim, quantizer.features)
-    search = quantizer.codebooks * dim * (quantizer.features + quantizer.size)
+    stack = net.width * (hop + quantizer.dimension) + hop * quantizer.dimension + net.depth * block
+    dim = min(quantizer.codebook_dim, quantizer.dimension)
+    search = quantizer.codebooks * dim * (quantizer.dimension + quantizer.size)
     expected = frames * (2 * config.hop * hop + stack + search)
-    assert multiply_adds(lambda: codec.encode(wave)) == pytest.approx(expected, rel=0.1)
+    assert count_multiply_adds(lambda: codec.encode(wave)) == pytest.approx(expected, rel=0.1)
 
 
 def test_operations_share_the_time():
     layer, x = torch.nn.Linear(64, 64), torch.randn(64, 64)
-    found = operations(lambda: layer(x))
+    found = profile_operations(lambda: layer(x))
     assert "addmm" in {one.name for one in found}
     assert 0.5 < sum(one.share for one in found) <= 1.0 + 1e-6
 
@@ -266,7 +267,7 @@ def test_peers_that_cannot_be_trained_are_listed(monkeypatch):
     def broken(recipes):
         raise RuntimeError("old\nversion")
 
-    monkeypatch.setattr(training_speed, "PEERS", {"json": broken, "module_that_is_not_there": broken})
+    monkeypatch.setattr(training_speed, "PEER_STEPS", {"json": broken, "module_that_is_not_there": broken})
     found = training_speed.build_steps({}, peers=True)
     assert (found.steps, len(found.absent)) == ([], 1)
     assert "json: its training step does not run here (RuntimeError: old)" in found.absent[0]

@@ -17,22 +17,16 @@ from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.recipe import read_recipe, recipe_names
-from codec.training.module import CodecModule
+from codec.training.learning_rate import learning_rate_ratio
 from codec.training.trainer import train
 from eval.comparison import run as comparing
 from eval.comparison.plan import read_plan, trials, within_budget
 from eval.comparison.results import Compared, Run, count_comparisons, rate_rows
 from eval.comparison.run import compare
-from eval.evaluation import candidate_scoring
-from eval.evaluation.candidate_scoring import (
-    Judged,
-    JudgedClip,
-    coded_bits,
-    excerpts,
-    fit_tables,
-    read_judged,
-    write_judged,
-)
+from eval.evaluation import candidate_scoring, clip_selection
+from eval.evaluation.candidate_scoring import cross_entropy_bits, fit_order_0_tables
+from eval.evaluation.clip_selection import choose_excerpts
+from eval.evaluation.codec_scores import ClipScores, CodecScores, read_scores, write_scores
 from eval.metrics.bootstrap import estimate, paired_difference
 from eval.metrics.registry import Score, metric
 from eval.systems.trainable_peers import PEERS, Peer, builder, cost, matching_width
@@ -77,7 +71,7 @@ def test_from_plan_to_tables_and_on_after_an_interruption(tmp_path, prepared, mo
             raise KeyboardInterrupt
         return train(recipe, data, run, **options)
 
-    monkeypatch.setattr(candidate_scoring, "SHORTEST_S", 3.0)  # the small corpus has hardly any longer ones
+    monkeypatch.setattr(clip_selection, "SHORTEST_S", 3.0)  # the small corpus has hardly any longer ones
     monkeypatch.setattr(comparing, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(plan, prepared, out)
@@ -218,8 +212,8 @@ def test_a_budget_of_time_runs_the_learning_rate_down_and_dates_the_curve(tmp_pa
 
 
 def test_the_learning_rate_ends_with_the_time():
-    module = CodecModule(read_recipe("quickstart", [*TINY, "--optim.warmup_steps=1", "--train.steps=1000"]))
-    whole = [module.learning_rate_ratio() for module.time_spent in (0.0, 0.5, 1.0, 1.1)]
+    recipe = read_recipe("quickstart", [*TINY, "--optim.warmup_steps=1", "--train.steps=1000"])
+    whole = [learning_rate_ratio(recipe, 0, time_share) for time_share in (0.0, 0.5, 1.0, 1.1)]
     assert whole[0] == 1 and whole[1] == pytest.approx(0.51) and whole[2:] == pytest.approx([0.02, 0.02])
 
 
@@ -252,8 +246,8 @@ def test_a_paired_difference_is_the_mean_of_the_differences_over_the_clips_that_
 
 def finished(name: str, scores: list[Score]) -> Compared:
     """A candidate whose only run was judged on clips of a group each."""
-    clips = [JudgedClip(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
-    judged = [Judged(3.0, 6, 3.0, clips)]
+    clips = [ClipScores(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
+    judged = [CodecScores(3.0, 6, 3.0, clips)]
     run = Run(Path(), 0, 1, 1.0, 1.0, "", 1, judged)
     return Compared(name, "ours", None, None, None, [], "", [run])
 
@@ -284,12 +278,12 @@ def test_marks_are_corrected_for_all_candidates_at_a_rate():
 
 def test_what_was_scored_by_other_rules_is_scored_anew(tmp_path):
     judged = finished("A", [Score(2.0), Score(1.0, "silent decode"), Score(None, "empty")]).runs[0].judged
-    write_judged(tmp_path / "scores.json", judged, {"clips": 3})
-    assert read_judged(tmp_path / "scores.json", {"clips": 3}) == judged
+    write_scores(tmp_path / "scores.json", judged, {"clips": 3})
+    assert read_scores(tmp_path / "scores.json", {"clips": 3}) == judged
     content = json.loads((tmp_path / "scores.json").read_text())
     del content["scoring"]
     (tmp_path / "scores.json").write_text(json.dumps(content))
-    assert read_judged(tmp_path / "scores.json", {"clips": 3}) is None
+    assert read_scores(tmp_path / "scores.json", {"clips": 3}) is None
 
 
 def test_coded_bits_are_the_cross_entropy_of_the_tables():
@@ -299,19 +293,19 @@ def test_coded_bits_are_the_cross_entropy_of_the_tables():
     def draw() -> torch.Tensor:
         return torch.from_numpy(np.stack([rng.choice(4, 50000, p=share), rng.choice(4, 50000)]))
 
-    tables = fit_tables(draw(), 4)
-    assert coded_bits(draw(), tables) / 50000 == pytest.approx(3.75, abs=0.02)
-    assert coded_bits(draw()[:1], tables) / 50000 == pytest.approx(1.75, abs=0.01)
-    uniform = fit_tables(torch.zeros(1, 0, dtype=torch.int64), 4)
-    assert coded_bits(torch.tensor([[0, 3, 3]]), uniform) == pytest.approx(6)
+    tables = fit_order_0_tables(draw(), 4)
+    assert cross_entropy_bits(draw(), tables) / 50000 == pytest.approx(3.75, abs=0.02)
+    assert cross_entropy_bits(draw()[:1], tables) / 50000 == pytest.approx(1.75, abs=0.01)
+    uniform = fit_order_0_tables(torch.zeros(1, 0, dtype=torch.int64), 4)
+    assert cross_entropy_bits(torch.tensor([[0, 3, 3]]), uniform) == pytest.approx(6)
 
 
 def test_excerpts_are_long_enough_spread_and_always_the_same(prepared):
     split = open_split(prepared, "train", 16000, 1)
-    some, same = excerpts(split, 3), excerpts(split, 3)
+    some, same = choose_excerpts(split, 3), choose_excerpts(split, 3)
     assert [clip.clip_id for clip in some] == [clip.clip_id for clip in same]
     assert len({clip.group for clip in some}) == len(some) == 3
-    assert all(3.2 <= clip.wave.shape[1] / 16000 <= 8 for clip in excerpts(split, 100))
+    assert all(3.2 <= clip.waveform.shape[1] / 16000 <= 8 for clip in choose_excerpts(split, 100))
 
 
 # --- peers --------------------------------------------------------------------------------------------------
@@ -362,7 +356,8 @@ def test_costs_and_widths_that_match():
     ours = cost(Codec, config)
     stack = config.decoder
     frame = 2 * stack.expansion * stack.width**2 + stack.kernel * stack.width
-    ends = (config.quantizer.features + config.latent_hop) * stack.width + config.quantizer.features * config.latent_hop
+    dimension = config.quantizer.dimension
+    ends = (dimension + config.latent_hop) * stack.width + dimension * config.latent_hop
     per_second = config.frame_rate_hz * (stack.depth * frame + ends)
     assert ours.decoder_gmacs == pytest.approx(1e-9 * per_second, rel=0.01)
     assert ours.gmacs > ours.decoder_gmacs > 0

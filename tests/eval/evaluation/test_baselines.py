@@ -18,11 +18,11 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, load_model, save_model
 from eval.evaluation.clip_selection import selects
-from eval.evaluation.run import evaluate
+from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip
-from eval.systems.own import OperatingPoint
+from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, hash_of, pack, sound
 
 TEST = [
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     (opus / "somewhere").mkdir(parents=True)
     for i, wave in enumerate(waves()):
         found = round_trip(OPUS, wave, RATE, 24.0, speech=TEST[i][0] == "speech")
-        write(opus / "somewhere" / f"test{i}.wav", found.wave, RATE)
+        write(opus / "somewhere" / f"test{i}.wav", found.waveform, RATE)
         (opus / "somewhere" / f"test{i}.packets").write_bytes(bytes(found.bits // 8))
     return folder
 
@@ -78,15 +78,17 @@ def result(folder):
     return evaluate(
         folder / "run",
         folder / "data",
-        points=[OperatingPoint(codebooks=4), OperatingPoint(codebooks=1)],
-        beside=ReferenceSystems(
-            models=[folder / "finalist"],
-            opus=[24.0],
-            mp3=[6.0, 16.0],
-            aac=[16.0],
-            decoded={"Theirs": folder / "theirs"},
+        EvaluationOptions(
+            points=[OperatingPoint(codebooks=4), OperatingPoint(codebooks=1)],
+            references=ReferenceSystems(
+                models=[folder / "finalist"],
+                opus=[24.0],
+                mp3=[6.0, 16.0],
+                aac=[16.0],
+                decoded={"Theirs": folder / "theirs"},
+            ),
+            workers=1,
         ),
-        workers=1,
     )
 
 
@@ -177,18 +179,22 @@ def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_i
     with pytest.raises(
         SealedError, match=rf"{checksum(load_model(folder / 'run'))}.* of run.*--open-test-again"
     ) as found:
-        evaluate(folder / "late", folder / "data", workers=1)
+        evaluate(folder / "late", folder / "data", EvaluationOptions(workers=1))
     assert "\n" not in str(found.value) and (folder / "data/ledger.jsonl").read_text() == before
-    again = evaluate(folder / "late", folder / "data", again=True, max_clips=2, workers=1)
+    again = evaluate(folder / "late", folder / "data", EvaluationOptions(again=True, max_clips=2, workers=1))
     assert [entry.run for entry in again.openings] == [str(folder / "run")] and "--open-test-again" in again.command
-    assert "opened once before" in again.text() and "1 of these without this model" in again.text()
-    once_more = evaluate(folder / "finalist", folder / "data", max_clips=2, workers=1)
+    assert again.opened_before == 1 and again.openings[0].weights[0] in again.text()
+    once_more = evaluate(folder / "finalist", folder / "data", EvaluationOptions(max_clips=2, workers=1))
     assert once_more.opened_before == 2
 
 
 def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, result):
     opened = (folder / "data/ledger.jsonl").read_text()
-    found = evaluate(folder / "run", folder / "data", split="val", beside=ReferenceSystems(opus=[12.0]), workers=1)
+    found = evaluate(
+        folder / "run",
+        folder / "data",
+        EvaluationOptions(split="val", references=ReferenceSystems(opus=[12.0]), workers=1),
+    )
     assert (folder / "data/ledger.jsonl").read_text() == opened
     assert (folder / "run/validation/report.html").is_file() and "--split val" in found.command
     groups = [f"v{i}" for i in range(5)]
@@ -199,21 +205,23 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
     assert gap.mean == pytest.approx(found.main.metrics["mel"].mean - found.halves.selecting.metrics["mel"].mean)
     assert gap.low <= gap.mean <= gap.high
     assert found.candidates == count_candidates(folder / "data") == 1
-    assert f"candidates that were ever compared here: {found.candidates}" in found.text() and "gap" in found.text()
+    assert "1 run has been compared" in found.text() and "gap" in found.text()
     late = ReferenceSystems(models=[folder / "late"])
-    with pytest.raises(UserError, match="--opus 12` made"):
-        evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1)
+    with pytest.raises(UserError, match="--opus 12`"):
+        evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1))
     assert count_candidates(folder / "data") == 1
-    evaluate(folder / "run", folder / "data", split="val", beside=late, workers=1, force=True)
+    evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", references=late, workers=1, force=True))
     assert count_candidates(folder / "data") == 2
     with pytest.raises(UserError, match="stays closed"):
-        evaluate(folder / "run", folder / "data", split="val", again=True)
+        evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", again=True))
 
 
 def test_two_of_one_name_are_refused(folder):
     with pytest.raises(UserError, match="called Opus"):
         evaluate(
-            folder / "run", folder / "data", beside=ReferenceSystems(opus=[12.0], decoded={"Opus": folder / "theirs"})
+            folder / "run",
+            folder / "data",
+            EvaluationOptions(references=ReferenceSystems(opus=[12.0], decoded={"Opus": folder / "theirs"})),
         )
 
 
@@ -223,7 +231,7 @@ def test_two_of_one_name_are_refused(folder):
         (lambda path: path.unlink(), "no decode of 1 of 4"),
         (lambda path: path.write_text("no sound"), "test2"),
         (lambda path: write(path, waves()[2][:, :8000], RATE), "lasts 0.50 s, its recording 0.90"),
-        (lambda path: path.with_suffix(".packets").unlink(), "no coded file beside it"),
+        (lambda path: path.with_suffix(".packets").unlink(), "test2"),
     ],
 )
 def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):
@@ -232,7 +240,9 @@ def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words)
     before = read_ledger(folder / "data")
     with pytest.raises(UserError, match=words):
         evaluate(
-            folder / "run", folder / "data", beside=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1
+            folder / "run",
+            folder / "data",
+            EvaluationOptions(references=ReferenceSystems(decoded={"Theirs": tmp_path / "theirs"}), workers=1),
         )
     assert read_ledger(folder / "data") == before
 
@@ -241,6 +251,8 @@ def test_decodes_of_no_validation_clip_count_no_candidate(folder):
     before = count_candidates(folder / "data")
     with pytest.raises(UserError, match="no decode of"):
         evaluate(
-            folder / "finalist", folder / "data", split="val", beside=ReferenceSystems(decoded={"T": folder / "theirs"})
+            folder / "finalist",
+            folder / "data",
+            EvaluationOptions(split="val", references=ReferenceSystems(decoded={"T": folder / "theirs"})),
         )
     assert count_candidates(folder / "data") == before

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from codec.bitstream.container import Reader
+from codec.bitstream.reader import PacketReader
 from codec.coding.files import decode_file, file_info, range_coder
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import read_ledger
@@ -18,11 +18,13 @@ from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import checksum, load_model, save_model
-from eval.evaluation.output_folder import WORK, check_place
-from eval.evaluation.run import evaluate
-from eval.evaluation.scoring import ScoreJob, score_clips
+from eval.evaluation.clip_selection import choose_clips
+from eval.evaluation.output_folder import WORK, check_replaceable
+from eval.evaluation.run import EvaluationOptions, evaluate
+from eval.evaluation.scoring import ScoringJob, score_coded_clips
 from eval.systems.baselines import ReferenceSystems
-from eval.systems.own import OperatingPoint, choose, count_codes, usage
+from eval.systems.operating_point import OperatingPoint
+from eval.systems.own import CodedClip, count_codes
 
 RATE = 16000
 COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
@@ -90,7 +92,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    return evaluate(folder / "run", folder / "data", workers=1)
+    return evaluate(folder / "run", folder / "data", EvaluationOptions(workers=1))
 
 
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
@@ -202,19 +204,21 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     again = evaluate(
         folder / "run",
         folder / "data",
-        out=folder / "again",
-        points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
-        beside=ReferenceSystems(opus=[24.0]),
-        max_clips=2,
-        demonstration=True,
-        workers=1,
+        EvaluationOptions(
+            out=folder / "again",
+            points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
+            references=ReferenceSystems(opus=[24.0]),
+            max_clips=2,
+            demonstration=True,
+            workers=1,
+        ),
     )
     said = capsys.readouterr().err
     phases = [
         "code: 2 codebooks",
         "code: 1 codebooks",
         "code: Opus 24 kbps",
-        "judge",
+        "score",
         "measuring",
         "computing",
         "writing",
@@ -240,12 +244,12 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         ({"points": [OperatingPoint(codebooks=5)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(), OperatingPoint(codebooks=0)]}, "1 to 4 codebooks"),
         ({"points": [OperatingPoint(kbps=-1.0)]}, "above 0 kbps"),
-        ({"beside": ReferenceSystems(opus=(-3.0,))}, "above 0 kbps"),
+        ({"references": ReferenceSystems(opus=(-3.0,))}, "above 0 kbps"),
         ({"max_clips": 0}, "at least 1 clip"),
         ({"out": "data/packed/16000x1/test.csv"}, "cannot write"),
         ({"out": "theirs"}, "not from an evaluation"),
-        ({"max_clips": 2}, r"holds what `codec evaluate \S*run --data \S*data` made; .*--out, or --force"),
-        ({"out": "damaged"}, "holds what another command made"),
+        ({"max_clips": 2}, r"holds the results of `codec evaluate \S*run --data \S*data`; .*--out, or --force"),
+        ({"out": "damaged"}, "holds the results of another command"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, change, words):
@@ -256,7 +260,9 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
     paths = {key: folder / value for key, value in change.items() if isinstance(value, str)}
     numbers = {key: value for key, value in change.items() if not isinstance(value, str)}
     with pytest.raises(UserError, match=words) as caught:
-        evaluate(**{"run": folder / "run", "data": folder / "data", **paths, **numbers, "workers": 1})
+        where = {"run": folder / "run", "data": folder / "data", **paths}
+        options = EvaluationOptions(out=where.pop("out", None), workers=1, **numbers)
+        evaluate(where["run"], where["data"], options)
     assert "\n" not in str(caught.value)
     assert (folder / "data" / "ledger.jsonl").read_text() == before
     assert not list(folder.rglob(WORK))
@@ -264,12 +270,12 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
 
 def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder, result):
     out = result.report.parent
-    check_place(out, result.command, force=False)
-    check_place(out, result.command + " --open-test-again", force=False)
-    check_place(out, "codec evaluate another", force=True)
+    check_replaceable(out, result.command, force=False)
+    check_replaceable(out, result.command + " --open-test-again", force=False)
+    check_replaceable(out, "codec evaluate another", force=True)
     (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
     with pytest.raises(UserError, match="not from an evaluation"):
-        check_place(folder / "theirs", result.command, force=True)
+        check_replaceable(folder / "theirs", result.command, force=True)
 
 
 def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):
@@ -288,21 +294,21 @@ def clip(number: int, group: str) -> Clip:
 
 def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
     clips = [clip(i, f"g{i // 10}") for i in range(40)]
-    chosen = choose(clips, 6)
+    chosen = choose_clips(clips, 6)
     counts = sorted(sum(i // 10 == group for i in chosen) for group in range(4))
-    assert counts == [1, 1, 2, 2] and chosen == choose(clips, 6) == sorted(set(chosen))
-    assert choose(clips, None) == choose(clips, 99) == list(range(40))
-    assert set(chosen) <= set(choose(clips, 12))
+    assert counts == [1, 1, 2, 2] and chosen == choose_clips(clips, 6) == sorted(set(chosen))
+    assert choose_clips(clips, None) == choose_clips(clips, 99) == list(range(40))
+    assert set(chosen) <= set(choose_clips(clips, 12))
 
 
 def test_usage_counts_the_codes_in_the_files(folder, result):
     codec = load_model(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
-    with Reader(path) as reader:
+    with PacketReader(path) as reader:
         codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
     counts = count_codes([path], codec)
     assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
-    for found, row in zip(usage(counts.counts), codes):
+    for found, row in zip(counts.usage(), codes):
         share = np.unique(row, return_counts=True)[1] / row.size
         assert found.used == len(share) / 1000
         assert found.perplexity == pytest.approx(np.prod(share**-share))
@@ -316,5 +322,6 @@ def test_processes_find_what_one_does(tmp_path):
         wave = (sound(seed, 1.0).T / np.float32(32768)).astype(np.float32)
         write(tmp_path / f"a{seed}.wav", wave, RATE)
         write(tmp_path / f"b{seed}.wav", wave * np.float32(0.9), RATE)
-        jobs.append(ScoreJob(tmp_path / f"a{seed}.wav", tmp_path / f"b{seed}.wav", None, "speech", seed))
-    assert score_clips(jobs, workers=2) == score_clips(jobs, workers=1)
+        original, decoded = tmp_path / f"a{seed}.wav", tmp_path / f"b{seed}.wav"
+        jobs.append(ScoringJob(CodedClip(clip(seed, "g"), original, original, decoded, 1.0, 1, 0.0, 0.0), seed))
+    assert score_coded_clips(jobs, workers=2) == score_coded_clips(jobs, workers=1)

@@ -10,7 +10,7 @@ from eval.metrics.bootstrap import (
     PairedDifference,
     describe_correction,
     estimate,
-    gap,
+    estimate_gap,
     holm,
     paired_difference,
     significant_signs,
@@ -122,11 +122,11 @@ def test_more_clips_of_the_same_groups_are_no_more_evidence():
 def test_the_gap_of_two_halves_is_that_of_welch():
     rng = np.random.default_rng(0)
     first, second = rng.normal(3.0, 1.0, 12), rng.normal(1.0, 2.0, 7)
-    found = gap(list(first), [str(i) for i in range(12)], list(second), [f"other {i}" for i in range(7)])
+    found = estimate_gap(list(first), [str(i) for i in range(12)], list(second), [f"other {i}" for i in range(7)])
     wanted = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     assert found.mean == pytest.approx(first.mean() - second.mean())
     assert [found.low, found.high] == pytest.approx([wanted.low, wanted.high])
-    assert gap([1.0], ["a"], [], []) is None and gap([1.0], ["a"], [3.0], ["b"]).low is None
+    assert estimate_gap([1.0], ["a"], [], []) is None and estimate_gap([1.0], ["a"], [3.0], ["b"]).low is None
 
 
 def test_p_values_are_those_of_the_t_test_and_holm_corrects_for_their_number():

@@ -15,11 +15,11 @@ from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
-from eval.evaluation.run import evaluate
+from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.pages.combined_page import join
 from eval.pages.screenshot import browser, browser_path
 from eval.systems.baselines import ReferenceSystems
-from eval.systems.own import OperatingPoint
+from eval.systems.operating_point import OperatingPoint
 from tests.eval.evaluation.test_evaluate import RATE, pack
 
 LISTEN = """
@@ -67,7 +67,11 @@ def evaluated(tmp_path_factory) -> Path:
     target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
     (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
     points = [OperatingPoint(codebooks=4), OperatingPoint(codebooks=2)]
-    evaluate(folder / "run", folder / "data", points=points, beside=ReferenceSystems(opus=[12.0]), workers=1)
+    evaluate(
+        folder / "run",
+        folder / "data",
+        EvaluationOptions(points=points, references=ReferenceSystems(opus=[12.0]), workers=1),
+    )
     return folder / "run" / "evaluation"
 
 

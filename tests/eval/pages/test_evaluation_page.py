@@ -16,17 +16,19 @@ from codec.audio import write
 from codec.dataset.packed import Clip
 from codec.training.fit_diagnosis import Diagnosis
 from codec.training.metrics_log import Curve
-from eval.evaluation.rate_distortion import System, differences, rate_points
-from eval.evaluation.results import ClipResult, Codebook, EvaluationResult, Halves, Trained, format_value
+from eval.evaluation.formatting import format_value
+from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
+from eval.evaluation.results import ClipResult, EvaluationResult, Halves, ModelSummary
 from eval.evaluation.rows import build_rows
-from eval.evaluation.tables import markdown
+from eval.evaluation.tables import evaluation_markdown
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import Score
 from eval.pages.evaluation_page import write_report
 from eval.pages.listening_examples import views
 from eval.pages.spectrograms import curves_svg, spectrogram_db, spectrogram_triple
 from eval.systems.baselines import CodedSystem
-from eval.systems.own import CodedClip
+from eval.systems.own import CodebookUsage, CodedClip
+from eval.systems.system import System
 
 RATE = 16000
 
@@ -89,7 +91,7 @@ def made(tmp_path_factory):
             )
         )  # fmt: skip
         clip = Clip(str(i), paths[0], domain, group, 1.0, -20.0, 8000.0, -70.0, RATE)
-        coded.append(CodedClip(i, clip, paths[0], paths[0], paths[1], 1.0, 400, 0.1, 0.1))
+        coded.append(CodedClip(clip, paths[0], paths[0], paths[1], 1.0, 400, 0.1, 0.1))
     (folder / "metrics.csv").write_text(
         "step,split,term,value\n"
         + "".join(f"{s},{split},mel,{9 / (1 + s)}\n" for s in range(9) for split in ("train_fixed", "val"))
@@ -102,21 +104,20 @@ def made(tmp_path_factory):
         operating_point="6 codebooks", kbps=3.21, nominal_kbps=3.0, ideal_kbps=2.72,
         encode_times_real_time=123.0, decode_times_real_time=98.0,
         other_codes_mel=None, absent={"pesq": "absent: pesq is not installed; install lathe-codec[eval]"},
-        trained=Trained(
+        trained=ModelSummary(
             RATE, 1, 1_234_567, 6, 1000, "0123456789abcdef", 30.0, 1500, 40, 11, 9900.0, {"speech": 9900.0}
         ),
         diagnosis=Diagnosis("overfitted", 5, "validation rose", "Train on audio from more groups.", "mel"),
         others=[],
-        rows=build_rows(clips), usage=[Codebook(0.5, 321.0)] * 6, clips=clips,
+        rows=build_rows(clips), usage=[CodebookUsage(0.5, 321.0)] * 6, clips=clips,
     )  # fmt: skip
-    systems = [System("ours", "6 codebooks", clips)] + [
-        System(
-            name,
-            point,
+    systems = [SystemClips(System("ours", "6 codebooks"), clips)] + [
+        SystemClips(
+            System(name, point),
             [replace(clip, bytes=size, scores={"mel": Score(found + 0.098 * i)}) for i, clip in enumerate(clips)],
         )
         for name, point, size, found in (("ours", "3 codebooks", 250, 1.5), ("Opus", "8 kbps", 900, 0.37))
-    ] + [System("Other", "as supplied", [replace(clip, bytes=None) for clip in clips])]  # fmt: skip
+    ] + [SystemClips(System("Other", "as supplied"), [replace(clip, bytes=None) for clip in clips])]  # fmt: skip
     result = replace(
         result,
         system="ours",
@@ -132,9 +133,9 @@ def made(tmp_path_factory):
     )
     quieter = [replace(entry, decoded=entry.original) for entry in coded]
     beside = [
-        CodedSystem("ours", "3 codebooks", "3 codebooks", coded),
-        CodedSystem("Opus", "8 kbps", "Opus 8", quieter),
-        CodedSystem("Other", "as supplied", "Other", coded),
+        CodedSystem(System("ours", "3 codebooks", "model"), coded),
+        CodedSystem(System("Opus", "8 kbps", "conventional"), quieter),
+        CodedSystem(System("Other", "as supplied", "external"), coded),
     ]
     write_report(result, coded, beside, folder / "report.html")
     return result, (folder / "report.html").read_text(encoding="utf-8")
@@ -196,7 +197,7 @@ def test_verdict_demonstration_and_ledger_are_said(made):
     text = Page(made[1]).text
     assert "Overfitted since step 5" in text and "Train on audio from more groups." in text
     assert "demonstration" in text and "opened 3 times before" in text
-    assert "runs that were ever compared on validation: 2" in text
+    assert "2 runs have been compared" in text
 
 
 def test_failed_and_absent_are_told_apart_from_numbers(made):
@@ -324,4 +325,4 @@ def test_columns_are_apart_and_units_stand_on_the_screen_and_in_the_tables(made)
     result = replace(made[0], rows=[replace(made[0].main, metrics=found)])
     for heading in ("Loudness difference, LU", "SI-SDR, dB", "Bandwidth, kHz"):
         assert re.search(rf"^  {heading}  +3\.[34]\d* \[", result.text(), re.MULTILINE), heading
-        assert f"| {heading} " in markdown(result)
+        assert f"| {heading} " in evaluation_markdown(result)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from codec import audio
-from codec.bitstream.container import HEADER_BYTES
+from codec.bitstream.header import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
@@ -24,10 +24,11 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe, recipe_names
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from eval.evaluation import candidate_scoring
-from eval.evaluation.candidate_scoring import Judged, JudgedClip
-from eval.evaluation.clip_selection import half, selects
+from eval.evaluation.candidate_scoring import cross_entropy_bits
+from eval.evaluation.clip_selection import selects
+from eval.evaluation.codec_scores import ClipScores, CodecScores
 from eval.metrics.bootstrap import PairedDifference
 from eval.metrics.registry import Score
 from eval.search import cost, sampler
@@ -46,7 +47,7 @@ from tests.conftest import TINY
 from tests.helpers.children import CONTEXT, running, wait_for_end, wait_until
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
-QUICK = {"SHORTEST_S": 3.0, "LONGEST_S": 3.2, "TABLE_CLIPS": 2}
+QUICK = {"clip_selection.SHORTEST_S": 3.0, "clip_selection.LONGEST_S": 3.2, "candidate_scoring.TABLE_CLIPS": 2}
 SPACE = {
     "codec.decoder.width": {"low": 8, "high": 24, "step": 8},
     "codec.quantizer.codebooks": {"low": 1, "high": 3},
@@ -56,7 +57,7 @@ SPACE = {
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
     for name, value in QUICK.items():
-        patch.setattr(candidate_scoring, name, value)
+        patch.setattr(f"eval.evaluation.{name}", value)
     patch.setattr(cost, "ROUNDS", 2)
     patch.setattr(cost, "SECONDS", 0.5)
 
@@ -287,7 +288,7 @@ def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
         if settings.get("entropy") is None:
             assert coded.bits / 8 == report.bytes_total - HEADER_BYTES - index
         elif name == "order 0":
-            ideal = candidate_scoring.coded_bits(operating.model.encode(streams)[0], operating.model.tables.order_0())
+            ideal = cross_entropy_bits(operating.model.encode(streams)[0], operating.model.tables.order_0())
             assert ideal < coded.bits < ideal * 1.01 + 8 * 12 * len(coded.packets)
         else:
             frames = len(coded.packets)
@@ -429,9 +430,9 @@ def test_fronts():
 
 
 def test_halves_share_no_group_and_the_name_alone_decides():
-    clips = [JudgedClip(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
-    judged = Judged(1.0, 1, 1.0, clips)
-    parts = [half(judged, selecting=selecting) for selecting in (True, False)]
+    clips = [ClipScores(f"c{i}", f"g{i % 20}", 1.0, 1.0, {"mel": Score(1.0)}) for i in range(40)]
+    judged = CodecScores(1.0, 1, 1.0, clips)
+    parts = [judged.half(selecting=selecting) for selecting in (True, False)]
     groups = [{clip.group for clip in part.clips} for part in parts]
     assert not groups[0] & groups[1] and sum(len(part.clips) for part in parts) == 40 and all(groups)
     assert selects("voice06") and not selects("voice14")
@@ -457,7 +458,8 @@ def _training(out, data, steps, validations):
             return super().forward(*given)
 
     recipe = read_recipe("quickstart", [*TINY, "--train.steps=100000", "--train.validate_every=1"])
-    train(recipe, data, out / "run", quiet=True, tables=False, sounds=False, build=Counted, around_steps=Turns(out))
+    options = TrainingOptions(build=Counted, fit_tables=False, keep_audio_samples=False, step_lock=Turns(out))
+    train(recipe, data, out / "run", quiet=True, options=options)
 
 
 def test_others_wait_while_one_measures(tmp_path, prepared):
@@ -482,7 +484,7 @@ def known(tmp_path_factory, prepared):
     folder = tmp_path_factory.mktemp("known")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUICK.items():
-            patch.setattr(candidate_scoring, name, value)
+            patch.setattr(f"eval.evaluation.{name}", value)
         return search(write_plan(folder, candidates=1), prepared, folder / "out")
 
 

@@ -5,10 +5,18 @@ import pytest
 from scipy.signal import correlate
 
 from codec import audio
+from codec.audio import FloatArray
 from eval.metrics.alignment import advance, find_delay
-from eval.metrics.functions import Wave
 from eval.metrics.registry import metric
-from eval.systems.conventional import AAC, MP3, OPUS, Lossy, LossyResult, Refused, round_trip
+from eval.systems.conventional import (
+    AAC,
+    MP3,
+    OPUS,
+    ConventionalCodec,
+    ConventionalDecode,
+    UnavailableError,
+    round_trip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +31,7 @@ def shift(found: np.ndarray, wave: np.ndarray) -> int:
     return int(np.argmax(correlate(found, wave, method="fft"))) - (len(wave) - 1)
 
 
-def code(codec: Lossy, wave: Wave, rate: int, kbps: float) -> LossyResult:
+def code(codec: ConventionalCodec, wave: FloatArray, rate: int, kbps: float) -> ConventionalDecode:
     return round_trip(codec, wave, rate, kbps, speech=False)
 
 
@@ -42,7 +50,7 @@ def test_bits_are_about_those_asked_for(voice, codec, kbps):
 def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channels):
     for samples in (1, 479, 8000, 30011):
         wave = 0.1 * np.random.default_rng(0).standard_normal((channels, samples), dtype=np.float32)
-        found = code(codec, wave, rate, 96.0).wave
+        found = code(codec, wave, rate, 96.0).waveform
         assert found.shape == wave.shape and found.dtype == np.float32
         if samples >= 8000:
             assert [shift(one, other) for one, other in zip(found, wave)] == [0] * channels
@@ -75,7 +83,7 @@ def syllables(corpus) -> np.ndarray:
 )
 def test_decodes_are_in_step_to_a_hundredth_of_a_millisecond(syllables, codec, kbps, speech, rate):
     wave = audio.resample(syllables, 16000, rate)
-    found = round_trip(codec, wave, rate, kbps, speech=speech).wave
+    found = round_trip(codec, wave, rate, kbps, speech=speech).waveform
     assert found.shape == wave.shape and abs(delay_ms(found[0], wave[0], rate)) < 0.01
 
 
@@ -95,12 +103,12 @@ def test_mp3_of_full_band_sound_is_in_step_where_it_has_to_be_brought_to_24_khz(
     wave = audio.resample(voice[:, :40000], 16000, 44100)
     found = code(MP3, wave, 44100, kbps)
     assert found.bits / (wave.shape[1] / 44.1) == pytest.approx(kbps, rel=0.1)
-    assert shift(found.wave[0], wave[0]) == 0
+    assert shift(found.waveform[0], wave[0]) == 0
 
 
 @pytest.mark.parametrize(("codec", "rates"), [(OPUS, (6.0, 16.0, 64.0)), (MP3, (8.0, 24.0, 64.0)), (AAC, (12, 24, 64))])
 def test_more_bits_are_better(voice, codec, rates):
-    distances = [metric("mel").score(voice, code(codec, voice, 16000, kbps).wave, 16000).value for kbps in rates]
+    distances = [metric("mel").score(voice, code(codec, voice, 16000, kbps).waveform, 16000).value for kbps in rates]
     assert distances[0] > distances[1] > distances[2]
 
 
@@ -119,9 +127,9 @@ def test_mp3_takes_the_nearest_bit_rate_that_is_legal(voice):
         (MP3, 6.0, 1, "8 to 160 kbps at 16 kHz"),
         (AAC, 100.0, 1, "at most 96 kbps at 16 kHz"),
         (OPUS, 64.0, 3, "one or two channels"),
-        (Lossy("Nothing", "libnothing", "ogg", "flt", OPUS.setting), 24.0, 1, "libnothing"),
+        (ConventionalCodec("Nothing", "libnothing", "ogg", "flt", OPUS.setting), 24.0, 1, "libnothing"),
     ],
 )
 def test_what_cannot_be_coded_is_refused_with_the_reason(codec, kbps, channels, words):
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(UnavailableError, match=words):
         code(codec, np.zeros((channels, 16000), np.float32), 16000, kbps)

@@ -22,7 +22,7 @@ from codec.runtime.text import format_duration
 from codec.training.audio_samples import select_steps_to_keep
 from codec.training.metrics_log import Curve, read_curves
 from codec.training.run_folder import TrainingResult, audio_sample_folders
-from codec.training.status import training_status, why_best, why_early
+from codec.training.status import explain_best, explain_early_stop, training_status
 from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
 from eval.pages.screenshot import browser, browser_path
@@ -223,11 +223,13 @@ def test_time_left_is_what_the_remaining_steps_and_validations_take():
 
 def test_reasons_name_the_step_and_by_how_much():
     validation = Curve((10, 20, 30, 40), (2.0, 1.0, 1.25, 1.1))
-    assert "step 20 has the lowest validation loss, 1 " in why_best(validation)
-    assert "9.1% below the next best, step 40" in why_best(validation) and "rose by 10.0%" in why_best(validation)
-    assert why_best(validation, 20) == why_best(validation) and "step 40, with" in why_best(validation, 40)
-    assert "2 validations without improvement on step 20" in why_early(validation, 2)
-    assert "at best 1.1" in why_early(validation, 2)
+    assert "step 20 has the lowest validation loss, 1 " in explain_best(validation)
+    assert "9.1% below the second best, step 40" in explain_best(validation) and "10.0% higher" in explain_best(
+        validation
+    )
+    assert explain_best(validation, 20) == explain_best(validation) and "step 40, with" in explain_best(validation, 40)
+    assert "2 validations without improvement on step 20" in explain_early_stop(validation, 2)
+    assert "since then 1.1" in explain_early_stop(validation, 2)
 
 
 def test_durations_are_told_in_two_units():
@@ -241,12 +243,12 @@ def test_a_window_tells_means_and_of_gradients_median_and_largest_and_survives_a
     for value in values[:2]:
         window.add(grad_norm=torch.tensor(value), restarted=value)
     other = StepStatistics()
-    other.go_on_from(json.loads(json.dumps(window.state())))
+    other.load_state_dict(json.loads(json.dumps(window.state_dict())))
     for one in (window, other):
         one.add(grad_norm=torch.tensor(values[2]), restarted=values[2])
-    told = window.take()
+    told = window.summarise()
     assert told == {"grad_norm": 3.0, "grad_norm_max": 100.0, "restarted": pytest.approx(104 / 3)}
-    assert other.take() == told and window.take() == {}
+    assert other.summarise() == told and window.summarise() == {}
 
 
 @pytest.mark.parametrize("kind", ["least_squares", "hinge", "bce"])
@@ -280,7 +282,7 @@ def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
     run, words = tmp_path_factory.mktemp("health") / "run", [*TINY, *ADVERSARIAL, "--train.validate_every=2"]
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("codec.training.callbacks.tqdm.write", lines.append)
+        patched.setattr("codec.training.monitors.tqdm.write", lines.append)
         train(read_recipe("quickstart", [*words, "--train.steps=12"]), prepared, run, quiet=True)
         # as if killed after sounds were written and before the checkpoint
         shutil.copytree(run / "sounds/step_12", run / "sounds/step_14")
@@ -292,14 +294,14 @@ def test_a_line_at_each_validation_says_where_the_run_stands(ran):
     run, lines = ran
     assert [re.match(r"step (\d+) ", line)[1] for line in lines] == [str(step) for step in range(2, 17, 2)]
     for line in lines:
-        for told in ("left)", "in training", "in validation", "verdict" if " 2 " in line[:8] else "", "gradient norm"):
+        for told in ("left)", "training", "validation", "verdict" if " 2 " in line[:8] else "", "gradient norm"):
             assert told in line
         assert "s of audio per second" in line and "% unused, perplexity" in line
     assert "too early for a verdict" in lines[0] and "so far" in lines[3]
-    assert ["discriminator right" in line for line in lines] == [False, False] + 6 * [True]
+    assert ["discriminator accuracy" in line for line in lines] == [False, False] + 6 * [True]
     curves = read_curves(run)
     assert curves["val", "total"].values[-1] == pytest.approx(
-        float(re.search(r"([\d.]+) in validation", lines[-1])[1]), rel=1e-3
+        float(re.search(r"validation ([\d.]+)", lines[-1])[1]), rel=1e-3
     )
 
 

@@ -1,0 +1,104 @@
+"""Codes as the format sees them: arrays of integers, the mark of an absent code, and what codes them as bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+NO_CODE = -1
+"""Value in place of a code that is absent."""
+
+CodeArray = npt.NDArray[np.int64]
+"""Codes ``[channels, codebooks, frames]``; within a frame, absent codes are the last ones."""
+
+IntArray = npt.NDArray[np.integer]
+
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CodesWithImportance:
+    """Codes of an encoder, and the importance that decides which of them are sent at a limited bit rate."""
+
+    codes: CodeArray
+    """``[streams, codebooks, frames]``."""
+    importances: FloatArray
+    """Of the same shape, at least 0, and falling from codebook to codebook; see
+    :func:`codec.model.quantizers.importance.code_importances`."""
+
+    def keep_above(self, threshold: float) -> CodeArray:
+        """Return the codes of at least a given importance.
+
+        Args:
+            threshold: Importance; compared in float32.
+
+        Returns:
+            ``codes``, in which those of less importance are :data:`NO_CODE`.
+
+        >>> coded = CodesWithImportance(np.array([[[7], [5]]]), np.array([[[0.9], [0.1]]], np.float32))
+        >>> coded.keep_above(0.5).tolist()
+        [[[7], [-1]]]
+        """
+        return np.where(self.importances >= np.float32(threshold), self.codes, NO_CODE)
+
+    def split_frames(self, size: int) -> list["CodesWithImportance"]:
+        """Split in time.
+
+        Args:
+            size: Frames per part.
+
+        Returns:
+            Parts of ``size`` frames, and as the last one the frames that are left, which may be none.
+        """
+        cuts = range(size, self.codes.shape[2] + 1, size)
+        parts = zip(np.split(self.codes, cuts, 2), np.split(self.importances, cuts, 2))
+        return [CodesWithImportance(*part) for part in parts]
+
+    @staticmethod
+    def join(parts: Sequence["CodesWithImportance"]) -> "CodesWithImportance":
+        """Join in time.
+
+        Args:
+            parts: At least one part, of the same streams and codebooks.
+
+        Returns:
+            The parts, one after the other.
+        """
+        return CodesWithImportance(
+            np.concatenate([part.codes for part in parts], 2), np.concatenate([part.importances for part in parts], 2)
+        )
+
+
+class PacketCoder(Protocol):
+    """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
+
+    def encode(self, codes: IntArray, variable: bool) -> bytes:
+        """Encode the codes of one packet.
+
+        Args:
+            codes: ``[channels, codebooks, frames]``.
+            variable: Whether frames may have fewer codes than codebooks.
+
+        Returns:
+            The payload of the packet.
+        """
+
+    def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> CodeArray:
+        """Decode the payload of one packet.
+
+        Args:
+            data: Payload, of untrusted origin.
+            channels: Channels of the file.
+            codebooks: Codebooks of the file.
+            frames: Latent frames of the packet.
+            variable: Whether frames may have fewer codes than codebooks.
+
+        Returns:
+            Existing codes ``[channels, codebooks, frames]``.
+
+        Raises:
+            ValueError: The payload is damaged.
+        """

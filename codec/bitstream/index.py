@@ -1,0 +1,59 @@
+"""The index at the end of a ``.nac`` file: the bytes of each group of packets, and a checksum; docs/bitstream.md."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from itertools import accumulate
+
+from codec.bitstream.framing import MIN_PACKET_BYTES
+
+PACKETS_PER_ENTRY = 16
+_ENTRY = struct.Struct("<I")
+
+
+def index_size(packets: int) -> int:
+    """Return the size of an index.
+
+    Args:
+        packets: Packets of the file.
+
+    Returns:
+        Bytes, the checksum included.
+
+    >>> index_size(17)
+    12
+    """
+    return _ENTRY.size * (-(-packets // PACKETS_PER_ENTRY) + 1)
+
+
+def index_bytes(group_bytes: Sequence[int]) -> bytes:
+    """Serialise an index.
+
+    Args:
+        group_bytes: Bytes of each group of :data:`PACKETS_PER_ENTRY` packets.
+
+    Returns:
+        The index, its checksum included.
+    """
+    entries = b"".join(map(_ENTRY.pack, group_bytes))
+    return entries + _ENTRY.pack(zlib.crc32(entries))
+
+
+def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
+    """Parse an index; the inverse of :func:`index_bytes`.
+
+    Args:
+        data: Bytes at the end of the file, as many as :func:`index_size` says.
+        start: Position of the first packet in the file.
+        stop: Position behind the last packet.
+
+    Returns:
+        The positions at which the groups start, and ``stop``; None if the index is damaged or contradicts the file.
+
+    >>> parse_index(index_bytes([100, 50]), start=58, stop=208)
+    [58, 158, 208]
+    """
+    *lengths, checksum = (number for (number,) in _ENTRY.iter_unpack(data))
+    positions = list(accumulate(lengths, initial=start))
+    intact = checksum == zlib.crc32(data[: -_ENTRY.size]) and positions[-1] == stop
+    return positions if intact and all(length >= MIN_PACKET_BYTES for length in lengths) else None

@@ -1,0 +1,163 @@
+"""Options and output that encode, decode and tokens share: they work on many files."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codec.cli.common import FAILED, describe_losses, positive, print_error
+from codec.cli.models import MODEL_VARIABLE
+from codec.errors import UserError
+from codec.pretrained.defaults import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from codec.batch.runner import BatchReport
+
+GPU_BATCH = 16
+"""Files whose blocks a GPU computes together by default: some thousand frames."""
+ENCODING_MODEL = f"the one that {MODEL_VARIABLE} names, else {DEFAULT_MODEL}"
+
+
+def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, one_file: str = "") -> None:
+    """Add the arguments of a command on many files.
+
+    Args:
+        parser: parser of the command.
+        inputs: what the files are, in words.
+        model: the default model, in words.
+        one_file: suffixes of the output of a single file, in words, if the command can write one; ``-`` is an input
+            as well then, and needs no output.
+    """
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        nargs="*",
+        metavar="IN",
+        help=f"{inputs}, folders of them, or patterns such as 'in/**/a*'"
+        + ("; - reads standard input and writes standard output" if one_file else ""),
+    )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="text file with one IN per line (may be repeated)",
+    )
+    parser.add_argument(
+        "--out",
+        type=_output_path,
+        required=not one_file,
+        metavar="OUT" if one_file else "DIR",
+        help="folder to write to"
+        + (f", or the file to write if there is one input and the name ends in {one_file}" if one_file else "")
+        + ". Folder trees are kept. If a.wav and a.mp3 lie in one folder, the outputs keep both suffixes (a.wav.nac)."
+        " Only earlier outputs are replaced.",
+    )
+    parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
+    parser.add_argument(
+        "--force", action="store_true", help="write outputs again that are up to date, and replace any other file"
+    )
+    concurrency = parser.add_mutually_exclusive_group()
+    concurrency.add_argument(
+        "-j", "--workers", type=positive, default=1, help="processes, each with one thread (default: %(default)s)"
+    )
+    concurrency.add_argument(
+        "--threads", type=positive, default=1, help="CPU threads PyTorch may use (default: %(default)s)"
+    )
+    concurrency.add_argument(
+        "--device",
+        default="cpu",
+        help="such as cuda, or onnx for ONNX Runtime, see docs/onnx.md (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU, else 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def concurrent_files(arguments: argparse.Namespace) -> int:
+    """Return how many files are to be computed together.
+
+    Args:
+        arguments: of a command with :func:`add_batch_options`.
+
+    Returns:
+        The value of ``--batch``, or its default.
+
+    Raises:
+        UserError: ``--batch`` is given together with several processes.
+    """
+    if arguments.batch is None:
+        return 1 if arguments.device in ("cpu", "onnx") else GPU_BATCH
+    if arguments.workers > 1:
+        raise UserError("--batch cannot be combined with -j: processes code one file after the other; give one of both")
+    return int(arguments.batch)
+
+
+def encoding_model(name: str | None) -> str:
+    """Return the model that encodes.
+
+    Args:
+        name: the value of ``--model``, if it was given.
+
+    Returns:
+        ``name``, or else the value of the variable :data:`~codec.cli.models.MODEL_VARIABLE`, or else the default model.
+    """
+    return name or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+
+
+def _output_path(text: str) -> Path:
+    """The live profile is for pipes alone: the header of the archive profile is completed at the end."""
+    if text == "-":
+        raise argparse.ArgumentTypeError(
+            "must be a folder or file; for pipes: codec encode - < IN | codec decode - > OUT"
+        )
+    return Path(text)
+
+
+def print_batch(batch: "BatchReport", as_json: bool) -> int:
+    """Print failures and damage to standard error, and the results to standard output.
+
+    Args:
+        batch: what was done with each file.
+        as_json: print JSON instead of a summary in words.
+
+    Returns:
+        The exit status: not 0 if a file failed or was damaged.
+    """
+    for failure in batch.failures:
+        print_error(failure.reason, FAILED)
+    for path, lost in batch.damaged.items():
+        print_error(f"{path}: {describe_losses(lost, batch.cut_off.get(path))}", FAILED)
+    if as_json:
+        done = [
+            {
+                "source": str(report.source),
+                "target": str(report.target),
+                "seconds": report.seconds,
+                "bytes": report.bytes_total,
+                "kbps": report.kbps,
+                "payload_kbps": report.payload_kbps,
+                "times_real_time": report.times_real_time,
+                "clipped_samples": report.clipped,
+                "too_loud_samples": report.too_loud,
+                "above_band_share": report.above_band,
+                "pictures": report.pictures,
+                "lost_s": report.lost,
+                "cut_off_s": report.cut_off,
+            }
+            for report in batch.reports
+        ]
+        failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
+        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.kept]
+        result = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
+        print(json.dumps(result, indent=1))
+    else:
+        print(batch.summary.text())
+    return FAILED if batch.failures or batch.damaged else 0

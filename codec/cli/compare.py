@@ -1,0 +1,53 @@
+"""``codec compare``: several codecs trained on the same data."""
+
+import argparse
+from pathlib import Path
+
+from codec.cli.common import FAILED, AddCommand, print_result, stdout_to_stderr
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command(
+        "compare",
+        _run,
+        "train several codecs on the same data and tabulate their validation quality",
+        "Trains the candidates of a plan (from recipes/compare, or your own) with the same loop, losses and budget, and"
+        " scores them on validation clips at several bit rates, with differences paired over speakers. Writes"
+        " OUT/comparison.md, comparison.json and curves.png. The same command continues after an interruption; finished"
+        " trainings are kept.",
+    )
+    parser.add_argument("plan", help="name of a plan, such as peers, equal_examples, ablation; or path of a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs and tables")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--minutes", type=float, help="minutes of training for each candidate (default: the plan's budget)"
+    )
+    budget.add_argument("--steps", type=int, help="training steps for each candidate (default: the plan's budget)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="seeds of every candidate (default: the plan's)"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="train only these candidates")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.comparison.run import compare
+
+    with stdout_to_stderr():
+        result = compare(
+            arguments.plan,
+            arguments.data,
+            arguments.out,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            seeds=arguments.seeds,
+            only=arguments.only,
+        )
+    print_result(result, arguments.json)
+    return FAILED if result.failed else 0

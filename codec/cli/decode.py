@@ -1,0 +1,72 @@
+"""``codec decode``: ``.nac`` files, and shards of tokens, to audio files."""
+
+import argparse
+
+from codec.cli import pipes
+from codec.cli.batch_options import add_batch_options, concurrent_files, print_batch
+from codec.cli.common import AddCommand
+from codec.cli.models import MODEL_VARIABLE, own_models
+from codec.runtime import signals
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command(
+        "decode",
+        _run,
+        "decode .nac files, and shards that codec tokens wrote, to audio files",
+        "Decodes .nac files, and shards that codec tokens wrote, to audio files. Damaged parts of a .nac file are"
+        " concealed, a file that was cut off is decoded up to there, and the lost spans are listed.",
+    )
+    parser.add_argument(
+        "--from", type=float, default=0.0, dest="start", metavar="S", help="start at this time in seconds (default: 0)"
+    )
+    parser.add_argument(
+        "--to", type=float, dest="end", metavar="S", help="end exactly at this time in seconds (default: the end)"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse damaged files instead of concealing the damage")
+    parser.add_argument("--raw", action="store_const", const="", help="with -: write samples without a WAV header")
+    parser.add_argument(
+        "--suffix",
+        type=lambda text: f".{text.lower().lstrip('.')}",
+        choices=(".wav", ".flac", ".ogg"),
+        help="format (default: that of the file --out, else .wav)",
+    )
+    parser.add_argument(
+        "--bits", choices=("16", "24", "32f"), help="bits per sample: .flac has at most 24, .ogg none (default: 16)"
+    )
+    default = f"the one that each file names, among the built-in models and the one that {MODEL_VARIABLE} names"
+    add_batch_options(parser, ".nac files and token shards", default, ".wav, .flac or .ogg")
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    if pipes.is_stream(arguments):
+        return pipes.decode(arguments)
+    lanes = concurrent_files(arguments)
+    with signals.exit_on_interrupt():
+        import torch
+
+        from codec.batch.tasks import decode_batch
+        from codec.pretrained.registry import finder, load
+
+    torch.set_num_threads(arguments.threads)
+    device = arguments.device
+    batch = decode_batch(
+        arguments.inputs,
+        arguments.out,
+        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        lists=arguments.list,
+        start=arguments.start,
+        end=arguments.end,
+        strict=arguments.strict,
+        suffix=arguments.suffix,
+        bits=arguments.bits,
+        force=arguments.force,
+        workers=arguments.workers,
+        lanes=lanes,
+    )
+    return print_batch(batch, arguments.json)

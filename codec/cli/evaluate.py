@@ -1,0 +1,131 @@
+"""``codec evaluate``: the quality and the real bit rate of a model, on the sealed test split or on validation."""
+
+import argparse
+import os
+from pathlib import Path
+
+from codec.cli.common import AddCommand, positive, print_result
+from codec.errors import UserError
+from codec.runtime import signals
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command(
+        "evaluate",
+        _run,
+        "evaluate a run on the sealed test split or on validation; writes an HTML report",
+        "Evaluates a run. Each opening of the test split is recorded in a ledger in the data folder. Tune on the"
+        " validation split (--split val), and open the test split when you are done, for all models that are to be"
+        " compared at once.",
+    )
+    parser.add_argument("run", help="folder of the run, or name of a built-in model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the report (default: RUN/evaluation, or RUN/validation with --split val)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace results of another command in that folder (those of the same command are replaced anyway)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "val"),
+        default="test",
+        help="val: the half of the validation groups that is for reporting, and its gap to the half that is for"
+        " selection (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--open-test-again",
+        action="store_true",
+        help="evaluate on a test split that was opened before for other models; the report mentions it",
+    )
+    parser.add_argument(
+        "--kbps",
+        type=float,
+        nargs="+",
+        default=[],
+        help="bit rates to evaluate at (default: all codebooks); the report is about the first, the others are further"
+        " rows of its tables",
+    )
+    parser.add_argument(
+        "--codebooks", type=positive, nargs="+", default=[], metavar="N", help="numbers of codebooks to evaluate with"
+    )
+    parser.add_argument(
+        "--beside", nargs="+", default=[], metavar="MODEL", help="evaluate these runs or models on the same clips"
+    )
+    for name in ("Opus", "MP3", "AAC"):
+        parser.add_argument(
+            f"--{name.lower()}",
+            type=float,
+            nargs="+",
+            default=[],
+            metavar="KBPS",
+            help=f"evaluate {name} at these bit rates on the same clips",
+        )
+    parser.add_argument(
+        "--decoded",
+        type=_named_folder,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=DIR",
+        help="evaluate another codec's decodes of the recordings: a folder of audio files with the same names, and"
+        " their coded sizes in bytes.csv (columns file, bytes) or as coded files in the same folder",
+    )
+    parser.add_argument("--clips", type=positive, metavar="N", help="evaluate at most N clips, spread over the groups")
+    parser.add_argument(
+        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"must be NAME=DIR, not {text}")
+    return name, Path(folder)
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with signals.exit_on_interrupt():
+        from codec.pretrained.registry import built_in
+        from eval.evaluation.run import EvaluationOptions, evaluate
+        from eval.systems.baselines import ReferenceSystems
+        from eval.systems.operating_point import OperatingPoint
+
+    models = built_in()
+    run = models.get(arguments.run)
+    if run and arguments.out is None:
+        raise UserError(f"{arguments.run} is a built-in model; give the folder for its report with --out")
+    decoded = dict(arguments.decoded)
+    if len(decoded) < len(arguments.decoded):
+        raise UserError("two folders after --decoded have the same name; give each a name of its own")
+    options = EvaluationOptions(
+        out=arguments.out,
+        points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
+        + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
+        references=ReferenceSystems(
+            models=[models.get(name, Path(name)) for name in arguments.beside],
+            opus=arguments.opus,
+            mp3=arguments.mp3,
+            aac=arguments.aac,
+            decoded=decoded,
+        ),
+        split=arguments.split,
+        again=arguments.open_test_again,
+        max_clips=arguments.clips,
+        workers=arguments.workers,
+        force=arguments.force,
+    )
+    result = evaluate(run or Path(arguments.run), arguments.data, options)
+    print_result(result, arguments.json)
+    return 0

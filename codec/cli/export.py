@@ -1,0 +1,34 @@
+"""``codec export``: a model to keep or to pass on."""
+
+import argparse
+from pathlib import Path
+
+from codec.cli.common import AddCommand
+from codec.runtime import signals
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command("export", _run, "write a model without what only training needs, to keep it or to pass it on")
+    parser.add_argument("run", help="folder of a run or model, or name of a built-in model")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="write ONNX graphs, too, for --device onnx and for use without this program (needs the extra onnx)",
+    )
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with signals.exit_on_interrupt():
+        from codec.pretrained.checkpoint import fingerprint
+        from codec.pretrained.export import export_model
+        from codec.pretrained.registry import find
+
+    codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
+    print(f"{arguments.out}: model {fingerprint(codec)}")
+    return 0

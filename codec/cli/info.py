@@ -1,0 +1,83 @@
+"""``codec info``: the contents of ``.nac`` files."""
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from codec.cli.common import FAILED, AddCommand, print_error
+from codec.errors import UserError
+from codec.runtime import signals
+from codec.runtime.text import escape_invisible
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command("info", _run, "describe .nac files and check that they are whole")
+    parser.add_argument(
+        "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, or patterns such as 'in/**/a*'"
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with signals.exit_on_interrupt():
+        from codec.batch.inputs import Kinds, find
+        from codec.batch.tasks import NAC
+
+    files: list[dict[str, Any]] = []
+    status, names = 0, _built_in_names()
+    inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    for failure in inputs.failures:
+        status = print_error(failure.reason, FAILED)
+    for path, _ in inputs.files:
+        try:
+            files.append(_describe(path, names))
+            if fault := files[-1]["fault"]:
+                status = print_error(fault, FAILED)
+            if damaged := files[-1]["damaged_packets"]:
+                count = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
+                status = print_error(f"{path}: {count}; encode the source again", FAILED)
+        except UserError as error:
+            status = print_error(str(error), FAILED)
+    if arguments.json:
+        print(json.dumps(files, indent=1, default=str))
+    else:
+        print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _lines(file).items()) for file in files))
+    return status
+
+
+def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
+    from codec.coding.files import file_info
+    from codec.coding.shards import is_shard
+
+    if is_shard(path):
+        raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it")
+    described = file_info(path)
+    return {"path": described.pop("path"), "model": names.get(described["fingerprint"]), **described}
+
+
+def _lines(info: dict[str, Any]) -> dict[str, str]:
+    """Format the values; those of a tag with several values are a list."""
+    from codec.audio import split_values
+
+    values = {name: split_values(text) for name, text in info["tags"].items()}
+    tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
+    return {name: escape_invisible(str(value)) for name, value in {**info, "tags": tags}.items()}
+
+
+def _built_in_names() -> dict[str, str]:
+    """Names of the built-in models by fingerprint."""
+    from codec.pretrained.checkpoint import read_fingerprints
+    from codec.pretrained.registry import built_in
+
+    names = {}
+    for name, folder in built_in().items():
+        with contextlib.suppress(UserError):  # a damaged model does not concern these files
+            names[read_fingerprints(folder)[0]] = name
+    return names

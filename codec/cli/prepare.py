@@ -1,0 +1,83 @@
+"""``codec prepare``: folders of audio to training data."""
+
+import argparse
+import os
+from pathlib import Path
+
+from codec.cli.common import AddCommand, positive, print_note, print_result
+from codec.runtime import signals
+
+
+def add_parser(command: AddCommand) -> None:
+    """Add the command.
+
+    Args:
+        command: adds a command, see :func:`codec.cli.build_parser`.
+    """
+    parser = command(
+        "prepare",
+        _run,
+        "check, split and pack folders of audio as training data",
+        "Takes folders of audio, lists (CSV, TSV, JSON Lines of NeMo and lhotse, Kaldi's wav.scp, paths in a .txt"
+        " file), and corpora in their original layout: LJSpeech, VCTK, Common Voice, LibriSpeech, LibriTTS, MLS,"
+        " VoxCeleb, AISHELL, Speech Commands, TIMIT, ESC-50, FSD50K, UrbanSound8K, MUSDB18, NSynth and others; a line"
+        " names the layout and the groups that follow from it. Every file is decoded and checked once; OUT/manifest.csv"
+        " lists every file, and why it was left out, if it was. Groups (speakers, recordings, songs) are never divided"
+        " among splits, and they stay in their split when files are added and the command runs again. The domain of a"
+        " recording is that of its corpus, or the name of its nearest parent folder called speech, voice, music or"
+        " general, or the column domain of a list, else audio; metrics and the targets of recipes depend on it.",
+    )
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder, corpus or list")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
+    parser.add_argument(
+        "--recipe",
+        default="speech_16k",
+        help="recipe with the sample rate, channels and target to prepare for (default: %(default)s)",
+    )
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="sample rate (default: the recipe's)")
+    parser.add_argument("--channels", type=int, choices=(1, 2), help="channels (default: the recipe's)")
+    parser.add_argument(
+        "--ratios", default="8:1:1", help="train:val:test, such as 9:0.5:0.5 or 6:2:2 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--group-by",
+        metavar="RULE",
+        help="groups that must not be divided: folder, file, level:N (the N outer folders), regex:PATTERN (its first"
+        " group), column:NAME (of the list), or time (long recordings are divided, with gaps). Default: the rule of the"
+        " corpus or list, else the folder of each file; if folders lie in folders, the command asks for a rule",
+    )
+    parser.add_argument("--plain", action="store_true", help="recognise no corpus; take folders as they are")
+    parser.add_argument(
+        "--domain", action="append", default=[], metavar="NAME", help="take only files of this domain (may be repeated)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="leave shorter files out (default: %(default)s)")
+    parser.add_argument(
+        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    with signals.exit_on_interrupt():
+        from codec.recipe import read_recipe
+        from data_prep.prepare import prepare
+
+    recipe = read_recipe(arguments.recipe)
+    summary = prepare(
+        arguments.sources,
+        arguments.out,
+        sample_rate=arguments.rate or recipe.codec.sample_rate,
+        channels=arguments.channels or recipe.data.channels,
+        ratios=arguments.ratios,
+        group_by=arguments.group_by,
+        plain=arguments.plain,
+        domains=arguments.domain,
+        seed=arguments.seed,
+        min_seconds=arguments.min_seconds,
+        target=recipe.target,
+        workers=arguments.workers,
+        note=print_note,
+    )
+    print_result(summary, arguments.json)
+    return 0

@@ -1,0 +1,65 @@
+"""The state of a training that its data, its training step and its callbacks share."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_STORED = ("step", "validated", "first_loss", "skipped_in_a_row")
+
+
+@dataclass
+class TrainingState:
+    """Progress of a training. The training step and the callbacks update it; the training data and the schedule of the
+    learning rate follow it."""
+
+    step: int = 0
+    """Finished training steps. (Lightning's ``global_step`` counts the steps of every optimiser.)"""
+    validate_every: int = 1000
+    """Steps between validations."""
+    time_share: float = 0.0
+    """Share of the recipe's ``train.max_minutes`` that is used up; 0 without a limit."""
+    validated: int | None = None
+    """Step of the last validation."""
+    validation_loss: float = math.nan
+    """Weighted sum of all loss terms at the last validation."""
+    codebook_usage: list[float] = field(default_factory=list)
+    """Share of the entries of each codebook that occurred in the last validation, of those that could occur."""
+    first_loss: float | None = None
+    """Loss of the first step; None again when a resumed run has other losses."""
+    skipped_in_a_row: int = 0
+    """Number of steps up to now that changed nothing because their gradient was not finite."""
+
+    def validation_is_next(self, run_is_over: bool) -> bool:
+        """Decide whether a validation follows the steps done so far.
+
+        Args:
+            run_is_over: no further training step follows.
+
+        Returns:
+            True if a validation is due at this step and has not been done.
+
+        >>> TrainingState(step=8, validate_every=4).validation_is_next(False)
+        True
+        >>> TrainingState(step=8, validate_every=4, validated=8).validation_is_next(False)
+        False
+        """
+        due = run_is_over or self.step % self.validate_every == 0
+        return bool(self.step) and self.validated != self.step and due
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """Return the values that a checkpoint stores.
+
+        Returns:
+            Plain values by their names in the checkpoint.
+        """
+        return {name: getattr(self, name) for name in (*_STORED, "validate_every")}
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take over the values of a checkpoint, except for ``validate_every``, which is a setting.
+
+        Args:
+            checkpoint: a mapping that holds the values of :meth:`to_checkpoint`.
+        """
+        for name in _STORED:
+            setattr(self, name, checkpoint[name])

@@ -1,0 +1,121 @@
+"""The scores of a codec at one bit rate, clip by clip, and the files that they are kept in."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from codec.runtime.atomic_files import write_text
+from codec.runtime.json_files import from_json, read_json
+from eval.evaluation.clip_selection import selects
+from eval.metrics.registry import Score
+
+SCORING = "a failed decode has the worst value"
+"""The rules of scoring, kept with the scores: a file of scores that were made by other rules is not read."""
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """A clip that was coded: what it took, and the scores of its decode by metric."""
+
+    clip_id: str
+    group: str
+    seconds: float
+    bits: float
+    scores: dict[str, Score]
+
+
+@dataclass(frozen=True)
+class CodecScores:
+    """A codec at one operating point, on a number of clips."""
+
+    asked_kbps: float
+    codebooks: int
+    nominal_kbps: float
+    """Of codes of fixed width, in kbit/s over all channels."""
+    clips: list[ClipScores]
+
+    @property
+    def kbps(self) -> float:
+        """Bits of all clips over seconds of all clips, in kbit/s."""
+        return sum(clip.bits for clip in self.clips) / sum(clip.seconds for clip in self.clips) / 1000
+
+    def half(self, *, selecting: bool) -> "CodecScores":
+        """Restrict the scores to one half of the groups, see :func:`~eval.evaluation.clip_selection.selects`.
+
+        Args:
+            selecting: take the half that selects; else the half that reports.
+
+        Returns:
+            The scores of the clips of that half.
+        """
+        return replace(self, clips=[clip for clip in self.clips if selects(clip.group) == selecting])
+
+
+def average_seeds(runs: Sequence[CodecScores], name: str) -> dict[str, float | None]:
+    """Average a metric over runs that differ in their seed, clip by clip.
+
+    Args:
+        runs: of one candidate, scored on the same clips.
+        name: of the metric.
+
+    Returns:
+        Clip to mean; None for a clip for which the metric is not defined. Clips that it was not measured on are left
+        out.
+    """
+    found: dict[str, float | None] = {}
+    for clips in zip(*(run.clips for run in runs)):
+        scores = [clip.scores.get(name) for clip in clips]
+        values = [score.value for score in scores if score is not None and score.value is not None]
+        if any(score is not None for score in scores):
+            found[clips[0].clip_id] = sum(values) / len(values) if len(values) == len(scores) else None
+    return found
+
+
+def count_failed_clips(runs: Sequence[CodecScores], name: str) -> int:
+    """Count the clips of which the decode of any run had the metric's worst value.
+
+    Args:
+        runs: of one candidate, scored on the same clips.
+        name: of the metric.
+
+    Returns:
+        Number of clips.
+    """
+    return sum(
+        any((score := clip.scores.get(name)) is not None and score.failed for clip in clips)
+        for clips in zip(*(run.clips for run in runs))
+    )
+
+
+def write_scores(path: Path, scores: Sequence[CodecScores], request: dict[str, Any]) -> None:
+    """Write scores as JSON, whole or not at all.
+
+    Args:
+        path: of the file.
+        scores: a codec at one or several operating points.
+        request: what was to be scored; :func:`read_scores` returns the scores for the same request alone.
+    """
+    content = {"scoring": SCORING, "asked": request, "judged": [asdict(entry) for entry in scores]}
+    write_text(path, json.dumps(content) + "\n")
+
+
+def read_scores(path: Path, request: dict[str, Any]) -> list[CodecScores] | None:
+    """Read scores that :func:`write_scores` wrote.
+
+    Args:
+        path: of the file.
+        request: what is to be scored.
+
+    Returns:
+        The scores; None if there is no file, it cannot be read, or it was written for another request or by other
+        rules.
+    """
+    try:
+        content = read_json(path)
+        if content["asked"] != request or content.get("scoring") != SCORING:
+            return None
+        return [from_json(CodecScores, entry) for entry in content["judged"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,236 @@
+"""What a metric is: a function of a clip and its decode, with guards against the ways in which it fails.
+
+PESQ and STOI return numbers for what they cannot judge, and ViSQOL gives a silent reference 4.7 and cuts different
+lengths without a word. Here a clip has a value by a metric if, and only if, the metric can judge its reference. Whether
+a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. Where the reference can be
+judged and the decode cannot, the decode has failed and scores the metric's worst value: a codec gains nothing by making
+silence of what is hard to code. docs/metrics.md has the definitions.
+
+Waveforms are float32 ``[channels, samples]`` at the codec's own rate; the reference is the codec's input.
+"""
+
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from codec.audio import FloatArray
+
+MetricFunction = Callable[[FloatArray, FloatArray, int], float]
+"""Of a reference and a decode ``[channels, samples]`` and a sample rate in Hz; may raise, or return what is not
+finite."""
+
+SPEECH_HZ = 16000
+"""Sample rate at which the speech metrics are defined."""
+MAX_SECONDS = 30.0
+"""Only the first 30 s of a clip are judged, by all metrics."""
+SILENCE_DBFS = -70.0
+"""A clip whose RMS level is below this is silent."""
+UNSTATED = ("", "audio")
+"""Domains of clips whose folders did not say what they are: they may be speech, and are judged both ways."""
+
+
+def is_speech(domain: str) -> bool:
+    """Return whether a domain is one of speech, by its name.
+
+    Args:
+        domain: such as ``speech`` or ``read voices``.
+
+    Returns:
+        True if the name contains "speech" or "voice".
+    """
+    return any(word in domain.lower() for word in ("speech", "voice"))
+
+
+@dataclass(frozen=True)
+class Score:
+    """The value of a metric for one clip."""
+
+    value: float | None
+    """Finite; None if the metric is not defined for the reference. With a ``reason`` it is the worst value, which a
+    decode gets that cannot be judged."""
+    reason: str = ""
+    """Why there is no value, or why it is the worst one."""
+
+    @property
+    def undefined(self) -> bool:
+        """Whether the metric cannot judge the reference, whatever the decode."""
+        return self.value is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the reference can be judged, and the decode cannot."""
+        return self.value is not None and self.reason != ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of the registry."""
+
+    name: str
+    """Key in results and tables."""
+    label: str
+    """As it is printed."""
+    better: Literal["lower", "higher"]
+    function: MetricFunction
+    unit: str = ""
+    digits: int = 2
+    """Decimals that are printed."""
+    shortest_s: float = 0.0
+    """Clips that are shorter cannot be judged."""
+    sound: bool = False
+    """Whether silence cannot be judged."""
+    use: Literal["all", "speech", "audio"] = "all"
+    """Clips on which it is measured, see :meth:`applies`."""
+    package: str = ""
+    """Module that comes with the extra ``[eval]``."""
+    about: str = ""
+    """A line for the reader of a report."""
+    worst: float | None = None
+    """Value of a decode that cannot be judged; None if silence can be judged: such a decode then counts as silence."""
+    longest_s: float = math.inf
+    """Longer clips are judged in equal parts, of which the mean is taken."""
+    edition: str = ""
+    """Edition of the standard, if editions differ in value."""
+
+    @property
+    def heading(self) -> str:
+        """Label and unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def sign(self) -> int:
+        """1 if higher values are better, -1 if lower ones are: multiplied by it, more is always better."""
+        return 1 if self.better == "higher" else -1
+
+    @property
+    def arrow(self) -> str:
+        """The direction in which values get better, as an arrow."""
+        return "↑" if self.better == "higher" else "↓"
+
+    @property
+    def heading_with_arrow(self) -> str:
+        """Label, unit and the direction in which values get better, for the head of a table."""
+        return f"{self.heading} {self.arrow}"
+
+    @property
+    def axis_label(self) -> str:
+        """Label for an axis of a plot, with the direction in which values get better."""
+        return f"{self.label} ({self.better} is better)"
+
+    def is_gain(self, difference: float) -> bool:
+        """Return whether a value that is changed by ``difference`` is better than before.
+
+        Args:
+            difference: new value less old value.
+
+        Returns:
+            True if the new value is better.
+        """
+        return self.sign * difference > 0
+
+    def applies(self, domain: str, sample_rate: int) -> bool:
+        """Return whether the metric is meant for clips of a domain at a sample rate.
+
+        Args:
+            domain: of the clip, such as ``speech``.
+            sample_rate: of the codec, in Hz.
+
+        Returns:
+            For metrics of speech: whether the clip is or may be speech, at 16 kHz or more. For metrics of general
+            audio: whether it is not speech, or is at more than 16 kHz. Else True.
+        """
+        speech = is_speech(domain)
+        if self.use == "speech":
+            return (speech or domain.lower() in UNSTATED) and sample_rate >= SPEECH_HZ
+        if self.use == "audio":
+            return not speech or sample_rate > SPEECH_HZ
+        return True
+
+    @property
+    def absent(self) -> bool:
+        """Whether its package is not installed."""
+        return bool(self.package) and importlib.util.find_spec(self.package) is None
+
+    @property
+    def missing(self) -> str:
+        """The note to print if it is absent."""
+        return f"absent: {self.package} is not installed; install lathe-codec[eval]"
+
+    def score(self, reference: FloatArray, decoded: FloatArray, sample_rate: int) -> Score:
+        """Judge a decode. Never raises for what is in the waveforms, never returns NaN.
+
+        Args:
+            reference: float32 ``[channels, samples]``.
+            decoded: of the same shape; one of another shape has failed.
+            sample_rate: in Hz.
+
+        Returns:
+            The value, or the reason for which there is none.
+        """
+        if self.absent:
+            return Score(None, self.missing)
+        if not np.isfinite(reference).all():
+            return Score(None, "NaN or infinity")
+        broken = _find_mismatch(reference, decoded)
+        reference, decoded = (wave[:, : int(MAX_SECONDS * sample_rate)] for wave in (reference, decoded))
+        parts = max(1, math.ceil(reference.shape[1] / (self.longest_s * sample_rate)))
+        pairs = zip(np.array_split(reference, parts, axis=1), np.array_split(decoded, parts, axis=1))
+        scores = [self._score_part(*pair, sample_rate, broken) for pair in pairs]
+        values = [score.value for score in scores if score.value is not None]
+        if not values:
+            return scores[0]
+        return Score(sum(values) / len(values), next((score.reason for score in scores if score.failed), ""))
+
+    def _find_fault(self, wave: FloatArray, sample_rate: int) -> str:
+        """Return why the metric cannot judge a waveform, as reference or as decode, or an empty string."""
+        if not wave.size:
+            return "empty"
+        if wave.shape[-1] < self.shortest_s * sample_rate:
+            return f"too short (under {self.shortest_s:g} s)"
+        if self.sound and _level_dbfs(wave) < SILENCE_DBFS:
+            return "silent"
+        return ""
+
+    def _score_part(self, reference: FloatArray, decoded: FloatArray, sample_rate: int, broken: str) -> Score:
+        if reason := self._find_fault(reference, sample_rate):
+            return Score(None, f"{reason} reference" if reason == "silent" else reason)
+        if broken:
+            return self._score_failure(reference, sample_rate, broken)
+        if reason := self._find_fault(decoded, sample_rate):
+            return self._score_failure(reference, sample_rate, f"{reason} decode")
+        found = self._call(reference, decoded, sample_rate)
+        return self._score_failure(reference, sample_rate, found.reason) if found.undefined else found
+
+    def _score_failure(self, reference: FloatArray, sample_rate: int, reason: str) -> Score:
+        """Return the worst value, if the metric can judge the reference: it is scored against itself to find out."""
+        itself = self._call(reference, reference, sample_rate)
+        if itself.undefined:
+            return itself
+        if self.worst is not None:
+            return Score(self.worst, reason)
+        return replace(self._call(reference, np.zeros_like(reference), sample_rate), reason=reason)
+
+    def _call(self, reference: FloatArray, decoded: FloatArray, sample_rate: int) -> Score:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = float(self.function(reference, decoded, sample_rate))
+        except Exception as error:  # the packages raise anything, and one clip must not end the evaluation
+            return Score(None, f"{type(error).__name__}: {error}".splitlines()[0][:100])
+        return Score(value) if math.isfinite(value) else Score(None, "the result is not finite")
+
+
+def _level_dbfs(wave: FloatArray) -> float:
+    return 20 * math.log10(math.sqrt(np.mean(np.square(wave, dtype=np.float64))) + 1e-12)
+
+
+def _find_mismatch(reference: FloatArray, decoded: FloatArray) -> str:
+    """Return why this cannot be a decode of the reference, or an empty string."""
+    if reference.shape != decoded.shape:
+        return f"different lengths ({reference.shape[-1]} and {decoded.shape[-1]} samples)"
+    return "" if np.isfinite(decoded).all() else "NaN or infinity"

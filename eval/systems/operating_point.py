@@ -1,0 +1,35 @@
+"""The operating point at which a model codes: a bit rate or a number of codebooks."""
+
+from dataclasses import dataclass
+
+from codec.coding.files import choose_codebooks
+from codec.model.codec import Codec
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How a model codes: at a bit rate, with a number of codebooks, or (neither) with all of them.
+
+    >>> str(OperatingPoint(kbps=3.0)), str(OperatingPoint(codebooks=12)), str(OperatingPoint())
+    ('3 kbps', '12 codebooks', 'all codebooks')
+    """
+
+    kbps: float | None = None
+    """In kbit/s over all channels."""
+    codebooks: int | None = None
+
+    def __str__(self) -> str:
+        if self.kbps is not None:
+            return f"{self.kbps:g} kbps"
+        return "all codebooks" if self.codebooks is None else f"{self.codebooks} codebooks"
+
+    def check(self, codec: Codec) -> None:
+        """Check that a model has this operating point.
+
+        Args:
+            codec: the model.
+
+        Raises:
+            UserError: it has not.
+        """
+        choose_codebooks(codec, 1, kbps=self.kbps, codebooks=self.codebooks)

@@ -1,0 +1,34 @@
+"""The identity of a codec at an operating point, which results, tables and plots have in common."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["model", "conventional", "external", "unknown"]
+
+
+@dataclass(frozen=True)
+class System:
+    """A codec at one operating point."""
+
+    name: str
+    """Of the codec, such as the folder of a run, or "Opus"."""
+    point: str
+    """As it is printed, such as "3 kbps" or "12 codebooks"."""
+    kind: Kind = field(default="unknown", compare=False)
+    """A model of this project; a conventional codec; decodes that were made elsewhere; or, in tables that do not record
+    it, unknown."""
+
+    def label(self, main: str) -> str:
+        """Return the heading of the system's row in a report.
+
+        Args:
+            main: name of the model that the report is about.
+
+        Returns:
+            The operating point alone for that model, else the name with the operating point, if there are several.
+        """
+        if self.kind == "conventional":
+            return f"{self.name} {self.point.removesuffix(' kbps')}"
+        if self.kind == "external":
+            return self.name
+        return self.point if self.name == main else f"{self.name}, {self.point}"
