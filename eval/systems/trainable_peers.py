@@ -10,7 +10,6 @@ our recipe does, by their strides; the published ones at 320. The features of th
 quantizer.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,9 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec, CodecBase, CodecOutput
 from codec.model.quantizers import Quantized, build_quantizer, half_square, nearest
+from codec.runtime.extras import installed
 from codec.training.module import COMMITMENT_WEIGHT, CodecBuilder
+from eval.systems.peer_installation import peer_install_command
 
 STRIDES = {
     prod(strides): strides
@@ -206,19 +207,12 @@ class PeerPackage:
 
     @property
     def absent(self) -> bool:
-        return importlib.util.find_spec(self.module) is None
+        return not installed(self.module)
 
 
 PEERS = {
-    "encodec": PeerPackage("encodec", "pip install encodec", 32, _encodec),
-    "dac": PeerPackage(
-        "dac",
-        # its dependencies ask for an old protobuf, which training does not need
-        "pip install --no-deps descript-audio-codec descript-audiotools && pip install einops argbind flatten-dict"
-        " julius randomname markdown2 ffmpy pyloudnorm torch_stoi importlib_resources ipython rich",
-        64,
-        _dac,
-    ),
+    "encodec": PeerPackage("encodec", peer_install_command("encodec"), 32, _encodec),
+    "dac": PeerPackage("dac", peer_install_command("descript-audio-codec"), 64, _dac),
 }
 
 

@@ -317,7 +317,7 @@ def test_absent_peers_are_listed_with_the_way_to_install_them(tmp_path, prepared
     plan = write_plan(tmp_path, candidates={"ours": {}, "theirs": {"architecture": "encodec"}}, clips=1, kbps=[0.6])
     found = compare(plan, prepared, tmp_path / "out")
     assert not found.failed and not found.candidates[1].runs
-    assert "- theirs: absent: encodec is not installed; pip install encodec" in found.text()
+    assert "- theirs: absent: encodec is not installed; pip install 'lathe-codec[peers]'" in found.text()
 
 
 def peer_recipe(*overrides: str) -> Recipe:

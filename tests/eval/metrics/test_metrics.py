@@ -222,7 +222,7 @@ def test_an_absent_package_is_said_to_be_absent():
     gone = replace(here, package="no_such_package_here")
     assert not here.absent and gone.absent
     assert gone.score(wave, wave, RATE) == Score(None, gone.missing)
-    assert "install lathe-codec[eval]" in gone.missing
+    assert "pip install 'lathe-codec[eval]'" in gone.missing
 
 
 def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
