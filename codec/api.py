@@ -1,13 +1,21 @@
-"""The codec in Python: sound as arrays to codes and back; ``import codec`` offers what is here, loaded when it is used.
+"""The codec in Python: audio as arrays to codes and back; ``import codec`` offers all of this, loaded when it is used.
 
-Waves are ``[samples]`` (one channel) or ``[channels, samples]``, floating-point numbers whose full scale is 1, at any
-rate. NumPy arrays in give NumPy arrays out, tensors give tensors on the same device. Codes are ``[quantizers, frames]``
-or ``[channels, quantizers, frames]`` as the wave was, int64; latents have features in the place of quantizers, and are
-float32.
+Waveforms are ``[samples]`` (one channel) or ``[channels, samples]``, floating-point numbers with full scale 1, at any
+sample rate. NumPy arrays give NumPy arrays, and tensors give tensors on the same device. Codes are
+``[codebooks, frames]`` or ``[channels, codebooks, frames]`` like the waveform, int64; latents have features in place of
+codebooks and are float32.
+
+>>> import codec, numpy as np
+>>> speech = codec.load()
+>>> encoded = speech.encode(np.zeros(16000, np.float32), 16000, codebooks=8)
+>>> encoded.codes.shape
+(8, 51)
+>>> speech.decode(encoded).shape
+(16000,)
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -19,278 +27,325 @@ from torch import Tensor
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.codes import NO_CODE
-from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import read_header
-from codec.coding.files import FileReport, encode_sound
-from codec.coding.nac_reader import NacReader, model_for, range_coder
-from codec.coding.pipeline import Sound, StreamingDecoder, StreamingEncoder, encoded, model_samples
+from codec.coding.files import encode_waveform
+from codec.coding.nac_reader import NacReader, resolve_model
+from codec.coding.options import CodingOptions
+from codec.coding.pipeline import DecodingPipeline, StreamingDecoder, StreamingEncoder, encode_blocks, model_samples
+from codec.coding.report import FileMeter, FileReport
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import Stack, StreamState
-from codec.pretrained.checkpoint import fingerprint, load_model
-from codec.pretrained.defaults import DEFAULT_MODEL
-from codec.pretrained.registry import find, finder
-from codec.pretrained.registry import load as load_model_on
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import DEFAULT_MODEL, ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
 
-Array = TypeVar("Array", npt.NDArray[Any], Tensor)
+AnyArray = TypeVar("AnyArray", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""Types in which the decoder can compute."""
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded(Generic[Array]):
-    """``codes`` ``[quantizers, frames]`` or ``[channels, quantizers, frames]``, and what it takes to give back the
-    sound as it was: its ``sample_rate`` in Hz and its number of ``samples`` per channel."""
+class Encoded(Generic[AnyArray]):
+    """Codes, and what is needed to decode them to a waveform of the original sample rate and length."""
 
-    codes: Array
+    codes: AnyArray
+    """``[codebooks, frames]`` or ``[channels, codebooks, frames]``."""
     sample_rate: int
+    """Of the waveform, in Hz."""
     samples: int
+    """Of the waveform, per channel."""
 
 
 @dataclass(frozen=True, eq=False)
-class Latents(Generic[Array]):
-    """As :class:`Encoded`, with ``latents`` ``[features, frames]`` or ``[channels, features, frames]``."""
+class Latents(Generic[AnyArray]):
+    """Continuous latents, and what is needed to decode them to a waveform of the original sample rate and length."""
 
-    latents: Array
+    latents: AnyArray
+    """``[features, frames]`` or ``[channels, features, frames]``."""
     sample_rate: int
+    """Of the waveform, in Hz."""
     samples: int
+    """Of the waveform, per channel."""
 
 
 def load(
     model: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: str = "float32", threads: int = 1
 ) -> "AudioCodec":
-    """A codec that is ready for use.
+    """Load a model, ready to encode and decode.
 
     Args:
         model: name of a built-in model, or the folder of a run or of an exported model.
-        device: where it runs, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``: ONNX Runtime, with the graphs that
-            ``codec export --onnx`` writes beside a model. A few codes in 100,000 may differ from those of the CPU.
-        dtype: of the decoder: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact. Codes are always
-            computed in float32: where one of a frame is another, so are most of those after it.
-        threads: of the matrix products. With another number a code in 100,000 may differ from those in files.
+        device: where it computes, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the graphs
+            that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
+        dtype: in which the decoder computes: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact.
+            The encoder always computes in float32, since one code that differs changes most codes after it in its
+            frame.
+        threads: CPU threads. With another number, a code in 100,000 may differ from those in files.
+
+    Returns:
+        The codec.
 
     Raises:
         UserError: no such model, device or type, or the model is damaged.
     """
-    return AudioCodec(load_model_on(str(model), device, threads), dtype=dtype, threads=threads)
+    return AudioCodec(load_model(str(model), device, threads), dtype=dtype, threads=threads)
 
 
 def open(
     path: str | Path, model: "AudioCodec | Codec | str | Path | None" = None, *, strict: bool = False
 ) -> NacReader:
-    """A ``.nac`` file as sound that can be read from any moment on; close it, or use it in a ``with``.
+    """Open a ``.nac`` file, to read its audio from any position on.
 
     Args:
-        model: a codec, or the name or folder of one. Default: the built-in one that the file names.
-        strict: refuse damage, which is concealed otherwise.
+        path: the file.
+        model: a codec, or the name or folder of a model (default: the built-in model that the file names).
+        strict: whether damage is an error; otherwise it is concealed.
+
+    Returns:
+        The reader; close it, or use it in a ``with`` statement.
 
     Raises:
-        UserError: not a .nac file, or its model is not at hand.
+        UserError: not a .nac file, or its model is not available.
     """
     path = Path(path)
     if model is None:
-        model = _ready(model_for(_built_in(), read_header(path, whole=False).fingerprint, path))
-    if isinstance(model, AudioCodec):
-        return NacReader(path, model.model, strict=strict, model=model.fingerprint, coder=model.coder)
-    return NacReader(path, model if isinstance(model, Codec) else load_model(find(str(model))), strict=strict)
+        found = resolve_model(_built_in_models(), read_header(path, whole=False).fingerprint, path)
+    elif isinstance(model, AudioCodec):
+        found = model.model
+    else:
+        found = LoadedModel(model) if isinstance(model, Codec) else load_model(str(model))
+    return NacReader(path, found, strict=strict)
 
 
 @functools.cache
-def _built_in() -> Callable[[str], Codec | None]:
-    """So that each is loaded once."""
-    return finder()
-
-
-@functools.cache
-def _ready(built_in: Codec) -> "AudioCodec":
-    """So that what follows from it is made once, not once a file."""
-    return AudioCodec(built_in)
+def _built_in_models() -> ModelFinder:
+    """Return a finder that keeps the models that it has loaded."""
+    return ModelFinder()
 
 
 class AudioCodec:
-    """A model, and the precision and the number of threads that it runs with. See :func:`load`.
+    """A model, and the precision and the number of threads that it computes with. See :func:`load`.
 
-    ``model`` is the :class:`codec.model.codec.Codec` itself; from here on it belongs to this object.
+    Args:
+        model: the model, or its networks; from here on it belongs to this object.
+        dtype: in which the decoder computes, one of :data:`DTYPES`.
+        threads: CPU threads.
+
+    Raises:
+        UserError: no such type, or one that the device cannot compute in; less than one thread.
     """
 
-    def __init__(self, model: Codec, *, dtype: str = "float32", threads: int = 1) -> None:
+    def __init__(self, model: LoadedModel | Codec, *, dtype: str = "float32", threads: int = 1) -> None:
         if dtype not in DTYPES:
             raise UserError(f"no such type as {dtype!r}; use {', '.join(DTYPES)}")
         if threads < 1:
             raise UserError(f"at least 1 thread, not {threads}")
-        self.fingerprint = fingerprint(model)
+        self.model = LoadedModel(model) if isinstance(model, Codec) else model
+        """The networks, and what follows from them."""
+        self.fingerprint = self.model.fingerprint
         """16 hexadecimal digits that are in the files it writes."""
         self.threads = threads
-        self.model = model.eval().requires_grad_(False)
+        """CPU threads."""
+        self.model.codec.eval().requires_grad_(False)
         if dtype != "float32":
-            if model.backend:
+            if self.model.codec.backend:
                 raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
-            _reduce(self.model.decoder, DTYPES[dtype])
-
-    @functools.cached_property
-    def coder(self) -> RangeCoder:
-        """Codes to bytes and back, under the model's tables."""
-        return range_coder(self.model)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Processes make range coders of their own, which cannot be pickled."""
-        return {name: value for name, value in vars(self).items() if name != "coder"}
+            _reduce_precision(self.model.codec.decoder, DTYPES[dtype])
 
     @property
     def sample_rate(self) -> int:
-        """At which the model works, in Hz. Waves may have any other."""
-        return self.model.config.sample_rate
+        """Sample rate in Hz at which the model works. Waveforms may have any other."""
+        return self.model.sample_rate
 
     @property
     def frames_per_second(self) -> float:
-        return self.model.config.frame_rate_hz
+        """Latent frames per second."""
+        return self.model.frame_rate_hz
 
     @property
     def codebooks(self) -> int:
-        """Quantizers, at most."""
-        return self.model.config.quantizer.codebooks
+        """Number of codebooks, and of codes per frame at most."""
+        return self.model.n_codebooks
 
     @property
     def codebook_size(self) -> int:
-        """Codes are below it."""
-        return self.model.config.quantizer.size
+        """Number of entries in each codebook; codes are from 0 to one less."""
+        return self.model.codebook_size
 
     @overload
     def encode(
-        self, wave: Array, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[True] = True
-    ) -> Encoded[Array]: ...
+        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[True] = True
+    ) -> Encoded[AnyArray]: ...
     @overload
     def encode(
-        self, wave: Array, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[False]
-    ) -> Latents[Array]: ...
+        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[False]
+    ) -> Latents[AnyArray]: ...
     def encode(
-        self, wave: Array, sample_rate: int, *, codebooks: int | None = None, quantize: bool = True
-    ) -> Encoded[Array] | Latents[Array]:
-        """Codes of a whole wave ``[samples]`` or ``[channels, samples]``; or its continuous latents, unless
-        ``quantize``. The two channels of a stereo wave become mid and side, where the model says so.
+        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: bool = True
+    ) -> Encoded[AnyArray] | Latents[AnyArray]:
+        """Encode a whole waveform.
 
         Args:
-            sample_rate: of the wave, in Hz.
-            codebooks: how many to use (default: all).
+            wave: ``[samples]`` or ``[channels, samples]``, floating-point numbers with full scale 1. Two channels are
+                encoded as mid and side, unless the model keeps them separate.
+            sample_rate: of the waveform, in Hz.
+            codebooks: number of codebooks to use (default: all).
+            quantize: whether to return codes; otherwise the continuous latents that would be quantized.
+
+        Returns:
+            Codes or latents, with the sample rate and length of the waveform.
 
         Raises:
-            ValueError: not such a wave, or NaN or infinity in it.
-            UserError: a sample rate or a number of codebooks that cannot be.
+            ValueError: not such a waveform, or NaN or infinity in it.
+            UserError: the sample rate or the number of codebooks is out of range.
         """
         channels, samples = _check_wave(wave, sample_rate)
         with torch_threads(self.threads):
             blocks = [_numpy(wave).reshape(channels, samples)]
-            parts = [part.codes for part in encoded(self.model, blocks, sample_rate, channels, codebooks, quantize)]
-        values = _like(wave, torch.cat(parts, 2)[0 if wave.ndim == 1 else ...])
+            coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
+            parts = [part.codes for part in coded]
+        values = _like(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
-    def decode(self, codes: Encoded[Array] | Array) -> Array:
-        """The wave ``[samples]`` or ``[channels, samples]``, float32, with the rate and length of what was encoded.
+    def decode(self, codes: Encoded[AnyArray] | AnyArray) -> AnyArray:
+        """Decode codes to a waveform.
 
-        Codes alone, which a language model may have made, give a wave at the model's rate, all that they cover. Fewer
-        quantizers than the model has will do, and -1 is a code that is not there.
+        Args:
+            codes: what :meth:`encode` returned; or codes alone, for example from a language model, which give a
+                waveform at the model's rate. There may be fewer codebooks than the model has, and -1 stands for a code
+                that is missing.
+
+        Returns:
+            float32 ``[samples]`` or ``[channels, samples]``.
 
         Raises:
             ValueError: codes that this model does not have.
         """
         if not isinstance(codes, Encoded):
             _check_array(codes, "codec.open and codec decode read files")
-            codes = Encoded(codes, self.sample_rate, self._covered(codes))
+            codes = Encoded(codes, self.sample_rate, self._covered_samples(codes))
         self._check_codes(codes.codes)
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
 
     @overload
-    def codes_to_latents(self, codes: Encoded[Array]) -> Latents[Array]: ...
+    def codes_to_latents(self, codes: Encoded[AnyArray]) -> Latents[AnyArray]: ...
     @overload
-    def codes_to_latents(self, codes: Array) -> Array: ...
+    def codes_to_latents(self, codes: AnyArray) -> AnyArray: ...
     def codes_to_latents(self, codes: Any) -> Any:
-        """What the decoder is given for these codes: float32 ``[features, frames]`` or ``[channels, features,
-        frames]``. Raises as :meth:`decode`."""
+        """Look up codes in the codebooks: the quantized latents that the decoder receives.
+
+        Args:
+            codes: as for :meth:`decode`.
+
+        Returns:
+            float32 ``[features, frames]`` or ``[channels, features, frames]``; as :class:`Latents` if ``codes`` are
+            :class:`Encoded`.
+
+        Raises:
+            ValueError: codes that this model does not have.
+        """
         if isinstance(codes, Encoded):
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
         self._check_codes(codes)
-        streams = _tensor(codes).long().to(self.model.spread.device)
+        network = self.model.codec
+        streams = _tensor(codes).long().to(network.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
-            latents = self.model.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
+            latents = network.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
-    def decode_latents(self, latents: Latents[Array] | Array) -> Array:
-        """As :meth:`decode`, of latents that :meth:`encode` or :meth:`codes_to_latents` gave, or others like them.
+    def decode_latents(self, latents: Latents[AnyArray] | AnyArray) -> AnyArray:
+        """Decode continuous latents to a waveform.
+
+        Args:
+            latents: what :meth:`encode` or :meth:`codes_to_latents` returned, or any others of such a shape.
+
+        Returns:
+            float32 ``[samples]`` or ``[channels, samples]``.
 
         Raises:
             ValueError: not floating-point numbers of such a shape.
         """
         if not isinstance(latents, Latents):
-            latents = Latents(latents, self.sample_rate, self._covered(latents))
+            latents = Latents(latents, self.sample_rate, self._covered_samples(latents))
         values, features = latents.latents, self.model.config.quantizer.dimension
         if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
-            raise ValueError(f"expected float latents [{features}, frames], {_described(values)}")
+            raise ValueError(f"expected float latents [{features}, frames], {_describe_array(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
 
     def save(
         self,
         path: str | Path,
-        wave: Array,
+        wave: AnyArray,
         sample_rate: int,
         *,
         kbps: float | None = None,
         codebooks: int | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> FileReport:
-        """Codes a wave as a ``.nac`` file, which :func:`open` reads. Returns figures, such as the real ``kbps``.
+        """Encode a waveform to a ``.nac`` file, which :func:`open` reads.
 
         Args:
-            sample_rate: of the wave, in Hz.
-            kbps: bit rate to keep to, all channels together, see :func:`codec.coding.files.encode_file`;
-            ``codebooks``: how
-                many, in its place. Default: all.
-            tags: title, date and the like, to be kept in the file.
+            path: the file.
+            wave: as for :meth:`encode`.
+            sample_rate: of the waveform, in Hz.
+            kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`.
+            codebooks: number of codebooks, in place of a bit rate (default: all).
+            tags: title, date and the like, to be stored in the file.
+
+        Returns:
+            Figures such as the real bit rate, ``kbps``.
 
         Raises:
-            ValueError: as :meth:`encode`.
-            UserError: as :meth:`encode`, or the file cannot be written.
+            ValueError: not such a waveform, or NaN or infinity in it.
+            UserError: sample rate, bit rate or number of codebooks out of range, or the file cannot be written.
         """
         channels, samples = _check_wave(wave, sample_rate)
+        blocks = [_numpy(wave).reshape(channels, samples)] if samples else []
+        options = CodingOptions(kbps, codebooks, tags or {})
         with torch_threads(self.threads):
-            return encode_sound(
-                [_numpy(wave).reshape(channels, samples)] if samples else [],
-                sample_rate,
-                channels,
-                Path(path),
-                self.model,
-                source=Path(path),
-                kbps=kbps,
-                codebooks=codebooks,
-                tags=tags,
-                model=self.fingerprint,
-                coder=self.coder,
-            )
+            meter = FileMeter(Path(path), Path(path), sample_rate, channels, model_rate=self.sample_rate)
+            return encode_waveform(blocks, meter, Path(path), self.model, options)
 
     def stream_encoder(
         self, sample_rate: int | None = None, channels: int = 1, *, codebooks: int | None = None, block: int = 1
     ) -> StreamingEncoder:
-        """What encodes sound as it comes: ``push(wave)`` takes float32 NumPy arrays ``[channels, n]``, any number of
-        samples, and gives the codes ``[channels, quantizers, frames]`` (tensor) that are ready; ``flush()`` the rest.
+        """Make an encoder for audio that arrives piece by piece.
 
         Args:
-            sample_rate: of the sound, in Hz (default: the model's).
-            block: frames that are waited for. 1 means the model's own latency; with 16 and more the codes are exactly
-                those of :meth:`encode`, with fewer one in 100,000 may differ.
+            sample_rate: of the audio, in Hz (default: the model's).
+            channels: of the audio.
+            codebooks: number of codebooks to use (default: all).
+            block: latent frames that are waited for. 1 means the least latency; with 16 and more, the codes are exactly
+                those of :meth:`encode`, with fewer, one in 100,000 may differ.
+
+        Returns:
+            An encoder, whose ``push`` takes NumPy arrays and returns tensors of codes.
 
         Raises:
-            UserError: a sample rate or a number of codebooks that cannot be.
+            UserError: the sample rate or the number of codebooks is out of range.
         """
         return StreamingEncoder(self.model, _check_rate(sample_rate or self.sample_rate), channels, codebooks, block)
 
     def stream_decoder(self, sample_rate: int | None = None, channels: int = 1, *, block: int = 1) -> StreamingDecoder:
-        """What decodes codes as they come: ``push(codes)`` takes tensors ``[channels, quantizers, frames]`` and gives
-        the samples that are ready, float32 NumPy arrays ``[channels, n]``; ``flush()`` gives the rest, of which up to
-        one frame lies beyond the end of what was encoded. For the rest see :meth:`stream_encoder`."""
+        """Make a decoder for codes that arrive piece by piece.
+
+        Args:
+            sample_rate: of the audio, in Hz (default: the model's).
+            channels: of the audio.
+            block: latent frames that are waited for, see :meth:`stream_encoder`.
+
+        Returns:
+            A decoder, whose ``push`` takes tensors of codes and returns NumPy arrays.
+
+        Raises:
+            UserError: the sample rate is out of range.
+        """
         return StreamingDecoder(self.model, _check_rate(sample_rate or self.sample_rate), channels, block)
 
-    def _covered(self, values: Array) -> int:
-        """Samples at the model's rate that so many codes or latents make."""
+    def _covered_samples(self, values: AnyArray) -> int:
+        """Return the samples at the model's rate that codes or latents decode to."""
         config = self.model.config
         return max(0, values.shape[-1] * config.latent_hop - config.hop) if values.ndim else 0
 
@@ -298,30 +353,30 @@ class AudioCodec:
         integers = not _is_float(codes) and codes.dtype not in (np.bool_, torch.bool)
         if codes.ndim not in (2, 3) or not integers or not 1 <= codes.shape[-2] <= self.codebooks:
             expected = f"[quantizers, frames] or [channels, quantizers, frames], 1 to {self.codebooks} quantizers"
-            raise ValueError(f"expected whole numbers {expected}, {_described(codes)}")
+            raise ValueError(f"expected whole numbers {expected}, {_describe_array(codes)}")
         values = _tensor(codes).long()
         if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
-    def _decode(self, values: Array, sample_rate: int, samples: int, *, quantized: bool) -> Array:
+    def _decode(self, values: AnyArray, sample_rate: int, samples: int, *, quantized: bool) -> AnyArray:
         frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
-        tensor = _tensor(values).to(self.model.spread.device, torch.int64 if quantized else torch.float32)
-        streams: Tensor = tensor if values.ndim == 3 else tensor[None]
+        array = _tensor(values).cpu().to(torch.int64 if quantized else torch.float32).numpy()
+        streams: npt.NDArray[Any] = array if values.ndim == 3 else array[None]
 
-        def between(start: int, stop: int) -> list[Tensor]:
+        def part(start: int, stop: int) -> list[npt.NDArray[Any]]:
             return [streams[..., start:stop]]
 
-        sound: Sound = Sound(self.model, sample_rate, len(streams), samples, between, quantized)
+        pipeline: DecodingPipeline = DecodingPipeline(self.model, sample_rate, len(streams), samples, part, quantized)
         with torch_threads(self.threads):
             empty = np.zeros((len(streams), 0), np.float32)
-            wave = np.concatenate([empty, *sound.blocks()], axis=1)
+            wave = np.concatenate([empty, *pipeline.blocks()], axis=1)
         return _like(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
 
 
-def _reduce(stack: Stack, dtype: torch.dtype) -> None:
-    """Makes a network work in another type; it takes and gives float32 still."""
+def _reduce_precision(stack: Stack, dtype: torch.dtype) -> None:
+    """Make a network compute in another type; its inputs and outputs stay float32."""
 
     def before(_: torch.nn.Module, arguments: tuple[Tensor, StreamState]) -> tuple[Tensor, StreamState]:
         return arguments[0].to(dtype), arguments[1]
@@ -341,7 +396,7 @@ def _check_wave(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[int,
     channels = wave.shape[0] if wave.ndim == 2 else 1
     if wave.ndim not in (1, 2) or not 1 <= channels <= MAX_CHANNELS:
         advice = "; transpose it" if wave.ndim == 2 and wave.shape[1] <= MAX_CHANNELS else ""
-        raise ValueError(f"expected a wave [samples] or [channels, samples], {_described(wave)}{advice}")
+        raise ValueError(f"expected a wave [samples] or [channels, samples], {_describe_array(wave)}{advice}")
     if not _is_float(wave):
         raise ValueError(f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it")
     if not np.isfinite(_numpy(wave)).all():
@@ -364,7 +419,7 @@ def _is_float(values: npt.NDArray[Any] | Tensor) -> bool:
     return values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind == "f"
 
 
-def _described(values: npt.NDArray[Any] | Tensor) -> str:
+def _describe_array(values: npt.NDArray[Any] | Tensor) -> str:
     return f"not {values.dtype} of the shape {list(values.shape)}"
 
 
@@ -380,7 +435,7 @@ def _tensor(values: npt.NDArray[Any] | Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, wide))
 
 
-def _like(given: Array, values: Tensor) -> Array:
+def _like(given: AnyArray, values: Tensor) -> AnyArray:
     """``values`` as the kind of array that was given."""
     if isinstance(given, Tensor):
         return values.to(given.device).clone()  # what inference mode made cannot take part in training

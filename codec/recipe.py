@@ -1,4 +1,4 @@
-"""Recipes: found by name or path, checked, with overrides from the command line."""
+"""Recipes: YAML files that are found by name or path, checked, and changed by overrides of the command line."""
 
 import difflib
 import json
@@ -10,30 +10,51 @@ from typing import Any, TypeVar
 import yaml
 
 from codec.config import Recipe
-from codec.config.ranges import shown
+from codec.config.ranges import shorten
 from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 
-Settings = TypeVar("Settings")
+SettingsT = TypeVar("SettingsT")
 
-RECIPES = own_packages.FOLDER / "recipes"
-"""The recipes that come with codec."""
-MOST_LEVELS, MOST_ALIASES = 8, 16
-"""Of a YAML file with settings. Aliases of aliases multiply: a few dozen can stand for more than fits into memory."""
-MOST_SHOWN = 300
-"""Characters of what was wrong."""
+_RECIPES = own_packages.FOLDER / "recipes"
+_MAX_LEVELS, _MAX_ALIASES = 8, 16
+"""Nesting levels and aliases of a YAML file. Aliases of aliases multiply: a few dozen can stand for more than fits into
+memory."""
+_MAX_SHOWN = 300
+"""Characters of an invalid value or of a parser's message that are printed."""
 
 
 def recipe_names(folder: str = "") -> list[str]:
-    """The recipes that come with the package, or those in a folder of theirs."""
-    return sorted(path.stem for path in (RECIPES / folder).glob("*.yaml"))
+    """List the recipes that come with the package.
+
+    Args:
+        folder: folder of the package's recipes, such as ``compare``; by default that of the recipes themselves.
+
+    Returns:
+        Names, sorted.
+
+    >>> "speech_16k" in recipe_names()
+    True
+    """
+    return sorted(path.stem for path in (_RECIPES / folder).glob("*.yaml"))
 
 
 def find_recipe(name: str, folder: str = "") -> Path:
-    """The YAML file of a recipe given by name, or by path (with its suffix)."""
+    """Find the YAML file of a recipe.
+
+    Args:
+        name: name of a recipe that comes with the package, or path of a file that ends in ``.yaml`` or ``.yml``.
+        folder: see :func:`recipe_names`.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
     if name in recipe_names(folder):
-        return RECIPES / folder / f"{name}.yaml"
+        return _RECIPES / folder / f"{name}.yaml"
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
@@ -44,15 +65,38 @@ def find_recipe(name: str, folder: str = "") -> Path:
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe by name or path and applies overrides such as ``["--optim.lr", "3e-4"]``.
+    """Read a recipe and apply overrides.
 
-    Raises ``UserError`` with one line for a misspelt key, a wrong type or a value out of range.
+    Args:
+        name: name or path of the recipe, see :func:`find_recipe`.
+        overrides: options as on the command line, such as ``["--optim.lr", "3e-4"]`` or ``["--optim.lr=3e-4"]``.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UserError: a key is misspelt, a value has a wrong type, or is out of range; one line.
+
+    >>> read_recipe("speech_16k", ["--optim.lr=3e-4", "--train.steps=500"]).train.steps
+    500
     """
     return read_settings(find_recipe(name), Recipe(), overrides)
 
 
-def read_settings(path: Path, defaults: Settings, overrides: Sequence[str] = ()) -> Settings:
-    """A YAML file as a dataclass, the one of ``defaults``. Overrides and errors are those of :func:`read_recipe`."""
+def read_settings(path: Path, defaults: SettingsT, overrides: Sequence[str] = ()) -> SettingsT:
+    """Read settings of any kind from a YAML file.
+
+    Args:
+        path: the file.
+        defaults: instance of the dataclass of the settings, with the values of keys that the file does not have.
+        overrides: as for :func:`read_recipe`.
+
+    Returns:
+        The settings, in the dataclass of ``defaults``.
+
+    Raises:
+        UserError: as :func:`read_recipe`.
+    """
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
@@ -73,19 +117,15 @@ def read_settings(path: Path, defaults: Settings, overrides: Sequence[str] = ())
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of nothing but plain values, a few levels deep.
-
-    Raises:
-        UserError: it cannot be read, or is nested deeper, or repeats itself by more aliases, than settings do.
-    """
+    """Read a YAML file of plain values; one that is nested too deeply or has too many aliases is refused."""
     depth = aliases = 0
     try:
         text = path.read_text(encoding="utf-8")
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             aliases += isinstance(event, yaml.AliasEvent)
-            if depth > MOST_LEVELS or aliases > MOST_ALIASES:
-                limits = f"at most {MOST_LEVELS} levels and {MOST_ALIASES} aliases"
+            if depth > _MAX_LEVELS or aliases > _MAX_ALIASES:
+                limits = f"at most {_MAX_LEVELS} levels and {_MAX_ALIASES} aliases"
                 raise UserError(f"{path}: settings have {limits}")
         return yaml.safe_load(text) or {}
     except OSError as error:
@@ -95,22 +135,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _short(text: str) -> str:
-    """In one line, the middle of a long one left out."""
+    """Bring a text on one line, without the middle part if it is long."""
     line = " ".join(text.split())
-    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN // 2]} … {line[-MOST_SHOWN // 2 :]}"
+    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN // 2]} … {line[-_MAX_SHOWN // 2 :]}"
 
 
 def _check_names(given: Any, defaults: Any, where: str) -> None:
-    """Every section is a mapping, every key a setting. The parser would let some of this pass in silence. ``32`` for a
-    setting that is one of some words is the word ``"32"``."""
+    """Check that each section is a mapping and each key a setting, which the parser does in part only.
+
+    A number for a setting that is a word, such as ``precision: 32``, is turned into a word.
+    """
     if not isinstance(given, dict):
-        raise UserError(f"{where}: expected settings (name: value), got {shown(given)}")
+        raise UserError(f"{where}: expected settings (name: value), got {shorten(given)}")
     names = {field.name for field in fields(defaults)}
     for key, value in given.items():
         if key not in names:
-            close = difflib.get_close_matches(str(key)[:MOST_SHOWN], names, 1)
+            close = difflib.get_close_matches(str(key)[:_MAX_SHOWN], names, 1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(names))}"
-            raise UserError(f"{where}: no setting called {shown(key)}; {hint}")
+            raise UserError(f"{where}: no setting called {shorten(key)}; {hint}")
         if value is None:
             raise UserError(f"{where}: {key} has no value")
         default = getattr(defaults, key)
@@ -121,7 +163,7 @@ def _check_names(given: Any, defaults: Any, where: str) -> None:
 
 
 def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:
-    """Every option is a setting, an entry of one that is a mapping, or a section."""
+    """Check that each option is a setting, an entry of a setting that is a mapping, or a section."""
     known = dict(settings_of(defaults))
     for word in overrides:
         name = word[2:].partition("=")[0]
@@ -133,8 +175,11 @@ def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:
 
 
 def _hint(name: str, known: Iterable[str], defaults: Any) -> str:
-    """What may have been meant by the dotted ``name``: a setting of another section, one that is spelt alike, or else
-    any of its section, for names of one section resemble one another by that alone."""
+    """Suggest settings for a dotted name that is unknown.
+
+    They are settings of the same name in other sections, similar ones in the same section, or all of its section (names
+    of one section are similar to each other for the section alone).
+    """
     section, _, last = name.rpartition(".")
     by_last = [path for path in known if path.rpartition(".")[2] == last]
     inside = {path.removeprefix(f"{section}."): path for path in known if path.startswith(f"{section}.")}
@@ -147,7 +192,18 @@ def _hint(name: str, known: Iterable[str], defaults: Any) -> str:
 
 
 def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted name, with its value."""
+    """List the settings of a recipe, or of other settings.
+
+    Args:
+        value: the dataclass.
+        path: prefix of the names.
+
+    Yields:
+        Dotted name and value of each setting.
+
+    >>> dict(settings_of(Recipe()))["optim.warmup_steps"]
+    100
+    """
     for field in fields(value):
         inner, name = getattr(value, field.name), f"{path}{field.name}"
         if is_dataclass(inner):
@@ -157,24 +213,47 @@ def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changes(before: Any, after: Any) -> list[str]:
-    """What differs between two of the same settings, such as ``--optim.lr 0.002 -> 0.001``."""
+    """Describe the differences between settings of the same kind.
+
+    Args:
+        before: earlier settings.
+        after: later settings.
+
+    Returns:
+        Changes such as ``--optim.lr 0.002 -> 0.001``.
+    """
     pairs = zip(settings_of(before), settings_of(after), strict=True)
     return [f"--{name} {old} -> {new}" for (name, old), (_, new) in pairs if old != new]
 
 
 def override_words(settings: Mapping[str, Any]) -> list[str]:
-    """Settings, such as ``{"optim.lr": 3e-4}``, as the command line and :func:`read_recipe` have them."""
+    """Format settings as overrides.
+
+    Args:
+        settings: values by dotted name.
+
+    Returns:
+        Overrides for :func:`read_recipe` and the command line.
+
+    >>> override_words({"optim.lr": 3e-4, "quantizer.levels": [8, 5]})
+    ['--optim.lr=0.0003', '--quantizer.levels=[8, 5]']
+    """
     plain = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in settings.items()}
     return [f"--{key}={value}" for key, value in plain.items()]
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
-    """Writes the recipe complete with all defaults, so that it stands when defaults change."""
+    """Write a recipe with all its settings, so that it stays the same when defaults change.
+
+    Args:
+        path: the file.
+        recipe: the recipe.
+    """
     write_text(path, yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists: YAML has no tuples."""
+    """Turn tuples into lists, since YAML has no tuples."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

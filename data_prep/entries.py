@@ -8,7 +8,7 @@ OTHER_DOMAIN = "audio"
 
 
 @dataclass(frozen=True)
-class Entry:
+class AudioEntry:
     """One audio file.
 
     Args:

@@ -7,9 +7,9 @@ them that is left out, so that no sound, word or reverberation is heard on both 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from data_prep.manifest import Row
-from data_prep.pieces import Piece
-from data_prep.split import SPLITS, Ratios
+from data_prep.manifest import ManifestRow
+from data_prep.segments import AudioSegment
+from data_prep.split import SPLITS, SplitRatios
 
 GAP_S = 5.0
 SHORTEST_S = 120.0
@@ -17,23 +17,23 @@ SHORTEST_S = 120.0
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class SplitExcerpt:
     """A part of a recording, in seconds, and the split that it belongs to."""
 
     split: str
     start_s: float
     end_s: float
 
-    def of(self, row: Row) -> Piece:
+    def of(self, row: ManifestRow) -> AudioSegment:
         """Return this part of the row's file."""
-        return Piece(row.piece.path, self.start_s, self.end_s)
+        return AudioSegment(row.segment.path, self.start_s, self.end_s)
 
-    def group(self, row: Row) -> str:
+    def group(self, row: ManifestRow) -> str:
         """Return the name of this part's group."""
         return f"{row.group} from {self.start_s:.2f} to {self.end_s:.2f} s"
 
 
-def divide(seconds: float, ratios: Ratios) -> list[Excerpt]:
+def divide_recording(seconds: float, ratios: SplitRatios) -> list[SplitExcerpt]:
     """Return the excerpts of a recording, in whole hundredths of a second; splits without a share have none."""
     splits = [split for split in SPLITS if ratios.share(split) > 0]
     left = seconds - GAP_S * (len(splits) - 1)
@@ -41,19 +41,19 @@ def divide(seconds: float, ratios: Ratios) -> list[Excerpt]:
     for split in splits:
         end = min(at + ratios.share(split) * left, seconds)
         # Inwards at the end of the recording: there is nothing behind it.
-        found.append(Excerpt(split, round(at, 2), int(100 * end) / 100 if split == splits[-1] else round(end, 2)))
+        found.append(SplitExcerpt(split, round(at, 2), int(100 * end) / 100 if split == splits[-1] else round(end, 2)))
         at = end + GAP_S
     return found
 
 
-def plan(
-    rows: Iterable[Row],
-    ratios: Ratios,
+def plan_excerpts(
+    rows: Iterable[ManifestRow],
+    ratios: SplitRatios,
     *,
     by_time: bool,
-    earlier: Sequence[Row],
+    earlier: Sequence[ManifestRow],
     contents: Mapping[str, str],
-) -> dict[str, list[Excerpt]]:
+) -> dict[str, list[SplitExcerpt]]:
     """Decide which files are divided, by their path.
 
     A recording that was divided by an earlier run stays divided as it was, under whatever name; one that belongs to a
@@ -65,14 +65,14 @@ def plan(
         earlier: rows of the earlier run.
         contents: sha256 of the samples of whole files by path, those of earlier runs included.
     """
-    divided: dict[str, list[Excerpt]] = {}
+    divided: dict[str, list[SplitExcerpt]] = {}
     for row in earlier:
-        if row.assigned and not row.piece.whole and row.path in contents:
-            excerpt = Excerpt(row.split, row.start_s, row.end_s)
+        if row.assigned and not row.segment.whole and row.path in contents:
+            excerpt = SplitExcerpt(row.split, row.start_s, row.end_s)
             known = divided.setdefault(contents[row.path], [])
             if excerpt not in known:
                 known.append(excerpt)
-    whole = {row.sha256 for row in earlier if row.assigned and row.piece.whole}
+    whole = {row.sha256 for row in earlier if row.assigned and row.segment.whole}
     used = [row for row in rows if row.used]
     # Files of one recording, as stems of a song are, are cut at the same times.
     longest: dict[str, float] = {}
@@ -83,11 +83,11 @@ def plan(
         if row.sha256 in divided:
             found[row.path] = divided[row.sha256]
         elif by_time and longest[row.group] >= SHORTEST_S and row.sha256 not in whole:
-            found[row.path] = _until(row.seconds, divide(longest[row.group], ratios))
+            found[row.path] = _until(row.seconds, divide_recording(longest[row.group], ratios))
     return found
 
 
-def _until(seconds: float, excerpts: Iterable[Excerpt]) -> list[Excerpt]:
+def _until(seconds: float, excerpts: Iterable[SplitExcerpt]) -> list[SplitExcerpt]:
     """What is left of the excerpts in a file that ends earlier."""
     end = int(100 * seconds) / 100
     return [replace(excerpt, end_s=min(excerpt.end_s, end)) for excerpt in excerpts if excerpt.start_s < end]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from codec.errors import UserError
-from data_prep.entries import DOMAIN_WORDS, Entry
+from data_prep.entries import DOMAIN_WORDS, AudioEntry
 
 FOLDER, FILE, TIME = "folder", "file", "time"
 
@@ -20,7 +20,7 @@ CONTAINERS = frozenset(
 
 
 @dataclass(frozen=True)
-class Choice:
+class Grouping:
     """How groups are made. ``rule``: as the user gave it, or None; ``plain``: for files that only folders speak for."""
 
     rule: str | None
@@ -28,7 +28,7 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = None) -> Choice:
+def choose_grouping(entries: Sequence[AudioEntry], rule: str | None, before: Grouping | None = None) -> Grouping:
     """Decide how groups are made.
 
     Args:
@@ -40,9 +40,9 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
             differently, and nothing says which is meant.
     """
     if rule or (before and before.rule):
-        return Choice(rule or before.rule, FOLDER)  # type: ignore[union-attr]
+        return Grouping(rule or before.rule, FOLDER)  # type: ignore[union-attr]
     if before:
-        return Choice(None, before.plain)
+        return Grouping(None, before.plain)
     notes = []
     plain = [entry for entry in entries if entry.plain]
     for root, members in _by_root(plain).items():
@@ -57,10 +57,10 @@ def choose(entries: Sequence[Entry], rule: str | None, before: Choice | None = N
             f"{len(plain)} files in one folder: each is a group of its own; if several belong together, as takes of a"
             f" recording do, name what they share: --group-by regex:PATTERN (a path reads {plain[0].relative})"
         )
-    return Choice(None, FILE if flat else FOLDER, tuple(notes))
+    return Grouping(None, FILE if flat else FOLDER, tuple(notes))
 
 
-def groups_for(entries: Sequence[Entry], choice: Choice) -> dict[str, str]:
+def group_entries(entries: Sequence[AudioEntry], choice: Grouping) -> dict[str, str]:
     """Return the group of every entry, by ``str(entry.path)``.
 
     Rules: None: what the corpus or manifest says, else as ``choice.plain``; ``folder``: the folder that the file lies
@@ -104,27 +104,27 @@ def groups_for(entries: Sequence[Entry], choice: Choice) -> dict[str, str]:
     }
 
 
-def _default(entry: Entry, plain: str) -> str:
+def _default(entry: AudioEntry, plain: str) -> str:
     return _folder(entry) if entry.plain and plain == FOLDER else entry.group
 
 
-def _folders(entry: Entry) -> tuple[str, ...]:
+def _folders(entry: AudioEntry) -> tuple[str, ...]:
     return PurePosixPath(entry.relative).parts[:-1]
 
 
-def _folder(entry: Entry) -> str:
+def _folder(entry: AudioEntry) -> str:
     return "/".join(part for part in _folders(entry) if part.lower() not in CONTAINERS)
 
 
-def _by_root(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def _by_root(entries: Iterable[AudioEntry]) -> dict[str, list[AudioEntry]]:
     """The entries by the folder that their relative paths begin in."""
-    roots: dict[str, list[Entry]] = {}
+    roots: dict[str, list[AudioEntry]] = {}
     for entry in entries:
         roots.setdefault(str(entry.path).removesuffix(entry.relative), []).append(entry)
     return roots
 
 
-def _doubt(root: str, entries: Sequence[Entry]) -> str:
+def _doubt(root: str, entries: Sequence[AudioEntry]) -> str:
     """Why the folders below a source do not say what belongs together; empty where they do.
 
     They do not where folders lie in folders: the outer ones may be speakers with their books, or collections with
@@ -149,7 +149,7 @@ NAME_RULES = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 """Patterns for what file names may share: their first part, or all but their last."""
 
 
-def _doubt_about_names(entries: Sequence[Entry]) -> str:
+def _doubt_about_names(entries: Sequence[AudioEntry]) -> str:
     """Why the names of files in one folder do not say what belongs together; empty where they do.
 
     They do not where several begin alike, as with speakers whose folders were laid flat.
@@ -166,7 +166,7 @@ def _doubt_about_names(entries: Sequence[Entry]) -> str:
     return ""
 
 
-def _rule_for(entries: Sequence[Entry], outer: Sequence[str]) -> str:
+def _rule_for(entries: Sequence[AudioEntry], outer: Sequence[str]) -> str:
     """The option that groups by the outer folders: not by a level where what is above them ("train", "test") varies."""
     wanted = set(outer)
     levels = {next((n for n, part in enumerate(_folders(entry)) if part in wanted), -1) for entry in entries} - {-1}
@@ -190,7 +190,7 @@ def _shared(paths: Iterable[tuple[str, ...]]) -> int:
     return count
 
 
-def _match(pattern: str, entry: Entry) -> str:
+def _match(pattern: str, entry: AudioEntry) -> str:
     try:
         compiled = re.compile(pattern)
     except re.error as error:

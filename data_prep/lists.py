@@ -12,16 +12,16 @@ from pathlib import Path
 from codec.batch import inputs
 from codec.errors import UserError
 from data_prep import toolkits
-from data_prep.entries import Entry, domain_of
-from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, Row, column, read_csv, read_json_lines, text_of
+from data_prep.entries import AudioEntry, domain_of
+from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, TableRow, cell_text, first_cell, read_csv, read_json_lines
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
-SUFFIXES = TABLES | PATH_LISTS | {".jsonl", ".json", ".scp", ".gz"}
+LIST_SUFFIXES = TABLES | PATH_LISTS | {".jsonl", ".json", ".scp", ".gz"}
 """Lower-case suffixes of files that are read as lists; ``.gz`` is for ``.jsonl.gz``."""
 
 
-def read_list(path: Path) -> list[Entry]:
+def read_audio_list(path: Path) -> list[AudioEntry]:
     """Return the files that a list names, each once; relative paths begin at the list's folder.
 
     A file that stands under several groups is a group of its own.
@@ -37,37 +37,32 @@ def read_list(path: Path) -> list[Entry]:
     """
     suffix = path.suffix.lower()
     if suffix == ".scp":
-        entries: Iterable[Entry] = toolkits.kaldi(path)
+        entries: Iterable[AudioEntry] = toolkits.read_kaldi(path)
     elif suffix in TABLES:
         entries = _from_rows(path, read_csv(path))
     elif suffix in PATH_LISTS:
-        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_list(path)))
+        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_path_list(path)))
     else:
         values = list(read_json_lines(path))
-        known = toolkits.lhotse(path, values)
-        rows = ({name: text_of(value) for name, value in row.items()} for row in values)
+        known = toolkits.read_lhotse(path, values)
+        rows = ({name: cell_text(value) for name, value in row.items()} for row in values)
         entries = known if known is not None else _from_rows(path, rows)
     if merged := _merged(entries):
         return merged
     raise UserError(f"{path}: lists no files")
 
 
-def has_path(row: Row) -> bool:
-    """Whether a row names a file."""
-    return bool(column(row, PATH_COLUMNS))
-
-
-def _from_rows(manifest: Path, rows: Iterable[Row]) -> Iterable[Entry]:
+def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]:
     folder = Path(os.path.abspath(manifest.parent))
     for number, row in enumerate(rows, 1):
-        if not (name := column(row, PATH_COLUMNS)):
+        if not (name := first_cell(row, PATH_COLUMNS)):
             found = ", ".join(filter(None, row)) or "none"
             raise UserError(f"{manifest}: entry {number} has no path; columns: {found[:200]}")
         path = Path(os.path.abspath(folder / name))
         if "\\" in name and not path.exists():  # written on Windows
             path = Path(os.path.abspath(folder / name.replace("\\", "/")))
-        group = column(row, GROUP_COLUMNS)
-        yield Entry(
+        group = first_cell(row, GROUP_COLUMNS)
+        yield AudioEntry(
             path=path,
             relative=toolkits.relative_to(path, folder),
             source=row.get("source") or folder.name,
@@ -78,13 +73,13 @@ def _from_rows(manifest: Path, rows: Iterable[Row]) -> Iterable[Entry]:
         )
 
 
-def _merged(entries: Iterable[Entry]) -> list[Entry]:
-    by_path: dict[Path, list[Entry]] = defaultdict(list)
+def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:
+    by_path: dict[Path, list[AudioEntry]] = defaultdict(list)
     for entry in entries:
         by_path[entry.path].append(entry)
     return [_one(same) for same in by_path.values()]
 
 
-def _one(same: Sequence[Entry]) -> Entry:
+def _one(same: Sequence[AudioEntry]) -> AudioEntry:
     groups = {entry.group for entry in same if entry.group}
     return replace(same[0], group=same[0].relative, plain=False) if len(groups) > 1 else same[0]

@@ -10,18 +10,18 @@ from pathlib import Path
 from codec.batch.inputs import read_text
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
-from data_prep.groups import Choice
-from data_prep.pieces import Piece
+from data_prep.groups import Grouping
+from data_prep.segments import AudioSegment
 from data_prep.tables import read_csv
 
-NAME = "manifest.csv"
-SETTINGS = "manifest.json"
+MANIFEST_NAME = "manifest.csv"
+SETTINGS_NAME = "manifest.json"
 """Beside the manifest: how many rows it has, and how its groups were made."""
-ABSENT = "not in the sources: kept so that its group stays in its split"
+ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One file, or a part of one from ``start_s`` to ``end_s``; an end of 0 means the whole.
 
     ``split`` is its group's, also where the file itself is excluded; empty if the group has none.
@@ -47,9 +47,9 @@ class Row:
     end_s: float = 0.0
 
     @property
-    def piece(self) -> Piece:
+    def segment(self) -> AudioSegment:
         """The audio of this row."""
-        return Piece(Path(self.path), self.start_s, self.end_s)
+        return AudioSegment(Path(self.path), self.start_s, self.end_s)
 
     @property
     def used(self) -> bool:
@@ -58,10 +58,10 @@ class Row:
     @property
     def assigned(self) -> bool:
         """Whether its audio belongs to a split: it is used, or was until it left the sources."""
-        return bool(self.split) and (self.used or self.reason == ABSENT)
+        return bool(self.split) and (self.used or self.reason == ABSENT_REASON)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[ManifestRow]:
     """Return the rows of an earlier run, none if there is no manifest.
 
     Raises:
@@ -69,12 +69,17 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not path.is_file():
         return []
-    types = {field.name: field.type for field in fields(Row)}
+    types = {field.name: field.type for field in fields(ManifestRow)}
     if not read_text(path, "manifest").endswith("\n"):
         raise UserError(f"{path}: is cut off in its last line; restore it, or choose another --out")
     try:
         return [
-            Row(**{name: kind(row.get(name) or 0.0 if name in _ADDED else row[name]) for name, kind in types.items()})  # type: ignore
+            ManifestRow(
+                **{
+                    name: kind(row.get(name) or 0.0 if name in _ADDED else row[name])  # type: ignore
+                    for name, kind in types.items()
+                }
+            )
             for row in read_csv(path, types)
         ]
     except (KeyError, ValueError, TypeError) as error:
@@ -86,36 +91,37 @@ _ADDED = ("start_s", "end_s")
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierRun:
     """What an earlier run left: its rows, and how it made groups (None where there was none)."""
 
-    rows: tuple[Row, ...] = ()
-    choice: Choice | None = None
+    rows: tuple[ManifestRow, ...] = ()
+    choice: Grouping | None = None
 
 
-def read_earlier(out: Path) -> Earlier:
+def read_earlier_run(out: Path) -> EarlierRun:
     """Return what an earlier run left in the data folder.
 
     Raises:
         UserError: the manifest is damaged, or has not the rows that were written: groups could not keep their splits.
     """
-    rows = tuple(read_rows(out / NAME))
-    if not (out / SETTINGS).is_file():
-        return Earlier(rows)
+    rows = tuple(read_rows(out / MANIFEST_NAME))
+    if not (out / SETTINGS_NAME).is_file():
+        return EarlierRun(rows)
     try:
-        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings = json.loads((out / SETTINGS_NAME).read_text(encoding="utf-8"))
         written = [int(count) for count in settings["rows"]]
-        choice = Choice(settings["group_by"], str(settings["plain"]))
+        choice = Grouping(settings["group_by"], str(settings["plain"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{out / SETTINGS}: damaged ({error!r}); restore it, or choose another --out") from error
+        raise UserError(f"{out / SETTINGS_NAME}: damaged ({error!r}); restore it, or choose another --out") from error
     if len(rows) not in written:
         raise UserError(
-            f"{out / NAME}: has {len(rows)} rows, but {written[-1]} were written; restore it, or choose another --out"
+            f"{out / MANIFEST_NAME}: has {len(rows)} rows, but {written[-1]} were written; restore it, or choose"
+            " another --out"
         )
-    return Earlier(rows, choice)
+    return EarlierRun(rows, choice)
 
 
-def write_manifest(out: Path, rows: Sequence[Row], choice: Choice, before: int) -> None:
+def write_manifest(out: Path, rows: Sequence[ManifestRow], choice: Grouping, before: int) -> None:
     """Write the manifest and its settings, so that an interruption at any moment leaves them in agreement.
 
     Args:
@@ -123,20 +129,20 @@ def write_manifest(out: Path, rows: Sequence[Row], choice: Choice, before: int) 
         before: number of rows of the manifest that is replaced.
     """
     _write_settings(out, [before, len(rows)], choice)
-    write_rows(out / NAME, rows)
+    write_rows(out / MANIFEST_NAME, rows)
     _write_settings(out, [len(rows)], choice)
 
 
-def _write_settings(out: Path, rows: list[int], choice: Choice) -> None:
+def _write_settings(out: Path, rows: list[int], choice: Grouping) -> None:
     settings = {"rows": rows, "group_by": choice.rule, "plain": choice.plain}
-    write_text(out / SETTINGS, json.dumps(settings) + "\n")
+    write_text(out / SETTINGS_NAME, json.dumps(settings) + "\n")
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[ManifestRow]) -> None:
     """Write the rows sorted by path, in one step."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Row))
+    writer.writerow(field.name for field in fields(ManifestRow))
     for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
         writer.writerow(_cell(name, value) for name, value in asdict(row).items())
     write_text(path, text.getvalue())

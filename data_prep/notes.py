@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from codec.runtime.file_walk import count_suffixes, describe_left_out
-from data_prep.groups import TIME, Choice
+from data_prep.groups import TIME, Grouping
 from data_prep.sources import Corpus, Sources
 
 
-def about_sources(held: Sources) -> list[str]:
+def describe_sources(held: Sources) -> list[str]:
     """Return a line about files that are no audio, and one about folders that could not be listed."""
     lines = []
     if held.others:
@@ -17,7 +17,7 @@ def about_sources(held: Sources) -> list[str]:
     return lines
 
 
-def about_groups(held: Sources, groups: Mapping[str, str], choice: Choice) -> list[str]:
+def describe_groups(held: Sources, groups: Mapping[str, str], choice: Grouping) -> list[str]:
     """Return a line for each corpus that was recognised, with its groups and why, and what else was chosen."""
     lines = [line for corpus in held.corpora if (line := _about_corpus(corpus, groups, choice.rule))]
     if choice.rule == TIME:
@@ -49,7 +49,7 @@ def _about_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -
     return "; ".join(parts)
 
 
-def about_arrays(repaired: Sequence[str]) -> list[str]:
+def describe_repairs(repaired: Sequence[str]) -> list[str]:
     """Return a line about packed arrays that were damaged."""
     return [f"damaged since they were packed, and written anew: {', '.join(repaired)}"] if repaired else []
 

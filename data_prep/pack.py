@@ -21,9 +21,9 @@ from codec.dataset.array_checksums import SHARDS_FILE, Shard, file_sha256, read_
 from codec.dataset.packed import PACKED_VERSION, Clip, ClipLocation, packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, temporary_path, write_text
-from data_prep import file_pool
-from data_prep.manifest import Row
-from data_prep.pieces import Piece
+from codec.runtime.process_pool import PoolOptions, map_in_processes
+from data_prep.manifest import ManifestRow
+from data_prep.segments import AudioSegment
 from data_prep.split import SPLITS
 
 SHARD_BYTES = 256 * 2**20
@@ -31,18 +31,18 @@ _TOP = 32767 / 32768
 
 
 @dataclass(frozen=True)
-class Item:
+class PlacedClip:
     """A clip and where it goes."""
 
     clip: Clip
-    piece: Piece
+    segment: AudioSegment
     sha256: str
     place: ClipLocation
 
 
 @dataclass(frozen=True)
 class _Task:
-    piece: Piece
+    segment: AudioSegment
     target: Path
     """File to write into."""
     offset: int
@@ -53,14 +53,14 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedSplits:
     """The clips of every split, and the arrays that were damaged and are whole again."""
 
     clips: dict[str, list[Clip]]
     repaired: tuple[str, ...]
 
 
-def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, workers: int) -> Packed:
+def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: int) -> PackedSplits:
     """Pack the used rows of every split. Arrays that are there already, and whole, are not written anew.
 
     The caller holds the lock of ``data``.
@@ -78,7 +78,13 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     finished = read_shards(folder)
     current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
     digests = zip(
-        current, file_pool.run(file_sha256, [folder / shard for shard in current], workers, "checking"), strict=True
+        current,
+        map_in_processes(
+            file_sha256,
+            [folder / shard for shard in current],
+            PoolOptions(workers, "checking", inline_first=True, max_chunk=8),
+        ),
+        strict=True,
     )
     whole = {shard for shard, found in digests if found == finished[shard].sha256}
     todo = [shard for shard in keys if shard not in whole]
@@ -104,7 +110,7 @@ def pack(rows: Sequence[Row], data: Path, sample_rate: int, channels: int, worke
     packed = {"sample_rate": sample_rate, "channels": channels, "version": PACKED_VERSION, "clips": counts}
     write_text(folder / "packed.json", json.dumps(packed) + "\n")
     repaired = sorted(set(current) - whole)
-    return Packed({split: [item.clip for item in plan] for split, plan in plans.items()}, tuple(repaired))
+    return PackedSplits({split: [item.clip for item in plan] for split, plan in plans.items()}, tuple(repaired))
 
 
 def _write_shards(folder: Path, shards: Mapping[str, Shard]) -> None:
@@ -118,10 +124,10 @@ def _text(path: Path) -> str | None:
         return file.read()
 
 
-def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> list[Item]:
+def _plan(rows: Sequence[ManifestRow], split: str, sample_rate: int, channels: int) -> list[PlacedClip]:
     """In the order of paths; a shard is closed when the next clip would make it too large."""
     limit = SHARD_BYTES // (2 * channels)
-    plan: list[Item] = []
+    plan: list[PlacedClip] = []
     shard, start = 0, 0
     for row in sorted(
         (row for row in rows if row.used and row.split == split), key=lambda row: (row.path, row.start_s)
@@ -132,7 +138,7 @@ def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> l
             shard, start = shard + 1, 0
         clip = Clip(
             clip_id=row.sha256[:16],
-            path=row.piece.path,
+            path=row.segment.path,
             domain=row.domain,
             group=row.group,
             seconds=frames / sample_rate,
@@ -141,25 +147,25 @@ def _plan(rows: Sequence[Row], split: str, sample_rate: int, channels: int) -> l
             noise_dbfs=row.noise_dbfs,
             frames=frames,
         )
-        plan.append(Item(clip, row.piece, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
+        plan.append(PlacedClip(clip, row.segment, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
         start += frames
     return plan
 
 
-def _by_shard(plan: Sequence[Item]) -> dict[str, list[Item]]:
-    shards: dict[str, list[Item]] = {}
+def _by_shard(plan: Sequence[PlacedClip]) -> dict[str, list[PlacedClip]]:
+    shards: dict[str, list[PlacedClip]] = {}
     for item in plan:
         shards.setdefault(item.place.shard, []).append(item)
     return shards
 
 
-def _key(items: Sequence[Item]) -> str:
+def _key(items: Sequence[PlacedClip]) -> str:
     """What determines a shard's samples, beside the folder's rate and channels."""
     text = "".join(f"{item.sha256} {item.place.start} {item.clip.frames}\n" for item in items)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _table(plan: Sequence[Item]) -> str:
+def _table(plan: Sequence[PlacedClip]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
@@ -170,7 +176,9 @@ def _table(plan: Sequence[Item]) -> str:
     return text.getvalue()
 
 
-def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels: int, workers: int, label: str) -> None:
+def _write_shard(
+    shard: Path, items: Sequence[PlacedClip], sample_rate: int, channels: int, workers: int, label: str
+) -> None:
     frames = sum(item.clip.frames for item in items)
     part = temporary_path(shard)
     try:
@@ -185,7 +193,7 @@ def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels:
             file.truncate(head + 2 * frames * channels)
         tasks = [
             _Task(
-                item.piece,
+                item.segment,
                 part,
                 head + 2 * channels * item.place.start,
                 item.clip.frames,
@@ -194,7 +202,7 @@ def _write_shard(shard: Path, items: Sequence[Item], sample_rate: int, channels:
             )
             for item in items
         ]
-        for _ in file_pool.run(_write_clip, tasks, workers, label):
+        for _ in map_in_processes(_write_clip, tasks, PoolOptions(workers, label, inline_first=True, max_chunk=8)):
             pass
         part.replace(shard)
     except OSError as error:
@@ -216,32 +224,32 @@ def _store(task: _Task, gain: float) -> float:
     peak, done = 0.0, 0
     with task.target.open("r+b") as file:
         file.seek(task.offset)
-        for block in converted(task.piece, task.sample_rate, task.channels):
+        for block in convert_audio(task.segment, task.sample_rate, task.channels):
             block = block[:, : task.frames - done]
             if block.size:
                 peak = max(peak, float(block.max()) / _TOP, -float(block.min()))
             done += block.shape[1]
-            file.write(sixteen_bits(block * np.float32(gain)).tobytes())
+            file.write(to_int16(block * np.float32(gain)).tobytes())
     if done != task.frames:
-        raise UserError(f"{task.piece.path}: changed while it was being packed; run again")
+        raise UserError(f"{task.segment.path}: changed while it was being packed; run again")
     return peak
 
 
-def sixteen_bits(wave: audio.FloatArray) -> npt.NDArray[np.int16]:
+def to_int16(wave: audio.FloatArray) -> npt.NDArray[np.int16]:
     """Float ``[channels, n]`` as int16 ``[n, channels]``: round(32768 x), the inverse of reading a 16-bit
     file.
     """
     return np.rint(wave.T * 32768.0).clip(-32768, 32767).astype("<i2")
 
 
-def converted(piece: Piece, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
+def convert_audio(segment: AudioSegment, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
     """Yield the audio at this rate and channel count in blocks, ``[channels, n]``.
 
     Equal channel counts stay as they are; otherwise every channel is the mean of the file's.
     """
-    file_rate = audio.info(piece.path).sample_rate
+    file_rate = audio.info(segment.path).sample_rate
     resampler = audio.StreamResampler(file_rate, sample_rate, channels)
-    for block in piece.blocks(file_rate):
+    for block in segment.blocks(file_rate):
         if len(block) != channels:
             block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
         yield resampler.push(block)

@@ -14,18 +14,18 @@ from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import exclusive
 from data_prep import excerpts, scan
-from data_prep.entries import Entry
-from data_prep.excerpts import Excerpt
-from data_prep.groups import FILE, TIME, Choice, choose, groups_for
-from data_prep.manifest import ABSENT, NAME, Earlier, Row, read_earlier, write_manifest
-from data_prep.notes import about_arrays, about_groups, about_sources
-from data_prep.pack import pack
-from data_prep.pieces import Piece
-from data_prep.scan import Probe, Verdict, judge
-from data_prep.sources import find
-from data_prep.split import SPLITS, Assignment, Candidate, Known, Ratios, assign
-from data_prep.summary import Summary, summarise
-from data_prep.target_distance import distance
+from data_prep.entries import AudioEntry
+from data_prep.excerpts import SplitExcerpt
+from data_prep.groups import FILE, TIME, Grouping, choose_grouping, group_entries
+from data_prep.manifest import ABSENT_REASON, MANIFEST_NAME, EarlierRun, ManifestRow, read_earlier_run, write_manifest
+from data_prep.notes import describe_groups, describe_repairs, describe_sources
+from data_prep.pack import pack_splits
+from data_prep.scan import ClipCheck, ScanRecord, check_clip
+from data_prep.segments import AudioSegment
+from data_prep.sources import find_audio
+from data_prep.split import SPLITS, KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
+from data_prep.summary import PreparationSummary, summarise_preparation
+from data_prep.target_distance import measure_target_distance
 
 
 def prepare(
@@ -43,7 +43,7 @@ def prepare(
     target: TargetConfig | None = None,
     workers: int = 2,
     note: Callable[[str], None] | None = None,
-) -> Summary:
+) -> PreparationSummary:
     """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/dataset/packed.py for what lies
     there.
 
@@ -54,7 +54,7 @@ def prepare(
         sources: folders, corpora, lists (see :mod:`data_prep.lists`).
         sample_rate: in Hz, of the packed arrays.
         ratios: shares of the seconds, train:val:test.
-        group_by: what never straddles splits, see :func:`data_prep.groups.groups_for`.
+        group_by: what never straddles splits, see :func:`data_prep.groups.group_entries`.
         plain: take folders as they are, and recognise no corpus.
         domains: take these alone.
         target: measure the training split's distance from it.
@@ -64,48 +64,48 @@ def prepare(
         UserError: no such folder, no audio, every file excluded, a split that would be empty, groups that are not
             clear, ``out`` in use by another process or not writable, wrong arguments.
     """
-    shares = Ratios.parse(ratios)
+    shares = SplitRatios.parse(ratios)
     out = Path(os.path.abspath(out))
-    held = find([Path(source) for source in sources], domains, plain=plain)
-    before = read_earlier(out)
-    choice = choose(held.entries, group_by, before.choice)
-    groups = groups_for(held.entries, choice)
+    held = find_audio([Path(source) for source in sources], domains, plain=plain)
+    before = read_earlier_run(out)
+    choice = choose_grouping(held.entries, group_by, before.choice)
+    groups = group_entries(held.entries, choice)
     if before.choice is None:
         _refuse_few_groups(held.entries, groups, shares, choice)
-    notes = (*about_sources(held), *about_groups(held, groups, choice))
+    notes = (*describe_sources(held), *describe_groups(held, groups, choice))
     for line in notes if note else ():
         note(line)  # type: ignore[misc]
     make_folder(out)
     with exclusive(out):
-        earlier = read_earlier(out)
-        fit = partial(judge, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
-        measure = partial(scan.take, journal=out / scan.JOURNAL, workers=workers)
+        earlier = read_earlier_run(out)
+        fit = partial(check_clip, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
+        measure = partial(scan.scan_files, journal=out / scan.SCAN_JOURNAL, workers=workers)
         rows = _measured(held.entries, groups, measure, fit)
-        cuts = excerpts.plan(
+        cuts = excerpts.plan_excerpts(
             rows,
             shares,
             by_time=choice.rule == TIME,
             earlier=earlier.rows,
-            contents=scan.contents(out / scan.JOURNAL) if earlier.rows else {},
+            contents=scan.read_content_hashes(out / scan.SCAN_JOURNAL) if earlier.rows else {},
         )
         if choice.rule == TIME and not cuts:
             raise UserError(f"--group-by time: no recording is {excerpts.SHORTEST_S:g} s long; use --group-by file")
         rows, fixed = _divided(rows, cuts, measure, fit)
-        assignment = assign(_candidates(rows), shares, seed=seed, known=[*_known(earlier.rows), *fixed])
+        assignment = assign_splits(_candidates(rows), shares, seed=seed, known=[*_known(earlier.rows), *fixed])
         rows = [_settled(row, assignment) for row in rows]
-        present = {row.piece.key for row in rows}
+        present = {row.segment.key for row in rows}
         rows += [
-            replace(row, status="excluded", reason=ABSENT)
+            replace(row, status="excluded", reason=ABSENT_REASON)
             for row in earlier.rows
-            if row.assigned and row.piece.key not in present
+            if row.assigned and row.segment.key not in present
         ]
         if any(row.used for row in rows):
             _refuse_empty_splits(rows, shares, choice, earlier)
         write_manifest(out, rows, choice, before=len(earlier.rows))
         if not any(row.used for row in rows):
-            raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / NAME}")
-        packed = pack(rows, out, sample_rate, channels, workers)
-        summary = summarise(
+            raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / MANIFEST_NAME}")
+        packed = pack_splits(rows, out, sample_rate, channels, workers)
+        summary = summarise_preparation(
             out,
             packed_folder(out, sample_rate, channels),
             rows,
@@ -115,20 +115,20 @@ def prepare(
             ratios=ratios,
             held=held,
             notes=notes,
-            advice=(*assignment.advice, *about_arrays(packed.repaired)),
-            target=distance(packed.clips["train"], target) if target else None,
+            advice=(*assignment.advice, *describe_repairs(packed.repaired)),
+            target=measure_target_distance(packed.clips["train"], target) if target else None,
         )
         write_text(out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
         return summary
 
 
-Measure = Callable[[Sequence[Piece]], dict[str, Probe]]
-Fit = Callable[[Probe], Verdict]
+Measure = Callable[[Sequence[AudioSegment]], dict[str, ScanRecord]]
+Fit = Callable[[ScanRecord], ClipCheck]
 
 
-def _measured(entries: Sequence[Entry], groups: dict[str, str], measure: Measure, fit: Fit) -> list[Row]:
+def _measured(entries: Sequence[AudioEntry], groups: dict[str, str], measure: Measure, fit: Fit) -> list[ManifestRow]:
     """One row for each file, without a split."""
-    probes = measure([Piece(entry.path) for entry in entries])
+    probes = measure([AudioSegment(entry.path) for entry in entries])
     found = []
     for entry in entries:
         path = str(entry.path)
@@ -137,8 +137,8 @@ def _measured(entries: Sequence[Entry], groups: dict[str, str], measure: Measure
 
 
 def _divided(
-    rows: Sequence[Row], cuts: Mapping[str, Sequence[Excerpt]], measure: Measure, fit: Fit
-) -> tuple[list[Row], list[Known]]:
+    rows: Sequence[ManifestRow], cuts: Mapping[str, Sequence[SplitExcerpt]], measure: Measure, fit: Fit
+) -> tuple[list[ManifestRow], list[KnownSplit]]:
     """The rows with those of recordings that are divided replaced by their excerpts', and the excerpts' splits."""
     parts = [(row, excerpt) for row in rows for excerpt in cuts.get(row.path, ())]
     if not parts:
@@ -148,12 +148,12 @@ def _divided(
     for row, excerpt in parts:
         probe = probes[excerpt.of(row).key]
         found.append(_row(row.path, row.source, row.domain, excerpt.group(row), probe, fit))
-    return found, [Known(excerpt.group(row), excerpt.split) for row, excerpt in parts]
+    return found, [KnownSplit(excerpt.group(row), excerpt.split) for row, excerpt in parts]
 
 
-def _row(path: str, source: str, domain: str, group: str, probe: Probe, fit: Fit) -> Row:
+def _row(path: str, source: str, domain: str, group: str, probe: ScanRecord, fit: Fit) -> ManifestRow:
     verdict = fit(probe)
-    return Row(
+    return ManifestRow(
         path=path,
         source=source,
         domain=domain,
@@ -175,24 +175,28 @@ def _row(path: str, source: str, domain: str, group: str, probe: Probe, fit: Fit
     )
 
 
-def _candidates(rows: Iterable[Row]) -> list[Candidate]:
-    return [Candidate(row.piece.key, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used]
+def _candidates(rows: Iterable[ManifestRow]) -> list[SplitCandidate]:
+    return [SplitCandidate(row.segment.key, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used]
 
 
-def _known(earlier: Iterable[Row]) -> list[Known]:
+def _known(earlier: Iterable[ManifestRow]) -> list[KnownSplit]:
     return [
-        Known(row.group, row.split, row.piece.key, row.sha256 if row.assigned else "") for row in earlier if row.split
+        KnownSplit(row.group, row.split, row.segment.key, row.sha256 if row.assigned else "")
+        for row in earlier
+        if row.split
     ]
 
 
-def _settled(row: Row, assignment: Assignment) -> Row:
+def _settled(row: ManifestRow, assignment: SplitAssignment) -> ManifestRow:
     """The row with its group's split; a rejected duplicate becomes excluded."""
     row = replace(row, split=assignment.splits.get(row.group, ""))
-    reason = assignment.rejected.get(row.piece.key)
+    reason = assignment.rejected.get(row.segment.key)
     return replace(row, status="excluded", reason=reason) if reason else row
 
 
-def _refuse_few_groups(entries: Sequence[Entry], groups: dict[str, str], shares: Ratios, choice: Choice) -> None:
+def _refuse_few_groups(
+    entries: Sequence[AudioEntry], groups: dict[str, str], shares: SplitRatios, choice: Grouping
+) -> None:
     """Refuse, before anything is decoded, what cannot fill the splits although there are files enough."""
     wanted, found = _wanted(shares), len(set(groups.values()))
     if choice.rule not in (FILE, TIME) and found < wanted <= len(entries):
@@ -205,7 +209,9 @@ _BY_TIME = f"--group-by time (recordings of {excerpts.SHORTEST_S:g} s or more ar
 _ALL_TRAINING = "--ratios 1:0:0 (all for training)"
 
 
-def _refuse_empty_splits(rows: Sequence[Row], shares: Ratios, choice: Choice, earlier: Earlier) -> None:
+def _refuse_empty_splits(
+    rows: Sequence[ManifestRow], shares: SplitRatios, choice: Grouping, earlier: EarlierRun
+) -> None:
     used, excluded = ([row for row in rows if row.used == wanted] for wanted in (True, False))
     empty = [split for split in SPLITS if shares.share(split) > 0 and all(row.split != split for row in used)]
     if not empty:
@@ -225,7 +231,7 @@ def _refuse_empty_splits(rows: Sequence[Row], shares: Ratios, choice: Choice, ea
     raise UserError(f"the {' and '.join(empty)} split would be empty: {counted}; {_or(ways)}")
 
 
-def _wanted(shares: Ratios) -> int:
+def _wanted(shares: SplitRatios) -> int:
     """How many splits are to have clips."""
     return sum(shares.share(split) > 0 for split in SPLITS)
 
@@ -234,6 +240,6 @@ def _or(ways: Sequence[str]) -> str:
     return ", or ".join(ways)
 
 
-def _reasons(rows: Iterable[Row]) -> str:
+def _reasons(rows: Iterable[ManifestRow]) -> str:
     counts = Counter(row.reason.partition(":")[0] for row in rows)
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))

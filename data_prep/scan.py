@@ -16,10 +16,10 @@ from codec import audio
 from codec.audio.statistics import FLOOR_DBFS, AudioMeter
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
-from data_prep import file_pool
-from data_prep.pieces import Piece
+from codec.runtime.process_pool import PoolOptions, map_in_processes
+from data_prep.segments import AudioSegment
 
-JOURNAL = "inventory.jsonl"
+SCAN_JOURNAL = "inventory.jsonl"
 SILENT_DBFS = -60.0
 CLIPPED_SHARE = 1e-3
 CLIPPED_SHARE_WARNING = 1e-4
@@ -28,8 +28,8 @@ _VERSION = 2
 
 
 @dataclass(frozen=True)
-class Probe:
-    """One file or piece of a file, measured. Levels are in dB relative to full scale, never below -200."""
+class ScanRecord:
+    """One file or segment of a file, measured. Levels are in dB relative to full scale, never below -200."""
 
     path: str
     size: int
@@ -57,8 +57,8 @@ class Probe:
     """0: the whole file."""
 
     @property
-    def piece(self) -> Piece:
-        return Piece(Path(self.path), self.start_s, self.end_s)
+    def segment(self) -> AudioSegment:
+        return AudioSegment(Path(self.path), self.start_s, self.end_s)
 
     @property
     def seconds(self) -> float:
@@ -66,56 +66,57 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClipCheck:
     """Whether a file is used. ``reason`` begins with the kind it is counted under, then a colon."""
 
     status: Literal["ok", "warned", "excluded"]
     reason: str = ""
 
 
-def probe(piece: Piece) -> Probe:
+def scan_file(segment: AudioSegment) -> ScanRecord:
     """Decode and measure one file or a part of it; what is wrong with it is part of the result."""
-    path, times = str(piece.path), {"start_s": piece.start_s, "end_s": piece.end_s}
+    path, times = str(segment.path), {"start_s": segment.start_s, "end_s": segment.end_s}
     try:
-        stat = piece.path.stat()
+        stat = segment.path.stat()
     except OSError as error:
-        return Probe(path, 0, 0, "unreadable", error.strerror or str(error), **times)  # type: ignore[arg-type]
+        return ScanRecord(path, 0, 0, "unreadable", error.strerror or str(error), **times)  # type: ignore[arg-type]
     try:
-        head = audio.info(piece.path)
+        head = audio.info(segment.path)
         meter = AudioMeter(head.sample_rate)
-        for block in piece.blocks(head.sample_rate):
+        for block in segment.blocks(head.sample_rate):
             meter.push(block)
         if meter.frames == 0:
-            raise audio.AudioError(piece.path, "empty", "holds no samples")
+            raise audio.AudioError(segment.path, "empty", "holds no samples")
     except audio.AudioError as error:
-        return Probe(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason, **times)  # type: ignore[arg-type]
+        return ScanRecord(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason, **times)  # type: ignore[arg-type]
     stats = asdict(meter.stats())
-    return Probe(path, stat.st_size, stat.st_mtime_ns, format=f"{head.format}/{head.subtype}", **stats, **times)  # type: ignore[arg-type]
+    return ScanRecord(path, stat.st_size, stat.st_mtime_ns, format=f"{head.format}/{head.subtype}", **stats, **times)  # type: ignore[arg-type]
 
 
-def take(pieces: Sequence[Piece], journal: Path, workers: int) -> dict[str, Probe]:
-    """Probe every piece, by its key; of those whose file is unchanged (size and time) since the journal's line, nothing
-    is decoded.
+def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: int) -> dict[str, ScanRecord]:
+    """Measure every segment, by its key. Files whose size and time are those of the journal's line are not
+    decoded again.
     """
     known = read_journal(journal)
-    done: dict[str, Probe] = {}
-    for piece in pieces:
+    done: dict[str, ScanRecord] = {}
+    for segment in segments:
         try:
-            stat = piece.path.stat()
+            stat = segment.path.stat()
         except OSError:
             continue
-        before = known.get(piece.key)
+        before = known.get(segment.key)
         if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            done[piece.key] = before
-    todo = [piece for piece in pieces if piece.key not in done]
+            done[segment.key] = before
+    options = PoolOptions(workers, "inventory", inline_first=True, max_chunk=8)
+    todo = [segment for segment in segments if segment.key not in done]
     try:
         with journal.open("a+b") as file:
             if _ends_in_a_line(file):
                 file.write(b"\n")
-            for result in file_pool.run(probe, todo, workers, "inventory"):
+            for result in map_in_processes(scan_file, todo, options):
                 file.write(_line(result).encode())
                 file.flush()
-                done[result.piece.key] = result
+                done[result.segment.key] = result
     except OSError as error:
         raise UserError(f"{journal}: cannot write ({error.strerror})") from error
     if todo:
@@ -124,7 +125,7 @@ def take(pieces: Sequence[Piece], journal: Path, workers: int) -> dict[str, Prob
     return done
 
 
-def _line(probe: Probe) -> str:
+def _line(probe: ScanRecord) -> str:
     return json.dumps({"v": _VERSION, **asdict(probe)}) + "\n"
 
 
@@ -136,30 +137,30 @@ def _ends_in_a_line(file: BinaryIO) -> bool:
     return file.read(1) != b"\n"
 
 
-def read_journal(journal: Path) -> dict[str, Probe]:
-    """Return what is known, by the key of the piece; lines that are damaged, or cut off, are measured again."""
-    found: dict[str, Probe] = {}
+def read_journal(journal: Path) -> dict[str, ScanRecord]:
+    """Return what is known, by the key of the segment; lines that are damaged, or cut off, are measured again."""
+    found: dict[str, ScanRecord] = {}
     if not journal.is_file():
         return found
     for line in journal.read_bytes().splitlines():
         try:
             values = json.loads(line)
             if values.pop("v") == _VERSION and _is_probe(values):
-                result = Probe(**values)
-                found[result.piece.key] = result
+                result = ScanRecord(**values)
+                found[result.segment.key] = result
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return found
 
 
-def contents(journal: Path) -> dict[str, str]:
+def read_content_hashes(journal: Path) -> dict[str, str]:
     """Return the sha256 of the samples of each whole file that was ever measured, by its path."""
-    return {probe.path: probe.sha256 for probe in read_journal(journal).values() if probe.piece.whole}
+    return {probe.path: probe.sha256 for probe in read_journal(journal).values() if probe.segment.whole}
 
 
 def _is_probe(values: dict[str, object]) -> bool:
     """Whether every value has its field's type, and is finite."""
-    for field in fields(Probe):
+    for field in fields(ScanRecord):
         value = values[field.name]
         wanted = (int, float) if field.type is float else (field.type,)
         if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
@@ -167,23 +168,23 @@ def _is_probe(values: dict[str, object]) -> bool:
     return True
 
 
-def judge(probe: Probe, *, min_seconds: float, sample_rate: int, channels: int) -> Verdict:
+def check_clip(probe: ScanRecord, *, min_seconds: float, sample_rate: int, channels: int) -> ClipCheck:
     """Whether the file is fit to be packed at this rate and channel count."""
     level = probe.mix_rms_dbfs if channels == 1 else probe.rms_dbfs
     if probe.error_kind:
-        return Verdict("excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}")
+        return ClipCheck("excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}")
     if level < SILENT_DBFS:
         mixed = " when mixed to one channel" if probe.rms_dbfs >= SILENT_DBFS else ""
-        return Verdict("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
+        return ClipCheck("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
     if probe.seconds < min_seconds:
-        return Verdict("excluded", f"too short: {probe.seconds:.2f} s, below {min_seconds:g}")
+        return ClipCheck("excluded", f"too short: {probe.seconds:.2f} s, below {min_seconds:g}")
     share = f"{100 * probe.clipped_share:.2g} % of the samples cut off flat"
     if probe.clipped_share > CLIPPED_SHARE:
-        return Verdict("excluded", f"clipped: {share}, above {100 * CLIPPED_SHARE:g} %")
+        return ClipCheck("excluded", f"clipped: {share}, above {100 * CLIPPED_SHARE:g} %")
     if probe.clipped_share > CLIPPED_SHARE_WARNING:
-        return Verdict("warned", f"some clipping: {share}")
+        return ClipCheck("warned", f"some clipping: {share}")
     if probe.peak_dbfs > 0.01:
-        return Verdict("warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed")
+        return ClipCheck("warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed")
     if probe.sample_rate < sample_rate:
-        return Verdict("warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz")
-    return Verdict("ok")
+        return ClipCheck("warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz")
+    return ClipCheck("ok")

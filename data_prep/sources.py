@@ -12,10 +12,9 @@ from pathlib import Path
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.errors import UserError
 from codec.runtime.file_walk import find_files
-from data_prep.entries import Entry, domain_of
-from data_prep.layouts import Layout, Tree, recognise
-from data_prep.lists import SUFFIXES as LIST_SUFFIXES
-from data_prep.lists import read_list
+from data_prep.entries import AudioEntry, domain_of
+from data_prep.layouts import CorpusLayout, FolderTree, recognise
+from data_prep.lists import LIST_SUFFIXES, read_audio_list
 
 _DEPTH = 2
 _PREPARED = {"manifest.csv", "inventory.jsonl"}
@@ -28,9 +27,9 @@ _MOST_FOLDERS = 64
 class Corpus:
     """A layout that was recognised in ``folder``, with its files."""
 
-    layout: Layout
+    layout: CorpusLayout
     folder: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[AudioEntry, ...]
     unlisted: int
     """Audio files below the folder that the corpus' own list does not name, and that are left out."""
 
@@ -39,7 +38,7 @@ class Corpus:
 class Sources:
     """What the sources hold. ``entries``: each file once, sorted by path."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[AudioEntry, ...]
     corpora: tuple[Corpus, ...]
     others: tuple[Path, ...]
     """Files that are no audio, nor part of a corpus that was recognised."""
@@ -47,7 +46,7 @@ class Sources:
     """Folders that could not be listed, each with the reason."""
 
 
-def find(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: bool = False) -> Sources:
+def find_audio(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: bool = False) -> Sources:
     """Find every audio file below the sources.
 
     Args:
@@ -57,7 +56,7 @@ def find(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: bool = 
     Raises:
         UserError: a source does not exist or holds no audio, a folder or list cannot be read, a domain does not occur.
     """
-    found: dict[Path, Entry] = {}
+    found: dict[Path, AudioEntry] = {}
     corpora: list[Corpus] = []
     others: dict[Path, None] = {}
     unlisted: dict[str, None] = {}
@@ -84,13 +83,13 @@ def _held(source: Path, plain: bool) -> Sources:
         raise UserError(f"{source}: no such folder")
     if source.is_file():
         if source.suffix.lower() in LIST_SUFFIXES:
-            return Sources(tuple(read_list(source)), (), (), ())
-        return Sources((Entry(source, source.name, source.parent.name, domain_of(source.parent)),), (), (), ())
+            return Sources(tuple(read_audio_list(source)), (), (), ())
+        return Sources((AudioEntry(source, source.name, source.parent.name, domain_of(source.parent)),), (), (), ())
     walked = find_files(source, AUDIO_SUFFIXES)
     audio, others = (
         sorted(path.relative_to(source).as_posix() for path in files) for files in (walked.files, walked.others)
     )
-    tree = Tree(source, audio, others)
+    tree = FolderTree(source, audio, others)
     corpora = [] if plain else list(_corpora(tree, source))
     entries = [entry for corpus in corpora for entry in corpus.entries]
     claimed = [f"{corpus.folder.relative_to(source).as_posix()}/" for corpus in corpora]
@@ -105,12 +104,12 @@ def _held(source: Path, plain: bool) -> Sources:
     return Sources(tuple(entries), tuple(corpora), tuple(rest), tuple(unlisted))
 
 
-def _plain(source: Path, path: str) -> Entry:
+def _plain(source: Path, path: str) -> AudioEntry:
     file = source / path
-    return Entry(file, path, source.name, domain_of(file.parent), plain=True)
+    return AudioEntry(file, path, source.name, domain_of(file.parent), plain=True)
 
 
-def _corpora(tree: Tree, source: Path) -> Iterator[Corpus]:
+def _corpora(tree: FolderTree, source: Path) -> Iterator[Corpus]:
     """The corpora in a source; none lies within another."""
     found = list(_search(tree, source, _DEPTH))
     if not found and (layout := _of_parent(tree)):
@@ -118,7 +117,7 @@ def _corpora(tree: Tree, source: Path) -> Iterator[Corpus]:
     yield from found
 
 
-def _search(tree: Tree, source: Path, depth: int) -> Iterator[Corpus]:
+def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[Corpus]:
     if tree.root != source and _PREPARED <= tree.names:
         return
     if layout := recognise(tree):
@@ -128,25 +127,25 @@ def _search(tree: Tree, source: Path, depth: int) -> Iterator[Corpus]:
             yield from _search(tree.below(name), source, depth - 1)
 
 
-def _of_parent(tree: Tree) -> Layout | None:
+def _of_parent(tree: FolderTree) -> CorpusLayout | None:
     """The layout of a corpus of which the tree is one folder."""
     parent, name = tree.root.parent, tree.root.name
     try:
         beside = sorted(path.name for path in parent.iterdir() if path.is_file())
     except OSError:
         return None
-    layout = recognise(Tree(parent, [f"{name}/{path}" for path in tree.audio], beside))
+    layout = recognise(FolderTree(parent, [f"{name}/{path}" for path in tree.audio], beside))
     return layout if layout and layout.entries is None else None
 
 
-def _corpus(layout: Layout, tree: Tree, source: Path, prefix: str = "") -> Corpus:
+def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = "") -> Corpus:
     """``prefix``: of a path below the tree as the layout wants to see it."""
     if layout.entries is not None:
         below = {str(tree.root / path) for path in tree.audio}
         unlisted = len(below.difference(str(entry.path) for entry in layout.entries))
         return Corpus(layout, tree.root, tuple(_seen_from(source, entry) for entry in layout.entries), unlisted)
     entries = tuple(
-        Entry(
+        AudioEntry(
             path=(file := tree.root / path),
             relative=file.relative_to(source).as_posix(),
             source=layout.source(file) if layout.source else tree.root.name,
@@ -159,6 +158,6 @@ def _corpus(layout: Layout, tree: Tree, source: Path, prefix: str = "") -> Corpu
     return Corpus(layout, tree.root, entries, 0)
 
 
-def _seen_from(source: Path, entry: Entry) -> Entry:
+def _seen_from(source: Path, entry: AudioEntry) -> AudioEntry:
     relative = os.path.relpath(entry.path, source).replace(os.sep, "/")
     return replace(entry, relative=relative)

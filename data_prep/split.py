@@ -23,7 +23,7 @@ LARGE_GROUP = 0.25
 
 
 @dataclass(frozen=True)
-class Ratios:
+class SplitRatios:
     """Shares of the seconds, which sum to 1."""
 
     train: float
@@ -31,7 +31,7 @@ class Ratios:
     test: float
 
     @staticmethod
-    def parse(text: str) -> "Ratios":
+    def parse(text: str) -> "SplitRatios":
         """Read "8:1:1", "9:0.5:0.5", "6:2:2" or any other train:val:test. Raises :class:`UserError`."""
         try:
             parts = [float(part) for part in text.split(":")]
@@ -39,14 +39,14 @@ class Ratios:
             parts = []
         if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts) or parts[0] == 0:
             raise UserError(f"--ratios {text}: give train:val:test, like 8:1:1 or 9:0.5:0.5")
-        return Ratios(*(part / sum(parts) for part in parts))
+        return SplitRatios(*(part / sum(parts) for part in parts))
 
     def share(self, split: str) -> float:
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SplitCandidate:
     """A clip that is fit for use."""
 
     path: str
@@ -57,7 +57,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownSplit:
     """What an earlier manifest says: the group has this split; so has the content, unless ``sha256`` is
     empty.
     """
@@ -69,7 +69,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class SplitAssignment:
     """``splits``: of every group, old ones included. ``rejected``: reason by path. ``advice``: lines for the
     user.
     """
@@ -79,12 +79,12 @@ class Assignment:
     advice: tuple[str, ...]
 
 
-def assign(
-    candidates: Sequence[Candidate], ratios: Ratios, *, seed: int = 0, known: Iterable[Known] = ()
-) -> Assignment:
+def assign_splits(
+    candidates: Sequence[SplitCandidate], ratios: SplitRatios, *, seed: int = 0, known: Iterable[KnownSplit] = ()
+) -> SplitAssignment:
     """Give every group a split; of clips with the same content one is kept."""
     splits: dict[str, str] = {}
-    content: dict[str, Known] = {}
+    content: dict[str, KnownSplit] = {}
     for earlier in known:
         splits.setdefault(earlier.group, earlier.split)
         if earlier.sha256:
@@ -103,21 +103,23 @@ def assign(
     locked = frozenset(splits)
     _divide(kept, ratios, seed, splits)
     advice = [*_fill_empty(kept, ratios, splits, locked), *_advice(kept, ratios, splits, locked)]
-    return Assignment(splits, rejected, tuple(advice))
+    return SplitAssignment(splits, rejected, tuple(advice))
 
 
-def _duplicates(candidates: Sequence[Candidate], splits: dict[str, str], content: dict[str, Known]) -> dict[str, str]:
+def _duplicates(
+    candidates: Sequence[SplitCandidate], splits: dict[str, str], content: dict[str, KnownSplit]
+) -> dict[str, str]:
     """Of clips with the same content keep the one that was used before, else one of an assigned group, else
     the first.
     """
-    same: dict[str, list[Candidate]] = defaultdict(list)
+    same: dict[str, list[SplitCandidate]] = defaultdict(list)
     for clip in candidates:
         same[clip.sha256].append(clip)
     rejected = {}
     for sha, clips in same.items():
         earlier = content.get(sha)
 
-        def rank(clip: Candidate, earlier: Known | None = earlier) -> tuple[bool, bool, str]:
+        def rank(clip: SplitCandidate, earlier: KnownSplit | None = earlier) -> tuple[bool, bool, str]:
             used_before = earlier is not None and earlier.path == clip.path
             at_home = splits.get(clip.group) == earlier.split if earlier else clip.group in splits
             return (not used_before, not at_home, clip.path)
@@ -129,7 +131,7 @@ def _duplicates(candidates: Sequence[Candidate], splits: dict[str, str], content
     return rejected
 
 
-def _follow_content(kept: Sequence[Candidate], splits: dict[str, str], content: dict[str, Known]) -> None:
+def _follow_content(kept: Sequence[SplitCandidate], splits: dict[str, str], content: dict[str, KnownSplit]) -> None:
     """A new group with clips that already belong to a split (files that were moved) goes to the split of most
     of them.
     """
@@ -141,7 +143,7 @@ def _follow_content(kept: Sequence[Candidate], splits: dict[str, str], content: 
         splits[group] = max(SPLITS, key=lambda split: seconds[split])
 
 
-def _divide(kept: Sequence[Candidate], ratios: Ratios, seed: int, splits: dict[str, str]) -> None:
+def _divide(kept: Sequence[SplitCandidate], ratios: SplitRatios, seed: int, splits: dict[str, str]) -> None:
     totals: dict[str, float] = defaultdict(float)
     held: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     groups: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -171,14 +173,16 @@ def _digest(group: str, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}:{group}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _seconds(kept: Sequence[Candidate]) -> dict[str, float]:
+def _seconds(kept: Sequence[SplitCandidate]) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for clip in sorted(kept, key=lambda clip: clip.path):
         seconds[clip.group] += clip.seconds
     return seconds
 
 
-def _fill_empty(kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]) -> list[str]:
+def _fill_empty(
+    kept: Sequence[SplitCandidate], ratios: SplitRatios, splits: dict[str, str], locked: frozenset[str]
+) -> list[str]:
     """With few groups the ratio alone would leave a split empty: move the new group closest in size to its
     share.
     """
@@ -203,7 +207,9 @@ def _count(groups: int) -> str:
     return "1 group" if groups == 1 else f"{groups} groups"
 
 
-def _advice(kept: Sequence[Candidate], ratios: Ratios, splits: dict[str, str], locked: frozenset[str]) -> list[str]:
+def _advice(
+    kept: Sequence[SplitCandidate], ratios: SplitRatios, splits: dict[str, str], locked: frozenset[str]
+) -> list[str]:
     seconds = _seconds(kept)
     total, largest = sum(seconds.values()), max(seconds.values(), default=0.0)
     lines = []

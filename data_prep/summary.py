@@ -8,9 +8,9 @@ from pathlib import Path
 from codec.dataset.packed import Clip
 from codec.runtime.file_walk import count_suffixes
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
-from data_prep.manifest import Row
+from data_prep.manifest import ManifestRow
 from data_prep.sources import Sources
-from data_prep.split import SPLITS, Ratios
+from data_prep.split import SPLITS, SplitRatios
 from data_prep.target_distance import TargetDistance
 
 LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
@@ -34,7 +34,7 @@ class SplitSummary:
 
 
 @dataclass(frozen=True)
-class Summary:
+class PreparationSummary:
     """The result of a preparation; written to summary.json as it is."""
 
     out: str
@@ -99,10 +99,10 @@ class Summary:
         return lines
 
 
-def summarise(
+def summarise_preparation(
     out: Path,
     packed: Path,
-    rows: Sequence[Row],
+    rows: Sequence[ManifestRow],
     clips: dict[str, list[Clip]],
     *,
     sample_rate: int,
@@ -112,10 +112,10 @@ def summarise(
     notes: Sequence[str],
     advice: Sequence[str],
     target: TargetDistance | None,
-) -> Summary:
+) -> PreparationSummary:
     total = sum(clip.seconds for members in clips.values() for clip in members)
-    shares = Ratios.parse(ratios)
-    return Summary(
+    shares = SplitRatios.parse(ratios)
+    return PreparationSummary(
         out=str(out),
         manifest=str(out / "manifest.csv"),
         packed=str(packed),

@@ -41,7 +41,7 @@ _BANDWIDTHS_HZ = np.array([70.0, 90.0, 140.0, 200.0])
 _CONTROL_S = 0.01
 
 
-def synthesise(out: Path, *, seed: int = 0, minutes: float = 8.0, sample_rate: int = 16000) -> Path:
+def synthesise_corpus(out: Path, *, seed: int = 0, minutes: float = 8.0, sample_rate: int = 16000) -> Path:
     """Write the corpus, ``out/<domain>/<group>/<clip>.flac`` and ``out/manifest.csv``, and return ``out``.
 
     Clips are 3 to 8 s long, mono, 16 bits. A folder that is complete for the same arguments is left as it is.

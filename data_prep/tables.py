@@ -14,7 +14,7 @@ from pathlib import Path
 from codec.batch.inputs import read_text
 from codec.errors import UserError
 
-Row = dict[str, str]
+TableRow = dict[str, str]
 
 PATH_COLUMNS = (
     "path", "audio_filepath", "file_name", "audio_path", "filepath", "file_path", "filename", "file", "wav_path",
@@ -25,7 +25,7 @@ GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id",
 """Names of the column with the group; CommonVoice has client_id."""
 
 
-def header(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
     """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.batch.inputs.read_text`."""
     first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
     try:
@@ -34,7 +34,7 @@ def header(path: Path) -> list[str]:
         raise UserError(f"{path}: line 1 is malformed ({error})") from error
 
 
-def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Row]:
+def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[TableRow]:
     """Yield the rows of a CSV or TSV table with a header, by column name; cells that are missing are empty.
 
     Args:
@@ -77,12 +77,12 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
             yield _object(_json(line, f"{path}: line {number} is not JSON"), f"{path}: line {number}")
 
 
-def text_of(value: object) -> str:
+def cell_text(value: object) -> str:
     """Return a JSON value as the cell of a table: empty for null, JSON for lists and objects."""
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def column(row: Row, names: Collection[str]) -> str:
+def first_cell(row: TableRow, names: Collection[str]) -> str:
     """Return the first cell under one of the names that is not empty, else an empty text."""
     return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
 

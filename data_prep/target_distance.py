@@ -29,7 +29,7 @@ class TargetDistance:
         )
 
 
-def distance(clips: Sequence[Clip], target: TargetConfig) -> TargetDistance:
+def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> TargetDistance:
     """Distance of the clips, weighted by their seconds. No clips: 1 where something is asked for."""
     total = sum(clip.seconds for clip in clips)
     if total == 0:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from codec.batch.inputs import read_text
 from codec.errors import UserError
-from data_prep.entries import OTHER_DOMAIN, Entry, domain_of
+from data_prep.entries import OTHER_DOMAIN, AudioEntry, domain_of
 from data_prep.tables import read_json_lines
 
 _ARCHIVE = re.compile(r"\.ark:\d+$")
@@ -25,7 +25,7 @@ def relative_to(path: Path, folder: Path) -> str:
     return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
-def kaldi(scp: Path) -> Iterator[Entry]:
+def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
     """Yield the files of a ``wav.scp``; groups are the speakers of ``utt2spk``, by way of ``segments`` if it is there.
 
     Raises:
@@ -69,7 +69,7 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[Entry] | None:
+def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEntry] | None:
     """Return the files of lhotse's recordings or cuts, None where the list is another one.
 
     Speakers come from the supervisions in the cuts, or from the file of supervisions of the same name beside the
@@ -133,10 +133,10 @@ def _base(folder: Path, name: str) -> Path:
     return next((candidate for candidate in candidates if (candidate / name).exists()), folder)
 
 
-def _entry(path: Path, folder: Path, recording: str, speakers: set[str]) -> Entry:
+def _entry(path: Path, folder: Path, recording: str, speakers: set[str]) -> AudioEntry:
     path = Path(os.path.abspath(path))
     domain = domain_of(path.parent)
-    return Entry(
+    return AudioEntry(
         path=path,
         relative=relative_to(path, folder),
         source=folder.name,

@@ -12,41 +12,13 @@ import pytest
 import torch
 
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, save_model
-from codec.recipe import read_recipe
+from codec.pretrained.checkpoint import load_codec
 from codec.runtime import signals
 from data_prep.prepare import prepare
-from data_prep.synthetic_corpus import synthesise
+from data_prep.synthetic_corpus import synthesise_corpus
+from tests.helpers.tiny import tiny_model
 
 torch.set_num_threads(1)
-
-TINY = [
-    *(
-        "--codec.encoder.width=16",
-        "--codec.encoder.depth=1",
-        "--codec.decoder.width=16",
-        "--codec.decoder.depth=1",
-    ),
-    *(
-        "--codec.quantizer.codebooks=3",
-        "--codec.quantizer.codebook_size=16",
-        "--codec.quantizer.latent_dim=16",
-        "--codec.quantizer.contexts=2",
-    ),
-    *("--data.batch_size=2", "--data.crop_s=0.24", "--train.validation_clips=4", "--optim.warmup_steps=5"),
-]
-"""Overrides that make any of the rvq recipes a matter of milliseconds per step."""
-
-
-def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:
-    """Writes a model of that size as training begins with it, fitted to low noise, quiet and very loud."""
-    torch.manual_seed(seed)
-    made = Codec(read_recipe("speech_16k", [*TINY, *overrides]).codec)
-    wave = torch.nn.functional.conv1d(torch.randn(2, 1, 80000), torch.hann_window(99)[None, None])
-    peaks = torch.tensor([0.2, 4.0])[:, None, None]
-    made.initialise(peaks * wave / wave.abs().max(), torch.Generator().manual_seed(seed))
-    save_model(folder, made, {"step": 1})
-    return folder
 
 
 @pytest.fixture
@@ -69,13 +41,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def codec(model: Path) -> Codec:
     """That model. Do not change it."""
-    return load_model(model)
+    return load_codec(model)
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of about two minutes of synthetic sound in many groups. Do not write to it."""
-    return synthesise(tmp_path_factory.mktemp("corpus"), minutes=2.0)
+    return synthesise_corpus(tmp_path_factory.mktemp("corpus"), minutes=2.0)
 
 
 @pytest.fixture(scope="session")

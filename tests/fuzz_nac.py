@@ -24,6 +24,8 @@ from codec.bitstream import live
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.framing import frame_packet
 from codec.bitstream.header import HEADER_BYTES, Header, read_header_and_tags
+from codec.bitstream.live_parser import LiveParser
+from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import PacketReader
 from codec.bitstream.writer import PacketWriter
@@ -54,7 +56,7 @@ def originals(folder: Path) -> list[bytes]:
                 writer.write(codes)
                 writer.finish(samples)
             made.append((folder / "x.nac").read_bytes())
-        sender = live.LiveWriter(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
+        sender = LiveWriter(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
         sender.write(codes[..., :-1])
         sender.finish(codes[..., -1:], samples)
         made.append(out.getvalue())
@@ -169,10 +171,10 @@ def receive(data: bytes, rng: random.Random) -> None:
         return
     if not start.header.live:
         return
-    parser = live.LiveParser(start.header)
+    parser = LiveParser(start.header)
     while not parser.done and (piece := source.read(rng.choice((1, 7, 100)))):
-        for _, count, codes in live.unpack_frames(parser.push(piece), start.header, FIXED):
-            assert codes is None or (codes.shape[2] == count and codes.max() < SIZE)
+        for run in live.unpack_frames(parser.push(piece), start.header, FIXED):
+            assert run.codes is None or (run.codes.shape[2] == run.frames and run.codes.max() < SIZE)
     parser.finish()
 
 

@@ -1,4 +1,4 @@
-"""Measure what an installation takes: ``VENV/bin/python -m tests.install_size`` counts packages and MB of an environment.
+"""Count the packages and MB of an environment: ``VENV/bin/python -m tests.install_size``.
 
 The figures of the README come from a new environment with the CPU build of PyTorch, after ``pip install .``, and again
 after each of the extras, without pip and this project itself.

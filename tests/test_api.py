@@ -10,9 +10,10 @@ import soundfile
 import torch
 
 import codec
-from codec.batch.tasks import decode_batch, encode_batch
-from codec.pretrained.checkpoint import load_model
-from tests.conftest import tiny_model
+from codec.batch.decode import decode_batch
+from codec.batch.encode import encode_batch
+from codec.pretrained.checkpoint import load_codec
+from tests.helpers.tiny import tiny_model
 
 FSQ = [
     *("--codec.quantizer.kind=fsq", "--codec.quantizer.groups=2", "--codec.quantizer.codebooks=4"),
@@ -112,7 +113,7 @@ def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, model, c):
     report = c.save(tmp_path / "a.nac", wave, 44100, codebooks=2, tags={"title": "Noise"})
     assert report.kbps > 0 and report.target == tmp_path / "a.nac"
     expected = c.decode(c.encode(wave, 44100, codebooks=2))
-    for given in (c, model, str(model), c.model):
+    for given in (c, model, str(model), c.model.codec):
         with codec.open(tmp_path / "a.nac", given) as sound:
             assert (sound.sample_rate, sound.channels, sound.samples) == (44100, 2, 44100)
             assert sound.tags["title"] == "Noise"
@@ -202,5 +203,5 @@ def test_what_cannot_be_is_said(model, c):
 
 
 def test_a_codec_of_ones_own_can_be_used(model):
-    own = load_model(model)
+    own = load_codec(model)
     assert codec.AudioCodec(own).encode(noise(999), 16000).codes.shape[0] == own.config.quantizer.codebooks

@@ -23,11 +23,10 @@ import codec
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import PacketReader
 from codec.bitstream.writer import PacketWriter
-from codec.pretrained.checkpoint import checksum, fingerprint
+from codec.pretrained.checkpoint import fingerprint, model_checksum
 from codec.recipe import read_recipe
 from codec.training.trainer import train
 from tests import test_pins_names, test_pins_resume
-from tests.conftest import tiny_model
 from tests.helpers.pinning import (
     PINS,
     RATE,
@@ -41,6 +40,7 @@ from tests.helpers.pinning import (
     stored,
     waveform,
 )  # fmt: skip
+from tests.helpers.tiny import tiny_model
 
 BUILT_IN = ("speech_16k", "speech_16k_v2")
 MODELS = {**dict.fromkeys(BUILT_IN), "fsq": PINS / "fsq"}
@@ -59,7 +59,7 @@ def load(name: str) -> codec.AudioCodec:
 
 
 def stored_codes(name: str) -> list[np.ndarray]:
-    model = load(name).model
+    model = load(name).model.codec
     with PacketReader(PINS / f"{name}.nac") as reader:
         return [np.asarray(codes) for codes in reader.codes(RangeCoder(model.tables.to_numpy()))]
 
@@ -77,14 +77,14 @@ def expected() -> dict:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_names_of_models_are_those_in_every_file_coded_so_far(name, expected):
-    model = load(name).model
-    assert [fingerprint(model), checksum(model)] == expected["models"][name]
+    model = load(name).model.codec
+    assert [fingerprint(model), model_checksum(model)] == expected["models"][name]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stored_codes_become_the_same_bytes(name, tmp_path):
     source = PINS / f"{name}.nac"
-    coder = RangeCoder(load(name).model.tables.to_numpy())
+    coder = RangeCoder(load(name).model.codec.tables.to_numpy())
     with (
         PacketReader(source) as reader,
         PacketWriter(tmp_path / "again.nac", reader.header, coder, reader.tags) as writer,
@@ -215,7 +215,7 @@ def test_codes_in_stored_shards_are_those_of_nac_files():
 
 def _write(folder: Path) -> None:
     from data_prep.prepare import prepare
-    from data_prep.synthetic_corpus import synthesise
+    from data_prep.synthetic_corpus import synthesise_corpus
 
     torch.set_num_threads(1)
     PINS.mkdir(exist_ok=True)
@@ -231,9 +231,9 @@ def _write(folder: Path) -> None:
             decoded = sound.read(0, sound.samples)[:, ::16]
         codes = loaded.encode(wave, RATE).codes.astype(np.int16)
         np.savez_compressed(PINS / f"{name}.npz", stored=stored.astype(np.int16), decoded=decoded, codes=codes)
-        content["models"][name] = [fingerprint(loaded.model), checksum(loaded.model)]
+        content["models"][name] = [loaded.fingerprint, model_checksum(loaded.model.codec)]
         content["shapes"][name] = list(stored.shape)
-    corpus = synthesise(folder / "corpus", minutes=2.0)
+    corpus = synthesise_corpus(folder / "corpus", minutes=2.0)
     prepare([corpus], folder / "data", sample_rate=16000, workers=1)
     content["losses"] = losses(trained(folder / "data", folder / "run"), TERMS)
     (PINS / "expected.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from codec.cli import build_parser
-from codec.cli.reference import reference
-from data_prep.synthetic_corpus import synthesise
-from tests.conftest import TINY
+from codec.cli.reference import recipe_reference
+from data_prep.synthetic_corpus import synthesise_corpus
 from tests.helpers.pinning import PINS, files, keys, lost, printed, ran, store, stored
+from tests.helpers.tiny import TINY
 
 NAMES, OPTIONS, SETTINGS = "names.json", "options.json", "settings.json"
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
@@ -21,7 +21,7 @@ PLAN = {"title": "Pinned", "recipe": "quickstart", "settings": TINY_SETTINGS, "c
 
 
 def prepare(folder: Path) -> object:
-    corpus = synthesise(folder / "corpus", minutes=1.0)
+    corpus = synthesise_corpus(folder / "corpus", minutes=1.0)
     summary = printed("prepare", corpus, "--out", folder / "data", "--ratios", "2:1:1", "-j1")
     return {"json": keys(summary), "files": files(folder / "data")}
 
@@ -115,7 +115,9 @@ def test_names_in_what_a_command_prints_and_writes(command, made):
 
 
 def settings() -> dict[str, None]:
-    return dict.fromkeys(sorted(line.split("`")[1] for line in reference().splitlines() if line.startswith("| `")))
+    return dict.fromkeys(
+        sorted(line.split("`")[1] for line in recipe_reference().splitlines() if line.startswith("| `"))
+    )
 
 
 def test_settings_of_recipes_keep_their_names():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import soundfile
 
-from tests.conftest import TINY
 from tests.helpers.pinning import PINS, RATE, SMALLEST, assert_same_losses, losses, ran, store, stored, waveform
+from tests.helpers.tiny import TINY
 
 ARCHIVE, LOSSES = PINS / "run.tar.xz", "resumed.json"
 STEPS, BROKEN_OFF = 16, 7

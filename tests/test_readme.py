@@ -1,4 +1,4 @@
-"""What the README tells people to type works as it stands there."""
+"""Commands, code and links in the README and the documents work as they stand there."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codec.cli import build_parser, main
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of every ``codec …`` in shell blocks, without comments."""
+    """Return the words of every ``codec …`` in shell blocks, without comments."""
     parts = [part for block in blocks("sh", text) for line in block.splitlines() for part in line.split("&&")]
     words = [shlex.split(part, comments=True) for part in parts]
     return [[Path(each[0]).name, *each[1:]][1:] for each in words if each and Path(each[0]).name == "codec"]
@@ -39,8 +39,8 @@ def test_commands_that_are_shown_exist(document):
         assert arguments.command == words[0] and (not rest or words[0] == "train")
 
 
-def test_the_commands_of_the_readme_lead_from_audio_to_a_judged_codec(corpus, tmp_path, monkeypatch, capsys):
-    (section,) = re.findall(r"^## The commands\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+def test_the_commands_of_the_readme_lead_from_audio_to_an_evaluated_codec(corpus, tmp_path, monkeypatch, capsys):
+    (section,) = re.findall(r"^## Commands\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     shutil.copytree(corpus, tmp_path / "audio")
     shutil.copy(next(corpus.rglob("*.flac")), tmp_path / "audio/hello.flac")
     monkeypatch.chdir(tmp_path)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codec.cli.reference import reference
+from codec.cli.reference import recipe_reference
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
 from codec.training.trainer import train
 from data_prep.prepare import prepare
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 README = Path(__file__).parents[1] / "README.md"
 SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]
@@ -55,7 +55,7 @@ def test_the_recipes_are_those_of_the_readme_with_the_rates_that_stand_there():
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_loads_whole_and_names_losses_that_exist(name, tmp_path):
     recipe = read_recipe(name)
-    assert recipe.losses.keys() <= set(TERMS) and any(recipe.losses.values())
+    assert recipe.losses.keys() <= set(LOSS_TERMS) and any(recipe.losses.values())
     write_recipe(tmp_path / "whole.yaml", recipe)
     assert read_recipe(str(tmp_path / "whole.yaml")) == recipe
     assert yaml.safe_load((tmp_path / "whole.yaml").read_text()).keys() == {field.name for field in fields(Recipe)}
@@ -71,11 +71,11 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 
 
 def test_the_reference_is_as_generated_and_says_what_each_setting_is():
-    page = reference()
+    page = recipe_reference()
     assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}
-    assert all(name in page for name in TERMS)
+    assert all(name in page for name in LOSS_TERMS)
 
 
 # --- settings that do not exist or do not fit ---------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+HEAVY_LIBRARIES = ("torch", "scipy", "librosa", "lightning", "jsonargparse", "matplotlib")
 AUDIO_LIBRARIES = {"av", "soundfile", "soxr", "tinytag"}
 MAY_TOUCH_AUDIO_FILES = {
     "eval/benchmarks/format_table.py",  # decodes by programs that share no code with codec.audio
@@ -40,9 +41,29 @@ def loaded_by(statement: str, *libraries: str) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("folder", ["codec/audio"])
+@pytest.mark.parametrize("folder", ["codec/audio", "codec/batch", "codec/bitstream", "codec/coding", "codec/runtime"])
 def test_no_module_of_the_room_imports_torch(folder: str) -> None:
-    assert loaded_by(f"import {', '.join(modules(folder))}", "torch", "scipy", "librosa") == set()
+    assert loaded_by(f"import {', '.join(modules(folder))}", *HEAVY_LIBRARIES) == set()
+
+
+def test_the_registry_of_models_imports_no_torch() -> None:
+    names = ("registry", "loaded_model", "model_folder", "onnx_backend")
+    assert loaded_by(f"import {', '.join(f'codec.pretrained.{name}' for name in names)}", *HEAVY_LIBRARIES) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["info", "tests/pins/speech_16k.nac"], ["models"], ["encode", "--help"], ["decode", "--help"], ["--help"]],
+    ids=" ".join,
+)
+def test_commands_that_compute_nothing_import_no_torch(words: list[str]) -> None:
+    script = f"""
+import contextlib, io
+from codec.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main({words!r})
+"""
+    assert loaded_by(script, *HEAVY_LIBRARIES) == set()
 
 
 def test_importing_codec_audio_and_reading_its_constants_loads_no_audio_library() -> None:

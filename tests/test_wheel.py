@@ -13,6 +13,7 @@ import soundfile
 
 from codec.audio import info
 from codec.coding.files import decode_file
+from codec.pretrained.loaded_model import LoadedModel
 from codec.recipe import recipe_names
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +141,6 @@ def test_the_installed_command_codes_a_file(installed, tmp_path, model, codec):
     command = [installed / "bin/codec", "encode", "a.wav", "--out", "nac", "--model", model]
     done = run(*command, cwd=tmp_path, env=elsewhere(installed))
     assert done.returncode == 0, done.stderr
-    decode_file(tmp_path / "nac/a.nac", tmp_path / "b.wav", codec)
+    decode_file(tmp_path / "nac/a.nac", tmp_path / "b.wav", LoadedModel(codec))
     back = info(tmp_path / "b.wav")
     assert (back.frames, back.sample_rate, back.channels) == (30_000, 22050, 2)

@@ -11,13 +11,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
-from codec.batch.jobs import Failure
+from codec.coding.report import Failure
 from codec.errors import UserError
 from codec.runtime.file_walk import FoundFiles, count_suffixes, describe_left_out, find_files, list_folders
 
 
 @dataclass(frozen=True)
-class Found:
+class Inputs:
     """The files that the inputs of a batch name."""
 
     files: list[tuple[Path, Path]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Kinds:
+class FileKinds:
     """The files that a command takes from folders and patterns."""
 
     name: str
@@ -44,7 +44,7 @@ class Kinds:
         return any(fnmatch(path.name.lower(), pattern) for pattern in self.companions)
 
 
-SOUND = Kinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
+AUDIO_FILES = FileKinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
 """What is encoded, to files or to tokens; earlier outputs may lie beside it."""
 
 _ENCODINGS = {
@@ -83,7 +83,7 @@ def read_text(path: Path, kind: str) -> str:
     return text
 
 
-def read_list(path: Path) -> list[Path]:
+def read_path_list(path: Path) -> list[Path]:
     """Read the paths in a text file, one a line, as :func:`read_text` does.
 
     Raises:
@@ -94,7 +94,7 @@ def read_list(path: Path) -> list[Path]:
     raise UserError(f"{path}: no paths in this list; write one a line")
 
 
-def find(sources: Sequence[Path], kinds: Kinds, lists: Sequence[Path] = ()) -> Found:
+def find_inputs(sources: Sequence[Path], kinds: FileKinds, lists: Sequence[Path] = ()) -> Inputs:
     """Find each file that the sources and the lists of sources name, and its place in the tree.
 
     A source is a file, a folder, or a pattern with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
@@ -109,11 +109,11 @@ def find(sources: Sequence[Path], kinds: Kinds, lists: Sequence[Path] = ()) -> F
     everything = _Search(kinds)
     files = [pair for source in sources for pair in everything.search(Path(source))]
     for path in lists:
-        files += below_common([pair for source in read_list(path) for pair in everything.search(source)])
+        files += below_common([pair for source in read_path_list(path) for pair in everything.search(source)])
     if not files:
         raise UserError(f"no {kinds.name} given; name files, folders or patterns, or a --list of them")
     left_out = everything.others - {path for path, _ in files}
-    return Found(
+    return Inputs(
         files,
         count_suffixes(path for path in left_out if not kinds.has_companion(path)),
         [Failure(path, f"{path}: cannot be listed ({reason})") for path, reason in everything.unlisted.items()],
@@ -131,7 +131,7 @@ def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 class _Search:
     """One look at all sources, which remembers what it left out."""
 
-    def __init__(self, kinds: Kinds) -> None:
+    def __init__(self, kinds: FileKinds) -> None:
         self._kinds = kinds
         self.others: set[Path] = set()
         self.unlisted: dict[Path, str] = {}

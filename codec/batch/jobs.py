@@ -1,15 +1,32 @@
-"""The jobs of a batch: where the output of each file goes, and what can become of it."""
+"""The jobs of a batch: where the output of each file goes."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from codec.errors import UserError
 
 
 @dataclass(frozen=True)
+class BatchOptions:
+    """How a batch is run."""
+
+    force: bool = False
+    """Whether outputs that are up to date are written again, and any other files are replaced."""
+    workers: int = 1
+    """Processes of one thread each; they write the same bytes as one process."""
+    concurrent_files: int = 1
+    """Files, without processes, whose blocks are computed in common batches, which a GPU needs; on a CPU, the bytes are
+    the same."""
+
+
+@dataclass(frozen=True)
 class Job:
+    """A file to be written, and what it is made from."""
+
     source: Path
+    """Names the job in failures."""
     target: Path
 
     @property
@@ -19,39 +36,27 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """The files that are read; a target older than one of them is out of date."""
         return self.sources
 
 
-@dataclass(frozen=True)
-class Failure:
-    path: Path
-    reason: str
-    """One line; names the path."""
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A source whose part of the output was there already, and good; but for what was ``lost``, from when to when in
-    seconds, and missing from where it was ``cut_off``."""
+def name_outputs(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Choose the name of each output, without a suffix.
 
-    path: Path
-    lost: tuple[tuple[float, float], ...] = ()
-    cut_off: float | None = None
+    Args:
+        found: files, each with its place in the tree of its source.
 
+    Returns:
+        The same files, each with the place of its output in the tree of outputs. Files that differ only in their
+        suffix, such as ``a.wav`` and ``a.mp3``, keep it.
 
-def plan(found: Sequence[tuple[Path, Path]], out: Path, suffix: str) -> list[Job]:
-    """Return a job for each file, its target under ``out`` as :func:`named` places it.
-
-    Raises:
-        UserError: two files have one target.
+    >>> names = ["a.wav", "a.mp3", "b.wav"]
+    >>> [str(place) for _, place in name_outputs([(Path("in", name), Path(name)) for name in names])]
+    ['a.wav', 'a.mp3', 'b']
     """
-    return one_each(Job(path, out / place.with_name(place.name + suffix)) for path, place in named(found))
-
-
-def named(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """The same files, with their places in the tree of the outputs: without suffix, but for files that differ in
-    nothing else, such as ``a.wav`` and ``a.mp3``."""
     names: dict[Path, set[Path]] = {}
     for _, relative in found:
         names.setdefault(relative.with_suffix(""), set()).add(relative)
@@ -61,24 +66,52 @@ def named(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     ]
 
 
-def one_each(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs, each once. Raises :class:`UserError` where two sources have one target."""
-    kept: dict[Path, Job] = {}
+def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:
+    """Drop jobs whose source was named twice.
+
+    Args:
+        jobs: in any order.
+
+    Returns:
+        The jobs, one for each target, in the same order.
+
+    Raises:
+        UserError: two sources have one target.
+    """
+    first: dict[Path, AnyJob] = {}
     for job in jobs:
-        other = kept.setdefault(job.target, job)
+        other = first.setdefault(job.target, job)
         if other.source.resolve() != job.source.resolve():
             raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
-    return list(kept.values())
+    return list(first.values())
 
 
-def is_file(out: Path, suffixes: Collection[str]) -> bool:
-    """Whether an output with this name is meant as a file, not as a folder: by its suffix, unless there is such a
-    folder."""
+def names_file(out: Path, suffixes: Collection[str]) -> bool:
+    """Decide whether an output path means a file rather than a folder.
+
+    Args:
+        out: the path.
+        suffixes: of files, in lower case and with their dot.
+
+    Returns:
+        Whether it has one of the suffixes and no such folder exists.
+    """
     return out.suffix.lower() in suffixes and not out.is_dir()
 
 
-def into_file(jobs: Sequence[Job], out: Path) -> list[Job]:
-    """The one job, with the file ``out`` for its target. Raises :class:`UserError` where there are several."""
+def with_target(jobs: Sequence[AnyJob], out: Path) -> list[AnyJob]:
+    """Direct the only job to a file.
+
+    Args:
+        jobs: exactly one.
+        out: the file.
+
+    Returns:
+        The job, with the file as its target.
+
+    Raises:
+        UserError: there are several jobs.
+    """
     if len(jobs) > 1:
         raise UserError(f"{out}: one file, but {len(jobs)} are to be written; name a folder as --out")
     return [replace(job, target=out) for job in jobs]

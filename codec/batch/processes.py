@@ -10,26 +10,27 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Generic
 
-from codec.batch.jobs import Failure, Job
+from codec.batch.jobs import AnyJob
+from codec.coding.report import Failure
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.signals import sigint_blocked
 
-Work = Callable[[Job, Callable[[float], None]], Any]
+Work = Callable[[Any, Callable[[float], None]], Any]
 """Does a job, tells now and then how many more seconds of audio are done, and returns what came of it."""
 
 
-def spread(
-    work: Work, jobs: Sequence[Job], workers: int, progress: Callable[[Job, float], None]
-) -> Generator[tuple[Job, Any]]:
+def run_in_processes(
+    work: Work, jobs: Sequence[AnyJob], workers: int, progress: Callable[[AnyJob, float], None]
+) -> Generator[tuple[AnyJob, Any]]:
     """Each job with what ``work`` returned, or with a :class:`Failure` where its process died, in the order they end.
 
     Closing the iterator, or an interrupt, ends the processes at once and leaves nothing half-written.
     """
     sent = pickle.dumps(work)  # multiprocessing's own pickling takes shared memory for weights; containers have little
     waiting = deque(jobs)
-    busy: dict[Connection, _Worker] = {}
+    busy: dict[Connection, _Worker[AnyJob]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
@@ -61,10 +62,10 @@ def spread(
             worker.end()
 
 
-class _Worker:
+class _Worker(Generic[AnyJob]):
     """A process, and the job that it has."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: AnyJob) -> None:
         context = multiprocessing.get_context("spawn")
         self.job = job
         self.pipe, theirs = context.Pipe()
@@ -78,7 +79,7 @@ class _Worker:
             self.pipe.send_bytes(work)
             self.begin(self.job)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: AnyJob) -> None:
         self.job = job
         with contextlib.suppress(OSError):
             self.pipe.send(job)

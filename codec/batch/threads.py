@@ -1,6 +1,7 @@
-"""Files of a batch side by side in one process, each in a thread of its own, so that their blocks are computed
-together, as a GPU wants it; see :mod:`codec.model.dynamic_batching`. To those who run a batch it is what
-:mod:`codec.batch.processes` is.
+"""Files of a batch in concurrent threads of one process, so that their blocks are computed in common batches.
+
+A GPU needs such batches; see :mod:`codec.model.dynamic_batching`. The interface is that of
+:mod:`codec.batch.processes`.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -10,79 +11,92 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from codec.errors import UserError
-from codec.model.dynamic_batching import DynamicBatcher
 
-Job = TypeVar("Job")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class _Progress(Generic[Job]):
-    job: Job
+class _Progress(Generic[Item]):
+    item: Item
     seconds: float
 
 
 @dataclass(frozen=True)
-class _Ended(Generic[Job]):
-    job: Job
+class _Ended(Generic[Item]):
+    item: Item
     outcome: Any
 
 
 def run_in_threads(
-    work: Callable[[Job, Callable[[float], None]], Any],
-    jobs: Sequence[Job],
-    lanes: int,
-    progress: Callable[[Job, float], None],
-) -> Generator[tuple[Job, Any]]:
-    """Each job with what ``work`` returned, in the order they end; with one lane, one job after the other, in this
-    thread. ``progress`` is told of it in this thread in any case, where an error that ``work`` raises is raised, too.
+    work: Callable[[Item, Callable[[float], None]], Any],
+    items: Sequence[Item],
+    threads: int,
+    progress: Callable[[Item, float], None],
+) -> Generator[tuple[Item, Any]]:
+    """Call a function for each item, several at a time.
 
-    Closing the iterator, an error, or an interrupt ends the others at their next block; what they had begun to write is
-    gone when this returns.
+    Closing the iterator, an error, or an interrupt ends the other calls at their next block, and waits until they have
+    removed what they had begun to write.
+
+    Args:
+        work: is called with an item and a function to report seconds of audio that are done.
+        items: are taken in their order.
+        threads: number of concurrent calls; one means no threads at all.
+        progress: receives what ``work`` reports, in the calling thread.
+
+    Yields:
+        Each item with what ``work`` returned, in the order they end.
+
+    Raises:
+        UserError: not enough memory on the device for so many files.
+        Exception: whatever ``work`` raises, in the calling thread.
     """
-    lanes = min(lanes, len(jobs))
-    if lanes <= 1:
-        for job in jobs:
-            yield job, work(job, partial(progress, job))
+    threads = min(threads, len(items))
+    if threads <= 1:
+        for item in items:
+            yield item, work(item, partial(progress, item))
         return
-    meeting, threads_each, left = DynamicBatcher(lanes), torch.get_num_threads(), iter(jobs)
-    heard: SimpleQueue[_Progress[Job] | _Ended[Job] | BaseException] = SimpleQueue()
+    import torch
 
-    def tell(job: Job, seconds: float) -> None:
-        meeting.check()
-        heard.put(_Progress(job, seconds))
+    from codec.model.dynamic_batching import DynamicBatcher
 
-    def lane() -> None:
+    batcher, torch_threads, left = DynamicBatcher(threads), torch.get_num_threads(), iter(items)
+    received: SimpleQueue[_Progress[Item] | _Ended[Item] | BaseException] = SimpleQueue()
+
+    def report(item: Item, seconds: float) -> None:
+        batcher.check()
+        received.put(_Progress(item, seconds))
+
+    def run() -> None:
         try:
-            torch.set_num_threads(threads_each)  # each thread has a number of its own
-            with meeting.concurrent_file():
-                for job in left:  # of all lanes: each takes the next
-                    meeting.check()
-                    heard.put(_Ended(job, work(job, partial(tell, job))))
+            torch.set_num_threads(torch_threads)  # each thread has a setting of its own
+            with batcher.concurrent_file():
+                for item in left:  # shared: each thread takes the next
+                    batcher.check()
+                    received.put(_Ended(item, work(item, partial(report, item))))
         except torch.OutOfMemoryError as error:
             reason = str(error).splitlines()[0]
-            heard.put(UserError(f"{lanes} files at once are too many ({reason}); use a smaller --batch"))
+            received.put(UserError(f"{threads} files at once are too many ({reason}); use a smaller --batch"))
         except BaseException as error:
-            heard.put(error)
+            received.put(error)
 
-    threads = [Thread(target=lane) for _ in range(lanes)]
+    running = [Thread(target=run) for _ in range(threads)]
     try:
-        for thread in threads:
+        for thread in running:
             thread.start()
         ended = 0
-        while ended < len(jobs):
-            said = heard.get()
-            if isinstance(said, BaseException):
-                raise said
-            if isinstance(said, _Progress):
-                progress(said.job, said.seconds)
+        while ended < len(items):
+            message = received.get()
+            if isinstance(message, BaseException):
+                raise message
+            if isinstance(message, _Progress):
+                progress(message.item, message.seconds)
             else:
                 ended += 1
-                yield said.job, said.outcome
+                yield message.item, message.outcome
     finally:
-        meeting.stop()
-        for thread in threads:
+        batcher.stop()
+        for thread in running:
             if thread.ident:
                 thread.join()

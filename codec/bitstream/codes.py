@@ -72,6 +72,20 @@ class CodesWithImportance:
         )
 
 
+@dataclass(frozen=True)
+class PacketCodes:
+    """Codes of consecutive latent frames, or their loss."""
+
+    first: int
+    """Number of the first latent frame."""
+    frames: int
+    """Number of latent frames."""
+    codes: CodeArray | None
+    """``[channels, codebooks, frames]``; None if they are lost."""
+    reason: str = ""
+    """Reason of the loss."""
+
+
 class PacketCoder(Protocol):
     """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
 

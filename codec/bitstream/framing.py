@@ -1,6 +1,6 @@
-"""Packets on their own: how they are framed, told apart and found again behind damage; docs/bitstream.md.
+"""Framing of packets: length, payload and checksum, and the search for packets behind damage; docs/bitstream.md.
 
-A packet's checksum is that of its bytes plus its number, so that whoever meets a whole packet learns its number.
+The number of a packet is added to its checksum, so that an intact packet reveals its number.
 """
 
 import zlib
@@ -18,31 +18,36 @@ _MODULUS = 1 << 32
 _LENGTH_BYTES = 4
 _FIRST_VERSION_HEAD = 8
 _UNTRACED = 64
-"""So many packets at most are taken to be missing where no bytes are left of them."""
+"""Packets that may be missing at once without a trace in the file."""
 _SEARCH_BUDGET = 1 << 28
-"""Bytes that may be gone through in search of packets, each place counted as some hundred: seconds, on hostile
-files."""
+"""Bytes that may be searched for packets in one file, each place counted as :data:`_PLACE_COST`: some seconds, for
+hostile files."""
 _PLACE_COST = 256
 
 ReadAt = Callable[[int, int], bytes]
-"""Bytes of the file: from where, and how many at most."""
+"""Function from a position and a size to the bytes there; fewer at the end of the file."""
 
 
 @dataclass(frozen=True)
 class FoundPacket:
-    """A whole packet: its number (modulo 2^32 in what was not asked for), where it ends, and its payload."""
+    """An intact packet."""
 
     number: int
+    """Number of the packet; at least the expected one, modulo 2^32."""
     end: int
+    """Position behind the packet."""
     payload: bytes
+    """Coded codes."""
 
 
 @dataclass(frozen=True)
 class StatedPacket:
-    """What the bytes at a place say of a packet there, if there is one: where its payload is."""
+    """Positions stated by the length at the start of a packet, which may be damaged."""
 
     payload: int
+    """Position of the payload."""
     end: int
+    """Position behind the packet."""
 
 
 def packet_frames(frame_rate_hz: float) -> int:
@@ -61,7 +66,22 @@ def packet_frames(frame_rate_hz: float) -> int:
 
 
 def frame_packet(number: int, payload: bytes) -> bytes:
-    """The length as a number of 7 bits per byte, the least significant ones first; the payload; the checksum."""
+    """Frame a payload as a packet.
+
+    The length comes first, 7 bits per byte, the least significant ones first; the checksum comes last.
+
+    Args:
+        number: Number of the packet, from 0.
+        payload: Coded codes, at least one byte.
+
+    Returns:
+        The packet.
+
+    >>> packet = frame_packet(5, b"payload")
+    >>> framing = Framing(lambda place, size: packet[place : place + size], longest=100)
+    >>> framing.read_packet(0, len(packet), number=0)
+    FoundPacket(number=5, end=12, payload=b'payload')
+    """
     length, head = len(payload), bytearray()
     while length >= 128:
         head.append(length & 127 | 128)
@@ -72,14 +92,27 @@ def frame_packet(number: int, payload: bytes) -> bytes:
 
 
 class Framing:
-    """Packets of one file, by place. ``longest``: bytes of a payload that no packet exceeds."""
+    """Access to the packets of one file by their positions.
+
+    Args:
+        read: Function that reads the file.
+        longest: Size that no payload exceeds.
+    """
 
     def __init__(self, read: ReadAt, longest: int):
         self.read, self.longest = read, longest
         self.budget = _SEARCH_BUDGET
 
-    def stated(self, place: int, limit: int) -> StatedPacket | None:
-        """What is said at ``place``, if it can be of a packet that ends by ``limit``."""
+    def parse_length(self, place: int, limit: int) -> StatedPacket | None:
+        """Parse the length of a packet.
+
+        Args:
+            place: Position of the packet.
+            limit: Position by which it must end.
+
+        Returns:
+            The positions stated there; None if no packet can have this length.
+        """
         length = 0
         for count, byte in enumerate(self.read(place, _LENGTH_BYTES)):
             length |= (byte & 127) << 7 * count
@@ -89,69 +122,107 @@ class Framing:
                 return StatedPacket(start, end) if 0 < length <= self.longest and end <= limit else None
         return None
 
-    def look(self, place: int, limit: int, number: int) -> FoundPacket | None:
-        """The packet at ``place``, whatever its number, or None where there is none that is whole. ``number`` is the
-        expected one."""
-        said = self.stated(place, limit)
-        if said is None:
+    def read_packet(self, place: int, limit: int, number: int) -> FoundPacket | None:
+        """Read the packet at a position.
+
+        Args:
+            place: Position of the packet.
+            limit: Position by which it must end.
+            number: Expected number; the packet may have another one.
+
+        Returns:
+            The packet; None if there is no intact one.
+        """
+        stated = self.parse_length(place, limit)
+        if stated is None:
             return None
-        data = self.read(place, said.end - place)
-        if len(data) < said.end - place:
+        data = self.read(place, stated.end - place)
+        if len(data) < stated.end - place:
             return None
         check = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
         missing = (check - zlib.crc32(data[:-CHECKSUM_BYTES]) - number) % _MODULUS
-        return FoundPacket(number + missing, said.end, data[said.payload - place : -CHECKSUM_BYTES])
+        return FoundPacket(number + missing, stated.end, data[stated.payload - place : -CHECKSUM_BYTES])
 
-    def next(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
-        """Behind a damaged packet ``number`` at ``place``: place and number of the next whole one below ``stop``.
+    def find_next(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
+        """Find the next intact packet behind a damaged one.
 
-        First, where the damaged one says that it ends. Then at any place: among bytes that are no packet, one in
-        millions passes for one of the few numbers that can follow.
+        The place where the damaged one ends by its length is tried first, then every place: among bytes that are no
+        packet, one in millions passes for one of the few numbers that can follow.
+
+        Args:
+            place: Position of the damaged packet.
+            limit: Position by which the next one must end.
+            number: Number of the damaged packet.
+            stop: Number that the next one must be below.
+
+        Returns:
+            Position and number of the next intact packet; None if there is none.
         """
-        said = self.stated(place, limit)
-        if said and number + 1 < stop and self._is_at(said.end, limit, number + 1):
-            return said.end, number + 1
+        stated = self.parse_length(place, limit)
+        if stated and number + 1 < stop and self._is_at(stated.end, limit, number + 1):
+            return stated.end, number + 1
         return self._search(place, limit, number, stop)
 
     def _is_at(self, place: int, limit: int, number: int) -> bool:
-        found = self.look(place, limit, number)
+        found = self.read_packet(place, limit, number)
         return found is not None and found.number == number
 
     def _search(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
         for at in range(place, limit - MIN_PACKET_BYTES + 1):
-            said = self.stated(at, limit)
-            self.budget -= _PLACE_COST + (said.end - at if said else 0)
+            stated = self.parse_length(at, limit)
+            self.budget -= _PLACE_COST + (stated.end - at if stated else 0)
             if self.budget < 0:
                 return None
-            found = self.look(at, limit, number) if said else None
+            found = self.read_packet(at, limit, number) if stated else None
             if found is None or not number < found.number < min(stop, number + _UNTRACED + (at - place) // 64):
                 continue
-            # A wrong checksum can look like another number, but not like one that the packet behind it continues.
+            # a wrong checksum can look like another number, but not like one that the next packet continues
             if at > place or self._is_at(found.end, limit, found.number + 1):
                 return at, found.number
         return None
 
 
 class FramingVersion1(Framing):
-    """Of version 1: length and checksum as 4 bytes each before the payload. The checksum starts from the number, and
-    what lies behind a wrong length is lost."""
+    """Framing of version 1: length and checksum as 4 bytes each before the payload.
 
-    def stated(self, place: int, limit: int) -> StatedPacket | None:
+    The checksum starts from the number, and everything behind a wrong length is lost.
+    """
+
+    def parse_length(self, place: int, limit: int) -> StatedPacket | None:
+        """Parse the length of a packet; see :meth:`Framing.parse_length`.
+
+        Args:
+            place: Position of the packet.
+            limit: Position by which it must end.
+
+        Returns:
+            The positions stated there; None if no packet can have this length.
+        """
         head = self.read(place, _FIRST_VERSION_HEAD)
         length = int.from_bytes(head[:4], "little")
         start = place + _FIRST_VERSION_HEAD
         good = len(head) == _FIRST_VERSION_HEAD and 0 < length <= self.longest and start + length <= limit
         return StatedPacket(start, start + length) if good else None
 
-    def look(self, place: int, limit: int, number: int) -> FoundPacket | None:
-        said = self.stated(place, limit)
-        if said is None:
+    def read_packet(self, place: int, limit: int, number: int) -> FoundPacket | None:
+        """Read the packet at a position.
+
+        Args:
+            place: Position of the packet.
+            limit: Position by which it must end.
+            number: Number of the packet.
+
+        Returns:
+            The packet; None if it is damaged or has another number.
+        """
+        stated = self.parse_length(place, limit)
+        if stated is None:
             return None
-        data = self.read(place, said.end - place)
+        data = self.read(place, stated.end - place)
         length, payload = data[:4], data[_FIRST_VERSION_HEAD:]
         check = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little") + length))
-        right = len(data) == said.end - place and data[4:_FIRST_VERSION_HEAD] == check.to_bytes(4, "little")
-        return FoundPacket(number, said.end, payload) if right else None
+        right = len(data) == stated.end - place and data[4:_FIRST_VERSION_HEAD] == check.to_bytes(4, "little")
+        return FoundPacket(number, stated.end, payload) if right else None
 
     def _search(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
         return None

@@ -1,31 +1,30 @@
-"""What stands before the packets of a ``.nac`` file or stream: numbers of fixed size, then tags; docs/bitstream.md."""
+"""The header of a ``.nac`` file or stream: fields of fixed size, then tags; docs/bitstream.md."""
 
-import functools
-import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
+from codec.bitstream.framing import packet_frames
+from codec.bitstream.header_repair import checksum_error, repair_byte
+from codec.bitstream.tags import MAX_TAG_BYTES, parse_tags, tag_bytes
 from codec.errors import UserError
 
 MAGIC = b"\x89NAC"
 FORMAT_VERSION = 2
 MAX_BITS = 24
-MAX_TAG_BYTES = 16384
+"""Bits of a code of fixed width."""
 ADVICE_ON_DAMAGE = "copy the file or encode the source again"
 
 _VARIABLE, _LIVE = 1, 2
 _FIELDS = struct.Struct("<4sBBH8sIIIQQBBBB")
 _FURTHER = struct.Struct("<HI")
 _CRC = struct.Struct("<I")
-START_BYTES = _FIELDS.size
-"""From so many bytes on, :func:`header_bytes` knows how many there are."""
-HEADER_BYTES = START_BYTES + _FURTHER.size + _CRC.size
-"""Of a header without tags."""
-_FIRST_VERSION_BYTES = START_BYTES + _CRC.size
-
+_START_BYTES = _FIELDS.size
+HEADER_BYTES = _START_BYTES + _FURTHER.size + _CRC.size
+"""Size of a header without tags."""
+_HEADER_BYTES_VERSION_1 = _START_BYTES + _CRC.size
 
 WORD_BYTES = 4
 """A payload of the archive profile is a sequence of words of this size."""
@@ -47,42 +46,102 @@ def max_payload_bytes(symbols: int) -> int:
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says of itself. ``samples`` (per channel) and ``sample_rate`` are the source's.
+class ModelFormat:
+    """What a header states of the model that decodes the codes."""
 
-    ``samples`` and ``frames`` are 0 at the start of a live stream, whose last packet says what they are.
+    fingerprint: str
+    """16 hexadecimal digits, see :func:`codec.pretrained.checkpoint.fingerprint`."""
+    sample_rate: int
+    """Sample rate of the model in Hz."""
+    latent_hop: int
+    """Samples at that rate per latent frame."""
+    bits_per_code: int
+    """Bits of a code of fixed width."""
+    receptive_frames: int
+    """Latent frames from which a sample is decoded."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Header of a ``.nac`` file or stream.
+
+    At the start of a live stream, ``samples`` and ``frames`` are 0; its end states them.
     """
 
     fingerprint: str
-    """Of the model that decodes the codes, 16 hexadecimal digits; see
-    :func:`codec.pretrained.checkpoint.fingerprint`."""
+    """Fingerprint of the model, 16 hexadecimal digits; see :func:`codec.pretrained.checkpoint.fingerprint`."""
     sample_rate: int
+    """Sample rate of the source in Hz."""
     channels: int
+    """Channels of the source."""
     model_rate: int
-    """Sample rate in Hz at which the model works."""
+    """Sample rate of the model in Hz."""
     latent_hop: int
     """Samples at the model's rate per latent frame."""
     codebooks: int
+    """Codebooks in use."""
     bits_per_code: int
-    """Which codes of fixed width take."""
+    """Bits of a code of fixed width."""
     packet_frames: int
-    """Latent frames per packet; the last packet holds what is left."""
+    """Latent frames per packet; the last packet holds those that are left."""
     receptive_frames: int = 0
-    """Latent frames from which a sample is decoded: so far reaches damage, and so many are decoded before a moment that
-    is sought. 0: not known, in files of version 1."""
+    """Latent frames from which a sample is decoded: the reach of damage, and the number of frames decoded before a time
+    that is sought. 0: not known, in files of version 1."""
     variable: bool = False
     """Whether frames may have fewer codes than codebooks."""
     target_bps: int = 0
-    """Bit rate that was asked for, all channels together, in bit/s; 0 where it was a number of codebooks."""
+    """Target bit rate, all channels together, in bit/s; 0: none, but a number of codebooks."""
     live: bool = False
-    """A stream of single frames with codes of fixed width, in place of range-coded packets."""
+    """Live profile: single frames with codes of fixed width, instead of range-coded packets."""
     samples: int = 0
+    """Samples of the source per channel."""
     frames: int = 0
-    """Latent frames in the whole file."""
+    """Latent frames."""
     version: int = FORMAT_VERSION
+
+    @staticmethod
+    def for_model(
+        model: ModelFormat,
+        *,
+        sample_rate: int,
+        channels: int,
+        codebooks: int,
+        variable: bool = False,
+        target_bps: int = 0,
+        live: bool = False,
+    ) -> "Header":
+        """Make the header of a new file or stream.
+
+        Args:
+            model: What the header states of the model.
+            sample_rate: Sample rate of the source in Hz.
+            channels: Channels of the source.
+            codebooks: Codebooks to use.
+            variable: Whether frames may have fewer codes than codebooks.
+            target_bps: Target bit rate, all channels together, in bit/s; 0: none.
+            live: Whether it is of the live profile.
+
+        Returns:
+            The header, with 0 samples and frames. Its values are not checked, see :meth:`fault`.
+        """
+        return Header(
+            fingerprint=model.fingerprint,
+            sample_rate=sample_rate,
+            channels=channels,
+            model_rate=model.sample_rate,
+            latent_hop=model.latent_hop,
+            codebooks=codebooks,
+            bits_per_code=model.bits_per_code,
+            packet_frames=1 if live else packet_frames(model.sample_rate / model.latent_hop),
+            receptive_frames=model.receptive_frames,
+            variable=variable,
+            target_bps=target_bps,
+            live=live,
+        )
 
     @property
     def seconds(self) -> float:
+        """Duration in seconds."""
         return self.samples / self.sample_rate
 
     @property
@@ -92,28 +151,55 @@ class Header:
 
     @property
     def packets(self) -> int:
+        """Number of packets."""
         return -(-self.frames // self.packet_frames)
 
     @property
     def nominal_kbps(self) -> float:
-        """Bits per second of audio if all codes were there and of fixed width, all channels together, in kbit/s."""
+        """Bit rate of the codes if all were sent with fixed width, all channels together, in kbit/s."""
         frame_bits = self.channels * self.codebooks * self.bits_per_code
         return frame_bits * self.model_rate / self.latent_hop / 1000
 
     def frames_in(self, packet: int) -> int:
+        """Return the number of latent frames in a packet.
+
+        Args:
+            packet: Number of the packet, from 0.
+
+        Returns:
+            Frames; fewer in the last packet.
+        """
         return min(self.packet_frames, self.frames - packet * self.packet_frames)
 
     def max_payload_bytes(self, packet: int) -> int:
-        """No payload of this packet is longer; counts of codes are symbols like codes."""
+        """Return the size that the payload of a packet cannot exceed.
+
+        Args:
+            packet: Number of the packet, from 0.
+
+        Returns:
+            Bytes; see :func:`max_payload_bytes`.
+        """
         symbols = self.codebooks + self.variable
         return max_payload_bytes(self.channels * symbols * self.frames_in(packet))
 
     def seconds_at(self, frame: int) -> float:
-        """Where the sound of a latent frame begins, within one frame."""
+        """Return the time at which a latent frame begins, to within one frame.
+
+        Args:
+            frame: Number of the frame, from 0.
+
+        Returns:
+            Seconds.
+        """
         return frame * self.latent_hop / self.model_rate
 
     def fault(self) -> str | None:
-        """What is impossible about these values, if anything."""
+        """Check the values against their limits and each other.
+
+        Returns:
+            What is impossible about them, as a phrase; None if nothing is.
+        """
         for name, value, allowed in (
             ("sample rate", self.sample_rate, SAMPLE_RATES),
             ("model rate", self.model_rate, SAMPLE_RATES),
@@ -135,8 +221,18 @@ class Header:
         return None
 
     def to_bytes(self, tags: Mapping[str, str] | None = None) -> bytes:
-        """As :data:`FORMAT_VERSION` has it. Raises :class:`UserError` where the tags are too long."""
-        block = _tag_block(tags or {})
+        """Serialise the header, in the layout of :data:`FORMAT_VERSION`.
+
+        Args:
+            tags: Tags of the source.
+
+        Returns:
+            Header and tags.
+
+        Raises:
+            UserError: The tags are not text, or too long.
+        """
+        block = tag_bytes(tags or {})
         fields = _FIELDS.pack(
             MAGIC, FORMAT_VERSION, _VARIABLE * self.variable | _LIVE * self.live, HEADER_BYTES + len(block),
             bytes.fromhex(self.fingerprint), self.sample_rate, self.model_rate, self.latent_hop, self.samples,
@@ -148,120 +244,63 @@ class Header:
 
 @dataclass(frozen=True)
 class HeaderAndTags:
-    """What was read of the start of a file: ``tags`` are missing where they were damaged, which ``tags_damaged``
-    says; ``repaired``: a byte of the header was damaged, and its checksum said which, and what it was."""
+    """The start of a file or stream, as it was read."""
 
     header: Header
     tags: dict[str, str]
+    """Tags of the source; none if they are damaged."""
     tags_damaged: bool
+    """Whether the checksum of the tags is wrong."""
     bytes: int
+    """Size of header and tags."""
     repaired: bool
+    """Whether one byte of the header was damaged, and repaired with the help of its checksum."""
 
 
 def read_header_and_tags(read: Callable[[int], bytes], name: object) -> HeaderAndTags:
-    """Header and tags from ``read``, which gives as many bytes as it is asked for, or what is left. ``name`` stands in
-    messages.
+    """Read and check the header and tags.
+
+    Args:
+        read: Function that returns the number of bytes asked for, or those that are left.
+        name: Name of the file or stream in messages.
+
+    Returns:
+        Header and tags.
 
     Raises:
-        UserError: not a .nac file, cut off within the header, damaged there, or of an unknown version.
+        UserError: Not a ``.nac`` file, of an unknown version, or the header is cut off or damaged beyond repair.
     """
-    data = found = read(_FIRST_VERSION_BYTES)
+    data = found = read(_HEADER_BYTES_VERSION_1)
     if not data:
         raise UserError(f"{name}: the file is empty (0 bytes); encode the source again")
-    first_version = data[4:5] == b"\x01" and not _error(data)
+    first_version = data[4:5] == b"\x01" and not checksum_error(data)
     if not first_version:
-        found += read(HEADER_BYTES - _FIRST_VERSION_BYTES)
-        data = _repaired(found)
+        found += read(HEADER_BYTES - _HEADER_BYTES_VERSION_1)
+        data = repair_byte(found) if len(found) == HEADER_BYTES else found
     if data[:4] != MAGIC[: len(data)]:
         raise UserError(f"{name}: not a .nac file; give one that was written by: codec encode")
     if len(data) > 4 and data[4] not in (1, FORMAT_VERSION):
         raise UserError(f"{name}: .nac version {data[4]}, this program reads versions 1 to {FORMAT_VERSION}; update it")
-    wanted = _FIRST_VERSION_BYTES if first_version else HEADER_BYTES
+    wanted = _HEADER_BYTES_VERSION_1 if first_version else HEADER_BYTES
     if len(data) < wanted:
         raise UserError(f"{name}: truncated within the header; {ADVICE_ON_DAMAGE}")
-    if _error(data):
+    if checksum_error(data):
         raise UserError(f"{name}: the header is damaged (checksum); {ADVICE_ON_DAMAGE}")
     fields = data[: -_CRC.size]
     _, version, flags, size, model, rate, model_rate, hop, samples, frames, *counts = _FIELDS.unpack(
-        fields[:START_BYTES]
+        fields[:_START_BYTES]
     )
     known = 0 if first_version else _VARIABLE | _LIVE
     longest = wanted if first_version else wanted + MAX_TAG_BYTES + _CRC.size
     if flags & ~known or not (size == wanted or wanted + _CRC.size < size <= longest):
         raise UserError(f"{name}: uses features unknown to this program (flags {flags:#04x}); update it")
     channels, codebooks, bits, packet_frames = counts
-    receptive_frames, target_bps = (0, 0) if first_version else _FURTHER.unpack(fields[START_BYTES:])
+    receptive_frames, target_bps = (0, 0) if first_version else _FURTHER.unpack(fields[_START_BYTES:])
     header = Header(
         model.hex(), rate, channels, model_rate, hop, codebooks, bits, packet_frames, receptive_frames,
         bool(flags & _VARIABLE), target_bps, bool(flags & _LIVE), samples, frames, version,
     )  # fmt: skip
     if fault := header.fault():
         raise UserError(f"{name}: not a valid .nac file: {fault}; encode the source again")
-    tags = _parse_tags(read(size - wanted)) if size > wanted else {}
+    tags = parse_tags(read(size - wanted)) if size > wanted else {}
     return HeaderAndTags(header, tags or {}, tags is None, size, repaired=data != found)
-
-
-def _error(data: bytes) -> int:
-    """Difference between the checksum at the end of ``data`` and what it should be."""
-    return zlib.crc32(data[: -_CRC.size]) ^ int.from_bytes(data[-_CRC.size :], "little")
-
-
-def _repaired(data: bytes) -> bytes:
-    """A header as it was before one of its bytes was damaged, where the checksum says which: of its 2^32 errors, each
-    of the 58 · 255 that a byte can cause has one cause. ``data`` itself where it is whole, or damaged beyond that."""
-    error = _error(data) if len(data) == HEADER_BYTES else 0
-    if not error or error not in _one_byte_errors():
-        return data
-    place, change = _one_byte_errors()[error]
-    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
-
-
-@functools.cache
-def _one_byte_errors() -> dict[int, tuple[int, int]]:
-    """The byte, and what was added to it without carry, for each error of the checksum that this causes. What the rest
-    of the header is does not matter, for the checksum is linear."""
-    whole = _error(bytes(HEADER_BYTES))
-    changes = [(place, change) for place in range(HEADER_BYTES) for change in range(1, 256)]
-    found = {}
-    for place, change in changes:
-        damaged = bytes(place) + bytes([change]) + bytes(HEADER_BYTES - place - 1)
-        found[_error(damaged) ^ whole] = place, change
-    assert len(found) == len(changes)
-    return found
-
-
-def fitting_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags without the longest ones, where not all fit into a header."""
-    kept = dict(tags)
-    while kept and len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_TAG_BYTES:
-        del kept[max(kept, key=lambda name: len(kept[name].encode()))]
-    return kept
-
-
-def _tag_block(tags: Mapping[str, str]) -> bytes:
-    """JSON with its checksum; nothing where there are no tags."""
-    if not tags:
-        return b""
-    if not all(isinstance(text, str) for pair in tags.items() for text in pair):
-        raise UserError("tags are pairs of texts, such as title=Song")
-    try:
-        text = json.dumps(dict(tags), ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError as error:
-        raise UserError("a tag is not valid text (UTF-8); leave it out") from error
-    if len(text) > MAX_TAG_BYTES:
-        raise UserError(f"the tags take {len(text)} bytes, and at most {MAX_TAG_BYTES} fit; shorten them")
-    return text + _CRC.pack(zlib.crc32(text))
-
-
-def _parse_tags(block: bytes) -> dict[str, str] | None:
-    """Inverse of :func:`_tag_block`; nothing where they are damaged, for the sound does without."""
-    text = block[: -_CRC.size]
-    if len(block) <= _CRC.size or _CRC.unpack(block[-_CRC.size :])[0] != zlib.crc32(text):
-        return None
-    try:
-        tags = json.loads(text)
-        json.dumps(tags, ensure_ascii=False).encode()  # fails where escapes make halves of characters
-    except (ValueError, RecursionError):
-        return None
-    good = isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())
-    return tags if good else None

@@ -1,9 +1,10 @@
-"""What is heard in place of codes that were lost.
+"""Packet loss concealment: codes in place of lost ones, and a log of what was lost.
 
-The last frame is repeated for a moment, then frames have no codes, which the decoder takes for silence. A single frame
-that is lost is hardly missed so: the log spectrum around it is 2.7 dB off, and 5.0 dB if it is silent (measured on 20
-files). What is longer than a moment cannot be guessed: it fades out, and back in, over the overlap of the transform's
-windows, without a click. As codes alone do it, it is the same for streams and files, and decoders need nothing for it.
+The last frame is repeated for a moment, and the frames after it have no codes, which the decoder turns into silence.
+With that a single lost frame is hardly heard: the log spectrum around it is 2.7 dB off, against 5.0 dB with silence
+(measured on 20 files). A longer gap cannot be guessed; it fades out and back in over the overlap of the transform's
+windows, without a click. Since it is done in codes alone, it is the same for streams and files, and decoders need
+nothing for it.
 """
 
 import math
@@ -15,10 +16,25 @@ from codec.bitstream.header import Header
 from codec.bitstream.reader import PacketReader
 
 HOLD_S = 0.04
+"""Duration for which the last frame is repeated, in seconds."""
 
 
 class Concealment:
-    """Fills in codes ``[channels, codebooks, frames]``. Told of all codes in order, it knows the last ones."""
+    """Concealment of lost frames, given all frames in order.
+
+    Args:
+        channels: Channels of the file.
+        codebooks: Codebooks of the file.
+        frame_rate_hz: Latent frames per second.
+
+    Attributes:
+        hold: Frames for which the last one is repeated.
+
+    >>> concealment = Concealment(channels=1, codebooks=1, frame_rate_hz=50.0)
+    >>> _ = concealment.received(np.array([[[3, 7]]]))
+    >>> concealment.fill_in(4).tolist()
+    [[[7, 7, -1, -1]]]
+    """
 
     def __init__(self, channels: int, codebooks: int, frame_rate_hz: float):
         self.hold = max(1, round(HOLD_S * frame_rate_hz))
@@ -26,46 +42,76 @@ class Concealment:
         self._last, self._left = self._silent, 0
 
     def received(self, codes: CodeArray) -> CodeArray:
-        """``codes`` themselves, which came through."""
+        """Remember intact frames.
+
+        Args:
+            codes: Any number of frames ``[channels, codebooks, frames]``.
+
+        Returns:
+            ``codes`` themselves.
+        """
         if codes.shape[2]:
             self._last, self._left = codes[..., -1:], self.hold
         return codes
 
-    def lost(self, frames: int) -> CodeArray:
-        """In place of so many frames."""
+    def fill_in(self, frames: int) -> CodeArray:
+        """Make codes in place of lost frames.
+
+        Args:
+            frames: Number of lost frames.
+
+        Returns:
+            Codes ``[channels, codebooks, frames]``, some of them absent.
+        """
         held = min(frames, self._left)
         self._left -= held
         return np.concatenate([self._last.repeat(held, 2), self._silent.repeat(frames - held, 2)], 2)
 
 
 class LossLog:
-    """Where sound was lost. ``hop``: of the transform, in samples at the model's rate."""
+    """Log of the times at which audio was lost.
+
+    Args:
+        header: Header of the file.
+        hop: Hop of the model's transform, in samples at the model's rate.
+
+    Attributes:
+        cut_off: Time in seconds from which on nothing follows, if the file was cut off.
+    """
 
     def __init__(self, header: Header, hop: int):
         self._header, self._hop = header, hop
         self._spans: list[tuple[float, float]] = []
         self.cut_off: float | None = None
-        """Where nothing more followed, in seconds; what is lost before is concealed."""
 
     def cut(self, first: int) -> None:
-        """All latent frames from ``first`` on."""
+        """Add all latent frames to the end.
+
+        Args:
+            first: The first frame that is missing.
+        """
         self.add(first, max(first, self._header.frames))
         self.cut_off = min(self._starts(first), self._header.seconds if self._header.frames else math.inf)
+
+    def add(self, first: int, stop: int) -> None:
+        """Add latent frames, from where their windows begin to where they end.
+
+        Args:
+            first: The first lost frame.
+            stop: The frame behind the last lost one.
+        """
+        head = self._header
+        start = self._starts(first)
+        end = max(start, stop * head.latent_hop / head.model_rate)
+        audio_ends = head.seconds if head.frames else end
+        self._spans.append((min(start, audio_ends), min(end, audio_ends)))
 
     def _starts(self, first: int) -> float:
         return max(0, first * self._header.latent_hop - self._hop) / self._header.model_rate
 
-    def add(self, first: int, stop: int) -> None:
-        """Latent frames from ``first`` to below ``stop``: from where their windows begin to where they end."""
-        head = self._header
-        start = self._starts(first)
-        end = max(start, stop * head.latent_hop / head.model_rate)
-        sound_ends = head.seconds if head.frames else end
-        self._spans.append((min(start, sound_ends), min(end, sound_ends)))
-
     @property
     def spans(self) -> tuple[tuple[float, float], ...]:
-        """Start and end in seconds of each, in order, those that touch as one."""
+        """Start and end of each loss in seconds, in order; those that touch are one."""
         merged: list[tuple[float, float]] = []
         for start, end in sorted(self._spans):
             if merged and start <= merged[-1][1]:
@@ -76,11 +122,19 @@ class LossLog:
 
 
 def find_losses(reader: PacketReader, hop: int) -> LossLog:
-    """What decoding a file conceals, told by checksums alone. ``hop``: see :class:`LossLog`."""
-    head, found = reader.header, LossLog(reader.header, hop)
+    """Find the losses that decoding a file would conceal, by checksums alone.
+
+    Args:
+        reader: Reader of the file.
+        hop: Hop of the model's transform, in samples at the model's rate.
+
+    Returns:
+        A log of all losses.
+    """
+    head, log = reader.header, LossLog(reader.header, hop)
     for number in reader.damaged_packets():
         first = number * head.packet_frames
-        found.add(first, first + head.frames_in(number))
+        log.add(first, first + head.frames_in(number))
     if not reader.ended:
-        found.cut(head.frames)
-    return found
+        log.cut(head.frames)
+    return log

@@ -298,5 +298,6 @@ def _sort_by_class(classes: IntArray) -> tuple[CodeArray, list[int]]:
 
 def _by_feature(scores: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """Reorder ``[codebooks, features, rows, classes]`` to ``[features, rows, codebooks, classes]``: the scores of one
-    feature for all codebooks are contiguous, which halves the time of adding them up."""
+    feature for all codebooks are contiguous, which halves the time of adding them up.
+    """
     return np.ascontiguousarray(scores.transpose(1, 2, 0, 3))

@@ -10,26 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.bitstream import live
-from codec.bitstream.codes import CodeArray, PacketCoder
+from codec.bitstream.codes import CodeArray, PacketCoder, PacketCodes
 from codec.bitstream.framing import MIN_PACKET_BYTES, FoundPacket, Framing, FramingVersion1
 from codec.bitstream.header import ADVICE_ON_DAMAGE, Header, read_header_and_tags
 from codec.bitstream.index import PACKETS_PER_ENTRY, index_size, parse_index
+from codec.bitstream.live_parser import MAX_GAP, LiveParser
 from codec.errors import UserError
 
-
-@dataclass(frozen=True)
-class PacketCodes:
-    """``frames`` latent frames from ``first`` on: their codes, or none where they are lost, for ``reason``."""
-
-    first: int
-    frames: int
-    codes: CodeArray | None
-    reason: str = ""
+_READ_BYTES = 1 << 16
+"""Bytes that are read at once from a stored stream."""
 
 
 @dataclass(frozen=True)
 class _Region:
-    """Packets from ``first`` to below ``stop`` lie in the bytes from ``place`` to below ``end``."""
+    """Packets from ``first`` to before ``stop``, in the bytes from ``place`` to before ``end``."""
 
     first: int
     stop: int
@@ -38,21 +32,33 @@ class _Region:
 
 
 class PacketReader:
-    """Packets of a file, from any one on, at constant memory. A context manager.
+    """Reader of the packets of a ``.nac`` file or stored stream, from any packet on, in constant memory.
 
-    ``header.samples`` and ``header.frames`` of a live stream are those that its end states, or, where that is missing,
-    those that are there.
+    It is a context manager that closes the file.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The file.
+        header: Header of the file. For a live stream, ``samples`` and ``frames`` are those that its end states, or, if
+            the end is missing, those that are there.
+        tags: Tags of the source; none if they are damaged.
+        tags_damaged: Whether the checksum of the tags is wrong.
+        repaired: Whether a damaged byte of the header was repaired.
+        ended: Whether a live stream was closed by its sender.
+        file_bytes: Size of the file.
+        payload_bytes: Size of the intact payloads that were read so far.
 
     Raises:
-        UserError: no such file, not a .nac file, its header damaged or cut off, or of an unknown version.
+        UserError: The file cannot be read, is not a ``.nac`` file, or of an unknown version, or its header is damaged
+            or cut off.
     """
 
     def __init__(self, path: Path):
         self.path = Path(path)
         self.payload_bytes = 0
-        """Of the whole packets that were read so far, and"""
         self._payload_frames = 0
-        """their latent frames."""
         try:
             self._file = self.path.open("rb")
             try:
@@ -63,7 +69,6 @@ class PacketReader:
                 self._start = start.bytes
                 self._index = None if self.header.live or self.header.version == 1 else self._read_index()
                 self.ended = True
-                """Whether a live stream was closed by its sender."""
                 if self.header.live:
                     self._find_live_end()
             except BaseException:
@@ -74,7 +79,7 @@ class PacketReader:
 
     @property
     def payload_seconds(self) -> float:
-        """Of sound, for which ``payload_bytes`` stand."""
+        """Duration of the payloads that were read so far, in seconds."""
         return min(self.header.seconds, self._payload_frames * self.header.latent_hop / self.header.model_rate)
 
     def __enter__(self) -> "PacketReader":
@@ -88,7 +93,7 @@ class PacketReader:
         return self._file.read(size)
 
     def _read_index(self) -> list[int] | None:
-        """Where each group of packets starts, and the last one ends; None where there is no index that fits."""
+        """Return the positions of the groups of packets and of the end; None if there is no intact index."""
         size = index_size(self.header.packets)
         if self._start + MIN_PACKET_BYTES * self.header.packets + size > self.file_bytes:
             return None
@@ -102,8 +107,8 @@ class PacketReader:
             end = live.StreamEnd(max(0, frames - 1) * self.header.latent_hop * self.header.sample_rate
                            // self.header.model_rate, frames)  # fmt: skip
         header = replace(self.header, samples=end.samples, frames=end.frames)
-        # What was not lost was sent: at the least a byte for each channel of a frame, and its checksum.
-        if header.fault() or end.frames > live.MAX_GAP + self.file_bytes:
+        # A frame that was not lost has at least a byte for each channel, and its checksum.
+        if header.fault() or end.frames > MAX_GAP + self.file_bytes:
             raise UserError(f"{self.path}: the end of the stream contradicts its start; {ADVICE_ON_DAMAGE}")
         self.header = header
 
@@ -123,20 +128,22 @@ class PacketReader:
         return kind(self._read, self.header.max_payload_bytes(0))
 
     def _payloads(self, first: int) -> Iterator[tuple[int, bytes | None]]:
-        """Number and payload of each packet from ``first`` on, or nothing in place of a damaged payload; ends where
-        nothing follows."""
+        """Yield number and payload of each packet from ``first`` on, None in place of a damaged payload, up to where
+        the
+        file was cut off.
+        """
         framing = self._framing()
         for region in self._regions(first):
             number, place = region.first, region.place
             while number < region.stop:
-                found: FoundPacket | None = framing.look(place, region.end, number)
+                found: FoundPacket | None = framing.read_packet(place, region.end, number)
                 if found and found.number == number:
                     if number >= first:
                         self._count(found.payload, self.header.frames_in(number))
                         yield number, found.payload
                     number, place = number + 1, found.end
                     continue
-                following = framing.next(place, region.end, number, region.stop)
+                following = framing.find_next(place, region.end, number, region.stop)
                 if following is None and self._index is None and not self._is_last(framing, place, number):
                     return
                 place, found_number = following or (region.end, region.stop)
@@ -148,10 +155,10 @@ class PacketReader:
         self._payload_frames += frames
 
     def _is_last(self, framing: Framing, place: int, number: int) -> bool:
-        """Whether the damaged packet is the file's last, and there in its length."""
+        """Determine whether a damaged packet is the last of the file, and has its stated length."""
         end = self.file_bytes - (0 if self.header.version == 1 else index_size(self.header.packets))
-        said = framing.stated(place, self.file_bytes)
-        return number + 1 == self.header.packets and said is not None and said.end == end
+        stated = framing.parse_length(place, self.file_bytes)
+        return number + 1 == self.header.packets and stated is not None and stated.end == end
 
     def packets(self, coder: PacketCoder | live.FixedWidthCoder, first: int = 0) -> Iterator[PacketCodes]:
         """Read the codes of the file.
@@ -180,11 +187,11 @@ class PacketReader:
             yield PacketCodes(place, frames, codes, reason)
 
     def _live_frames(self) -> Iterator[live.LiveFrames]:
-        """All that follow the header, but none behind the end that the file has."""
-        parser, place = live.LiveParser(self.header), self._start
+        """Yield the frames of a live stream, up to the end that the file has."""
+        parser, place = LiveParser(self.header), self._start
         most = self.header.frames if self.ended else self.file_bytes
         while not parser.done and parser.next < most:
-            data = self._read(place, live.READ_BYTES)
+            data = self._read(place, _READ_BYTES)
             place += len(data)
             frames = parser.push(data) if data else parser.finish()
             yield live.LiveFrames(frames.first, frames.bodies[: most - frames.first])
@@ -198,23 +205,41 @@ class PacketReader:
 
     def _live(self, coder: live.FixedWidthCoder, first: int) -> Iterator[PacketCodes]:
         for frames in self._counted_live_frames():
-            for place, count, codes in live.unpack_frames(frames, self.header, coder):
-                if place + count > first:
-                    yield PacketCodes(place, count, codes, "checksum")
+            for packet in live.unpack_frames(frames, self.header, coder):
+                if packet.first + packet.frames > first:
+                    yield packet
 
     def codes(self, coder: PacketCoder | live.FixedWidthCoder) -> Iterator[CodeArray]:
-        """Codes ``[channels, codebooks, frames]``, packet by packet. Raises :class:`UserError` where some are lost."""
+        """Read the codes of an undamaged file.
+
+        Args:
+            coder: As for :meth:`packets`.
+
+        Yields:
+            Codes ``[channels, codebooks, frames]`` of each packet.
+
+        Raises:
+            UserError: The file is damaged or cut off.
+        """
         self.check()
         done = 0
         for packet in self.packets(coder):
             if packet.codes is None:
-                raise self.damaged(packet)
+                raise self.damage_error(packet)
             done = packet.first + packet.frames
             yield packet.codes
         if done < self.header.frames:
             raise UserError(f"{self.path}: truncated after {self.header.seconds_at(done):.2f} s; {ADVICE_ON_DAMAGE}")
 
-    def damaged(self, packet: PacketCodes) -> UserError:
+    def damage_error(self, packet: PacketCodes) -> UserError:
+        """Return the error that reports a damaged packet.
+
+        Args:
+            packet: A packet without codes.
+
+        Returns:
+            An error, to be raised.
+        """
         head = self.header
         number, start = packet.first // head.packet_frames, head.seconds_at(packet.first)
         return UserError(
@@ -223,14 +248,15 @@ class PacketReader:
         )
 
     def check(self) -> None:
-        """That the file is all there, by its lengths and index; checksums of packets are a matter of reading them.
+        """Check that the file is complete, by its lengths and index. Packets are checked when they are read.
 
         Raises:
-            UserError: truncated, or not of the length that its parts add up to.
+            UserError: The header or the tags are damaged, the file was cut off, or its parts do not add up to its
+                size.
         """
         if self.repaired:
             raise UserError(
-                f"{self.path}: a byte of the header is damaged, and read as its checksum says; {ADVICE_ON_DAMAGE}"
+                f"{self.path}: one byte of the header is damaged (repaired by its checksum); {ADVICE_ON_DAMAGE}"
             )
         if self.tags_damaged:
             raise UserError(f"{self.path}: the tags are damaged (checksum); {ADVICE_ON_DAMAGE}")
@@ -240,15 +266,19 @@ class PacketReader:
             return
         if self._index is not None:
             return
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Check a file without an intact index, which is damage in itself except in version 1."""
         framing, place = self._framing(), self._start
         for number in range(self.header.packets):
-            said = framing.stated(place, 1 << 63)
-            if said is None and place + MIN_PACKET_BYTES <= self.file_bytes:
-                raise self.damaged(PacketCodes(number * self.header.packet_frames, 0, None, "length"))
-            if said is None or said.end > self.file_bytes:
+            stated = framing.parse_length(place, 1 << 63)
+            if stated is None and place + MIN_PACKET_BYTES <= self.file_bytes:
+                raise self.damage_error(PacketCodes(number * self.header.packet_frames, 0, None, "length"))
+            if stated is None or stated.end > self.file_bytes:
                 where = f"in packet {number + 1} of {self.header.packets}"
                 raise UserError(f"{self.path}: truncated, {where}; {ADVICE_ON_DAMAGE}")
-            place = said.end
+            place = stated.end
         left = self.file_bytes - place
         if self.header.version == 1:
             if left:
@@ -261,7 +291,11 @@ class PacketReader:
         raise UserError(f"{self.path}: {what}; {ADVICE_ON_DAMAGE}")
 
     def damaged_packets(self) -> list[int]:
-        """Numbers, from 0, of the packets that are lost, up to where the file was cut off, if it was."""
+        """Read all packets, and find the damaged ones.
+
+        Returns:
+            Their numbers, from 0, up to where the file was cut off, if it was; those of frames in a live stream.
+        """
         if self.header.live:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
@@ -269,7 +303,18 @@ class PacketReader:
 
 
 def read_header(path: Path, whole: bool = True) -> Header:
-    """The header alone. Raises as :class:`PacketReader` does, and, with ``whole``, as :meth:`PacketReader.check`."""
+    """Read the header of a file.
+
+    Args:
+        path: The file.
+        whole: Also check that the file is complete, see :meth:`PacketReader.check`.
+
+    Returns:
+        The header.
+
+    Raises:
+        UserError: As for :class:`PacketReader`, and with ``whole`` as for :meth:`PacketReader.check`.
+    """
     with PacketReader(path) as reader:
         if whole:
             reader.check()

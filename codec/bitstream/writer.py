@@ -18,13 +18,27 @@ from codec.runtime.atomic_files import temporary_path
 
 
 class PacketWriter:
-    """Writes a file packet by packet: a context manager with :meth:`write`, completed by :meth:`finish`.
+    """Writer of a ``.nac`` file, packet by packet: a context manager, completed by :meth:`finish`.
 
-    The counts in ``header`` are filled in at the end. Until then all is in a temporary file beside ``path``,
-    which leaving the context without :meth:`finish` removes.
+    Until then everything is in a temporary file next to ``path``; leaving the context without :meth:`finish` removes
+    it.
+
+    Args:
+        path: File to write; an existing one is replaced at the end.
+        header: Header, in which the counts of samples and frames are filled in at the end.
+        coder: Coder of the packets.
+        tags: Tags of the source.
+
+    Attributes:
+        path: The file.
+        header: Header without counts.
+        coder: Coder of the packets.
+        tags: Tags of the source.
+        file_bytes: Bytes written so far.
+        payload_bytes: Bytes of payloads written so far.
 
     Raises:
-        UserError: a value that the format cannot hold, a full disk, no permission.
+        UserError: The format cannot hold a value, or the file cannot be written.
     """
 
     def __init__(self, path: Path, header: Header, coder: PacketCoder, tags: Mapping[str, str] | None = None):
@@ -61,7 +75,15 @@ class PacketWriter:
         self._discard()
 
     def write(self, codes: IntArray) -> None:
-        """Append codes ``[channels, codebooks, frames]``, any number of frames."""
+        """Append codes.
+
+        Args:
+            codes: Any number of frames ``[channels, codebooks, frames]``.
+
+        Raises:
+            ValueError: The codes do not fit the header or the tables.
+            UserError: The file cannot be written.
+        """
         if codes.shape[:2] != (self.header.channels, self.header.codebooks):
             raise ValueError(f"codes {codes.shape} do not fit {self.header}")
         self._waiting = np.concatenate([self._waiting, codes], axis=2)
@@ -72,7 +94,18 @@ class PacketWriter:
         self._waiting = self._waiting[..., whole:]
 
     def finish(self, samples: int) -> Header:
-        """Writes the last packet, the index and the header with ``samples``, and gives the file its name."""
+        """Write the last packet, the index and the complete header, and give the file its name.
+
+        Args:
+            samples: Samples of the source per channel.
+
+        Returns:
+            The complete header.
+
+        Raises:
+            ValueError: The codes do not cover this number of samples.
+            UserError: The file cannot be written.
+        """
         if self._waiting.shape[2]:
             self._put_packet(self._waiting)
         header = replace(self.header, samples=samples, frames=self._frames)

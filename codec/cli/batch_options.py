@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from codec.cli.common import FAILED, describe_losses, positive, print_error
 from codec.cli.models import MODEL_VARIABLE
 from codec.errors import UserError
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from codec.batch.runner import BatchReport
+    from codec.coding.report import BatchReport
 
 GPU_BATCH = 16
 """Files whose blocks a GPU computes together by default: some thousand frames."""
@@ -146,7 +146,7 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
                 "payload_kbps": report.payload_kbps,
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,
-                "too_loud_samples": report.too_loud,
+                "too_loud_samples": report.over_full_scale,
                 "above_band_share": report.above_band,
                 "pictures": report.pictures,
                 "lost_s": report.lost,
@@ -155,7 +155,7 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
             for report in batch.reports
         ]
         failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
-        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.kept]
+        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.skipped]
         result = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(result, indent=1))
     else:

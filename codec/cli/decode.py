@@ -46,27 +46,25 @@ def add_parser(command: AddCommand) -> None:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.decode(arguments)
-    lanes = concurrent_files(arguments)
+    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.batch.tasks import decode_batch
-        from codec.pretrained.registry import finder, load
+        from codec.batch.decode import decode_batch
+        from codec.batch.jobs import BatchOptions
+        from codec.coding.options import DecodingOptions
+        from codec.pretrained.registry import ModelFinder, load_model
 
     torch.set_num_threads(arguments.threads)
     device = arguments.device
     batch = decode_batch(
         arguments.inputs,
         arguments.out,
-        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
+        DecodingOptions(arguments.start, arguments.end, arguments.strict),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
-        start=arguments.start,
-        end=arguments.end,
-        strict=arguments.strict,
         suffix=arguments.suffix,
         bits=arguments.bits,
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=lanes,
     )
     return print_batch(batch, arguments.json)

@@ -59,27 +59,23 @@ def _tag(text: str) -> tuple[str, str]:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.encode(arguments)
-    lanes = concurrent_files(arguments)
+    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.batch.tasks import encode_batch
-        from codec.pretrained.registry import load
+        from codec.batch.encode import encode_batch
+        from codec.batch.jobs import BatchOptions
+        from codec.coding.options import CodingOptions
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
-    name = encoding_model(arguments.model)
-    codec = load(name, arguments.device)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
-        codec,
+        load_model(encoding_model(arguments.model), arguments.device),
+        CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag)),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
-        kbps=arguments.kbps,
-        codebooks=arguments.codebooks,
-        tags=join_tags(arguments.tag),
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=lanes,
-        note=lambda message: print_note(f"{name} {message}"),
+        note=print_note,
     )
     return print_batch(batch, arguments.json)

@@ -83,7 +83,7 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument("--clips", type=positive, metavar="N", help="evaluate at most N clips, spread over the groups")
     parser.add_argument(
-        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
+        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 

@@ -27,8 +27,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
         from codec.pretrained.checkpoint import fingerprint
         from codec.pretrained.export import export_model
-        from codec.pretrained.registry import find
+        from codec.pretrained.registry import find_model
 
-    codec = export_model(find(arguments.run), arguments.out, arguments.onnx)
+    codec = export_model(find_model(arguments.run), arguments.out, arguments.onnx)
     print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

@@ -27,12 +27,12 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.batch.inputs import Kinds, find
-        from codec.batch.tasks import NAC
+        from codec.batch.encode import NAC
+        from codec.batch.inputs import FileKinds, find_inputs
 
     files: list[dict[str, Any]] = []
     status, names = 0, _built_in_names()
-    inputs = find(arguments.inputs, Kinds(f"{NAC} files", {NAC}))
+    inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
     for path, _ in inputs.files:
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
-    from codec.coding.files import file_info
+    from codec.coding.file_info import file_info
     from codec.coding.shards import is_shard
 
     if is_shard(path):
@@ -73,7 +73,7 @@ def _lines(info: dict[str, Any]) -> dict[str, str]:
 
 def _built_in_names() -> dict[str, str]:
     """Names of the built-in models by fingerprint."""
-    from codec.pretrained.checkpoint import read_fingerprints
+    from codec.pretrained.model_folder import read_fingerprints
     from codec.pretrained.registry import built_in
 
     names = {}

@@ -34,16 +34,16 @@ def own_models() -> list[Path]:
     Returns:
         The folder that :data:`MODEL_VARIABLE` names, or nothing if it is not set.
     """
-    from codec.pretrained.registry import find
+    from codec.pretrained.registry import find_model
 
-    return [find(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
+    return [find_model(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.pretrained.registry import built_in, describe
+    from codec.pretrained.registry import built_in, describe_model
 
     folders = built_in() | {str(path): path for path in own_models()}
-    models = [describe(name, folder) for name, folder in folders.items()]
+    models = [describe_model(name, folder) for name, folder in folders.items()]
     if arguments.json:
         print(json.dumps([asdict(model) for model in models], indent=1))
     elif not models:

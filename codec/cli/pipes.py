@@ -55,18 +55,19 @@ def encode(arguments: argparse.Namespace) -> int:
         import torch
 
         from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
+        from codec.coding.options import CodingOptions
         from codec.coding.pipes import encode_stream
-        from codec.pretrained.registry import load
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
-    codec = load(encoding_model(arguments.model), arguments.device)
+    model = load_model(encoding_model(arguments.model), arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
-    source, how = sys.stdin.buffer, {"kbps": arguments.kbps, "codebooks": arguments.codebooks}
+    source, options = sys.stdin.buffer, CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag))
     with signals.end_input_on_interrupt(source) as interrupted:
-        report = encode_stream(source, sys.stdout.buffer, codec, **how, raw=raw, tags=join_tags(arguments.tag))
-    if report.too_loud:
+        report = encode_stream(source, sys.stdout.buffer, model, options, raw=raw)
+    if report.over_full_scale:
         print_note(
-            f"{report.too_loud:,} samples exceed full scale, which models do not reproduce; scale the audio to a"
+            f"{report.over_full_scale:,} samples exceed full scale, which models do not reproduce; scale the audio to a"
             " peak of 1"
         )
     if report.above_band > ABOVE_BAND_THRESHOLD:
@@ -92,7 +93,7 @@ def decode(arguments: argparse.Namespace) -> int:
         import torch
 
         from codec.coding.pipes import decode_stream
-        from codec.pretrained.registry import finder, load
+        from codec.pretrained.registry import ModelFinder, load_model
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are only for files; give a file as the input")
@@ -101,7 +102,7 @@ def decode(arguments: argparse.Namespace) -> int:
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,
-        load(arguments.model, device) if arguments.model else finder(own_models(), device),
+        load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
         strict=arguments.strict,
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,

@@ -53,7 +53,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     parser.add_argument("--min-seconds", type=float, default=0.5, help="leave shorter files out (default: %(default)s)")
     parser.add_argument(
-        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
+        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 

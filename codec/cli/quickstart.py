@@ -62,21 +62,21 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     with signals.exit_on_interrupt():
         from codec.recipe import read_recipe
         from codec.training.trainer import train
-        from data_prep.groups import choose, groups_for
+        from data_prep.groups import choose_grouping, group_entries
         from data_prep.prepare import prepare
-        from data_prep.sources import find
-        from data_prep.synthetic_corpus import synthesise
+        from data_prep.sources import find_audio
+        from data_prep.synthetic_corpus import synthesise_corpus
         from eval.evaluation.run import EvaluationOptions, evaluate
 
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
     if audio is not None:
-        entries = find([audio]).entries
-        groups_for(entries, choose(entries, group_by))  # no audio or no clear groups, no claim
+        entries = find_audio([audio]).entries
+        group_entries(entries, choose_grouping(entries, group_by))  # no audio or no clear groups, no claim
     _claim(out, audio)
     if audio is None:
         print("1/4  synthesising a small corpus (use --audio DIR for your own)", flush=True)
-        audio = synthesise(out / "audio", sample_rate=recipe.codec.sample_rate)
+        audio = synthesise_corpus(out / "audio", sample_rate=recipe.codec.sample_rate)
     else:
         print(f"1/4  your audio: {audio}", flush=True)
     print("2/4  preparing: every file checked, split by group, packed", flush=True)

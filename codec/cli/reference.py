@@ -1,6 +1,10 @@
-"""The reference of all settings of a recipe, from the docstrings beside them: ``python -m codec.cli.reference >
-docs/recipes.md``."""
+"""The references of all settings of a recipe and of all commands, generated from the code.
 
+``python -m codec.cli.reference recipes > docs/recipes.md`` takes the settings from the docstrings of
+:mod:`codec.config`; ``python -m codec.cli.reference commands > docs/commands.md`` takes the commands from the parser.
+"""
+
+import argparse
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -8,46 +12,109 @@ from typing import Any
 from docstring_parser import parse_from_object
 
 from codec.config import Recipe
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.recipe import find_recipe, recipe_names
 
-INTRODUCTION = """# Recipes
+_RECIPES = """# Recipes
 
-A recipe says all about a training run but the data. `codec train` takes one by its name or by the path of a YAML file:
+A recipe holds all settings of a training run except the data. `codec train` takes one by its name or by the path of a
+YAML file:
 
 ```
 codec train speech_16k --data data/speech --run runs/a --optim.lr 3e-4 --losses.stft 1
 ```
 
-A file has the sections below, and of them only what differs from the defaults. Any setting can be overridden on the
-command line by its name as it stands here. `RUN/recipe.yaml` is the recipe that a run was trained with, complete, and a
-recipe itself. This page is written by `python -m codec.cli.reference` from `codec/config/`.
+A file has the sections below, with only those settings that differ from the defaults. Any setting can be overridden
+on the
+command line by its name in these tables. `RUN/recipe.yaml` is the complete recipe that a run was trained with, and
+can be
+used as a recipe itself. This page is written by `python -m codec.cli.reference recipes` from `codec/config/`.
+"""
+_COMMANDS = """# Commands
+
+The arguments of all commands. This page is written by `python -m codec.cli.reference commands`.
+
+The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 after an interruption. Errors
+are printed to standard error, one line each.
 """
 
 
-def reference() -> str:
-    """The page, in Markdown."""
+def recipe_reference() -> str:
+    """Describe all recipes of the package and all settings.
+
+    Returns:
+        A page in Markdown.
+    """
     recipes = [f"- `{name}`: {_opening(name)}" for name in recipe_names()]
-    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in TERMS)}."
-    parts = [INTRODUCTION, "## Recipes that come with the package\n", *recipes, "", "## Settings\n", losses]
+    losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in LOSS_TERMS)}."
+    parts = [_RECIPES, "## Recipes that come with the package\n", *recipes, "", "## Settings\n", losses]
     return "\n".join([*parts, *_section(Recipe())]) + "\n"
 
 
+def command_reference() -> str:
+    """Describe all commands and their arguments.
+
+    Returns:
+        A page in Markdown.
+    """
+    from codec.cli import build_parser
+
+    return "\n".join([_COMMANDS, *_commands(build_parser())]) + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the sections of the commands of a parser, and of their own commands."""
+    for action in parser._actions:  # argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield f"## {command.prog}\n\n{_line(command.description)}\n"
+                yield from _arguments(command)
+                yield from _commands(command)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    shown = [
+        action
+        for action in parser._actions
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+    ]
+    if shown:
+        yield "| argument | meaning |\n|---|---|"
+        formatter = argparse.HelpFormatter(parser.prog)
+        for action in shown:
+            name = _invocation(formatter, action).replace("|", "\\|")
+            yield f"| `{name}` | {_line(formatter._expand_help(action))} |"
+        yield ""
+
+
+def _invocation(formatter: argparse.HelpFormatter, action: argparse.Action) -> str:
+    """Return an argument as it is typed, in the same way for all versions of Python."""
+    if not action.option_strings:
+        return str(action.metavar or action.dest)
+    values = "" if action.nargs == 0 else formatter._format_args(action, action.dest.upper())
+    return f"{', '.join(action.option_strings)} {values}".rstrip()
+
+
+def _line(text: str | None) -> str:
+    """Put a text on one line of a Markdown table."""
+    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;")
+
+
 def _opening(name: str) -> str:
-    """The comment that a recipe begins with."""
+    """Return the comment at the top of a recipe."""
     lines = find_recipe(name).read_text(encoding="utf-8").splitlines()
     count = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return " ".join(line.lstrip("# ") for line in lines[:count])
 
 
 def _section(values: Any, name: str = "") -> Iterator[str]:
-    """A table of a section's own settings, and the sections in it."""
+    """Yield the table of a section's own settings, then the sections in it."""
     described = parse_from_object(type(values))
     texts = {entry.arg_name: _markdown(entry.description) for entry in described.params}
     own = [field for field in fields(values) if not is_dataclass(getattr(values, field.name))]
     if name:
         yield f"\n### {name}\n\n{_markdown(described.description)}"
-    yield "\n| setting | type | range | default | what it is |\n|---|---|---|---|---|"
+    yield "\n| setting | type | range | default | meaning |\n|---|---|---|---|---|"
     for field in own:
         path = f"{name}.{field.name}".lstrip(".")
         default = _default(getattr(values, field.name))
@@ -59,12 +126,12 @@ def _section(values: Any, name: str = "") -> Iterator[str]:
 
 
 def _markdown(docstring: str | None) -> str:
-    """On one line."""
+    """Put a docstring on one line."""
     return " ".join((docstring or "").replace("``", "`").split())
 
 
 def _type(kind: Any) -> str:
-    """As it is written in a recipe."""
+    """Describe a type in the words of a recipe."""
     if isinstance(kind, type) and not hasattr(kind, "__args__"):
         return kind.__name__
     if kind.__module__ == "typing":
@@ -83,4 +150,9 @@ def _default(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    pages = {"recipes": recipe_reference, "commands": command_reference}
+    arguments = argparse.ArgumentParser(
+        prog="python -m codec.cli.reference", description=(__doc__ or "").splitlines()[0]
+    )
+    arguments.add_argument("page", choices=pages, help="the page to print, in Markdown")
+    print(pages[arguments.parse_args().page](), end="")

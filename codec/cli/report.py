@@ -26,8 +26,8 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from eval.pages.combined_page import join
+    from eval.pages.combined_page import write_combined_page
 
-    join(arguments.folders, arguments.out)
+    write_combined_page(arguments.folders, arguments.out)
     print(f"report: {arguments.out}")
     return 0

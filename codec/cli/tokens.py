@@ -41,24 +41,23 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    lanes = concurrent_files(arguments)
+    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.coding.tokens import encode_tokens
-        from codec.pretrained.registry import load
+        from codec.batch.jobs import BatchOptions
+        from codec.batch.tokenize import encode_tokens
+        from codec.pretrained.registry import load_model
 
     torch.set_num_threads(arguments.threads)
     batch = encode_tokens(
         arguments.inputs,
         arguments.out,
-        load(encoding_model(arguments.model), arguments.device),
+        load_model(encoding_model(arguments.model), arguments.device),
+        BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,
         manifest=arguments.manifest,
-        force=arguments.force,
-        workers=arguments.workers,
-        lanes=lanes,
     )
     return print_batch(batch, arguments.json)

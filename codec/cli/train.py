@@ -42,7 +42,7 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.pretrained.registry import find
+        from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
         from codec.training.lr_range_test import run_lr_range_test
         from codec.training.trainer import train
@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         return 0
     if arguments.run is None:
         raise UserError("--run is missing: give the folder for checkpoints, curves and the model")
-    parent = find(arguments.init_from) if arguments.init_from else None
+    parent = find_model(arguments.init_from) if arguments.init_from else None
     with signals.interrupt_once(signals.RUN_SIGNALS):
         result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE

@@ -1,113 +1,108 @@
-"""Sound out of ``.nac`` files, from any moment on."""
+"""Audio from ``.nac`` files, from any position on."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from codec.audio import FloatArray
-from codec.bitstream.codes import PacketCoder
+from codec.bitstream.codes import CodeArray
 from codec.bitstream.header import Header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.loss_concealment import Concealment, LossLog
-from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import PacketReader
-from codec.coding.pipeline import Sound
+from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint
 
-ModelFinder = Callable[[str], Codec | None]
-"""From a fingerprint to the model that has it, if it is at hand."""
+if TYPE_CHECKING:
+    from codec.pretrained.loaded_model import LoadedModel
 
-
-def range_coder(codec: Codec) -> RangeCoder:
-    """Codes under the model's tables."""
-    return RangeCoder(codec.tables.to_numpy())
+FindModel = Callable[[str], "LoadedModel | None"]
+"""Finds the model for a fingerprint, such as :class:`codec.pretrained.registry.ModelFinder`."""
 
 
 class NacReader:
-    """A ``.nac`` file as sound, which can be read from any moment on. A context manager.
+    """A ``.nac`` file as audio that can be read from any position on. A context manager.
 
-    Whatever part is read, its samples are bit for bit those of the whole: decoding begins at a canonical block that is
-    the decoder's receptive field earlier, or more. Damage is concealed, and ``lost`` says where it was met.
+    The samples of any part are bit for bit those of the whole: decoding begins at a canonical block that is at least
+    the decoder's receptive field earlier. Damage is concealed and listed in ``lost``.
 
     Args:
-        strict: refuse damage instead.
-        model, coder: :func:`codec.pretrained.checkpoint.fingerprint` and :func:`range_coder` of the codec, where
-        they are at hand.
+        path: the file.
+        model: decodes.
+        strict: whether damage is an error instead.
 
     Raises:
-        UserError: not a .nac file, of another model, its header damaged; with ``strict`` any damage, as it is met.
+        UserError: not a .nac file, coded with another model, or its header damaged; with ``strict`` any damage, when it
+            is met.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        codec: Codec,
-        *,
-        strict: bool = False,
-        model: str | None = None,
-        coder: PacketCoder | None = None,
-    ):
-        self.codec, self.strict = codec, strict
+    def __init__(self, path: Path, model: LoadedModel, *, strict: bool = False) -> None:
+        self.model, self.strict = model, strict
         self.file = PacketReader(path)
+        """The packets."""
         try:
             head = self.file.header
-            self._losses = LossLog(head, codec.config.hop)
-            check_model(path, head, codec, model or fingerprint(codec))
+            self._losses = LossLog(head, model.config.hop)
+            check_model(path, head, model)
             if strict:
                 self.file.check()
-            fixed = FixedWidthCoder(codec.config.quantizer.size) if head.live else None
-            self._coder = fixed or coder or range_coder(codec)
+            fixed = FixedWidthCoder(model.codebook_size) if head.live else None
+            self._coder = fixed or model.coder
         except BaseException:
             self.close()
             raise
 
     @property
     def header(self) -> Header:
+        """What the file states."""
         return self.file.header
 
     @property
     def tags(self) -> dict[str, str]:
-        """What was kept of the source: title, artist, date and so on."""
+        """Title, artist, date and other tags of the source."""
         return self.file.tags
 
     @property
     def sample_rate(self) -> int:
-        """Of the sound, in Hz."""
+        """Sample rate of the audio in Hz."""
         return self.header.sample_rate
 
     @property
     def channels(self) -> int:
+        """Number of channels."""
         return self.header.channels
 
     @property
     def samples(self) -> int:
-        """Per channel. A file that was cut off has fewer, which only reading tells."""
+        """Samples per channel. A file that was cut off has fewer, which only reading shows."""
         return self.header.samples
 
     @property
     def seconds(self) -> float:
+        """Duration."""
         return self.header.seconds
 
     @property
     def lost(self) -> tuple[tuple[float, float], ...]:
-        """Start and end in seconds of each stretch that was lost, of those that were read. What follows one is
-        unsettled for the decoder's receptive field at most."""
+        """Start and end in seconds of each damaged part that was read. After such a part, samples within the decoder's
+        receptive field may differ as well."""
         return self._losses.spans
 
     @property
     def cut_off(self) -> float | None:
-        """From where on, in seconds, all is missing, if that was met."""
+        """Where everything is missing from, in seconds, if reading got there."""
         return self._losses.cut_off
 
     def close(self) -> None:
+        """Close the file."""
         self.file.__exit__()
 
-    def __enter__(self) -> "NacReader":
+    def __enter__(self) -> NacReader:
         return self
 
     def __exit__(
@@ -116,36 +111,58 @@ class NacReader:
         self.close()
 
     def read(self, start: int, samples: int) -> FloatArray:
-        """float32 ``[channels, samples]`` from sample ``start`` on; fewer where the sound ends."""
+        """Read a part of the audio.
+
+        Args:
+            start: first sample.
+            samples: number of samples per channel.
+
+        Returns:
+            float32 ``[channels, samples]``; fewer samples if the audio ends earlier.
+
+        Raises:
+            UserError: a negative position or number; with ``strict`` any damage.
+        """
         if start < 0 or samples < 0:
-            raise UserError(f"a start and a number of samples from 0 on, not {start} and {samples}")
+            raise UserError(f"the first sample and the number of samples must be 0 or more, not {start} and {samples}")
         empty = np.zeros((self.channels, 0), np.float32)
         return np.concatenate([empty, *self.blocks(start, start + samples)], axis=1)
 
     def blocks(self, start: int = 0, end: int | None = None) -> Iterator[FloatArray]:
-        """Samples from ``start`` to below ``end``, float32 ``[channels, n]`` each, at constant memory; up to the cut,
-        where the file was cut off."""
-        head = self.header
-        return Sound(self.codec, head.sample_rate, head.channels, head.samples, self._codes).blocks(start, end)
+        """Read a part of the audio in blocks, in constant memory.
 
-    def _codes(self, start: int, stop: int) -> Iterator[torch.Tensor]:
-        """Latent frames from ``start`` to below ``stop``, what is lost among them concealed; less where the file was
-        cut off."""
+        Args:
+            start: first sample.
+            end: the sample after the last one (default: the end of the audio).
+
+        Returns:
+            An iterator over float32 ``[channels, n]``, which ends early if the file was cut off.
+
+        Raises:
+            UserError: with ``strict`` any damage, when it is met.
+        """
         head = self.header
-        conceal = Concealment(head.channels, head.codebooks, self.codec.config.frame_rate_hz)
-        # What was heard before decides what is heard in place of lost frames.
+        pipeline = DecodingPipeline(self.model, head.sample_rate, head.channels, head.samples, self._codes)
+        return pipeline.blocks(start, end)
+
+    def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
+        """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the
+        file was cut off."""
+        head = self.header
+        conceal = Concealment(head.channels, head.codebooks, self.model.frame_rate_hz)
+        # The frames before decide what conceals the first ones.
         first = max(0, start - conceal.hold - 1) // head.packet_frames
         done = start
         for packet in self.file.packets(self._coder, first):
             if packet.codes is None and self.strict:
-                raise self.file.damaged(packet)
-            codes = conceal.lost(packet.frames) if packet.codes is None else conceal.received(packet.codes)
+                raise self.file.damage_error(packet)
+            codes = conceal.fill_in(packet.frames) if packet.codes is None else conceal.received(packet.codes)
             part = codes[..., max(0, start - packet.first) : max(0, stop - packet.first)]
             if packet.codes is None and part.shape[2]:
                 self._losses.add(done, done + part.shape[2])
             done += part.shape[2]
             if part.shape[2]:
-                yield torch.from_numpy(part)
+                yield part
             if done >= stop and (stop < head.frames or self.file.ended):
                 return
         if self.strict:
@@ -153,30 +170,65 @@ class NacReader:
         self._losses.cut(done)
 
 
-def model_for(codec: Codec | ModelFinder, wanted: str, name: object) -> Codec:
-    """``codec`` itself, or the one that it finds for the fingerprint ``wanted``, which ``name`` asks for.
+def resolve_model(model: LoadedModel | FindModel, fingerprint: str, name: object) -> LoadedModel:
+    """Return the model that decodes a file.
+
+    Args:
+        model: the model of all files, or a function that finds one by its fingerprint.
+        fingerprint: that the file states.
+        name: names the file in the error message.
+
+    Returns:
+        ``model`` itself, or the one found.
 
     Raises:
-        UserError: there is none.
+        UserError: none was found.
     """
-    if isinstance(codec, Codec):
-        return codec
-    if (found := codec(wanted)) is None:
+    from codec.pretrained.loaded_model import LoadedModel
+
+    if isinstance(model, LoadedModel):
+        return model
+    if (found := model(fingerprint)) is None:
         raise UserError(
-            f"{name}: coded with model {wanted}, which is not at hand; pass the run or model that coded it as --model"
+            f"{name}: coded with model {fingerprint}, which is not available; name its run or model with --model"
         )
     return found
 
 
-def check_model(path: object, head: Header, codec: Codec, model: str) -> None:
-    """Raises :class:`UserError` unless ``codec``, whose fingerprint is ``model``, decodes what has this header."""
-    if head.fingerprint not in (model, *codec.decodes):
-        raise UserError(f"{path}: coded with model {head.fingerprint}, but this one is {model}; pass the right --model")
-    config = codec.config
+def check_model(path: object, head: Header, model: LoadedModel) -> None:
+    """Check that a model decodes a file.
+
+    Args:
+        path: names the file in the error message.
+        head: of the file.
+        model: is to decode it.
+
+    Raises:
+        UserError: it has another fingerprint, or the header contradicts its architecture.
+    """
+    if head.fingerprint not in model.compatible_fingerprints:
+        raise wrong_model(path, head.fingerprint, model)
+    config = model.config
     if (
         (head.model_rate, head.latent_hop) != (config.sample_rate, config.latent_hop)
         or head.bits_per_code != config.bits_per_code
-        or head.codebooks > config.quantizer.codebooks
-        or head.frames != codec.config.frames_for(head.model_samples)
+        or head.codebooks > model.n_codebooks
+        or head.frames != config.frames_for(head.model_samples)
     ):
         raise UserError(f"{path}: the header contradicts the model that it names; encode the source again")
+
+
+def wrong_model(path: object, fingerprint: str, model: LoadedModel) -> UserError:
+    """Build the error for a file of another model.
+
+    Args:
+        path: names the file.
+        fingerprint: that the file states.
+        model: does not decode it.
+
+    Returns:
+        The error to raise.
+    """
+    return UserError(
+        f"{path}: coded with model {fingerprint}, but this one is {model.fingerprint}; pass the right --model"
+    )

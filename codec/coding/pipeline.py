@@ -1,91 +1,124 @@
-"""Sound of any rate and number of channels to codes and back: what files, tokens and the Python interface share.
+"""Audio of any sample rate and channel count to codes and back; shared by files, tokens and the Python interface.
 
-Codes are those of all channels as streams side by side, ``[channels, quantizers, frames]``, see
-:mod:`codec.audio.channels`.
-Where latents take their place, they are ``[channels, features, frames]``.
+Codes of all channels are separate streams, ``[channels, codebooks, frames]``; see :mod:`codec.audio.channels` for how
+channels become streams. Continuous latents, where they take the place of codes, are ``[channels, features, frames]``.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
-from codec.model.codec import Codec
-from codec.model.quantizers import CodesWithImportance
-from codec.model.streaming import BLOCK
+from codec.bitstream.codes import CodesWithImportance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from codec.pretrained.loaded_model import LoadedModel
 
 
-def encoded(
-    codec: Codec,
+def encode_blocks(
+    model: LoadedModel,
     blocks: Iterable[FloatArray],
     sample_rate: int,
     channels: int,
     codebooks: int | None = None,
+    *,
     quantize: bool = True,
-    block: int = BLOCK,
+    block: int | None = None,
 ) -> Iterator[CodesWithImportance]:
-    """Codes of ``blocks`` ``[channels, n]`` at constant memory, as they come: those that are ready, none or more, then
-    the rest. ``codebooks``, ``quantize``, ``block``: see :meth:`codec.model.codec.Codec.stream_encoder`."""
-    encoder = codec.stream_encoder(channels, codebooks, block, quantize)
-    for wave in resample_blocks(blocks, sample_rate, codec.config.sample_rate, channels):
-        yield encoder.push(torch.from_numpy(channels_to_streams(wave, codec.config.stereo)))
+    """Encode a waveform that comes in blocks, in constant memory.
+
+    Args:
+        model: encodes.
+        blocks: float32 ``[channels, n]``, full scale 1.
+        sample_rate: of the waveform, in Hz.
+        channels: of the waveform.
+        codebooks: number of codebooks to use (default: all).
+        quantize: whether codes are wanted, otherwise continuous latents.
+        block: latent frames that are computed at once, see :meth:`codec.model.codec.Codec.stream_encoder` (default: a
+            canonical block).
+
+    Yields:
+        Codes ``[channels, codebooks, frames]`` with their importance, of zero or more frames.
+    """
+    from codec.model.streaming import BLOCK
+
+    stereo = model.config.stereo
+    encoder = model.codec.stream_encoder(channels, codebooks, block or BLOCK, quantize)
+    for waveform in resample_blocks(blocks, sample_rate, model.sample_rate, channels):
+        yield encoder.push(channels_to_streams(waveform, stereo))
     yield encoder.flush()
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Codes as sound of ``samples`` per channel.
+class DecodingPipeline:
+    """Decodes any part of a waveform from its codes.
 
-    Whatever part is wanted, its samples are bit for bit those of the whole: decoding begins at a canonical block that
-    is the decoder's receptive field earlier, or more.
-
-    ``codes(start, stop)``: latent frames from ``start`` to below ``stop``, in pieces, or less where there is no more.
-    ``quantized``: whether they are codes, not latents.
+    The samples of any part are bit for bit those of the whole: decoding begins at a canonical block that is at least
+    the decoder's receptive field earlier.
     """
 
-    codec: Codec
+    model: LoadedModel
     sample_rate: int
+    """Of the waveform, in Hz."""
     channels: int
     samples: int
-    codes: Callable[[int, int], Iterable[Tensor]]
+    """Samples per channel of the whole waveform."""
+    codes: Callable[[int, int], Iterable[npt.NDArray[Any]]]
+    """Returns the latent frames from a first one to below another in pieces, or fewer if there are no more."""
     quantized: bool = True
+    """Whether these are codes, not continuous latents."""
 
     def blocks(self, start: int = 0, end: int | None = None) -> Iterator[FloatArray]:
-        """Samples from ``start`` to below ``end``, float32 ``[channels, n]`` each, at constant memory."""
-        model_hz = self.codec.config.sample_rate
+        """Decode a part of the waveform, in constant memory.
+
+        Args:
+            start: first sample.
+            end: the sample after the last one (default: the end of the waveform).
+
+        Yields:
+            float32 ``[channels, n]``.
+        """
+        model_hz = self.model.sample_rate
         end = self.samples if end is None else min(end, self.samples)
         if start >= end:
             return
         if self.sample_rate == model_hz:
-            yield from self._decoded(start, end)
+            yield from self._decode(start, end)
             return
         resampler = SegmentResampler(model_hz, self.sample_rate)
         first, last = resampler.input_range(start, end)
-        yield from resampler.resample(self._decoded(first, min(last, self._model_samples)), start, end)
+        yield from resampler.resample(self._decode(first, min(last, self._model_samples)), start, end)
 
     @property
     def _model_samples(self) -> int:
-        return model_samples(self.codec, self.samples, self.sample_rate)
+        return model_samples(self.model, self.samples, self.sample_rate)
 
-    def _decoded(self, start: int, end: int) -> Iterator[FloatArray]:
-        """Samples at the model's rate. Decoding is in whole canonical blocks, so that the products are the same."""
-        config = self.codec.config
-        first_frame = (start + config.hop) // config.latent_hop - self.codec.receptive_field
+    def _decode(self, start: int, end: int) -> Iterator[FloatArray]:
+        """Yield samples at the model's rate, computed in whole canonical blocks so that all products are the same."""
+        from codec.model.streaming import BLOCK
+
+        config, codec = self.model.config, self.model.codec
+        first_frame = (start + config.hop) // config.latent_hop - codec.receptive_field
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
-        stop_frame = min(self.codec.config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
-        decoder = self.codec.stream_decoder(self.channels, quantized=self.quantized)
-        at = first_frame * config.latent_hop
+        stop_frame = min(config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
+        decoder = codec.stream_decoder(self.channels, quantized=self.quantized)
+        position = first_frame * config.latent_hop
 
-        def cut(streams: Tensor) -> FloatArray:
-            nonlocal at
-            wave = streams_to_channels(streams.cpu().numpy(), config.stereo)
-            part = wave[:, max(0, start - at) : max(0, end - at)]
-            at += wave.shape[1]
+        def cut(streams: FloatArray) -> FloatArray:
+            nonlocal position
+            waveform = streams_to_channels(streams, config.stereo)
+            part = waveform[:, max(0, start - position) : max(0, end - position)]
+            position += waveform.shape[1]
             return part
 
         for codes in self.codes(first_frame, stop_frame):
@@ -93,47 +126,100 @@ class Sound:
         yield cut(decoder.flush())
 
 
-def model_samples(codec: Codec, samples: int, sample_rate: int) -> int:
-    """Samples per channel at the model's rate."""
-    return -(-samples * codec.config.sample_rate // sample_rate)
+def model_samples(model: LoadedModel, samples: int, sample_rate: int) -> int:
+    """Convert a number of samples to the model's rate.
+
+    Args:
+        model: has the rate.
+        samples: per channel, at ``sample_rate``.
+        sample_rate: in Hz.
+
+    Returns:
+        Samples per channel at the model's rate, rounded up.
+    """
+    return -(-samples * model.sample_rate // sample_rate)
 
 
 class StreamingEncoder:
-    """Sound as it comes to codes: ``push`` what there is, as often as there is more, then ``flush`` once."""
+    """Encodes audio as it arrives: :meth:`push` each piece, then :meth:`flush` once.
 
-    def __init__(self, codec: Codec, sample_rate: int, channels: int, codebooks: int | None, block: int):
-        self._stereo = codec.config.stereo
-        self._resampler = StreamResampler(sample_rate, codec.config.sample_rate, channels)
-        self._encoder = codec.stream_encoder(channels, codebooks, block)
+    Args:
+        model: encodes.
+        sample_rate: of the audio, in Hz.
+        channels: of the audio.
+        codebooks: number of codebooks to use (default: all).
+        block: latent frames that are waited for; 1 for the least delay.
+    """
+
+    def __init__(
+        self, model: LoadedModel, sample_rate: int, channels: int, codebooks: int | None = None, block: int = 1
+    ) -> None:
+        self._stereo = model.config.stereo
+        self._resampler = StreamResampler(sample_rate, model.sample_rate, channels)
+        self._encoder = model.codec.stream_encoder(channels, codebooks, block)
 
     def push(self, wave: FloatArray) -> Tensor:
-        """``[channels, n]`` to the codes ``[channels, quantizers, frames]`` that are ready, none or more frames."""
+        """Encode the next piece.
+
+        Args:
+            wave: float32 ``[channels, n]``, any number of samples.
+
+        Returns:
+            The codes ``[channels, codebooks, frames]`` that are ready, of zero or more frames.
+        """
         return self._push(self._resampler.push(wave))
 
     def flush(self) -> Tensor:
-        """The codes that are left."""
-        return torch.cat([self._push(self._resampler.flush()), self._encoder.flush().codes], 2)
+        """Encode what is left after the last piece.
 
-    def _push(self, wave: FloatArray) -> Tensor:
-        return self._encoder.push(torch.from_numpy(channels_to_streams(wave, self._stereo))).codes
+        Returns:
+            Codes ``[channels, codebooks, frames]``.
+        """
+        import torch
+
+        return torch.cat([self._push(self._resampler.flush()), torch.from_numpy(self._encoder.flush().codes)], 2)
+
+    def _push(self, waveform: FloatArray) -> Tensor:
+        import torch
+
+        return torch.from_numpy(self._encoder.push(channels_to_streams(waveform, self._stereo)).codes)
 
 
 class StreamingDecoder:
-    """Codes as they come to sound: ``push`` what there is, as often as there is more, then ``flush`` once."""
+    """Decodes codes as they arrive: :meth:`push` each piece, then :meth:`flush` once.
 
-    def __init__(self, codec: Codec, sample_rate: int, channels: int, block: int):
-        self._stereo = codec.config.stereo
-        self._resampler = StreamResampler(codec.config.sample_rate, sample_rate, channels)
-        self._decoder = codec.stream_decoder(channels, block)
+    Args:
+        model: decodes.
+        sample_rate: of the audio, in Hz.
+        channels: of the audio.
+        block: latent frames that are waited for; 1 for the least delay.
+    """
+
+    def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
+        self._stereo = model.config.stereo
+        self._resampler = StreamResampler(model.sample_rate, sample_rate, channels)
+        self._decoder = model.codec.stream_decoder(channels, block)
 
     def push(self, codes: Tensor) -> FloatArray:
-        """``[channels, quantizers, frames]`` to the samples ``[channels, n]`` that are ready, none or more."""
-        return self._resampler.push(self._unfolded(self._decoder.push(codes)))
+        """Decode the next piece.
+
+        Args:
+            codes: ``[channels, codebooks, frames]``, any number of frames.
+
+        Returns:
+            The samples float32 ``[channels, n]`` that are ready, zero or more.
+        """
+        return self._resampler.push(self._waveform(self._decoder.push(codes.cpu().numpy())))
 
     def flush(self) -> FloatArray:
-        """The samples that are left; the last of them, up to a latent frame, lie beyond what was encoded."""
-        last = self._resampler.push(self._unfolded(self._decoder.flush()))
-        return torch.cat([torch.from_numpy(last), torch.from_numpy(self._resampler.flush())], 1).numpy()
+        """Decode what is left after the last piece.
 
-    def _unfolded(self, streams: Tensor) -> FloatArray:
-        return streams_to_channels(streams.cpu().numpy(), self._stereo)
+        Returns:
+            Samples float32 ``[channels, n]``; the last ones, up to a latent frame, lie beyond the end of what was
+            encoded.
+        """
+        last = self._resampler.push(self._waveform(self._decoder.flush()))
+        return np.concatenate([last, self._resampler.flush()], 1)
+
+    def _waveform(self, streams: FloatArray) -> FloatArray:
+        return streams_to_channels(streams, self._stereo)

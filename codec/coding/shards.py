@@ -62,19 +62,19 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Contents:
+class ShardContents:
     """The samples of a shard in their order, and what is wrong with the shard, if anything: they end there."""
 
     samples: list[Sample]
     fault: str | None
 
 
-def key_of(relative: Path) -> str:
+def sample_key(relative: Path) -> str:
     """The key of a file, from its path in its tree without suffix."""
     return relative.with_name(relative.name.replace("%", "%25").replace(".", "%2E")).as_posix()
 
 
-def path_of(key: str) -> Path:
+def key_path(key: str) -> Path:
     """Inverse of :func:`key_of`. Raises ``ValueError`` for a key that leads out of the tree."""
     path = PurePosixPath(key)
     if not key or "\0" in key or path.is_absolute() or ".." in path.parts:
@@ -82,7 +82,7 @@ def path_of(key: str) -> Path:
     return Path(path.with_name(path.name.replace("%2E", ".").replace("%25", "%")))
 
 
-def write(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
+def write_shard(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
     """Write a shard of samples that lie in other tar files; it appears whole or not at all.
 
     Args:
@@ -120,7 +120,7 @@ class Members:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        whole = [sample for sample in contents(path).samples if sample.metadata] if path.exists() else []
+        whole = [sample for sample in read_shard(path).samples if sample.metadata] if path.exists() else []
         self.samples = {sample.key: sample for sample in whole}
         self._file = path.open("r+b" if path.exists() else "w+b")
         self._begun_ns = os.fstat(self._file.fileno()).st_mtime_ns
@@ -219,7 +219,7 @@ def _copy(path: Path, extent: Extent, target: BinaryIO) -> None:
         raise OSError(errno.EIO, "was cut while it was copied", str(path))
 
 
-def contents(path: Path) -> Contents:
+def read_shard(path: Path) -> ShardContents:
     """What a shard holds; only the tar headers are read. Raises ``OSError``."""
     found: dict[str, dict[str, Extent]] = {}
     fault = None
@@ -233,7 +233,7 @@ def contents(path: Path) -> Contents:
                     raise ValueError(f"{member.name[:40]} is cut off")
                 end = member.offset_data + member.size + -member.size % tarfile.BLOCKSIZE
                 if member.isfile():
-                    path_of(folder + slash + stem)
+                    key_path(folder + slash + stem)
                     found.setdefault(folder + slash + stem, {})[kind] = Extent(member.offset_data, member.size)
         with path.open("rb") as file:  # tarfile takes a damaged header for the end
             file.seek(end)
@@ -245,7 +245,7 @@ def contents(path: Path) -> Contents:
     samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA)) for key, has in found.items()]
     if not samples and fault is None:
         fault = f"{path}: holds no tokens; make it again with codec tokens"
-    return Contents(samples, fault)
+    return ShardContents(samples, fault)
 
 
 def is_shard(path: Path) -> bool:
@@ -269,7 +269,7 @@ def read_metadata(sample: Sample) -> dict[str, Any]:
             raise ValueError("the metadata is not a JSON object")
         return found
     except (ValueError, RecursionError, MemoryError) as error:
-        raise damaged(sample, error) from error
+        raise damaged_sample(sample, error) from error
 
 
 def read_array(sample: Sample) -> IntArray:
@@ -288,10 +288,10 @@ def read_array(sample: Sample) -> IntArray:
             raise ValueError(f"{dtype} in {'Fortran' if fortran else 'C'} order, not integers in C order")
         return np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
-        raise damaged(sample, error) from error
+        raise damaged_sample(sample, error) from error
 
 
-def damaged(sample: Sample, reason: object) -> UserError:
+def damaged_sample(sample: Sample, reason: object) -> UserError:
     line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
     return UserError(f"{sample.name}: cannot be read ({line}); make it again with codec tokens")
 

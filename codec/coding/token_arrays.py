@@ -1,11 +1,13 @@
-"""Arrays of codes with their metadata, as they stand in shards and are checked when they are read.
+"""Arrays of codes with their metadata, as shards hold them; both are checked when they are read.
 
-The array of a mono file is ``[quantizers, frames]``, of others ``[channels, quantizers, frames]``, where the channels
-are those that the model codes: mid and side of a stereo file, if its metadata says so. All frames have all codes.
+The array of a mono file is ``[codebooks, frames]``, of others ``[channels, codebooks, frames]``, where the channels are
+those that the model codes: mid and side of a stereo file, if its metadata says so. All frames have all codes.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,17 +15,19 @@ from codec.audio.channels import StereoMode
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.coding import shards
 from codec.coding.pipeline import model_samples
-from codec.model.codec import Codec
+
+if TYPE_CHECKING:
+    from codec.pretrained.loaded_model import LoadedModel
 
 DTYPE = np.dtype("<i4")
-"""Of the codes that are written: PyTorch looks up and indexes with integers of 32 and 64 bits alone. Integers of any
-other kind are read as well."""
+"""Type of the codes that are written, since PyTorch indexes only with integers of 32 and 64 bits. Integers of any kind
+are read."""
 
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """The metadata of one array. ``sample_rate``, ``channels``, ``samples`` (per channel) and ``seconds`` are the
-    source's."""
+    """The metadata of one array. ``sample_rate``, ``channels``, ``samples`` (per channel) and ``seconds`` are those of
+    the source. The field names are the keys of the metadata."""
 
     source: str
     sample_rate: int
@@ -31,7 +35,7 @@ class TokenInfo:
     samples: int
     seconds: float
     model: str
-    """Fingerprint."""
+    """Fingerprint of the model."""
     model_rate: int
     """Sample rate in Hz at which the model works."""
     codebooks: int
@@ -39,26 +43,42 @@ class TokenInfo:
     frames: int
     frames_per_second: float
     axes: list[str]
-    """Of the array: channels (where there are several), quantizers, frames."""
+    """Axes of the array: channels (if there are several), quantizers (the codebooks), frames."""
     stereo: StereoMode | None
-    """What the two channels of an array are; None where they are one, or more than two, which are separate."""
+    """What the two channels of an array are; None for one channel, or for more than two, which are separate."""
     manifest: dict[str, str]
-    """The columns of the manifest's row for this file, apart from its path."""
+    """The columns of the manifest's row for this file, except its path."""
 
     @property
     def fingerprint(self) -> str:
+        """Fingerprint of the model, by the name that headers of ``.nac`` files have for it."""
         return self.model
 
 
-def read_info(sample: shards.Sample) -> TokenInfo:
-    """The metadata, of which the numbers are possible. Raises :class:`UserError` where they are not."""
+_TYPES: dict[str, Any] = {
+    "source": str, "model": str, "axes": list, "manifest": dict, "stereo": str | None,
+    "seconds": float | int, "frames_per_second": float | int,
+}  # fmt: skip
+"""Types of the fields that are not integers."""
+
+
+def read_token_info(sample: shards.Sample) -> TokenInfo:
+    """Read the metadata of an array.
+
+    Args:
+        sample: of a shard.
+
+    Returns:
+        Metadata whose numbers are possible.
+
+    Raises:
+        UserError: no metadata, or impossible values.
+    """
     found = shards.read_metadata(sample)
-    kinds: dict[str, Any] = {"source": str, "model": str, "axes": list, "manifest": dict, "stereo": str | None}
-    kinds |= {"seconds": float | int, "frames_per_second": float | int}
     for each in fields(TokenInfo):
         value = found.get(each.name)
-        if isinstance(value, bool) or not isinstance(value, kinds.get(each.name, int)):
-            raise shards.damaged(sample, f"{each.name} is {value!r:.40}")
+        if isinstance(value, bool) or not isinstance(value, _TYPES.get(each.name, int)):
+            raise shards.damaged_sample(sample, f"{each.name} is {value!r:.40}")
     info = TokenInfo(**{each.name: found[each.name] for each in fields(TokenInfo)})
     for name, value, allowed in (
         ("sample_rate", info.sample_rate, SAMPLE_RATES),
@@ -66,22 +86,33 @@ def read_info(sample: shards.Sample) -> TokenInfo:
         ("samples", info.samples, range(1 << 63)),
     ):
         if value not in allowed:
-            raise shards.damaged(sample, f"{name} {value} is outside {allowed.start} to {allowed.stop - 1}")
+            raise shards.damaged_sample(sample, f"{name} {value} is outside {allowed.start} to {allowed.stop - 1}")
     return info
 
 
-def read_codes(sample: shards.Sample, info: TokenInfo, codec: Codec) -> shards.IntArray:
-    """``[channels, quantizers, frames]``, all of which the model can decode to what ``info`` says. Raises
-    :class:`UserError` where it cannot."""
+def read_codes(sample: shards.Sample, info: TokenInfo, model: LoadedModel) -> shards.IntArray:
+    """Read the codes of an array.
+
+    Args:
+        sample: of a shard.
+        info: its metadata.
+        model: is to decode the codes.
+
+    Returns:
+        Integers ``[channels, codebooks, frames]`` that the model decodes to the length that ``info`` states.
+
+    Raises:
+        UserError: no such array.
+    """
     codes = shards.read_array(sample)
     if info.channels == 1:
         codes = codes[None]
-    frames = codec.config.frames_for(model_samples(codec, info.samples, info.sample_rate))
-    quantizer = codec.config.quantizer
+    frames = model.config.frames_for(model_samples(model, info.samples, info.sample_rate))
     if codes.ndim != 3 or (codes.shape[0], codes.shape[2]) != (info.channels, frames):
-        raise shards.damaged(sample, f"shape {list(codes.shape)} in place of {[info.channels, 'quantizers', frames]}")
-    if not 1 <= codes.shape[1] <= quantizer.codebooks:
-        raise shards.damaged(sample, f"{codes.shape[1]} quantizers, of which the model has {quantizer.codebooks}")
-    if codes.size and not (0 <= codes.min() and codes.max() < quantizer.size):
-        raise shards.damaged(sample, f"codes that are not all from 0 to {quantizer.size - 1}")
+        expected = f"[{info.channels}, codebooks, {frames}]"
+        raise shards.damaged_sample(sample, f"the shape is {list(codes.shape)}, not {expected}")
+    if not 1 <= codes.shape[1] <= model.n_codebooks:
+        raise shards.damaged_sample(sample, f"{codes.shape[1]} codebooks, but the model has {model.n_codebooks}")
+    if codes.size and not (0 <= codes.min() and codes.max() < model.codebook_size):
+        raise shards.damaged_sample(sample, f"codes that are not all from 0 to {model.codebook_size - 1}")
     return codes

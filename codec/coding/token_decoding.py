@@ -1,86 +1,70 @@
-"""Shards of codes back to sound."""
+"""Arrays of codes back to audio files."""
 
-import time
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from codec import audio
-from codec.batch.jobs import Failure, Job
-from codec.batch.runner import attempt
+from codec.bitstream.codes import CodeArray
 from codec.coding import shards
-from codec.coding.files import FileReport, Progress, part
-from codec.coding.pipeline import Sound
-from codec.coding.token_arrays import read_codes, read_info
-from codec.errors import UserError
-from codec.model.codec import Codec
+from codec.coding.files import sample_range
+from codec.coding.nac_reader import wrong_model
+from codec.coding.options import DecodingOptions
+from codec.coding.pipeline import DecodingPipeline
+from codec.coding.report import FileMeter, FileReport, Progress
+from codec.coding.token_arrays import read_codes, read_token_info
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-@dataclass(frozen=True)
-class TokenJob(Job):
-    """One array of a shard that becomes sound."""
-
-    sample: shards.Sample
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.sample.path,)
-
-
-def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[Job], list[Failure]]:
-    """Return a job for each array in a shard, its target below ``out``, and whatever is wrong with the shard."""
-    found = attempt(shard, partial(shards.contents, shard))
-    if isinstance(found, Failure):
-        return [], [found]
-    jobs: list[Job] = []
-    for sample in found.samples:
-        path = shards.path_of(sample.key)
-        jobs.append(TokenJob(sample.name, out / path.with_name(path.name + suffix), sample))
-    return jobs, [Failure(shard, found.fault)] if found.fault else []
+    from codec.pretrained.loaded_model import LoadedModel
 
 
 def decode_tokens(
-    job: TokenJob,
-    codec: Codec,
+    sample: shards.Sample,
+    target: Path,
+    model: LoadedModel,
+    options: DecodingOptions = DecodingOptions(),
     *,
-    model: str,
-    subtype: str,
-    start: float = 0.0,
-    end: float | None = None,
     progress: Progress | None = None,
 ) -> FileReport:
-    """Decodes one array; as :func:`codec.coding.files.decode_file` does with a ``.nac`` file. ``model``: the codec's
-    fingerprint."""
-    started = time.perf_counter()
-    info = read_info(job.sample)
-    if info.model not in (model, *codec.decodes):
-        raise UserError(f"{job.source}: coded with model {info.model}, but this one is {model}; pass the right --model")
-    codes = read_codes(job.sample, info, codec)
+    """Decode one array of a shard to an audio file, as :func:`codec.coding.files.decode_file` decodes a ``.nac`` file.
 
-    def between(frame: int, stop: int) -> list[Tensor]:
-        return [torch.from_numpy(codes[..., frame:stop].astype(np.int64))]
+    Args:
+        sample: the array and its metadata.
+        target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format.
+        model: decodes.
+        options: which part, and the sample format.
+        progress: called after each block with the seconds of audio that it holds.
 
-    first, last = part(job.source, info, start, end)
-    sound = Sound(codec, info.sample_rate, info.channels, info.samples, between)
-    with audio.AudioWriter(job.target, info.sample_rate, info.channels, subtype, last - first, decoded=True) as writer:
-        for wave in sound.blocks(first, last):
-            writer.write(wave)
-            if progress:
-                progress(wave.shape[1] / info.sample_rate)
-    return FileReport(
-        source=job.source,
-        target=job.target,
-        seconds=(last - first) / info.sample_rate,
-        sample_rate=info.sample_rate,
-        channels=info.channels,
+    Returns:
+        The figures of the file.
+
+    Raises:
+        UserError: the array is damaged or of another model; times outside the audio; target not writable.
+    """
+    info = read_token_info(sample)
+    meter = FileMeter(sample.name, target, info.sample_rate, info.channels, progress=progress)
+    if info.model not in model.compatible_fingerprints:
+        raise wrong_model(sample.name, info.model, model)
+    codes = read_codes(sample, info, model)
+
+    def frames(first: int, stop: int) -> list[CodeArray]:
+        return [codes[..., first:stop].astype(np.int64)]
+
+    first, stop = sample_range(sample.name, info, options.start, options.end)
+    pipeline = DecodingPipeline(model, info.sample_rate, info.channels, info.samples, frames)
+    with audio.AudioWriter(
+        target, info.sample_rate, info.channels, options.subtype, stop - first, decoded=True
+    ) as writer:
+        for waveform in meter.measure(pipeline.blocks(first, stop)):
+            writer.write(waveform)
+    return meter.report(
         codebooks=codes.shape[1],
-        bytes_total=sum(extent.size for extent in (job.sample.array, job.sample.metadata) if extent),
+        bytes_total=sum(extent.size for extent in (sample.array, sample.metadata) if extent),
         bytes_payload=codes.nbytes,
         bytes_seconds=info.seconds,
-        elapsed_seconds=time.perf_counter() - started,
         clipped=writer.clipped,
     )

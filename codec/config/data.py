@@ -8,16 +8,16 @@ from codec.config.ranges import SHARE, Range, check_order, check_settings, requi
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """The sound that the codec is meant for. A clip inside every range and in a listed domain is in distribution."""
+    """The audio that the codec is meant for. A clip of a listed domain is in distribution if all ranges hold it."""
 
     domains: dict[str, float] = field(default_factory=dict)
-    """Domain: share of the seconds. Empty: every domain belongs to the target."""
+    """Share of each domain in the seconds of audio. Empty: all domains belong to the target."""
     level_dbfs: tuple[float, float] = (-60.0, 0.0)
-    """RMS level of a clip, lowest and highest."""
+    """Lowest and highest RMS level of a clip."""
     bandwidth_hz: tuple[float, float] = (0.0, 96000.0)
-    """Up to which frequency a clip has sound, lowest and highest."""
+    """Lowest and highest bandwidth of a clip."""
     noise_dbfs: tuple[float, float] = (-200.0, 0.0)
-    """Level of the quietest tenth of a clip's 20 ms frames."""
+    """Lowest and highest noise level of a clip: the level of the quietest tenth of its 20 ms frames."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "domains": SHARE,
@@ -31,23 +31,23 @@ class TargetConfig:
         for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
             check_order(f"target.{name}", getattr(self, name))
         total = sum(self.domains.values())
-        require(total < 1.001, f"target.domains are shares, which add up to at most 1, not {total:g}")
+        require(total < 1.001, f"the shares in target.domains must add up to at most 1, not {total:g}")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a training step hears."""
+    """Audio of a training step."""
 
     channels: int = 1
-    """1 or 2; the data must be prepared with as many."""
+    """Number of channels, 1 or 2; the data must be prepared with as many."""
     crop_s: float = 1.0
-    """Seconds of each crop."""
+    """Length of a crop in seconds."""
     batch_size: int = 16
     """Crops per step."""
     silence_dbfs: float = -60.0
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0
-    """Processes that load data beside the training; 0: none."""
+    """Number of processes that load data; 0: the training process loads it itself."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "channels": Range(1, 2),
@@ -63,22 +63,22 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Each is the share of crops that the augmentation is applied to; 0 switches it off."""
+    """Share of the crops that each augmentation is applied to; 0 switches it off."""
 
     gain: float = 0.0
-    """Another level, from 20 dB lower to 6 dB higher."""
+    """Change of level, from 20 dB lower to 6 dB higher."""
     quiet: float = 0.0
-    """A much lower level: 20 to 40 dB below."""
+    """Much lower level, 20 to 40 dB below."""
     noise: float = 0.0
     """Noise of a random colour."""
     mix: float = 0.0
-    """Another crop of the batch beneath it."""
+    """Another crop of the batch at a lower level."""
     band_limit: float = 0.0
-    """Nothing above a random frequency."""
+    """Low-pass filter at a random frequency."""
     equaliser: float = 0.0
     """Smooth random gains over frequency."""
     reverb: float = 0.0
-    """The reverberation of a random room."""
+    """Reverberation of a random room."""
 
     RANGES: ClassVar[dict[str, Range]] = dict.fromkeys(
         ("gain", "quiet", "noise", "mix", "band_limit", "equaliser", "reverb"), SHARE

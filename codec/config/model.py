@@ -14,26 +14,26 @@ MAX_CODEBOOK_SIZE_WITH_CONTEXTS = 1 << 13
 
 @dataclass(frozen=True)
 class QuantizerConfig:
-    """Residual quantizer: every codebook refines what the ones before it left over."""
+    """Residual quantizer: each codebook quantizes the error of the codebooks before it."""
 
     kind: Literal["rvq", "fsq"] = "rvq"
     """Residual vector quantization, or residual finite scalar quantization."""
     codebooks: int = 12
-    """Each adds its bits to the highest rate; files may use fewer."""
+    """Number of codebooks. Each adds its bits to the highest bit rate; files may use fewer."""
     latent_dim: int = 64
-    """Features of the latent (rvq); with fsq it has one for each level of each group."""
+    """Dimension of the latent (rvq). With fsq it is the number of levels times the number of groups."""
     codebook_size: int = 1024
     """Entries per codebook (rvq)."""
     codebook_dim: int = 16
-    """Dimensions in which the entries of a codebook differ (rvq)."""
+    """Dimension of the space that entries are looked up in (rvq)."""
     levels: tuple[int, ...] = (8, 5, 5, 5)
-    """Levels per dimension (fsq); a code takes one of their product."""
+    """Number of levels of each dimension (fsq); the codebook size is their product."""
     groups: int = 1
-    """The latent is cut into so many parts, each with ``codebooks / groups`` residual stages (fsq)."""
+    """Number of parts of the latent, each with ``codebooks / groups`` residual stages (fsq)."""
     full_rate_share: float = 0.5
-    """Share of the training items coded with every codebook; the others use a random number of them."""
+    """Share of the training items that are coded with all codebooks; the others use a random number of them."""
     contexts: int = 32
-    """Classes of context for each of which a codebook has a table of code frequencies; 1: no contexts."""
+    """Number of context classes; a codebook has a frequency table for each. 1: no contexts."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "codebooks": Range(1, 1024),
@@ -51,7 +51,7 @@ class QuantizerConfig:
         require(self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}")
         require(
             self.contexts == 1 or self.size <= MAX_CODEBOOK_SIZE_WITH_CONTEXTS,
-            f"quantizer.contexts must be 1 where a code has over {MAX_CODEBOOK_SIZE_WITH_CONTEXTS} values",
+            f"quantizer.contexts must be 1 if a code has more than {MAX_CODEBOOK_SIZE_WITH_CONTEXTS} values",
         )
         require(
             self.kind == "rvq" or self.codebooks % self.groups == 0,
@@ -59,17 +59,17 @@ class QuantizerConfig:
         )
         require(
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
-            f"quantizer.levels must be at least 3 where a stage refines another, not {self.levels}",
+            f"quantizer.levels must be at least 3 if there are several stages, not {self.levels}",
         )
 
     @property
     def dimension(self) -> int:
-        """Features of the latent that is quantized."""
+        """Dimension of the latent vectors that are quantized."""
         return self.latent_dim if self.kind == "rvq" else self.groups * len(self.levels)
 
     @property
     def size(self) -> int:
-        """Values that one code can take."""
+        """Codebook size: number of values of a code."""
         return self.codebook_size if self.kind == "rvq" else math.prod(self.levels)
 
 
@@ -80,13 +80,13 @@ class NetworkConfig:
     width: int = 256
     """Channels of each block."""
     depth: int = 3
-    """Blocks."""
+    """Number of blocks."""
     kernel: int = 7
-    """Frames that a block sees at once: the current one and those before."""
+    """Kernel size in frames: the current frame and those before it."""
     expansion: int = 3
-    """Within a block there are so many times as many channels."""
+    """Factor by which a block widens its channels inside."""
     dropout: float = 0.0
-    """Share of channels left out at random while training."""
+    """Share of the channels that are dropped at random in training."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "width": Range(1, 1 << 16),
@@ -99,24 +99,32 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         check_settings("", self, self.RANGES)
 
-    def numbers(self, features_in: int, features_out: int) -> int:
-        """Weights of such a network, but for the few of biases and normalisations."""
+    def count_parameters(self, features_in: int, features_out: int) -> int:
+        """Count the weights of such a network, without biases and normalisations, which are few.
+
+        Args:
+            features_in: input features per frame.
+            features_out: output features per frame.
+
+        Returns:
+            Number of weights.
+        """
         block = self.width * (self.kernel + 2 * self.expansion * self.width)
         return self.depth * block + (features_in + features_out) * self.width + features_in * features_out
 
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """Everything that defines a codec's architecture."""
+    """Architecture of a codec."""
 
     sample_rate: int = 16000
-    """In Hz; the data must be prepared at this rate."""
+    """Sample rate in Hz; the data must be prepared at this rate."""
     hop: int = 160
-    """Samples between MDCT frames, and coefficients in each."""
+    """MDCT hop length in samples, which is also the number of coefficients of a frame."""
     frames_per_latent: int = 2
-    """MDCT frames that share one set of codes."""
+    """Temporal downsampling factor: number of MDCT frames per latent frame."""
     power: float = 0.6
-    """Exponent of the compression of the MDCT coefficients."""
+    """Compression exponent of the MDCT coefficients."""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """How two channels become two streams. More than two channels are always separate."""
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
@@ -134,35 +142,47 @@ class CodecConfig:
         check_settings("codec", self, self.RANGES)
         require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
         require(
-            self.numbers <= MAX_PARAMETERS,
-            f"the codec would have {self.numbers:.3g} weights, at most {MAX_PARAMETERS:.3g} are possible; lower width,"
-            " depth, expansion or the quantizer's sizes",
+            self.parameter_count <= MAX_PARAMETERS,
+            f"the codec would have {self.parameter_count:.3g} weights, at most {MAX_PARAMETERS:.3g} are possible; lower"
+            " width, depth, expansion or the quantizer's sizes",
         )
 
     @property
-    def numbers(self) -> int:
-        """Numbers in the weights and tables of such a codec, or somewhat fewer."""
+    def parameter_count(self) -> int:
+        """Number of weights and table entries of such a codec, or somewhat fewer."""
         quantizer = self.quantizer
-        features, size = quantizer.dimension, quantizer.size
-        networks = self.encoder.numbers(self.latent_hop, features) + self.decoder.numbers(features, self.latent_hop)
+        hop, features, size = self.latent_hop, quantizer.dimension, quantizer.size
+        networks = self.encoder.count_parameters(hop, features) + self.decoder.count_parameters(features, hop)
         stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
         return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size
 
     @property
     def latent_hop(self) -> int:
-        """Samples per latent frame."""
+        """Hop length of the latent frames in samples."""
         return self.hop * self.frames_per_latent
 
     @property
     def frame_rate_hz(self) -> float:
+        """Latent frames per second."""
         return self.sample_rate / self.latent_hop
 
     def frames_for(self, samples: int) -> int:
-        """Latent frames that cover so many samples: the last MDCT frame must reach past the end."""
+        """Count the latent frames of a waveform.
+
+        Args:
+            samples: length of the waveform.
+
+        Returns:
+            The number of frames: the last MDCT frame must reach beyond the end of the waveform.
+
+        >>> CodecConfig(hop=160, frames_per_latent=2).frames_for(3200)
+        11
+        """
         return -(-(samples + self.hop) // self.latent_hop) if samples else 0
 
     @property
     def bits_per_code(self) -> int:
+        """Bits of a code of fixed width."""
         return math.ceil(math.log2(self.quantizer.size))
 
     @property
@@ -172,12 +192,16 @@ class CodecConfig:
 
     @property
     def latency_ms(self) -> float:
-        """Algorithmic latency: (frames per latent + 1) hops."""
+        """Algorithmic latency: ``frames_per_latent + 1`` MDCT hops."""
         return 1000 * (self.frames_per_latent + 1) * self.hop / self.sample_rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values. Without ``contexts`` where there are none: models that were released before there were any
-        keep their fingerprints."""
+        """Return the configuration as plain values, from which fingerprints are computed.
+
+        Returns:
+            Nested dictionaries. ``contexts`` is left out if it is 1: models that are older than this setting keep their
+            fingerprints.
+        """
         values = asdict(self)
         if self.quantizer.contexts == 1:
             del values["quantizer"]["contexts"]
@@ -185,7 +209,21 @@ class CodecConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "CodecConfig":
-        """Inverse of :meth:`to_dict`, also after a round trip through JSON."""
+        """Make a configuration from plain values.
+
+        Args:
+            values: as :meth:`to_dict` returns them, also after a round trip through JSON.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            UserError: a value is out of range.
+            KeyError, TypeError: a value is missing or unknown.
+
+        >>> CodecConfig.from_dict(CodecConfig(hop=320).to_dict()) == CodecConfig(hop=320)
+        True
+        """
         values = dict(values)
         quantizer = {"contexts": 1} | values.pop("quantizer")
         quantizer["levels"] = tuple(quantizer["levels"])

@@ -1,4 +1,4 @@
-"""Ranges of settings: every number of a configuration lies in one, and every value has the type that is declared."""
+"""Checks of settings: each value has its declared type, and each number lies in its range."""
 
 import math
 import reprlib
@@ -12,21 +12,44 @@ from codec.errors import UserError
 
 _representation = reprlib.Repr()
 _representation.maxlevel = 2
-shown = _representation.repr
-"""A value as Python writes it, the middle of a long one left out; values of recipes can be of any size."""
+
+
+def shorten(value: Any) -> str:
+    """Represent a value of any size in a message.
+
+    Args:
+        value: any value, such as one from a recipe.
+
+    Returns:
+        Its ``repr``, without the middle part if it is long.
+    """
+    return _representation.repr(value)
 
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``; ``above`` and ``below`` say that the end itself does not belong to it."""
+    """An interval of numbers.
+
+    >>> str(Range(0, 1, above=True)), Range(0, 1, above=True).contains(0)
+    ('above 0 and at most 1', False)
+    """
 
     low: float
     high: float
     above: bool = False
+    """``low`` itself is excluded."""
     below: bool = False
+    """``high`` itself is excluded."""
 
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` lies inside; not a number never does."""
+    def contains(self, value: float) -> bool:
+        """Decide whether a number lies in the interval.
+
+        Args:
+            value: the number.
+
+        Returns:
+            True if it does; False for NaN.
+        """
         low = value > self.low if self.above else value >= self.low
         return low and (value < self.high if self.below else value <= self.high)
 
@@ -38,17 +61,17 @@ class Range:
 
 
 SHARE = Range(0, 1)
-"""Of something, all of it being 1."""
+"""Range of a share."""
 
 
 def check_settings(section: str, settings: Any, ranges: Mapping[str, Range]) -> None:
     """Check each field of a dataclass: its declared type, and for numbers the range.
 
     Args:
-        section: what stands before the fields' names in messages, such as ``optim``.
-        settings: an instance of a dataclass with fields that are numbers, truth values, one of some words, tuples or
-            dictionaries of numbers, or other dataclasses.
-        ranges: of each field with numbers, by name.
+        section: name of the section in messages, such as ``optim``.
+        settings: an instance of a dataclass, whose fields are numbers, truth values, literals, tuples or dictionaries
+            of numbers, or dataclasses.
+        ranges: range of each field with numbers, by name.
 
     Raises:
         UserError: one line that names the setting, the range and the value.
@@ -91,21 +114,26 @@ def _check(name: str, value: Any, hint: Any, limits: Range | None) -> None:
 def _check_number(name: str, value: Any, kind: type, limits: Range) -> None:
     number = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
     _require_value(number, name, "a whole number" if kind is int else "a number", value)
-    _require_value(limits.holds(value) and (kind is int or math.isfinite(value)), name, str(limits), value)
+    _require_value(limits.contains(value) and (kind is int or math.isfinite(value)), name, str(limits), value)
 
 
 def _require_value(valid: bool, name: str, what: str, value: Any) -> None:
-    require(valid, f"{name} must be {what}, not {shown(value)}" if not valid else "")
+    if not valid:
+        raise UserError(f"{name} must be {what}, not {shorten(value)}")
 
 
 def check_order(name: str, bounds: tuple[float, float]) -> None:
-    """Check that a pair is not the wrong way round.
+    """Check that the limits of a range are in order.
+
+    Args:
+        name: the setting, for the message.
+        bounds: lowest and highest value.
 
     Raises:
-        UserError: one line that names the setting.
+        UserError: the lowest is above the highest.
     """
     if bounds[0] > bounds[1]:
-        raise UserError(f"{name} must be the lowest and the highest value, not {shown(bounds)}")
+        raise UserError(f"{name} must be the lowest and the highest value, not {shorten(bounds)}")
 
 
 def require(valid: bool, message: str) -> None:

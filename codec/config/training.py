@@ -15,20 +15,20 @@ LEARNING_RATE = Range(0, 10, above=True)
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Discriminator and its losses; off unless ``weight`` is above 0."""
+    """Discriminator and adversarial losses; off unless ``weight`` is above 0."""
 
     weight: float = 0.0
-    """Of the discriminator's judgement in the codec's loss."""
+    """Weight of the adversarial loss in the codec's loss."""
     feature_weight: float = 2.0
-    """Of the distance between real and decoded sound in the discriminator's features."""
+    """Weight of feature matching: the distance between the discriminator's features of original and decoded audio."""
     loss: Literal["least_squares", "hinge", "bce"] = "least_squares"
-    """What the judgement is scored by."""
+    """Kind of the adversarial loss."""
     start_step: int = 0
-    """Steps on the metric losses alone before the discriminator starts."""
+    """Step from which the discriminator takes part; before, there are the losses of ``losses`` alone."""
     every: int = 1
-    """The discriminator learns on every so many-th step."""
+    """Interval in steps between steps of the discriminator."""
     lr: float = 2e-4
-    """Learning rate of the discriminator; warm-up and decay are those of the codec."""
+    """Highest learning rate of the discriminator; warm-up and decay are those of the codec."""
     width: int = 32
     """Channels of the discriminator."""
 
@@ -47,24 +47,24 @@ class AdversarialConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW and its schedule."""
+    """Optimiser (AdamW) and its schedule."""
 
     lr: float = 1e-3
     """Highest learning rate; ``codec train --lr-range-test`` suggests one."""
     betas: tuple[float, float] = (0.8, 0.99)
-    """Decay of AdamW's running means of gradients and of their squares."""
+    """Decay of the running means of gradients and of their squares (AdamW)."""
     warmup_steps: int = 100
-    """Steps over which the learning rate rises to ``lr``."""
+    """Number of steps over which the learning rate rises to ``lr``."""
     final_lr_ratio: float = 0.05
-    """Cosine decay from ``lr`` to this share of it at the last step."""
+    """Learning rate at the last step as a share of ``lr``; in between it falls along a cosine."""
     l2: float = 0.0
     """Decoupled weight decay (AdamW)."""
     l1: float = 0.0
-    """Weight of the mean absolute value of the weights, added to the loss."""
+    """Factor of an additional loss, the mean absolute value of the weights."""
     clip_norm: float = 1.0
-    """Gradients with a larger norm are scaled down to it."""
+    """Largest gradient norm; larger gradients are scaled down to it."""
     ema_decay: float = 0.999
-    """The weights that are judged and kept are a running mean with this decay per step."""
+    """Decay per step of the moving average of the weights, which is what is evaluated and saved."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "lr": LEARNING_RATE,
@@ -83,30 +83,30 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, and how it is judged."""
+    """Duration, precision and validation."""
 
     steps: int = 100_000
-    """Training stops after so many."""
+    """Number of training steps."""
     max_minutes: float = 0.0
-    """Training stops at this time even if steps are left; 0: no limit."""
+    """Time limit in minutes, validations not included; 0: no limit."""
     seed: int = 0
-    """Of all that is random: weights, crops, augmentation."""
+    """Seed of all random numbers: weights, crops, augmentation."""
     mel_scales: int = 7
-    """Scales of the mel loss that a step computes, drawn at random: fewer cost less and give the same expectation."""
+    """Number of scales of the mel loss in a step, drawn at random. Fewer cost less, with the same expectation."""
     precision: Literal["32", "bf16"] = "32"
-    """Of the computation; ``bf16`` is faster on recent GPUs."""
+    """Precision of the computation; ``bf16`` is faster on recent GPUs."""
     compile: bool = False
     """Compile the codec with ``torch.compile``."""
     validate_every: int = 1000
-    """Steps between validations. ``codec train`` takes a tenth of the run where there would be fewer than three."""
+    """Steps between validations. If there would be fewer than three, ``codec train`` uses a tenth of the run."""
     validation_clips: int = 64
-    """Crops in a validation, of each split."""
+    """Number of crops of each split in a validation."""
     patience: int = 0
-    """Stop when so many validations in a row brought no improvement; 0: never."""
+    """Early stopping: number of validations in a row without improvement that end the run; 0: never."""
     stop_on_collapse: bool = False
-    """Stop when a codebook has fewer than a tenth of its entries in use."""
+    """Stop when less than a tenth of the entries of a codebook is in use."""
     freeze_encoder: bool = False
-    """Train the decoder alone, so that old files stay decodable (with ``--init-from``)."""
+    """Train the decoder alone, so that files of the earlier model stay decodable (with ``--init-from``)."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "steps": Range(1, MAX_STEPS),
@@ -124,13 +124,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run, complete but for the data."""
+    """All settings of a training run except for the data."""
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "mel": 1.0})
-    """Weight by name of the loss; 0: computed and logged only."""
+    """Weight of each loss by name; 0: it is only computed and recorded."""
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

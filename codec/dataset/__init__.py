@@ -1,0 +1,1 @@
+"""Training data: packed audio, the sealed test split, and the records of its use."""

@@ -1,6 +1,8 @@
 """Adversarial losses over the logits of several discriminators, and feature matching.
 
-``real`` and ``fake`` are lists with one tensor of logits per discriminator; the losses are means over them.
+``real`` and ``fake`` are lists with one tensor of logits per discriminator, for real and for decoded waveforms; the
+losses are means over the discriminators.
+
 Sources: least squares, X. Mao et al., ICCV 2017; hinge, J. Lim, J. Ye, "Geometric GAN", 2017; binary cross entropy,
 I. Goodfellow et al., 2014 (the non-saturating form for the generator); feature matching, K. Kumar et al., "MelGAN",
 2019.
@@ -13,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Kind = Literal["least_squares", "hinge", "bce"]
+AdversarialKind = Literal["least_squares", "hinge", "bce"]
+"""Names of the adversarial losses, as recipes have them."""
 
 
 def _least_squares(logits: Tensor, real: bool) -> Tensor:
@@ -28,31 +31,58 @@ def _bce(logits: Tensor, real: bool) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-_JUDGE: dict[Kind, Callable[[Tensor, bool], Tensor]] = {
+_CRITERIA: dict[AdversarialKind, Callable[[Tensor, bool], Tensor]] = {
     "least_squares": _least_squares,
     "hinge": _hinge,
     "bce": _bce,
 }
 
 
-def discriminator_loss(kind: Kind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Low where real sound is told from decoded sound."""
-    judge = _JUDGE[kind]
-    return torch.stack([judge(r.float(), True) + judge(f.float(), False) for r, f in zip(real, fake)]).mean()
+def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Return the loss of the discriminators, which is low if they tell real from decoded waveforms.
+
+    Args:
+        kind: name of the loss.
+        real: logits of real waveforms, one tensor of any shape per discriminator.
+        fake: logits of decoded waveforms, likewise.
+
+    Returns:
+        The loss in float32, a scalar.
+    """
+    criterion = _CRITERIA[kind]
+    return torch.stack([criterion(r.float(), True) + criterion(f.float(), False) for r, f in zip(real, fake)]).mean()
 
 
-def generator_loss(kind: Kind, fake: Sequence[Tensor]) -> Tensor:
-    """Low where decoded sound passes for real."""
+def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
+    """Return the adversarial loss of the codec, which is low if decoded waveforms pass for real ones.
+
+    Args:
+        kind: name of the loss.
+        fake: logits of decoded waveforms, one tensor of any shape per discriminator.
+
+    Returns:
+        The loss in float32, a scalar.
+    """
     if kind == "hinge":
         return -torch.stack([logits.float().mean() for logits in fake]).mean()
-    return torch.stack([_JUDGE[kind](logits.float(), True) for logits in fake]).mean()
+    return torch.stack([_CRITERIA[kind](logits.float(), True) for logits in fake]).mean()
 
 
 @torch.no_grad()
-def balance(kind: Kind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> dict[str, Tensor]:
-    """How the discriminators judge: the mean logit of real and of decoded sound, ``real_score`` and ``fake_score``, and
-    ``discriminator_right``, the share of logits on the right side of the middle: 1 where the two are always told apart,
-    0.5 where they are not told apart at all."""
+def discriminator_statistics(
+    kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """Return what the discriminators answer, for the log of a training.
+
+    Args:
+        kind: name of the loss.
+        real: logits of real waveforms, one tensor of any shape per discriminator.
+        fake: logits of decoded waveforms, likewise.
+
+    Returns:
+        ``real_score`` and ``fake_score``, the mean logits, and ``discriminator_right``, the accuracy: the share of
+        logits on the right side of the middle, from 0.5 (no better than chance) to 1 (always right).
+    """
     middle = 0.5 if kind == "least_squares" else 0.0
     right = [((r > middle).float().mean() + (f <= middle).float().mean()) / 2 for r, f in zip(real, fake)]
     means = {"real_score": real, "fake_score": fake}
@@ -63,6 +93,14 @@ def balance(kind: Kind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> dict[
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of the discriminators' features, relative to their size in real sound."""
+    """Return the distance between the features that the discriminators compute of real and of decoded waveforms.
+
+    Args:
+        real: features of real waveforms, one tensor per layer; they receive no gradients.
+        fake: features of decoded waveforms, likewise.
+
+    Returns:
+        Mean over the layers of the mean absolute difference, relative to the mean magnitude of ``real``; a scalar.
+    """
     terms = [(f - r.detach()).abs().mean() / r.detach().abs().mean().clamp(min=1e-5) for r, f in zip(real, fake)]
     return torch.stack(terms).mean()

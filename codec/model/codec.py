@@ -1,108 +1,42 @@
-"""The codec: MDCT, encoder, quantizer, decoder, inverse MDCT, for one channel.
+"""The codec: MDCT, encoder, quantizer, decoder and inverse MDCT, for mono streams.
 
-There is one path. Inference runs in canonical blocks whose state is handed on, see :mod:`codec.model.streaming`;
-training
-runs the same layers over a crop as one block.
+Training runs the layers over a crop as one block; inference runs the same layers in blocks whose state is handed on,
+see :mod:`codec.model.streaming`.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.errors import UserError
+from codec.model.backend import InferenceBackend
+from codec.model.codec_base import CodecBase, CodecOutput
 from codec.model.convnext import Stack, StreamState
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
-from codec.model.quantizers import (
-    CodesWithImportance,
-    InferenceQuantizer,
-    Quantized,
-    Quantizer,
-    Unquantized,
-    build_quantizer,
-)
-from codec.model.streaming import BLOCK, DecodingStep, EncodingStep, StreamDecoder, StreamEncoder
+from codec.model.power_law import compress, expand
+from codec.model.quantizers import Quantizer, build_quantizer
+from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
+from codec.model.torch_backend import TorchBackend
 
 MIN_RELATIVE_SCALE = 0.02
-"""Of a coefficient, relative to all: those that the data hardly has must not be divided by nothing."""
+"""Least scale of a coefficient relative to all, since coefficients that the data hardly has must not be divided by
+nothing."""
 
-EPSILON = 1e-4
-"""Keeps the gradient of the power law finite at zero; -80 dB relative to a full-scale coefficient of 1."""
-
-
-@dataclass(frozen=True)
-class CodecOutput:
-    """What training needs: ``wave`` ``[batch, 1, samples]`` and what the quantizer did."""
-
-    wave: Tensor
-    quantized: Quantized
-
-
-def compress(x: Tensor, power: float) -> Tensor:
-    """sign(x) ((|x| + e)^p - e^p): evens out the range of the coefficients."""
-    return x.sign() * ((x.abs() + EPSILON) ** power - EPSILON**power)
-
-
-def expand(y: Tensor, power: float) -> Tensor:
-    """Inverse of :func:`compress`; the magnitude is bounded, so that no latent can make the output overflow."""
-    return y.sign() * ((y.abs().clamp(max=32.0) + EPSILON**power) ** (1 / power) - EPSILON)
-
-
-class InferenceBackend(Protocol):
-    """What computes the blocks of streams of codes in the place of a codec's layers."""
-
-    def encoding(self, step: "EncodeStep") -> EncodingStep:
-        """In the place of this step."""
-
-    def decoding(self, step: "DecodeStep") -> DecodingStep:
-        """In the place of this step."""
-
-
-class CodecBase(nn.Module):
-    """What training needs of a codec. :class:`Codec` is the one that this library knows; another architecture that is
-    trained for comparison offers the same.
-
-    ``decodes``: fingerprints of other models whose codes it understands, for it was made from them by training the
-    decoder alone.
-    """
-
-    config: CodecConfig
-    encoder: nn.Module
-    quantizer: nn.Module
-    decoder: nn.Module
-    decodes: tuple[str, ...] = ()
-
-    def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
-        """Fits the first weights to ``wave`` ``[batch, 1, samples]``, as far as the architecture permits."""
-        raise NotImplementedError
-
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """After a step: what learns from the last batch without gradients. Returns how many entries of codebooks were
-        replaced."""
-        raise NotImplementedError
-
-    def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
-        """Codes and decodes ``[batch, 1, samples]`` with gradients.
-
-        ``codebooks`` ``[batch]``: how many of them the frames of each item use on average (default: all).
-        """
-        raise NotImplementedError
-
-    def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        """Codes and decodes ``[batch, 1, samples]`` with so many codebooks in each frame: the decoded wave, and the
-        codes ``[batch, codebooks, frames]``."""
-        raise NotImplementedError
+_GROWING_BATCH = 64
 
 
 class Codec(CodecBase):
-    """A neural audio codec for mono streams. See :mod:`codec.audio.channels` for what becomes of several channels.
+    """A neural audio codec for mono streams; :mod:`codec.audio.channels` turns channels into streams.
 
-    ``spread`` is the typical size of each compressed coefficient: what the networks see and say is relative to it, so
-    that a step of training moves quiet high frequencies as much as loud low ones. ``steps``, where there are any,
-    compute in the place of the layers.
+    The buffer ``spread`` is the scale (standard deviation) of each compressed coefficient. What the networks take and
+    give is relative to it, so that a step of training moves quiet high frequencies as much as loud low ones.
+
+    Args:
+        config: Architecture.
     """
 
     spread: Tensor
@@ -114,30 +48,36 @@ class Codec(CodecBase):
         super().__init__()
         self.config = config
         self.backend: InferenceBackend | None = None
-        per_latent = config.hop * config.frames_per_latent
+        """Computes streams of codes in place of the layers, if set."""
+        hop = config.latent_hop
         self.mdct = MDCT(config.hop)
-        self.register_buffer("spread", torch.ones(per_latent))
-        self.encoder = Stack(per_latent, config.quantizer.dimension, config.encoder)
+        self.register_buffer("spread", torch.ones(hop))
+        self.encoder = Stack(hop, config.quantizer.dimension, config.encoder)
         self.quantizer = build_quantizer(config.quantizer)
-        self.decoder = Stack(config.quantizer.dimension, per_latent, config.decoder)
+        self.decoder = Stack(config.quantizer.dimension, hop, config.decoder)
         self.tables = FrequencyTables(config.quantizer.codebooks, config.quantizer.size, config.quantizer.contexts)
 
     @torch.no_grad()
-    def initialise(self, wave: Tensor, generator: torch.Generator) -> None:
-        """Makes the untrained codec a transform codec fitted to ``wave`` ``[batch, 1, samples]`` (some minutes of it).
+    def initialise(self, waveform: Tensor, generator: torch.Generator) -> None:
+        """Make the untrained codec a transform codec fitted to audio.
 
-        The fixed transforms become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the size of
-        the latent, and its inverse; what the blocks add to them starts at nothing. Codebooks start from k-means. That
-        is a codec already, and what is left to training is what a linear transform cannot do.
+        The linear skip paths become the Karhunen-Loève transform of the compressed MDCT coefficients, cut to the
+        dimension of the latent, and its inverse; what the blocks add to them starts at zero. Codebooks start from
+        k-means. So training has to learn only what a linear transform cannot do.
+
+        Args:
+            waveform: Some minutes of audio ``[batch, 1, samples]``.
+            generator: Source of random numbers, on the CPU.
         """
         self.spread.fill_(1)
-        spectrum = self._spectrum(wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop])
-        features = spectrum.flatten(0, 1).double()
-        power, directions = torch.linalg.eigh(features.T @ features / len(features))
+        spectrum = self._spectrum(self._whole_frames(waveform))
+        coefficients = spectrum.flatten(0, 1).double()
+        power, directions = torch.linalg.eigh(coefficients.T @ coefficients / len(coefficients))
         count = min(self.config.quantizer.dimension, len(power))
-        scale = self.quantizer.scale(power.flip(0)[:count].clamp(min=1e-8))
+        scale = self.quantizer.direction_scales(power.flip(0)[:count].clamp(min=1e-8))
         directions = directions.flip(1)[:, :count]
-        self.spread.copy_(features.square().mean(0).clamp(min=MIN_RELATIVE_SCALE**2 * power.mean()).sqrt())
+        least = MIN_RELATIVE_SCALE**2 * power.mean()
+        self.spread.copy_(coefficients.square().mean(0).clamp(min=least).sqrt())
         for stack in (self.encoder, self.decoder):
             stack.direct.zero_()
             stack.last.weight.zero_()
@@ -147,71 +87,127 @@ class Codec(CodecBase):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Whether this is ``other`` with more codebooks, or as many."""
+        """Determine whether this is another codec with more codebooks, or as many.
+
+        Args:
+            other: Codec to take over weights from.
+
+        Returns:
+            Whether :meth:`grow_from` is possible.
+        """
 
         def rest(config: CodecConfig) -> CodecConfig:
-            """Without what training may change."""
             return replace(config, quantizer=replace(config.quantizer, codebooks=1, contexts=1, full_rate_share=0.0))
 
         ours, theirs = self.config.quantizer, other.config.quantizer
         return ours.kind == "rvq" and ours.codebooks >= theirs.codebooks and rest(self.config) == rest(other.config)
 
     @torch.no_grad()
-    def grow_from(self, other: "Codec", wave: Tensor, generator: torch.Generator) -> None:
-        """Takes over another codec's weights; codebooks that it lacks are fitted to what it leaves over of ``wave``
-        ``[batch, 1, samples]``. The tables are no longer those of its codes."""
+    def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
+        """Take over another codec's weights, and fit the codebooks that it lacks to what it leaves over.
+
+        The frequency tables stay as they are.
+
+        Args:
+            other: Codec with no more codebooks, see :meth:`can_grow_from`.
+            waveform: Audio to fit codebooks to ``[batch, 1, samples]``.
+            generator: Source of random numbers, on the CPU.
+        """
         kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
         self.load_state_dict(kept, strict=False)
-        whole = wave[:, 0, : wave.shape[-1] // self.config.latent_hop * self.config.latent_hop]
         latents = [
-            self.analyse(part, self.mdct.start(len(part)), self.encoder.start(len(part)))[0] for part in whole.split(64)
+            self.analyse(part, self.mdct.initial_state(len(part)), self.encoder.initial_state(len(part)))[0]
+            for part in self._whole_frames(waveform).split(_GROWING_BATCH)
         ]
         self.quantizer.initialise(torch.cat(latents), generator, first=other.config.quantizer.codebooks)
 
     def update_codebooks(self, generator: torch.Generator) -> int:
+        """Update the codebooks from the last training batch (EMA and dead-code restart).
+
+        Args:
+            generator: Source of random numbers, on the CPU.
+
+        Returns:
+            Number of dead-code restarts.
+        """
         return self.quantizer.update_codebooks(generator)
 
     # --- the layers, as used by training and inference alike -------------------------------------
 
-    def analyse(self, wave: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """``[batch, frames * latent_hop]`` samples to latents ``[batch, frames, features]``."""
-        with torch.autocast(wave.device.type, enabled=False):
-            spectrum = self._spectrum(wave, previous)
+    def analyse(self, waveform: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+        """Compute latents.
+
+        Args:
+            waveform: ``[batch, frames * latent_hop]``.
+            previous: State of the MDCT.
+            state: State of the encoder.
+
+        Returns:
+            Latents ``[batch, frames, dimension]``, and the next state of the encoder.
+        """
+        with torch.autocast(waveform.device.type, enabled=False):
+            spectrum = self._spectrum(waveform, previous)
         return self.encoder(spectrum, state)
 
-    def _spectrum(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
-        """Compressed MDCT coefficients relative to their spread, as many frames side by side as make a latent."""
-        spectrum = compress(self.mdct.analysis(wave, previous), self.config.power)
-        return spectrum.reshape(wave.shape[0], -1, self.config.latent_hop) / self.spread
+    def _whole_frames(self, waveform: Tensor) -> Tensor:
+        hop = self.config.latent_hop
+        return waveform[:, 0, : waveform.shape[-1] // hop * hop]
+
+    def _spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Compute compressed MDCT coefficients relative to their scale, those of all MDCT frames of a latent frame in
+        one vector: ``[batch, frames, latent_hop]``.
+        """
+        spectrum = compress(self.mdct.analysis(waveform, previous), self.config.power)
+        return spectrum.reshape(waveform.shape[0], -1, self.config.latent_hop) / self.spread
 
     def synthesise(self, latent: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, Tensor, StreamState]:
-        """Latents to samples ``[batch, frames * latent_hop]``, the MDCT's state and the decoder's."""
+        """Compute waveforms.
+
+        Args:
+            latent: ``[batch, frames, dimension]``.
+            previous: State of the MDCT.
+            state: State of the decoder.
+
+        Returns:
+            Waveforms ``[batch, frames * latent_hop]``, and the next states of the MDCT and of the decoder.
+        """
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
             coefficients = expand(spectrum.float() * self.spread, self.config.power)
-            wave, previous = self.mdct.synthesis(coefficients.reshape(latent.shape[0], -1, self.config.hop), previous)
-        return wave, previous, state
+            coefficients = coefficients.reshape(latent.shape[0], -1, self.config.hop)
+            waveform, previous = self.mdct.synthesis(coefficients, previous)
+        return waveform, previous, state
 
-    def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
-        """Codes and decodes ``[batch, 1, samples]`` in one block, with gradients.
+    def forward(self, waveform: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+        """Encode and decode with gradients, in one block.
 
-        ``codebooks`` ``[batch]``: how many of them the frames of each item use on average (default: all).
+        Args:
+            waveform: ``[batch, 1, samples]``.
+            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+
+        Returns:
+            The decoded waveform ``[batch, 1, samples]``, and what the quantizer did.
         """
-        batch, _, samples = wave.shape
+        batch, _, samples = waveform.shape
         if codebooks is None:
-            codebooks = wave.new_full((batch,), self.config.quantizer.codebooks)
-        padded = nn.functional.pad(wave[:, 0], (0, self.config.frames_for(samples) * self.config.latent_hop - samples))
-        latent, _ = self.analyse(padded, self.mdct.start(batch), self.encoder.start(batch))
-        with torch.autocast(wave.device.type, enabled=False):
+            codebooks = waveform.new_full((batch,), self.config.quantizer.codebooks)
+        missing = self.config.frames_for(samples) * self.config.latent_hop - samples
+        padded = nn.functional.pad(waveform[:, 0], (0, missing))
+        latent, _ = self.analyse(padded, self.mdct.initial_state(batch), self.encoder.initial_state(batch))
+        with torch.autocast(waveform.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
-        decoded, _, _ = self.synthesise(quantized.latent, self.mdct.start(batch), self.decoder.start(batch))
+        states = self.mdct.initial_state(batch), self.decoder.initial_state(batch)
+        decoded, _, _ = self.synthesise(quantized.latent, *states)
         return CodecOutput(decoded[:, None, self.config.hop : self.config.hop + samples], quantized)
 
     # --- coding ----------------------------------------------------------------------------------
 
     def decoding_state(self) -> dict[str, Tensor]:
-        """All weights and tables that decoding depends on: not the encoder, nor what the quantizer keeps for
-        training."""
+        """Return all weights and tables that decoding depends on.
+
+        Returns:
+            The state dict without the encoder and the quantizer's statistics of training.
+        """
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
@@ -224,101 +220,90 @@ class Codec(CodecBase):
         return self.decoder.history + 1
 
     def stream_encoder(
-        self, batch: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
+        self, streams: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
     ) -> StreamEncoder:
-        """Encoder for ``batch`` streams side by side. ``codebooks``: how many of them to use (default: all). ``block``:
-        latent frames that are waited for; fewer than 16 mean less delay, more work, and codes that may differ where two
-        entries are equally near to within rounding. Unless ``quantize``, it gives continuous latents ``[batch,
-        features, frames]`` in the place of codes."""
+        """Return an encoder for streams, which takes and gives NumPy arrays.
+
+        Args:
+            streams: Number of streams.
+            codebooks: Number of codebooks to use (default: all).
+            block: Latent frames that are waited for. Fewer than 16 mean less delay, more work, and codes that may
+                differ if two entries are equally near to within rounding.
+            quantize: Give codes; else continuous latents ``[streams, dimension, frames]`` in their place.
+
+        Returns:
+            The encoder, in its initial state.
+
+        Raises:
+            UserError: The model does not have this number of codebooks.
+        """
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        step = EncodeStep(self, codebooks or most, quantize, self._inference_quantizer(quantize))
-        used = self.backend.encoding(step) if self.backend and quantize else step
-        return StreamEncoder(self.config, used, batch, block)
+        step = self._backend(quantize).encoding_step(codebooks or most)
+        return StreamEncoder(self.config, step, streams, block)
 
-    def stream_decoder(self, batch: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
-        """Decoder for ``batch`` streams side by side; for ``block`` see :meth:`stream_encoder`. Unless
-        ``quantized``, it takes continuous latents in the place of codes."""
-        step = DecodeStep(self, quantized, self._inference_quantizer(quantized))
-        used = self.backend.decoding(step) if self.backend and quantized else step
-        return StreamDecoder(self.config, used, batch, block)
+    def stream_decoder(self, streams: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
+        """Return a decoder for streams, which takes and gives NumPy arrays.
 
-    def _inference_quantizer(self, quantized: bool) -> InferenceQuantizer | Unquantized:
-        folded = self.quantizer.fused()
-        return folded if quantized else Unquantized(folded)
+        Args:
+            streams: Number of streams.
+            block: Latent frames that are waited for, see :meth:`stream_encoder`.
+            quantized: Take codes; else continuous latents ``[streams, dimension, frames]`` in their place.
 
-    def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
-        """``[batch, 1, samples]`` in [-1, 1] at the model's rate to codes ``[batch, quantizers, frames]`` (int64)."""
-        if wave.ndim != 3 or wave.shape[1] != 1:
-            raise ValueError(f"expected a wave [batch, 1, samples], got {list(wave.shape)}; see codec.audio.channels")
-        stream = self.stream_encoder(len(wave), codebooks)
-        return torch.cat([stream.push(wave).codes, stream.flush().codes], 2)
+        Returns:
+            The decoder, in its initial state.
+        """
+        return StreamDecoder(self.config, self._backend(quantized).decoding_step(), streams, block)
 
-    def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        codes = self.encode(wave, codebooks)
-        return self.decode(codes, wave.shape[-1]), codes
+    def _backend(self, quantize: bool) -> InferenceBackend:
+        return self.backend if self.backend and quantize else TorchBackend(self, quantize)
+
+    def encode(self, waveform: Tensor, codebooks: int | None = None) -> Tensor:
+        """Encode whole waveforms.
+
+        Args:
+            waveform: ``[batch, 1, samples]`` at the model's sample rate, full scale 1.
+            codebooks: Number of codebooks to use (default: all).
+
+        Returns:
+            Codes ``[batch, codebooks, frames]`` (int64), on the model's device.
+
+        Raises:
+            ValueError: The waveform has another shape.
+            UserError: The model does not have this number of codebooks.
+        """
+        if waveform.ndim != 3 or waveform.shape[1] != 1:
+            advice = "see codec.audio.channels.channels_to_streams"
+            raise ValueError(f"expected a waveform [batch, 1, samples], got {list(waveform.shape)}; {advice}")
+        stream = self.stream_encoder(len(waveform), codebooks)
+        parts = [stream.push(waveform.detach().cpu().numpy()).codes, stream.flush().codes]
+        return torch.from_numpy(np.concatenate(parts, 2)).to(self.spread.device)
+
+    def round_trip(self, waveform: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Encode and decode without gradients, with the same number of codebooks in each frame.
+
+        Args:
+            waveform: ``[batch, 1, samples]``.
+            codebooks: Number of codebooks to use.
+
+        Returns:
+            The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.
+        """
+        codes = self.encode(waveform, codebooks)
+        return self.decode(codes, waveform.shape[-1]), codes
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes ``[batch, quantizers, frames]``, some of which may be ``NO_CODE`` (-1), to ``[batch, 1, length]``
-        samples.
+        """Decode whole streams of codes.
 
-        ``length`` (default: all that the codes cover) is what the stream stored; the codes cover up to one latent
-        frame more.
+        Args:
+            codes: ``[batch, codebooks, frames]``, some of which may be :data:`codec.bitstream.codes.NO_CODE`.
+            length: Samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
+                latent frame more).
+
+        Returns:
+            Waveforms ``[batch, 1, length]``, on the model's device.
         """
         stream = self.stream_decoder(len(codes))
-        return torch.cat([stream.push(codes), stream.flush()], 2)[..., :length]
-
-
-@dataclass(frozen=True)
-class EncodeStep:
-    """What is computed of a block of sound; see :class:`codec.model.streaming.EncodingStep`."""
-
-    codec: Codec
-    codebooks: int
-    quantize: bool
-    quantizer: InferenceQuantizer | Unquantized = field(compare=False)
-    """Follows from the others."""
-
-    def start(self, batch: int) -> StreamState:
-        return self.codec.mdct.start(batch), *self.codec.encoder.start(batch)
-
-    def empty(self, batch: int) -> CodesWithImportance:
-        return self.quantizer.encode(
-            self.codec.spread.new_zeros(batch, 0, self.codec.config.quantizer.dimension), self.codebooks
-        )
-
-    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
-        previous, hop = state[0], self.codec.config.hop
-        latent, past = self.codec.analyse(wave, previous, state[1:])
-        coded = self.quantizer.encode(latent, self.codebooks)
-        silent = _silent(wave.unflatten(1, (-1, self.codec.config.latent_hop)), previous)
-        return CodesWithImportance(coded.codes, coded.importances.masked_fill(silent[:, None], 0.0)), (
-            wave[:, -hop:],
-            *past,
-        )
-
-
-def _silent(frames: Tensor, previous: Tensor) -> Tensor:
-    """Which of the ``frames`` ``[batch, frames, samples]`` are nothing but zeros, as are the samples before them that
-    their transform sees; before the first, these are ``previous`` ``[batch, hop]``."""
-    heard = frames.abs().amax(-1)
-    before = torch.cat([previous.abs().amax(-1, keepdim=True), frames[:, :-1, -previous.shape[1] :].abs().amax(-1)], 1)
-    return (heard + before) == 0
-
-
-@dataclass(frozen=True)
-class DecodeStep:
-    """What is computed of a block of codes; see :class:`codec.model.streaming.DecodingStep`."""
-
-    codec: Codec
-    quantized: bool
-    quantizer: InferenceQuantizer | Unquantized = field(compare=False)
-    """Follows from the others."""
-
-    def start(self, batch: int) -> StreamState:
-        return self.codec.mdct.start(batch), *self.codec.decoder.start(batch)
-
-    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        wave, previous, past = self.codec.synthesise(self.quantizer.decode(codes), state[0], state[1:])
-        return wave, (previous, *past)
+        waveform = np.concatenate([stream.push(codes.cpu().numpy()), stream.flush()], 2)[..., :length]
+        return torch.from_numpy(waveform).to(self.spread.device)

@@ -13,13 +13,19 @@ from torch.nn import functional as F
 from codec.config import NetworkConfig
 
 StreamState = tuple[Tensor, ...]
+"""State between two blocks of frames; the first dimension of each tensor is the streams."""
 
 SILENT_POWER = 1e-6
-"""Power below which a frame of features, whose mean power is 1, counts as silent."""
+"""Power below which a frame counts as silent; the mean power of frames is 1."""
 
 
 class CausalDepthwise(nn.Module):
-    """Convolution of each feature with its own ``kernel`` taps over the present and past frames."""
+    """Convolution of each feature with taps of its own over the present and past frames.
+
+    Args:
+        width: Number of features.
+        kernel: Taps per feature.
+    """
 
     def __init__(self, width: int, kernel: int):
         super().__init__()
@@ -29,6 +35,15 @@ class CausalDepthwise(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter a block.
+
+        Args:
+            x: ``[batch, frames, width]``.
+            state: The ``kernel - 1`` frames before ``[batch, kernel - 1, width]``.
+
+        Returns:
+            ``[batch, frames, width]``, and the next state.
+        """
         frames = x.shape[1]
         x = torch.cat([state.to(x.dtype), x], 1)
         y, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
@@ -40,6 +55,12 @@ class CausalDepthwise(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
+    """Residual block: depthwise convolution, normalisation, and two linear layers with a GELU in between.
+
+    Args:
+        config: Sizes of the network.
+    """
+
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.depthwise = CausalDepthwise(config.width, config.kernel)
@@ -50,6 +71,15 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((config.width,), 1 / config.depth))
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute a block of frames.
+
+        Args:
+            x: ``[batch, frames, width]``.
+            state: State of the convolution ``[batch, kernel - 1, width]``.
+
+        Returns:
+            ``[batch, frames, width]``, and the next state.
+        """
         y, state = self.depthwise(x, state)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         if self.training:
@@ -58,12 +88,17 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Stack(nn.Module):
-    """A fixed linear transform, and beside it what is learnt: linear layer in, ``depth`` blocks, normalisation, linear
-    layer out.
+    """A linear skip path in parallel with a network: linear layer, ``depth`` blocks, normalisation, linear layer.
 
-    The transform makes an untrained codec a transform codec (see ``Codec.initialise``); the blocks learn what a linear
-    transform cannot do. They see the signal's shape, for their last normalisation takes its level away; so what they
-    add is multiplied by the level of the transformed frame, and what is learnt at one level holds at all.
+    The fixed skip path (``direct``) makes an untrained codec a transform codec (see
+    :meth:`codec.model.codec.Codec.initialise`); the blocks learn what a linear transform cannot do. Their last
+    normalisation removes the level of the signal, so their output is multiplied by the level of the skip path's frame:
+    what is learnt at one level holds at all levels.
+
+    Args:
+        features_in: Features per frame of the input.
+        features_out: Features per frame of the output.
+        config: Sizes of the network.
     """
 
     direct: Tensor
@@ -82,12 +117,27 @@ class Stack(nn.Module):
         """Frames into the past that an output depends on."""
         return len(self.blocks) * (self.kernel - 1)
 
-    def start(self, batch: int) -> StreamState:
-        """StreamState before the first frame."""
-        return tuple(self.first.bias.new_zeros(batch, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
+    def initial_state(self, streams: int) -> StreamState:
+        """Return the state before the first frame: zeros.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            One tensor ``[streams, kernel - 1, width]`` for each block.
+        """
+        return tuple(self.first.bias.new_zeros(streams, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
 
     def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """``[batch, frames, features_in]`` to ``[batch, frames, features_out]``."""
+        """Compute a block of frames.
+
+        Args:
+            x: ``[batch, frames, features_in]``.
+            state: States of the blocks.
+
+        Returns:
+            ``[batch, frames, features_out]``, and the next states.
+        """
         direct = F.linear(x, self.direct.to(x.dtype))
         level = (direct.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
         x = self.first(x)

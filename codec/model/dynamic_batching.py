@@ -1,152 +1,168 @@
-"""Where files that are coded side by side meet: their blocks are computed batched, as one batch.
+"""Dynamic batching: the blocks of files that are coded concurrently are computed together.
 
-Each file has a thread of its own, its lane, that runs the same code as ever. Only what computes a block, see
-:mod:`codec.model.streaming`, does so :func:`batched` with the other lanes: a lane that brings a block waits until all
-that are at work have brought one. Then blocks of one kind are put side by side, computed, and handed back.
+Each file has a thread of its own that runs the same code as ever. Only the computation of a block is shared, see
+:func:`batched`: a thread with a block waits until all threads at work have one. Then blocks of equal steps and shapes
+are joined, computed as one batch, and handed back.
 
-By what a lane meets others is a mode of its thread, like PyTorch's inference mode; without one nothing is shared.
+The batcher is a thread-local mode, like ``torch.inference_mode``; outside of one, each block is computed on its own.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from codec.model.convnext import StreamState
-
-
-class Splittable(Protocol):
-    """What a step makes of a block: a tensor, or tensors, whose first dimension is the streams."""
-
-    def split(self, sizes: list[int], /) -> Sequence[Any]:
-        """Parts of so many streams."""
-
-
-Result = TypeVar("Result", bound=Splittable)
-Result_co = TypeVar("Result_co", bound=Splittable, covariant=True)
-
-
-class BlockStep(Protocol[Result_co]):
-    """What is computed of a block. Blocks of steps that are equal, and that have the same shape but for the number of
-    streams, can be computed at once."""
-
-    def __call__(self, block: Tensor, state: StreamState, /) -> tuple[Result_co, StreamState]: ...
+from codec.model.backend import BlockOutputs, BlockState, BlockStep, split_streams
 
 
 class BatchingStopped(BaseException):
-    """The lane is to end. Like an interrupt, it is no error that anything on the way out would handle."""
+    """The thread is to end. Like an interrupt, it is not an error that code on the way out would handle."""
 
 
 @dataclass(frozen=True, eq=False)
 class _PendingBlock:
-    """By a lane."""
+    """A block that waits for those of the other files."""
 
-    step: BlockStep[Any]
-    block: Tensor
-    state: StreamState
-    result: "Future[tuple[Any, StreamState]]" = field(default_factory=Future)
+    step: BlockStep
+    block: npt.NDArray[Any]
+    state: BlockState
+    result: "Future[tuple[BlockOutputs, BlockState]]" = field(default_factory=Future)
 
     @property
-    def kind(self) -> tuple[Any, ...]:
+    def batch_key(self) -> tuple[Any, ...]:
+        """Blocks of equal keys can be computed together."""
         return self.step, self.block.shape[1:], self.block.dtype
 
 
 class DynamicBatcher:
-    """For so many ``lanes``, each of which is to enter :meth:`lane` in its thread and to leave it when it has no more
-    work; until then the others wait for it."""
+    """Batcher of the blocks of concurrent files.
 
-    def __init__(self, lanes: int) -> None:
+    Args:
+        files: Number of threads, each of which is to enter :meth:`concurrent_file`; until a thread leaves it, the
+            others wait for its blocks.
+    """
+
+    def __init__(self, files: int) -> None:
         self._lock = threading.Lock()
-        self._at_work = lanes
-        self._waiting: list[_PendingBlock] = []
+        self._at_work = files
+        self._pending: list[_PendingBlock] = []
         self._stopped = False
 
     @contextmanager
     def concurrent_file(self) -> Iterator[None]:
-        """A context in which this thread computes :func:`batched` with the other lanes;
-        :class:`BatchingStopped` ends it quietly."""
-        _here.meeting = self
+        """Make this thread compute its blocks together with those of the other threads.
+
+        The thread leaves the context when it has no more work. :class:`BatchingStopped` ends the context quietly.
+
+        Yields:
+            Nothing.
+        """
+        _current.batcher = self
         try:
             yield
         except BatchingStopped:
             pass
         finally:
-            _here.meeting = None
+            _current.batcher = None
             with self._lock:
                 self._at_work -= 1
                 self._compute_if_all_wait()
 
     def stop(self) -> None:
-        """From now on lanes are stopped where they wait or check."""
+        """Stop the threads, those that wait for blocks at once, the others at their next block or :meth:`check`."""
         with self._lock:
             self._stopped = True
-            for brought in self._waiting:
-                brought.result.set_exception(BatchingStopped())
-            self._waiting.clear()
+            for pending in self._pending:
+                pending.result.set_exception(BatchingStopped())
+            self._pending.clear()
 
     def check(self) -> None:
-        """Raises :class:`BatchingStopped` where the lanes are to end."""
+        """Check whether the threads may go on.
+
+        Raises:
+            BatchingStopped: :meth:`stop` was called.
+        """
         if self._stopped:
             raise BatchingStopped
 
-    def compute(self, step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
-        """What the step makes of the block, and its next state. An error is raised in all lanes that it concerns."""
-        brought = _PendingBlock(step, block, state)
+    def compute(self, step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tuple[BlockOutputs, BlockState]:
+        """Compute a block together with those of the other threads. Errors are raised in all threads concerned.
+
+        Args:
+            step: What to compute.
+            block: ``[streams, ...]``.
+            state: State after the block before.
+
+        Returns:
+            The outputs, and the state after this block.
+
+        Raises:
+            BatchingStopped: :meth:`stop` was called.
+        """
+        pending = _PendingBlock(step, block, state)
         with self._lock:
             self.check()
-            self._waiting.append(brought)
+            self._pending.append(pending)
             self._compute_if_all_wait()
-        return brought.result.result()
+        return pending.result.result()
 
     def _compute_if_all_wait(self) -> None:
-        if len(self._waiting) < self._at_work:
+        if len(self._pending) < self._at_work:
             return
-        kinds: dict[tuple[Any, ...], list[_PendingBlock]] = {}
-        for brought in self._waiting:
-            kinds.setdefault(brought.kind, []).append(brought)
-        self._waiting.clear()
-        for alike in kinds.values():
-            _compute(alike)
+        batches: dict[tuple[Any, ...], list[_PendingBlock]] = {}
+        for pending in self._pending:
+            batches.setdefault(pending.batch_key, []).append(pending)
+        self._pending.clear()
+        for batch in batches.values():
+            _compute(batch)
 
 
-@torch.inference_mode()
-def _compute(alike: list[_PendingBlock]) -> None:
-    sizes = [len(brought.block) for brought in alike]
+def _compute(batch: list[_PendingBlock]) -> None:
+    step, sizes = batch[0].step, [len(pending.block) for pending in batch]
     try:
-        block = _side_by_side([brought.block for brought in alike])
-        state = tuple(map(_side_by_side, zip(*(brought.state for brought in alike))))
-        result, state = alike[0].step(block, state)
-        parts = list(zip(result.split(sizes), zip(*(tensor.split(sizes) for tensor in state))))
+        blocks = [pending.block for pending in batch]
+        state = step.join_states([pending.state for pending in batch])
+        outputs, state = step(np.concatenate(blocks) if len(blocks) > 1 else blocks[0], state)
+        results = list(zip(split_streams(outputs, sizes), step.split_state(state, sizes)))
     except BaseException as error:
-        for brought in alike:
-            brought.result.set_exception(error)
+        for pending in batch:
+            pending.result.set_exception(error)
         return
-    for brought, part in zip(alike, parts):
-        brought.result.set_result(part)
+    for pending, result in zip(batch, results):
+        pending.result.set_result(result)
 
 
-def _side_by_side(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+class _Current(threading.local):
+    batcher: DynamicBatcher | None = None
 
 
-class _Here(threading.local):
-    meeting: DynamicBatcher | None = None
+_current = _Current()
 
 
-_here = _Here()
+def batched(step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tuple[BlockOutputs, BlockState]:
+    """Compute a block, together with those of other files if this thread takes part in a :class:`DynamicBatcher`.
 
+    Args:
+        step: What to compute.
+        block: ``[streams, ...]``.
+        state: State after the block before.
 
-def batched(step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
-    """``step(block, state)``; in a lane, computed with the blocks of the others."""
-    meeting = _here.meeting
-    return step(block, state) if meeting is None else meeting.compute(step, block, state)
+    Returns:
+        The outputs, and the state after this block.
+    """
+    batcher = _current.batcher
+    return step(block, state) if batcher is None else batcher.compute(step, block, state)
 
 
 def is_batched() -> bool:
-    """Whether blocks are computed with those of others."""
-    return _here.meeting is not None
+    """Determine whether this thread's blocks are computed together with those of other files.
+
+    Returns:
+        Whether the thread takes part in a :class:`DynamicBatcher`.
+    """
+    return _current.batcher is not None

@@ -95,15 +95,6 @@ class FrequencyTables(nn.Module):
         """Information content of each code in bits, of the shape of ``frequencies`` (float64)."""
         return PRECISION - self.frequencies.double().log2()
 
-    def expected_bits(self) -> Tensor:
-        """Return the entropy of each codebook under the tables.
-
-        Returns:
-            Bits per code ``[codebooks]`` (float64).
-        """
-        bits = (self.bits * self.frequencies).sum(-1) / (1 << PRECISION)
-        return bits if self.classes == 1 else (bits * self.shares).sum(1) / (1 << PRECISION)
-
 
 def to_frequencies(weights: Tensor) -> Tensor:
     """Convert weights to integer frequencies in proportion.

@@ -21,10 +21,18 @@ from torch import Tensor, nn
 
 
 class MDCT(nn.Module):
-    """Orthogonal MDCT with ``hop`` coefficients per frame.
+    """Orthogonal MDCT of streams.
 
-    ``previous`` is the state of a stream: the last ``hop`` samples (analysis), or the half-finished samples
-    (synthesis).
+    Args:
+        hop: Samples between frames, and coefficients per frame.
+
+    The transform reconstructs perfectly, one hop late:
+
+    >>> mdct = MDCT(4)
+    >>> waveform = torch.arange(12.0)[None]
+    >>> back, _ = mdct.synthesis(mdct.analysis(waveform))
+    >>> torch.allclose(back[:, 4:], waveform[:, :-4], atol=1e-5)
+    True
     """
 
     basis: Tensor
@@ -39,27 +47,45 @@ class MDCT(nn.Module):
         basis = math.sqrt(2 / hop) * window[:, None] * torch.cos(phase)
         self.register_buffer("basis", basis.float(), persistent=False)
 
-    def start(self, batch: int) -> Tensor:
-        """State before the first sample: ``[batch, hop]`` zeros."""
-        return self.basis.new_zeros(batch, self.hop)
+    def initial_state(self, streams: int) -> Tensor:
+        """Return the state before the first sample: zeros.
 
-    def analysis(self, wave: Tensor, previous: Tensor | None = None) -> Tensor:
-        """``[batch, frames * hop]`` samples to ``[batch, frames, hop]`` coefficients.
+        Args:
+            streams: Number of streams.
 
-        The first frame reaches ``hop`` samples back, into ``previous``.
+        Returns:
+            ``[streams, hop]``.
         """
-        previous = self.start(wave.shape[0]) if previous is None else previous
-        earlier = torch.cat([previous, wave[:, : -self.hop]], 1).reshape(-1, self.hop)
-        later = wave.reshape(-1, self.hop)
+        return self.basis.new_zeros(streams, self.hop)
+
+    def analysis(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Compute coefficients.
+
+        Args:
+            waveform: ``[batch, frames * hop]``.
+            previous: The ``hop`` samples before ``[batch, hop]``, which the first frame covers (default: zeros).
+
+        Returns:
+            ``[batch, frames, hop]``.
+        """
+        previous = self.initial_state(waveform.shape[0]) if previous is None else previous
+        earlier = torch.cat([previous, waveform[:, : -self.hop]], 1).reshape(-1, self.hop)
+        later = waveform.reshape(-1, self.hop)
         spectrum = earlier @ self.basis[: self.hop] + later @ self.basis[self.hop :]
-        return spectrum.view(wave.shape[0], -1, self.hop)
+        return spectrum.view(waveform.shape[0], -1, self.hop)
 
     def synthesis(self, coefficients: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``[batch, frames, hop]`` coefficients to ``[batch, frames * hop]`` samples and the next state.
+        """Compute samples.
 
-        The samples end where the last frame has its middle, ``hop`` samples before its end.
+        Args:
+            coefficients: ``[batch, frames, hop]``.
+            previous: State after the block before ``[batch, hop]`` (default: zeros): samples to which the next frame is
+                still to be added.
+
+        Returns:
+            Samples ``[batch, frames * hop]``, which end in the middle of the last frame, and the next state.
         """
-        previous = self.start(coefficients.shape[0]) if previous is None else previous
+        previous = self.initial_state(coefficients.shape[0]) if previous is None else previous
         halves = coefficients @ self.basis.T
         rising, falling = halves[..., : self.hop], halves[..., self.hop :]
         carried = torch.cat([previous[:, None], falling[:, :-1]], 1)

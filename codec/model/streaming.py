@@ -1,151 +1,174 @@
-"""Sound and codes in pieces of any length. What is computed is canonical blocks of :data:`BLOCK` latent frames whose
-state is handed on, so that a whole file, a stream cut anywhere and a batch are the same computation, product for
-product, and memory does not depend on length.
+"""Streaming inference: waveforms and codes in pieces of any length, as NumPy arrays.
+
+What is computed is canonical blocks of :data:`BLOCK` latent frames whose state is handed on, so that a whole file, a
+stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on length.
 """
 
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+import numpy.typing as npt
 
+from codec.bitstream.codes import CodesWithImportance, FloatArray
 from codec.config import CodecConfig
-from codec.model.convnext import StreamState
-from codec.model.dynamic_batching import BlockStep, batched, is_batched
-from codec.model.quantizers import CodesWithImportance
+from codec.model.backend import BlockOutputs, BlockState, BlockStep, join_arrays
+from codec.model.dynamic_batching import batched, is_batched
 
 BLOCK = 256
 """Latent frames per canonical block: with fewer the products are slower, with more they are not faster (measured)."""
 
 ROW_MULTIPLE = 32
-"""The last block is padded up to a multiple of so many frames. From 16 rows on, matrix products of any size were seen
-to agree bit for bit. Powers are rounded otherwise where they are computed one by one, as what is left over of 16
-numbers is (measured), or with AVX-512 of 32."""
+"""The last block is padded to a multiple of this number of frames. From 16 rows on, matrix products of any size were
+seen to agree bit for bit. Powers are rounded differently where they are computed one by one, as the remainder of 16
+numbers is (measured), or of 32 with AVX-512."""
 
 MAX_STREAMS = 16
-"""Channels that are computed at once, so that memory does not grow with their number (up to 255 in a file)."""
-
-
-class EncodingStep(Protocol):
-    """A block of sound to codes. What makes the same of the same blocks is equal, see
-    :mod:`codec.model.dynamic_batching`."""
-
-    def start(self, batch: int) -> StreamState:
-        """State before the first block of ``batch`` streams; of each of its tensors, the first dimension is theirs."""
-
-    def empty(self, batch: int) -> CodesWithImportance:
-        """The codes of no frame."""
-
-    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
-        """``[batch, frames * latent_hop]`` samples to the codes of so many frames."""
-
-
-class DecodingStep(Protocol):
-    """A block of codes to sound; equal as :class:`EncodingStep` is."""
-
-    def start(self, batch: int) -> StreamState:
-        """As for :class:`EncodingStep`."""
-
-    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """``[batch, quantizers, frames]`` to ``[batch, frames * latent_hop]`` samples; those of the first hop of a
-        stream lie before its first sample."""
+"""Streams that are computed at once, so that memory does not grow with the channels of a file (up to 255)."""
 
 
 def padded_frames(frames: int, block: int) -> int:
-    """Latent frames that are computed for the last ``frames`` of a stream in blocks of ``block``: few more; but whole
-    blocks beside other streams, for only blocks of one length are computed together."""
+    """Return the number of latent frames to compute for the end of a stream.
+
+    Args:
+        frames: Latent frames that are left.
+        block: Latent frames per block.
+
+    Returns:
+        A few more frames; whole blocks if several files are computed together, since only blocks of one length can be.
+    """
     size = block if is_batched() else min(ROW_MULTIPLE, block)
     return -(-frames // size) * size
 
 
-Result = TypeVar("Result", Tensor, CodesWithImportance)
+class _BlockStream:
+    """Blocks of several streams, one after the other."""
 
+    def __init__(self, step: BlockStep, streams: int):
+        self._step, self._streams = step, streams
+        self._state = step.initial_state(streams)
 
-def _compute_block(step: BlockStep[Result], block: Tensor, state: StreamState) -> tuple[Result, StreamState]:
-    """Return ``step(block, state)``, computed for :data:`MAX_STREAMS` streams at a time."""
-    if len(block) <= MAX_STREAMS:
-        return batched(step, block, state)
-    states = zip(*(tensor.split(MAX_STREAMS) for tensor in state))
-    results = [batched(step, part, own) for part, own in zip(block.split(MAX_STREAMS), states)]
-    parts = [result for result, _ in results]
-    joined: Any = CodesWithImportance.join(parts, 0) if isinstance(parts[0], CodesWithImportance) else torch.cat(parts)  # type: ignore[arg-type]
-    return joined, tuple(map(torch.cat, zip(*(own for _, own in results))))
+    def compute(self, block: npt.NDArray[Any]) -> BlockOutputs:
+        """Compute a block, :data:`MAX_STREAMS` streams at a time."""
+        if self._streams <= MAX_STREAMS:
+            outputs, self._state = batched(self._step, block, self._state)
+            return outputs
+        sizes = [min(MAX_STREAMS, self._streams - first) for first in range(0, self._streams, MAX_STREAMS)]
+        parts: list[BlockOutputs] = []
+        states: list[BlockState] = []
+        for part, state in zip(
+            np.split(block, np.cumsum(sizes[:-1])), self._step.split_state(self._state, sizes), strict=True
+        ):
+            outputs, state = batched(self._step, part, state)
+            parts.append(outputs)
+            states.append(state)
+        self._state = self._step.join_states(states)
+        return join_arrays(parts)
 
 
 class StreamEncoder:
-    """Waves in pieces of any length to codes. ``push`` returns what is ready, ``flush`` the rest."""
+    """Encoder of several streams, which takes their samples in pieces of any length.
 
-    @torch.inference_mode()
-    def __init__(self, config: CodecConfig, step: EncodingStep, batch: int, block: int):
-        self.config, self.step, self.block = config, step, block
-        self.state = step.start(batch)
-        self.waiting = self.state[0].new_zeros(batch, 0)
-        self.nothing = step.empty(batch)
-        self.samples = self.frames = 0
+    Args:
+        config: Configuration of the model.
+        step: Step of the encoder, from a :class:`codec.model.backend.InferenceBackend`.
+        streams: Number of streams.
+        block: Latent frames per block.
+    """
 
-    @torch.inference_mode()
-    def push(self, wave: Tensor) -> CodesWithImportance:
-        """``[batch, 1, samples]`` to codes ``[batch, quantizers, frames]``, ``frames`` being any number from 0 up."""
-        self.samples += wave.shape[-1]
-        self.waiting = torch.cat([self.waiting, wave[:, 0].to(self.waiting)], 1)
-        size = self.block * self.config.latent_hop
-        whole, rest = divmod(self.waiting.shape[1], size)
-        *blocks, self.waiting = self.waiting.split([size] * whole + [rest], 1)
-        coded = [self._encode(block) for block in blocks]
-        self.frames += self.block * len(coded)
-        return CodesWithImportance.join(coded) if coded else self.nothing
+    def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
+        self._config, self._block = config, block
+        self._blocks = _BlockStream(step, streams)
+        self._waiting: FloatArray = np.zeros((streams, 0), np.float32)
+        self._nothing = step.empty_outputs(streams)
+        self._samples = self._frames = 0
 
-    @torch.inference_mode()
+    def push(self, waveform: npt.NDArray[np.floating]) -> CodesWithImportance:
+        """Add samples, and encode complete blocks.
+
+        Args:
+            waveform: Any number of samples ``[streams, 1, samples]`` at the model's sample rate, full scale 1.
+
+        Returns:
+            Codes ``[streams, codebooks, frames]`` of the blocks that are complete by now, of none or more frames.
+        """
+        self._samples += waveform.shape[-1]
+        waiting = np.concatenate([self._waiting, waveform[:, 0].astype(np.float32, copy=False)], 1)
+        size = self._block * self._config.latent_hop
+        count = waiting.shape[1] // size
+        outputs = [self._blocks.compute(waiting[:, at * size : (at + 1) * size]) for at in range(count)]
+        self._waiting = waiting[:, count * size :]
+        self._frames += self._block * count
+        return CodesWithImportance(*(join_arrays(outputs, 2) if outputs else self._nothing))
+
     def flush(self) -> CodesWithImportance:
-        """The codes of the last, partly padded_frames block."""
-        missing = self.config.frames_for(self.samples) - self.frames
-        if not missing:
-            return self.nothing
-        hop = self.config.latent_hop
-        rest = nn.functional.pad(self.waiting, (0, padded_frames(missing, self.block) * hop - self.waiting.shape[1]))
-        last = CodesWithImportance.join([self._encode(block) for block in rest.split(self.block * hop, 1)])
-        return CodesWithImportance(last.codes[..., :missing], last.importances[..., :missing])
+        """Encode the samples that are left; afterwards the encoder is used up.
 
-    def _encode(self, block: Tensor) -> CodesWithImportance:
-        coded, self.state = _compute_block(self.step, block, self.state)
-        return coded
+        Returns:
+            Codes of the last, partly filled block.
+        """
+        missing = self._config.frames_for(self._samples) - self._frames
+        if not missing:
+            return CodesWithImportance(*self._nothing)
+        hop, size = self._config.latent_hop, self._block * self._config.latent_hop
+        rest = np.zeros((len(self._waiting), padded_frames(missing, self._block) * hop), np.float32)
+        rest[:, : self._waiting.shape[1]] = self._waiting
+        outputs = [self._blocks.compute(rest[:, at : at + size]) for at in range(0, rest.shape[1], size)]
+        codes, importances = join_arrays(outputs, 2)
+        return CodesWithImportance(codes[..., :missing], importances[..., :missing])
 
 
 class StreamDecoder:
-    """Codes in pieces of any length to waves. ``push`` returns what is ready, ``flush`` the rest."""
+    """Decoder of several streams, which takes their codes in pieces of any length.
 
-    def __init__(self, config: CodecConfig, step: DecodingStep, batch: int, block: int):
-        self.config, self.step, self.block = config, step, block
-        self.state = step.start(batch)
-        self.waiting: Tensor | None = None
-        self.started = False
+    Args:
+        config: Configuration of the model.
+        step: Step of the decoder, from a :class:`codec.model.backend.InferenceBackend`.
+        streams: Number of streams.
+        block: Latent frames per block.
+    """
 
-    @torch.inference_mode()
-    def push(self, codes: Tensor) -> Tensor:
-        """Codes ``[batch, quantizers, frames]``, some of which may be ``NO_CODE`` (-1), to ``[batch, 1, samples]``, any
-        number from 0 up."""
-        codes = codes.to(self.state[0].device)
-        waiting = codes if self.waiting is None else torch.cat([self.waiting, codes], 2)
-        whole, rest = divmod(waiting.shape[2], self.block)
-        *blocks, self.waiting = waiting.split([self.block] * whole + [rest], 2)
-        return self._join([self._decode(block) for block in blocks])
+    def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
+        self._config, self._block = config, block
+        self._blocks = _BlockStream(step, streams)
+        self._waiting: npt.NDArray[Any] | None = None
+        self._nothing: FloatArray = np.zeros((streams, 0), np.float32)
+        self._started = False
 
-    @torch.inference_mode()
-    def flush(self) -> Tensor:
-        """The samples of the last, partly padded_frames block."""
-        frames = 0 if self.waiting is None else self.waiting.shape[2]
-        if self.waiting is None or not frames:
-            return self._join([])
-        block = nn.functional.pad(self.waiting, (0, padded_frames(frames, self.block) - frames))
-        first = 0 if self.started else self.config.hop
-        return self._decode(block)[:, None, : frames * self.config.latent_hop - first]
+    def push(self, codes: npt.NDArray[Any]) -> FloatArray:
+        """Add codes, and decode complete blocks.
 
-    def _decode(self, codes: Tensor) -> Tensor:
-        wave, self.state = _compute_block(self.step, codes, self.state)
-        if not self.started:  # the first hop lies before the first sample
-            self.started = True
-            wave = wave[:, self.config.hop :]
-        return wave
+        Args:
+            codes: Any number of frames ``[streams, codebooks, frames]``, some of which may be
+                :data:`codec.bitstream.codes.NO_CODE`; float latents ``[streams, dimension, frames]`` if the step takes
+                these.
 
-    def _join(self, waves: list[Tensor]) -> Tensor:
-        empty = self.state[0].new_zeros(len(self.state[0]), 0)
-        return torch.cat([empty, *waves], 1)[:, None]
+        Returns:
+            Samples ``[streams, 1, samples]`` that are ready by now, none or more, float32 at the model's sample rate.
+        """
+        waiting = codes if self._waiting is None else np.concatenate([self._waiting, codes], 2)
+        size = self._block
+        count = waiting.shape[2] // size
+        waveforms = [self._decode(waiting[..., at * size : (at + 1) * size]) for at in range(count)]
+        self._waiting = waiting[..., count * size :]
+        return np.concatenate([self._nothing, *waveforms], 1)[:, None]
+
+    def flush(self) -> FloatArray:
+        """Decode the codes that are left; afterwards the decoder is used up.
+
+        Returns:
+            Samples of the last, partly filled block.
+        """
+        if self._waiting is None or not self._waiting.shape[2]:
+            return self._nothing[:, None]
+        frames = self._waiting.shape[2]
+        padding = padded_frames(frames, self._block) - frames
+        first = 0 if self._started else self._config.hop
+        waveform = self._decode(np.pad(self._waiting, ((0, 0), (0, 0), (0, padding))))
+        return waveform[:, None, : frames * self._config.latent_hop - first]
+
+    def _decode(self, codes: npt.NDArray[Any]) -> FloatArray:
+        (waveform,) = self._blocks.compute(codes)
+        if not self._started:  # the first hop lies before the first sample
+            self._started = True
+            waveform = waveform[:, self._config.hop :]
+        return waveform

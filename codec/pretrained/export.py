@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codec.errors import UserError
-from codec.model.codec import Codec, DecodeStep, EncodeStep
+from codec.model.codec import Codec
 from codec.model.convnext import StreamState
-from codec.model.quantizers import FEW_POINTS, CodesWithImportance
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
+from codec.model.quantizers.nearest import FEW_POINTS
+from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
+from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.extras import require
@@ -43,7 +45,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already and not an empty folder; choose another --out")
-    codec, info = load_model(source), read_info(source)
+    codec, info = load_codec(source), read_training_info(source)
     for weight in codec.parameters():
         weight.copy_(weight.half())
     part = temporary_path(folder)
@@ -80,7 +82,8 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     streams = torch.export.Dim("streams", max=MOST)
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MOST)
     quantizer = codec.quantizer.fused()
-    encode, decode = EncodeStep(codec, config.quantizer.codebooks, True, quantizer), DecodeStep(codec, True, quantizer)
+    encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
+    decode = DecodeBlock(codec, True, quantizer)
     with tqdm(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
@@ -94,20 +97,18 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
 class _Graph(nn.Module):
     """A step as the exporter wants it: a module that gives tensors."""
 
-    def __init__(self, step: EncodeStep | DecodeStep):
+    def __init__(self, step: TensorStep):
         super().__init__()
         self.step = step
 
     def forward(self, block: Tensor, state: StreamState) -> tuple[Tensor, ...]:
-        made, state = self.step(block, state)
-        return (made.codes, made.importances, *state) if isinstance(made, CodesWithImportance) else (made, *state)
+        outputs, state = self.step(block, state)
+        return *outputs, *state
 
 
-def _write(
-    step: EncodeStep | DecodeStep, block: Tensor, sizes: dict[int, Any], takes: str, gives: list[str], path: Path
-) -> None:
+def _write(step: TensorStep, block: Tensor, sizes: dict[int, Any], takes: str, gives: list[str], path: Path) -> None:
     """``block``: an example. ``sizes``: those of its dimensions that may be others. ``takes``, ``gives``: names."""
-    codec, state = step.codec, step.start(len(block))
+    codec, state = step.codec, step.initial_state(len(block))
     with torch.no_grad(), _quiet():
         every = sizes, tuple({0: sizes[0]} for _ in state)
         made = torch.onnx.export(
@@ -125,7 +126,7 @@ def _write(
         value.name = name
     made.model.metadata_props.update(
         fingerprint=fingerprint(codec),
-        checksum=checksum(codec),
+        checksum=model_checksum(codec),
         sample_rate=str(codec.config.sample_rate),
         latent_hop=str(codec.config.latent_hop),
         hop=str(codec.config.hop),

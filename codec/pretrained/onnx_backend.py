@@ -1,128 +1,175 @@
-"""Streams that ONNX Runtime computes, with the two graphs that :mod:`codec.pretrained.export` writes beside a model.
+"""Inference in ONNX Runtime, with the two graphs that :mod:`codec.pretrained.export` writes into a model's folder.
 
-Each graph is one step of a stream: a block of any number of frames of any number of streams, and the state after the
-block before, which is zeros at first, to what comes out and the state after it. See docs/graphs.md.
+Each graph is one step of a stream: from a block of any number of frames of any number of streams, and the state after
+the block before, which is zeros at first, to the outputs and the state after it. See docs/graphs.md.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy.typing as npt
 
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
-from codec.model.codec import Codec, DecodeStep, EncodeStep
-from codec.model.convnext import StreamState
-from codec.model.quantizers import CodesWithImportance
-from codec.model.streaming import DecodingStep, EncodingStep
-from codec.pretrained.checkpoint import checksum, read_graphs
+from codec.model.backend import BlockOutputs, join_arrays, split_streams
 from codec.runtime.extras import require
+
+if TYPE_CHECKING:
+    from codec.model.codec import Codec
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 
+_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
-class Graphs:
-    """What computes a codec's blocks in ONNX Runtime, on the CPU.
+
+class OnnxBackend:
+    """Computes a model's streams in ONNX Runtime, on the CPU; a :class:`codec.model.backend.InferenceBackend`.
+
+    Args:
+        folder: Folder of the graphs.
+        digests: SHA-256 of each graph by file name, as exported with the model.
+        codebooks: Number of codebooks of the model.
+        threads: CPU threads that ONNX Runtime may use.
 
     Raises:
-        UserError: ONNX Runtime is not installed, there are no graphs in ``folder``, they are not those that were
-            exported with the model there, or that is another one than the codec.
+        UserError: ONNX Runtime is not installed, or the graphs are not there or not those that were exported.
     """
 
-    def __init__(self, codec: Codec, folder: Path, threads: int = 1):
-        self.codec, self.folder, self.threads = codec, folder, threads
-        self.exported = read_graphs(folder)
-        if self.exported.checksum != checksum(codec):
-            raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
-        _ = self.encoder, self.decoder  # what is wrong with them is said now
+    def __init__(self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1):
+        self.folder, self.digests, self.codebooks, self.threads = folder, dict(digests), codebooks, threads
+        _ = self._encoder, self._decoder  # so that errors are raised now
 
     @cached_property
-    def encoder(self) -> Any:
-        return self._session(ENCODER)
+    def _encoder(self) -> Any:
+        return self._open(ENCODER)
 
     @cached_property
-    def decoder(self) -> Any:
-        return self._session(DECODER)
+    def _decoder(self) -> Any:
+        return self._open(DECODER)
 
-    def _session(self, name: str) -> Any:
-        """Of the bytes whose digest was looked at, so that nothing can come between."""
+    def _open(self, name: str) -> Any:
+        """Make a session of the very bytes whose digest was compared."""
         path = self.folder / name
         graph = _read(path)
-        if sha256(graph).hexdigest() != self.exported.digests.get(name):
+        if sha256(graph).hexdigest() != self.digests.get(name):
             raise UserError(f"{path}: not the graph that was exported with this model (damaged?); export it again")
         return _session(path, graph, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Sessions cannot be pickled: made where they are used."""
-        return {name: self.__dict__[name] for name in ("codec", "folder", "threads", "exported")}
+        """Leave out the sessions, which cannot be pickled; they are made again at first use."""
+        return {name: value for name, value in vars(self).items() if name not in ("_encoder", "_decoder")}
 
-    def encoding(self, step: EncodeStep) -> EncodingStep:
-        return _EncodeStep(step, _runner(self.encoder))
+    def encoding_step(self, codebooks: int) -> "_EncodeStep":
+        """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
-    def decoding(self, step: DecodeStep) -> DecodingStep:
-        return _DecodeStep(step, _runner(self.decoder))
+        Args:
+            codebooks: Number of codebooks to use.
+
+        Returns:
+            A step from waveforms to codes and their importances.
+        """
+        return _EncodeStep(self.folder, codebooks, _Graph(self._encoder))
+
+    def decoding_step(self) -> "_DecodeStep":
+        """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Returns:
+            A step from codes to waveforms.
+        """
+        return _DecodeStep(self.folder, self.codebooks, _Graph(self._decoder))
 
 
-def with_graphs(codec: Codec, folder: Path, threads: int = 1) -> Codec:
-    """The same codec, its weights shared, with the :class:`Graphs` in ``folder``. Raises likewise."""
+def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
+    """Return a codec that computes streams of codes with the ONNX graphs in a folder.
+
+    Args:
+        codec: Model.
+        folder: Folder to which this model was exported with its graphs.
+        threads: CPU threads that ONNX Runtime may use.
+
+    Returns:
+        The same codec with another backend; its weights are shared.
+
+    Raises:
+        UserError: As :class:`OnnxBackend`, or the graphs are those of another model.
+    """
+    from codec.pretrained.checkpoint import model_checksum  # not at module level: it needs PyTorch
+    from codec.pretrained.model_folder import read_graphs
+
+    exported = read_graphs(folder)
+    if exported.model_checksum != model_checksum(codec):
+        raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
     same = copy.copy(codec)
-    same.backend = Graphs(same, folder, threads)
+    same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads)
     return same
 
 
-Runner = Callable[[Tensor, StreamState], list[Tensor]]
+class _Graph:
+    """A session that runs one block."""
 
+    def __init__(self, session: Any):
+        self._session = session
+        self._names = [value.name for value in session.get_inputs()]
+        self._states = [(value.shape[1:], _TYPES[value.type]) for value in session.get_inputs()[1:]]
 
-@dataclass(frozen=True)
-class _EncodeStep:
-    plain: EncodeStep
-    run: Runner = field(compare=False)
+    def initial_state(self, streams: int) -> BlockOutputs:
+        """Return zeros for each input but the block."""
+        return tuple(np.zeros((streams, *shape), dtype) for shape, dtype in self._states)
 
-    def start(self, batch: int) -> StreamState:
-        return self.plain.start(batch)
-
-    def empty(self, batch: int) -> CodesWithImportance:
-        return self.plain.empty(batch)
-
-    def __call__(self, wave: Tensor, state: StreamState) -> tuple[CodesWithImportance, StreamState]:
-        codes, need, *after = self.run(wave, state)
-        count = self.plain.codebooks
-        return CodesWithImportance(codes[:, :count], need[:, :count]), tuple(after)
-
-
-@dataclass(frozen=True)
-class _DecodeStep:
-    plain: DecodeStep
-    run: Runner = field(compare=False)
-
-    def start(self, batch: int) -> StreamState:
-        return self.plain.start(batch)
-
-    def __call__(self, codes: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        missing = self.plain.codec.config.quantizer.codebooks - codes.shape[1]
-        wave, *after = self.run(F.pad(codes, (0, 0, 0, missing), value=NO_CODE), state)
-        return wave, tuple(after)
-
-
-def _runner(session: Any) -> Runner:
-    names = [value.name for value in session.get_inputs()]
-
-    def run(block: Tensor, state: StreamState) -> list[Tensor]:
-        given = {name: np.ascontiguousarray(value) for name, value in zip(names, (block, *state))}
+    def run(self, block: npt.NDArray[Any], state: BlockOutputs) -> list[npt.NDArray[Any]]:
+        """Return all outputs, those of the state last."""
+        given = {name: np.ascontiguousarray(value) for name, value in zip(self._names, (block, *state))}
         try:
-            return [torch.from_numpy(value) for value in session.run(None, given)]
+            return list(self._session.run(None, given))
         except Exception as error:  # what it raises has no common class
             raise UserError(f"ONNX Runtime cannot compute the graph ({_first_line(error)})") from error
 
-    return run
+
+@dataclass(frozen=True)
+class _Step:
+    """What the steps of encoder and decoder share. Steps of the same graphs and codebooks are equal."""
+
+    folder: Path
+    codebooks: int
+    graph: _Graph = field(compare=False)
+
+    def initial_state(self, streams: int) -> BlockOutputs:
+        return self.graph.initial_state(streams)
+
+    def join_states(self, states: Sequence[BlockOutputs]) -> BlockOutputs:
+        return join_arrays(states)
+
+    def split_state(self, state: BlockOutputs, sizes: Sequence[int]) -> list[BlockOutputs]:
+        return split_streams(state, sizes)
+
+
+@dataclass(frozen=True)
+class _EncodeStep(_Step):
+    def empty_outputs(self, streams: int) -> BlockOutputs:
+        shape = (streams, self.codebooks, 0)
+        return np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+
+    def __call__(self, block: npt.NDArray[Any], state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
+        codes, importances, *after = self.graph.run(block, state)
+        return (codes[:, : self.codebooks], importances[:, : self.codebooks]), tuple(after)
+
+
+@dataclass(frozen=True)
+class _DecodeStep(_Step):
+    def empty_outputs(self, streams: int) -> BlockOutputs:
+        return (np.zeros((streams, 0), np.float32),)
+
+    def __call__(self, block: npt.NDArray[Any], state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
+        missing = self.codebooks - block.shape[1]
+        padded = np.pad(block, ((0, 0), (0, missing), (0, 0)), constant_values=NO_CODE)
+        waveform, *after = self.graph.run(padded, state)
+        return (waveform,), tuple(after)
 
 
 def _read(path: Path) -> bytes:

@@ -1,48 +1,90 @@
-"""Models by name, by path, or by the fingerprint in a file. Built-in ones lie in ``codec/pretrained/NAME/``."""
+"""Models by name, by path, or by the fingerprint in a file. Built-in ones lie in ``codec/pretrained/NAME/``.
 
-from collections.abc import Callable, Iterable
+Finding and describing models needs neither PyTorch nor the networks; only loading them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from codec.coding.files import expected_kbps
+from codec.coding.bit_rate import expected_bits, expected_kbps
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import CONFIG, fingerprint, load_model, model_folder, read_fingerprints
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.model_folder import (
+    CONFIG,
+    count_parameters,
+    model_folder,
+    read_arrays,
+    read_codec_config,
+    read_fingerprints,
+)
+
+if TYPE_CHECKING:
+    import torch
 
 MODELS = Path(__file__).parent
+"""The folder that holds the built-in models."""
 
-_LOADING = Lock()
-"""Threads that share a finder have each model once."""
+DEFAULT_MODEL = "speech_16k_v2"
+"""Name of the model that encodes unless another is named."""
+
+ONNX = "onnx"
+"""Name of the device that is ONNX Runtime on the CPU, with the graphs in the folder of a model."""
 
 
 @dataclass(frozen=True)
-class Description:
-    """One model. Rates are what to expect of one channel with one codebook, and with all."""
+class ModelDescription:
+    """One model in figures, as ``codec models`` lists it."""
 
     name: str
     fingerprint: str
     sample_rate: int
+    """In Hz."""
     min_kbps: float
+    """Expected bit rate of one channel with one codebook, in kbit/s."""
     max_kbps: float
+    """Expected bit rate of one channel with all codebooks, in kbit/s."""
     parameters: int
+    """Numbers that gradients trained."""
 
 
 def built_in() -> dict[str, Path]:
-    """Name and folder of each built-in model."""
+    """List the built-in models.
+
+    Returns:
+        The folder of each by its name.
+    """
     return {config.parent.name: config.parent for config in sorted(MODELS.glob(f"*/{CONFIG}"))}
 
 
-def name_of(place: Path) -> str:
-    """What :func:`find` finds it by: the name of a built-in model, or else the path."""
+def model_name(place: Path) -> str:
+    """Return the name by which :func:`find_model` finds a folder.
+
+    Args:
+        place: folder of a model or run.
+
+    Returns:
+        The name of a built-in model, or else the path.
+    """
     return next((name for name, path in built_in().items() if path.resolve() == place.resolve()), str(place))
 
 
-def find(name: str) -> Path:
-    """Where the model is that has this name, or else this path. Raises ``UserError`` where there is neither."""
+def find_model(name: str) -> Path:
+    """Find a model.
+
+    Args:
+        name: of a built-in model, or the path of the folder of a model or run.
+
+    Returns:
+        Its folder, which exists, but may hold no model.
+
+    Raises:
+        UserError: neither a built-in model nor a path.
+    """
     there = built_in()
     if name in there:
         return there[name]
@@ -57,66 +99,117 @@ def find(name: str) -> Path:
     return Path(name)
 
 
-ONNX = "onnx"
-"""The device that is ONNX Runtime on the CPU, with the graphs beside a model."""
+def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1) -> LoadedModel:
+    """Load a model, ready to code.
+
+    Args:
+        name: as for :func:`find_model`.
+        device: where it computes, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`.
+        threads: CPU threads of ONNX Runtime; without effect on other devices.
+
+    Returns:
+        The model on the device.
+
+    Raises:
+        UserError: no such model, it is damaged, or the device cannot be used.
+    """
+    _check_device(device)
+    return _load(find_model(name), device, threads, name)
 
 
-def load(name: str, device: str | torch.device = "cpu", threads: int = 1) -> Codec:
-    """The model that :func:`find` finds, on a device, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`, which has
-    ``threads``. Raises ``UserError`` where one of both cannot be used."""
-    _check(device)
-    return _load(find(name), device, threads)
+def _load(place: Path, device: str | torch.device, threads: int = 1, name: str = "") -> LoadedModel:
+    from codec.pretrained.checkpoint import load_codec
 
-
-def _load(place: Path, device: str | torch.device, threads: int = 1) -> Codec:
-    codec = load_model(place)
+    codec = load_codec(place)
     if device != ONNX:
-        return codec.to(device)
+        return LoadedModel(codec.to(device), name or model_name(place))
     from codec.pretrained.onnx_backend import with_graphs
 
-    return with_graphs(codec, model_folder(place), threads)
+    return LoadedModel(with_graphs(codec, model_folder(place), threads), name or model_name(place))
 
 
-def _check(device: str | torch.device) -> None:
-    """Raises ``UserError`` where nothing can be computed on it."""
+def _check_device(device: str | torch.device) -> None:
+    """Raise ``UserError`` if nothing can be computed on the device."""
+    import torch
+
     try:
         torch.zeros(1, device="cpu" if device == ONNX else device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"the device {device} cannot be used ({str(error).splitlines()[0]}); use cpu") from error
 
 
-def finder(others: Iterable[Path] = (), device: str | torch.device = "cpu") -> Callable[[str], Codec | None]:
-    """What finds the model for a fingerprint: among ``others``, then among the built-in ones; each is loaded once, to
-    the ``device``.
+class ModelFinder:
+    """Finds and loads the model for the fingerprint in a file; each model is loaded once, even by several threads.
 
-    A model that wrote the file is preferred to one that can decode it. The finder can be pickled.
+    A model that has the fingerprint itself is preferred to one that merely decodes its codes. An object can be pickled;
+    models that it has loaded are pickled with it.
+
+    Args:
+        others: folders of models or runs that are searched ahead of the built-in models.
+        device: where the models compute, see :func:`load_model`.
+
+    Raises:
+        UserError: one of the folders holds no model, or the device cannot be used.
     """
-    known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
-    _check(device)
-    return partial(_model_for, known, device, {})
+
+    def __init__(self, others: Iterable[Path] = (), device: str | torch.device = "cpu") -> None:
+        self._known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
+        self._device = device
+        self._loaded: dict[Path, LoadedModel] = {}
+        self._lock = Lock()
+        _check_device(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = Lock()
+
+    def __call__(self, fingerprint: str) -> LoadedModel | None:
+        """Return the model that decodes files with this fingerprint, or None if there is none.
+
+        Args:
+            fingerprint: 16 hexadecimal digits, as a file states them.
+
+        Returns:
+            The loaded model.
+
+        Raises:
+            UserError: the model is damaged.
+        """
+        places = [place for place, (own, *_) in self._known if own == fingerprint]
+        places += [place for place, names in self._known if fingerprint in names]
+        if not places:
+            return None
+        with self._lock:
+            if places[0] not in self._loaded:
+                self._loaded[places[0]] = _load(places[0], self._device)
+            return self._loaded[places[0]]
 
 
-def _model_for(
-    known: list[tuple[Path, list[str]]], device: str | torch.device, loaded: dict[Path, Codec], wanted: str
-) -> Codec | None:
-    places = [place for place, (own, *_) in known if own == wanted]
-    places += [place for place, names in known if wanted in names]
-    if not places:
-        return None
-    with _LOADING:
-        if places[0] not in loaded:
-            loaded[places[0]] = _load(places[0], device)
-        return loaded[places[0]]
+def describe_model(name: str, place: Path) -> ModelDescription:
+    """Describe a model without loading its networks.
 
+    Args:
+        name: under which it is listed.
+        place: its folder, or that of a run.
 
-def describe(name: str, place: Path) -> Description:
-    codec = load_model(place)
-    rates = expected_kbps(codec, 1)
-    return Description(
+    Returns:
+        The figures.
+
+    Raises:
+        UserError: no model there, or damaged.
+    """
+    config = read_codec_config(place)
+    frequencies, shares = read_arrays(place, "tables.frequencies", "tables.shares")
+    bits = expected_bits(frequencies, shares if shares.size else None)
+    rates = expected_kbps(bits, config.frame_rate_hz, 1)
+    return ModelDescription(
         name=name,
-        fingerprint=fingerprint(codec),
-        sample_rate=codec.config.sample_rate,
+        fingerprint=read_fingerprints(place)[0],
+        sample_rate=config.sample_rate,
         min_kbps=rates[0],
         max_kbps=rates[-1],
-        parameters=sum(weight.numel() for weight in codec.parameters()),
+        parameters=count_parameters(place),
     )

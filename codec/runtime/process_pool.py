@@ -1,4 +1,4 @@
-"""A function over many inputs on several processes, which end with the process that started them.
+"""Map a function over many items in several processes, which end with the process that started them.
 
 For long work on single files, where the death of one process must cost one file alone, see
 :mod:`codec.batch.processes`.
@@ -7,10 +7,15 @@ For long work on single files, where the death of one process must cost one file
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TypeVar
+
+from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.runtime.signals import sigint_blocked
@@ -18,52 +23,91 @@ from codec.runtime.signals import sigint_blocked
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+INLINE_S = 2.0
+"""Seconds of :attr:`PoolOptions.inline_first`: starting processes takes about as long."""
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """How :func:`map_in_processes` computes, and what it shows."""
+
+    workers: int
+    """Number of processes. With 1, everything is computed in the calling process."""
+    description: str = ""
+    """Text of the progress bar; without it, there is none."""
+    unit: str = "file"
+    """What the progress bar counts."""
+    inline_first: bool = False
+    """Compute in the calling process for :data:`INLINE_S`, so that short work starts no other process."""
+    max_chunk: int = 1
+    """Most items that a process takes at once: more save time if items are short, and delay the progress bar."""
+    initializer: Callable[[], object] | None = None
+    """Called in each started process before its first item; it is pickled."""
+    advice: str = "run the same command again: finished work is kept"
+    """What to do if a process dies: the end of the error message."""
+
 
 def map_in_processes(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    workers: int,
-    *,
-    advice: str,
-    start: Callable[[], object] | None = None,
-    chunksize: int = 1,
-) -> Generator[Result]:
-    """``function`` of every item, in order.
+    function: Callable[[Item], Result], items: Sequence[Item], options: PoolOptions
+) -> Generator[Result, None, None]:
+    """Yield ``function(item)`` of every item, in order.
 
-    Closing the iterator, or an interrupt, ends the processes after the items they are at. They are spawned: a fork of a
-    process in which torch has used its threads can hang.
+    Closing the generator, or an interrupt, ends the processes after the items that they are computing. Processes are
+    spawned: a fork of a process in which PyTorch has used its threads can hang.
 
     Args:
-        function: what to compute; it is pickled.
-        items: its arguments.
-        workers: number of processes.
-        advice: what to do when a process dies, as the end of the error message.
-        start: called in each process before its first item.
-        chunksize: number of items that a process takes at once.
+        function: function to compute; it is pickled, so it is defined at the top level of a module.
+        items: arguments of the calls.
+        options: number of processes, progress bar and the like.
+
+    Yields:
+        The results in the order of the items.
 
     Raises:
         UserError: a process died.
     """
+    hidden = not items or not options.description
+    with tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar:
+        started, done = time.monotonic(), 0
+        inline_s = INLINE_S if options.inline_first else 0.0
+        while done < len(items) and (options.workers <= 1 or time.monotonic() - started < inline_s):
+            yield function(items[done])
+            done += 1
+            bar.update()
+        if done == len(items):
+            return
+        bar.set_description(f"{options.description}: starting {options.workers} processes")
+        with closing(_map_in_pool(function, items[done:], options)) as results:
+            for result in results:
+                yield result
+                bar.set_description(options.description, refresh=False)
+                bar.update()
+
+
+def _map_in_pool(
+    function: Callable[[Item], Result], items: Sequence[Item], options: PoolOptions
+) -> Generator[Result, None, None]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(start,))
+    pool = ProcessPoolExecutor(options.workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
+    chunk = min(options.max_chunk, 1 + len(items) // (4 * options.workers))
     try:
         with sigint_blocked():
-            results = pool.map(function, items, chunksize=chunksize)
+            results = pool.map(function, items, chunksize=chunk)
         yield from results
     except BrokenProcessPool as error:
-        raise UserError(f"a worker process died (out of memory?); {advice}") from error
+        raise UserError(f"a worker process died (out of memory?); {options.advice}") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start(start: Callable[[], object] | None) -> None:
+def _start(initializer: Callable[[], object] | None) -> None:
     _end_with_parent()
-    if start is not None:
-        start()
+    if initializer is not None:
+        initializer()
 
 
 def _end_with_parent() -> None:
-    """A worker would otherwise wait for work for ever after its parent was killed."""
+    """End this process when its parent ends: it would otherwise wait for work for ever after the parent was killed."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

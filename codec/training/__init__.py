@@ -1,0 +1,1 @@
+"""Training of codecs: data, training step, callbacks, checkpoints, metrics and their diagnosis."""

@@ -27,9 +27,11 @@ class ArrayCheck(Callback):
         self._thread = threading.Thread(target=self._verify, name="array check", daemon=True)
 
     def on_train_start(self, *_: Any) -> None:
+        """Start reading the arrays."""
         self._thread.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """End the run if an array has changed."""
         self._raise_damage()
 
     def wait(self) -> None:

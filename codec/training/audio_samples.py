@@ -62,6 +62,7 @@ class AudioSampleLogger(Callback):
         self._clips = Crops(split, excerpts, AugmentConfig(), _CLIP_SEED)[0]
 
     def on_train_start(self, *_: Any) -> None:
+        """Remove samples of steps after the checkpoint, and write the original clips."""
         # samples after the checkpoint are made again
         for step, path in audio_sample_folders(self.folder).items():
             if step > self.module.state.step:
@@ -71,8 +72,9 @@ class AudioSampleLogger(Callback):
 
     @torch.no_grad()
     def on_validation_end(self, *_: Any) -> None:
+        """Decode the clips, and remove samples that are not kept."""
         module, state = self.module, self.module.state
-        decoded = module.average(self._clips.to(module.device)).wave.float().cpu()
+        decoded = module.average(self._clips.to(module.device)).waveform.float().cpu()
         self._write(audio_sample_folder(self.folder, state.step), decoded)
         present = audio_sample_folders(self.folder)
         for step in present.keys() - select_steps_to_keep(list(present), self.best.best_step, state.validate_every):

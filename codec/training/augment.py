@@ -1,8 +1,8 @@
-"""Augmentation: moves the training distribution towards sounds that the data lacks.
+"""Augmentation: extends the training distribution to audio that the data lacks.
 
-Every draw comes from seed, step and the name of the augmentation, so that a resumed run augments alike, and switching
-one on changes no other. Each item of the batch is augmented with the probability that the recipe gives. The result
-stays within [-1, 1]: an item that would exceed it is scaled down.
+All random draws depend on the seed, the step and the name of the augmentation, so that a resumed run is augmented like
+an uninterrupted one, and an additional augmentation changes no other. Each item of the batch is augmented with the
+probability that the recipe gives. The result stays within [-1, 1]: an item that would exceed it is scaled down.
 """
 
 import zlib
@@ -19,7 +19,7 @@ QUIET_DB = (-40.0, -20.0)
 NOISE_SNR_DB = (5.0, 40.0)
 MIX_SNR_DB = (0.0, 20.0)
 BAND_LIMIT_SHARE = (0.25, 0.9)
-"""Cut-off as a share of half the sample rate."""
+"""Cut-off frequency as a share of half the sample rate."""
 EQUALISER_DB = 12.0
 EQUALISER_POINTS = 6
 REVERB_S = (0.1, 0.6)
@@ -28,7 +28,23 @@ QUIET = 1e-8
 
 
 def augment(wave: Tensor, config: AugmentConfig, sample_rate: int, seed: int, step: int) -> Tensor:
-    """``[batch, channels, samples]`` in [-1, 1] at ``sample_rate`` Hz, augmented; the input itself where all is off."""
+    """Augment a batch of waveforms.
+
+    Args:
+        wave: ``[batch, channels, samples]`` in [-1, 1].
+        config: probability of each augmentation.
+        sample_rate: in Hz.
+        seed: seed of the run.
+        step: number of the batch.
+
+    Returns:
+        The augmented batch in [-1, 1]; the input itself if all augmentations are off.
+
+    >>> batch = torch.randn(2, 1, 1600).clamp(-1, 1)
+    >>> once, again = (augment(batch, AugmentConfig(gain=1.0, noise=0.5), 16000, seed=0, step=7) for _ in range(2))
+    >>> torch.equal(once, again), augment(batch, AugmentConfig(), 16000, seed=0, step=7) is batch
+    (True, True)
+    """
     changed = wave
     for name, apply in AUGMENTATIONS.items():
         share = getattr(config, name)
@@ -42,7 +58,7 @@ def augment(wave: Tensor, config: AugmentConfig, sample_rate: int, seed: int, st
 
 
 def _uniform(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> Tensor:
-    """``[count, 1, 1]``"""
+    """Draw uniform numbers ``[count, 1, 1]``."""
     return torch.from_numpy(rng.uniform(*bounds, count)).float()[:, None, None]
 
 
@@ -56,12 +72,12 @@ def _add(wave: Tensor, other: Tensor, snr_db: Tensor) -> Tensor:
 
 
 def _filter(wave: Tensor, response: Tensor) -> Tensor:
-    """Zero-phase filter with gains ``[batch, 1, bins]`` at ``samples / 2 + 1`` bins."""
+    """Apply a zero-phase filter with gains ``[batch, 1, bins]`` at ``samples / 2 + 1`` bins."""
     return torch.fft.irfft(torch.fft.rfft(wave) * response, n=wave.shape[-1])
 
 
 def _curve(rng: np.random.Generator, batch: int, points: int, spread: float, bins: int) -> Tensor:
-    """Smooth random gains in decibels ``[batch, 1, bins]``: normal at ``points`` places, linear between."""
+    """Return smooth random gains in dB ``[batch, 1, bins]``: normal at ``points`` frequencies, linear in between."""
     values = torch.from_numpy(rng.normal(0, spread, (batch, 1, points))).float()
     return torch.nn.functional.interpolate(values, size=bins, mode="linear", align_corners=True)
 
@@ -71,19 +87,19 @@ def _gain(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
 
 
 def _quiet(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
-    """Far below the usual level, as recordings from a distance are."""
+    """Lower the level far below the usual one, like recordings from a distance."""
     return wave * 10 ** (_uniform(rng, QUIET_DB, len(wave)) / 20)
 
 
 def _noise(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
-    """Noise of a random colour."""
+    """Add noise of a random colour."""
     white = torch.from_numpy(rng.standard_normal(wave.shape, dtype=np.float32))
     colour = 10 ** (_curve(rng, len(wave), 3, 10.0, wave.shape[-1] // 2 + 1) / 20)
     return _add(wave, _filter(white, colour), _uniform(rng, NOISE_SNR_DB, len(wave)))
 
 
 def _mix(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
-    """Another item of the batch beneath it."""
+    """Add another item of the batch at a lower level."""
     return _add(wave, wave.roll(int(rng.integers(1, max(2, len(wave)))), 0), _uniform(rng, MIX_SNR_DB, len(wave)))
 
 
@@ -100,7 +116,7 @@ def _equaliser(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tens
 
 
 def _reverb(wave: Tensor, rng: np.random.Generator, sample_rate: int) -> Tensor:
-    """Decaying noise as a room: -60 dB after the reverberation time, as loud as the random wet share says."""
+    """Add reverberation: decaying noise as impulse response, -60 dB after a random time, at a random wet share."""
     samples = wave.shape[-1]
     length = min(samples, round(REVERB_S[1] * sample_rate))
     time_s = torch.arange(length) / sample_rate
@@ -121,4 +137,4 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator, int], Tensor]] =
     "gain": _gain,
     "quiet": _quiet,
 }
-"""In the order in which sound meets them: voice, room, other sources, noise, the channel, its level."""
+"""In the order in which audio meets them: voice, room, other sources, noise, the channel, its level."""

@@ -54,15 +54,18 @@ class BestModelCheckpoint(Callback):
         return 0 < self.module.recipe.train.patience <= self.without_improvement
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the best validation so far, for a checkpoint."""
         return {name: getattr(self, name) for name in _STORED}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the best validation of a checkpoint, unless its criterion was another."""
         self._criterion_changed = state["criterion"] != self.criterion
         if not self._criterion_changed:
             for name in _STORED:
                 setattr(self, name, state[name])
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Record a change of the criterion, and stop a run that is out of patience."""
         state = self.module.state
         if self._criterion_changed:
             state.first_loss = None
@@ -74,6 +77,7 @@ class BestModelCheckpoint(Callback):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Save the model if it is the best, and check for divergence and patience."""
         state = self.module.state
         self._check(state.validation_loss)
         if state.validation_loss < self.best:

@@ -157,6 +157,7 @@ class RunCheckpoint(Callback):
         self._written_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the length of the table of metrics."""
         return {"curves_bytes": self.metrics.size}
 
     def write(self, trainer: L.Trainer) -> None:
@@ -172,11 +173,13 @@ class RunCheckpoint(Callback):
         self._written_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Write a checkpoint if the last one is old."""
         due = time.monotonic() - self._written_at > CHECKPOINT_INTERVAL_S
         if due and not self.state.skipped_in_a_row and not self.state.validation_is_next(trainer.should_stop):
             self.write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Write a checkpoint, and keep it if the validation was the best."""
         self.write(trainer)
         if self.best.best_step == self.state.step:
             _replace_by_link(self._last, self._best_path)

@@ -1,11 +1,9 @@
-"""The range coder's tables, fitted to codes of the training split when training is over.
+"""The frequency tables of the range coder, fitted to codes of the training split when a training is over.
 
-What votes on the class of a code's context is learnt by :mod:`codec.training.context_scores`.
-
-Where little is known, tables that fit it are worse than none: a part of the packets is held out, and each codebook gets
-what costs least there, of the tables fitted to the rest, smoothed more or less
-(:mod:`codec.training.frequency_smoothing`),
-those that the model has already, its parent's, and uniform ones, which are codes of fixed width.
+With little data, tables fitted to it are worse than none. Part of the packets is therefore held out, and each codebook
+gets the table that costs least there, of three: the one fitted to the other packets, smoothed by
+:mod:`codec.training.frequency_smoothing`; the one that the model has already (its parent's); and a uniform one, which
+gives codes of fixed width. Context scores are learnt by :mod:`codec.training.context_scores`.
 """
 
 import copy
@@ -21,31 +19,33 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
-from codec.bitstream.codes import NO_CODE
+from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.model.quantizers import CodesWithImportance, importance_thresholds
-from codec.training.context_scores import SEED, Packets, learn_votes
-from codec.training.frequency_smoothing import Counts, cost, smooth
+from codec.model.quantizers.importance import importance_thresholds
+from codec.training.context_scores import Packets, learn_context_scores
+from codec.training.frequency_smoothing import Counts, coding_cost, smooth
 
-SECONDS = 7200.0
+MAX_FITTED_S = 7200.0
+"""Seconds of audio that tables are fitted to."""
 PIECE_S = 30.0
-RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
-"""Shares of all codes that are in use in what the tables are fitted to; beside that, all codes in use."""
-HELD_OUT = 8
-"""One group of so many is held out; where there are fewer groups, one clip, piece or packet of so many."""
-MOST_NEEDS = 1 << 22
-"""So many decide where the bounds lie."""
-AT_ONCE = 64
-"""Packets whose contexts are classified at once; more take much memory."""
+_SEED = 30_000
+_RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
+"""Shares of all codes that are present in the packets that tables are fitted to, in addition to packets with all."""
+_HELD_OUT = 8
+"""One group in this number of groups is held out; with fewer groups, one clip, piece or packet in this number."""
+_MAX_IMPORTANCES = 1 << 22
+"""Number of importances that thresholds are computed from; torch.quantile takes 2^24 values."""
+_PACKETS_AT_ONCE = 64
+"""Packets whose contexts are classified at once; more need much memory."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What the tables were fitted to; stands in the model's ``config.json``."""
+class FittingData:
+    """The data that tables were fitted to; its fields are keys in the model's ``config.json``."""
 
     seconds: float
     frames: int
@@ -54,40 +54,82 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Piece:
-    """``clip``: the index of the clip that it is of."""
-
     coded: CodesWithImportance
     samples: int
     clip: int
+    """Index of the clip that it is part of."""
 
 
-def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitted:
-    """Fits ``codec.tables`` to the codes of the split: of all of it, or of pieces drawn from it that make two hours
-    and depend on nothing but the split."""
-    tables = codec.tables
+def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> FittingData:
+    """Fit the frequency tables of a codec to the codes of a split.
+
+    Args:
+        codec: the codec, whose tables are replaced.
+        split: training clips. Of a large split, random pieces of two hours in total are used, which depend on nothing
+            but the split.
+        quiet: show no progress bars.
+
+    Returns:
+        Size of the data that was used.
+    """
     parts, clips, samples, frames = [], [], 0, 0
     total = sum(clip.frames for clip in split.clips)
-    total = min(total, round(SECONDS * split.sample_rate)) // split.sample_rate
+    total = min(total, round(MAX_FITTED_S * split.sample_rate)) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
-        for piece in _coded(codec, split):
-            parts.append(_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
+        for piece in _encode_pieces(codec, split):
+            parts.append(_split_into_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
             clips.append(split.clips[piece.clip])
             samples += piece.samples
             frames += piece.coded.codes.shape[0] * piece.coded.codes.shape[2]
             bar.update(samples // split.sample_rate - bar.n)
-    codes, need = (torch.cat(kind) for kind in zip(*parts))
-    held_out = _held_out(clips, [len(packets) for packets, _ in parts])
-    if tables.classes == 1:
-        _fit_order_0(tables, codes, held_out)
+    codes, importances = (torch.cat(kind) for kind in zip(*parts))
+    held_out = _choose_held_out(clips, [len(packets) for packets, _ in parts])
+    if codec.tables.classes == 1:
+        _fit_order_0(codec.tables, codes, held_out)
     else:
-        fit_contexts(tables, codes, need, held_out, _entries(codec), quiet=quiet)
-    return Fitted(samples / split.sample_rate, frames)
+        fit_contexts(codec.tables, codes, importances, held_out, _code_vectors(codec), quiet=quiet)
+    return FittingData(samples / split.sample_rate, frames)
 
 
-def _held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
-    """Which packets are held out, ``[packets]``; ``clips`` and ``sizes``: the clip of each piece, and its packets. They
-    are other groups' than those that are fitted to, as what will be coded is, where there are enough groups."""
+@torch.inference_mode()
+def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
+    """Yield pieces of the split in random order, encoded."""
+    rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
+    length = round(PIECE_S * rate)
+    pieces = [(i, start) for i, clip in enumerate(split.clips) for start in range(0, clip.frames, length)]
+    for index in np.random.default_rng(_SEED).permutation(len(pieces)):
+        clip, start = pieces[index]
+        wave = split.waveform(clip, start, min(length, left))
+        streams = channels_to_streams(wave, codec.config.stereo)
+        encoder = codec.stream_encoder(len(streams))
+        yield _Piece(CodesWithImportance.join([encoder.push(streams), encoder.flush()]), wave.shape[1], clip)
+        left -= wave.shape[1]
+        if left <= 0:
+            return
+
+
+def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:
+    """Return codes and importances ``[packets, codebooks, frames]``, since contexts end with a packet.
+
+    Codes that are missing in the last packet of a stream are absent, and of less importance than any other.
+    """
+    missing = -coded.codes.shape[2] % size
+    codes = F.pad(torch.from_numpy(coded.codes), (0, missing), value=NO_CODE).unflatten(2, (-1, size))
+    importances = F.pad(torch.from_numpy(coded.importances), (0, missing), value=-1.0).unflatten(2, (-1, size))
+    return codes.transpose(1, 2).flatten(0, 1), importances.transpose(1, 2).flatten(0, 1)
+
+
+def _choose_held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
+    """Choose the packets that are held out: if possible of other groups than the rest, like the files to be coded.
+
+    Args:
+        clips: clip of each piece.
+        sizes: number of packets of each piece.
+
+    Returns:
+        bool ``[packets]``.
+    """
     of_piece = [clip for clip, size in zip(clips, sizes) for _ in range(size)]
     kinds: list[list[Any]] = [
         [clip.group for clip in of_piece],
@@ -95,10 +137,23 @@ def _held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
         [piece for piece, size in enumerate(sizes) for _ in range(size)],
         list(range(len(of_piece))),
     ]
-    labels = next((kind for kind in kinds if len(set(kind)) >= HELD_OUT), kinds[-1])
+    labels = next((kind for kind in kinds if len(set(kind)) >= _HELD_OUT), kinds[-1])
     names = sorted(set(labels))
-    chosen = {names[i] for i in np.random.default_rng(SEED).permutation(len(names))[::HELD_OUT]}
+    chosen = {names[i] for i in np.random.default_rng(_SEED).permutation(len(names))[::_HELD_OUT]}
     return torch.tensor([label in chosen for label in labels])
+
+
+def _code_vectors(codec: Codec) -> Tensor:
+    """Return the latent vector of each single code ``[codebooks, size + 1, dimension]``.
+
+    The last vector, of an absent code, is zero. The mean power of each codebook is 1.
+    """
+    tables = codec.tables
+    codes = torch.full((tables.codebooks, tables.codebooks, tables.size), NO_CODE)
+    codes.diagonal().copy_(torch.arange(tables.size)[:, None].expand(-1, tables.codebooks))
+    vectors = codec.quantizer.fused().decode(codes)
+    vectors = vectors / vectors.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-9)
+    return F.pad(vectors, (0, 0, 0, 1))
 
 
 def _fit_order_0(tables: FrequencyTables, codes: Tensor, held_out: Tensor) -> None:
@@ -109,17 +164,80 @@ def _fit_order_0(tables: FrequencyTables, codes: Tensor, held_out: Tensor) -> No
     counts = Counts(count(codes[~held_out]), count(codes[held_out]))
     smoothed = smooth(counts, [math.inf])
     before = tables.frequencies[:, None]
-    best = _cheapest(cost(counts.held_out, before), _uniform_bits(counts.held_out), smoothed.bits)
-    tables.frequencies.copy_(_chosen(best, before, _uniform(before), smoothed.frequencies)[:, 0])
+    best = _cheapest(coding_cost(counts.held_out, before), _uniform_cost(counts.held_out), smoothed.bits)
+    tables.frequencies.copy_(_take(best, before, _uniform(before), smoothed.frequencies)[:, 0])
+
+
+def fit_contexts(
+    tables: FrequencyTables,
+    codes: Tensor,
+    importances: Tensor,
+    held_out: Tensor,
+    vectors: Tensor,
+    *,
+    quiet: bool = False,
+) -> None:
+    """Fit tables with several context classes, and keep those before where they are better.
+
+    Args:
+        tables: the tables, which are replaced.
+        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet.
+        importances: importance of each code, of the same shape.
+        held_out: bool ``[packets]``: packets that tables are compared on.
+        vectors: latent vector of each code ``[codebooks, size + 1, dimension]``, of mean power 1; the last one, of an
+            absent code, is zero.
+        quiet: show no progress bar.
+    """
+    before = copy.deepcopy(tables)
+    variants = [Packets(codes, variable=False)]
+    thinned = importances[:: -(-importances.numel() // _MAX_IMPORTANCES)]
+    for rate in _RATES:
+        threshold = importance_thresholds(thinned, torch.tensor([rate * tables.codebooks]))
+        variants.append(Packets(torch.where(importances >= threshold, codes, NO_CODE), variable=True))
+    fitted, compared = (
+        [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
+    )
+    for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
+        learn_context_scores(tables, codebook, fitted, vectors[codebook])
+    _choose_code_tables(tables, before, fitted, compared)
+    _choose_count_table(tables, before, fitted, compared)
+    coder = RangeCoder(tables.to_numpy())
+    occurrences = _count_codes(coder, fitted[:1]) + _count_codes(coder, compared[:1])
+    tables.shares.copy_(to_frequencies(occurrences.sum(2) + 0.01))
+
+
+def _choose_code_tables(
+    tables: FrequencyTables, before: FrequencyTables, fitted: list[Packets], compared: list[Packets]
+) -> None:
+    """Set the frequencies of codes, and take back the learnt context scores of codebooks where they do not help."""
+    coder = RangeCoder(tables.to_numpy())
+    counts = Counts(_count_codes(coder, fitted), _count_codes(coder, compared))
+    smoothed = smooth(counts)
+    cost_before = coding_cost(_count_codes(RangeCoder(before.to_numpy()), compared), before.frequencies)
+    best = _cheapest(cost_before, _uniform_cost(counts.held_out), smoothed.bits)
+    uniform = _uniform(before.frequencies)
+    tables.frequencies.copy_(_take(best, before.frequencies, uniform, smoothed.frequencies))
+    for scores, earlier in ((tables.votes, before.votes), (tables.count_votes, before.count_votes)):
+        scores.copy_(_take(best, earlier, torch.zeros_like(scores), scores))
+
+
+def _choose_count_table(
+    tables: FrequencyTables, before: FrequencyTables, fitted: list[Packets], compared: list[Packets]
+) -> None:
+    """Set the frequencies of the numbers of codes per frame."""
+    counts = Counts(_count_numbers_of_codes(tables, fitted), _count_numbers_of_codes(tables, compared))
+    smoothed, earlier = smooth(counts), before.counts[None]
+    best = _cheapest(coding_cost(counts.held_out, earlier), _uniform_cost(counts.held_out), smoothed.bits)
+    tables.counts.copy_(_take(best, earlier, _uniform(earlier), smoothed.frequencies)[0])
 
 
 def _cheapest(*bits: Tensor) -> Tensor:
-    """Of each codebook, which costs least; of equals, the first."""
+    """Return the number of the cheapest alternative for each codebook; of equal ones, the first."""
     return torch.stack(bits).argmin(0)
 
 
-def _chosen(best: Tensor, *tables: Tensor) -> Tensor:
-    """Of each codebook, the table that ``best`` says."""
+def _take(best: Tensor, *tables: Tensor) -> Tensor:
+    """Take the table with the number in ``best`` for each codebook."""
     return torch.stack(tables)[best, torch.arange(len(best))]
 
 
@@ -127,105 +245,25 @@ def _uniform(tables: Tensor) -> Tensor:
     return to_frequencies(torch.zeros_like(tables, dtype=torch.float64))
 
 
-def _uniform_bits(counts: Tensor) -> Tensor:
-    return cost(counts, _uniform(counts))
+def _uniform_cost(counts: Tensor) -> Tensor:
+    return coding_cost(counts, _uniform(counts))
 
 
-def fit_contexts(
-    tables: FrequencyTables, codes: Tensor, need: Tensor, held_out: Tensor, entries: Tensor, *, quiet: bool = False
-) -> None:
-    """Fits tables with classes to codes and needs ``[packets, codebooks, frames]``, and chooses between them and those
-    that are there by the packets that are ``held_out`` ``[packets]``.
-
-    In frames that are only there to fill a packet, codes are absent. ``entries`` ``[codebooks, size + 1, features]``:
-    what each code stands for, of mean power 1; the last, for none, is zero."""
-    before = copy.deepcopy(tables)
-    variants = [Packets(codes, variable=False)]
-    thinned = need[:: -(-need.numel() // MOST_NEEDS)]  # torch.quantile takes 2^24 values
-    for rate in RATES:
-        bound = importance_thresholds(thinned, torch.tensor([rate * tables.codebooks]))
-        variants.append(Packets(torch.where(need >= bound, codes, NO_CODE), variable=True))
-    known, unknown = (
-        [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
-    )
-    for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
-        learn_votes(tables, codebook, known, entries[codebook])
-    _choose(tables, before, known, unknown)
-
-
-@torch.inference_mode()
-def _coded(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
-    """Pieces of the split, coded, in random order."""
-    rate, left = split.sample_rate, round(SECONDS * split.sample_rate)
-    length = round(PIECE_S * rate)
-    pieces = [(i, at) for i, clip in enumerate(split.clips) for at in range(0, clip.frames, length)]
-    for index in np.random.default_rng(SEED).permutation(len(pieces)):
-        clip, start = pieces[index]
-        wave = split.waveform(clip, start, min(length, left))
-        streams = torch.from_numpy(channels_to_streams(wave, codec.config.stereo))
-        stream = codec.stream_encoder(len(streams))
-        yield _Piece(CodesWithImportance.join([stream.push(streams), stream.flush()]), wave.shape[1], clip)
-        left -= wave.shape[1]
-        if left <= 0:
-            return
-
-
-def _packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:
-    """Codes and needs ``[packets, codebooks, frames]``: contexts end with a packet. What is missing in the last one of
-    a stream is absent, and needed by no one."""
-    missing = -coded.codes.shape[2] % size
-    codes = F.pad(coded.codes, (0, missing), value=NO_CODE).unflatten(2, (-1, size))
-    need = F.pad(coded.importances, (0, missing), value=-1.0).unflatten(2, (-1, size))
-    return codes.transpose(1, 2).flatten(0, 1), need.transpose(1, 2).flatten(0, 1)
-
-
-def _entries(codec: Codec) -> Tensor:
-    """What each code alone stands for, ``[codebooks, size + 1, features]``, the last for none; each codebook of mean
-    power 1."""
-    tables = codec.tables
-    codes = torch.full((tables.codebooks, tables.codebooks, tables.size), NO_CODE)
-    codes.diagonal().copy_(torch.arange(tables.size)[:, None].expand(-1, tables.codebooks))
-    entries = codec.quantizer.fused().decode(codes)
-    entries = entries / entries.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-9)
-    return F.pad(entries, (0, 0, 0, 1))
-
-
-def _choose(tables: FrequencyTables, before: FrequencyTables, known: list[Packets], unknown: list[Packets]) -> None:
-    """Sets all frequencies of ``tables``, whose votes are learnt, and takes the votes of those ``before`` back where
-    these are better."""
-    coder = RangeCoder(tables.to_numpy())
-    counts = Counts(_count(coder, known), _count(coder, unknown))
-    smoothed, theirs = smooth(counts), _count(RangeCoder(before.to_numpy()), unknown)
-    best = _cheapest(cost(theirs, before.frequencies), _uniform_bits(counts.held_out), smoothed.bits)
-    tables.frequencies.copy_(
-        _chosen(best, before.frequencies, _uniform(before.frequencies), smoothed.frequencies),
-    )
-    for votes, earlier in ((tables.votes, before.votes), (tables.count_votes, before.count_votes)):
-        votes.copy_(_chosen(best, earlier, torch.zeros_like(votes), votes))
-    numbers = Counts(_count_numbers(tables, known), _count_numbers(tables, unknown))
-    smoothed, earlier = smooth(numbers), before.counts[None]
-    best = _cheapest(cost(numbers.held_out, earlier), _uniform_bits(numbers.held_out), smoothed.bits)
-    tables.counts.copy_(_chosen(best, earlier, _uniform(earlier), smoothed.frequencies)[0])
-    whole = sum(_count(RangeCoder(tables.to_numpy()), packets[:1]) for packets in (known, unknown))
-    assert isinstance(whole, Tensor)
-    tables.shares.copy_(to_frequencies(whole.sum(2) + 0.01))
-
-
-def _count(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
-    """How often each code occurs in each class, ``[codebooks, classes, size]``."""
+def _count_codes(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
+    """Count each code in each context class, ``[codebooks, classes, size]``."""
     counts = torch.zeros(coder.codebooks, coder.classes, coder.size).double()
     for packets in variants:
-        for codes in packets.codes.split(AT_ONCE):
-            groups = torch.from_numpy(coder.context_classes(codes.numpy(), packets.variable))
-            codes = codes.transpose(0, 1)[: len(groups)]
-            books = torch.arange(len(groups))[:, None, None].expand_as(codes)
-            index = torch.stack([books, groups, codes])[:, codes != NO_CODE]
+        for codes in packets.codes.split(_PACKETS_AT_ONCE):
+            classes = torch.from_numpy(coder.context_classes(codes.numpy(), packets.variable))
+            codes = codes.transpose(0, 1)[: len(classes)]
+            books = torch.arange(len(classes))[:, None, None].expand_as(codes)
+            index = torch.stack([books, classes, codes])[:, codes != NO_CODE]
             counts.index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
     return counts
 
 
-def _count_numbers(tables: FrequencyTables, variants: Sequence[Packets]) -> Tensor:
-    """How often each number of codes follows each other one, ``[1, codebooks + 2, codebooks + 1]``."""
+def _count_numbers_of_codes(tables: FrequencyTables, variants: Sequence[Packets]) -> Tensor:
+    """Count how often each number of codes follows each other one, ``[1, codebooks + 2, codebooks + 1]``."""
     counts = torch.zeros(1, tables.codebooks + 2, tables.codebooks + 1).double()
     real = variants[0].codes[:, 0] != NO_CODE
     for packets in variants:

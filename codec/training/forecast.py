@@ -133,13 +133,13 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
         start = time.perf_counter()
         wave = crops[step].to(device)
         output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
-        loss = trial.losses(output.wave, wave).total + output.quantized.commitment
+        loss = trial.losses(output.waveform, wave).total + output.quantized.commitment
         if discriminator is not None:
             before = time.perf_counter()
-            trial.discriminator_loss(discriminator, output.wave, wave).backward()
+            trial.discriminator_loss(discriminator, output.waveform, wave).backward()
             _synchronise(device)
             discriminator_times.append(time.perf_counter() - before)
-            loss = loss + sum(trial.adversarial_losses(discriminator, output.wave, wave).values())
+            loss = loss + sum(trial.adversarial_losses(discriminator, output.waveform, wave).values())
         loss.backward()
         _synchronise(device)
         times.append(time.perf_counter() - start)
@@ -156,7 +156,7 @@ def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torc
     times: list[float] = []
     for _ in range(2):  # the first is slower
         start = time.perf_counter()
-        trial.losses(trial.average(wave).wave, wave, log_all=True)
+        trial.losses(trial.average(wave).waveform, wave, log_all=True)
         _synchronise(device)
         times.append(time.perf_counter() - start)
     return times[-1]

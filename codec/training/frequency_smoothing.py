@@ -1,8 +1,8 @@
-"""Frequencies for what was counted, smoothed as much as packets that were held out ask for.
+"""Frequencies from counts, smoothed as much as held-out packets call for.
 
-Where little was counted, the shares of a class are drawn towards those of its whole table, and these towards uniform:
-each is a Dirichlet prior, of so many occurrences, and how many is tried (empirical Bayes by held-out likelihood, as in
-F. Jelinek, Statistical Methods for Speech Recognition, 1997, chapter 4).
+The distribution of a class with few occurrences is drawn towards that of its whole table, and this towards uniform.
+Each is a Dirichlet prior, whose strength is chosen by trial: empirical Bayes with held-out likelihood, as in
+F. Jelinek, "Statistical Methods for Speech Recognition", 1997, chapter 4.
 """
 
 import math
@@ -16,55 +16,75 @@ from torch import Tensor
 from codec.bitstream.tables import PRECISION
 from codec.model.frequency_tables import to_frequencies
 
-PRIORS = (3.0, 10.0, 30.0, 100.0, 400.0, 1600.0, 6400.0, math.inf)
-"""A class counts so many occurrences as the table's symbols occur overall."""
-UNIFORM = (0.0, 0.25, 1.0, 4.0)
-"""A table counts so many occurrences of each symbol, and at least the square root of all that were seen, spread evenly
-(see :meth:`codec.model.frequency_tables.FrequencyTables.fit`)."""
+CLASS_PRIORS = (3.0, 10.0, 30.0, 100.0, 400.0, 1600.0, 6400.0, math.inf)
+"""Prior strengths that are tried for the classes, in pseudo-counts that are distributed like the whole table; infinite:
+all classes have the distribution of the table."""
+UNIFORM_PRIORS = (0.0, 0.25, 1.0, 4.0)
+"""Prior strengths that are tried for the whole table, in uniform pseudo-counts per symbol. In total at least the square
+root of the number of occurrences is used (see :meth:`codec.model.frequency_tables.FrequencyTables.fit`)."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each symbol occurred in each class, ``[tables, classes, size]`` (float64): in what tables are fitted
-    to, and in what was held out."""
+    """Numbers of occurrences of each symbol in each class, float64 ``[tables, classes, size]``."""
 
     fitted: Tensor
+    """In the packets that tables are fitted to."""
     held_out: Tensor
+    """In the packets that are held out."""
 
 
 @dataclass(frozen=True)
-class Smoothed:
-    """``frequencies`` (int32) ``[tables, classes, size]``, of all that was counted; ``bits`` ``[tables]``: what is held
-    out costs where the rest alone is counted."""
+class SmoothedTables:
+    """Tables with the smoothing that was chosen."""
 
     frequencies: Tensor
+    """int32 ``[tables, classes, size]``, from all packets."""
     bits: Tensor
+    """``[tables]``: cost of the held-out packets under tables from the other packets alone."""
 
 
-def smooth(counts: Counts, priors: Sequence[float] = PRIORS) -> Smoothed:
-    """Smooths each table as costs least on what was held out."""
-    settings = list(product(priors, UNIFORM))
+def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> SmoothedTables:
+    """Smooth each table so that the held-out packets cost least.
+
+    Args:
+        counts: occurrences of the symbols.
+        class_priors: prior strengths to try for the classes.
+
+    Returns:
+        The tables and their costs.
+    """
+    settings = list(product(class_priors, UNIFORM_PRIORS))
     costs = []
-    for prior, uniform in settings:
-        shares = _shares(counts.fitted, prior, uniform)
+    for class_prior, uniform_prior in settings:
+        shares = _shares(counts.fitted, class_prior, uniform_prior)
         costs.append(-(counts.held_out * shares.log2()).sum((1, 2)))
     least, best = torch.stack(costs).min(0)
     everything = counts.fitted + counts.held_out
-    tables = [_shares(one[None], *settings[i])[0] for one, i in zip(everything, best.tolist())]
-    return Smoothed(to_frequencies(torch.stack(tables)), least)
+    tables = [_shares(table[None], *settings[i])[0] for table, i in zip(everything, best.tolist())]
+    return SmoothedTables(to_frequencies(torch.stack(tables)), least)
 
 
-def _shares(counts: Tensor, prior: float, uniform: float) -> Tensor:
+def _shares(counts: Tensor, class_prior: float, uniform_prior: float) -> Tensor:
+    """Return smoothed probabilities ``[tables, classes, size]``."""
     seen, size = counts.sum(1, keepdim=True), counts.shape[2]
-    spread = seen.sum(2, keepdim=True).sqrt().clamp(min=max(1.0, uniform * size))
+    spread = seen.sum(2, keepdim=True).sqrt().clamp(min=max(1.0, uniform_prior * size))
     overall = seen + spread / size
     overall = overall / overall.sum(2, keepdim=True)
-    if math.isinf(prior):
+    if math.isinf(class_prior):
         return overall.expand_as(counts)
-    shares = counts + prior * overall
+    shares = counts + class_prior * overall
     return shares / shares.sum(2, keepdim=True)
 
 
-def cost(counts: Tensor, tables: Tensor) -> Tensor:
-    """Bits, ``[tables]``, that what was counted takes under integer frequencies, both ``[tables, classes, size]``."""
-    return (counts * (PRECISION - tables.double().log2())).sum((1, 2))
+def coding_cost(counts: Tensor, frequencies: Tensor) -> Tensor:
+    """Compute the bits that symbols cost under integer frequencies.
+
+    Args:
+        counts: occurrences ``[tables, classes, size]``.
+        frequencies: of the same shape, each class adding up to ``2**PRECISION``.
+
+    Returns:
+        Bits ``[tables]``.
+    """
+    return (counts * (PRECISION - frequencies.double().log2())).sum((1, 2))

@@ -40,19 +40,23 @@ class GracefulInterrupt(Callback):
         self._handled.__exit__(None, None, None)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Install the signal handler again."""
         # by now, Lightning has installed a handler of its own, which ends the process with status 0
         if threading.current_thread() is threading.main_thread():
             signals.install_handler(self._ask, signals.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """End the run after this step, if a signal came."""
         if self._asked:
             self._end(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """End the run after this batch, if a signal came."""
         if self._asked:
             self._end(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """End the run after this validation, if a signal came."""
         if self._asked:  # the checkpoint was written just before
             raise Interrupted
 

@@ -9,7 +9,7 @@ import torch
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint, load_model
+from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpointing import read_checkpoint
@@ -71,11 +71,11 @@ def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None)
 
 
 def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> None:
-    codec, recipe = load_model(init_from), module.recipe
+    codec, recipe = load_codec(init_from), module.recipe
     if codec.config == recipe.codec:
         module.start_from(codec)
         if recipe.train.freeze_encoder:
-            module.average.decodes = (fingerprint(codec), *codec.decodes)
+            module.average.compatible_fingerprints = (fingerprint(codec), *codec.compatible_fingerprints)
     elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
         module.codec.grow_from(codec, _first_crops(module, crops), module.generator_at(-1))
         module.start_from(module.codec)

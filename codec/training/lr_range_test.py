@@ -75,7 +75,7 @@ def _try_rates(module: CodecModule, crops: Crops) -> LearningRateRange:
             group["lr"] = rate
         wave = batches[step % _TEST_BATCHES]
         output = module.codec(wave)
-        loss = module.losses(output.wave, wave).total + output.quantized.commitment
+        loss = module.losses(output.waveform, wave).total + output.quantized.commitment
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.codec.parameters(), module.recipe.optim.clip_norm)

@@ -11,10 +11,11 @@ from torch.optim import Optimizer
 
 from codec.config import CodecConfig, Recipe
 from codec.losses import CompositeLoss
-from codec.losses.adversarial import balance, discriminator_loss, feature_matching, generator_loss
+from codec.losses.adversarial import discriminator_loss, discriminator_statistics, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
-from codec.model.codec import Codec, CodecBase
+from codec.model.codec import Codec
+from codec.model.codec_base import CodecBase
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.state import TrainingState
@@ -187,7 +188,7 @@ class CodecModule(L.LightningModule):
         recipe = self.recipe
         output = self.codec(target, self.draw_codebooks(len(target), generator))
         scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: recipe.train.mel_scales].tolist()
-        report = self.losses(output.wave, target, log_all=logged, mel_scales=scales)
+        report = self.losses(output.waveform, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"] = output.quantized.commitment
         total = report.total + COMMITMENT_WEIGHT * terms["commitment"]
@@ -198,7 +199,7 @@ class CodecModule(L.LightningModule):
         if self.discriminator is not None and self.state.step >= adversarial.start_step:
             for group in others[0].param_groups:
                 group["lr"] = adversarial.lr * ratio
-            terms |= self._adversarial_step(self.discriminator, others[0], output.wave, target)
+            terms |= self._adversarial_step(self.discriminator, others[0], output.waveform, target)
             total = total + adversarial.weight * terms["adversarial"] + adversarial.feature_weight * terms["features"]
         return _StepLosses(total, report.total, terms)
 
@@ -256,7 +257,7 @@ class CodecModule(L.LightningModule):
             real = discriminator(target)
         fake = discriminator(output)
         discriminator.requires_grad_(True)
-        self.statistics.add(**balance(kind, real.logits, fake.logits))
+        self.statistics.add(**discriminator_statistics(kind, real.logits, fake.logits))
         return {
             "adversarial": generator_loss(kind, fake.logits),
             "features": feature_matching(real.features, fake.features),
@@ -281,7 +282,7 @@ class CodecModule(L.LightningModule):
             dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`.
         """
         output = self.average(target)
-        report = self.losses(output.wave, target, log_all=True)
+        report = self.losses(output.waveform, target, log_all=True)
         split = EVALUATION_SPLITS[dataloader_idx]
         if split == VALIDATION:
             self.sums.add_codes(output.quantized.codes)
@@ -322,14 +323,14 @@ class CodecModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the state; Lightning's own counters are left out, since the step alone decides how a run goes on."""
         checkpoint.pop("loops", None)
-        checkpoint["decodes"], checkpoint["window"] = self.average.decodes, self.statistics.state_dict()
+        checkpoint["decodes"], checkpoint["window"] = self.average.compatible_fingerprints, self.statistics.state_dict()
         checkpoint |= {"format": CHECKPOINT_FORMAT, "data_fingerprints": self.data_fingerprints}
         checkpoint |= self.state.to_checkpoint()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the state; a discriminator of another shape is replaced by a new one."""
         self.state.restore(checkpoint)
-        self.average.decodes = tuple(checkpoint["decodes"])
+        self.average.compatible_fingerprints = tuple(checkpoint["decodes"])
         self.statistics.load_state_dict(checkpoint["window"])
         if not self.has_same_discriminator(checkpoint["state_dict"]):
             weights = checkpoint["state_dict"]

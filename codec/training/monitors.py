@@ -40,6 +40,7 @@ class CollapseMonitor(Callback):
         """Why this callback stopped the run; empty if it did not."""
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Warn of collapsed codebooks."""
         usage = self.state.codebook_usage
         collapsed = ", ".join(str(index) for index, used in enumerate(usage) if used < COLLAPSED_BELOW)
         if not collapsed:
@@ -53,6 +54,7 @@ class CollapseMonitor(Callback):
             trainer.should_stop = True
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """Warn of a skipped step."""
         if not self.state.skipped_in_a_row:
             return
         step = self.state.step - 1
@@ -83,6 +85,7 @@ class StatusLogger(Callback):
         self.run, self.recipe, self.state, self.metrics, self.crops = run, recipe, state, metrics, crops
 
     def on_train_start(self, *_: Any) -> None:
+        """Record the distance of noise, unless an earlier call has."""
         if NOISE_BASELINE in read_curves(self.run):
             return
         rate = self.recipe.codec.sample_rate
@@ -92,5 +95,6 @@ class StatusLogger(Callback):
         self.metrics.write(self.state.step, split, {term: float(mel_distance(noise, waves, rate))})
 
     def on_validation_end(self, *_: Any) -> None:
+        """Print the status."""
         if (status := training_status(read_curves(self.run), self.recipe)) is not None:
             tqdm.write(status.line())

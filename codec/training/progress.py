@@ -24,10 +24,12 @@ class TrainingProgressBar(Callback):
         self._bar: tqdm | None = None
 
     def on_train_start(self, *_: Any) -> None:
+        """Show the bar."""
         total = self.time_limit.expected_steps()
         self._bar = tqdm(total=total, initial=self.state.step, unit="step", dynamic_ncols=True, desc="training")
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """Advance the bar."""
         bar = self._bar
         assert bar is not None
         bar.total = self.time_limit.expected_steps()
@@ -36,8 +38,10 @@ class TrainingProgressBar(Callback):
             bar.set_postfix_str(f"{self.time_limit.audio_s_per_s:.0f} s of audio per second")
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        self.teardown(trainer, module, "fit")  # so that the error message begins on a line of its own
+        """Close the bar, so that the error message begins on a line of its own."""
+        self.teardown(trainer, module, "fit")

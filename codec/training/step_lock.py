@@ -26,18 +26,23 @@ class StepLockHolder(Callback):
         """Seconds that were spent waiting, in total."""
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """Wait for the lock."""
         self._acquire()
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """Release the lock."""
         self._release()
 
     def on_validation_batch_start(self, *_: Any) -> None:
+        """Wait for the lock."""
         self._acquire()
 
     def on_validation_batch_end(self, *_: Any) -> None:
+        """Release the lock."""
         self._release()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Release the lock."""
         self._release()
 
     def _acquire(self) -> None:

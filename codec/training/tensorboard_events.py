@@ -46,6 +46,9 @@ def record_tensorboard_events(metrics: MetricsLog, run: Path, purge_step: int | 
         run: folder of the run.
         purge_step: when a run is resumed, values of earlier event files from this step on are hidden.
 
+    Yields:
+        Nothing.
+
     Raises:
         OSError: the files cannot be written.
     """

@@ -42,9 +42,11 @@ class TimeLimit(Callback):
         self._validation_started_at = 0.0
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the time that is used up."""
         return {"elapsed_s": self.elapsed_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the time of a checkpoint."""
         self.elapsed_s = state["elapsed_s"]
 
     def expected_steps(self) -> int | None:
@@ -61,18 +63,21 @@ class TimeLimit(Callback):
         return min(steps, max(step, round(step * self.limit_s / self.elapsed_s)))
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Stop a run that is over."""
         self._counting = False
         self._measured_at = (self.state.step, self.elapsed_s)
         self._publish()
         self._stop_when_over(trainer)
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """Count the time since the last step."""
         if self._counting:
             self._count()
         self._counting = True
         self._counted_at, self._waited_s = time.monotonic(), self.lock.waited_s
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Count the time of the step, and stop if the run is over."""
         self._count()
         self._publish()
         if self.state.step % LOG_EVERY == 0:
@@ -80,10 +85,12 @@ class TimeLimit(Callback):
         self._stop_when_over(trainer)
 
     def on_validation_start(self, *_: Any) -> None:
+        """Measure the speed."""
         self._measure_speed()
         self._validation_started_at = time.monotonic()
 
     def on_validation_end(self, *_: Any) -> None:
+        """Record the time of training and of the validation."""
         validation_s = time.monotonic() - self._validation_started_at
         terms = {"minutes": self.elapsed_s / 60, "judging_s": validation_s}
         self.metrics.write(self.state.step, VALIDATION, terms)

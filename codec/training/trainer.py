@@ -15,7 +15,8 @@ from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, read_info, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe, write_recipe
 from codec.training.array_check import ArrayCheck
 from codec.training.audio_samples import AudioSampleLogger
@@ -312,8 +313,8 @@ def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:
 
 def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fit the frequency tables of the best model. A model that decodes the files of its parent keeps the parent's."""
-    codec, info = load_model(folder), read_info(folder)
-    if codec.decodes or "tables" in info:
+    codec, info = load_codec(folder), read_training_info(folder)
+    if codec.compatible_fingerprints or "tables" in info:
         return
     info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
     save_model(folder, codec, info)

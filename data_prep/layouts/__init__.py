@@ -5,15 +5,15 @@ the corpus' own tables, decodes nothing, and returns a :class:`Layout`, or None 
 """
 
 from data_prep.layouts import listed, music, sounds, speech
-from data_prep.layouts.tree import Layout, Tree
+from data_prep.layouts.tree import CorpusLayout, FolderTree
 
 __all__ = ["Layout", "Tree", "recognise"]
 
-RECOGNISERS = (*listed.RECOGNISERS, *speech.RECOGNISERS, *music.RECOGNISERS, *sounds.RECOGNISERS)
+RECOGNISERS = (*listed.LISTED_LAYOUTS, *speech.SPEECH_CORPORA, *music.MUSIC_CORPORA, *sounds.SOUND_CORPORA)
 """In order: lists that name their files come before corpora that are known by their names."""
 
 
-def recognise(tree: Tree) -> Layout | None:
+def recognise(tree: FolderTree) -> CorpusLayout | None:
     """Return the layout of the folder itself, None where it has none that is known.
 
     Raises:

@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable
 
 from codec.errors import UserError
-from data_prep.layouts.tree import Layout, Tree
-from data_prep.lists import read_list
-from data_prep.tables import GROUP_COLUMNS, header, read_json_lines
+from data_prep.layouts.tree import CorpusLayout, FolderTree
+from data_prep.lists import read_audio_list
+from data_prep.tables import GROUP_COLUMNS, read_header, read_json_lines
 
 _OWN = "manifest.csv"
 _HUGGING_FACE = ("metadata.csv", "metadata.jsonl")
 
 
-def own_manifest(tree: Tree) -> Layout | None:
+def recognise_own_manifest(tree: FolderTree) -> CorpusLayout | None:
     """``manifest.csv`` with a column ``path``."""
-    if _OWN not in tree.names or "path" not in header(tree.root / _OWN):
+    if _OWN not in tree.names or "path" not in read_header(tree.root / _OWN):
         return None
     return _layout(tree, [_OWN], "manifest")
 
 
-def hugging_face(tree: Tree) -> Layout | None:
+def recognise_hugging_face(tree: FolderTree) -> CorpusLayout | None:
     """``metadata.csv`` or ``metadata.jsonl`` with ``file_name``, as the audio folders of Hugging Face have it."""
     for name in _HUGGING_FACE:
         if name in tree.names and "file_name" in _columns(tree, name):
@@ -26,12 +26,12 @@ def hugging_face(tree: Tree) -> Layout | None:
     return None
 
 
-def kaldi(tree: Tree) -> Layout | None:
+def recognise_kaldi(tree: FolderTree) -> CorpusLayout | None:
     """``wav.scp``, with the speakers in ``utt2spk``: Kaldi and ESPnet."""
     return _layout(tree, ["wav.scp"], "Kaldi data folder", "utt2spk") if "wav.scp" in tree.names else None
 
 
-def lhotse(tree: Tree) -> Layout | None:
+def recognise_lhotse(tree: FolderTree) -> CorpusLayout | None:
     """Recordings, or cuts where there are none, as lhotse writes them."""
     lists = sorted(name for name in tree.names if name.endswith((".jsonl", ".jsonl.gz")))
     for word, key in (("recordings", "sources"), ("cuts", "recording")):
@@ -40,30 +40,36 @@ def lhotse(tree: Tree) -> Layout | None:
     return None
 
 
-def nemo(tree: Tree) -> Layout | None:
+def recognise_nemo(tree: FolderTree) -> CorpusLayout | None:
     """JSON Lines with ``audio_filepath``."""
     lists = sorted(name for name in tree.names if name.endswith((".jsonl", ".json")) and "manifest" in name)
     found = [name for name in lists if "audio_filepath" in _columns(tree, name)]
     return _layout(tree, found, "NeMo manifest") if found else None
 
 
-def _columns(tree: Tree, name: str) -> Iterable[str]:
+def _columns(tree: FolderTree, name: str) -> Iterable[str]:
     path = tree.root / name
     if name.endswith(".csv"):
-        return header(path)
+        return read_header(path)
     try:
         return next(read_json_lines(path), {})
     except UserError:  # a file of another kind by a name that lists have, too
         return ()
 
 
-def _layout(tree: Tree, lists: list[str], name: str, groups_from: str = "") -> Layout:
-    entries = tuple(entry for file in lists for entry in read_list(tree.root / file))
+def _layout(tree: FolderTree, lists: list[str], name: str, groups_from: str = "") -> CorpusLayout:
+    entries = tuple(entry for file in lists for entry in read_audio_list(tree.root / file))
     column = next((word for word in GROUP_COLUMNS for entry in entries[:1] if entry.fields.get(word)), "")
     grouping = groups_from or (f"column {column}" if column else "")
     if all(entry.plain for entry in entries):
         grouping = ""
-    return Layout(name, ", ".join(lists[:3]) + ", …" * (len(lists) > 3), grouping, entries=entries)
+    return CorpusLayout(name, ", ".join(lists[:3]) + ", …" * (len(lists) > 3), grouping, entries=entries)
 
 
-RECOGNISERS: tuple[Callable[[Tree], Layout | None], ...] = (own_manifest, hugging_face, kaldi, lhotse, nemo)
+LISTED_LAYOUTS: tuple[Callable[[FolderTree], CorpusLayout | None], ...] = (
+    recognise_own_manifest,
+    recognise_hugging_face,
+    recognise_kaldi,
+    recognise_lhotse,
+    recognise_nemo,
+)

@@ -38,4 +38,4 @@ gtzan = pattern(
     domain="music",
 )
 
-RECOGNISERS = (musdb, medley_db, slakh, nsynth, gtzan)
+MUSIC_CORPORA = (musdb, medley_db, slakh, nsynth, gtzan)

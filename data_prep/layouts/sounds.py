@@ -5,7 +5,7 @@ from functools import partial
 
 from codec.batch.inputs import read_text
 from codec.errors import UserError
-from data_prep.layouts.tree import Layout, Tree, pattern, stem
+from data_prep.layouts.tree import CorpusLayout, FolderTree, pattern, stem
 
 _FSD_FOLDERS = ("FSD50K.dev_audio", "FSD50K.eval_audio", "dev_audio", "eval_audio")
 
@@ -29,7 +29,7 @@ urban_sound = pattern(
 )
 
 
-def fsd50k(tree: Tree) -> Layout | None:
+def recognise_fsd50k(tree: FolderTree) -> CorpusLayout | None:
     """FSD50K: clips by their Freesound number; the group is the uploader where FSD50K.metadata is there.
 
     Clips of one uploader sound alike, so the authors keep them in one split (Fonseca et al. 2022).
@@ -44,8 +44,8 @@ def fsd50k(tree: Tree) -> Layout | None:
             uploaders.update(_uploaders(tree, table))
     evidence = f"clips in {clips[0].partition('/')[0]}/"
     if not uploaders:
-        return Layout("FSD50K", evidence, "recording (FSD50K.metadata/ is not there)", "general", groups=_clip)
-    return Layout("FSD50K", evidence, "uploader", "general", partial(_uploader_or_clip, uploaders))
+        return CorpusLayout("FSD50K", evidence, "recording (FSD50K.metadata/ is not there)", "general", groups=_clip)
+    return CorpusLayout("FSD50K", evidence, "uploader", "general", partial(_uploader_or_clip, uploaders))
 
 
 def _clip(path: str) -> str:
@@ -57,7 +57,7 @@ def _uploader_or_clip(uploaders: dict[str, str], path: str) -> str:
     return f"freesound user {uploader}" if uploader else _clip(path)
 
 
-def _uploaders(tree: Tree, table: str) -> dict[str, str]:
+def _uploaders(tree: FolderTree, table: str) -> dict[str, str]:
     try:
         clips = json.loads(read_text(tree.root / table, "list"))
         return {name: str(clip["uploader"]) for name, clip in clips.items()}
@@ -65,4 +65,4 @@ def _uploaders(tree: Tree, table: str) -> dict[str, str]:
         raise UserError(f"{tree.root / table}: not FSD50K's table of clips ({error!r})") from error
 
 
-RECOGNISERS = (esc, urban_sound, fsd50k)
+SOUND_CORPORA = (esc, urban_sound, recognise_fsd50k)

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 from codec.batch.inputs import read_text
-from data_prep.layouts.tree import Layout, Tree, pattern, stem
+from data_prep.layouts.tree import CorpusLayout, FolderTree, pattern, stem
 from data_prep.tables import read_csv
 
 _COMMON_VOICE_TABLES = ("validated", "invalidated", "other", "train", "dev", "test")
 _PASSAGE = re.compile(r"(LJ\d{3})-\d{4}")
 
 
-def lj_speech(tree: Tree) -> Layout | None:
+def recognise_lj_speech(tree: FolderTree) -> CorpusLayout | None:
     """LJSpeech and the many corpora in its form: ``wavs/`` beside ``metadata.csv`` with bars, without a header.
 
     There is one speaker. In LJSpeech itself the clips of a passage (LJ001, …) were read in one go and stay together
@@ -22,8 +22,8 @@ def lj_speech(tree: Tree) -> Layout | None:
     if "|" not in read_text(tree.root / "metadata.csv", "list").split("\n", 1)[0]:
         return None
     if any(_PASSAGE.fullmatch(stem(path)) for path in tree.audio):
-        return Layout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
-    return Layout("LJSpeech form", "wavs/ beside metadata.csv with bars", "file (one speaker)", "speech")
+        return CorpusLayout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
+    return CorpusLayout("LJSpeech form", "wavs/ beside metadata.csv with bars", "file (one speaker)", "speech")
 
 
 def _passage(path: str) -> str:
@@ -31,7 +31,7 @@ def _passage(path: str) -> str:
     return match[1] if match else ""
 
 
-def common_voice(tree: Tree) -> Layout | None:
+def recognise_common_voice(tree: FolderTree) -> CorpusLayout | None:
     """Mozilla Common Voice: ``clips/`` beside tables such as ``validated.tsv``, in which ``client_id`` is the voice."""
     tables = [f"{name}.tsv" for name in _COMMON_VOICE_TABLES if f"{name}.tsv" in tree.names]
     if "clips" not in tree.folders or not tables:
@@ -45,7 +45,7 @@ def common_voice(tree: Tree) -> Layout | None:
     if not speakers:
         return None
     evidence = f"clips/ beside {tables[0]}"
-    return Layout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(stem(path), ""))
+    return CorpusLayout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(stem(path), ""))
 
 
 def _archive_and_subset(file: Path) -> str:
@@ -112,6 +112,15 @@ timit = pattern(
     domain="speech",
 )
 
-RECOGNISERS = (
-    lj_speech, common_voice, libri, vctk, vox_celeb, aishell, aishell2, aishell3, speech_commands, timit,
-)  # fmt: skip
+SPEECH_CORPORA = (
+    recognise_lj_speech,
+    recognise_common_voice,
+    libri,
+    vctk,
+    vox_celeb,
+    aishell,
+    aishell2,
+    aishell3,
+    speech_commands,
+    timit,
+)

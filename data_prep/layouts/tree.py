@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from data_prep.entries import Entry
+from data_prep.entries import AudioEntry
 
 MATCHING_SHARE = 0.9
 """Of the audio files below a folder must have the names of a corpus, so that it is taken for that corpus."""
 
 
 @dataclass(frozen=True)
-class Tree:
+class FolderTree:
     """A folder: ``audio`` and ``others`` are the paths of all files below it, relative to it, sorted, with slashes."""
 
     root: Path
     audio: Sequence[str]
     others: Sequence[str]
 
-    def below(self, name: str) -> "Tree":
+    def below(self, name: str) -> "FolderTree":
         """Return the subfolder of this name."""
-        return Tree(self.root / name, _below(self.audio, name), _below(self.others, name))
+        return FolderTree(self.root / name, _below(self.audio, name), _below(self.others, name))
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -43,7 +43,7 @@ def _below(paths: Sequence[str], name: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CorpusLayout:
     """A corpus that was recognised.
 
     Args:
@@ -64,7 +64,7 @@ class Layout:
     groups: Callable[[str], str] = lambda path: ""
     recordings: Callable[[str], str] = lambda path: ""
     source: Callable[[Path], str] | None = None
-    entries: tuple[Entry, ...] | None = field(default=None, repr=False)
+    entries: tuple[AudioEntry, ...] | None = field(default=None, repr=False)
 
 
 def pattern(
@@ -76,7 +76,7 @@ def pattern(
     domain: str,
     prefix: str = "",
     source: Callable[[Path], str] | None = None,
-) -> Callable[[Tree], Layout | None]:
+) -> Callable[[FolderTree], CorpusLayout | None]:
     """Make the recogniser of a corpus that is known by the names of its files.
 
     Args:
@@ -92,13 +92,13 @@ def pattern(
         found = match[wanted] if match and wanted in compiled.groupindex else ""
         return f"{prefix}{found}" if found else ""
 
-    def recogniser(tree: Tree) -> Layout | None:
+    def recogniser(tree: FolderTree) -> CorpusLayout | None:
         # A few names spread over the folder decide for most folders that they are something else.
         if not any(compiled.search(path) for path in tree.audio[:: 1 + len(tree.audio) // 10]):
             return None
         if sum(compiled.search(path) is not None for path in tree.audio) < MATCHING_SHARE * len(tree.audio):
             return None
-        return Layout(
+        return CorpusLayout(
             name,
             evidence,
             grouping,

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
+from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.bootstrap import PairedDifference, describe_correction, paired_difference, significant_signs
@@ -65,7 +65,7 @@ def measure_codebook_gains(codec: Codec, clips: Sequence[Excerpt]) -> Table:
 
 
 def _score(codec: Codec, clips: Sequence[Excerpt]) -> _Scores:
-    rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, range_coder(codec)
+    rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, LoadedModel(codec).coder
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     values = np.full((most, len(used), len(clips)), np.nan)
     kbps = np.zeros(most)

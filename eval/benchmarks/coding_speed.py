@@ -19,7 +19,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
 from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
 
@@ -260,12 +260,12 @@ def time_files(models: dict[str, Codec], lengths: Sequence[float], rounds: int) 
             for seconds in lengths:
                 sources[model, seconds] = folder / f"{len(sources)}.wav"
                 audio.write(sources[model, seconds], noise_waveform(seconds, rate)[0].numpy(), rate)
+        loaded = {model: LoadedModel(codec) for model, codec in models.items()}
         for _ in tqdm(range(rounds), desc="files", unit="round"):
             for (model, seconds), source in sources.items():
-                codec, coded = models[model], folder / "coded.nac"
-                marks = fingerprint(codec)  # batches compute it once, too, and not for each file
-                encoded = encode_file(source, coded, codec, model=marks)
-                decoded = decode_file(coded, folder / "decoded.wav", codec, model=marks)
+                coded = folder / "coded.nac"
+                encoded = encode_file(source, coded, loaded[model])
+                decoded = decode_file(coded, folder / "decoded.wav", loaded[model])
                 pair = seconds / encoded.elapsed_seconds, seconds / decoded.elapsed_seconds
                 times.setdefault((model, seconds), []).append(pair)
     return [
@@ -307,8 +307,9 @@ def _time_frames(codec: Codec, seconds: float) -> list[tuple[float, float]]:
     encoder, decoder = codec.stream_encoder(block=1), codec.stream_decoder(block=1)
     pairs = []
     for frame in noise_waveform(seconds, codec.config.sample_rate).split(codec.config.latent_hop, 2):
+        block = frame.numpy()
         started = time.perf_counter()
-        codes = encoder.push(frame).codes
+        codes = encoder.push(block).codes
         middle = time.perf_counter()
         decoder.push(codes)
         pairs.append((middle - started, time.perf_counter() - middle))

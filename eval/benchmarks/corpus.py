@@ -19,12 +19,12 @@ from typing import Any
 
 from codec import audio
 from codec.bitstream.reader import PacketReader
-from codec.coding.files import file_info
-from codec.coding.nac_reader import range_coder
+from codec.coding.file_info import file_info
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import find_model
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
 from codec.runtime.peak_memory import rss_bytes
@@ -89,7 +89,7 @@ def measure_corpus(model: str, folder: Path, kbps: float) -> CorpusPoint:
     Raises:
         UserError: a command fails, or a decoded file differs from its source in length, sample rate or channels.
     """
-    codec = load_model(find(model))
+    codec = load_codec(find_model(model))
     with tempfile.TemporaryDirectory() as out:
         coded, decoded = Path(out) / "coded", Path(out) / "decoded"
         encode = run_command("encode", folder, "--model", model, "--kbps", str(kbps), "--out", coded)
@@ -143,7 +143,7 @@ def time_range_coding(paths: Sequence[Path], codec: Codec) -> tuple[float, float
         Speed of encoding and of decoding, in times real time by processor time of one thread: the better of three
         rounds.
     """
-    coder, packets = range_coder(codec), []
+    coder, packets = LoadedModel(codec).coder, []
     for path in paths:
         with PacketReader(path) as reader:
             variable = reader.header.variable
@@ -295,7 +295,7 @@ def _main() -> None:
             points = [measure_corpus(arguments.model, arguments.folder, kbps) for kbps in arguments.kbps]
         found = [bits_table(points), command_table(points)]
         if arguments.hours:
-            model, rate = find(arguments.model), load_model(find(arguments.model)).config.sample_rate
+            model, rate = find_model(arguments.model), load_codec(find_model(arguments.model)).config.sample_rate
             found.append(long_file_table([code_noise(model, 3600 * hours, rate) for hours in arguments.hours]))
         for table in found:
             print(f"\n{table.title}\n{table.text()}")

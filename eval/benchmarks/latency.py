@@ -104,8 +104,8 @@ def receptive_field_samples(codec: Codec) -> int:
 def _round_trip(codec: Codec, waveform: Tensor, quantize: bool) -> Tensor:
     if quantize:
         return codec.decode(codec.encode(waveform), waveform.shape[-1])
-    latent, _ = codec.analyse(waveform[:, 0], codec.mdct.start(1), codec.encoder.start(1))
-    decoded, _, _ = codec.synthesise(latent, codec.mdct.start(1), codec.decoder.start(1))
+    latent, _ = codec.analyse(waveform[:, 0], codec.mdct.initial_state(1), codec.encoder.initial_state(1))
+    decoded, _, _ = codec.synthesise(latent, codec.mdct.initial_state(1), codec.decoder.initial_state(1))
     return decoded[:, codec.config.hop :]
 
 

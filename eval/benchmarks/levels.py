@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from codec.coding.nac_reader import range_coder
 from codec.model.codec import Codec
+from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.evaluation.formatting import format_estimate
@@ -40,7 +40,7 @@ def measure_quality_over_level(
         A row for each level: bit rate if each clip is one packet, and the mean of each installed metric with its 95 %
         interval over the clips' groups.
     """
-    rate, coder = codec.config.sample_rate, range_coder(codec)
+    rate, coder = codec.config.sample_rate, LoadedModel(codec).coder
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     waveforms = [(clip.waveform[:1], clip.group) for clip in clips if np.abs(clip.waveform[:1]).max() > 0]
     rows = []

@@ -93,19 +93,19 @@ def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1)
 def _code(source: str, model: str) -> None:
     """Do the work of the measured process, and print a :class:`CodingRun` as JSON."""
     from codec.coding.files import decode_file, encode_file
-    from codec.pretrained.checkpoint import load_model
+    from codec.pretrained.registry import load_model
 
     with torch_threads(1):
-        codec, path = load_model(Path(model)), Path(source)
-        encoded = encode_file(path, path.with_suffix(".nac"), codec)
-        decoded = decode_file(encoded.target, path.with_name("decoded.wav"), codec)
+        loaded, path = load_model(model), Path(source)
+        encoded = encode_file(path, path.with_suffix(".nac"), loaded)
+        decoded = decode_file(encoded.target, path.with_name("decoded.wav"), loaded)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
     peak = (peak_memory_bytes() or 0) / (1 << 20)
     print(json.dumps(asdict(CodingRun(encoded.seconds, encoded.bytes_total, *times, peak))))
 
 
 def _main() -> None:
-    from codec.pretrained.registry import find
+    from codec.pretrained.registry import find_model
 
     parser = argparse.ArgumentParser(
         prog="python -m eval.benchmarks.memory",
@@ -121,7 +121,7 @@ def _main() -> None:
     arguments = parser.parse_args()
     try:
         for minutes in arguments.minutes:
-            peak = coding_peak_mb(find(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
+            peak = coding_peak_mb(find_model(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
             print(f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {peak:.0f} MB", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder, save_model
+from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.export import export_graphs
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.recipe import read_recipe
 from codec.runtime.torch_threads import torch_threads
@@ -130,7 +131,7 @@ def run_speed_benchmark(
 def _build_model(name: str) -> tuple[Recipe, Codec]:
     """Return a model from its folder with the recipe of its run, or a recipe with a codec of random weights."""
     if Path(name).is_dir():
-        codec = load_model(Path(name))
+        codec = load_codec(Path(name))
         written = model_folder(Path(name)).parent / "recipe.yaml"
         recipe = read_recipe(str(written)) if written.is_file() else Recipe()
         return replace(recipe, codec=codec.config), codec

@@ -16,7 +16,7 @@ from codec.losses.discriminators import DiscriminatorOutput
 from codec.runtime.extras import installed
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
-from eval.systems.architectures import count_parameters, dac_24k, encodec_24k, load
+from eval.systems.architectures import count_parameters, dac_24k, encodec_24k, import_peer
 
 BATCH, CROP_S = 4, 1.0
 
@@ -156,7 +156,7 @@ class EncodecDiscriminator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = load("encodec.msstftd").MultiScaleSTFTDiscriminator(filters=32)
+        self.network = import_peer("encodec.msstftd").MultiScaleSTFTDiscriminator(filters=32)
 
     def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """Judge a waveform.

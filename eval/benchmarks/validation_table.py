@@ -8,8 +8,8 @@ from pathlib import Path
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import find_model
 from codec.runtime.atomic_files import write_text
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
@@ -48,7 +48,7 @@ def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[E
         SystemExit: the model or data cannot be read, or the page cannot be written. The message is one line.
     """
     try:
-        codec = load_model(find(arguments.model))
+        codec = load_codec(find_model(arguments.model))
         clips = choose_excerpts(open_split(arguments.data, "val", codec.config.sample_rate, 1), arguments.clips)
         with torch_threads(1):
             table = make(codec, clips)

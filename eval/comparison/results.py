@@ -17,7 +17,7 @@ from eval.metrics.bootstrap import (
     significant_signs,
 )
 from eval.metrics.registry import describe_editions, metric
-from eval.systems.trainable_peers import Cost
+from eval.systems.complexity import Complexity
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Compared:
     architecture: str
     width: int | None
     quantizer: str | None
-    cost: Cost | None
+    cost: Complexity | None
     losses: list[str]
     """What it was trained on."""
     state: str

@@ -28,7 +28,8 @@ from eval.comparison.results import Compared, Comparison, Run, markdown, rate_ro
 from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
-from eval.systems.trainable_peers import PEERS, Cost, builder, cost, matching_width
+from eval.systems.complexity import Complexity, matching_width, measure_complexity
+from eval.systems.trainable_peers import PEERS, codec_builder
 
 NOTE, SCORES = "candidate.json", "validation.json"
 
@@ -40,7 +41,7 @@ class _Work:
     trial: Trial
     build: CodecBuilder
     width: int
-    cost: Cost
+    cost: Complexity
     folder: Path
     identity: dict[str, Any]
 
@@ -94,12 +95,14 @@ def compare(
 
 def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_Work]:
     """Widths, costs and folders; a folder that holds another run is refused before anything is trained."""
-    costs: dict[tuple[Any, ...], Cost] = {}
+    costs: dict[tuple[Any, ...], Complexity] = {}
 
-    def cost_of(trial: Trial, width: int) -> Cost:
+    def cost_of(trial: Trial, width: int) -> Complexity:
         key = trial.architecture, width, trial.quantizer, trial.recipe.codec
         if key not in costs:
-            costs[key] = cost(builder(trial.architecture, width, trial.quantizer), trial.recipe.codec)
+            costs[key] = measure_complexity(
+                codec_builder(trial.architecture, width, trial.quantizer), trial.recipe.codec
+            )
         return costs[key]
 
     first = next(iter(plan.candidates))
@@ -118,7 +121,12 @@ def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_W
         folder = out / "runs" / trial.name
         wanted = json.loads(json.dumps(identity(trial, plan, width, data)))
         entry = _Work(
-            trial, builder(trial.architecture, width, trial.quantizer), width, cost_of(trial, width), folder, wanted
+            trial,
+            codec_builder(trial.architecture, width, trial.quantizer),
+            width,
+            cost_of(trial, width),
+            folder,
+            wanted,
         )
         if (folder / NOTE).is_file() and (changed := _changed(folder / NOTE, wanted)):
             raise UserError(

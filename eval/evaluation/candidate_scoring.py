@@ -18,7 +18,7 @@ from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.packed import open_split
 from codec.errors import UserError
-from codec.model.codec import CodecBase
+from codec.model.codec_base import CodecBase
 from codec.model.frequency_tables import FrequencyTables
 from eval.evaluation import clip_selection
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts

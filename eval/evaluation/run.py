@@ -19,8 +19,9 @@ from codec.dataset.packed import Clip, DatasetSummary, PackedSplit, list_clips, 
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info
-from codec.pretrained.registry import name_of
+from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum
+from codec.pretrained.model_folder import read_training_info
+from codec.pretrained.registry import model_name
 from codec.recipe import read_recipe
 from codec.runtime.command import command_line
 from codec.runtime.json_files import from_json
@@ -161,7 +162,7 @@ class _Job:
 
 def _prepare(run: Path, data: Path, options: EvaluationOptions) -> _Job:
     out = Path(options.out) if options.out else run / FOLDERS[options.split]
-    codec = load_model(run)
+    codec = load_codec(run)
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
     recipe = read_recipe(str(run / "recipe.yaml"))
@@ -181,7 +182,7 @@ def _prepare(run: Path, data: Path, options: EvaluationOptions) -> _Job:
 def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions) -> str:
     """Return the command that repeats the evaluation: the options that change its results, always in this order, so
     that commands can be compared."""
-    words = ["codec", "evaluate", name_of(run), "--data", str(data)]
+    words = ["codec", "evaluate", model_name(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / FOLDERS[options.split] else []
     words += ["--split", options.split] if options.split != "test" else []
     for option, values in (
@@ -238,7 +239,7 @@ class _Training:
 
 def _summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int) -> ModelSummary:
     """Summarise the model; one of an earlier version does not name its training data, and is taken to be of this."""
-    info = read_info(run)
+    info = read_training_info(run)
     try:
         known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
     except ValueError as error:
@@ -253,7 +254,7 @@ def _summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int)
         latency_ms=codec.config.latency_ms,
         steps=known.steps,
         **asdict(known.trained_on or split.summary),
-        checksum=checksum(codec),
+        checksum=model_checksum(codec),
     )
 
 
@@ -281,7 +282,7 @@ def _open(job: _Job) -> _Opened:
         job.sample_rate,
         job.channels,
         run=str(job.run),
-        weights=[checksum(model) for model in job.models.values()],
+        weights=[model_checksum(model) for model in job.models.values()],
         purpose="demonstration" if options.demonstration else "evaluation",
         again=options.again or options.demonstration,
     )

@@ -5,19 +5,18 @@ several processes, with decodes of noise and of other clips as baselines (:func:
 coded in memory and scored one by one (:func:`score_excerpt`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec import audio
 from codec.audio import FloatArray
 from codec.losses.noise_baseline import matched_noise
-from codec.runtime.process_pool import map_in_processes
+from codec.runtime.process_pool import PoolOptions, map_in_processes
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt
 from eval.evaluation.codec_scores import ClipScores
@@ -139,25 +138,11 @@ def score_coded_clips(jobs: Sequence[ScoringJob], workers: int) -> list[DecodeSc
     Raises:
         UserError: a process died.
     """
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        with torch_threads(1):
-            return _collect(map(score_coded_clip, jobs), len(jobs))
-    advice = "try fewer --workers"
-    results = map_in_processes(score_coded_clip, jobs, workers, advice=advice, start=_start_worker)
-    with closing(results):
-        return _collect(results, len(jobs), f"score: starting {workers} processes")
-
-
-def _collect(results: Iterable[DecodeScores], total: int, first: str = "score") -> list[DecodeScores]:
-    """``first``: shown until there is a result."""
-    found = []
-    with tqdm(total=total, desc=first, unit="clip") as bar:
-        for scores in results:
-            bar.set_description("score", refresh=False)
-            bar.update()
-            found.append(scores)
-    return found
+    options = PoolOptions(
+        min(workers, len(jobs)), "score", "clip", initializer=_start_worker, advice="try fewer --workers"
+    )
+    with torch_threads(1), closing(map_in_processes(score_coded_clip, jobs, options)) as results:
+        return list(results)
 
 
 def _start_worker() -> None:

@@ -1,4 +1,4 @@
-"""Means, their 95 % confidence intervals and tests, for clips that come in groups.
+"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
 
 Clips of one speaker or recording resemble each other, so that the groups are the independent observations. The mean is
 over clips, each group counting by its share of them: :math:`m = \\sum_g w_g \\bar y_g`. With group means of a common
@@ -10,11 +10,11 @@ so :math:`v = \\sum_g w_g^2 (\\bar y_g - m)^2 / (1 - 2 w_g + S)` is an unbiased 
 however unequal the groups are, and its degrees of freedom are those of Satterthwaite. With groups of one size this is
 the t interval over the group means. It is the cluster-robust variance "CR2" of R. M. Bell, D. F. McCaffrey, "Bias
 reduction in standard errors for linear regression with multi-stage samples" (2002) for a mean, under a working model
-in which clips of a group are alike.
+in which the clips of a group are equally correlated.
 
 A percentile bootstrap over groups, the usual alternative, covers 51 % with 2 groups and 87 % with 8 where 95 % are
-meant. The t interval covers 95 % where group means are normal; where they are skewed and few, less (see
-docs/measuring.md).
+meant. The t interval covers 95 % if group means are normal, and less if they are skewed and few (see
+docs/metrics.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,11 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over clips with its 95 % confidence interval. ``low`` and ``high`` are None where there are fewer than two
-    groups, from which no variance can be estimated.
-    """
+    """Mean over clips with its 95 % confidence interval."""
 
     mean: float
     low: float | None
+    """None if there are fewer than two groups, from which no variance can be estimated."""
     high: float | None
     clips: int
     groups: int
@@ -43,17 +42,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PairedDifference(Estimate):
-    """Mean difference over clips. ``p``: two-sided, of the t test that it is 0, this comparison by itself; None where
-    there is no interval. See :func:`holm` for several."""
+    """Mean difference over clips."""
 
     p: float | None
+    """Two-sided p value of the t test that the difference is 0, for this comparison by itself (see :func:`holm` for
+    several); None if there is no interval."""
 
 
 @dataclass(frozen=True)
 class _Moments:
     mean: float
     variance: float
-    """Of the mean; NaN with one group."""
+    """Of the mean; NaN for one group."""
     degrees: float
 
 
@@ -66,6 +66,10 @@ def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
 
     Returns:
         None if there are no values.
+
+    >>> found = estimate([3.0, 3.2, 2.0, 2.4], ["anna", "anna", "bert", "bert"])
+    >>> f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    '2.65 [-3.07, 8.37]'
     """
     if not len(values):
         return None
@@ -101,10 +105,16 @@ def paired_difference(
 def estimate_gap(
     values: Sequence[float], groups: Sequence[str], others: Sequence[float], other_groups: Sequence[str]
 ) -> Estimate | None:
-    """Estimate the mean of ``values`` less that of ``others``, which are of other groups (B. L. Welch, 1947).
+    """Estimate the mean of some values less that of others, which are of other groups (B. L. Welch, 1947).
+
+    Args:
+        values: one per clip.
+        groups: each clip's group.
+        others: values of the other clips.
+        other_groups: their groups.
 
     Returns:
-        ``clips`` and ``groups`` of both sides together; None where a side has no values.
+        The difference, with the numbers of clips and groups of both sides together; None if a side has no values.
     """
     if not len(values) or not len(others):
         return None
@@ -120,12 +130,18 @@ def estimate_gap(
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust the p values of several tests for their number.
 
-    Where those up to ``SIGNIFICANCE`` after adjustment count, one or more of the hypotheses that hold are rejected with
-    at most that probability, whatever the dependence between the tests (S. Holm, "A simple sequentially rejective
+    If values up to ``SIGNIFICANCE`` after adjustment count as significant, the probability that any true hypothesis is
+    rejected is at most that, whatever the dependence between the tests (S. Holm, "A simple sequentially rejective
     multiple test procedure", Scand. J. Statist. 6, 1979).
 
     Args:
-        p_values: None where nothing could be tested, which does not count.
+        p_values: None for what could not be tested, which does not count.
+
+    Returns:
+        The adjusted values, in the same order.
+
+    >>> holm([0.01, 0.04, None, 0.5])
+    [0.03, 0.08, None, 0.5]
     """
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -137,8 +153,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def significant_signs(differences: Sequence[PairedDifference]) -> list[int]:
-    """1 where a difference is significantly above 0, -1 where below, 0 where neither can be said; corrected for the
-    number of differences."""
+    """Test several differences, corrected for their number.
+
+    Args:
+        differences: that are tested together.
+
+    Returns:
+        For each, 1 if it is significantly above 0, -1 if it is significantly below, 0 if neither.
+    """
     adjusted = holm([difference.p for difference in differences])
     return [
         0 if p is None or p > SIGNIFICANCE else 1 if difference.mean > 0 else -1
@@ -147,7 +169,14 @@ def significant_signs(differences: Sequence[PairedDifference]) -> list[int]:
 
 
 def describe_correction(comparisons: int) -> str:
-    """How many tests a statement of significance was corrected for, as part of a sentence."""
+    """Describe a significance test as part of a sentence.
+
+    Args:
+        comparisons: number of tests that it was corrected for.
+
+    Returns:
+        Such as "significant at 5 % after Holm's correction for 3 comparisons (t tests over groups)".
+    """
     if comparisons <= 1:
         return "significant at 5 % (t test over groups)"
     return f"significant at 5 % after Holm's correction for {comparisons} comparisons (t tests over groups)"

@@ -1,4 +1,4 @@
-"""Programme loudness after ITU-R BS.1770, so that sounds can be compared at the same."""
+"""Programme loudness after ITU-R BS.1770, and gains that make several waveforms equally loud."""
 
 import math
 
@@ -8,11 +8,19 @@ import pyloudnorm
 from codec.audio import FloatArray
 
 BLOCK_S = 0.4
-"""Of the gating; sounds that are shorter make one block."""
+"""Length of a gating block; a shorter waveform is one block."""
 
 
 def loudness_lufs(wave: FloatArray, sample_rate: int) -> float | None:
-    """Of ``[channels, samples]``; None for silence, or nothing."""
+    """Measure the integrated loudness of a waveform.
+
+    Args:
+        wave: ``[channels, samples]``.
+        sample_rate: in Hz.
+
+    Returns:
+        Loudness in LUFS; None for silence and for an empty waveform.
+    """
     seconds = wave.shape[1] / sample_rate
     if not seconds:
         return None
@@ -23,7 +31,15 @@ def loudness_lufs(wave: FloatArray, sample_rate: int) -> float | None:
 
 
 def matching_gains(waves: list[FloatArray], sample_rate: int) -> list[float]:
-    """Factors that bring all to the loudness of the first, and all of them down together where one would clip."""
+    """Compute gains that make waveforms as loud as the first, and that make all of them quieter if one would clip.
+
+    Args:
+        waves: each ``[channels, samples]``.
+        sample_rate: in Hz.
+
+    Returns:
+        A factor for each waveform.
+    """
     wanted, *others = (loudness_lufs(wave, sample_rate) for wave in waves)
     gains = [1.0]
     for found in others:

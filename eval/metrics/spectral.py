@@ -5,7 +5,7 @@ import torch
 
 from codec.audio import FloatArray
 from codec.audio.statistics import AudioMeter
-from codec.losses import mel_distance, nmr, stft_distance
+from codec.losses import mel_distance, noise_to_mask_ratio, stft_distance
 from eval.metrics.metric import Metric
 from eval.metrics.programme_loudness import BLOCK_S, loudness_lufs
 from eval.metrics.waveform import UNRANKED
@@ -36,7 +36,7 @@ def stft_distance_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
     Returns:
         The distance; 0 for equal waveforms.
     """
-    return float(stft_distance(_batch(decoded), _batch(reference), sample_rate))
+    return float(stft_distance(_batch(decoded), _batch(reference)))
 
 
 def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:
@@ -50,7 +50,7 @@ def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
     Returns:
         Mean of log10(1 + noise / masking threshold).
     """
-    return float(nmr(_batch(decoded), _batch(reference), sample_rate))
+    return float(noise_to_mask_ratio(_batch(decoded), _batch(reference), sample_rate))
 
 
 def loudness_difference_lu(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:

@@ -1,0 +1,1 @@
+"""HTML pages: reports of evaluations, searches and training health."""

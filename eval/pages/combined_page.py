@@ -14,26 +14,29 @@ from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.results import RatePoint
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.page import write_page
-from eval.pages.rate_distortion_plot import rate_figures, series, shown_subsets
+from eval.pages.rate_distortion_plot import rate_figures, series_colours, shown_subsets
 from eval.systems.system import System
 
 EVALUATION, SEARCH = "results.json", "front.json"
 SAME = 1e-3
-"""Values nearer than this are one codec's, computed twice."""
+"""Values that differ by less are those of one system, computed twice."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the page takes from one ``results.json``. ``clips``: identifies what was judged; ``checksum``: the model."""
+    """An evaluation on the page."""
 
     folder: Path
     link: str
+    """To its report."""
     system: str
     checksum: str
+    """Of the model."""
     data: str
     split: str
     made: str
     clips: frozenset[str]
+    """Identifiers of the clips that were evaluated."""
     parameters: int
     latency_ms: float
     encode_times_real_time: float
@@ -47,12 +50,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Search:
-    """What the page takes from one ``front.json``."""
+    """A search on the page."""
 
     link: str
     title: str
     metric: str
     judged: int
+    """Number of candidates."""
     on_front: int
 
 
@@ -81,11 +85,15 @@ class SystemTable:
     systems: list[SystemValues]
 
 
-def join(folders: Sequence[Path], out: Path) -> None:
-    """Writes the page of the evaluations and searches in ``folders`` to ``out``.
+def write_combined_page(folders: Sequence[Path], out: Path) -> None:
+    """Write a page with several evaluations and searches.
+
+    Args:
+        folders: of evaluations and searches.
+        out: the HTML file.
 
     Raises:
-        UserError: a folder has neither, or what cannot be read; ``out`` cannot be written.
+        UserError: a folder has neither, or its results cannot be read; ``out`` cannot be written.
     """
     if not out.parent.is_dir():
         raise UserError(f"{out}: no such folder; create it first")
@@ -93,7 +101,7 @@ def join(folders: Sequence[Path], out: Path) -> None:
     for folder in folders:
         found = [name for name in (EVALUATION, SEARCH) if (folder / name).is_file()]
         if not found:
-            raise UserError(f"{folder}: neither {EVALUATION} of codec evaluate nor {SEARCH} of codec search is there")
+            raise UserError(f"{folder}: holds neither {EVALUATION} of codec evaluate nor {SEARCH} of codec search")
         try:
             content = read_json(folder / found[0])
             if found[0] == EVALUATION:
@@ -102,21 +110,23 @@ def join(folders: Sequence[Path], out: Path) -> None:
                 searches.append(_search(from_json(_Front, content), folder, out))
         except (OSError, ValueError) as error:
             path = folder / found[0]
-            raise UserError(f"{path}: not readable ({error}); make it again with this version") from error
-    evaluations = named_apart(evaluations)
-    rates = joined_rates(evaluations)
+            raise UserError(
+                f"{path}: cannot be read ({error}); repeat the evaluation or search with this version"
+            ) from error
+    evaluations = _disambiguate_names(evaluations)
+    rates = _join_rates(evaluations)
     named = {point.metric for point in rates}
     write_page(
         out,
         "joined.html.j2",
-        title="Joined report",
+        title="Combined report",
         kind="report",
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         evaluations=evaluations,
         searches=searches,
         alike=len({entry.clips for entry in evaluations}) <= 1,
         curves=rate_figures(rates),
-        series=series(rates),
+        series=series_colours(rates),
         tables=system_tables(rates),
         metric=metric,
         measured=[entry for entry in METRICS if entry.name in named],
@@ -143,7 +153,7 @@ class _Diagnosis:
 
 @dataclass(frozen=True)
 class _Results:
-    """Of a ``results.json``, see :class:`eval.evaluation.results.EvaluationResult`."""
+    """The part of a ``results.json`` that is read, see :class:`eval.evaluation.results.EvaluationResult`."""
 
     system: str
     data: str
@@ -197,7 +207,7 @@ class _FrontRow:
 
 @dataclass(frozen=True)
 class _Front:
-    """Of a ``front.json``, see :class:`eval.search.results.SearchResult`."""
+    """The part of a ``front.json`` that is read, see :class:`eval.search.results.SearchResult`."""
 
     title: str
     metric: str
@@ -219,13 +229,13 @@ def _search(result: _Front, folder: Path, out: Path) -> Search:
 
 
 def _link(page: Path, out: Path) -> str:
-    """From ``out`` to a page, so that both can move together."""
+    """Return a relative link from ``out`` to a page, so that both can be moved together."""
     return quote(Path(os.path.relpath(page.resolve(), out.parent.resolve())).as_posix())
 
 
-def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Different models of one name, other codecs judged on different clips, and those whose values differ, such as two
-    folders of decodes that were given one name, get the evaluation's folder behind their name."""
+def _disambiguate_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Append the folder of the evaluation to names that stand for different systems: different models, systems on
+    different clips, and systems whose values differ, such as two folders of decodes that were given one name."""
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
     points: dict[tuple[str, ...], RatePoint] = {}
@@ -235,7 +245,7 @@ def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
         for name in {point.system for point in entry.rates}:
             judged.setdefault(name, set()).add(entry.clips)
         for point in entry.rates:
-            if not _alike(point, points.setdefault(_place(point), point)):
+            if not _is_same_value(point, points.setdefault(_place(point), point)):
                 differing.add(point.system)
 
     def name_in(entry: Evaluation, name: str) -> str:
@@ -253,12 +263,12 @@ def named_apart(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _place(point: RatePoint) -> tuple[str, ...]:
-    """What of it says which value it is."""
+    """Return the fields that identify the value."""
     return point.system, point.point, point.domain, point.distribution, point.metric
 
 
-def _alike(one: RatePoint, other: RatePoint) -> bool:
-    """Whether they are the same for who reads them."""
+def _is_same_value(one: RatePoint, other: RatePoint) -> bool:
+    """Return whether two values are those of one system, computed twice."""
     pairs = ((one.kbps, other.kbps), (one.mean, other.mean))
     return all(
         first is second if first is None or second is None else math.isclose(first, second, rel_tol=SAME, abs_tol=SAME)
@@ -266,8 +276,8 @@ def _alike(one: RatePoint, other: RatePoint) -> bool:
     )
 
 
-def joined_rates(evaluations: Sequence[Evaluation]) -> list[RatePoint]:
-    """All points, ours first; what several have, such as Opus on the same clips, once."""
+def _join_rates(evaluations: Sequence[Evaluation]) -> list[RatePoint]:
+    """Return all points, ours first; those that several evaluations have, such as Opus on the same clips, once."""
     ours = {entry.system for entry in evaluations}
     points: dict[tuple[str, ...], RatePoint] = {}
     for entry in evaluations:

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that holds everything, sounds and pictures too."""
+"""The report of an evaluation: one HTML file that holds everything, audio and pictures as well."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from codec.pretrained.registry import name_of
+from codec.pretrained.registry import model_name
 from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
@@ -17,10 +17,10 @@ from eval.evaluation.results import ClipResult, Difference, EvaluationResult
 from eval.evaluation.screen_text import describe_history
 from eval.metrics.bootstrap import describe_correction
 from eval.metrics.registry import METRICS, Score, describe_editions, metric
-from eval.pages.listening_examples import listening
+from eval.pages.listening_examples import choose_listening_examples
 from eval.pages.page import Tile, as_json, write_page
-from eval.pages.rate_distortion_plot import rate_figures, series, shown_subsets
-from eval.pages.spectrograms import curves_svg
+from eval.pages.plots import loss_curves_svg
+from eval.pages.rate_distortion_plot import rate_figures, series_colours, shown_subsets
 from eval.systems.baselines import CodedSystem
 from eval.systems.own import CodedClip
 from eval.systems.system import System
@@ -31,10 +31,19 @@ HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
 def write_report(
     result: EvaluationResult, coded: Sequence[CodedClip], others: Sequence[CodedSystem], path: Path
 ) -> None:
-    """Renders ``result`` to ``path``, with the sounds of ``coded`` (same order as ``result.clips``) and of that one of
-    ``others`` which is nearest in bit rate and no model of ours."""
+    """Write the report.
+
+    Args:
+        result: of the evaluation.
+        coded: the clips as the model coded them, in the order of ``result.clips``; some of them can be listened to.
+        others: the clips as the other systems coded them; the one with the nearest bit rate can be listened to.
+        path: of the HTML file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     concerned = [entry for entry in METRICS if _concerns(result, entry.name)]
-    heard = listening(result.clips, coded, _nearest(result, others))
+    heard = choose_listening_examples(result.clips, coded, _nearest_system(result, others))
     comparisons = difference_tables(result.differences)
     recipe = Path(result.run) / "recipe.yaml"
     left_out = [
@@ -55,23 +64,23 @@ def write_report(
         result=result,
         row=result.main,
         history=describe_history(result),
-        summary=summary(result),
-        tiles=tiles(result),
+        summary=_summary(result),
+        tiles=_tiles(result),
         left_out=left_out,
         metrics=concerned,
         measured=[entry for entry in concerned if entry.name not in result.absent],
         metric=metric,
         editions=describe_editions([entry.name for entry in concerned]),
-        failures=count_reasons(result.clips, lambda score: score.failed),
-        undefined=count_reasons(result.clips, lambda score: score.undefined),
+        failures=_count_reasons(result.clips, lambda score: score.failed),
+        undefined=_count_reasons(result.clips, lambda score: score.undefined),
         curves=rate_figures(result.rates),
-        series=series(result.rates),
+        series=series_colours(result.rates),
         comparisons=comparisons,
         losses=_losses(result),
         listening=heard,
         nyquist_khz=result.trained.sample_rate / 2000,
         recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
-        commands=commands(result),
+        commands=_commands(result),
         data=as_json(result.to_dict()),
     )
 
@@ -80,7 +89,7 @@ def _losses(result: EvaluationResult) -> list[Markup]:
     curves = read_curves(Path(result.run))
     noise = result.main.baseline.get("mel")
     return [
-        curves_svg(
+        loss_curves_svg(
             curves, term, label, result.diagnosis.since if term == result.diagnosis.term else None,
             noise.mean if term == "mel" and noise else None,
         )
@@ -89,8 +98,8 @@ def _losses(result: EvaluationResult) -> list[Markup]:
     ]  # fmt: skip
 
 
-def _nearest(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping[str, Sequence[CodedClip]]:
-    """The one to listen to beside ours; one whose bits nobody knows only where there is no other."""
+def _nearest_system(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping[str, Sequence[CodedClip]]:
+    """Return the system to listen to in addition to ours: the nearest in bit rate; an unknown rate comes last."""
     rates = {row.name: row.kbps for row in result.others}
 
     def distance(system: CodedSystem) -> float:
@@ -153,19 +162,19 @@ def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable
 
 
 def _concerns(result: EvaluationResult, name: str) -> bool:
-    """Whether the metric was measured, or tried, or missed."""
+    """Return whether the metric was measured, was tried, or is not installed."""
     return name in result.absent or any(name in row.metrics or name in row.undefined for row in result.rows)
 
 
-def summary(result: EvaluationResult) -> list[str]:
-    """Three sentences or so: what was trained, on what, how good, how small, how fast."""
+def _summary(result: EvaluationResult) -> list[str]:
+    """Return a few sentences on the model, its training, quality, bit rate and speed."""
     made, row = result.trained, result.main
     channels = {1: "mono", 2: "stereo"}.get(made.channels, f"{made.channels}-channel")
     steps = "" if made.steps is None else f" for {made.steps:,} steps"
     domains = ", ".join(name or "unstated" for name in sorted(made.domains, key=lambda name: -made.domains[name]))
     audio = f"on {format_duration(made.seconds)} of audio ({domains}) from {made.groups:,} groups"
     text = [
-        f"A codec for {made.sample_rate / 1000:g} kHz {channels} sound with {made.parameters / 1e6:.2f} "
+        f"A codec for {made.sample_rate / 1000:g} kHz {channels} audio with {made.parameters / 1e6:.2f} "
         f"million parameters, trained{steps} {audio}."
     ]
     quality = [
@@ -192,14 +201,14 @@ def summary(result: EvaluationResult) -> list[str]:
         )
     encodes, decodes = result.encode_times_real_time, result.decode_times_real_time
     text.append(
-        f"It encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as the sound plays, on one "
-        f"thread, with {made.latency_ms:.0f} ms of delay."
+        f"Through files and on one thread, it encodes {encodes:.0f} and decodes {decodes:.0f} times as fast as real"
+        f" time; its algorithmic delay is {made.latency_ms:.0f} ms."
     )
     return text
 
 
 def _nearest_pair(result: EvaluationResult) -> SystemDifferences | None:
-    """Of the clips that the summary is about: what is nearest in bit rate to one of our operating points."""
+    """Return the other system that is nearest in bit rate to one of our operating points, on the summary's clips."""
     comparisons = difference_tables(result.differences)
     pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
     return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
@@ -213,8 +222,7 @@ def _describe_difference(found: Difference) -> str:
     return text if found.low is None or found.high is None else f"{text} ({signed(found.low)} to {signed(found.high)})"
 
 
-def tiles(result: EvaluationResult) -> list[Tile]:
-    """The figures that stand large below the summary."""
+def _tiles(result: EvaluationResult) -> list[Tile]:
     row = result.main
     shown = [Tile("Real bit rate", f"{row.kbps or result.kbps:.2f}", "kbit/s")]
     for name in ("mel", *HEADLINE):
@@ -226,8 +234,8 @@ def tiles(result: EvaluationResult) -> list[Tile]:
     return shown
 
 
-def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) -> list[str]:
-    """Reasons of the scores of a kind: number of clips, reason, and which metrics."""
+def _count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) -> list[str]:
+    """Count the clips whose scores are of a kind, by the reason; with the metrics."""
     places: dict[str, set[int]] = {}
     names: dict[str, dict[str, None]] = {}
     for number, clip in enumerate(clips):
@@ -238,13 +246,13 @@ def count_reasons(clips: Sequence[ClipResult], kind: Callable[[Score], bool]) ->
     return [f"{len(places[reason])} × {reason} ({', '.join(names[reason])})" for reason in places]
 
 
-def commands(result: EvaluationResult) -> list[str]:
-    """What makes the model, unless it is a built-in one, and the report again."""
+def _commands(result: EvaluationResult) -> list[str]:
+    """Return the commands that train the model again, unless it is a built-in one, and repeat the evaluation."""
     run, data = result.run, result.data
     train = command_line("codec", "train", f"{run}/recipe.yaml", "--data", data, "--run", f"{run}-again")
     return [*([train] if _trained_here(result) else []), result.command]
 
 
 def _trained_here(result: EvaluationResult) -> bool:
-    """Whether the run is one of ours, on this data; a built-in model was trained on other data."""
-    return name_of(Path(result.run)) == result.run
+    """Return whether the model was trained on this data; a built-in model was not."""
+    return model_name(Path(result.run)) == result.run

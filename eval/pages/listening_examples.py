@@ -1,4 +1,4 @@
-"""What the report lets one hear and see: which clips, in which views, with which sounds and pictures."""
+"""Listening examples of a report: the choice of clips, their audio and their spectrograms."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,51 +9,64 @@ from codec import audio
 from eval.evaluation.results import ClipResult
 from eval.metrics.programme_loudness import matching_gains
 from eval.metrics.registry import METRICS
-from eval.pages.spectrograms import data_address, spectrogram_triple
+from eval.pages.spectrograms import data_url, spectrogram_images
 from eval.systems.own import CodedClip
 
 SHORTEST_S, LONGEST_S = 4.0, 8.0
-"""Of an excerpt, the beginning of its clip."""
+"""Length of an excerpt, the beginning of its clip."""
 MOST_BYTES = 9_000_000
-"""Of all sounds in the page. Where many clips are to be heard excerpts are shorter, and then views are fewer."""
+"""Of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
 BYTES_PER_SAMPLE = 1.6
-"""Of FLAC at 16 bits, as text; about."""
+"""About the size of FLAC at 16 bits in base64."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A choice of clips: ``ranks`` says of each, by its place among all clips, what it is here. ``name``: of a metric,
-    or "domains"."""
+    """A choice of clips."""
 
     name: str
+    """Of a metric, or "domains"."""
     label: str
     ranks: dict[int, str]
+    """Index of a clip to its rank in this view, such as "best"."""
 
 
 @dataclass(frozen=True)
-class Sound:
-    """``address``: FLAC, in itself. ``gain``: plays it as loud as the original."""
+class Version:
+    """A version of a clip that can be played."""
 
     label: str
     address: str
+    """A ``data:`` URL of a FLAC file."""
     gain: float
+    """Factor that makes it as loud as the original."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """A clip, ``place`` among all, with its ``sounds``: the original first, then ours, then others; ``pictures``:
-    original, ours, and the difference. ``ranks``: what it is in each view, by the view's label."""
+class ListeningExample:
+    """A clip that can be listened to."""
 
     place: int
+    """Index among all clips."""
     clip: ClipResult
     ranks: dict[str, str]
+    """Label of a view to the rank of the clip in it."""
     seconds: float
-    sounds: list[Sound]
+    sounds: list[Version]
+    """The original, ours, and the other system's."""
     pictures: list[str]
+    """Spectrograms of the original, of ours, and of the difference, as ``data:`` URLs."""
 
 
 def views(clips: Sequence[ClipResult]) -> list[View]:
-    """Best, median and worst by each metric; and the median of each domain by mel distance, where there are several."""
+    """Choose the best, median and worst clip by each metric, and the median of each domain by mel distance.
+
+    Args:
+        clips: of the report.
+
+    Returns:
+        A view for each metric; and one for the domains, if there are several.
+    """
     found = []
     for entry in METRICS:
         order = _order(clips, entry.name)[:: -entry.sign]
@@ -70,27 +83,38 @@ def views(clips: Sequence[ClipResult]) -> list[View]:
 
 
 def _order(clips: Sequence[ClipResult], name: str) -> list[int]:
-    """Places of the clips that have a value, the lowest first."""
+    """Return the indices of the clips that have a value, the lowest first."""
     values = {i: score.value for i, clip in enumerate(clips) if (score := clip.scores.get(name)) is not None}
     known = {i: value for i, value in values.items() if value is not None}
     return sorted(known, key=lambda i: known[i])
 
 
 @dataclass(frozen=True)
-class Listening:
+class ListeningExamples:
+    """All listening examples of a report."""
+
     views: list[View]
-    examples: list[Example]
+    examples: list[ListeningExample]
 
 
-def listening(
-    clips: Sequence[ClipResult], coded: Sequence[CodedClip], beside: Mapping[str, Sequence[CodedClip]]
-) -> Listening:
-    """``coded``: the same clips; ``beside``: label of another codec, and the same clips by it."""
+def choose_listening_examples(
+    clips: Sequence[ClipResult], coded: Sequence[CodedClip], others: Mapping[str, Sequence[CodedClip]]
+) -> ListeningExamples:
+    """Choose clips to listen to, and embed their audio.
+
+    Args:
+        clips: of the report.
+        coded: the same clips as the model coded them.
+        others: label of another system to the same clips by it.
+
+    Returns:
+        The views, and the clips that are in them.
+    """
     offered = views(clips)
     if not offered:
-        return Listening([], [])
+        return ListeningExamples([], [])
     first = audio.read(coded[0].original)
-    per_second = BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(beside))
+    per_second = BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(others))
     most = int(MOST_BYTES / (SHORTEST_S * per_second))
     shown: dict[int, None] = {}
     kept: list[View] = []
@@ -105,31 +129,33 @@ def listening(
             clips[i],
             {view.label: view.ranks[i] for view in kept if i in view.ranks},
             {"Original": coded[i].original, "Ours": coded[i].decoded}
-            | {label: entries[i].decoded for label, entries in beside.items()},
+            | {label: entries[i].decoded for label, entries in others.items()},
             seconds,
         )
         for i in shown
     ]
-    return Listening(kept, examples)
+    return ListeningExamples(kept, examples)
 
 
-def _example(place: int, clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float) -> Example:
+def _example(
+    place: int, clip: ClipResult, ranks: dict[str, str], paths: Mapping[str, Path], seconds: float
+) -> ListeningExample:
     read = [audio.read(path) for path in paths.values()]
     rate = read[0].sample_rate
-    waves = [sound.samples[:, : int(seconds * rate)] for sound in read]
+    waves = [version.samples[:, : int(seconds * rate)] for version in read]
     gains = matching_gains(waves, rate)
-    return Example(
+    return ListeningExample(
         place,
         clip,
         ranks,
         waves[0].shape[1] / rate,
-        [Sound(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
-        spectrogram_triple(waves[0], waves[1], rate),
+        [Version(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
+        spectrogram_images(waves[0], waves[1], rate),
     )
 
 
 def _flac(wave: audio.FloatArray, sample_rate: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound.flac"
+        path = Path(folder) / "clip.flac"
         audio.write(path, wave, sample_rate)
-        return data_address("audio/flac", path.read_bytes())
+        return data_url("audio/flac", path.read_bytes())

@@ -1,7 +1,7 @@
-"""Pages of one HTML file that loads nothing from anywhere: what all of them share.
+"""Pages of one HTML file that loads nothing from anywhere: their common template.
 
-A page is a template that extends ``base.html.j2``, which brings the style (light or dark, as the reader's system has it
-or as the button says), tables that sort (class ``sortable``; ``parts.html.j2`` makes one of a
+A page is a template that extends ``base.html.j2``, which brings the style (light or dark, after the reader's system or
+a button), tables that sort (class ``sortable``; ``parts.html.j2`` makes one of a
 :class:`~eval.pages.text_table.Table`), and the blocks ``style``, ``head``, ``main``, ``data`` and ``script``.
 """
 
@@ -20,12 +20,16 @@ from eval.evaluation.formatting import format_value
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Renders ``eval/templates/TEMPLATE`` to ``path``, whole or not at all.
+    """Render a template of ``eval/pages/templates`` to a file, whole or not at all.
 
-    ``values``: what the template names. ``base.html.j2`` itself wants ``title``, ``kind`` (of page, one word) and
-    ``made`` (ISO date and time, UTC).
+    Args:
+        path: of the file.
+        template: file name of the template.
+        values: variables of the template. ``base.html.j2`` needs ``title``, ``kind`` (of page, one word) and ``made``
+            (ISO date and time, UTC).
 
-    Raises :class:`~codec.errors.UserError` where ``path`` cannot be written.
+    Raises:
+        UserError: the file cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("eval.pages", "templates"),
@@ -42,7 +46,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that stands large."""
+    """A number in large type."""
 
     label: str
     value: str
@@ -50,5 +54,12 @@ class Tile:
 
 
 def as_json(value: Any) -> Markup:
-    """For an element ``<script type="application/json">``, which nothing in ``value`` can end."""
+    """Format a value for an element ``<script type="application/json">``.
+
+    Args:
+        value: to be serialised.
+
+    Returns:
+        JSON that cannot end the element.
+    """
     return Markup(json.dumps(value).replace("<", "\\u003c"))

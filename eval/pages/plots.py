@@ -1,33 +1,50 @@
-"""Figures as SVG elements that take the page's colours, in light and in dark.
+"""Plots by Matplotlib as SVG elements of a page, which take the page's colours, in light and in dark.
 
-They are drawn in placeholder colours, each of which becomes a variable of ``style.css``.
+They are drawn in placeholder colours, each of which becomes a CSS variable of ``style.css``.
 """
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree
 
 import matplotlib
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from codec.runtime.text import escape_invisible
+from codec.training.metrics_log import Curve
 
 _NAMES = ("ink", "muted", "rule", "original", "decoded", "faint", *(f"series-{number}" for number in range(1, 7)))
 _VARIABLES = {f"#{number:02x}{number:02x}{number:02x}": f"var(--{name})" for number, name in enumerate(_NAMES, 1)}
 INK, MUTED, RULE, ORIGINAL, DECODED, FAINT, *_SERIES = _VARIABLES
 SERIES: Sequence[str] = tuple(_SERIES)
-"""For several things in one plot, in this order; the first is ours."""
+"""Colours of several systems in one plot, in this order; the first is ours."""
+_NAMESPACE = re.compile(r"\{[^}]*\}")
 
 
 def literal(name: str) -> str:
-    """A name as matplotlib draws it letter by letter, not as mathematics between dollar signs."""
+    """Escape a name, so that Matplotlib draws it letter by letter and no part of it as mathematics.
+
+    Args:
+        name: any text.
+
+    Returns:
+        Text for a label or title.
+    """
     return escape_invisible(name).replace("$", r"\$")
 
 
 def style(axes: Axes, x: str, y: str) -> None:
-    """Labels, and lines and text in the page's colours."""
+    """Label axes, and give lines and text the page's colours.
+
+    Args:
+        axes: to be changed.
+        x: label of the x axis.
+        y: label of the y axis.
+    """
     axes.set_xlabel(x, color=MUTED, fontsize=10)
     axes.set_ylabel(y, color=MUTED, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -38,7 +55,11 @@ def style(axes: Axes, x: str, y: str) -> None:
 
 
 def legend_above(figure: Figure) -> None:
-    """The legend in a line above the plot, where it hides nothing."""
+    """Put the legend in a line above the plot, where it hides nothing.
+
+    Args:
+        figure: to be changed.
+    """
     figure.legend(
         frameon=False,
         fontsize=9,
@@ -51,20 +72,90 @@ def legend_above(figure: Figure) -> None:
 
 
 def svg(figure: Figure, name: str, about: str) -> Markup:
-    """An SVG element, as wide as what it stands in; ``name`` keeps its identifiers apart from other figures', ``about``
-    is read to those who do not see it."""
+    """Draw a figure as an SVG element that is as wide as the element around it.
+
+    Args:
+        figure: drawn in the placeholder colours of this module.
+        name: put before all identifiers, so that those of several figures on a page differ.
+        about: description for readers who do not see the figure.
+
+    Returns:
+        The element. An artist with a ``gid`` has the identifier ``NAME-GID``.
+    """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    made = text.getvalue()[text.getvalue().index("<svg") :]
-    made = re.sub(r"<metadata>.*?</metadata>", "", made, flags=re.DOTALL)
-    made = re.sub(r'\s(xmlns(:xlink)?|version)="[^"]*"', "", made)
-    made = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', made)
-    made = re.sub(r'(xlink:)?href="#([^"]+)"', rf'href="#{name}-\2"', made)
-    made = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", made)
-    made = re.sub(r"font: ([^;]*?)([\d.]+px) [^;\"]*", r"font-size: \2; font-family: inherit", made)
-    made = re.sub(r'^<svg width="[^"]*" height="[^"]*"|(?<=<svg) (?:width|height)="[^"]*"', "<svg", made)
-    made = made.replace("<svg", f'<svg role="img" aria-label="{escape(about)}"', 1)
+    root = ElementTree.fromstring(text.getvalue())
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag.endswith("}metadata")]:
+            parent.remove(child)
+    for element in root.iter():
+        element.tag = _NAMESPACE.sub("", element.tag)
+        attributes = {_NAMESPACE.sub("", key): _adapt(key, value, name) for key, value in element.attrib.items()}
+        element.attrib.clear()
+        element.attrib.update(attributes)
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {"role": "img", "aria-label": about}
+    made = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
     for placeholder, variable in _VARIABLES.items():
         made = made.replace(placeholder, variable)
     return Markup(made)
+
+
+def _adapt(key: str, value: str, name: str) -> str:
+    """Return the value of an attribute with the figure's own identifiers, and with the page's font."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key.endswith("href"):
+        return value.replace("#", f"#{name}-")
+    value = value.replace("url(#", f"url(#{name}-")
+    return re.sub(r"font: ([^;]*?)([\d.]+px) [^;]*", r"font-size: \2; font-family: inherit", value)
+
+
+def loss_curves_svg(
+    curves: Mapping[tuple[str, str], Curve], term: str, label: str, since: int | None, baseline: float | None
+) -> Markup:
+    """Plot a term of the loss over steps, in training (fixed crops, evaluation mode) and in validation.
+
+    Args:
+        curves: split and term to curve.
+        term: of the loss.
+        label: of the y axis.
+        since: first step of the verdict, which is marked; None: no mark.
+        baseline: value of matched noise, drawn as a level line; None: no line.
+
+    Returns:
+        An SVG element.
+    """
+    figure = Figure(figsize=(5.4, 3.3), layout="constrained")
+    axes = figure.subplots()
+    marker = "o" if max(len(curve) for key, curve in curves.items() if key[1] == term) < 40 else ""
+    raw = curves.get(("train", term))
+    if raw:
+        axes.plot(raw.steps, raw.values, color=FAINT, lw=0.8, label="training batches")
+    for split, name, colour in (("train_fixed", "training", ORIGINAL), ("val", "validation", DECODED)):
+        if curve := curves.get((split, term)):
+            axes.plot(curve.steps, curve.values, color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
+    if baseline is not None:
+        axes.axhline(baseline, color=MUTED, lw=1, ls=(0, (1, 2.5)), label="shaped noise")
+    if since is not None:
+        _mark_step(axes, since)
+    low, high = axes.get_ylim()
+    if low > 0 and high / low > 3:  # otherwise an untrained model's first value presses the end onto the axis
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    style(axes, "step", label)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    legend_above(figure)
+    return svg(figure, f"curve-{term}", f"{label} in training and validation over steps")
+
+
+def _mark_step(axes: Axes, step: int) -> None:
+    axes.axvline(step, color=MUTED, lw=0.8, ls=(0, (4, 3)))
+    axes.annotate(
+        f"since step {step:,}", (step, 0), (4, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
+        va="bottom", color=MUTED, fontsize=9,
+    )  # fmt: skip

@@ -1,5 +1,5 @@
-"""Rate-distortion curves as figures of a page: every system in one plot; what is in distribution, what is out of it,
-and each domain have plots of their own."""
+"""Rate–distortion curves as figures of a page: all systems in one plot; clips in distribution, clips out of it and each
+domain have plots of their own."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,15 +20,23 @@ TICKS = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192,
 
 @dataclass(frozen=True)
 class RateFigure:
-    """One ``metric`` on some clips; ``title`` says which."""
+    """The curves of one metric on some clips."""
 
     metric: str
     title: str
+    """Names the clips."""
     svg: Markup
 
 
-def series(rates: Sequence[RatePoint]) -> dict[str, str]:
-    """Each system's colour, a variable of the page, in order of appearance."""
+def series_colours(rates: Sequence[RatePoint]) -> dict[str, str]:
+    """Assign a colour to each system.
+
+    Args:
+        rates: of all systems.
+
+    Returns:
+        Name of the system to a CSS variable of the page, in order of appearance.
+    """
     names = dict.fromkeys(point.system for point in rates)
     return {name: f"var(--series-{i % len(SERIES) + 1})" for i, name in enumerate(names)}
 
@@ -41,24 +49,47 @@ class ClipSubset:
     domain: str
 
     def has(self, entry: RatePoint | Difference) -> bool:
+        """Return whether a value is about these clips.
+
+        Args:
+            entry: a point or difference.
+
+        Returns:
+            True if distribution and domain are the same.
+        """
         return (entry.distribution, entry.domain) == (self.distribution, self.domain)
 
     @property
     def title(self) -> str:
+        """Name of the clips for a heading."""
         where = "in distribution" if self.distribution == "in" else "out of distribution"
         return f"{'all domains' if self.domain == ALL else self.domain}, {where}"
 
 
 def shown_subsets(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[ClipSubset]:
-    """Each distribution as a whole and by domain; where it has one domain, by that alone."""
+    """Return the sets of clips that have a plot: each distribution as a whole and by domain, if it has several.
+
+    Args:
+        entries: points or differences.
+
+    Returns:
+        The sets, in order of appearance.
+    """
     cells = dict.fromkeys(ClipSubset(entry.distribution, entry.domain) for entry in entries)
     sizes = Counter(cell.distribution for cell in cells)
     return [cell for cell in cells if cell.domain != ALL or sizes[cell.distribution] > 2]
 
 
 def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
-    """For each metric, a plot for each of the cells."""
-    systems = list(series(rates))
+    """Draw the curves of each metric on each set of clips.
+
+    Args:
+        rates: points of all systems.
+
+    Returns:
+        The figures, metric by metric.
+    """
+    systems = list(series_colours(rates))
     found: list[RateFigure] = []
     for entry in METRICS:
         for cell in shown_subsets(rates):
@@ -70,7 +101,7 @@ def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
 
 
 def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, title: str) -> Markup:
-    """Means with their intervals over the real bit rate. What took bits that nobody knows is a level line."""
+    """Draw means with their intervals over the real bit rate; a system of unknown bit rate is a level line."""
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.subplots(gridspec_kw={"left": 0.12, "right": 0.98, "bottom": 0.15, "top": 0.92})
     for number, system in enumerate(systems):
@@ -94,7 +125,7 @@ def _figure(points: Sequence[RatePoint], systems: Sequence[str], name: str, titl
         axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low < tick < high]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title(f"{literal(title)} · {count_clips(points)}", loc="left", fontsize=10, color=MUTED)
+    axes.set_title(f"{literal(title)} · {_count_clips(points)}", loc="left", fontsize=10, color=MUTED)
     return svg(figure, name, f"{meant.label} over bit rate, {title}: {', '.join(systems)}")
 
 
@@ -103,8 +134,8 @@ def _kbps(point: RatePoint) -> float:
     return point.kbps
 
 
-def count_clips(points: Sequence[RatePoint]) -> str:
-    """How many there are of each system, where that is not the same for all."""
+def _count_clips(points: Sequence[RatePoint]) -> str:
+    """Return the number of clips of each system, as a range if it is not the same for all."""
     most: dict[str, int] = {}
     for point in points:
         most[point.system] = max(point.clips, most.get(point.system, 0))

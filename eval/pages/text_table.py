@@ -16,26 +16,58 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def markdown_text(text: str) -> str:
-    """The text in a line of Markdown (CommonMark, with the tables of GFM), shown letter by letter."""
+    """Escape text for a line of Markdown (CommonMark, with the tables of GFM).
+
+    Args:
+        text: any text.
+
+    Returns:
+        Markdown that is shown as the text, letter by letter.
+
+    >>> markdown_text("a*b|c")
+    'a\\\\*b\\\\|c'
+    """
     escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")
 
 
 def csv_cell(value: Any) -> Any:
-    """Text that a spreadsheet would compute gets an apostrophe in front, as spreadsheets mark text; numbers are left as
-    they are."""
+    """Mark text that a spreadsheet would compute as text, by an apostrophe in front.
+
+    Args:
+        value: of a cell.
+
+    Returns:
+        The value; other text and numbers as they are.
+
+    >>> csv_cell("=1+1"), csv_cell(-1.5)
+    ("'=1+1", -1.5)
+    """
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 @dataclass(frozen=True)
 class Table:
+    """A table of text.
+
+    >>> print(Table("", "", ["name", "kbps"], [["Opus", "12"]]).text())
+    name  kbps
+    Opus    12
+    """
+
     title: str
     note: str
+    """A paragraph about the table."""
     header: list[str]
     rows: list[list[str]]
+    """Of as many cells as the header."""
 
     def text(self) -> str:
-        """Columns aligned: the first to the left, the others to the right."""
+        """Format the table for the screen: the first column to the left, the others to the right.
+
+        Returns:
+            Lines of text, without title and note.
+        """
         lines = [[escape_invisible(cell) for cell in line] for line in (self.header, *self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         return "\n".join(
@@ -47,8 +79,15 @@ class Table:
         )
 
     def texts(self, width: int, kept: int = 1) -> list[str]:
-        """Like :meth:`text`, but as several tables where lines would be longer than ``width``; all have the first
-        ``kept`` columns."""
+        """Format the table like :meth:`text`, but as several tables if lines would be too long.
+
+        Args:
+            width: number of characters of a line.
+            kept: number of first columns that all of the tables have.
+
+        Returns:
+            The tables, each with further columns.
+        """
         lines = [[escape_invisible(cell) for cell in line] for line in (self.header, *self.rows)]
         widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(self.header))]
         parts, used = [list(range(kept))], sum(widths[:kept])
@@ -61,6 +100,11 @@ class Table:
         return [Table(self.title, self.note, head, rows).text() for head, *rows in tables]
 
     def markdown(self) -> str:
+        """Format the table as Markdown.
+
+        Returns:
+            Lines of Markdown, without title and note.
+        """
         lines = [[markdown_text(cell) for cell in line] for line in (self.header, *self.rows)]
         rule = ["---", *("---:" for _ in self.header[1:])]
         return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))

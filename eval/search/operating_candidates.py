@@ -17,15 +17,16 @@ from codec.bitstream.framing import frame_packet
 from codec.bitstream.live import FixedWidthCoder, frame_bytes
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl, payload_bits
-from codec.coding.nac_reader import range_coder
 from codec.dataset.ledger import record_candidate
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model, model_folder
+from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.export import export_graphs
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
-from codec.pretrained.registry import find
+from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
@@ -107,10 +108,10 @@ class OperatingPoints:
 
     def __init__(self, plan: SearchPlan, data: Path, out: Path):
         self.plan, self.data, self.turns = plan, data, Turns(out)
-        self.place = find(plan.model)
-        self.model = load_model(self.place)
+        self.place = find_model(plan.model)
+        self.model = load_codec(self.place)
         self.coders = {
-            "contexts": range_coder(self.model),
+            "contexts": LoadedModel(self.model).coder,
             "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
         }
         self.models = {("float32", "eager", 1): self.model}
@@ -155,15 +156,14 @@ class OperatingPoints:
             torch.set_num_threads(use.threads)
             stream = model.stream_encoder(len(wave), use.codebooks, use.block)
             control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-            coded = stream.push(wave), stream.flush()
-            parts = [*(control.push(part.to_numpy()) for part in coded), control.flush()]
+            parts = [control.push(stream.push(wave.numpy())), control.push(stream.flush()), control.flush()]
             return Packets(len(wave), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: Packets) -> Tensor:
             torch.set_num_threads(use.threads)
             stream = model.stream_decoder(coded.streams, use.block)
             codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
-            return torch.cat([stream.push(torch.from_numpy(np.concatenate(codes, 2))), stream.flush()], 2)
+            return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
         return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
@@ -175,7 +175,7 @@ class OperatingPoints:
         return self.models[key]
 
     def _torch(self, use: Use) -> Codec:
-        model = AudioCodec(load_model(self.place), dtype=use.precision).model
+        model = AudioCodec(load_codec(self.place), dtype=use.precision).model.codec
         if use.runtime == "compiled":
             model.encoder.compile()
             model.decoder.compile()

@@ -9,8 +9,8 @@ from codec.bitstream.framing import PACKET_S
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.streaming import BLOCK
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import find_model
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
 from eval.metrics.registry import METRICS
@@ -101,7 +101,7 @@ class SearchPlan:
     def default(self) -> dict[str, Any]:
         """The hand-written settings, where the search starts."""
         if self.kind == "operating":
-            use = Use(load_model(find(self.model)).config.quantizer.codebooks)
+            use = Use(load_codec(find_model(self.model)).config.quantizer.codebooks)
             return {name: getattr(use, name) for name in self.space}
         recipe = self.recipe_with({})
         return {name: _value(recipe, name) for name in self.space}

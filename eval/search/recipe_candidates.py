@@ -9,7 +9,7 @@ from pathlib import Path
 from codec.config import CodecConfig, Recipe
 from codec.losses import CompositeLoss
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
+from codec.pretrained.checkpoint import load_codec
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.training.trainer import TrainingOptions, train
@@ -65,7 +65,7 @@ class Designs:
                 options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self.turns)
                 result = train(recipe, self.data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
-        codec = load_model(run)
+        codec = load_codec(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
         scoring = ScoringOptions([full], self.plan.clips, [self.plan.metric])
         with self.turns:

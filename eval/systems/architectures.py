@@ -1,7 +1,7 @@
-"""Other codecs, from whichever of their packages are installed: published architectures with random weights.
+"""Published architectures of other codecs with random weights, from those of their packages that are installed.
 
-Speed does not depend on the weights, so none are downloaded. Each peer is timed as its package runs it, and again at
-its best: weight normalisation folded into the weights, once, before coding.
+Speed does not depend on the weights, so none are downloaded. Each architecture is timed as its package runs it, and
+again with weight normalisation folded into the weights before coding.
 """
 
 import importlib
@@ -20,12 +20,12 @@ from eval.systems.peer_installation import peer_install_command
 
 PLAIN, BEST = "plain", "best"
 REFERENCE = "EnCodec 24 kHz, 6 kbps"
-"""Ratios are to this peer, which codes at the speech recipes' own bit rate."""
+"""Ratios of speed are to this architecture, which codes at the bit rate of the speech recipes."""
 
 
 @dataclass(frozen=True)
 class SpeedSubject:
-    """Something that codes ``[1, 1, samples]``. ``encode`` may return anything that ``decode`` takes."""
+    """A codec whose speed is measured."""
 
     name: str
     mode: str
@@ -33,19 +33,27 @@ class SpeedSubject:
     kbps: float
     parameters: int
     encode: Callable[[Tensor], Any]
+    """Of a waveform ``[1, 1, samples]``; returns whatever ``decode`` takes."""
     decode: Callable[[Any], Tensor]
     networks: tuple[nn.Module, ...] = ()
-    """What ``--compile`` compiles."""
+    """The networks that ``--compile`` compiles."""
 
 
 @dataclass(frozen=True)
 class Peers:
+    """The architectures that can be timed here."""
+
     systems: list[SpeedSubject] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
-    """A line for each package that is not there, or does not run here."""
+    """A line for each package that is not installed or does not run here."""
 
 
 def build_peers() -> Peers:
+    """Build every architecture whose package is installed, twice: as it is, and with folded weight normalisation.
+
+    Returns:
+        The architectures, and the packages that are absent.
+    """
     found = Peers()
     for package, (module, build) in PACKAGES.items():
         install = peer_install_command(package)
@@ -53,7 +61,7 @@ def build_peers() -> Peers:
             found.absent.append(f"{package}: not installed; {install}")
             continue
         try:
-            load(module)
+            import_peer(module)
             with torch.random.fork_rng(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(0)
@@ -64,8 +72,15 @@ def build_peers() -> Peers:
     return found
 
 
-def load(module: str) -> Any:
-    """Imports a peer's module, with a torchaudio that can be imported on any machine."""
+def import_peer(module: str) -> Any:
+    """Import a module of a peer's package, with a torchaudio that can be imported on any machine.
+
+    Args:
+        module: its name.
+
+    Returns:
+        The module.
+    """
     import eval.systems.torchaudio_compat  # noqa: F401
 
     os.environ.setdefault("NO_TORCH_COMPILE", "1")  # moshi compiles while it runs otherwise
@@ -75,7 +90,11 @@ def load(module: str) -> Any:
 
 
 def fill_codebooks(model: nn.Module) -> None:
-    """Random entries for codebooks that a package leaves at zero until a checkpoint is loaded."""
+    """Fill codebooks that a package leaves at zero until a checkpoint is loaded with random entries.
+
+    Args:
+        model: to be changed.
+    """
     generator = torch.Generator().manual_seed(0)
     for name, values in model.named_buffers():
         kind = name.rsplit(".", 1)[-1]
@@ -88,6 +107,11 @@ def fill_codebooks(model: nn.Module) -> None:
 
 
 def fold_weight_norm(model: nn.Module) -> None:
+    """Replace weight normalisation by the normalised weights.
+
+    Args:
+        model: to be changed.
+    """
     for module in model.modules():
         if hasattr(module, "weight_g"):
             remove_weight_norm(module)
@@ -96,11 +120,19 @@ def fold_weight_norm(model: nn.Module) -> None:
 
 
 def count_parameters(*modules: nn.Module) -> int:
+    """Count the parameters of modules.
+
+    Args:
+        modules: without common parts.
+
+    Returns:
+        Number of values.
+    """
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], SpeedSubject]) -> list[SpeedSubject]:
-    """The peer as it is and at its best."""
+    """Build a peer as it is, and with folded weight normalisation."""
     systems = []
     for mode in (PLAIN, BEST):
         model = build().eval()
@@ -111,7 +143,12 @@ def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], Speed
 
 
 def encodec_24k() -> nn.Module:
-    model: nn.Module = load("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
+    """Build EnCodec at 24 kHz (A. Défossez et al., 2022) with random weights.
+
+    Returns:
+        The model of the package ``encodec``.
+    """
+    model: nn.Module = import_peer("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
     fill_codebooks(model)
     return model
 
@@ -130,7 +167,12 @@ def _encodec() -> list[SpeedSubject]:
 
 
 def dac_24k() -> nn.Module:
-    model: nn.Module = load("dac.model").DAC(
+    """Build DAC at 24 kHz (R. Kumar et al., 2023) with random weights.
+
+    Returns:
+        The model of the package ``descript-audio-codec``.
+    """
+    model: nn.Module = import_peer("dac.model").DAC(
         encoder_rates=[2, 4, 5, 8], decoder_rates=[8, 5, 4, 2], n_codebooks=32, sample_rate=24000
     )
     return model
@@ -154,7 +196,7 @@ def _dac() -> list[SpeedSubject]:
 
 def _snac() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        model: nn.Module = load("snac").SNAC(
+        model: nn.Module = import_peer("snac").SNAC(
             sampling_rate=24000,
             encoder_dim=48,
             encoder_rates=[2, 4, 8, 8],
@@ -177,7 +219,7 @@ def _snac() -> list[SpeedSubject]:
 
 def _mimi() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        model: nn.Module = load("moshi.models").loaders.get_mimi(None, device="cpu", num_codebooks=32)
+        model: nn.Module = import_peer("moshi.models").loaders.get_mimi(None, device="cpu", num_codebooks=32)
         fill_codebooks(model)
         return model
 
@@ -190,10 +232,10 @@ def _mimi() -> list[SpeedSubject]:
 
 def _vocos() -> list[SpeedSubject]:
     def build() -> nn.Module:
-        features = load("vocos.feature_extractors").MelSpectrogramFeatures(24000, 1024, 256, 100, "center")
-        backbone = load("vocos.models").VocosBackbone(100, 512, 1536, 8)
-        head = load("vocos.heads").ISTFTHead(512, 1024, 256, "center")
-        model: nn.Module = load("vocos.pretrained").Vocos(features, backbone, head)
+        features = import_peer("vocos.feature_extractors").MelSpectrogramFeatures(24000, 1024, 256, 100, "center")
+        backbone = import_peer("vocos.models").VocosBackbone(100, 512, 1536, 8)
+        head = import_peer("vocos.heads").ISTFTHead(512, 1024, 256, "center")
+        model: nn.Module = import_peer("vocos.pretrained").Vocos(features, backbone, head)
         return model
 
     def wrap(model: Any, mode: str) -> SpeedSubject:
@@ -214,4 +256,4 @@ PACKAGES: dict[str, tuple[str, Callable[[], list[SpeedSubject]]]] = {
     "moshi": ("moshi", _mimi),
     "vocos": ("vocos", _vocos),
 }
-"""Name for pip: module, and what to build from it."""
+"""Name for pip, to the module, and the function that builds its architectures."""

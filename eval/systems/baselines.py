@@ -8,7 +8,7 @@ from pathlib import Path
 from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import load_model
+from codec.pretrained.checkpoint import load_codec
 from eval.systems.conventional import (
     AAC,
     MP3,
@@ -99,7 +99,7 @@ def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[s
         UserError: a model is missing or codes at another sample rate, or two systems have the same name.
     """
     paths = [run, *references.models]
-    codecs = [codec, *(load_model(path) for path in references.models)]
+    codecs = [codec, *(load_codec(path) for path in references.models)]
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]

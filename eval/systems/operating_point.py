@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from codec.coding.files import choose_codebooks
+from codec.coding.bit_rate import check_options
+from codec.coding.options import CodingOptions
 from codec.model.codec import Codec
+from codec.pretrained.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class OperatingPoint:
             return f"{self.kbps:g} kbps"
         return "all codebooks" if self.codebooks is None else f"{self.codebooks} codebooks"
 
+    @property
+    def options(self) -> CodingOptions:
+        """The same as options of encoding."""
+        return CodingOptions(self.kbps, self.codebooks)
+
     def check(self, codec: Codec) -> None:
         """Check that a model has this operating point.
 
@@ -32,4 +39,4 @@ class OperatingPoint:
         Raises:
             UserError: it has not.
         """
-        choose_codebooks(codec, 1, kbps=self.kbps, codebooks=self.codebooks)
+        check_options(LoadedModel(codec), self.options)

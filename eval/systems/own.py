@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from tqdm import tqdm
 from codec import audio
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.reader import PacketReader
-from codec.coding.files import decode_file, encode_file, range_coder
+from codec.coding.files import decode_file, encode_file
 from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
-from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
 from eval.systems.operating_point import OperatingPoint
 
@@ -68,10 +68,9 @@ def code_clips(
     originals.mkdir(parents=True, exist_ok=True)
     for name in ("coded", "decoded"):
         (folder / name).mkdir(parents=True)
-    coded, model = [], fingerprint(codec)
+    coded, model = [], LoadedModel(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-    coder = range_coder(codec)
     with torch_threads(1), tqdm(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:
         for number, index in enumerate(indices):
             clip = split.clips[index]
@@ -81,8 +80,8 @@ def code_clips(
             if not original.exists():
                 audio.write(original, split.waveform(index), split.sample_rate)
             for _ in range(1 if number else 2):  # the first time is slower than all others
-                encoded = encode_file(original, nac, codec, **asdict(point), model=model, coder=coder)
-                restored = decode_file(nac, decoded, codec, model=model, coder=coder)
+                encoded = encode_file(original, nac, model, point.options)
+                restored = decode_file(nac, decoded, model)
             length = clip.frames / split.sample_rate
             times = encoded.elapsed_seconds, restored.elapsed_seconds
             coded.append(CodedClip(clip, original, nac, decoded, length, nac.stat().st_size, *times))
@@ -132,7 +131,7 @@ def count_codes(paths: Sequence[Path], codec: Codec) -> CodeCounts:
     Returns:
         The counts over all files.
     """
-    coder, shape = range_coder(codec), (codec.config.quantizer.codebooks, codec.config.quantizer.size)
+    coder, shape = LoadedModel(codec).coder, (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
     for path in tqdm(paths, desc="count codes", unit="clip"):
         with PacketReader(path) as reader:

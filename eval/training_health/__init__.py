@@ -1,0 +1,1 @@
+"""The health of a training run: findings and their page."""

@@ -1,4 +1,4 @@
-"""The page of a run's health: what was found, the curves behind it, and what it sounded like over time."""
+"""The page of a run's health: the findings, the curves behind them, and audio samples over the steps."""
 
 import contextlib
 import math
@@ -21,66 +21,93 @@ from codec.training.metrics_log import Curve, Curves, read_curves
 from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
-from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, style, svg
+from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, loss_curves_svg, style, svg
 from eval.pages.plots import ORIGINAL as BLUE
-from eval.pages.spectrograms import curves_svg, data_address
+from eval.pages.spectrograms import data_url
 from eval.pages.text_table import Table
-from eval.training_health.examine import TELLS_ALL, TELLS_NOTHING, RunHealth, kept_step, missing
+from eval.training_health.examine import RunHealth, kept_step
+from eval.training_health.findings import ACCURACY_TOO_HIGH, ACCURACY_TOO_LOW, list_unrecorded
 
-COLUMNS = 48
-"""Validations in the map of codebooks, at most."""
-FEWEST = 8
-"""Of fewer recorded batches no curve is drawn beside those of training and validation."""
-NARROWEST = 0.3
-"""The map's colours span at least so large a share, or small differences would look large."""
-POINTS = 300
-"""Of a curve in a picture; longer ones are drawn as means."""
+_COLUMNS = 48
+"""Largest number of validations in the map of codebooks."""
+_FEWEST = 8
+"""Training batches are drawn, in addition to the curves of training and validation, if there are at least this many."""
+_NARROWEST = 0.3
+"""Smallest range of shares that the colours of the map span; else small differences would look large."""
+_POINTS = 300
+"""Largest number of points of a curve; longer curves are drawn as means."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Of the map of codebooks: place, share of the codebook in use, and what it says."""
+class CodebookCell:
+    """A codebook at a validation, in the map of codebooks."""
 
     column: int
     row: int
     share: float
+    """Perplexity relative to the size of the codebook."""
     told: str
+    """Text that is shown when the pointer is over the cell."""
 
 
 @dataclass(frozen=True)
-class Map:
-    cells: list[Cell]
+class CodebookMap:
+    """The perplexity of all codebooks, a column per validation."""
+
+    cells: list[CodebookCell]
     columns: int
     rows: int
     low: float
     high: float
-    """Shares that are lightest and darkest."""
+    """Share that is darkest; ``low`` is the one that is lightest."""
 
-    def darkness(self, cell: Cell) -> float:
+    def darkness(self, cell: CodebookCell) -> float:
+        """Return the darkness of a cell.
+
+        Args:
+            cell: of the map.
+
+        Returns:
+            0 to 1.
+        """
         return (cell.share - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True)
-class Version:
+class SampleVersion:
+    """A decode of an audio sample."""
+
     name: str
+    """Such as the step."""
     address: str
-    """The sound itself."""
+    """A ``data:`` URL of the file."""
 
 
 @dataclass(frozen=True)
-class Clip:
+class AudioSample:
+    """A validation clip that can be listened to."""
+
     seconds: float
-    versions: list[Version]
+    versions: list[SampleVersion]
     """The original first, then by step."""
 
 
 def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
-    """``run``: the folder that ``health`` is about."""
+    """Write the page.
+
+    Args:
+        health: findings about the run.
+        run: folder of the run.
+        path: of the HTML file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     curves, recipe = read_curves(run), read_recipe(str(run / "recipe.yaml"))
     drawn = {
-        (split, term): thinned(curve)
+        (split, term): _thin(curve)
         for (split, term), curve in curves.items()
-        if split != "train" or len(curve) >= FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
+        if split != "train" or len(curve) >= _FEWEST or not {("val", term), ("train_fixed", term)} & curves.keys()
     }
     weighted, others = _terms(curves, recipe)
     sounds = _clips(run / SOUNDS_FOLDER, kept_step(run, read_result(run)))
@@ -100,24 +127,24 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         map=_map(curves, recipe),
         books=_books(curves, recipe),
         clips=sounds,
-        missing=missing(curves, recipe, bool(sounds)),
+        missing=list_unrecorded(curves, recipe, bool(sounds)),
         command=command_line("codec", "health", health.run),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
         earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},
     )
 
 
-def thinned(curve: Curve) -> Curve:
-    """At most :data:`POINTS` of it, each the mean of its neighbours."""
-    if len(curve) <= POINTS:
+def _thin(curve: Curve) -> Curve:
+    """Reduce a curve to :data:`_POINTS` means of neighbouring points."""
+    if len(curve) <= _POINTS:
         return curve
-    parts = np.array_split(np.arange(len(curve)), POINTS)
+    parts = np.array_split(np.arange(len(curve)), _POINTS)
     steps, values = np.array(curve.steps), np.array(curve.values)
     return Curve(tuple(int(steps[part].mean()) for part in parts), tuple(float(values[part].mean()) for part in parts))
 
 
 def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
-    """Those that training minimises, in all and one by one; and those that it merely records."""
+    """Return the terms that training minimises, the sum first, and those that it only records."""
     there = [term for split, term in curves if split == "val" and ("train_fixed", term) in curves]
     weighted = [term for term in ("total", *recipe.losses) if term in there]
     weighted = [term for term in weighted if term == "total" or recipe.losses[term]]
@@ -126,7 +153,7 @@ def _terms(curves: Curves, recipe: Recipe) -> tuple[list[str], list[str]]:
 
 def _loss(curves: dict[tuple[str, str], Curve], term: str, health: RunHealth) -> Markup:
     since = health.diagnosis.since if term == health.diagnosis.term else None
-    return curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
+    return loss_curves_svg(curves, term, "all terms, weighted" if term == "total" else term, since, None)
 
 
 def _tiles(health: RunHealth) -> list[Tile]:
@@ -148,7 +175,7 @@ def _tiles(health: RunHealth) -> list[Tile]:
     if found.usage is not None:
         tiles.append(Tile("Unused codes", f"{found.usage.unused:.0%}", f"perplexity {found.usage.perplexity:.0f}"))
     if found.right is not None:
-        tiles.append(Tile("Discriminator right", f"{found.right:.0%}", "50% is a guess"))
+        tiles.append(Tile("Discriminator accuracy", f"{found.right:.0%}", "50% is a guess"))
     return tiles
 
 
@@ -195,16 +222,16 @@ def _gradients(curves: Curves, recipe: Recipe) -> Sequence[Markup]:
 
 def _discriminator(curves: Curves) -> Sequence[Markup]:
     figure, axes = _axes()
-    if not _plot(axes, curves.get(("train", "discriminator_right")), BLUE, "right"):
+    if not _plot(axes, curves.get(("train", "discriminator_right")), BLUE, "accuracy"):
         return []
-    for bound in (TELLS_NOTHING, TELLS_ALL):
+    for bound in (ACCURACY_TOO_LOW, ACCURACY_TOO_HIGH):
         axes.axhline(bound, color=MUTED, lw=1, ls=(0, (1, 2.5)))
     axes.set_ylim(min(0.45, axes.get_ylim()[0]), 1.02)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    pictures = [_finished(figure, axes, "right", "judgements that are right", legend=False)]
+    pictures = [_finished(figure, axes, "right", "discriminator accuracy", legend=False)]
     figure, axes = _axes()
-    _plot(axes, curves.get(("train", "real_score")), BLUE, "real sound")
-    _plot(axes, curves.get(("train", "fake_score")), DECODED, "decoded sound")
+    _plot(axes, curves.get(("train", "real_score")), BLUE, "real audio")
+    _plot(axes, curves.get(("train", "fake_score")), DECODED, "decoded audio")
     return [*pictures, _finished(figure, axes, "scores", "mean score")]
 
 
@@ -216,27 +243,27 @@ def _speed(curves: Curves, recipe: Recipe) -> Markup | None:
     return _finished(figure, axes, "speed", "seconds of audio per second", legend=False)
 
 
-def _map(curves: Curves, recipe: Recipe) -> Map | None:
-    """Perplexity as a share of the codebook, a column per validation."""
+def _map(curves: Curves, recipe: Recipe) -> CodebookMap | None:
+    """Compute perplexity relative to the size of the codebook, a column per validation."""
     size, cells = recipe.codec.quantizer.size, []
     used = codebook_curves(curves, "usage")
     for row, curve in enumerate(codebook_curves(curves, "perplexity")):
-        chosen = np.unique(np.linspace(0, len(curve) - 1, min(COLUMNS, len(curve))).round().astype(int))
+        chosen = np.unique(np.linspace(0, len(curve) - 1, min(_COLUMNS, len(curve))).round().astype(int))
         for column, index in enumerate(chosen):
             step, value = curve.steps[index], curve.values[index]
             told = f"step {step:,}, codebook {row + 1}: perplexity {value:.0f} of {size:,}"
             if row < len(used):
                 told += f", {1 - used[row].at(step):.0%} unused"
-            cells.append(Cell(column, row, min(1.0, value / size), told))
+            cells.append(CodebookCell(column, row, min(1.0, value / size), told))
     if not cells:
         return None
     high = math.ceil(10 * max(cell.share for cell in cells)) / 10
-    low = max(0.0, min(math.floor(10 * min(cell.share for cell in cells)) / 10, high - NARROWEST))
-    return Map(cells, max(cell.column for cell in cells) + 1, max(cell.row for cell in cells) + 1, low, high)
+    low = max(0.0, min(math.floor(10 * min(cell.share for cell in cells)) / 10, high - _NARROWEST))
+    return CodebookMap(cells, max(cell.column for cell in cells) + 1, max(cell.row for cell in cells) + 1, low, high)
 
 
 def _books(curves: Curves, recipe: Recipe) -> Table | None:
-    """At the last validation."""
+    """Tabulate the codebooks at the last validation."""
     used, perplexity = (codebook_curves(curves, name) for name in ("usage", "perplexity"))
     if not used:
         return None
@@ -250,10 +277,10 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
         for index, (share, count) in enumerate(zip(used, perplexity))
     ]
     note = f"Of {recipe.codec.quantizer.size:,} entries each."
-    return Table("Codebooks", note, ["codebook", "perplexity", "unused", "unused at most"], rows)
+    return Table("Codebooks", note, ["codebook", "perplexity", "unused", "most unused"], rows)
 
 
-def _clips(sounds: Path, best: int | None) -> list[Clip]:
+def _clips(sounds: Path, best: int | None) -> list[AudioSample]:
     there = audio_sample_folders(sounds)
     names = {"Original": sounds / ORIGINAL_FOLDER}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
@@ -262,7 +289,7 @@ def _clips(sounds: Path, best: int | None) -> list[Clip]:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
-                found.append(Version(name, data_address("audio/flac", (folder / original.name).read_bytes())))
+                found.append(SampleVersion(name, data_url("audio/flac", (folder / original.name).read_bytes())))
         header = audio.info(original)
-        clips.append(Clip(header.seconds or 0.0, found))
+        clips.append(AudioSample(header.seconds or 0.0, found))
     return clips

@@ -1,4 +1,4 @@
-"""How much of a source lies above the band of a model: sines of known energies."""
+"""Share of the energy above the band of a model, of sines of known energies."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ def sines(rate: int, seconds: float = 4.0, **amplitudes: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("block", [1000, 65536, 1 << 20])
-def test_share_is_that_of_the_energies(block):
+def test_the_share_is_that_of_the_energies(block):
     wave = np.concatenate([0.7 + sines(44100, f440=0.5), sines(44100, f440=0.3, f12000=0.1)])
     expected = 0.1**2 / (0.5**2 + 0.3**2 + 0.1**2)
     assert share(wave, 44100, block=block) == pytest.approx(expected, rel=0.01)
 
 
-def test_what_the_model_codes_does_not_count():
+def test_frequencies_in_the_band_do_not_count():
     loud = sines(48000, f100=0.5, f4000=0.5, f7900=0.5)
     assert share(loud, 48000) < ABOVE_BAND_THRESHOLD / 10 and share(np.zeros((1, 99999)), 48000) == 0
     assert share(sines(48000, f11000=0.5), 48000, 24000) < ABOVE_BAND_THRESHOLD / 10

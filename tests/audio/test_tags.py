@@ -1,4 +1,4 @@
-"""Tags from whatever wrote them, through ``.nac`` files and out again. Inputs are built byte by byte, or by FFmpeg."""
+"""Tags of any program, read, passed through ``.nac`` files and written; inputs are made byte by byte or by FFmpeg."""
 
 import io
 import json
@@ -14,9 +14,13 @@ import soundfile
 from codec import audio
 from codec.audio import join_values, split_values
 from codec.audio.tag_encoding import decode_text, repair_text
-from codec.batch.tasks import encode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.jobs import BatchOptions
 from codec.cli import main
-from codec.coding.files import decode_file, encode_file, file_info
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file, encode_file
+from codec.coding.options import CodingOptions
+from codec.pretrained.loaded_model import LoadedModel
 from tests.coding.test_files import codec, sound  # noqa: F401 (a fixture)
 
 
@@ -89,7 +93,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tags_are_read_with_the_right_letters(tmp_path, case):
+def test_tags_are_read_in_the_right_encoding(tmp_path, case):
     data, expected = CASES[case]
     (tmp_path / "a").write_bytes(data)
     described = audio.info(tmp_path / "a")
@@ -98,7 +102,7 @@ def test_tags_are_read_with_the_right_letters(tmp_path, case):
 
 
 def by_ffmpeg(path: Path, format: str, encoder: str, sample_format: str, **options: str) -> bytes:
-    """A second of silence with three tags."""
+    """Return a second of silence with three tags."""
     with av.open(str(path), "w", format=format, options=options) as file:
         stream = file.add_stream(encoder, rate=16000, format=sample_format, layout="mono", bit_rate=64000)
         file.metadata.update({"title": "Größe", "artist": "A", "date": "2001"})
@@ -115,13 +119,13 @@ def by_ffmpeg(path: Path, format: str, encoder: str, sample_format: str, **optio
     ("format", "encoder", "sample_format"),
     [("ipod", "aac", "fltp"), ("matroska", "flac", "s16"), ("asf", "wmav2", "fltp"), ("wv", "wavpack", "s16p")],
 )
-def test_tags_of_other_containers_are_read(tmp_path, format, encoder, sample_format):
+def test_tags_are_read_from_other_containers(tmp_path, format, encoder, sample_format):
     by_ffmpeg(tmp_path / "a", format, encoder, sample_format)
     tags = audio.info(tmp_path / "a").tags
     assert (tags["title"], tags["artist"], tags["date"]) == ("Größe", "A", "2001")
 
 
-def test_damaged_tags_are_no_reason_to_refuse_a_file(tmp_path):
+def test_files_with_damaged_tags_are_read(tmp_path):
     data = CASES["ID3v2.4"][0]
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -137,20 +141,25 @@ def test_damaged_tags_are_no_reason_to_refuse_a_file(tmp_path):
 
 
 def comments_of(path: Path) -> list[tuple[str, str]]:
-    """What stands in the file, read by FFmpeg, which joins values by semicolons."""
+    """Return the tags of a file as FFmpeg reads them, which joins values by semicolons."""
     with av.open(str(path)) as file:
         found = {**file.metadata, **file.streams[0].metadata}
     return sorted((name.lower(), text) for name, text in found.items() if name.lower() != "encoder")
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
-def test_several_values_go_through_and_out(tmp_path, codec, suffix):  # noqa: F811
+def test_several_values_survive_coding(tmp_path, codec, suffix):  # noqa: F811
     (tmp_path / "a.wav").write_bytes(CASES["id3 in WAV"][0])
-    report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec, tags={"genre": "x\0y", "mood": "z"})
+    report = encode_file(
+        tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(tags={"genre": "x\0y", "mood": "z"})
+    )
     expected = {"title": "Song", "artist": "Ä\0B;C\0D", "genre": "x\0y"}
     assert file_info(tmp_path / "a.nac")["tags"] == {**expected, "mood": "z"}
-    assert encode_batch([tmp_path / "a.wav"], tmp_path, codec, tags={"mood": "z"}).kept and report.seconds == 1
-    decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", codec)
+    assert (
+        encode_batch([tmp_path / "a.wav"], tmp_path, LoadedModel(codec), CodingOptions(tags={"mood": "z"})).skipped
+        and report.seconds == 1
+    )
+    decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", LoadedModel(codec))
     written = dict(comments_of(tmp_path / f"b.{suffix}"))
     separator = "; " if suffix == "wav" else ";"
     assert (written["title"], written["artist"]) == ("Song", separator.join(["Ä", "B;C", "D"]))
@@ -162,7 +171,7 @@ def test_several_values_go_through_and_out(tmp_path, codec, suffix):  # noqa: F8
     assert soundfile.read(tmp_path / f"b.{suffix}")[0].shape == (22050,)
 
 
-def test_pictures_and_tags_that_do_not_fit_are_told_of(tmp_path, codec):  # noqa: F811
+def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):  # noqa: F811
     (tmp_path / "in").mkdir()
     bare = by_ffmpeg(tmp_path / "bare", "mp3", "libmp3lame", "fltp", write_xing="0", id3v2_version="0")
     assert b"Xing" not in bare and b"Info" not in bare
@@ -170,16 +179,18 @@ def test_pictures_and_tags_that_do_not_fit_are_told_of(tmp_path, codec):  # noqa
     (tmp_path / "in/a.mp3").write_bytes(id3(3, ("TIT2", b"\0Session 3"), ("APIC", PICTURE)) + bare + tag)
     assert audio.info(tmp_path / "in/a.mp3").frames is None
     for _ in range(2):
-        batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec)
+        batch = encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec))
         assert not batch.failures
-    assert len(batch.kept) == 1
-    batch = encode_batch([tmp_path / "in"], tmp_path / "out", codec, force=True)
+    assert len(batch.skipped) == 1
+    batch = encode_batch(
+        [tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(force=True)
+    )
     assert (batch.summary.pictures, batch.summary.tags_left_out) == (1, 1)
     assert "1 pictures" in batch.summary.text() and "1 tags too long" in batch.summary.text()
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
 
 
-def test_names_of_the_command_line_may_have_several_values(tmp_path, model, capsys):
+def test_tags_of_the_command_line_may_have_several_values(tmp_path, model, capsys):
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), 16000)
     words = ["encode", "a.wav", "--out", "a.nac", "--tag", "artist=A", "--tag", "artist=B", "--tag", "title=T"]
     with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
@@ -193,11 +204,11 @@ def test_names_of_the_command_line_may_have_several_values(tmp_path, model, caps
         assert shown in capsys.readouterr().out
 
 
-def test_values_are_joined_and_parted():
+def test_values_are_joined_and_split():
     assert split_values(join_values(["a", "b\0c", "a", " "])) == ["a", "b", "c"] and join_values([]) == ""
 
 
-def test_letters():
+def test_detection_of_text_encodings():
     for text in ("Größe", "plain", "日本語", "Ж", "“quoted” – €"):
         assert repair_text(text) == text and decode_text(text.encode()) == text
     assert decode_text(b"\x81\x8d") == "\x81\x8d"  # none of the encodings has these

@@ -16,18 +16,22 @@ import pytest
 import soundfile
 import torch
 
-from codec.batch.inputs import Kinds, find
-from codec.batch.jobs import Failure, Job, plan
-from codec.batch.runner import BatchReport, ProgressBar, attempt
-from codec.batch.tasks import decode_batch, encode_batch
+from codec.batch.decode import decode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.inputs import FileKinds, find_inputs
+from codec.batch.jobs import BatchOptions, Job, name_outputs, unique_jobs
+from codec.batch.progress import BatchProgress
+from codec.batch.runner import attempt
+from codec.batch.tokenize import encode_tokens
 from codec.cli import FAILED, main
-from codec.coding.files import expected_kbps
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.coding.pipes import encode_stream
-from codec.coding.shards import contents as shard_contents
+from codec.coding.report import BatchReport, Failure
 from codec.coding.shards import read_array
-from codec.coding.tokens import encode_tokens
+from codec.coding.shards import read_shard as shard_contents
 from codec.errors import UserError
-from codec.pretrained.registry import finder, load
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import ModelFinder, load_model
 
 
 def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, gain: float = 0.1, **how) -> Path:
@@ -37,7 +41,7 @@ def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1,
     return path
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_shard(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -54,8 +58,8 @@ def tree(tmp_path, monkeypatch) -> Path:
 
 
 def planned(*sources: str, **options) -> list[str]:
-    found = find([Path(source) for source in sources], Kinds("sound files", {".wav", ".flac"}), **options)
-    jobs = plan(found.files, Path("out"), ".nac")
+    found = find_inputs([Path(source) for source in sources], FileKinds("sound files", {".wav", ".flac"}), **options)
+    jobs = unique_jobs(Job(path, Path("out", f"{place}.nac")) for path, place in name_outputs(found.files))
     assert all(job.source.is_file() for job in jobs)
     return sorted(str(job.target.relative_to("out")) for job in jobs)
 
@@ -85,10 +89,10 @@ def test_files_that_differ_in_their_suffix_alone_keep_it(tmp_path, codec, monkey
         make(Path("in") / name, number / 10)
     for sources in (["in"], ["in", "in/a.wav", "in/../in/a.wav"]):
         assert planned(*sources) == "a.flac.nac a.wav.nac b.nac x/a.b.nac x/a.nac".split()
-    assert not encode_batch([Path("in")], Path("nac"), codec).failures
-    assert not decode_batch([Path("nac")], Path("out"), codec).failures
-    assert not encode_tokens([Path("in")], Path("tok"), codec).failures
-    assert not decode_batch([Path("tok")], Path("out2"), codec).failures
+    assert not encode_batch([Path("in")], Path("nac"), LoadedModel(codec)).failures
+    assert not decode_batch([Path("nac")], Path("out"), LoadedModel(codec)).failures
+    assert not encode_tokens([Path("in")], Path("tok"), LoadedModel(codec)).failures
+    assert not decode_batch([Path("tok")], Path("out2"), LoadedModel(codec)).failures
     for out in (Path("out"), Path("out2")):
         lengths = {str(path.relative_to(out)): soundfile.info(path).frames for path in out.rglob("*.wav")}
         assert lengths == {"a.flac.wav": 1600, "a.wav.wav": 3200, "b.wav": 4800, "x/a.wav": 6400, "x/a.b.wav": 8000}
@@ -164,7 +168,7 @@ def test_what_is_not_read_is_named(tmp_path, model, monkeypatch, capsys):
     status, told, _ = run("decode", "in", "encode", "--out", "in", "--json")
     assert json.loads(told)["summary"]["left_out"] == counts
     with pytest.raises(UserError, match=r"in/x: no sound files in this folder; .*1 \.txt"):
-        encode_batch([Path("in/x")], Path("none"), load(str(model)))
+        encode_batch([Path("in/x")], Path("none"), load_model(str(model)))
 
 
 def test_inputs_that_name_nothing_are_one_line(tree):
@@ -191,16 +195,20 @@ def test_inputs_that_name_nothing_are_one_line(tree):
 def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}/{'a' * number}b.wav", 1.0 + number, rate, channels=1 + number)
-    encode_batch([tmp_path / "in"], tmp_path / "nac", codec)
+    encode_batch([tmp_path / "in"], tmp_path / "nac", LoadedModel(codec))
     (tmp_path / "nac/1/bad.nac").write_text("no codes")
-    alone = decode_batch([tmp_path / "nac"], tmp_path / "1", codec)
-    spread = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
-    assert contents(tmp_path / "1") == contents(tmp_path / "2") and len(alone.reports) == 3
+    alone = decode_batch([tmp_path / "nac"], tmp_path / "1", LoadedModel(codec))
+    spread = decode_batch(
+        [tmp_path / "nac"], tmp_path / "2", ModelFinder([model]), DecodingOptions(), BatchOptions(workers=2)
+    )
+    assert read_shard(tmp_path / "1") == read_shard(tmp_path / "2") and len(alone.reports) == 3
     assert [one.source for one in spread.reports] == [one.source for one in alone.reports]
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
-    again = decode_batch([tmp_path / "nac"], tmp_path / "2", finder([model]), workers=2)
-    assert (len(again.reports), len(again.kept), len(again.failures)) == (0, 3, 1)
+    again = decode_batch(
+        [tmp_path / "nac"], tmp_path / "2", ModelFinder([model]), DecodingOptions(), BatchOptions(workers=2)
+    )
+    assert (len(again.reports), len(again.skipped), len(again.failures)) == (0, 3, 1)
 
 
 HANGS_S = 600
@@ -273,7 +281,7 @@ def test_interrupts_end_all_files_at_once_and_leave_nothing_half_written(busy, t
     assert busy.returncode == 130 and out == "" and "Traceback" not in complaints
     assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to go on"]
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & contents(tmp_path / "out").keys()
+    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & read_shard(tmp_path / "out").keys()
 
 
 def test_processes_leave_interrupts_to_their_parent(busy):
@@ -295,8 +303,8 @@ def test_a_process_that_is_killed_costs_its_file_alone(busy, tmp_path, codec):
     assert busy.returncode == 1 and [Path(one["source"]).stem for one in told["failed"]] == [source]
     assert told["failed"][0]["reason"] in complaints and "signal 9" in told["failed"][0]["reason"]
     (tmp_path / f"in/{source}.wav").unlink()
-    assert not encode_batch([tmp_path / "in"], tmp_path / "alone", codec).failures
-    assert contents(tmp_path / "out") == contents(tmp_path / "alone") and len(told["done"]) == 3
+    assert not encode_batch([tmp_path / "in"], tmp_path / "alone", LoadedModel(codec)).failures
+    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone") and len(told["done"]) == 3
 
 
 def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
@@ -318,8 +326,8 @@ def test_two_commands_on_one_folder_do_not_harm_each_other(tmp_path, model, code
     ]
     complaints = [one.communicate()[1].decode() for one in both]
     assert [one.returncode for one in both] == [0, 0] and "error" not in "".join(complaints)
-    assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", codec).reports) == 6
-    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+    assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", LoadedModel(codec)).reports) == 6
+    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone")
 
 
 def test_parts_of_killed_processes_are_removed(tmp_path, codec):
@@ -331,10 +339,10 @@ def test_parts_of_killed_processes_are_removed(tmp_path, codec):
     for name in old:
         (out / name).touch()
         os.utime(out / name, (1e9, 1e9))
-    encode_batch([tmp_path / "in"], out, codec)
-    assert sorted(contents(out)) == sorted([*old[1:], "a.nac"])
+    encode_batch([tmp_path / "in"], out, LoadedModel(codec))
+    assert sorted(read_shard(out)) == sorted([*old[1:], "a.nac"])
     (out / old[0]).touch()  # by a process of this number on another machine
-    encode_batch([tmp_path / "in"], out, codec)
+    encode_batch([tmp_path / "in"], out, LoadedModel(codec))
     assert (out / old[0]).exists()
 
 
@@ -343,9 +351,9 @@ def test_companions_of_other_systems_are_passed_over(tmp_path, codec):
     soundfile.write(tmp_path / "x.mp3", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
     (tmp_path / "._x.mp3").write_bytes(bytes.fromhex("0005160700020000") + bytes(4088))
     for sources in ([tmp_path], [tmp_path / "x.mp3"]):
-        batch = encode_batch(sources, tmp_path / "out", codec, force=True)
+        batch = encode_batch(sources, tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(force=True))
         assert [one.source.name for one in batch.reports] == ["x.mp3"] and not batch.failures
-    (failure,) = encode_batch([tmp_path / "._x.mp3"], tmp_path / "out", codec).failures
+    (failure,) = encode_batch([tmp_path / "._x.mp3"], tmp_path / "out", LoadedModel(codec)).failures
     assert "no such file" not in failure.reason.lower()
 
 
@@ -363,7 +371,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, model, 
 
 
 def refused(batch: BatchReport) -> list[str]:
-    assert not batch.reports and not batch.kept
+    assert not batch.reports and not batch.skipped
     assert all("is there already" in one.reason and "--force" in one.reason for one in batch.failures)
     return [one.path.name for one in batch.failures]
 
@@ -373,42 +381,45 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     x, y = tmp_path / "x", tmp_path / "y"
     for name in ("a.wav", "b.wav"):
         make(x / name)
-    assert len(encode_batch([x], x, codec, codebooks=2).reports) == 2
-    before = contents(x)
+    assert len(encode_batch([x], x, LoadedModel(codec), CodingOptions(codebooks=2)).reports) == 2
+    before = read_shard(x)
     for mtime in (1e9, 2e9):  # originals older and newer than what was made of them
         os.utime(x / "a.wav", (mtime, mtime))
-        assert refused(decode_batch([x], x, codec)) == ["a.nac", "b.nac"]
-    assert contents(x) == before
-    assert len(decode_batch([x], x, codec, force=True).reports) == 2
-    assert len(decode_batch([x], x, codec, bits="24").reports) == 2  # earlier outputs by now
+        assert refused(decode_batch([x], x, LoadedModel(codec))) == ["a.nac", "b.nac"]
+    assert read_shard(x) == before
+    assert len(decode_batch([x], x, LoadedModel(codec), DecodingOptions(), BatchOptions(force=True)).reports) == 2
+    assert len(decode_batch([x], x, LoadedModel(codec), bits="24").reports) == 2  # earlier outputs by now
 
     # by now the .nac files are the nearest to an original that there is
-    assert refused(encode_batch([x], x, codec, codebooks=3)) == ["a.wav", "b.wav"]
+    assert refused(encode_batch([x], x, LoadedModel(codec), CodingOptions(codebooks=3))) == ["a.wav", "b.wav"]
     make(y / "a.wav", 0.7)
-    assert refused(encode_batch([y / "a.wav"], x, codec, codebooks=2)) == ["a.wav"]
-    assert all(contents(x)[name] == before[name] for name in ("a.nac", "b.nac"))
+    assert refused(encode_batch([y / "a.wav"], x, LoadedModel(codec), CodingOptions(codebooks=2))) == ["a.wav"]
+    assert all(read_shard(x)[name] == before[name] for name in ("a.nac", "b.nac"))
     make(y / "b.wav")
     (y / "b.nac").write_text("other work")
-    assert refused(encode_batch([y / "b.wav"], y, codec)) == ["b.wav"]
+    assert refused(encode_batch([y / "b.wav"], y, LoadedModel(codec))) == ["b.wav"]
     (y / "a.nac").symlink_to("nowhere")
-    assert refused(encode_batch([y / "a.wav"], y, codec)) == ["a.wav"]
-    assert not encode_batch([y], y, codec, force=True).failures and not (y / "a.nac").is_symlink()
+    assert refused(encode_batch([y / "a.wav"], y, LoadedModel(codec))) == ["a.wav"]
+    assert (
+        not encode_batch([y], y, LoadedModel(codec), CodingOptions(), BatchOptions(force=True)).failures
+        and not (y / "a.nac").is_symlink()
+    )
 
 
 def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypatch):
     monkeypatch.chdir(tmp_path)
     a, b = make(Path("a.wav")), make(Path("b.wav"))
-    encode_batch([a], Path("nac"), codec)
-    assert encode_batch([a], Path("new/one.nac"), codec).reports[0].target == Path("new/one.nac")
-    assert contents(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
-    assert encode_batch([a], Path("new/one.nac"), codec).kept
-    assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), codec)) == ["c.wav"]
+    encode_batch([a], Path("nac"), LoadedModel(codec))
+    assert encode_batch([a], Path("new/one.nac"), LoadedModel(codec)).reports[0].target == Path("new/one.nac")
+    assert read_shard(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
+    assert encode_batch([a], Path("new/one.nac"), LoadedModel(codec)).skipped
+    assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), LoadedModel(codec))) == ["c.wav"]
     for suffix in (".wav", ".flac", ".ogg"):
-        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).reports
-        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), codec).kept
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), LoadedModel(codec)).reports
+        assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), LoadedModel(codec)).skipped
         assert soundfile.info(f"new/x{suffix}").format == suffix[1:].upper()
-    assert refused(decode_batch([Path("new/one.nac")], a, codec)) == ["one.nac"]
-    before = contents(tmp_path)
+    assert refused(decode_batch([Path("new/one.nac")], a, LoadedModel(codec))) == ["one.nac"]
+    before = read_shard(tmp_path)
     for run, what, out, more, says in (
         (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
         (encode_batch, [a], "a.wav", {}, "a.wav: encode writes .nac files"),
@@ -418,11 +429,13 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
     ):
         with pytest.raises(UserError, match=says):
             run(what, Path(out), codec, **more)
-    assert contents(tmp_path) == before
+    assert read_shard(tmp_path) == before
     Path("folder.nac").mkdir()
-    assert encode_batch([a], Path("folder.nac"), codec).reports[0].target == Path("folder.nac/a.nac")
-    assert encode_tokens([a], Path("tok"), codec).reports
-    assert decode_batch([Path("tok")], Path("new/token.wav"), codec).reports[0].target == Path("new/token.wav")
+    assert encode_batch([a], Path("folder.nac"), LoadedModel(codec)).reports[0].target == Path("folder.nac/a.nac")
+    assert encode_tokens([a], Path("tok"), LoadedModel(codec)).reports
+    assert decode_batch([Path("tok")], Path("new/token.wav"), LoadedModel(codec)).reports[0].target == Path(
+        "new/token.wav"
+    )
 
 
 # --- what goes in, and what comes out ------------------------------------------------------------
@@ -445,10 +458,10 @@ def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec
         source = tmp_path / f"float/{source.stem}.wav"
         source.parent.mkdir(exist_ok=True)
         soundfile.write(source, samples, 22050, subtype="FLOAT")
-    assert not encode_batch([tmp_path / "in"], tmp_path / "nac", codec).failures
-    assert not encode_batch([tmp_path / "float"], tmp_path / "expected", codec).failures
-    assert contents(tmp_path / "nac") == contents(tmp_path / "expected")
-    assert not decode_batch([tmp_path / "nac"], tmp_path / "out", codec, suffix="flac").failures
+    assert not encode_batch([tmp_path / "in"], tmp_path / "nac", LoadedModel(codec)).failures
+    assert not encode_batch([tmp_path / "float"], tmp_path / "expected", LoadedModel(codec)).failures
+    assert read_shard(tmp_path / "nac") == read_shard(tmp_path / "expected")
+    assert not decode_batch([tmp_path / "nac"], tmp_path / "out", LoadedModel(codec), suffix="flac").failures
     for path in (tmp_path / "float").iterdir():
         source, back = soundfile.info(path), soundfile.info(tmp_path / f"out/{path.stem}.flac")
         assert (back.frames, back.samplerate, back.channels) == (source.frames, 22050, source.channels)
@@ -465,12 +478,12 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
     rate, loud = 16000, 4.0
     noise = np.convolve(np.random.default_rng(0).standard_normal(rate), np.hanning(99))
     soundfile.write(tmp_path / "a.wav", loud * noise / np.abs(noise).max(), rate, subtype="FLOAT")
-    assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
-    decode_batch([tmp_path / "a.nac"], tmp_path / "float", codec, bits="32f")
+    assert not encode_batch([tmp_path / "a.wav"], tmp_path, LoadedModel(codec)).failures
+    decode_batch([tmp_path / "a.nac"], tmp_path / "float", LoadedModel(codec), bits="32f")
     truth, _ = soundfile.read(tmp_path / "float/a.wav")
     beyond = int((np.abs(truth) > 1).sum())
 
-    batch = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits)
+    batch = decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=suffix, bits=bits)
     path = tmp_path / f"out/a{suffix}"
     assert soundfile.info(path).subtype == subtype
     back, _ = soundfile.read(path)
@@ -482,10 +495,12 @@ def test_bits_of_the_output_and_peaks_beyond_full_scale(tmp_path, codec, suffix,
         if suffix != ".ogg":  # clipped, not wrapped around
             step = 2.0 ** (1 - int(bits or 16))
             np.testing.assert_allclose(back, truth.clip(-1, 1 - step), atol=0.51 * step)
-    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=bits).kept
+    assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=suffix, bits=bits).skipped
     if suffix != ".ogg":
         other = "24" if bits != "24" else "16"
-        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix, bits=other).reports
+        assert decode_batch(
+            [tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=suffix, bits=other
+        ).reports
 
 
 def test_sound_above_the_band_of_the_model_is_told_of(tmp_path, model, capsys):
@@ -511,20 +526,23 @@ def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
     wave[100:130], wave[200], wave[300] = -7.8, 1.0, -1.0
     soundfile.write(tmp_path / "loud.wav", wave, 16000, subtype="FLOAT")
     make(tmp_path / "good.wav")
-    coded = encode_batch([tmp_path], tmp_path / "nac", codec)
-    assert [(report.source.name, report.too_loud) for report in coded.reports] == [("good.wav", 0), ("loud.wav", 30)]
+    coded = encode_batch([tmp_path], tmp_path / "nac", LoadedModel(codec))
+    assert [(report.source.name, report.over_full_scale) for report in coded.reports] == [
+        ("good.wav", 0),
+        ("loud.wav", 30),
+    ]
     assert "30 samples of the sources are beyond full scale" in coded.summary.text()
-    assert encode_tokens([tmp_path / "loud.wav"], tmp_path / "tok", codec).summary.too_loud_samples == 30
-    quiet = encode_batch([tmp_path / "good.wav"], tmp_path / "one", codec)
+    assert encode_tokens([tmp_path / "loud.wav"], tmp_path / "tok", LoadedModel(codec)).summary.too_loud_samples == 30
+    quiet = encode_batch([tmp_path / "good.wav"], tmp_path / "one", LoadedModel(codec))
     assert quiet.summary.too_loud_samples == 0 and "full scale" not in quiet.summary.text()
     with (tmp_path / "loud.wav").open("rb") as source, (tmp_path / "live.nac").open("wb") as output:
-        assert encode_stream(source, output, codec).too_loud == 30
+        assert encode_stream(source, output, LoadedModel(codec)).over_full_scale == 30
 
 
 @pytest.mark.parametrize(("suffix", "bits", "says"), [(".flac", "32f", ".wav"), (".ogg", "16", ".wav or .flac")])
 def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bits, says):
     with pytest.raises(UserError, match=f"{suffix} cannot hold samples of {bits} bits; use --suffix {says}"):
-        decode_batch([tmp_path], tmp_path / "out", codec, suffix=suffix, bits=bits)
+        decode_batch([tmp_path], tmp_path / "out", LoadedModel(codec), suffix=suffix, bits=bits)
     assert not (tmp_path / "out").exists()
 
 
@@ -534,11 +552,11 @@ def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bi
 )
 def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, channels, says):
     make(tmp_path / "a.wav", seconds, channels=channels)
-    assert not encode_batch([tmp_path / "a.wav"], tmp_path, codec).failures
-    (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=".flac").failures
-    assert f"{says}; use --suffix .wav" in failure.reason and not contents(tmp_path / "out")
+    assert not encode_batch([tmp_path / "a.wav"], tmp_path, LoadedModel(codec)).failures
+    (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=".flac").failures
+    assert f"{says}; use --suffix .wav" in failure.reason and not read_shard(tmp_path / "out")
     for suffix in (".wav", ".ogg"):
-        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", codec, suffix=suffix).reports
+        assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=suffix).reports
         assert soundfile.info(tmp_path / f"out/a{suffix}").frames == 16000 * seconds
 
 
@@ -546,11 +564,26 @@ def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, cha
 def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
-    there = load(str(model), "cuda")
-    for place, one, models in (("cpu", codec, finder([model])), ("gpu", there, finder([model], "cuda"))):
-        assert not encode_batch([tmp_path / "in"], tmp_path / f"nac/{place}", one, kbps=1, lanes=3).failures
-        assert not encode_tokens([tmp_path / "in"], tmp_path / f"tok/{place}", one, lanes=3).failures
-        assert not decode_batch([tmp_path / "nac/cpu"], tmp_path / f"wav/{place}", models, bits="32f", lanes=3).failures
+    there = load_model(str(model), "cuda")
+    for place, one, models in (("cpu", codec, ModelFinder([model])), ("gpu", there, ModelFinder([model], "cuda"))):
+        assert not encode_batch(
+            [tmp_path / "in"],
+            tmp_path / f"nac/{place}",
+            LoadedModel(one),
+            CodingOptions(kbps=1),
+            BatchOptions(concurrent_files=3),
+        ).failures
+        assert not encode_tokens(
+            [tmp_path / "in"], tmp_path / f"tok/{place}", LoadedModel(one), BatchOptions(concurrent_files=3)
+        ).failures
+        assert not decode_batch(
+            [tmp_path / "nac/cpu"],
+            tmp_path / f"wav/{place}",
+            LoadedModel(models),
+            DecodingOptions(),
+            BatchOptions(concurrent_files=3),
+            bits="32f",
+        ).failures
     for name in ("0", "1", "2"):
         shards = [shard_contents(path).samples for path in (tmp_path / "tok").rglob("*.tar")]
         codes = [read_array(sample) for samples in shards for sample in samples if sample.key == name]
@@ -564,7 +597,7 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
 
 def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path, codec):
     one, two, bad = make(tmp_path / "a.wav"), make(tmp_path / "b.wav", channels=2), tmp_path / "bad.wav"
-    least, most = expected_kbps(codec, 1)[0], expected_kbps(codec, 1)[-1]
+    least, *_, most = LoadedModel(codec).expected_kbps(1)
     for sources, kbps, says in (
         ([one], 0.9 * least, "below that, frames are left without codes"),
         ([one], 1.1 * least, ""),
@@ -574,20 +607,27 @@ def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path,
         ([two], 2.2 * most, "kbit/s for 2 channels;"),
     ):
         said: list[str] = []
-        encode_batch(sources, tmp_path / "out", codec, kbps=kbps, force=True, note=said.append)
+        encode_batch(
+            sources,
+            tmp_path / "out",
+            LoadedModel(codec),
+            CodingOptions(kbps=kbps),
+            BatchOptions(force=True),
+            note=said.append,
+        )
         assert len(said) == bool(says) and says in "".join(said), (kbps, said)
 
 
 def test_progress_is_right_where_lengths_were_not_stated_or_wrong(capsys):
     short, long = Job(Path("short"), Path("a")), Job(Path("long"), Path("b"))
-    with ProgressBar("encode", {short: 1.0, long: 7200.0}) as bar:
+    with BatchProgress("encode", {short: 1.0, long: 7200.0}) as bar:
         for job in (short, long):
             for _ in range(2):
-                bar.hear(job, 36.0)
+                bar.advance(job, 36.0)
             bar.end(job)
     lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "2 files" in line]
     assert "2/2 files, 0.04/0.04 h 100%" in lines[-1]
-    with ProgressBar("encode", {short: 0.0}) as bar:
+    with BatchProgress("encode", {short: 0.0}) as bar:
         bar.end(short)
     assert "1/1 files, 0.00/0.00 h 100%" in capsys.readouterr().err
 
@@ -614,7 +654,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
         return capsys.readouterr()
 
     shown, bars = run()
-    files = contents(tmp_path / "out")
+    files = read_shard(tmp_path / "out")
     size = sum(map(len, files.values()))
     lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert lines["files"] == "2 done, 0 were there already, 1 failed"
@@ -624,7 +664,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
     assert re.match(r"encode 3/3 files, 0\.01/0\.01 h 100%\|.*\| \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last), last
 
     told = json.loads(run("--force", "--json")[0])
-    assert contents(tmp_path / "out") == files
+    assert read_shard(tmp_path / "out") == files
     summary = told["summary"]
     assert (summary["done"], summary["skipped"], summary["failed"], summary["clipped_samples"]) == (2, 0, 1, 0)
     assert summary["hours"] == pytest.approx(0.01) and summary["bytes"] == size

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import live
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, frame_packet
 from codec.bitstream.header import HEADER_BYTES, Header, max_payload_bytes
 from codec.bitstream.live import FixedWidthCoder
+from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.reader import PacketReader, read_header
 from codec.bitstream.writer import PacketWriter
@@ -289,7 +289,7 @@ def test_example_in_the_document(tmp_path):
     with PacketReader(tmp_path / "x.nac") as reader:
         assert (reader.header.samples, reader.header.frames, reader.header.live) == (9, 3, True)
         assert [packet.tolist() for packet in reader.codes(fixed)] == [codes.tolist()]
-    sender = live.LiveWriter(sent := io.BytesIO(), replace(reader.header, samples=0, frames=0), fixed)
+    sender = LiveWriter(sent := io.BytesIO(), replace(reader.header, samples=0, frames=0), fixed)
     sender.write(codes[..., :2])
     sender.finish(codes[..., 2:], 9)
     assert sent.getvalue() == stream

@@ -9,6 +9,7 @@ import pytest
 
 from codec.bitstream import live
 from codec.bitstream.header import HEADER_BYTES, read_header_and_tags
+from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.reader import PacketReader
 from codec.errors import UserError
 from tests.bitstream.test_bitstream import CODER, HEADER, write
@@ -26,7 +27,7 @@ def test_a_damaged_byte_of_the_header_is_repaired(tmp_path):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
             with PacketReader(path) as reader:
                 assert reader.header == expected and reader.tags == {"title": "x"}
-                with pytest.raises(UserError, match="a byte of the header is damaged"):
+                with pytest.raises(UserError, match=str(path)):
                     reader.check()
     with PacketReader(path) as reader:
         assert np.array_equal(np.concatenate([part.codes for part in reader.packets(CODER)], 2), codes)
@@ -44,9 +45,7 @@ def test_more_damage_than_a_byte_is_refused(tmp_path):
 
 
 def test_the_header_of_a_stream_is_repaired_as_it_comes():
-    sender = live.LiveWriter(
-        out := io.BytesIO(), replace(HEADER, live=True, packet_frames=1), live.FixedWidthCoder(1000)
-    )
+    sender = LiveWriter(out := io.BytesIO(), replace(HEADER, live=True, packet_frames=1), live.FixedWidthCoder(1000))
     sender.finish(np.zeros((HEADER.channels, HEADER.codebooks, 0), np.int64), 0)
     data = bytearray(out.getvalue())
     expected = read_header_and_tags(io.BytesIO(bytes(data)).read, "x")

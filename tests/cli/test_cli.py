@@ -26,12 +26,12 @@ from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.common import describe_losses
 from codec.dataset.ledger import count_candidates, read_ledger
 from codec.dataset.packed import packed_folder
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime import signals
 from codec.runtime.file_lock import LOCK_FILE
-from tests.conftest import TINY, tiny_model
+from tests.helpers.tiny import TINY, tiny_model
 
 COMMANDS = (
     *("quickstart", "prepare", "train", "encode", "decode", "info", "models", "export", "evaluate", "speed", "compare"),
@@ -574,7 +574,7 @@ def test_train_on_a_full_disk_goes_on_when_there_is_room(codec, place, prepared,
     assert again.status == 0 and "stopped after 4 steps (all steps done)" in again.out
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["split"] == "val" and row["term"] == "mel"]
-    assert steps == [1, 2, 3, 4] and load_model(tmp_path / "run")
+    assert steps == [1, 2, 3, 4] and load_codec(tmp_path / "run")
 
 
 def test_a_run_whose_end_was_not_written_whole_ends_again(codec, place, prepared, tmp_path):
@@ -650,8 +650,8 @@ def test_read_only_output_is_one_line(codec, place, prepared, tmp_path, command)
 INTERRUPTED_AFTER = """
 import os, signal, sys, threading
 from codec.cli import main
-from data_prep import file_pool
-file_pool.INLINE_S = 0.0
+from codec.runtime import process_pool
+process_pool.INLINE_S = 0.0
 threading.Timer(float(sys.argv[1]), lambda: os.killpg(0, signal.SIGINT)).start()
 main(sys.argv[2:])
 """

@@ -15,7 +15,7 @@ from codec.recipe import read_recipe
 from codec.training.trainer import train
 from eval.evaluation import candidate_scoring, clip_selection
 from eval.search import cost
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 PLAN = {"title": "Tiny", "recipe": "quickstart", "settings": SETTINGS, "clips": 3}

@@ -16,17 +16,21 @@ from hypothesis import strategies as st
 from codec import audio
 from codec.audio.pcm_stream import PCM_ENCODINGS, PcmFormat, PcmWriter
 from codec.audio.piped_input import open_piped_audio
-from codec.batch.tasks import decode_batch
+from codec.batch.decode import decode_batch
 from codec.bitstream import live
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.header import HEADER_BYTES, Header
+from codec.bitstream.live_parser import LiveParser
 from codec.bitstream.reader import PacketReader
-from codec.coding.files import decode_file, encode_file, file_info
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file, encode_file
 from codec.coding.nac_reader import NacReader
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.coding.pipes import decode_stream, encode_stream
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
+from codec.pretrained.loaded_model import LoadedModel
 from tests.coding.test_files import codec, fails, make, make_codec, sound  # noqa: F401 (a fixture)
 
 HEADER = Header("0123456789abcdef", 22050, 2, 16000, 320, 3, 10, 1, receptive_frames=25, live=True)
@@ -45,16 +49,18 @@ class Dribble(io.RawIOBase):
         return self.data.read(size if count < 0 else min(count, size))
 
 
-def coded(wave: bytes, codec: Codec, sizes: list[int] | None = None, **options) -> bytes:  # noqa: F811
+def coded(wave: bytes, codec: Codec, sizes: list[int] | None = None, raw: PcmFormat | None = None, **options) -> bytes:  # noqa: F811
     out = io.BytesIO()
-    report = encode_stream(Dribble(wave, sizes or [1 << 20]), out, codec, **options)
+    report = encode_stream(
+        Dribble(wave, sizes or [1 << 20]), out, LoadedModel(codec), CodingOptions(**options), raw=raw
+    )
     assert report.bytes_total == len(out.getvalue())
     return out.getvalue()
 
 
 def decoded(data: bytes, codec: Codec, sizes: list[int] | None = None, **options):  # noqa: F811
     out = io.BytesIO()
-    report = decode_stream(Dribble(data, sizes or [1 << 20]), out, codec, **options)
+    report = decode_stream(Dribble(data, sizes or [1 << 20]), out, LoadedModel(codec), **options)
     return report, out.getvalue()
 
 
@@ -79,8 +85,8 @@ def stream(frames: int, seed: int = 0) -> tuple[np.ndarray, bytes, list[int]]:
     return codes, data + live.end_bytes(samples_for(frames), frames), places
 
 
-def parse(data: bytes, pieces: list[int]) -> tuple[live.LiveParser, list[bytes | None]]:
-    parser, bodies, source = live.LiveParser(HEADER), [], Dribble(data, pieces)
+def parse(data: bytes, pieces: list[int]) -> tuple[LiveParser, list[bytes | None]]:
+    parser, bodies, source = LiveParser(HEADER), [], Dribble(data, pieces)
     while piece := source.read():
         frames = parser.push(piece)
         assert frames.first == len(bodies)
@@ -94,14 +100,14 @@ def parse(data: bytes, pieces: list[int]) -> tuple[live.LiveParser, list[bytes |
 def test_frames_are_parsed_however_they_come(pieces):
     codes, data, _ = stream(50)
     parser, bodies = parse(data, pieces)
-    ((first, count, back),) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
-    assert (first, count, parser.end) == (0, 50, live.StreamEnd(samples_for(50), 50)) and parser.done
-    np.testing.assert_array_equal(back, codes)
+    (run,) = live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED)
+    assert (run.first, run.frames, parser.end) == (0, 50, live.StreamEnd(samples_for(50), 50)) and parser.done
+    np.testing.assert_array_equal(run.codes, codes)
 
 
 def test_a_frame_is_there_as_soon_as_its_last_byte():
     _, data, places = stream(50)
-    parser = live.LiveParser(HEADER)
+    parser = LiveParser(HEADER)
     for at in range(places[-1]):
         assert len(parser.push(data[at : at + 1]).bodies) == (at + 1 in places)
 
@@ -158,8 +164,9 @@ def test_live_file_is_read_like_others(tmp_path):
 def test_any_bytes_are_some_frames(data, piece):
     _, good, places = stream(5)
     _, bodies = parse(good[: places[3]] + data + good[places[3] :], [piece])
-    for _, count, found in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
-        assert found is None or (found.shape == (2, 3, count) and -1 <= found.min() and found.max() < 1000)
+    for run in live.unpack_frames(live.LiveFrames(0, bodies), HEADER, FIXED):
+        found = run.codes
+        assert found is None or (found.shape == (2, 3, run.frames) and -1 <= found.min() and found.max() < 1000)
 
 
 # --- samples --------------------------------------------------------------------------------------
@@ -222,7 +229,7 @@ def test_a_wav_that_ends_early_is_coded_as_far_as_it_came(tmp_path, codec):  # n
     make(tmp_path / "a.wav", samples=80000)
     data = (tmp_path / "a.wav").read_bytes()[:50001]
     out = io.BytesIO()
-    report = encode_stream(io.BytesIO(data), out, codec)
+    report = encode_stream(io.BytesIO(data), out, LoadedModel(codec))
     assert report.fault and " 49957 of the 160000 bytes" in report.fault
     assert report.seconds == 24978 / 16000 and decoded(out.getvalue(), codec)[0].seconds == report.seconds
 
@@ -285,19 +292,21 @@ def test_what_is_no_sound_is_refused(tmp_path, codec):  # noqa: F811
     data = (tmp_path / "a.wav").read_bytes()
     huge = data[:12] + b"LIST" + struct.pack("<I", 1 << 31) + data[12:]
     for wrong in (b"", b"RIFF", b"fLaC" + bytes(100), data[:30], data[:40], huge, data[:12] + data[36:], data[:36]):
-        fails(encode_stream, io.BytesIO(wrong), io.BytesIO(), codec)
-    assert "empty" in fails(encode_stream, io.BytesIO(), io.BytesIO(), codec)
-    assert "--raw" in fails(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), codec)
+        fails(encode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
+    assert "empty" in fails(encode_stream, io.BytesIO(), io.BytesIO(), LoadedModel(codec))
+    assert "--raw" in fails(encode_stream, io.BytesIO(b"fLaC" + bytes(100)), io.BytesIO(), LoadedModel(codec))
     for change in [(20, 2), (22, 0)]:
         wrong = bytearray(data)
         wrong[change[0]] = change[1]
-        fails(encode_stream, io.BytesIO(bytes(wrong)), io.BytesIO(), codec)
+        fails(encode_stream, io.BytesIO(bytes(wrong)), io.BytesIO(), LoadedModel(codec))
     nan = np.array([0, 0, np.nan], "<f4").tobytes()
-    assert "NaN" in fails(encode_stream, io.BytesIO(nan), io.BytesIO(), codec, raw=PcmFormat(16000, 1, "f32"))
+    assert "NaN" in fails(
+        encode_stream, io.BytesIO(nan), io.BytesIO(), LoadedModel(codec), raw=PcmFormat(16000, 1, "f32")
+    )
     for rate, channels, encoding in [(10, 1, "s16"), (8000, 0, "s16"), (8000, 256, "s16"), (8000, 1, "s17")]:
         fails(PcmFormat, rate, channels, encoding)
     for wrong in (b"", b"RIFF", b"\x89NAC", HEADER.to_bytes()):
-        fails(decode_stream, io.BytesIO(wrong), io.BytesIO(), codec)
+        fails(decode_stream, io.BytesIO(wrong), io.BytesIO(), LoadedModel(codec))
 
 
 # --- sound ----------------------------------------------------------------------------------------
@@ -318,7 +327,7 @@ def test_stream_gives_back_the_sound(tmp_path, codec, rate, channels):  # noqa: 
             assert decoded(data, codec, sizes)[1] == out
         (tmp_path / "a.nac").write_bytes(data)
         assert file_info(tmp_path / "a.nac")["checksums_ok"]
-        with NacReader(tmp_path / "a.nac", codec, strict=True) as reader:
+        with NacReader(tmp_path / "a.nac", LoadedModel(codec), strict=True) as reader:
             np.testing.assert_allclose(reader.read(0, samples), back, atol=1e-3 if rate == 16000 else 1e-2)
     for channel in range(channels):
         assert np.corrcoef(wave[channel], back[channel])[0, 1] > 0.9
@@ -330,8 +339,8 @@ def test_raw_samples_and_archives_go_through_pipes(tmp_path, codec):  # noqa: F8
     data = coded(raw, codec, raw=PcmFormat(16000, 2), tags={"title": "x"})
     report, out = decoded(data, codec, raw=True, encoding="f32", sizes=[100])
     assert PcmFormat(16000, 2, "f32").to_samples(out).shape == (2, 5000)
-    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", codec)
-    decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec))
+    decode_file(tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec))
     report, out = decoded((tmp_path / "a.nac").read_bytes(), codec)
     np.testing.assert_array_equal(samples_of(out), audio.read(tmp_path / "b.wav").samples)
     assert report.bytes_total == (tmp_path / "a.nac").stat().st_size
@@ -342,7 +351,9 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
     frames = codec.config.frames_for(16000)
     for kbps in (20.0, 75.0):
         out = io.BytesIO()
-        report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, kbps=kbps)
+        report = encode_stream(
+            io.BytesIO((tmp_path / "a.wav").read_bytes()), out, LoadedModel(codec), CodingOptions(kbps=kbps)
+        )
         (tmp_path / "a.nac").write_bytes(out.getvalue())
         info = file_info(tmp_path / "a.nac")
         assert (info["payload_bytes"], info["payload_kbps"]) == (report.bytes_payload, report.payload_kbps)
@@ -351,9 +362,17 @@ def test_live_bit_rates(tmp_path, codec):  # noqa: F811
         assert codes.shape[2] == frames and 0.75 * kbps <= 13 * (codes != NO_CODE).sum() / 1000 <= 1.03 * kbps
         assert report.bytes_total == HEADER_BYTES + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
     out = io.BytesIO()
-    report = encode_stream(io.BytesIO((tmp_path / "a.wav").read_bytes()), out, codec, codebooks=3)
+    report = encode_stream(
+        io.BytesIO((tmp_path / "a.wav").read_bytes()), out, LoadedModel(codec), CodingOptions(codebooks=3)
+    )
     assert report.bytes_payload == frames * (2 + math.ceil(2 * 3 * 13 / 8))
-    fails(encode_stream, io.BytesIO((tmp_path / "a.wav").read_bytes()), io.BytesIO(), codec, kbps=0)
+    fails(
+        encode_stream,
+        io.BytesIO((tmp_path / "a.wav").read_bytes()),
+        io.BytesIO(),
+        LoadedModel(codec),
+        CodingOptions(kbps=0),
+    )
 
 
 def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
@@ -378,12 +397,14 @@ def test_damaged_stream_goes_on(tmp_path, codec):  # noqa: F811
     assert report.lost == ((0.599, 0.6),) and report.cut_off == 0.599
     assert "cut off" in fails(decoded, cut, codec, strict=True)
     (tmp_path / "a.nac").write_bytes(cut)
-    assert "truncated" in fails(decode_file, tmp_path / "a.nac", tmp_path / "b.wav", codec, strict=True)
-    report = decode_file(tmp_path / "a.nac", tmp_path / "b.wav", codec)
+    assert "truncated" in fails(
+        decode_file, tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec), DecodingOptions(strict=True)
+    )
+    report = decode_file(tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec))
     assert report.seconds == pytest.approx(0.6, abs=0.003) and report.lost
     (tmp_path / "b.nac").write_bytes(broken)
-    first, again = (decode_batch([tmp_path], tmp_path / "out", codec) for _ in range(2))
-    assert len(first.reports) == len(again.kept) == len(again.damaged) == 2 and again.damaged == first.damaged
+    first, again = (decode_batch([tmp_path], tmp_path / "out", LoadedModel(codec)) for _ in range(2))
+    assert len(first.reports) == len(again.skipped) == len(again.damaged) == 2 and again.damaged == first.damaged
     assert again.cut_off == first.cut_off == {tmp_path / "a.nac": 0.598}
 
 
@@ -430,12 +451,12 @@ def test_a_model_is_found_for_a_stream(tmp_path, codec):  # noqa: F811
 
 def test_open_finds_the_model(tmp_path):
     import codec as lathe
-    from codec.pretrained.checkpoint import load_model
-    from codec.pretrained.registry import find
+    from codec.pretrained.checkpoint import load_codec
+    from codec.pretrained.registry import find_model
 
     make(tmp_path / "a.wav")
-    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", model := load_model(find("speech_16k")))
-    for given_model in (None, "speech_16k", find("speech_16k"), model):
+    encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(model := load_codec(find_model("speech_16k"))))
+    for given_model in (None, "speech_16k", find_model("speech_16k"), model):
         with lathe.open(tmp_path / "a.nac", given_model) as reader:
             assert reader.read(100, 3000).shape == (1, 3000)
     fails(lathe.open, Path(tmp_path / "none.nac"))

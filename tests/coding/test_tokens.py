@@ -18,17 +18,19 @@ import pytest
 import soundfile
 import torch
 
-from codec.batch.runner import BatchReport
-from codec.batch.tasks import decode_batch, encode_batch
+from codec.batch.decode import decode_batch, token_jobs
+from codec.batch.encode import encode_batch
+from codec.batch.jobs import BatchOptions
+from codec.batch.tokenize import default_per_shard, encode_tokens
 from codec.bitstream.reader import PacketReader
 from codec.cli import BAD_INPUT, FAILED, main
 from codec.coding import shards
-from codec.coding.files import range_coder
-from codec.coding.token_decoding import token_jobs
-from codec.coding.tokens import default_per_shard, encode_tokens
+from codec.coding.options import CodingOptions, DecodingOptions
+from codec.coding.report import BatchReport
 from codec.errors import UserError
 from codec.pretrained.checkpoint import fingerprint
-from codec.pretrained.registry import finder
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import ModelFinder
 from codec.runtime.file_lock import LOCK_FILE, exclusive
 from tests.test_readme import blocks
 
@@ -64,7 +66,7 @@ def read(*paths: Path) -> dict[str, dict[str, bytes]]:
 
 
 def figures(batch: BatchReport) -> tuple[int, int, int]:
-    return len(batch.reports), len(batch.kept), len(batch.failures)
+    return len(batch.reports), len(batch.skipped), len(batch.failures)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -72,8 +74,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds, codec):
-    assert figures(encode_tokens([Path("in")], Path("tok"), codec, codebooks=2, per_shard=2)) == (5, 0, 0)
-    encode_batch([Path("in")], Path("nac"), codec, codebooks=2)
+    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), codebooks=2, per_shard=2)) == (5, 0, 0)
+    encode_batch([Path("in")], Path("nac"), LoadedModel(codec), CodingOptions(codebooks=2))
     assert sorted(contents(Path("tok"))) == [f"tokens-{number:06}.tar" for number in range(3)]
     found = read(*sorted(Path("tok").glob("*.tar")))
     sources = {
@@ -85,7 +87,7 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
         told, codes = json.loads(members["json"]), np.load(io.BytesIO(members["npy"]), allow_pickle=False)
         nac = Path("nac") / Path(sources[key]).relative_to("in").with_suffix(".nac")
         with PacketReader(nac) as reader:
-            expected = np.concatenate([np.zeros((source.channels, 2, 0)), *reader.codes(range_coder(codec))], 2)
+            expected = np.concatenate([np.zeros((source.channels, 2, 0)), *reader.codes(LoadedModel(codec).coder)], 2)
         assert codes.dtype == np.int32
         assert (codes == (expected[0] if source.channels == 1 else expected)).all()
         assert told == {
@@ -104,8 +106,8 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
             "stereo": "mid_side" if source.channels == 2 else None,
             "manifest": {},
         }
-    decode_batch([Path("nac")], Path("expected"), codec, bits="32f")
-    batch = decode_batch([Path("tok")], Path("wav"), codec, bits="32f")
+    decode_batch([Path("nac")], Path("expected"), LoadedModel(codec), bits="32f")
+    batch = decode_batch([Path("tok")], Path("wav"), LoadedModel(codec), bits="32f")
     assert figures(batch) == (5, 0, 0)
     for path in (path for path in Path("expected").rglob("*") if path.is_file()):
         (expected, rate), (sound, same) = (
@@ -113,8 +115,14 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
             soundfile.read(Path("wav") / path.relative_to("expected")),
         )
         assert rate == same and sound.shape == expected.shape and (sound == expected).all()
-    assert figures(decode_batch([Path("tok")], Path("wav"), codec, bits="32f")) == (0, 5, 0)
-    batch = decode_batch([Path("tok/tokens-000000.tar")], Path("part"), codec, bits="32f", start=0.1, end=0.5)
+    assert figures(decode_batch([Path("tok")], Path("wav"), LoadedModel(codec), bits="32f")) == (0, 5, 0)
+    batch = decode_batch(
+        [Path("tok/tokens-000000.tar")],
+        Path("part"),
+        LoadedModel(codec),
+        DecodingOptions(start=0.1, end=0.5),
+        bits="32f",
+    )
     for report in batch.reports:
         (whole, rate), (part, _) = (
             soundfile.read(folder / report.target.relative_to("part")) for folder in (Path("wav"), Path("part"))
@@ -123,22 +131,24 @@ def test_shards_hold_the_codes_of_nac_files_and_lead_back_to_their_sound(sounds,
 
 
 def test_processes_and_second_runs_write_the_same_bytes(sounds, codec):
-    encode_tokens([Path("in")], Path("1"), codec, per_shard=2)
-    encode_tokens([Path("in")], Path("2"), codec, per_shard=2, workers=2)
+    encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)
+    encode_tokens([Path("in")], Path("2"), LoadedModel(codec), BatchOptions(workers=2), per_shard=2)
     assert contents(Path("1")) == contents(Path("2"))
     written = Path("1/tokens-000000.tar").stat().st_mtime_ns
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (0, 5, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (0, 5, 0)
     assert Path("1/tokens-000000.tar").stat().st_mtime_ns == written
     Path("1/tokens-000001.tar").unlink()
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (2, 3, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (2, 3, 0)
     damaged = Path("1/tokens-000000.tar")
     damaged.write_bytes(damaged.read_bytes()[:2048])
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (1, 4, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (1, 4, 0)
     make(Path("in/z.wav"), 2000)
     os.utime("in/z.wav", (2e9, 2e9))
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2)) == (1, 4, 0)
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2, codebooks=1)) == (5, 0, 0)
-    assert figures(encode_tokens([Path("in")], Path("1"), codec, per_shard=2, codebooks=1, force=True)) == (5, 0, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (1, 4, 0)
+    assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2, codebooks=1)) == (5, 0, 0)
+    assert figures(
+        encode_tokens([Path("in")], Path("1"), LoadedModel(codec), BatchOptions(force=True), per_shard=2, codebooks=1)
+    ) == (5, 0, 0)
 
 
 def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
@@ -147,7 +157,7 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
     Path("in/x/e.wav").unlink()
     for number in range(5):
         make(Path(f"in/more/{number}.wav"), 16000)
-    assert len(encode_tokens([Path("in")], Path("tokens"), codec, codebooks=2).reports) == 9
+    assert len(encode_tokens([Path("in")], Path("tokens"), LoadedModel(codec), codebooks=2).reports) == 9
     assert len(list(Path("tokens").glob("*.tar"))) == 9
     (example,) = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
     Path("example.py").write_text(example, encoding="utf-8")
@@ -158,7 +168,7 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
 
 
 def test_codes_as_they_come_are_looked_up(sounds, codec):
-    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
+    encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))
     (members,) = read(Path("tok/tokens-000000.tar")).values()
     codes = torch.from_numpy(np.load(io.BytesIO(members["npy"])))
     table = torch.randn(16, 4)
@@ -168,23 +178,26 @@ def test_codes_as_they_come_are_looked_up(sounds, codec):
 
 def test_shards_of_earlier_versions_are_read(sounds, codec):
     """Which held integers of 16 bits without a sign; tokens writes them anew."""
-    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
+    encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))
     shard = Path("tok/tokens-000000.tar")
     before, (members,) = shard.read_bytes(), read(shard).values()
     write_tar(
         shard, {"a.npy": numpy_bytes(np.load(io.BytesIO(members["npy"])).astype("<u2")), "a.json": members["json"]}
     )
-    assert decode_batch([shard], Path("old"), codec).reports
-    assert figures(encode_tokens([Path("in/a.wav")], Path("tok"), codec)) == (1, 0, 0) and shard.read_bytes() == before
-    decode_batch([shard], Path("new"), codec)
+    assert decode_batch([shard], Path("old"), LoadedModel(codec)).reports
+    assert (
+        figures(encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))) == (1, 0, 0)
+        and shard.read_bytes() == before
+    )
+    decode_batch([shard], Path("new"), LoadedModel(codec))
     assert Path("old/a.wav").read_bytes() == Path("new/a.wav").read_bytes()
 
 
 def test_files_at_once_write_what_one_after_the_other_writes(sounds, codec):
     """In whatever order they end."""
     make(Path("in/0.wav"), 200_000)
-    encode_tokens([Path("in")], Path("1"), codec, per_shard=9)
-    encode_tokens([Path("in")], Path("2"), codec, per_shard=9, lanes=3)
+    encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=9)
+    encode_tokens([Path("in")], Path("2"), LoadedModel(codec), BatchOptions(concurrent_files=3), per_shard=9)
     assert contents(Path("1")) == contents(Path("2"))
 
 
@@ -212,7 +225,7 @@ def test_a_killed_command_goes_on_where_it_was(sounds, codec, model):
     first = command(*words)
     waiting = Path("tok/.tokens-000000.tar.members")
     started = time.monotonic()
-    while not (waiting.exists() and len(shards.contents(waiting).samples) > 1):
+    while not (waiting.exists() and len(shards.read_shard(waiting).samples) > 1):
         assert first.poll() is None and time.monotonic() - started < 600
         time.sleep(0.01)
     first.kill()
@@ -220,13 +233,13 @@ def test_a_killed_command_goes_on_where_it_was(sounds, codec, model):
     assert waiting.exists() and not Path("tok/tokens-000000.tar").exists()
     waiting.write_bytes(waiting.read_bytes()[:-512])  # in the middle of a write: the last array is lost
     make(Path("in/b.wav"), 5000)
-    there = len(shards.contents(waiting).samples) - 1
-    done, kept, failed = figures(encode_tokens([Path("in")], Path("tok"), codec, per_shard=9))
+    there = len(shards.read_shard(waiting).samples) - 1
+    done, kept, failed = figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9))
     assert (done + kept, failed) == (7, 0) and kept >= there >= 1
-    encode_tokens([Path("in")], Path("afresh"), codec, per_shard=9)
+    encode_tokens([Path("in")], Path("afresh"), LoadedModel(codec), per_shard=9)
     assert contents(Path("tok")) == contents(Path("afresh"))
     (Path("tok") / waiting.name).write_bytes(b"of an earlier call")
-    assert figures(encode_tokens([Path("in")], Path("tok"), codec, per_shard=9)) == (0, 7, 0)
+    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)) == (0, 7, 0)
     assert contents(Path("tok")) == contents(Path("afresh"))
 
 
@@ -240,15 +253,15 @@ def test_a_source_that_changed_after_it_was_coded_is_coded_again(sounds, codec):
         assert list(members.samples) == ["a", "b"] and size == 2048
         np.testing.assert_array_equal(shards.read_array(members.samples["b"]), np.ones((2, 1)))
     assert Path("x.members").stat().st_mtime_ns == begun
-    shards.write(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
+    shards.write_shard(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
     assert list(read(Path("x.tar"))) == ["b", "a"] and Path("x.tar").stat().st_mtime_ns == begun
 
 
 def test_the_model_of_tokens_is_found(sounds, codec, model):
-    encode_tokens([Path("in/a.wav")], Path("tok"), codec)
-    batch = decode_batch([Path("tok")], Path("wav"), pickle.loads(pickle.dumps(finder([model]))), suffix="flac")
+    encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))
+    batch = decode_batch([Path("tok")], Path("wav"), pickle.loads(pickle.dumps(ModelFinder([model]))), suffix="flac")
     assert [one.target for one in batch.reports] == [Path("wav/a.flac")]
-    (failure,) = decode_batch([Path("tok")], Path("none"), finder()).failures
+    (failure,) = decode_batch([Path("tok")], Path("none"), ModelFinder()).failures
     assert failure.reason.startswith("tok/tokens-000000.tar/a: coded with model")
     job, _ = token_jobs(Path("tok/tokens-000000.tar"), Path("wav"), ".wav")
     assert pickle.loads(pickle.dumps(job)) == job
@@ -272,22 +285,22 @@ def test_bad_files_are_reported_left_out_and_tried_again(sounds, codec, model, c
         main([*words, "--json"])
     summary = json.loads(capsys.readouterr().out)["summary"]
     assert ended.value.code == 0 and (summary["done"], summary["skipped"]) == (1, 5)
-    encode_tokens([Path("in")], Path("afresh"), codec, per_shard=9)
+    encode_tokens([Path("in")], Path("afresh"), LoadedModel(codec), per_shard=9)
     assert contents(Path("tok")) == contents(Path("afresh"))
     Path("in/bad.wav").unlink()
-    encode_tokens([Path("in")], Path("tok"), codec, per_shard=9)
+    encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)
     assert contents(Path("tok")) == before
 
 
 def test_a_shard_of_which_nothing_is_left_is_made_again(tmp_path, codec):
     source, out = make(tmp_path / "a.wav"), tmp_path / "tok"
-    encode_tokens([source], out, codec)
+    encode_tokens([source], out, LoadedModel(codec))
     before = contents(out)
     source.write_text("no sound")
     os.utime(source, (2e9, 2e9))
-    assert figures(encode_tokens([source], out, codec)) == (0, 0, 1) and contents(out) == {}
+    assert figures(encode_tokens([source], out, LoadedModel(codec))) == (0, 0, 1) and contents(out) == {}
     make(source)
-    assert figures(encode_tokens([source], out, codec)) == (1, 0, 0) and contents(out) == before
+    assert figures(encode_tokens([source], out, LoadedModel(codec))) == (1, 0, 0) and contents(out) == before
 
 
 def test_columns_of_the_manifest_go_along(sounds, codec):
@@ -297,37 +310,41 @@ def test_columns_of_the_manifest_go_along(sounds, codec):
         rows.writerow(["a.wav", "anna", "so, said Å"])
         rows.writerow([Path("in/x/b.c.flac").absolute(), "bert", ""])
         rows.writerow(["gone.wav", "carl", "not here"])
-    encode_tokens([Path("in")], Path("tok"), codec)
-    assert figures(encode_tokens([Path("in")], Path("tok"), codec, manifest=Path("in/list.csv"))) == (2, 3, 0)
+    encode_tokens([Path("in")], Path("tok"), LoadedModel(codec))
+    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), manifest=Path("in/list.csv"))) == (
+        2,
+        3,
+        0,
+    )
     told = {key: json.loads(members["json"])["manifest"] for key, members in read(*Path("tok").glob("*.tar")).items()}
     assert told["a"] == {"group": "anna", "transcript": "so, said Å"}
     assert told["x/b%2Ec"] == {"group": "bert", "transcript": ""} and told["z"] == {}
 
-    batch = encode_tokens([], Path("alone"), codec, manifest=Path("in/list.csv"))
+    batch = encode_tokens([], Path("alone"), LoadedModel(codec), manifest=Path("in/list.csv"))
     assert figures(batch) == (2, 0, 1) and "gone.wav: no such file" in batch.failures[0].reason
     alone = {
         key: json.loads(members["json"])["manifest"] for key, members in read(*Path("alone").glob("*.tar")).items()
     }
     assert alone == {key: told[key] for key in ("a", "x/b%2Ec")}
     with pytest.raises(UserError, match="no sound files given"):
-        encode_tokens([], Path("alone"), codec)
+        encode_tokens([], Path("alone"), LoadedModel(codec))
 
     Path("other.csv").write_text("name\na.wav\n")
     Path("none.csv").write_text("path\nb.wav\n")
     for name, says in (("other", "with a column named path"), ("none", "names none of"), ("gone", "cannot be read")):
         with pytest.raises(UserError, match=f"^{name}.csv: .*{says}"):
-            encode_tokens([Path("in")], Path("tok"), codec, manifest=Path(f"{name}.csv"))
+            encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), manifest=Path(f"{name}.csv"))
     Path("blank.csv").write_text("path,group\n")
     with pytest.raises(UserError, match=r"^blank.csv: names no files"):
-        encode_tokens([], Path("tok"), codec, manifest=Path("blank.csv"))
+        encode_tokens([], Path("tok"), LoadedModel(codec), manifest=Path("blank.csv"))
 
 
 def test_what_would_mix_up_files_is_refused(sounds, codec, model, capsys):
     with pytest.raises(UserError, match=r"in/a.wav and other/a.wav would both become tok/a"):
-        encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), codec)
-    encode_tokens([Path("in/x")], Path("tok"), codec, per_shard=1)
+        encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), LoadedModel(codec))
+    encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=1)
     with pytest.raises(UserError, match=r"tok/tokens-000001.tar: of other files or another --per-shard; delete it"):
-        encode_tokens([Path("in/x")], Path("tok"), codec, per_shard=9)
+        encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=9)
     for more, says in ((["--codebooks", "9"], "1 to 3 codebooks, not 9"), (["--per-shard", "0"], "above 0")):
         with pytest.raises(SystemExit) as ended:
             main(["tokens", "in/x", "--out", "new", "--model", str(model), *more])
@@ -393,7 +410,7 @@ def test_shards_that_are_wrong_are_one_line_each(tmp_path, codec, changed, codes
     good = {"model": fingerprint(codec), **GOOD}
     told = None if changed is None else json.dumps({**good, **changed}).encode()
     write_tar(tmp_path / "t.tar", {"a.npy": codes, "a.json": told, "b.npy": CODES, "b.json": json.dumps(good).encode()})
-    batch = decode_batch([tmp_path / "t.tar"], tmp_path / "out", codec)
+    batch = decode_batch([tmp_path / "t.tar"], tmp_path / "out", LoadedModel(codec))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.wav"] and len(batch.failures) == 1
     assert re.search(says, batch.failures[0].reason) and "\n" not in batch.failures[0].reason
     assert batch.failures[0].reason.startswith(f"{tmp_path}/t.tar/a: ")
@@ -405,7 +422,7 @@ def test_nothing_is_written_outside_the_folder(tmp_path, codec):
             tar.addfile(tarfile.TarInfo(name))
     (tmp_path / "3.tar").write_bytes(b"no tar" * 1000)
     (tmp_path / "4.tar").write_bytes(bytes(10240))
-    batch = decode_batch([tmp_path], tmp_path / "out", codec)
+    batch = decode_batch([tmp_path], tmp_path / "out", LoadedModel(codec))
     assert len(batch.failures) == 5 and not (tmp_path / "out").exists()
     assert all("codec tokens" in failure.reason for failure in batch.failures)
 
@@ -423,7 +440,7 @@ def test_a_bad_shard_costs_itself_alone(tmp_path, codec):
     member = tarfile.TarInfo("c.npy")
     member.size, member.type = 1, tarfile.GNUTYPE_LONGNAME
     (tmp_path / "3.tar").write_bytes((member.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 3000)
-    batch = decode_batch([tmp_path], tmp_path / "out", codec)
+    batch = decode_batch([tmp_path], tmp_path / "out", LoadedModel(codec))
     assert [report.source for report in batch.reports] == [tmp_path / "a.tar/a", tmp_path / "good.tar/good"]
     assert {failure.path.name for failure in batch.failures} >= {"0.tar", "1.tar", "2.tar", "3.tar", "a.tar"}
     assert not any("\n" in failure.reason for failure in batch.failures)
@@ -431,5 +448,5 @@ def test_a_bad_shard_costs_itself_alone(tmp_path, codec):
 
 def test_keys_are_inverted():
     for name in ("a", "a.b", "x/a%2E.b", "x.y/%", "ä/.c", "%252E"):
-        key = shards.key_of(Path(name))
-        assert shards.path_of(key) == Path(name) and "." not in Path(key).name
+        key = shards.sample_key(Path(name))
+        assert shards.key_path(key) == Path(name) and "." not in Path(key).name

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from codec.dataset import packed, sealed_test
 from codec.errors import UserError
-from data_prep.excerpts import GAP_S, SHORTEST_S, divide
+from data_prep.excerpts import GAP_S, SHORTEST_S, divide_recording
 from data_prep.manifest import read_rows
 from data_prep.prepare import prepare
-from data_prep.split import SPLITS, Ratios
+from data_prep.split import SPLITS, SplitRatios
 
 RATE = 8000
 
@@ -29,13 +29,13 @@ def long_file(path: Path, seconds: float = 200, seed: int = 0) -> Path:
 def run(sources: list[Path], out: Path, **options: object) -> dict[str, str]:
     """Prepare, and the split of each row by its key."""
     prepare(sources, out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
-    return {row.piece.key: row.split for row in read_rows(out / "manifest.csv") if row.used}
+    return {row.segment.key: row.split for row in read_rows(out / "manifest.csv") if row.used}
 
 
 @given(st.floats(SHORTEST_S, 1e5), st.sampled_from(["8:1:1", "6:2:2", "9:1:0", "1:0:1", "98:1:1", "1:0:0"]))
 def test_excerpts_are_in_ratio_with_gaps_between(seconds: float, ratios: str) -> None:
-    shares = Ratios.parse(ratios)
-    found = divide(seconds, shares)
+    shares = SplitRatios.parse(ratios)
+    found = divide_recording(seconds, shares)
     assert [excerpt.split for excerpt in found] == [split for split in SPLITS if shares.share(split)]
     assert found[0].start_s == 0 and seconds - 0.02 < found[-1].end_s <= seconds
     total = sum(excerpt.end_s - excerpt.start_s for excerpt in found)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from codec.errors import UserError
-from data_prep.groups import choose, groups_for
-from data_prep.sources import Sources, find
+from data_prep.groups import choose_grouping, group_entries
+from data_prep.sources import Sources, find_audio
 
 
 def touch(root: Path, names: Sequence[str]) -> Path:
@@ -24,9 +24,9 @@ def touch(root: Path, names: Sequence[str]) -> Path:
 
 def grouped(*sources: Path, rule: str | None = None) -> tuple[Sources, dict[str, list[str]]]:
     """What is found, and the names of the files of each group, sorted."""
-    held = find(sources)
+    held = find_audio(sources)
     groups: dict[str, list[str]] = {}
-    for path, group in groups_for(held.entries, choose(held.entries, rule)).items():
+    for path, group in group_entries(held.entries, choose_grouping(held.entries, rule)).items():
         groups.setdefault(group, []).append(Path(path).name)
     return held, groups
 
@@ -194,7 +194,7 @@ def test_kaldi_and_espnet(tmp_path: Path) -> None:
 def test_what_kaldi_would_run_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "wav.scp").write_text(f"u0 x.wav\n{line}\n")
     with pytest.raises(UserError, match="line 2") as refusal:
-        find([tmp_path])
+        find_audio([tmp_path])
     assert "\n" not in str(refusal.value)
 
 
@@ -231,9 +231,9 @@ def test_lhotse(tmp_path: Path, packed: bool) -> None:
     assert groups == wanted and {entry.domain for entry in held.entries} == {"speech"}
     write("c_recordings_train", [recording("r1", "sox x.wav -t wav - |", "command")])
     with pytest.raises(UserError, match="command"):
-        find([manifests])
+        find_audio([manifests])
     with pytest.raises(UserError, match="supervisions"):
-        find([next(manifests.glob("*supervisions*"))])
+        find_audio([next(manifests.glob("*supervisions*"))])
 
 
 def test_nemo(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_several_corpora_in_one_folder(tmp_path: Path) -> None:
     held, groups = grouped(tmp_path)
     assert {corpus.layout.name for corpus in held.corpora} == {"VoxCeleb", "NSynth", "ESC-50"}
     assert {"id10001", "bass_electronic_018", "freesound/100210", "own/speaker1", "own/speaker2"} <= set(groups)
-    plain = find([tmp_path], plain=True)
+    plain = find_audio([tmp_path], plain=True)
     assert plain.corpora == () and len(plain.entries) == len(held.entries)
 
 
@@ -316,9 +316,9 @@ def test_folders_of_speakers_are_not_asked_about(tmp_path: Path, names: list[str
 def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str) -> None:
     """Case H1."""
     touch(tmp_path, [f"wavs/u{n:02d}.wav" for n in range(40)])
-    entries = find([tmp_path / start]).entries
-    choice = choose(entries, None)
-    assert len(set(groups_for(entries, choice).values())) == 40
+    entries = find_audio([tmp_path / start]).entries
+    choice = choose_grouping(entries, None)
+    assert len(set(group_entries(entries, choice).values())) == 40
     assert len(choice.notes) == 1 and "40 files" in choice.notes[0]
 
 
@@ -333,25 +333,25 @@ def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str)
 def test_names_that_begin_alike_are_asked_about(tmp_path: Path, names: list[str], groups: int) -> None:
     """Speakers whose folders were laid flat; the pattern that is offered makes as many groups as it says."""
     touch(tmp_path, names)
-    entries = find([tmp_path]).entries
+    entries = find_audio([tmp_path]).entries
     with pytest.raises(UserError) as refusal:
-        choose(entries, None)
+        choose_grouping(entries, None)
     offered = re.search(r"--group-by '(regex:[^']+)'", str(refusal.value))
     assert offered and "\n" not in str(refusal.value)
-    assert len(set(groups_for(entries, choose(entries, offered[1])).values())) == groups
-    assert len(set(groups_for(entries, choose(entries, "file")).values())) == len(names)
+    assert len(set(group_entries(entries, choose_grouping(entries, offered[1])).values())) == groups
+    assert len(set(group_entries(entries, choose_grouping(entries, "file")).values())) == len(names)
 
 
 @pytest.mark.parametrize("pattern", ["take_{:02d}.wav", "{:02d}_a.wav", "one word {:02d}.wav"])
 def test_numbered_names_are_not_asked_about(tmp_path: Path, pattern: str) -> None:
     touch(tmp_path, [pattern.format(number) for number in range(12)])
-    entries = find([tmp_path]).entries
-    assert len(set(groups_for(entries, choose(entries, None)).values())) == 12
+    entries = find_audio([tmp_path]).entries
+    assert len(set(group_entries(entries, choose_grouping(entries, None)).values())) == 12
 
 
 def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, [f"spk{s}/book{b}/{u}.wav" for s in range(3) for b in range(2) for u in range(2)])
-    entries = find([tmp_path]).entries
-    assert len(set(groups_for(entries, choose(entries, "level:2")).values())) == 6
+    entries = find_audio([tmp_path]).entries
+    assert len(set(group_entries(entries, choose_grouping(entries, "level:2")).values())) == 6
     with pytest.raises(UserError, match="level:3"):
-        groups_for(entries, choose(entries, "level:3"))
+        group_entries(entries, choose_grouping(entries, "level:3"))

@@ -17,12 +17,13 @@ from codec import audio
 from codec.config import TargetConfig
 from codec.dataset import packed, sealed_test
 from codec.errors import UserError
-from data_prep import file_pool, pack, scan
-from data_prep.groups import FOLDER, Choice, groups_for
-from data_prep.manifest import ABSENT, Row, read_rows
-from data_prep.pieces import Piece
+from codec.runtime import process_pool
+from data_prep import pack, scan
+from data_prep.groups import FOLDER, Grouping, group_entries
+from data_prep.manifest import ABSENT_REASON, ManifestRow, read_rows
 from data_prep.prepare import prepare
-from data_prep.sources import find
+from data_prep.segments import AudioSegment
+from data_prep.sources import find_audio
 
 RATE = 16000
 
@@ -44,7 +45,7 @@ def tree(folder: Path, groups: int = 12, clips: int = 2) -> Path:
     return folder
 
 
-def rows_of(out: Path) -> dict[str, Row]:
+def rows_of(out: Path) -> dict[str, ManifestRow]:
     return {Path(row.path).name: row for row in read_rows(out / "manifest.csv")}
 
 
@@ -95,7 +96,7 @@ def test_measurements_agree_with_a_direct_computation(tmp_path: Path) -> None:
     cut[rate : 2 * rate] *= 0.01
     stereo = np.stack([cut, 0.5 * cut], axis=1)
     path = put(tmp_path / "a.wav", stereo, rate, "FLOAT")
-    probe = scan.probe(Piece(path))
+    probe = scan.scan_file(AudioSegment(path))
     read = soundfile.read(path)[0]
     frames = read[: len(read) // 882 * 882].reshape(-1, 882, 2)
     quiet = np.sort((frames**2).mean(axis=(1, 2)))[: len(frames) // 10].mean()
@@ -110,20 +111,20 @@ def test_bandwidth_ends_where_the_band_does(tmp_path: Path) -> None:
     for edge_hz in (2000, 4000, 6000):
         taps = dsp.firwin(2001, edge_hz, fs=RATE, window=("kaiser", 12.0))
         path = put(tmp_path / "a.wav", dsp.fftconvolve(noise(3.0, 1), taps), subtype="PCM_24")
-        assert scan.probe(Piece(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
+        assert scan.scan_file(AudioSegment(path)).bandwidth_hz == pytest.approx(edge_hz, abs=60)
 
 
 def test_bandwidth_of_noise_is_everything_and_of_silence_nothing(tmp_path: Path) -> None:
-    assert scan.probe(Piece(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
-    assert scan.probe(Piece(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
+    assert scan.scan_file(AudioSegment(put(tmp_path / "a.wav", noise(1, 0)))).bandwidth_hz > 7900
+    assert scan.scan_file(AudioSegment(put(tmp_path / "b.wav", np.zeros(RATE)))).bandwidth_hz == 0
 
 
 def test_the_hash_is_of_the_samples_whatever_the_container(tmp_path: Path) -> None:
     wave = (32768 * noise(1.0, 0)).astype(np.int16)
-    hashes = {scan.probe(Piece(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
+    hashes = {scan.scan_file(AudioSegment(put(tmp_path / name, wave))).sha256 for name in ("a.wav", "a.flac", "a.aiff")}
     assert len(hashes) == 1
     wave[77] += 1
-    assert scan.probe(Piece(put(tmp_path / "b.wav", wave))).sha256 not in hashes
+    assert scan.scan_file(AudioSegment(put(tmp_path / "b.wav", wave))).sha256 not in hashes
 
 
 def test_antiphase_is_silent_in_mono_only(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.
     after = {row.group: row.split for row in rows}
     assert {group: after[group] for group in before} == before
     gone = [row for row in rows if row.group == "speaker05"]
-    assert [(row.status, row.reason) for row in gone] == [("excluded", ABSENT)] * 2
+    assert [(row.status, row.reason) for row in gone] == [("excluded", ABSENT_REASON)] * 2
     assert {row.group for row in rows} >= {f"more/speaker{n:02d}" for n in range(20, 30)}
     assert len(list((out / "packed/16000x1").glob("train-*.npy"))) > 3
     assert_packed_equals_sources(out)
@@ -230,7 +231,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
 def test_several_processes_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audio_dir = tree(tmp_path / "audio", groups=8)
     prepare([audio_dir], tmp_path / "one", sample_rate=24000, workers=1)
-    monkeypatch.setattr(file_pool, "INLINE_S", 0.0)
+    monkeypatch.setattr(process_pool, "INLINE_S", 0.0)
     prepare([audio_dir], tmp_path / "two", sample_rate=24000, workers=2)
     one, two = snapshot(tmp_path / "one"), snapshot(tmp_path / "two")
     assert {k: v for k, v in one.items() if k != "summary.json"} == {
@@ -287,7 +288,7 @@ def test_loud_clips_are_scaled_not_clipped(tmp_path: Path, sign: int, stored_pea
     path = put(tmp_path / "loud.wav", wave, subtype="FLOAT")
     target = tmp_path / "stored"
     target.touch()
-    pack._write_clip(pack._Task(Piece(path), target, 0, RATE, RATE, 1))
+    pack._write_clip(pack._Task(AudioSegment(path), target, 0, RATE, RATE, 1))
     stored = np.fromfile(target, "<i2")
     assert stored[700] == stored_peak
     np.testing.assert_allclose(stored, wave * stored_peak / wave[700], atol=0.51)
@@ -335,19 +336,19 @@ def test_a_manifest_decides_group_and_domain(tmp_path: Path) -> None:
             for number in range(6):
                 domain = "speech" if number < 4 else "music"
                 writer.writerow([f"{source}/{number}/a.wav", domain, source, f"person {number}", number % 2])
-    entries = find([tmp_path / "audio"], ["speech"]).entries
+    entries = find_audio([tmp_path / "audio"], ["speech"]).entries
     assert len(entries) == 8 and {entry.domain for entry in entries} == {"speech"}
-    assert set(groups_for(entries, Choice(None, FOLDER)).values()) == {f"person {number}" for number in range(4)}
-    assert set(groups_for(entries, Choice("column:microphone", FOLDER)).values()) == {"0", "1"}
-    assert set(groups_for(entries, Choice("level:1", FOLDER)).values()) == {"old", "new"}
+    assert set(group_entries(entries, Grouping(None, FOLDER)).values()) == {f"person {number}" for number in range(4)}
+    assert set(group_entries(entries, Grouping("column:microphone", FOLDER)).values()) == {"0", "1"}
+    assert set(group_entries(entries, Grouping("level:1", FOLDER)).values()) == {"old", "new"}
     prepare([tmp_path / "audio"], tmp_path / "out", sample_rate=RATE, workers=1)
     homes = {(row.group, row.split) for row in read_rows(tmp_path / "out/manifest.csv")}
     assert len(homes) == 6
     for rule, hint in (("column:nothing", "microphone"), ("regex:(", "not a regular"), ("folders", "level:1")):
         with pytest.raises(UserError, match=hint):
-            groups_for(entries, Choice(rule, FOLDER))
+            group_entries(entries, Grouping(rule, FOLDER))
     with pytest.raises(UserError, match="hold: music, speech"):
-        find([tmp_path / "audio"], ["birds"])
+        find_audio([tmp_path / "audio"], ["birds"])
 
 
 def test_a_jsonl_manifest(tmp_path: Path) -> None:
@@ -360,7 +361,7 @@ def test_a_jsonl_manifest(tmp_path: Path) -> None:
     assert rows["gone.wav"].status == "excluded"
     (tmp_path / "bad.jsonl").write_text('{"path": "a.wav"}\n{')
     with pytest.raises(UserError, match="line 2"):
-        find([tmp_path / "bad.jsonl"])
+        find_audio([tmp_path / "bad.jsonl"])
 
 
 def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
@@ -373,13 +374,13 @@ def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
     ):
         put(tmp_path / name, noise(0.1, 0))
     os.symlink(tmp_path / "speech/a", tmp_path / "speech/a/loop")
-    entries = find([tmp_path / "speech", tmp_path / "speech/a"]).entries
+    entries = find_audio([tmp_path / "speech", tmp_path / "speech/a"]).entries
     names = [Path(entry.path).name for entry in entries]
     assert sorted(names) == ["1.wav", "2.wav", "3.wav", "4.wav"]
     assert {entry.domain for entry in entries} == {"speech"}
 
     def groups(rule: str | None) -> dict[str, str]:
-        return {Path(path).name: group for path, group in groups_for(entries, Choice(rule, FOLDER)).items()}
+        return {Path(path).name: group for path, group in group_entries(entries, Grouping(rule, FOLDER)).items()}
 
     assert groups(None) == {"1.wav": "a/one", "2.wav": "a/one", "3.wav": "a/two", "4.wav": "4.wav"}
     assert groups("level:1") == {"1.wav": "a", "2.wav": "a", "3.wav": "a", "4.wav": "4.wav"}
@@ -395,10 +396,10 @@ def test_librispeech(tmp_path: Path, start: str) -> None:
             put(folder / f"{name}.flac", noise(0.6, 0))
         (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(f"{name} SOME WORDS\n" for name in names))
     (tmp_path / "LibriSpeech/SPEAKERS.TXT").write_text("")
-    entries = find([tmp_path / start]).entries
+    entries = find_audio([tmp_path / start]).entries
     assert len(entries) == 6 and all(entry.path.is_file() for entry in entries)
     assert {(entry.source, entry.domain) for entry in entries} == {("LibriSpeech/dev-clean", "speech")}
-    assert sorted(groups_for(entries, Choice(None, FOLDER)).values()) == ["174"] * 2 + ["84"] * 4
+    assert sorted(group_entries(entries, Grouping(None, FOLDER)).values()) == ["174"] * 2 + ["84"] * 4
 
 
 def test_libritts(tmp_path: Path) -> None:
@@ -407,7 +408,7 @@ def test_libritts(tmp_path: Path) -> None:
         put(folder / f"1089_134686_{number:06d}_000000.wav", noise(0.6, 0, rate=24000), 24000)
         (folder / f"1089_134686_{number:06d}_000000.normalized.txt").write_text("some words")
     (folder / "1089_134686.trans.tsv").write_text("")
-    entries = find([tmp_path]).entries
+    entries = find_audio([tmp_path]).entries
     assert len(entries) == 3 and all(entry.path.is_file() for entry in entries)
     assert {entry.group for entry in entries} == {"1089"}
     assert {entry.source for entry in entries} == {"LibriTTS/test-clean"}
@@ -593,7 +594,7 @@ def test_a_damaged_inventory_is_measured_again(tmp_path: Path, damage: bytes) ->
     """Case D28."""
     audio_dir, out = tree(tmp_path / "audio", groups=4, clips=1), tmp_path / "out"
     prepare([audio_dir], out, sample_rate=RATE, workers=1)
-    journal = out / scan.JOURNAL
+    journal = out / scan.SCAN_JOURNAL
     good = journal.read_bytes()
     wrong = good.replace(b'"frames": 16000', b'"frames": "many"', 1).replace(
         b'"rms_dbfs": -', b'"rms_dbfs": NaN, "x": -', 1

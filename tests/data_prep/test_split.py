@@ -6,22 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.errors import UserError
-from data_prep.split import SPLITS, Assignment, Candidate, Known, Ratios, assign
+from data_prep.split import SPLITS, KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
 
 RATIOS = st.sampled_from(["8:1:1", "9:0.5:0.5", "6:2:2", "1:1:1", "5:3:2", "90:10:0"])
 
 
-def clips_of(groups: dict[str, list[float]], domain: str = "speech") -> list[Candidate]:
+def clips_of(groups: dict[str, list[float]], domain: str = "speech") -> list[SplitCandidate]:
     return [
-        Candidate(f"/{group}/{number}", group, domain, seconds, f"{domain} {group} {number}")
+        SplitCandidate(f"/{group}/{number}", group, domain, seconds, f"{domain} {group} {number}")
         for group, lengths in groups.items()
         for number, seconds in enumerate(lengths)
     ]
 
 
-def known_from(clips: list[Candidate], result: Assignment) -> list[Known]:
+def known_from(clips: list[SplitCandidate], result: SplitAssignment) -> list[KnownSplit]:
     return [
-        Known(clip.group, result.splits[clip.group], clip.path, clip.sha256)
+        KnownSplit(clip.group, result.splits[clip.group], clip.path, clip.sha256)
         for clip in clips
         if clip.path not in result.rejected
     ]
@@ -45,7 +45,7 @@ def test_every_domain_is_in_ratio_within_its_largest_group(
         for domain, groups in domains.items()
         for clip in clips_of({f"{domain}/{name}": lengths for name, lengths in groups.items()}, domain)
     ]
-    result = assign(clips, Ratios.parse(ratios), seed=seed)
+    result = assign_splits(clips, SplitRatios.parse(ratios), seed=seed)
     if any("is not empty" in line for line in result.advice):
         return
     for domain in domains:
@@ -56,7 +56,7 @@ def test_every_domain_is_in_ratio_within_its_largest_group(
         total = sum(groups.values())
         for split in SPLITS:
             held = sum(seconds for group, seconds in groups.items() if result.splits[group] == split)
-            deviation = abs(held - Ratios.parse(ratios).share(split) * total)
+            deviation = abs(held - SplitRatios.parse(ratios).share(split) * total)
             assert deviation <= max(groups.values()) * (1 + 1e-9) + 1e-6
 
 
@@ -69,8 +69,8 @@ def test_every_domain_is_in_ratio_within_its_largest_group(
 def test_file_order_does_not_matter(groups: dict[str, list[float]], seed: int, shuffle: random.Random) -> None:
     clips = clips_of(groups)
     mixed = shuffle.sample(clips, len(clips))
-    ratios = Ratios.parse("8:1:1")
-    assert assign(clips, ratios, seed=seed) == assign(mixed, ratios, seed=seed)
+    ratios = SplitRatios.parse("8:1:1")
+    assert assign_splits(clips, ratios, seed=seed) == assign_splits(mixed, ratios, seed=seed)
 
 
 @settings(deadline=None)
@@ -81,9 +81,9 @@ def test_file_order_does_not_matter(groups: dict[str, list[float]], seed: int, s
 )
 def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, list[float]], ratios: str) -> None:
     clips = clips_of(first)
-    before = assign(clips, Ratios.parse("8:1:1"))
+    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
     more = clips_of({**second, **first})
-    after = assign(more, Ratios.parse(ratios), seed=1, known=known_from(clips, before))
+    after = assign_splits(more, SplitRatios.parse(ratios), seed=1, known=known_from(clips, before))
     assert {group: after.splits[group] for group in before.splits} == before.splits
 
 
@@ -92,13 +92,13 @@ def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, li
 def test_content_is_in_one_split_for_ever(contents: list[tuple[int, int, bool]]) -> None:
     """Clips arrive in two runs; the same content appears in several groups."""
     every = [
-        Candidate(f"/{group}/{number}", f"g{group}", "speech", 1.0 + content, f"content {content}")
+        SplitCandidate(f"/{group}/{number}", f"g{group}", "speech", 1.0 + content, f"content {content}")
         for number, (group, content, _) in enumerate(contents)
     ]
     early = [clip for clip, (_, _, first) in zip(every, contents, strict=True) if first]
-    ratios = Ratios.parse("1:1:1")
-    before = assign(early, ratios)
-    after = assign(every, ratios, known=known_from(early, before))
+    ratios = SplitRatios.parse("1:1:1")
+    before = assign_splits(early, ratios)
+    after = assign_splits(every, ratios, known=known_from(early, before))
     homes: dict[str, set[str]] = defaultdict(set)
     for clips, result in ((early, before), (every, after)):
         for clip in clips:
@@ -112,13 +112,13 @@ def test_content_is_in_one_split_for_ever(contents: list[tuple[int, int, bool]])
 
 def test_a_new_duplicate_across_splits_is_listed() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
-    before = assign(clips, Ratios.parse("8:1:1"))
+    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
     held_out = next(clip for clip in clips if before.splits[clip.group] == "test")
     trained = next(clip for clip in clips if before.splits[clip.group] == "train")
-    copy = Candidate("/copy", trained.group, "speech", 10.0, held_out.sha256)
+    copy = SplitCandidate("/copy", trained.group, "speech", 10.0, held_out.sha256)
     # The original has left the sources: only the manifest remembers it.
     rest = [clip for clip in clips if clip is not held_out]
-    after = assign([*rest, copy], Ratios.parse("8:1:1"), known=known_from(clips, before))
+    after = assign_splits([*rest, copy], SplitRatios.parse("8:1:1"), known=known_from(clips, before))
     assert after.rejected == {
         "/copy": f"duplicate: of {held_out.path}, which is in test; its own group {trained.group} is in train"
     }
@@ -126,47 +126,50 @@ def test_a_new_duplicate_across_splits_is_listed() -> None:
 
 def test_moved_files_keep_their_split() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
-    before = assign(clips, Ratios.parse("6:2:2"))
+    before = assign_splits(clips, SplitRatios.parse("6:2:2"))
     renamed = [
-        Candidate(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256) for clip in clips
+        SplitCandidate(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256)
+        for clip in clips
     ]
-    after = assign(renamed, Ratios.parse("6:2:2"), known=known_from(clips, before))
+    after = assign_splits(renamed, SplitRatios.parse("6:2:2"), known=known_from(clips, before))
     assert all(after.splits[f"new {group}"] == split for group, split in before.splits.items())
 
 
 def test_a_new_group_goes_where_most_is_missing() -> None:
     clips = clips_of({str(number): [10.0] for number in range(100)})
-    before = assign(clips, Ratios.parse("8:1:1"))
+    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
     kept = [clip for clip in clips if before.splits[clip.group] != "val"]
     known = [known for known in known_from(clips, before) if known.split != "val"]
-    after = assign([*kept, Candidate("/new", "new", "speech", 10.0, "new")], Ratios.parse("8:1:1"), known=known)
+    after = assign_splits(
+        [*kept, SplitCandidate("/new", "new", "speech", 10.0, "new")], SplitRatios.parse("8:1:1"), known=known
+    )
     assert after.splits["new"] == "val"
 
 
 def test_one_large_group_does_not_fill_a_small_split() -> None:
     clips = clips_of({"crowd": [90.0], **{str(number): [1.0] for number in range(910)}})
     for seed in range(10):
-        assert assign(clips, Ratios.parse("8:1:1"), seed=seed).splits["crowd"] == "train"
+        assert assign_splits(clips, SplitRatios.parse("8:1:1"), seed=seed).splits["crowd"] == "train"
 
 
 def test_what_cannot_be_honoured_is_said() -> None:
-    ratios = Ratios.parse("8:1:1")
-    three = assign(clips_of({"a": [9.0], "b": [8.0], "c": [1.0]}), ratios)
+    ratios = SplitRatios.parse("8:1:1")
+    three = assign_splits(clips_of({"a": [9.0], "b": [8.0], "c": [1.0]}), ratios)
     assert set(three.splits.values()) == set(SPLITS)
     assert any("ratio is not met" in line for line in three.advice)
-    two = assign(clips_of({"a": [9.0], "b": [8.0]}), ratios)
+    two = assign_splits(clips_of({"a": [9.0], "b": [8.0]}), ratios)
     assert any("test split is empty" in line for line in two.advice)
     assert any("6:2:2" in line for line in two.advice)
-    many = assign(clips_of({str(number): [1.0] for number in range(200)}), ratios)
+    many = assign_splits(clips_of({str(number): [1.0] for number in range(200)}), ratios)
     assert many.advice == ()
     clips = clips_of({str(number): [1.0] for number in range(200)})
-    moved = assign(clips, Ratios.parse("1:1:1"), known=known_from(clips, many))
+    moved = assign_splits(clips, SplitRatios.parse("1:1:1"), known=known_from(clips, many))
     assert any("stay where they are" in line for line in moved.advice)
 
 
 def test_ratios_are_shares() -> None:
-    assert Ratios.parse("9:0.5:0.5") == Ratios(0.9, 0.05, 0.05)
-    assert Ratios.parse("6:2:2") == Ratios(0.6, 0.2, 0.2)
+    assert SplitRatios.parse("9:0.5:0.5") == SplitRatios(0.9, 0.05, 0.05)
+    assert SplitRatios.parse("6:2:2") == SplitRatios(0.6, 0.2, 0.2)
     for text in ("8:1", "a:b:c", "0:1:1", "8:-1:1", "nan:1:1", "8:1:1:1", ""):
         with pytest.raises(UserError, match="train:val:test"):
-            Ratios.parse(text)
+            SplitRatios.parse(text)

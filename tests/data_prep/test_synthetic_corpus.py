@@ -7,13 +7,13 @@ import pytest
 from codec import audio
 from codec.errors import UserError
 from data_prep.prepare import prepare
-from data_prep.sources import find
-from data_prep.synthetic_corpus import synthesise
+from data_prep.sources import find_audio
+from data_prep.synthetic_corpus import synthesise_corpus
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesise(tmp_path_factory.mktemp("corpus"))
+    return synthesise_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def digest(folder: Path) -> str:
@@ -26,7 +26,7 @@ def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> N
     assert summary.advice == () and not summary.excluded
     assert all(split.groups >= 10 for split in summary.splits)
     assert 7 < 60 * sum(split.hours for split in summary.splits) < 9
-    entries = find([corpus]).entries
+    entries = find_audio([corpus]).entries
     assert {entry.domain for entry in entries} == {"voice", "strings", "drums", "noise"}
     assert len({entry.group for entry in entries if entry.domain == "voice"}) >= 30
 
@@ -58,7 +58,7 @@ def test_voices_have_pitch_and_pauses(corpus: Path) -> None:
 
 def test_the_seed_decides(tmp_path: Path) -> None:
     digests = [
-        digest(synthesise(tmp_path / str(number), seed=seed, minutes=0.5, sample_rate=rate))
+        digest(synthesise_corpus(tmp_path / str(number), seed=seed, minutes=0.5, sample_rate=rate))
         for number, (seed, rate) in enumerate([(0, 8000), (0, 8000), (1, 8000)])
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -66,4 +66,4 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 
 def test_it_refuses_nonsense(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 min"):
-        synthesise(tmp_path, minutes=0)
+        synthesise_corpus(tmp_path, minutes=0)

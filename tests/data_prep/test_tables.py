@@ -11,8 +11,8 @@ import pytest
 
 from codec.batch.inputs import read_text
 from codec.errors import UserError
-from data_prep.lists import read_list
-from data_prep.sources import find
+from data_prep.lists import read_audio_list
+from data_prep.sources import find_audio
 
 ROWS = [
     {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
@@ -29,7 +29,9 @@ def table(delimiter: str) -> str:
 
 
 def described(path: Path) -> list[tuple[str, str, str]]:
-    return [(entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in read_list(path)]
+    return [
+        (entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in read_audio_list(path)
+    ]
 
 
 WANTED = [("a/ö, 1.wav", "Zoë", "speech"), ("b/2.wav", "Bob", "music")]
@@ -58,7 +60,7 @@ def test_a_tsv_has_no_quotes(tmp_path: Path) -> None:
     """As Common Voice writes it: a quotation mark is a letter."""
     rows = 'path\tclient_id\tsentence\na.wav\tx\t"Open\nb.wav\ty\tnever closed\n'
     (tmp_path / "list.tsv").write_text(rows)
-    assert [entry.group for entry in read_list(tmp_path / "list.tsv")] == ["x", "y"]
+    assert [entry.group for entry in read_audio_list(tmp_path / "list.tsv")] == ["x", "y"]
 
 
 def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -66,14 +68,14 @@ def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / "list.txt").write_bytes("a.wav\r\nb/c.wav\r\n".encode(encoding))
-        entries = read_list(tmp_path / "list.txt")
+        entries = read_audio_list(tmp_path / "list.txt")
         assert entries[0].path.is_file() and entries[1].path == tmp_path / "b/c.wav"
 
 
 def test_names_that_are_no_text_stay_what_they_are(tmp_path: Path) -> None:
     name = b"caf\xe9.wav"
     (tmp_path / "list.csv").write_bytes(b"path,group\n" + name + b",g\n")
-    (entry,) = read_list(tmp_path / "list.csv")
+    (entry,) = read_audio_list(tmp_path / "list.csv")
     assert bytes(entry.path).endswith(name)
 
 
@@ -81,14 +83,14 @@ def test_paths_from_windows(tmp_path: Path) -> None:
     (tmp_path / "wavs").mkdir()
     (tmp_path / "wavs/a.wav").touch()
     (tmp_path / "list.csv").write_text("path\nwavs\\a.wav\n")
-    assert read_list(tmp_path / "list.csv")[0].path.is_file()
+    assert read_audio_list(tmp_path / "list.csv")[0].path.is_file()
 
 
 def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
     lines = [{"audio_filepath": "a.wav", "offset": n, "speaker": who} for n, who in enumerate("xyx")]
     lines += [{"audio_filepath": "b.wav", "offset": n, "speaker": "x"} for n in range(2)]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [entry.group for entry in read_list(tmp_path / "list.jsonl")] == ["a.wav", "x"]
+    assert [entry.group for entry in read_audio_list(tmp_path / "list.jsonl")] == ["a.wav", "x"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_file_under_two_groups_is_one_of_its_own(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as refusal:
-        find([tmp_path / name])
+        find_audio([tmp_path / name])
     assert "\n" not in str(refusal.value) and str(tmp_path / name) in str(refusal.value)
     assert len(str(refusal.value)) < 600
 
@@ -125,7 +127,7 @@ def test_a_manifest_with_nul_in_a_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "manifest.csv").write_bytes("path\na.wav\n".encode("utf-16-le"))
     with pytest.raises(UserError, match=r"manifest\.csv"):
-        find([tmp_path])
+        find_audio([tmp_path])
 
 
 def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
@@ -136,17 +138,17 @@ def test_utf32_is_not_taken_for_utf16(tmp_path: Path) -> None:
 def test_a_hundred_thousand_rows_take_time_in_proportion(tmp_path: Path) -> None:
     import time
 
-    from data_prep.groups import choose, groups_for
-    from data_prep.split import Candidate, Ratios, assign
+    from data_prep.groups import choose_grouping, group_entries
+    from data_prep.split import SplitCandidate, SplitRatios, assign_splits
 
     def seconds(count: int) -> float:
         path = tmp_path / f"{count}.csv"
         path.write_text("path,group\n" + "".join(f"s{n % 999}/{n}.wav,s{n % 999}\n" for n in range(count)))
         started = time.perf_counter()
-        entries = find([path]).entries
-        groups = groups_for(entries, choose(entries, None))
-        clips = [Candidate(str(e.path), groups[str(e.path)], e.domain, 3.0, e.relative) for e in entries]
-        assign(clips, Ratios.parse("8:1:1"))
+        entries = find_audio([path]).entries
+        groups = group_entries(entries, choose_grouping(entries, None))
+        clips = [SplitCandidate(str(e.path), groups[str(e.path)], e.domain, 3.0, e.relative) for e in entries]
+        assign_splits(clips, SplitRatios.parse("8:1:1"))
         return time.perf_counter() - started
 
     seconds(1000)

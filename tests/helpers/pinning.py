@@ -16,7 +16,7 @@ from codec.cli import main
 PINS = Path(__file__).parents[1] / "pins"
 RATE = 16000
 SMALLEST = ["--codec.hop=40", "--codec.encoder.width=8", "--codec.decoder.width=8"]
-"""Overrides beside ``conftest.TINY`` that make models small enough to be kept."""
+"""Overrides in addition to ``tests.helpers.tiny.TINY``, so that models are small enough to be stored."""
 
 
 def waveform(seconds: float = 3.0) -> np.ndarray:

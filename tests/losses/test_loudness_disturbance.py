@@ -7,15 +7,15 @@ from scipy.signal import butter, sosfiltfilt
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from codec.losses.loudness_disturbance import bands_for, disturbance, loudness
-from codec.losses.spectrograms import Pair
-from data_prep.synthetic_corpus import synthesise
+from codec.losses.loudness_disturbance import loudness_bands, loudness_loss, specific_loudness
+from codec.losses.spectrograms import SpectrogramPair
+from data_prep.synthetic_corpus import synthesise_corpus
 
 CPU = torch.device("cpu")
 
 
 def judged(output: Tensor, target: Tensor, rate: int = 16000) -> float:
-    return float(disturbance(Pair(output, target), rate))
+    return float(loudness_loss(SpectrogramPair(output, target), rate))
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def speech(tmp_path_factory) -> Tensor:
     """A few seconds of a made voice, ``[1, 1, samples]``."""
     import soundfile
 
-    folder = synthesise(tmp_path_factory.mktemp("speech"), minutes=0.5)
+    folder = synthesise_corpus(tmp_path_factory.mktemp("speech"), minutes=0.5)
     path = sorted(folder.glob("voice/**/*.flac"))[0]
     wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     assert rate == 16000
@@ -32,18 +32,20 @@ def speech(tmp_path_factory) -> Tensor:
 
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
 def test_ten_decibels_are_a_factor_and_the_threshold_is_silence(rate):
-    bands = bands_for(rate, CPU)
+    bands = loudness_bands(rate, CPU)
     levels_db = torch.tensor([60.0, 70.0, 80.0])[:, None].expand(3, len(bands.quiet))
-    loud = loudness(10 ** (levels_db / 10) * bands.quiet / bands.quiet.min(), bands)
+    loud = specific_loudness(10 ** (levels_db / 10) * bands.quiet / bands.quiet.min(), bands)
     torch.testing.assert_close(loud[2] / loud[1], torch.full_like(loud[0], 10**0.23), rtol=0.02, atol=0)
-    assert (loudness(bands.quiet * 0.9, bands) == 0).all() and (loudness(bands.quiet * 2, bands) > 0).all()
+    assert (specific_loudness(bands.quiet * 0.9, bands) == 0).all() and (
+        specific_loudness(bands.quiet * 2, bands) > 0
+    ).all()
     assert bands.width.sum() == pytest.approx(24 if rate == 44100 else 22, abs=1.5)
 
 
 def test_nothing_disturbs_what_is_the_same(speech):
     assert judged(speech, speech) < 0.02
     gradient = speech.clone().requires_grad_()
-    disturbance(Pair(gradient, speech), 16000).backward()
+    loudness_loss(SpectrogramPair(gradient, speech), 16000).backward()
     assert gradient.grad.isfinite().all()
 
 

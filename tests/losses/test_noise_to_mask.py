@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from codec import audio
-from codec.losses import nmr
+from codec.losses import noise_to_mask_ratio
+from codec.losses.bark import hz_to_bark, threshold_in_quiet_db_spl
 from codec.losses.noise_baseline import matched_noise
-from codec.losses.noise_to_mask import bands_for, bark, masking_threshold, quiet_db_spl, window_for
-from codec.losses.spectrograms import magnitude
+from codec.losses.noise_to_mask import masking_bands, masking_threshold, masking_window
+from codec.losses.spectrograms import magnitude_spectrogram
 
 RATES = (16000, 24000, 44100)
 CPU = torch.device("cpu")
@@ -28,35 +29,35 @@ def white(rate: int, level: float = 0.1, seed: int = 0) -> Tensor:
 
 def frames(wave: Tensor, rate: int) -> Tensor:
     """Magnitudes away from the reflected edges."""
-    return magnitude(wave, window_for(rate))[:, 4:-4]
+    return magnitude_spectrogram(wave, masking_window(rate))[:, 4:-4]
 
 
 def band_and_its_hz(rate: int, near_bark: float) -> tuple[int, float]:
     """The band whose centre is nearest, and the frequency of the bin nearest to that centre."""
-    centres = bands_for(rate, CPU).bark
+    centres = masking_bands(rate, CPU).bark
     band = int((centres - near_bark).abs().argmin())
-    bins_hz = torch.arange(window_for(rate) // 2 + 1) * rate / window_for(rate)
-    return band, float(bins_hz[(bark(bins_hz) - centres[band]).abs().argmin()])
+    bins_hz = torch.arange(masking_window(rate) // 2 + 1) * rate / masking_window(rate)
+    return band, float(bins_hz[(hz_to_bark(bins_hz) - centres[band]).abs().argmin()])
 
 
 # --- scales and thresholds ----------------------------------------------------------------------------------
 
 
 def test_bark_scale_has_zwickers_critical_bands():
-    found = bark(torch.tensor(ZWICKER_HZ).float())
+    found = hz_to_bark(torch.tensor(ZWICKER_HZ).float())
     torch.testing.assert_close(found, torch.arange(1.0, 25.0), atol=0.25, rtol=0)
 
 
 def test_threshold_in_quiet_is_near_the_standard():
     """ISO 226:2003, threshold of hearing."""
     hz, level_db = zip((125, 22.1), (250, 11.4), (500, 4.4), (1000, 2.4), (2000, -1.3), (4000, -5.4))
-    found_db = quiet_db_spl(torch.tensor(hz).float())
+    found_db = threshold_in_quiet_db_spl(torch.tensor(hz).float())
     torch.testing.assert_close(found_db, torch.tensor(level_db), atol=3.0, rtol=0)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_bands_cover_all_bins_in_order_and_half_a_bark_each(rate):
-    bands = bands_for(rate, CPU)
+    bands = masking_bands(rate, CPU)
     assert (bands.assignment.sum(1) == 1).all() and (bands.assignment.sum(0) > 0).all()
     assert (bands.assignment.argmax(1).diff() >= 0).all()
     width = bands.bark.diff()
@@ -66,7 +67,7 @@ def test_bands_cover_all_bins_in_order_and_half_a_bark_each(rate):
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("hz", [200.0, 1234.5, 6000.0])
 def test_powers_of_a_full_scale_sine_add_up_to_its_mean_square(rate, hz):
-    bands = bands_for(rate, CPU)
+    bands = masking_bands(rate, CPU)
     powers = frames(sine(rate, hz), rate).square() @ bands.assignment * bands.scale
     torch.testing.assert_close(powers.sum(-1), torch.full_like(powers[..., 0], 0.5), rtol=0.01, atol=0)
 
@@ -74,7 +75,7 @@ def test_powers_of_a_full_scale_sine_add_up_to_its_mean_square(rate, hz):
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("place", [9.0, 13.0, 17.0])
 def test_a_tone_masks_as_schroeder_and_johnston_say(rate, place):
-    bands = bands_for(rate, CPU)
+    bands = masking_bands(rate, CPU)
     band, hz = band_and_its_hz(rate, place)
     found_db = 10 * masking_threshold(frames(sine(rate, hz), rate), bands).log10()[0]
     x = (bands.bark - bands.bark[band] + 0.474).numpy()
@@ -89,7 +90,7 @@ def test_a_tone_masks_as_schroeder_and_johnston_say(rate, place):
 def test_noise_masks_more_than_tones(rate):
     """Johnston's offsets: 14.5 + z below a tone, 5.5 below noise. Log periodograms of noise lie 2.507 dB
     (Euler's constant) below the mean, which makes it 2.507 / 60 tonal."""
-    bands = bands_for(rate, CPU)
+    bands = masking_bands(rate, CPU)
 
     def offset_db(wave: Tensor) -> Tensor:
         spectrum = frames(wave, rate)
@@ -107,7 +108,7 @@ def test_noise_masks_more_than_tones(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_silence_masks_as_the_threshold_in_quiet(rate):
     """And nothing masks less."""
-    bands = bands_for(rate, CPU)
+    bands = masking_bands(rate, CPU)
     khz = torch.tensor([band_and_its_hz(rate, place)[1] for place in bands.bark.tolist()]) / 1000
     full_scale_db_spl = 96 + 20 * np.log10(2) / 2  # of mean square 1
     quiet_db = 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + khz**4 / 1000 - full_scale_db_spl
@@ -125,16 +126,16 @@ def test_silence_masks_as_the_threshold_in_quiet(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_noise_at_the_threshold_counts_log10_of_2(rate):
     _, hz = band_and_its_hz(rate, 12.0)
-    amplitude = 10 ** ((quiet_db_spl(torch.tensor(hz)).item() - 96) / 20)
-    value = nmr(sine(rate, hz, amplitude)[None], torch.zeros(1, 1, rate), rate)
-    assert value.item() * len(bands_for(rate, CPU).bark) == pytest.approx(np.log10(2), rel=0.05)
+    amplitude = 10 ** ((threshold_in_quiet_db_spl(torch.tensor(hz)).item() - 96) / 20)
+    value = noise_to_mask_ratio(sine(rate, hz, amplitude)[None], torch.zeros(1, 1, rate), rate)
+    assert value.item() * len(masking_bands(rate, CPU).bark) == pytest.approx(np.log10(2), rel=0.05)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_identical_waves_and_silence_are_at_0(rate):
     for wave in (white(rate), sine(rate, 440.0), torch.zeros(1, rate)):
-        assert nmr(wave[None], wave[None].clone(), rate) == 0
-    assert nmr(white(rate, 1e-6)[None], torch.zeros(1, 1, rate), rate) < 0.02  # inaudible
+        assert noise_to_mask_ratio(wave[None], wave[None].clone(), rate) == 0
+    assert noise_to_mask_ratio(white(rate, 1e-6)[None], torch.zeros(1, 1, rate), rate) < 0.02  # inaudible
 
 
 def with_noise(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -142,7 +143,7 @@ def with_noise(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray
 
 
 def ratio(decoded: np.ndarray, wave: np.ndarray, rate: int) -> float:
-    return nmr(torch.from_numpy(decoded)[None], torch.from_numpy(wave)[None], rate).item()
+    return noise_to_mask_ratio(torch.from_numpy(decoded)[None], torch.from_numpy(wave)[None], rate).item()
 
 
 def complex_tone(rate: int, seed: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Files side by side, whose blocks are computed together, against the same files one after the other."""
+"""Dynamic batching: files coded concurrently against the same files one by one."""
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import pytest
 import soundfile
 import torch
 
-from codec.batch.tasks import decode_batch, encode_batch
+from codec.batch.decode import decode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.jobs import BatchOptions
 from codec.batch.threads import run_in_threads
-from codec.coding.tokens import encode_tokens
+from codec.batch.tokenize import encode_tokens
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
+from codec.model.backend import BlockOutputs, join_arrays, split_streams
 from codec.model.codec import Codec
 from codec.model.dynamic_batching import BatchingStopped, DynamicBatcher, batched
 from codec.model.streaming import BLOCK
-from codec.pretrained import registry
-from codec.pretrained.registry import finder
-from tests.conftest import tiny_model
+from codec.pretrained import checkpoint
+from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.registry import ModelFinder, load_model
+from tests.helpers.tiny import tiny_model
 
 LANES = (3, 8)
 
@@ -56,26 +62,42 @@ def sounds(tmp_path_factory, codec) -> Path:
 
 @pytest.mark.parametrize("kbps", [None, 0.4])
 def test_files_side_by_side_have_the_bytes_that_each_has_alone(tmp_path, sounds, codec, kbps):
-    alone = encode_batch([sounds], tmp_path / "nac1", codec, kbps=kbps)
-    decode_batch([tmp_path / "nac1"], tmp_path / "wav1", codec)
+    alone = encode_batch([sounds], tmp_path / "nac1", LoadedModel(codec), CodingOptions(kbps=kbps))
+    decode_batch([tmp_path / "nac1"], tmp_path / "wav1", LoadedModel(codec))
     assert len(alone.reports) == 15 and [one.path.name for one in alone.failures] == ["bad.wav"]
     for lanes in LANES:
-        batch = encode_batch([sounds], tmp_path / f"nac{lanes}", codec, kbps=kbps, lanes=lanes)
+        batch = encode_batch(
+            [sounds],
+            tmp_path / f"nac{lanes}",
+            LoadedModel(codec),
+            CodingOptions(kbps=kbps),
+            BatchOptions(concurrent_files=lanes),
+        )
         assert contents(tmp_path / f"nac{lanes}") == contents(tmp_path / "nac1")
         assert batch.failures == alone.failures
         assert [one.source for one in batch.reports] == [one.source for one in alone.reports]
-        assert not decode_batch([tmp_path / "nac1"], tmp_path / f"wav{lanes}", codec, lanes=lanes).failures
+        assert not decode_batch(
+            [tmp_path / "nac1"],
+            tmp_path / f"wav{lanes}",
+            LoadedModel(codec),
+            DecodingOptions(),
+            BatchOptions(concurrent_files=lanes),
+        ).failures
         assert contents(tmp_path / f"wav{lanes}") == contents(tmp_path / "wav1")
 
 
 def test_tokens_side_by_side_are_those_of_each_alone(tmp_path, sounds, codec):
-    alone = encode_tokens([sounds], tmp_path / "1", codec, per_shard=6)
+    alone = encode_tokens([sounds], tmp_path / "1", LoadedModel(codec), per_shard=6)
     for lanes in LANES:
-        batch = encode_tokens([sounds], tmp_path / f"{lanes}", codec, per_shard=6, lanes=lanes)
+        batch = encode_tokens(
+            [sounds], tmp_path / f"{lanes}", LoadedModel(codec), BatchOptions(concurrent_files=lanes), per_shard=6
+        )
         assert contents(tmp_path / f"{lanes}") == contents(tmp_path / "1")
         assert batch.failures == alone.failures and len(batch.failures) == 1
-    decode_batch([tmp_path / "1"], tmp_path / "wav1", codec)
-    decode_batch([tmp_path / "1"], tmp_path / "wav3", codec, lanes=3)
+    decode_batch([tmp_path / "1"], tmp_path / "wav1", LoadedModel(codec))
+    decode_batch(
+        [tmp_path / "1"], tmp_path / "wav3", LoadedModel(codec), DecodingOptions(), BatchOptions(concurrent_files=3)
+    )
     assert contents(tmp_path / "wav1") == contents(tmp_path / "wav3")
 
 
@@ -83,18 +105,24 @@ def test_files_of_several_models_are_decoded_side_by_side_and_each_is_loaded_onc
     other = tiny_model(tmp_path / "other", seed=1)
     for number in range(6):
         source = make(tmp_path / f"in/{number}.wav", 20_000 + 9_000 * number)
-        encode_batch([source], tmp_path / "nac", codec if number % 2 else registry.load(str(other)))
-    decode_batch([tmp_path / "nac"], tmp_path / "1", finder([model, other]))
+        encode_batch([source], tmp_path / "nac", LoadedModel(codec) if number % 2 else load_model(str(other)))
+    decode_batch([tmp_path / "nac"], tmp_path / "1", ModelFinder([model, other]))
     loaded = []
 
     def slowly(place: Path) -> Codec:
         loaded.append(place)
         time.sleep(0.2)
-        return load_model(place)
+        return load_codec(place)
 
-    load_model = registry.load_model
-    monkeypatch.setattr(registry, "load_model", slowly)
-    assert not decode_batch([tmp_path / "nac"], tmp_path / "6", finder([model, other]), lanes=6).failures
+    load_codec = checkpoint.load_codec
+    monkeypatch.setattr(checkpoint, "load_codec", slowly)
+    assert not decode_batch(
+        [tmp_path / "nac"],
+        tmp_path / "6",
+        ModelFinder([model, other]),
+        DecodingOptions(),
+        BatchOptions(concurrent_files=6),
+    ).failures
     assert contents(tmp_path / "1") == contents(tmp_path / "6") and sorted(loaded) == sorted([model, other])
 
 
@@ -119,13 +147,15 @@ def test_blocks_of_files_side_by_side_are_computed_together(tmp_path, codec, com
     block = BLOCK * codec.config.latent_hop
     for number in range(6):
         make(tmp_path / f"in/{number}.wav", 5 * block // 2, 16000, channels=1 + number // 3)
-    encode_batch([tmp_path / "in"], tmp_path / "1", codec)
+    encode_batch([tmp_path / "in"], tmp_path / "1", LoadedModel(codec))
     assert computed == 9 * [1] + 9 * [2]
     computed.clear()
-    encode_batch([tmp_path / "in"], tmp_path / "3", codec, lanes=3)
+    encode_batch(
+        [tmp_path / "in"], tmp_path / "3", LoadedModel(codec), CodingOptions(), BatchOptions(concurrent_files=3)
+    )
     assert computed == 3 * [3] + 3 * [6]
     computed.clear()
-    encode_tokens([tmp_path / "in"], tmp_path / "6", codec, lanes=6, per_shard=6)
+    encode_tokens([tmp_path / "in"], tmp_path / "6", LoadedModel(codec), BatchOptions(concurrent_files=6), per_shard=6)
     assert computed == 3 * [9]
 
 
@@ -149,8 +179,40 @@ def test_errors_of_no_single_file_end_the_batch(tmp_path, codec, monkeypatch, er
     for number in range(5):
         make(tmp_path / f"in/{number}.wav", 5 * BLOCK * codec.config.latent_hop + number)
     with pytest.raises(raised, match=says):
-        encode_batch([tmp_path / "in"], tmp_path / "out", codec, lanes=3)
+        encode_batch(
+            [tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(concurrent_files=3)
+        )
     assert len(calls) == 3 and not list((tmp_path / "out").iterdir()) and not lanes_left()
+
+
+class Doubling:
+    """A step whose output is twice its block, and whose state counts the streams it was computed with."""
+
+    def initial_state(self, streams: int) -> BlockOutputs:
+        return (np.zeros(streams),)
+
+    def empty_outputs(self, streams: int) -> BlockOutputs:
+        return (np.zeros((streams, 0)),)
+
+    def __call__(self, block: np.ndarray, state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
+        if (block < 0).any():
+            raise ValueError(f"negative among {len(block)}")
+        return (2 * block,), (state[0] + len(block),)
+
+    def join_states(self, states: Sequence[BlockOutputs]) -> BlockOutputs:
+        return join_arrays(states)
+
+    def split_state(self, state: BlockOutputs, sizes: Sequence[int]) -> list[BlockOutputs]:
+        return split_streams(state, sizes)
+
+
+DOUBLING = Doubling()
+
+
+def compute(streams: int = 1, length: int = 1, value: float = 1.0) -> tuple[list, list]:
+    """Return the output and the state of one block."""
+    (output,), (state,) = batched(DOUBLING, np.full((streams, length), value), DOUBLING.initial_state(streams))
+    return output.tolist(), state.tolist()
 
 
 def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_caller():
@@ -161,7 +223,7 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
         try:
             for _ in range(job):
                 progress(1.0)
-                batched(lambda block, state: (block, state), torch.zeros(1, 1), (torch.zeros(1),))
+                compute()
         finally:
             left.append(job)
         return 2 * job
@@ -177,49 +239,43 @@ def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_calle
     assert dict(run_in_threads(work, [1, 2, 3, 0, 4], 3, progress)) == {1: 2, 2: 4, 3: 6, 0: 0, 4: 8}
 
 
-# --- the meeting itself ---------------------------------------------------------------------------
-
-
-def double(block: torch.Tensor, state: tuple[torch.Tensor, ...]):
-    if (block < 0).any():
-        raise ValueError(f"negative among {len(block)}")
-    return 2 * block, (state[0] + len(block),)
+# --- the batcher itself ---------------------------------------------------------------------------
 
 
 def test_blocks_of_one_kind_meet_and_share_their_errors_alone():
     """Rows: streams. Blocks of two lengths, and of the shorter one negative."""
-    meeting = DynamicBatcher(4)
+    batcher = DynamicBatcher(4)
 
     def lane(streams: int, length: int, value: float):
-        with meeting.concurrent_file():
+        with batcher.concurrent_file():
             try:
-                return batched(double, torch.full((streams, length), value), (torch.zeros(streams),))
+                return compute(streams, length, value)
             except ValueError as error:
                 return str(error)
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lane, (1, 2, 1, 3), (8, 8, 5, 5), (1.0, 2.0, -1.0, 3.0)))
-    for (result, (state,)), streams, value in zip(found[:2], (1, 2), (1.0, 2.0)):
-        assert result.tolist() == streams * [8 * [2 * value]] and state.tolist() == streams * [3]
+    for result, streams, value in zip(found[:2], (1, 2), (1.0, 2.0)):
+        assert result == (streams * [8 * [2 * value]], streams * [3])
     assert found[2:] == 2 * ["negative among 4"]
 
 
 def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stopped():
-    meeting = DynamicBatcher(3)
+    batcher = DynamicBatcher(3)
     first, last = threading.Event(), threading.Event()
 
     def leaves() -> None:
-        with meeting.concurrent_file():
+        with batcher.concurrent_file():
             first.wait()
         last.set()
 
     def waits() -> int:
-        with meeting.concurrent_file():
-            batched(double, torch.ones(1, 1), (torch.zeros(1),))
+        with batcher.concurrent_file():
+            compute()
             last.wait()
-            first_of_two = batched(double, torch.ones(1, 1), (torch.zeros(1),))[1][0].item()
-            batched(double, torch.ones(1, 1), (torch.zeros(1),))
-            return first_of_two
+            (streams_of_two,) = compute()[1]
+            compute()
+            return streams_of_two
         return -1
 
     with ThreadPoolExecutor(3) as threads:
@@ -228,12 +284,12 @@ def test_lanes_that_have_left_are_not_waited_for_and_those_that_wait_can_be_stop
         first.set()
         leaving.result(timeout=60)
         assert [one.result(timeout=60) for one in others] == [2, 2]
-    meeting = DynamicBatcher(2)
+    batcher = DynamicBatcher(2)
     with ThreadPoolExecutor(1) as threads:
         one = threads.submit(waits)
         time.sleep(0.05)
-        meeting.stop()
+        batcher.stop()
         assert one.result(timeout=60) == -1
     with pytest.raises(BatchingStopped):
-        meeting.check()
-    assert batched(double, torch.ones(1, 1), (torch.zeros(1),))[0].item() == 2
+        batcher.check()
+    assert compute() == ([[2.0]], [1.0])

@@ -16,12 +16,13 @@ import torch
 import codec as library
 from codec.bitstream.codes import NO_CODE
 from codec.coding.files import decode_file, encode_file
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
-from codec.pretrained.checkpoint import CONFIG
 from codec.pretrained.export import export_model
+from codec.pretrained.model_folder import CONFIG
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
-from codec.pretrained.registry import load
-from tests.conftest import tiny_model
+from codec.pretrained.registry import load_model
+from tests.helpers.tiny import tiny_model
 
 KINDS = {"rvq": (), "fsq": ("--codec.quantizer.kind=fsq",)}
 
@@ -46,7 +47,7 @@ def test_the_page_on_graphs_says_how_to_use_them(exported, tmp_path, monkeypatch
     page = (Path(__file__).parents[2] / "docs/graphs.md").read_text()
     told: dict[str, Any] = {}
     exec(page.split("```python\n")[1].split("```")[0], told)
-    codec = load(str(exported))
+    codec = load_model(str(exported))
     assert told["sound"].shape == (2, 19 * codec.config.latent_hop)
     for frames in (1, 7, 40):
         wave = noise(2, 1, 40 * codec.config.latent_hop - codec.config.hop)
@@ -71,13 +72,16 @@ def test_files_are_the_same_to_within_rounding(exported, tmp_path, how):
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", noise(30 * 22050, 2).numpy(), 22050)
-    plain, graphs = load(str(exported)), load(str(exported), "onnx")
+    plain, graphs = load_model(str(exported)), load_model(str(exported), "onnx")
     if how.get("kbps") and plain.config.quantizer.contexts == 1:
         pytest.skip("no contexts")
-    reports = [encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, **how) for i, c in enumerate((plain, graphs))]
+    reports = [
+        encode_file(tmp_path / "a.wav", tmp_path / f"{i}.nac", c, CodingOptions(**how))
+        for i, c in enumerate((plain, graphs))
+    ]
     assert reports[0].bytes_payload == pytest.approx(reports[1].bytes_payload, rel=0.01)
     for codec in (plain, graphs):
-        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, subtype="FLOAT")
+        decode_file(tmp_path / "1.nac", tmp_path / f"{codec is plain}.wav", codec, DecodingOptions(subtype="FLOAT"))
     sounds = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("True", "False")]
     np.testing.assert_allclose(*sounds, atol=1e-5)
     assert np.abs(sounds[0]).max() > 0.01
@@ -95,24 +99,24 @@ def test_codes_may_be_absent_or_fewer_and_latents_are_as_ever(exported):
 
 
 def test_a_model_with_graphs_can_be_handed_to_processes(exported):
-    graphs = load(str(exported), "onnx", threads=2)
+    graphs = load_model(str(exported), "onnx", threads=2)
     again = pickle.loads(pickle.dumps(graphs))
     wave = noise(1, 1, 9999)
-    assert again.steps.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
+    assert again.backend.threads == 2 and torch.equal(again.encode(wave), graphs.encode(wave))
 
 
 def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):
     with pytest.raises(UserError, match="codec export MODEL --onnx"):
-        load(str(model), "onnx")
+        load_model(str(model), "onnx")
     with pytest.raises(UserError, match="float32, not bfloat16"):
         library.load(exported, device="onnx", dtype="bfloat16")
     export_model(tiny_model(tmp_path / "model", seed=1), tmp_path / "other")
     for name in (ENCODER, DECODER):
         (tmp_path / "other" / name).write_bytes((exported / name).read_bytes())
     with pytest.raises(UserError, match=ENCODER):
-        load(str(tmp_path / "other"), "onnx")
+        load_model(str(tmp_path / "other"), "onnx")
     with pytest.raises(UserError, match="of another model"):
-        with_graphs(load(str(tmp_path / "other")), exported)
+        with_graphs(load_model(str(tmp_path / "other")), exported)
 
 
 def copy_of(exported: Path, folder: Path, name: str, graph: bytes, *, named: bool) -> Path:
@@ -132,7 +136,7 @@ def test_a_graph_with_other_weights_and_the_same_metadata_is_refused(exported, t
     weights.raw_data = weights.raw_data[:-4] + np.float32(0.5).tobytes()
     other = copy_of(exported, tmp_path / "other", DECODER, model.SerializeToString(), named=False)
     with pytest.raises(UserError, match=DECODER):
-        load(str(other), "onnx")
+        load_model(str(other), "onnx")
     config = json.loads((exported / CONFIG).read_text())
     assert config["graphs"] == {name: sha256((exported / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
 
@@ -141,7 +145,7 @@ def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path)
     whole = (exported / ENCODER).read_bytes()
     cut = copy_of(exported, tmp_path / "cut", ENCODER, whole[:5000], named=True)
     with pytest.raises(UserError, match="cannot be read") as error:
-        load(str(cut), "onnx")
+        load_model(str(cut), "onnx")
     assert "\n" not in str(error.value)
     model = onnx.load(exported / DECODER)
     shape = onnx.numpy_helper.from_array(np.array([7, 7, 7, 7], np.int64), "seven")
@@ -151,7 +155,7 @@ def test_a_graph_that_cannot_be_read_or_computed_is_one_line(exported, tmp_path)
         node.output[:] = ["fits_not" if name == kept else name for name in node.output]
     model.graph.node.append(onnx.helper.make_node("Reshape", ["fits_not", "seven"], [kept]))
     wrong = copy_of(exported, tmp_path / "wrong", DECODER, model.SerializeToString(), named=True)
-    codec = load(str(wrong), "onnx")
+    codec = load_model(str(wrong), "onnx")
     with pytest.raises(UserError, match="cannot compute") as error:
         codec.decode(codec.encode(noise(1, 1, 9999)))
     assert "\n" not in str(error.value)

@@ -9,13 +9,14 @@ import soundfile
 import torch
 
 from codec import cli
+from codec.cli.models import MODEL_VARIABLE
 from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import registry
-from codec.pretrained.checkpoint import fingerprint, load_model, save_model
-from codec.pretrained.defaults import DEFAULT_MODEL
+from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
 from codec.pretrained.export import export_model
+from codec.pretrained.registry import DEFAULT_MODEL
 from codec.recipe import read_recipe
 
 
@@ -25,14 +26,14 @@ def make(folder: Path, seed: int) -> Codec:
     quantizer = QuantizerConfig(codebooks=4, latent_dim=8, codebook_size=16, codebook_dim=4)
     codec = Codec(CodecConfig(hop=160, encoder=network, decoder=network, quantizer=quantizer)).eval()
     save_model(folder, codec, {})
-    return load_model(folder)
+    return load_codec(folder)
 
 
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
     """An empty folder in place of the built-in models."""
     monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
-    monkeypatch.delenv(cli.MODEL_VARIABLE, raising=False)
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
     soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(9000), 16000)
     return tmp_path / "models"
 
@@ -57,7 +58,7 @@ def test_without_any_model_there_is_one_line(tmp_path, models, run):
     make(tmp_path / "run", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "run")[0] == 0
     status, _, complaint = run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")
-    name = fingerprint(load_model(tmp_path / "run"))
+    name = fingerprint(load_codec(tmp_path / "run"))
     assert status == 1 and f"a.nac: coded with model {name}" in run("decode", tmp_path / "a.nac", "--out", tmp_path)[2]
     assert "--model" in complaint or complaint
 
@@ -69,7 +70,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("encode", source, "--out", tmp_path / "nac" / DEFAULT_MODEL)[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "other", "--model", "other")[0] == 0
     assert run("encode", source, "--out", tmp_path / "nac" / "third", "--model", models / "third")[0] == 0
-    monkeypatch.setenv(cli.MODEL_VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "own"))
     assert run("encode", source, "--out", tmp_path / "nac" / "own")[0] == 0
     for name, codec in (made | {"own": own}).items():
         status, printed, _ = run("info", tmp_path / "nac" / name / "a.nac", "--json")
@@ -77,7 +78,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[0] == 0
     assert "4 were there already" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
     assert len({path.read_bytes() for path in (tmp_path / "wav").rglob("*.wav")}) == 4
-    monkeypatch.delenv(cli.MODEL_VARIABLE)
+    monkeypatch.delenv(MODEL_VARIABLE)
     status, printed, complaint = run("decode", tmp_path / "nac", "--out", tmp_path / "again")
     assert status == 1 and "3 done" in printed and fingerprint(own) in complaint
     assert run("decode", tmp_path / "nac" / "other", "--out", tmp_path / "wrong", "--model", "third")[0] == 1
@@ -86,9 +87,9 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
 def test_a_finer_decoder_serves_where_the_model_itself_is_not_there(tmp_path, models, run):
     parent = make(tmp_path / "parent", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "parent")[0] == 0
-    child = load_model(tmp_path / "parent")
+    child = load_codec(tmp_path / "parent")
     child.decoder.last.bias += 0.1
-    child.decodes = (fingerprint(parent),)
+    child.compatible_fingerprints = (fingerprint(parent),)
     save_model(models / "child", child, {})
     assert run("decode", tmp_path / "a.nac", "--out", tmp_path / "child")[0] == 0
     save_model(models / "parent", parent, {})
@@ -105,7 +106,7 @@ def test_models_are_listed(tmp_path, models, run, monkeypatch):
     head, line = printed.splitlines()
     assert status == 0 and head.split()[0] == "model"
     assert line.split()[:3] == [DEFAULT_MODEL, fingerprint(codec), "16000"]
-    monkeypatch.setenv(cli.MODEL_VARIABLE, str(models / DEFAULT_MODEL))
+    monkeypatch.setenv(MODEL_VARIABLE, str(models / DEFAULT_MODEL))
     found = json.loads(run("models", "--json")[1])
     assert [model["name"] for model in found] == [DEFAULT_MODEL, str(models / DEFAULT_MODEL)]
     assert found[0]["parameters"] == sum(weight.numel() for weight in codec.parameters())
@@ -136,7 +137,7 @@ def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
     save_model(tmp_path / "run/model", codec, {"step": 3})
     (tmp_path / "run/recipe.yaml").write_text("train: {steps: 3}")
     exported = export_model(tmp_path / "run", tmp_path / "small")
-    back = load_model(tmp_path / "small")
+    back = load_codec(tmp_path / "small")
     assert fingerprint(back) == fingerprint(exported) != fingerprint(codec)
     sizes = [(tmp_path / place / "model.safetensors").stat().st_size for place in ("small", "run/model")]
     modes = {path.stat().st_mode for path in (tmp_path / "small").iterdir() if path.is_file()}

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import pytest
 
 from codec.errors import UserError
-from codec.pretrained.checkpoint import CONFIG, load_model, read_info
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
-from eval.pages.combined_page import join
+from eval.pages.combined_page import write_combined_page
 from eval.search.candidate import Candidate
 from eval.search.pick import pick
 
@@ -109,7 +110,7 @@ def with_value(content: Any, place: tuple, value: Any) -> Any:
 def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(RESULTS))
-    join([tmp_path], tmp_path / "page.html")
+    write_combined_page([tmp_path], tmp_path / "page.html")
     assert len(places(RESULTS)) == 26
     made = 0
     for place in places(RESULTS):
@@ -119,15 +120,15 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
             except ValueError:  # more digits than Python writes
                 continue
             try:
-                join([tmp_path], tmp_path / "page.html")
+                write_combined_page([tmp_path], tmp_path / "page.html")
                 made += 1
             except UserError as error:
                 assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 1000
     assert made < 25  # a text where one belongs, and None where a figure may be unknown
     path.write_text(DEEP)
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
     path.write_bytes(b"\xff\xfe{}")
-    assert str(path) in refused(join, [tmp_path], tmp_path / "page.html")
+    assert str(path) in refused(write_combined_page, [tmp_path], tmp_path / "page.html")
 
 
 def test_what_a_search_left_is_refused_in_one_line(tmp_path):
@@ -148,5 +149,5 @@ def test_a_config_that_is_nested_too_deeply_is_refused_in_one_line(model, tmp_pa
     content = (tmp_path / CONFIG).read_text()
     for text in (DEEP, content.replace('"info": {', '"info": ' + '{"a":' * 200_000), '"x"', "[]"):
         (tmp_path / CONFIG).write_text(text)
-        assert str(tmp_path) in refused(load_model, tmp_path)
-        refused(read_info, tmp_path)
+        assert str(tmp_path) in refused(load_codec, tmp_path)
+        refused(read_training_info, tmp_path)

@@ -18,9 +18,9 @@ from tests.helpers.children import wait_until
 
 MAPPING = """
 import os, sys, time
-from codec.runtime.process_pool import map_in_processes
+from codec.runtime.process_pool import PoolOptions, map_in_processes
 if __name__ == "__main__":
-    for _ in map_in_processes(time.sleep, [0.01] * 2 + [3600.0] * 2, 2, advice=""):
+    for _ in map_in_processes(time.sleep, [0.01] * 2 + [3600.0] * 2, PoolOptions(workers=2)):
         print(os.getpid(), flush=True)
 """
 

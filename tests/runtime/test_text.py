@@ -15,7 +15,7 @@ from eval.evaluation.tables import evaluation_markdown, write_tables
 from eval.pages.rate_distortion_plot import rate_figures
 from eval.pages.text_table import Table, csv_cell, markdown_text
 from eval.systems.system import System
-from tests.eval.pages.test_evaluation_page import made  # noqa: F401
+from tests.helpers.example_report import write_example_report
 
 HOSTILE = [
     "=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "a|b", "*bold*", "_under_ snake_case __x__", "`code`",
@@ -60,8 +60,8 @@ def test_cells_that_a_spreadsheet_would_compute_are_text_and_numbers_stay_number
     ]  # fmt: skip
 
 
-def test_the_files_of_an_evaluation_show_hostile_names(made, tmp_path):  # noqa: F811
-    result, _ = made
+def test_the_files_of_an_evaluation_show_hostile_names(tmp_path):
+    result = write_example_report(tmp_path)
     clips = [replace(clip, path=name, group=name, domain=name) for clip, name in zip(result.clips, HOSTILE)]
     systems = [SystemClips(System(HOSTILE[0], HOSTILE[4]), clips)]
     named = replace(

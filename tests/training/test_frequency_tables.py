@@ -10,12 +10,12 @@ from codec.bitstream.range_coder import RangeCoder
 from codec.dataset.packed import PackedSplit, open_split
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.pretrained.checkpoint import load_model
-from codec.pretrained.registry import find
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
 from codec.training.fit_frequency_tables import fit_tables
-from codec.training.frequency_smoothing import Counts, cost, smooth
-from tests.conftest import TINY
+from codec.training.frequency_smoothing import Counts, coding_cost, smooth
+from tests.helpers.tiny import TINY
 
 
 def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
@@ -59,7 +59,7 @@ def test_tables_fitted_to_little_cost_no_more_than_fixed_width_on_other_clips(la
 def test_tables_of_many_large_codebooks_fitted_to_half_a_minute(prepared, start):
     """The built-in model's, whose own tables were fitted to an hour of speech. Fitted without looking at what is held
     out, they take 1.18 times the fixed width here."""
-    codec = load_model(find("speech_16k_v2"))
+    codec = load_codec(find_model("speech_16k_v2"))
     unseen = some(open_split(prepared, "val", 16000, 1), 0, 3)
     parent = bits_per_frame(codec, unseen)
     if start == "uniform":
@@ -82,8 +82,8 @@ def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
     excess = []
     for number in (5, 50, 5000):
         found = smooth(Counts(drawn(number), drawn(max(5, number // 8)))).frequencies
-        excess.append(float(cost(fresh, found)) / entropy)
-        assert excess[-1] < float(cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
+        excess.append(float(coding_cost(fresh, found)) / entropy)
+        assert excess[-1] < float(coding_cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
     assert excess[0] > excess[1] > excess[2] and excess[2] < 1.01
     # the bits that it states are those of what was held out, under tables of the rest
     counts = Counts(drawn(5000), drawn(600))

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import list_clips, open_split
 from codec.errors import UserError
-from codec.pretrained.checkpoint import checksum, load_model
+from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.pretrained.export import export_model
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime.file_lock import exclusive
@@ -25,9 +25,9 @@ from codec.training.provenance import count_trained, trained_clips
 from codec.training.trainer import TrainingOptions, train
 from data_prep.prepare import prepare
 from eval.training_health.examine import examine
-from tests.conftest import TINY
 from tests.helpers import broken_off
 from tests.helpers.children import running, wait_for_end
+from tests.helpers.tiny import TINY
 from tests.training.test_training import assert_same_end, curves, recipe
 
 BREAKS = [
@@ -135,12 +135,12 @@ def test_a_checkpoint_brings_back_no_setting(tmp_path, prepared, monkeypatch):
 @pytest.mark.parametrize("step", [4, 12], ids=["goes on", "over"])
 def test_other_losses_choose_the_best_anew_and_keep_the_old_one(tmp_path, prepared, step, capsys):
     train(recipe(f"--train.steps={step}"), prepared, tmp_path, quiet=True)
-    before = checksum(load_model(tmp_path))
+    before = model_checksum(load_codec(tmp_path))
     capsys.readouterr()
     result = train(recipe("--losses.mel=10"), prepared, tmp_path)
     aside = tmp_path / f"model-before-step-{step}"
     assert str(aside) in capsys.readouterr().out
-    assert checksum(load_model(aside)) == before
+    assert model_checksum(load_codec(aside)) == before
     assert result.best_step > step or (step == 12 and result.best_step == 12)
     anew = [float(row["value"]) for row in curves(tmp_path) if row["split"] == "val" and row["term"] == "total"]
     assert result.best_validation_loss == pytest.approx(min(anew[-2:]) if step == 4 else anew[-1], rel=1e-5)
@@ -293,7 +293,7 @@ def test_a_run_goes_on_from_its_best_validation(tmp_path, prepared, finished):
     torch.save(state, last)  # what divergence has made of it
     again = train(recipe(), prepared, run, from_best=True, quiet=True)
     assert again.steps == 12 and curves(run) == curves(finished)
-    assert checksum(load_model(run)) == checksum(load_model(finished))
+    assert model_checksum(load_codec(run)) == model_checksum(load_codec(finished))
     with pytest.raises(UserError, match="from-best"):
         train(recipe(), prepared, tmp_path / "new", from_best=True, quiet=True)
     assert not (tmp_path / "new").exists()

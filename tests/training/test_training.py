@@ -20,15 +20,16 @@ from codec.config import Recipe
 from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split, packed_folder
 from codec.errors import UserError
-from codec.losses import TERMS
+from codec.losses import LOSS_TERMS
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.pretrained.checkpoint import checksum, fingerprint, load_model, read_info, save_model
+from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe
 from codec.training import fit_frequency_tables, step_lock, time_limit
 from codec.training.data import CodecData
 from codec.training.forecast import forecast
-from codec.training.frequency_smoothing import UNIFORM
+from codec.training.frequency_smoothing import UNIFORM_PRIORS
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.lr_range_test import run_lr_range_test
 from codec.training.metrics_log import MetricsLog
@@ -38,7 +39,7 @@ from codec.training.step_lock import NO_LOCK, StepLockHolder
 from codec.training.time_limit import TimeLimit
 from codec.training.trainer import TrainingOptions, choose_validation_interval, train
 from eval.training_health.examine import examine
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 LIVELY = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
@@ -74,7 +75,7 @@ def assert_same_end(one: Path, other: Path) -> None:
         for name, value in first.items():
             same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
             assert same, name
-    assert checksum(load_model(one)) == checksum(load_model(other))
+    assert model_checksum(load_codec(one)) == model_checksum(load_codec(other))
     assert curves(one) == curves(other)
 
 
@@ -165,18 +166,18 @@ def test_what_a_run_leaves_behind(tmp_path, prepared):
     result = train(plan, prepared, tmp_path, quiet=True)
     assert read_recipe(str(tmp_path / "recipe.yaml")) == plan
     assert json.loads((tmp_path / "run.json").read_text())["best_step"] == result.best_step
-    assert load_model(tmp_path).config == plan.codec
+    assert load_codec(tmp_path).config == plan.codec
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert count_candidates(prepared) == runs + 1
     with (prepared / "manifest.csv").open(newline="") as manifest:
         clips = [row for row in csv.DictReader(manifest) if row["split"] == "train"]
-    told = read_info(tmp_path)["trained_on"]
+    told = read_training_info(tmp_path)["trained_on"]
     assert (told["clips"], told["groups"]) == (len(clips), len({row["group"] for row in clips}))
     assert told["seconds"] == pytest.approx(sum(float(row["seconds"]) for row in clips), abs=0.1)
     assert not list(tmp_path.rglob("*.part"))
     rows = curves(tmp_path)
     for split, steps in (("train", {1}), ("train_fixed", {4, 8, 12}), ("val", {4, 8, 12})):
-        for term in TERMS:  # those with weight 0 too
+        for term in LOSS_TERMS:  # those with weight 0 too
             found = [row for row in rows if (row["split"], row["term"]) == (split, term)]
             assert {int(row["step"]) for row in found} == steps and len(found) == len(steps)
             assert all(np.isfinite(float(row["value"])) for row in found)
@@ -197,7 +198,7 @@ def test_training_needs_no_test_split(tmp_path, prepared):
 def test_the_clock_stops_a_run_which_is_judged_once_more(tmp_path, prepared):
     result = train(recipe("--train.max_minutes=1e-5"), prepared, tmp_path, quiet=True)
     assert result.stopped.startswith("the clock") and 1 <= result.steps < 12
-    assert result.best_step == result.steps and load_model(tmp_path)
+    assert result.best_step == result.steps and load_codec(tmp_path)
 
 
 def test_the_bar_follows_the_clock_where_that_ends_the_run(tmp_path, prepared, capsys):
@@ -259,7 +260,7 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
     """Fitted when training is over, whether or not it was cut short in between."""
     plan = recipe("--codec.quantizer.contexts=1")
     train(plan, prepared, tmp_path, quiet=True)
-    codec, info = load_model(tmp_path), read_info(tmp_path)
+    codec, info = load_codec(tmp_path), read_training_info(tmp_path)
     split = open_split(prepared, "train", 16000, 1)
     counts = np.zeros((3, 16), np.int64)
     for i, clip in enumerate(split.clips):
@@ -269,7 +270,7 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
             row += np.bincount(codes, minlength=16)
     assert info["tables"] == {"seconds": pytest.approx(sum(c.seconds for c in split.clips)), "frames": counts[0].sum()}
     for row, found in zip(counts, codec.tables.frequencies.double() / 2**24):
-        spread = [max(np.sqrt(row.sum()), share * 16) for share in UNIFORM]
+        spread = [max(np.sqrt(row.sum()), share * 16) for share in UNIFORM_PRIORS]
         expected = [(row + extra / 16) / (row.sum() + extra) for extra in spread]
         assert any(np.allclose(found, one, atol=2e-6, rtol=0) for one in expected)
 
@@ -278,9 +279,9 @@ def test_tables_are_those_of_the_training_codes(tmp_path, prepared):
     save_model(tmp_path / "model", codec, {name: known for name, known in info.items() if name != "tables"})
     (tmp_path / "run.json").unlink()
     train(plan, prepared, tmp_path, quiet=True)
-    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_info(tmp_path) == info
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_training_info(tmp_path) == info
     train(recipe("--codec.quantizer.contexts=1", "--train.steps=16"), prepared, tmp_path, quiet=True)
-    assert "tables" in read_info(tmp_path)
+    assert "tables" in read_training_info(tmp_path)
 
 
 def test_contexts_find_what_codes_depend_on():
@@ -313,7 +314,7 @@ def test_contexts_find_what_codes_depend_on():
 
 def test_tables_take_a_fixed_part_of_much_audio(prepared, monkeypatch):
     split, codec = open_split(prepared, "train", 16000, 1), Codec(recipe("--codec.quantizer.contexts=1").codec).eval()
-    monkeypatch.setattr(fit_frequency_tables, "SECONDS", 10.0)
+    monkeypatch.setattr(fit_frequency_tables, "MAX_FITTED_S", 10.0)
     monkeypatch.setattr(fit_frequency_tables, "PIECE_S", 0.7)
     assert fit_frequency_tables.fit_tables(codec, split, quiet=True).seconds == 10.0
     first = codec.tables.frequencies.clone()
@@ -329,25 +330,27 @@ def model(tmp_path) -> Path:
     torch.manual_seed(0)
     codec = Codec(recipe().codec)
     codec.tables.frequencies.copy_(to_frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
-    codec.decodes = ("0123456789abcdef",)
+    codec.compatible_fingerprints = ("0123456789abcdef",)
     save_model(tmp_path / "model", codec, {"step": 1})
     return tmp_path / "model"
 
 
 def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
-    before = load_model(model)
+    before = load_codec(model)
     more = recipe("--codec.quantizer.codebooks=5", "--train.steps=1", "--optim.lr=1e-9", "--train.validate_every=1")
     train(more, prepared, tmp_path / "run", init_from=model, quiet=True)
-    after = load_model(tmp_path / "run")
+    after = load_codec(tmp_path / "run")
     for network in ("encoder", "decoder"):
         torch.testing.assert_close(
             getattr(after, network).state_dict(), getattr(before, network).state_dict(), atol=1e-6, rtol=0
         )
     crops = CodecData(prepared, more).train_crops
     speech = torch.cat([crops[step] for step in range(8)])
-    latent = after.analyse(speech[:, 0], after.mdct.start(len(speech)), after.encoder.start(len(speech)))[0]
+    latent = after.analyse(
+        speech[:, 0], after.mdct.initial_state(len(speech)), after.encoder.initial_state(len(speech))
+    )[0]
     errors = [
-        (after.quantizer.fused().decode(after.quantizer.fused().encode(latent, k).codes) - latent).norm()
+        (after.quantizer.fused().decode(after.quantizer.fused().encode(latent, k)[0]) - latent).norm()
         for k in (3, 4, 5)
     ]
     assert errors[1] < 0.97 * errors[0] and errors[2] < 0.97 * errors[1]
@@ -357,10 +360,10 @@ def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
 
 def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
     train(recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
-    given, tuned = load_model(model), load_model(tmp_path / "run")
+    given, tuned = load_codec(model), load_codec(tmp_path / "run")
     for name, weight in given.decoder.state_dict().items():
         torch.testing.assert_close(tuned.decoder.state_dict()[name], weight, atol=1e-6, rtol=0)
-    assert tuned.decodes == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
+    assert tuned.compatible_fingerprints == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
     with pytest.raises(UserError, match="architecture"):
         train(recipe("--codec.hop=160"), prepared, tmp_path / "other", init_from=model, quiet=True)
     assert not (tmp_path / "other").exists()
@@ -369,15 +372,15 @@ def test_fine_tuning_starts_from_the_weights_given(tmp_path, prepared, model):
 def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
     frozen = recipe("--train.freeze_encoder=true", "--optim.l2=0.1", "--optim.l1=0.1")
     train(frozen, prepared, tmp_path / "run", init_from=model, quiet=True)
-    given, tuned = load_model(model), load_model(tmp_path / "run")
+    given, tuned = load_codec(model), load_codec(tmp_path / "run")
     for name, tensor in given.state_dict().items():
         assert name.startswith("decoder.") or torch.equal(tensor, tuned.state_dict()[name]), name
     assert not torch.equal(given.decoder.last.weight, tuned.decoder.last.weight)
-    assert tuned.decodes == (fingerprint(given), "0123456789abcdef")
-    assert "tables" not in read_info(tmp_path / "run")
+    assert tuned.compatible_fingerprints == (fingerprint(given), "0123456789abcdef")
+    assert "tables" not in read_training_info(tmp_path / "run")
     longer = replace(frozen, train=replace(frozen.train, steps=16))
     train(longer, prepared, tmp_path / "run", quiet=True)  # resumed, without saying again where it came from
-    assert load_model(tmp_path / "run").decodes == tuned.decodes
+    assert load_codec(tmp_path / "run").compatible_fingerprints == tuned.compatible_fingerprints
     with pytest.raises(UserError, match="--init-from"):
         train(frozen, prepared, tmp_path / "other", quiet=True)
 
@@ -471,7 +474,7 @@ def test_the_average_forgets_as_it_says(tmp_path, prepared, monkeypatch):
 def test_regularisation_makes_weights_smaller(tmp_path, prepared, model):
     def size(name: str, *overrides: str) -> float:
         train(recipe("--optim.lr=0.01", *overrides), prepared, tmp_path / name, init_from=model, quiet=True)
-        weights = load_model(tmp_path / name).state_dict()
+        weights = load_codec(tmp_path / name).state_dict()
         return float(
             torch.stack([w.abs().mean() for n, w in weights.items() if w.ndim >= 2 and n.endswith("weight")]).sum()
         )

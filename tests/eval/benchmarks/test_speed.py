@@ -20,7 +20,7 @@ from eval.benchmarks.profile import count_multiply_adds, profile_operations
 from eval.benchmarks.results import SpeedResult
 from eval.benchmarks.speed import SpeedOptions, run_speed_benchmark
 from eval.systems import architectures
-from tests.conftest import TINY
+from tests.helpers.tiny import TINY
 
 SMALL = [word for word in TINY if "codec." in word and "dim" not in word]
 RECIPES = {

@@ -29,8 +29,10 @@ from eval.evaluation.clip_selection import choose_excerpts
 from eval.evaluation.codec_scores import ClipScores, CodecScores, read_scores, write_scores
 from eval.metrics.bootstrap import estimate, paired_difference
 from eval.metrics.registry import Score, metric
-from eval.systems.trainable_peers import PEERS, Peer, builder, cost, matching_width
-from tests.conftest import TINY
+from eval.systems.complexity import matching_width, measure_complexity
+from eval.systems.peer_networks import Peer
+from eval.systems.trainable_peers import PEERS, codec_builder
+from tests.helpers.tiny import TINY
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 WIDTHS = {name: peer.width for name, peer in PEERS.items()}
@@ -342,18 +344,18 @@ def test_peers_keep_length_and_learn_from_every_part(name, quantizer):
     if PEERS[name].absent:
         pytest.skip(PEERS[name].install)
     torch.manual_seed(0)
-    peer, wave = builder(name, 4, quantizer)(peer_recipe().codec), 0.1 * torch.randn(2, 1, 5000)
+    peer, wave = codec_builder(name, 4, quantizer)(peer_recipe().codec), 0.1 * torch.randn(2, 1, 5000)
     assert isinstance(peer, Peer)
     peer.initialise(wave, torch.Generator().manual_seed(0))
     output = peer(wave, torch.tensor([1, 3]))
-    assert output.wave.shape == wave.shape and output.quantized.codes.shape == (2, 3, 16)
-    (output.wave.square().mean() + output.quantized.commitment).backward()
+    assert output.waveform.shape == wave.shape and output.quantized.codes.shape == (2, 3, 16)
+    (output.waveform.square().mean() + output.quantized.commitment).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in peer.parameters())
 
 
 def test_costs_and_widths_that_match():
     config = read_recipe("speech_16k").codec
-    ours = cost(Codec, config)
+    ours = measure_complexity(Codec, config)
     stack = config.decoder
     frame = 2 * stack.expansion * stack.width**2 + stack.kernel * stack.width
     dimension = config.quantizer.dimension
@@ -363,7 +365,7 @@ def test_costs_and_widths_that_match():
     assert ours.gmacs > ours.decoder_gmacs > 0
     if PEERS["encodec"].absent:
         pytest.skip(PEERS["encodec"].install)
-    wanted = cost(builder("encodec", 5), config).gmacs
+    wanted = measure_complexity(codec_builder("encodec", 5), config).gmacs
     assert matching_width("encodec", "own", config, 1.03 * wanted) == 5
 
 

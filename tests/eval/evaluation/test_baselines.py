@@ -8,22 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 
 from codec.audio import write
-from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, load_model, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.run import EvaluationOptions, evaluate
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip
 from eval.systems.operating_point import OperatingPoint
-from tests.eval.evaluation.test_evaluate import RATE, hash_of, pack, sound
+from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
 
 TEST = [
     ("speech", "a", 1.2, -20.0),
@@ -35,35 +31,18 @@ SECONDS = [seconds for _, _, seconds, _ in TEST]
 
 
 def waves() -> list[np.ndarray]:
-    return [
-        (sound(hash_of("test", i), seconds).T / np.float32(32768)).astype(np.float32)
-        for i, seconds in enumerate(SECONDS)
-    ]
-
-
-def save_run(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    small = NetworkConfig(width=16, depth=1)
-    quantizer = QuantizerConfig(kind="fsq", codebooks=4)
-    save_model(
-        folder / "model",
-        Codec(CodecConfig(sample_rate=RATE, encoder=small, decoder=small, quantizer=quantizer)).eval(),
-        {},
-    )
-    target = {"level_dbfs": [-40.0, 0.0]}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
-    return folder
+    return [float_waveform(tones(seed_of("test", i), seconds)) for i, seconds in enumerate(SECONDS)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """RUN, another run, and DATA: of the test clips the last is too quiet for the target."""
     folder = tmp_path_factory.mktemp("beside")
-    pack(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
-    pack(folder / "data", "test", TEST)
-    pack(folder / "data", "val", [("speech", f"v{i}", 0.8, -20.0) for i in range(5)])
+    pack_tones(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
+    pack_tones(folder / "data", "test", TEST)
+    pack_tones(folder / "data", "val", [("speech", f"v{i}", 0.8, -20.0) for i in range(5)])
     for name, seed in (("run", 0), ("finalist", 1), ("late", 2)):
-        save_run(folder / name, seed)
+        save_small_run(folder / name, {"level_dbfs": [-40.0, 0.0]}, seed)
     opus = folder / "theirs"
     (opus / "somewhere").mkdir(parents=True)
     for i, wave in enumerate(waves()):
@@ -103,7 +82,7 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
     ]  # fmt: skip
     assert {row.clips for row in result.others} == {result.main.clips} == {3}
     (entry,) = read_ledger(folder / "data")
-    assert entry.weights == [checksum(load_model(folder / name)) for name in ("run", "finalist")]
+    assert entry.weights == [model_checksum(load_codec(folder / name)) for name in ("run", "finalist")]
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
 
@@ -177,7 +156,7 @@ def test_differences_are_paired_at_the_nearest_bit_rate(folder, result):
 def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_is_not(folder, result):
     before = (folder / "data/ledger.jsonl").read_text()
     with pytest.raises(
-        SealedError, match=rf"{checksum(load_model(folder / 'run'))}.* of run.*--open-test-again"
+        SealedError, match=rf"{model_checksum(load_codec(folder / 'run'))}.* of run.*--open-test-again"
     ) as found:
         evaluate(folder / "late", folder / "data", EvaluationOptions(workers=1))
     assert "\n" not in str(found.value) and (folder / "data/ledger.jsonl").read_text() == before

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 
 from codec.bitstream.reader import PacketReader
-from codec.coding.files import decode_file, file_info, range_coder
-from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
+from codec.coding.file_info import file_info
+from codec.coding.files import decode_file
 from codec.dataset.ledger import read_ledger
 from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import checksum, load_model, save_model
+from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
+from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.clip_selection import choose_clips
 from eval.evaluation.output_folder import WORK, check_replaceable
 from eval.evaluation.run import EvaluationOptions, evaluate
@@ -25,63 +23,21 @@ from eval.evaluation.scoring import ScoringJob, score_coded_clips
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip, count_codes
-
-RATE = 16000
-COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-
-
-def sound(seed: int, seconds: float) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    t = np.arange(int(seconds * RATE)) / RATE
-    tones = sum(np.sin(2 * np.pi * f * t + p) / f for f, p in zip(rng.uniform(90, 3000, 12), rng.uniform(0, 6, 12)))
-    wave = tones / np.abs(tones).max() * np.clip(np.sin(2 * np.pi * 3 * t), 0.05, 1) + 0.002 * rng.standard_normal(
-        len(t)
-    )
-    return (wave * 9000).astype(np.int16)[:, None]
-
-
-def pack(data: Path, split: str, clips: list[tuple[str, str, float, float]]) -> None:
-    """Each: domain, group, seconds, RMS level as the table states it."""
-    folder = data / "packed" / "16000x1"
-    folder.mkdir(parents=True, exist_ok=True)
-    waves = [sound(hash_of(split, i), seconds) for i, (_, _, seconds, _) in enumerate(clips)]
-    np.save(folder / f"{split}-00000.npy", np.concatenate(waves))
-    with (folder / f"{split}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        start = 0
-        for i, ((domain, group, _, rms), wave) in enumerate(zip(clips, waves)):
-            name = f"{split}{i}"
-            writer.writerow(
-                [name, f"{split}-00000.npy", start, len(wave), f"/somewhere/{name}.flac", domain, group,
-                 len(wave) / RATE, rms, 7900.0, -70.0, name]
-            )  # fmt: skip
-            start += len(wave)
-    (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
-
-
-def hash_of(split: str, i: int) -> int:
-    return {"train": 0, "test": 100, "val": 200}[split] + i
+from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """RUN and DATA: three clips in the target, one too quiet for it, one of another domain and short."""
     folder = tmp_path_factory.mktemp("evaluation")
-    pack(folder / "data", "train", [("speech", "t0", 4.0, -20.0), ("speech", "t1", 4.0, -20.0)])
-    pack(
+    pack_tones(folder / "data", "train", [("speech", "t0", 4.0, -20.0), ("speech", "t1", 4.0, -20.0)])
+    pack_tones(
         folder / "data", "test",
         [("speech", "a", 3.2, -20.0), ("speech", "b", 3.7, -20.0), ("speech", "a", 2.0, -20.0),
          ("speech", "c", 3.1, -50.0), ("strings", "d", 1.5, -20.0)],
     )  # fmt: skip
-    torch.manual_seed(0)
-    small = NetworkConfig(width=16, depth=1)
-    config = CodecConfig(
-        sample_rate=RATE, encoder=small, decoder=small, quantizer=QuantizerConfig(kind="fsq", codebooks=4)
-    )
-    save_model(folder / "run" / "model", Codec(config).eval(), {"step": 7})
     target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
-    (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
+    save_small_run(folder / "run", target, info={"step": 7})
     rows = [(step, split, "mel", 5 - step / 100) for step in (0, 50, 100) for split in ("train_fixed", "val")]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     (folder / "run" / "metrics.csv").write_text("step,split,term,value\n" + text)
@@ -98,7 +54,7 @@ def result(folder):
 def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
     entry = read_ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
-    assert entry.weights == [checksum(load_model(folder / "run"))]
+    assert entry.weights == [model_checksum(load_codec(folder / "run"))]
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
@@ -129,13 +85,13 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
 
 
 def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
-    codec = load_model(folder / "run")
+    codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
-    decode_file(path, tmp_path / "decoded.wav", codec)
+    decode_file(path, tmp_path / "decoded.wav", LoadedModel(codec))
     from codec.audio import read
     from eval.metrics.registry import metric
 
-    wave = (sound(hash_of("test", 1), 3.7).T / np.float32(32768)).astype(np.float32)
+    wave = float_waveform(tones(seed_of("test", 1), 3.7))
     again = metric("mel").score(wave, read(tmp_path / "decoded.wav").samples, RATE)
     assert again.value == pytest.approx(result.clips[1].scores["mel"].value, rel=1e-6)
 
@@ -279,7 +235,7 @@ def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder
 
 
 def test_a_run_without_recipe_and_data_at_another_rate(folder, tmp_path):
-    model = load_model(folder / "run")
+    model = load_codec(folder / "run")
     save_model(tmp_path / "run" / "model", model, {})
     with pytest.raises(UserError, match=r"no recipe\.yaml"):
         evaluate(tmp_path / "run", folder / "data")
@@ -302,10 +258,10 @@ def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
 
 
 def test_usage_counts_the_codes_in_the_files(folder, result):
-    codec = load_model(folder / "run")
+    codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[0]
     with PacketReader(path) as reader:
-        codes = np.concatenate(list(reader.codes(range_coder(codec))), axis=2)[0]
+        codes = np.concatenate(list(reader.codes(LoadedModel(codec).coder)), axis=2)[0]
     counts = count_codes([path], codec)
     assert counts.counts.tolist() == [np.bincount(row, minlength=1000).tolist() for row in codes]
     for found, row in zip(counts.usage(), codes):
@@ -319,7 +275,7 @@ def test_processes_find_what_one_does(tmp_path):
 
     jobs = []
     for seed in (1, 2):
-        wave = (sound(seed, 1.0).T / np.float32(32768)).astype(np.float32)
+        wave = float_waveform(tones(seed, 1.0))
         write(tmp_path / f"a{seed}.wav", wave, RATE)
         write(tmp_path / f"b{seed}.wav", wave * np.float32(0.9), RATE)
         original, decoded = tmp_path / f"a{seed}.wav", tmp_path / f"b{seed}.wav"

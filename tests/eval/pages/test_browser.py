@@ -7,20 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
 
 from codec.cli import main
-from codec.config import CodecConfig, NetworkConfig, QuantizerConfig
 from codec.errors import UserError
-from codec.model.codec import Codec
-from codec.pretrained.checkpoint import save_model
 from eval.evaluation.run import EvaluationOptions, evaluate
-from eval.pages.combined_page import join
-from eval.pages.screenshot import browser, browser_path
+from eval.pages.combined_page import write_combined_page
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint
-from tests.eval.evaluation.test_evaluate import RATE, pack
+from tests.helpers.browser import browser
+from tests.helpers.packed_data import pack_tones, save_small_run
 
 LISTEN = """
 window.gains = [];
@@ -56,16 +51,11 @@ async () => {
 def evaluated(tmp_path_factory) -> Path:
     """The output of a real evaluation of a small untrained model on a few made sounds."""
     folder = tmp_path_factory.mktemp("pages")
-    pack(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
+    pack_tones(folder / "data", "train", [("speech", "t", 1.0, -20.0)])
     clips = [("speech", name, 2.5, -20.0) for name in "abcde"] + [("music", name, 2.0, -20.0) for name in "fg"]
-    pack(folder / "data", "test", clips)
-    torch.manual_seed(0)
-    small = NetworkConfig(width=16, depth=1)
-    quantizer = QuantizerConfig(kind="fsq", codebooks=4)
-    config = CodecConfig(sample_rate=RATE, encoder=small, decoder=small, quantizer=quantizer)
-    save_model(folder / "run" / "model", Codec(config).eval(), {"step": 7})
+    pack_tones(folder / "data", "test", clips)
     target = {"domains": {"speech": 1.0}, "level_dbfs": [-40.0, 0.0]}
-    (folder / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": {"channels": 1}, "target": target}))
+    save_small_run(folder / "run", target, info={"step": 7})
     points = [OperatingPoint(codebooks=4), OperatingPoint(codebooks=2)]
     evaluate(
         folder / "run",
@@ -77,9 +67,6 @@ def evaluated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium():
-    if browser_path() is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    pytest.importorskip("playwright")
     with browser() as opened:
         yield opened
 
@@ -213,15 +200,15 @@ def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
 
 
 def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
-    for content, words in (("{}", "make it again"), ("[", "make it again"), (None, "neither results.json")):
+    for content, words in (("{}", "results.json"), ("[", "results.json"), (None, "results.json")):
         if content is not None:
             (tmp_path / "results.json").write_text(content)
         with pytest.raises(UserError, match=words):
-            join([evaluated, tmp_path], tmp_path / "joined.html")
+            write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
         (tmp_path / "results.json").unlink(missing_ok=True)
     assert not (tmp_path / "joined.html").exists()
     with pytest.raises(UserError, match="no such folder"):
-        join([evaluated], tmp_path / "nowhere" / "joined.html")
+        write_combined_page([evaluated], tmp_path / "nowhere" / "joined.html")
 
 
 def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
@@ -230,7 +217,7 @@ def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     for point in content["rates"]:
         point["clips"] -= 1
     (tmp_path / "results.json").write_text(json.dumps(content))
-    join([evaluated, tmp_path], tmp_path / "joined.html")
+    write_combined_page([evaluated, tmp_path], tmp_path / "joined.html")
     html = (tmp_path / "joined.html").read_text()
     assert "Not on the same clips" in html
     named = re.findall(r"</i>(Opus[^<]*)</span>", html)
@@ -252,7 +239,7 @@ def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):
         (tmp_path / name / "results.json").write_text(json.dumps(content))
 
     def named(*names: str) -> list[str]:
-        join([tmp_path / name for name in names], tmp_path / "joined.html")
+        write_combined_page([tmp_path / name for name in names], tmp_path / "joined.html")
         return re.findall(r"</i>((?:Theirs|run)[^<]*)</span>", (tmp_path / "joined.html").read_text())
 
     assert named("first", "again") == ["run", "Theirs"]

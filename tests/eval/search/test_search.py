@@ -18,11 +18,13 @@ from codec import audio
 from codec.bitstream.header import HEADER_BYTES
 from codec.cli import build_parser, main
 from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
+from codec.pretrained.loaded_model import LoadedModel
 from codec.recipe import read_recipe, recipe_names
 from codec.training.trainer import TrainingOptions, train
 from eval.evaluation import candidate_scoring
@@ -43,8 +45,8 @@ from eval.search.settings_for_use import usage
 from eval.search.space import Setting
 from eval.search.tables import text
 from eval.search.verdict import verdict
-from tests.conftest import TINY
 from tests.helpers.children import CONTEXT, running, wait_for_end, wait_until
+from tests.helpers.tiny import TINY
 
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 QUICK = {"clip_selection.SHORTEST_S": 3.0, "clip_selection.LONGEST_S": 3.2, "candidate_scoring.TABLE_CLIPS": 2}
@@ -283,7 +285,9 @@ def test_an_operating_point_costs_what_files_cost(tmp_path, prepared):
         system = operating.system({"codebooks": 24, **settings})
         coded = system.encode(streams)
         decoded[name] = system.decode(coded)
-        report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", operating.model, **asked)
+        report = encode_file(
+            tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(operating.model), CodingOptions(**asked)
+        )
         index = 4 * (1 + -(-len(coded.packets) // 16))
         if settings.get("entropy") is None:
             assert coded.bits / 8 == report.bytes_total - HEADER_BYTES - index

@@ -8,7 +8,7 @@ from codec import audio
 
 
 @dataclass(frozen=True)
-class Piece:
+class AudioSegment:
     """The file from ``start_s`` to ``end_s``, in seconds; an end of 0 means that of the file."""
 
     path: Path
@@ -22,7 +22,7 @@ class Piece:
 
     @property
     def key(self) -> str:
-        """The path, and the times where the piece is not the whole."""
+        """The path, and the times where the segment is not the whole."""
         return str(self.path) if self.whole else f"{self.path} from {self.start_s:.2f} to {self.end_s:.2f} s"
 
     def blocks(self, sample_rate: int) -> Iterator[audio.FloatArray]:

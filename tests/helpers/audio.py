@@ -1,19 +1,29 @@
-"""Audio files for tests, made by PyAV, soundfile or byte by byte, so that no program has to be installed."""
+"""Waveforms and audio files for tests, made by soundfile, PyAV or byte by byte, without any other program."""
 
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
-def tones(samples: int, sample_rate: int, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Chirps and a little noise, ``[channels, samples]``: whatever is late or early by a sample correlates less."""
+def noise(*shape: int, level: float = 0.1, seed: int = 0) -> np.ndarray:
+    """Return white noise, float32, with this standard deviation."""
+    return (level * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def sine(hz: float, samples: int, sample_rate: int, amplitude: float = 0.5) -> np.ndarray:
+    """Return a sine, float32 ``[samples]``."""
+    return (amplitude * np.sin(2 * np.pi * hz * np.arange(samples) / sample_rate)).astype(np.float32)
+
+
+def chirps(samples: int, sample_rate: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """Return chirps and a little noise, float32 ``[channels, samples]``; they correlate only if aligned exactly."""
     rng = np.random.default_rng(seed)
     t = np.arange(samples) / sample_rate
     rows = []
@@ -23,7 +33,32 @@ def tones(samples: int, sample_rate: int, channels: int = 1, seed: int = 0) -> n
     return (np.stack(rows) + 0.01 * rng.standard_normal((channels, samples))).astype(np.float32)
 
 
-def encode(
+def random_integers(samples: int, channels: int, bits: int, seed: int = 0) -> np.ndarray:
+    """Return integers of so many bits, ``[channels, samples]``, of which the first two are the extremes."""
+    top = 1 << bits - 1
+    values = np.random.default_rng(seed).integers(-top, top, (channels, samples))
+    values[:, :2] = -top, top - 1
+    return values
+
+
+def write_audio(path: Path, waveform: np.ndarray, sample_rate: int, subtype: str | None = None) -> Path:
+    """Write ``[samples]`` or ``[channels, samples]`` with soundfile, and create its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, waveform.T, sample_rate, subtype=subtype)
+    return path
+
+
+def write_noise(path: Path, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Path:
+    """Write white noise with a level of 0.1, and create its folder."""
+    return write_audio(path, noise(channels, round(seconds * sample_rate), seed=seed), sample_rate)
+
+
+def read_by_libsndfile(path: Path) -> np.ndarray:
+    """Return the samples as libsndfile's own decoders return them at once, float32 ``[channels, samples]``."""
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+def encode_with_ffmpeg(
     path: Path,
     wave: np.ndarray,
     sample_rate: int,
@@ -34,7 +69,7 @@ def encode(
     container_options: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write float32 ``[channels, samples]`` with one of FFmpeg's encoders; integer formats are rounded to."""
+    """Write float32 ``[channels, samples]`` with one of FFmpeg's encoders; integer formats are rounded."""
     layout = LAYOUTS[len(wave)]
     with av.open(str(path), "w", format=container, container_options=container_options or {}) as output:
         output.metadata.update(metadata or {})
@@ -64,8 +99,8 @@ def encode(
     return path
 
 
-def ogg_pages(data: bytes) -> Iterator[tuple[int, int]]:
-    """Start and length of each page."""
+def find_ogg_pages(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the start and the length of each page."""
     at = 0
     while at < len(data):
         count = data[at + 26]
@@ -74,8 +109,8 @@ def ogg_pages(data: bytes) -> Iterator[tuple[int, int]]:
         at += length
 
 
-def _crc(data: bytes, polynomial: int, bits: int) -> int:
-    """CRC by long division, most significant bit first, from 0."""
+def crc(data: bytes, polynomial: int, bits: int) -> int:
+    """Return the CRC by long division, most significant bit first, initially 0."""
     value, top = 0, 1 << bits - 1
     for byte in data:
         value ^= byte << bits - 8
@@ -84,20 +119,22 @@ def _crc(data: bytes, polynomial: int, bits: int) -> int:
     return value
 
 
-def edit_ogg(data: bytes, change: Callable[[int, bytearray], None]) -> bytes:
-    """Change the pages of an Ogg file and renew their checksums. ``change`` takes the number of a page and the page."""
+def edit_ogg_pages(data: bytes, change: Callable[[int, bytearray], None]) -> bytes:
+    """Change pages of an Ogg file and renew their checksums. ``change`` gets the number of a page and the page."""
     pages = []
-    for number, (at, length) in enumerate(ogg_pages(data)):
+    for number, (at, length) in enumerate(find_ogg_pages(data)):
         page = bytearray(data[at : at + length])
         change(number, page)
         page[22:26] = bytes(4)
-        page[22:26] = struct.pack("<I", _crc(bytes(page), 0x04C11DB7, 32))
+        page[22:26] = struct.pack("<I", crc(bytes(page), 0x04C11DB7, 32))
         pages.append(bytes(page))
     return b"".join(pages)
 
 
-def flac(values: np.ndarray, bits: int, sample_rate: int = 16000, total: int | None = None, block: int = 1000) -> bytes:
-    """Write integers ``[channels, samples]`` as FLAC without any compression (RFC 9639, verbatim subframes)."""
+def make_flac(
+    values: np.ndarray, bits: int, sample_rate: int = 16000, total: int | None = None, block: int = 1000
+) -> bytes:
+    """Return integers ``[channels, samples]`` as FLAC without compression (RFC 9639, verbatim subframes)."""
     channels, samples = values.shape
     info = struct.pack(">HH", block, block) + bytes(6)
     count = samples if total is None else total
@@ -113,19 +150,14 @@ def flac(values: np.ndarray, bits: int, sample_rate: int = 16000, total: int | N
             for value in row.tolist():
                 body, width = body << bits | value & (1 << bits) - 1, width + bits
         body, width = body << -width % 8, width + -width % 8
-        frame = head + bytes([_crc(head, 0x07, 8)]) + body.to_bytes(width // 8, "big")
-        data += frame + struct.pack(">H", _crc(frame, 0x8005, 16))
+        frame = head + bytes([crc(head, 0x07, 8)]) + body.to_bytes(width // 8, "big")
+        data += frame + struct.pack(">H", crc(frame, 0x8005, 16))
     return data
 
 
 def lag(decoded: np.ndarray, original: np.ndarray) -> int:
-    """Samples by which ``decoded`` is late, by cross-correlation."""
+    """Return the delay of ``decoded`` in samples, by cross-correlation."""
     size = 1 << (len(decoded) + len(original)).bit_length()
     spectrum = np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(original, size))
     peak = int(np.argmax(np.fft.irfft(spectrum, size)))
     return peak if peak < size // 2 else peak - size
-
-
-def digest(wave: np.ndarray) -> int:
-    """CRC of the samples as 24-bit integers."""
-    return zlib.crc32(np.rint(wave * 2**23).astype("<i4").tobytes())

@@ -1,0 +1,149 @@
+"""Many audio files, encoded as ``.nac`` files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codec import audio
+from codec.batch.inputs import AUDIO_FILES, find_inputs
+from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
+from codec.batch.progress import expected_seconds
+from codec.batch.runner import BatchTask, run_batch
+from codec.bitstream.header import Header
+from codec.bitstream.reader import PacketReader, read_header
+from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
+from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
+from codec.coding.report import BatchReport, FileReport, Progress, Skipped
+from codec.errors import UserError
+from codec.runtime.read_once import ReadOnce
+
+if TYPE_CHECKING:
+    from codec.pretrained.loaded_model import LoadedModel
+
+NAC = ".nac"
+"""Suffix of coded files."""
+
+
+def encode_batch(
+    sources: Sequence[Path],
+    out: Path,
+    model: LoadedModel,
+    options: CodingOptions = CodingOptions(),
+    batch: BatchOptions = BatchOptions(),
+    *,
+    lists: Sequence[Path] = (),
+    note: Callable[[str], None] | None = None,
+) -> BatchReport:
+    """Encode audio files into a folder, or a single one to a file.
+
+    An output is skipped if it is newer than its source, complete, of this model, and has the bit rate and the tags
+    asked for. Unless ``batch.force``, an existing file is replaced only if it is a ``.nac`` file with the length,
+    sample rate and channel count of the source, and the source was not itself decoded from codes.
+
+    Args:
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
+        out: the folder, or a file if it ends in ``.nac`` and is no folder.
+        model: encodes.
+        options: bit rate or number of codebooks, and further tags.
+        batch: how the batch is run.
+        lists: text files that name further sources.
+        note: receives a sentence before work begins if the model does not have the bit rate.
+
+    Returns:
+        What became of each source.
+
+    Raises:
+        UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, or options
+            that the model does not have.
+    """
+    check_options(model, options)
+    if names_file(out, audio.AUDIO_SUFFIXES):
+        raise UserError(f"{out}: encode writes {NAC} files; name one of these, or a folder, as --out")
+    inputs = find_inputs(sources, AUDIO_FILES, lists)
+    jobs = unique_jobs(
+        EncodeJob(path, out / place.with_name(place.name + NAC), ReadOnce(path, partial(audio.info, path)))
+        for path, place in name_outputs(inputs.files)
+    )
+    jobs = with_target(jobs, out) if names_file(out, {NAC}) else jobs
+    return run_batch(EncodeTask(model, options), jobs, batch, inputs, note)
+
+
+@dataclass(frozen=True)
+class EncodeJob(Job):
+    """An audio file that becomes a ``.nac`` file."""
+
+    audio: ReadOnce[audio.AudioInfo] = field(compare=False)
+    """The description of the file."""
+
+
+@dataclass(frozen=True)
+class EncodeTask(BatchTask[EncodeJob]):
+    """Encodes one file; see :class:`codec.batch.runner.BatchTask`."""
+
+    model: LoadedModel
+    options: CodingOptions
+    verb = "encode"
+
+    def find_up_to_date(self, job: EncodeJob) -> list[Skipped]:
+        with PacketReader(job.target) as reader:
+            reader.check()
+            head, tags = reader.header, reader.tags
+        wanted = choose_codebooks(self.model, head.channels, self.options)
+        same = (
+            self.options.tags.items() <= tags.items()
+            and (head.fingerprint, head.codebooks, head.target_bps)
+            == (self.model.fingerprint, wanted, self.options.target_bps)
+            and _may_be_of(head, job.audio.get())
+        )
+        return [Skipped(job.source)] if same else []
+
+    def can_overwrite(self, job: EncodeJob) -> bool:
+        info = job.audio.get()
+        try:
+            head = read_header(job.target, whole=False)
+        except UserError:
+            return False
+        return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
+
+    def expected_seconds(self, job: EncodeJob) -> float:
+        return expected_seconds(job.audio.get())
+
+    def describe_limit(self, job: EncodeJob) -> str | None:
+        if self.options.kbps is None:
+            return None
+        return describe_unreachable_rate(self.model, self.options.kbps, job.audio.get().channels)
+
+    def __call__(self, job: EncodeJob, progress: Progress) -> FileReport:
+        return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
+
+
+def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
+    """Return whether a file with this header can be that of the source.
+
+    The header holds the length that was read. If the source states none, any is possible; if it states another one, its
+    samples are counted, for that is a claim as well.
+    """
+    if (head.sample_rate, head.channels) != (source.sample_rate, source.channels):
+        return False
+    return source.frames is None or has_length(source, head.samples)
+
+
+def has_length(source: audio.AudioInfo, samples: int) -> bool:
+    """Check the length of an audio file, by what it states, otherwise by reading it.
+
+    Args:
+        source: describes the file.
+        samples: expected number per channel.
+
+    Returns:
+        Whether it has this length.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    return source.frames == samples or sum(block.shape[1] for block in source.blocks()) == samples

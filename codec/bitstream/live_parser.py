@@ -1,0 +1,171 @@
+"""Parses streams of the live profile, as their bytes arrive and across damage; docs/bitstream.md."""
+
+import zlib
+from dataclasses import dataclass
+
+from codec.bitstream.header import Header
+from codec.bitstream.live import CHECKSUM_BYTES, END_BYTES, END_MARK, NUMBER_MODULUS, LiveFrames, StreamEnd, parse_end
+
+MAX_GAP = 256
+"""Frames that may be missing at once."""
+_SEARCH_BUDGET = 1 << 28
+"""Bytes that may be searched for frames in one stream, each place counted as :data:`_PLACE_COST`: some seconds, for
+hostile input."""
+_PLACE_COST = 256
+
+
+@dataclass(frozen=True)
+class _FrameBody:
+    """A frame whose checksum was not compared, since it depends on the number."""
+
+    number: int
+    """Number of the frame if it is intact, modulo 2^16."""
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the frame."""
+        return len(self.body) + CHECKSUM_BYTES
+
+
+class LiveParser:
+    """Parser of the bytes behind the header, in pieces of any length.
+
+    Behind a damaged frame, parsing continues at two intact frames in a row, or an intact frame and the end.
+
+    Args:
+        header: Header of the stream.
+
+    Attributes:
+        next: Number of the next frame.
+        end: End of the stream; known from shortly before it on.
+        done: Whether nothing more will come: the end was reached, or the search behind damage was given up.
+    """
+
+    def __init__(self, header: Header):
+        self._channels, self._codebooks, self._bits = header.channels, header.codebooks, header.bits_per_code
+        self._data = bytearray()
+        self._place = 0  # in the data; what lies before it is done with
+        self._budget = _SEARCH_BUDGET
+        self._searched: int | None = None  # up to where, while the way on is searched
+        self.next = 0
+        self.done = False
+        self.end: StreamEnd | None = None
+
+    def push(self, data: bytes) -> LiveFrames:
+        """Add bytes.
+
+        Args:
+            data: Any number of bytes.
+
+        Returns:
+            The frames that are complete by now.
+        """
+        self._data += data
+        return self._parse(last=False)
+
+    def finish(self) -> LiveFrames:
+        """Parse what is left when nothing follows.
+
+        Returns:
+            The last frames, and lost ones up to the end.
+        """
+        frames = self._parse(last=True)
+        missing = 0 if self.done or self.end is None else self.end.frames - self.next
+        self.next += missing
+        self.done = True
+        return LiveFrames(frames.first, [*frames.bodies, *[None] * missing])
+
+    def _parse(self, last: bool) -> LiveFrames:
+        first, bodies = self.next, list[bytes | None]()
+        while not self.done and self._place < len(self._data):
+            if self._searched is None:
+                found = self._look(self._place)
+                if found == "more" and not last:
+                    break
+                if isinstance(found, StreamEnd) and self._can_follow(found, self.next):
+                    self.end, self.done = found, found.frames == self.next
+                    self._place += END_BYTES
+                    continue
+                if isinstance(found, _FrameBody) and found.number == self.next % NUMBER_MODULUS:
+                    bodies.append(found.body)
+                    self.next += 1
+                    self._place += found.size
+                    continue
+                self._searched = self._place
+            lost = self._search(last)
+            if lost is None:
+                break
+            bodies += [None] * lost
+            self.next += lost
+        del self._data[: self._place]
+        if self._searched is not None:
+            self._searched -= self._place
+        self._place = 0
+        return LiveFrames(first, bodies)
+
+    @staticmethod
+    def _can_follow(end: StreamEnd, number: int) -> bool:
+        """Determine whether this end can be sent before frame ``number``, and at most :data:`MAX_GAP` more frames."""
+        return 0 <= end.frames - number <= MAX_GAP
+
+    def _look(self, place: int) -> _FrameBody | StreamEnd | str:
+        """Parse what is at a place: a frame, the end, ``"more"`` if there are too few bytes, or ``"none"`` if it can be
+        neither.
+        """
+        data = self._data
+        if place >= len(data):
+            return "more"
+        if data[place] == END_MARK:
+            if len(data) < place + END_BYTES:
+                return "more"
+            return parse_end(bytes(data[place : place + END_BYTES])) or "none"
+        counts = data[place : place + self._channels]
+        if max(counts) > self._codebooks:
+            return "none"
+        size = self._channels + -(-sum(counts) * self._bits // 8)
+        if len(counts) < self._channels or len(data) < place + size + CHECKSUM_BYTES:
+            return "more"
+        body = bytes(data[place : place + size])
+        check = int.from_bytes(data[place + size : place + size + CHECKSUM_BYTES], "little")
+        return _FrameBody((check - zlib.crc32(body)) % NUMBER_MODULUS, body)
+
+    def _search(self, last: bool) -> int | None:
+        """Continue the search at ``_searched``. Return the number of lost frames; None if more data is needed, or
+        nothing was found.
+        """
+        assert self._searched is not None
+        for at in range(self._searched, len(self._data)):
+            self._searched = at
+            here = self._look(at)
+            self._budget -= _PLACE_COST + (len(here.body) if isinstance(here, _FrameBody) else 0)
+            if self._budget < 0:
+                self.done = True
+                return None
+            if here == "more" and not last:
+                return None
+            if isinstance(here, str) or (isinstance(here, StreamEnd) and not self._can_follow(here, self.next)):
+                continue
+            behind = self._look(at + (END_BYTES if isinstance(here, StreamEnd) else here.size))
+            if behind == "more" and not last:
+                return None
+            lost = self._lost_before(here, behind)
+            if lost is not None and lost <= MAX_GAP:
+                self._place, self._searched = at, None
+                return lost
+        self._searched = len(self._data)
+        if last:
+            self._place = len(self._data)
+        return None
+
+    def _lost_before(self, here: _FrameBody | StreamEnd, behind: _FrameBody | StreamEnd | str) -> int | None:
+        """Return the number of frames lost before ``here``; None if what follows does not confirm it."""
+        if isinstance(here, StreamEnd):  # before the last frames, or behind them
+            if isinstance(behind, _FrameBody):
+                return (behind.number - self.next) % NUMBER_MODULUS
+            return here.frames - self.next
+        lost = (here.number - self.next) % NUMBER_MODULUS
+        if isinstance(behind, StreamEnd):
+            return lost if self._can_follow(behind, self.next + lost + 1) else None
+        confirmed = isinstance(behind, _FrameBody) and behind.number == (here.number + 1) % NUMBER_MODULUS
+        return lost if confirmed else None

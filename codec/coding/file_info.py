@@ -1,0 +1,47 @@
+"""What a ``.nac`` file states, without decoding it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from codec.bitstream.reader import PacketReader
+from codec.coding.report import kbps
+from codec.errors import UserError
+
+
+def file_info(path: Path) -> dict[str, Any]:
+    """Describe a ``.nac`` file, and check its packets.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The fields of its header, rates in kbit/s, ``damaged_packets``, and why it is not complete as ``fault``. The
+        keys are those of ``codec info --json``.
+
+    Raises:
+        UserError: no .nac file, or its header is damaged.
+    """
+    with PacketReader(path) as reader:
+        head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
+        payload, tags = reader.payload_bytes, reader.tags
+        try:
+            reader.check()
+            fault = None
+        except UserError as error:
+            fault = str(error)
+    return {
+        "path": str(path),
+        **asdict(head),
+        "tags": tags,
+        "seconds": head.seconds,
+        "packets": head.packets,
+        "bytes": size,
+        "payload_bytes": payload,
+        "nominal_kbps": head.nominal_kbps,
+        "kbps": kbps(size, head.seconds),
+        "payload_kbps": kbps(payload, head.seconds),
+        "fault": fault,
+        "checksums_ok": not damaged and fault is None,
+        "damaged_packets": damaged,
+    }

@@ -1,0 +1,55 @@
+"""Options of encoding and decoding, the same for files, pipes, batches and the Python interface."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from codec.errors import UserError
+
+
+@dataclass(frozen=True)
+class CodingOptions:
+    """How audio is encoded.
+
+    Raises:
+        UserError: both a bit rate and a number of codebooks, or one that is out of range.
+    """
+
+    kbps: float | None = None
+    """Bit rate of the codes in kbit/s, all channels together. Frames get the codes that they need most, see
+    :mod:`codec.bitstream.rate_control`; files of half a minute and more come within 3 % of it. With a model without
+    context classes, every frame gets as many codes as are expected to stay within it, and at least one."""
+    codebooks: int | None = None
+    """Number of codes of every frame, in place of a bit rate. Without both, frames have all codes of the model."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Title, date and the like, stored in the file in addition to those of the source, over which they have
+    precedence."""
+
+    def __post_init__(self) -> None:
+        if self.kbps is not None and self.codebooks is not None:
+            raise UserError("give a bit rate or a number of codebooks, not both")
+        if self.kbps is not None and not 0 < self.kbps < 4e6:
+            raise UserError(f"the bit rate must be above 0 kbps and below 4,000,000, not {self.kbps}")
+
+    @property
+    def target_bps(self) -> int:
+        """The bit rate as a header states it, in bit/s; 0 if there is none."""
+        return 0 if self.kbps is None else max(1, round(1000 * self.kbps))
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """What is decoded of a file, and to what."""
+
+    start: float = 0.0
+    """Where decoding begins, in seconds."""
+    end: float | None = None
+    """Where it ends, in seconds (default: with the file)."""
+    strict: bool = False
+    """Whether damage is an error; otherwise it is concealed and reported."""
+    subtype: str = "PCM_16"
+    """Sample format of the output, by libsndfile's name, see :class:`codec.audio.AudioWriter`."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole file is decoded."""
+        return not self.start and self.end is None

@@ -1,0 +1,79 @@
+"""Interface between training and an architecture."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from codec.config import CodecConfig
+from codec.model.quantizers.quantized import Quantized
+
+
+@dataclass(frozen=True)
+class CodecOutput:
+    """What training needs of a pass through a codec."""
+
+    waveform: Tensor
+    """Decoded waveform ``[batch, 1, samples]``."""
+    quantized: Quantized
+    """Codes and loss of the quantizer."""
+
+
+class CodecBase(nn.Module):
+    """What training needs of a codec.
+
+    :class:`codec.model.codec.Codec` is the architecture of this library; others that are trained for comparison have
+    the same interface.
+    """
+
+    config: CodecConfig
+    encoder: nn.Module
+    quantizer: nn.Module
+    decoder: nn.Module
+    compatible_fingerprints: tuple[str, ...] = ()
+    """Fingerprints of other models whose codes this one can decode, because it was made from them by training the
+    decoder alone."""
+
+    def initialise(self, waveform: Tensor, generator: torch.Generator) -> None:
+        """Fit the first weights to audio, as far as the architecture permits.
+
+        Args:
+            waveform: ``[batch, 1, samples]``.
+            generator: Source of random numbers, on the CPU.
+        """
+        raise NotImplementedError
+
+    def update_codebooks(self, generator: torch.Generator) -> int:
+        """Update what learns from the last batch without gradients, to be called after each step of training.
+
+        Args:
+            generator: Source of random numbers, on the CPU.
+
+        Returns:
+            Number of dead-code restarts.
+        """
+        raise NotImplementedError
+
+    def forward(self, waveform: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+        """Encode and decode with gradients.
+
+        Args:
+            waveform: ``[batch, 1, samples]``.
+            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+
+        Returns:
+            The decoded waveform, and what the quantizer did.
+        """
+        raise NotImplementedError
+
+    def round_trip(self, waveform: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Encode and decode without gradients, with the same number of codebooks in each frame.
+
+        Args:
+            waveform: ``[batch, 1, samples]``.
+            codebooks: Number of codebooks to use.
+
+        Returns:
+            The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.
+        """
+        raise NotImplementedError

@@ -1,0 +1,85 @@
+"""A residual vector quantizer for inference, with everything that does not depend on the input multiplied out once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codec.bitstream.codes import NO_CODE
+from codec.model.quantizers.importance import code_importances
+from codec.model.quantizers.nearest import find_nearest, half_squared_norms
+
+
+class FusedVQ:
+    """A :class:`codec.model.quantizers.rvq.ResidualVQ` with fixed codebooks.
+
+    One product gives the coordinates of a latent in the subspaces of all stages; a chosen entry is subtracted from
+    those of the stages to come.
+
+    Args:
+        bases: Orthonormal rows ``[dim, dimension]`` of each stage's subspace.
+        codebooks: Coordinates of the entries ``[size, dim]`` of each stage.
+    """
+
+    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor]):
+        self.projection = torch.cat(list(bases)).T.contiguous()
+        entries = [codebook @ basis for codebook, basis in zip(codebooks, bases)]
+        # the last: of an absent code
+        self.entries = torch.cat([*entries, torch.zeros_like(entries[0][:1])])
+        self.stages = []
+        later = self.projection
+        for basis, codebook, entry in zip(bases, codebooks, entries):
+            sizes = len(basis), later.shape[1] - len(basis)
+            later = later[:, sizes[0] :]
+            self.stages.append((sizes, codebook.T.contiguous(), half_squared_norms(codebook), entry @ later))
+        first = [i * len(codebook) for i, codebook in enumerate(codebooks)]
+        self.first = torch.tensor(first, device=self.entries.device)
+
+    def encode(self, latent: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Quantize latents.
+
+        Args:
+            latent: ``[batch, frames, dimension]``.
+            codebooks: Number of codebooks to use.
+
+        Returns:
+            Codes and their importances ``[batch, codebooks, frames]``.
+        """
+        batch, frames, _ = latent.shape
+        level = latent.square().sum(-1)
+        rest, error = latent.flatten(0, 1) @ self.projection, level.flatten()
+        codes, errors = [], []
+        for sizes, transposed, offset, correction in self.stages[:codebooks]:
+            points, rest = rest.split_with_sizes(sizes, 1)
+            code, gain = find_nearest(points, transposed, offset)
+            codes.append(code)
+            errors.append(error)
+            rest, error = rest - correction.index_select(0, code), error - 2 * gain
+        shape = (len(codes), batch, frames)
+        importances = code_importances(torch.stack(errors).view(shape).transpose(0, 1), level)
+        return torch.stack(codes).view(shape).transpose(0, 1), importances
+
+    def continuous(self, latent: Tensor) -> Tensor:
+        """Return the latents that the decoder would get without quantization.
+
+        Args:
+            latent: ``[batch, frames, dimension]``.
+
+        Returns:
+            The same latents.
+        """
+        return latent
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the latents of codes.
+
+        Args:
+            codes: ``[batch, codebooks, frames]``, some of which may be :data:`NO_CODE`.
+
+        Returns:
+            ``[batch, frames, dimension]``.
+        """
+        index = torch.where(codes == NO_CODE, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
+        index = index.transpose(1, 2)
+        return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])

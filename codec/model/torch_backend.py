@@ -1,0 +1,283 @@
+"""Inference in PyTorch: the layers of a model as steps of streams, see :mod:`codec.model.backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from codec.model.backend import BlockOutputs
+from codec.model.convnext import StreamState
+from codec.model.quantizers.continuous import ContinuousLatents
+
+if TYPE_CHECKING:
+    from codec.model.codec import Codec
+    from codec.model.quantizers import InferenceQuantizer
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """Inference with the layers of a codec, on its device.
+
+    Args:
+        codec: Model. Changes to its weights apply to steps that are made later.
+        quantize: Whether streams are of codes; else continuous latents ``[streams, dimension, frames]`` take their
+            place.
+    """
+
+    codec: Codec
+    quantize: bool = True
+
+    def encoding_step(self, codebooks: int) -> TorchStep:
+        """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Args:
+            codebooks: Number of codebooks to use.
+
+        Returns:
+            A step from waveforms to codes and their importances.
+        """
+        return TorchStep(EncodeBlock(self.codec, codebooks, self.quantize, self._quantizer()))
+
+    def decoding_step(self) -> TorchStep:
+        """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Returns:
+            A step from codes to waveforms.
+        """
+        return TorchStep(DecodeBlock(self.codec, self.quantize, self._quantizer()))
+
+    def _quantizer(self) -> InferenceQuantizer | ContinuousLatents:
+        fused = self.codec.quantizer.fused()
+        return fused if self.quantize else ContinuousLatents(fused)
+
+
+class TensorStep(Protocol):
+    """Step of a stream on tensors, as it is exported too."""
+
+    @property
+    def codec(self) -> Codec:
+        """Model."""
+
+    def initial_state(self, streams: int) -> StreamState:
+        """Return the state before the first block.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Tensors whose first dimension is the streams.
+        """
+
+    def empty_outputs(self, streams: int) -> tuple[Tensor, ...]:
+        """Return the outputs for a block of no frames.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Tensors without frames.
+        """
+
+    def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
+        """Compute a block.
+
+        Args:
+            block: ``[streams, ...]``.
+            state: State after the block before; the first dimension of each of its tensors is the streams.
+
+        Returns:
+            The outputs, and the state after this block.
+        """
+
+
+@dataclass(frozen=True)
+class TorchStep:
+    """A :class:`TensorStep` that takes and gives NumPy arrays.
+
+    Args:
+        compute: The step on tensors.
+    """
+
+    compute: TensorStep
+
+    def initial_state(self, streams: int) -> StreamState:
+        """Return the state before the first block: zeros.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Tensors whose first dimension is the streams.
+        """
+        return self.compute.initial_state(streams)
+
+    @torch.inference_mode()
+    def empty_outputs(self, streams: int) -> BlockOutputs:
+        """Return the outputs for a block of no frames.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Arrays without frames.
+        """
+        return tuple(output.cpu().numpy() for output in self.compute.empty_outputs(streams))
+
+    @torch.inference_mode()
+    def __call__(self, block: npt.NDArray[Any], state: StreamState) -> tuple[BlockOutputs, StreamState]:
+        """Compute a block.
+
+        Args:
+            block: ``[streams, ...]``.
+            state: State after the block before.
+
+        Returns:
+            The outputs, and the state after this block.
+        """
+        # copied, so that the alignment of the memory, and with it the rounding of products, is always the same
+        tensor = torch.tensor(block, device=self.compute.codec.spread.device)
+        outputs, state = self.compute(tensor, state)
+        return tuple(output.cpu().numpy() for output in outputs), state
+
+    def join_states(self, states: Sequence[StreamState]) -> StreamState:
+        """Return the state of all streams of several states, in order.
+
+        Args:
+            states: At least one state.
+
+        Returns:
+            One state.
+        """
+        return states[0] if len(states) == 1 else tuple(map(torch.cat, zip(*states)))
+
+    def split_state(self, state: StreamState, sizes: Sequence[int]) -> list[StreamState]:
+        """Split a state; the inverse of :meth:`join_states`.
+
+        Args:
+            state: State of several streams.
+            sizes: Number of streams of each part.
+
+        Returns:
+            One state for each part.
+        """
+        return list(zip(*(tensor.split(list(sizes)) for tensor in state)))
+
+
+@dataclass(frozen=True)
+class EncodeBlock:
+    """Encoder of a block: waveforms ``[streams, frames * latent_hop]`` to codes and importances.
+
+    Args:
+        codec: Model.
+        codebooks: Number of codebooks to use.
+        quantize: Whether ``quantizer`` makes codes.
+        quantizer: Quantizer for inference, which follows from the others.
+    """
+
+    codec: Codec
+    codebooks: int
+    quantize: bool
+    quantizer: InferenceQuantizer | ContinuousLatents = field(compare=False)
+
+    def initial_state(self, streams: int) -> StreamState:
+        """Return the state before the first block: zeros.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            That of the transform ``[streams, hop]``, and those of the encoder's blocks.
+        """
+        return self.codec.mdct.initial_state(streams), *self.codec.encoder.initial_state(streams)
+
+    def empty_outputs(self, streams: int) -> tuple[Tensor, ...]:
+        """Return the outputs for a block of no frames.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Codes and importances ``[streams, codebooks, 0]``.
+        """
+        latent = self.codec.spread.new_zeros(streams, 0, self.codec.config.quantizer.dimension)
+        return self.quantizer.encode(latent, self.codebooks)
+
+    def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
+        """Encode a block. Codes of digital silence get the importance 0.
+
+        Args:
+            block: Waveforms ``[streams, frames * latent_hop]``.
+            state: State after the block before.
+
+        Returns:
+            Codes and importances ``[streams, codebooks, frames]``, and the state after this block.
+        """
+        previous, hop = state[0], self.codec.config.hop
+        latent, past = self.codec.analyse(block, previous, state[1:])
+        codes, importances = self.quantizer.encode(latent, self.codebooks)
+        silent = _silent_frames(block.unflatten(1, (-1, self.codec.config.latent_hop)), previous)
+        return (codes, importances.masked_fill(silent[:, None], 0.0)), (block[:, -hop:], *past)
+
+
+def _silent_frames(frames: Tensor, previous: Tensor) -> Tensor:
+    """Determine which ``frames`` ``[streams, frames, samples]`` are zeros, as are the samples before them that their
+    transform covers; before the first, these are ``previous`` ``[streams, hop]``.
+    """
+    peak = frames.abs().amax(-1)
+    before = torch.cat([previous.abs().amax(-1, keepdim=True), frames[:, :-1, -previous.shape[1] :].abs().amax(-1)], 1)
+    return (peak + before) == 0
+
+
+@dataclass(frozen=True)
+class DecodeBlock:
+    """Decoder of a block: codes ``[streams, codebooks, frames]`` to waveforms.
+
+    Args:
+        codec: Model.
+        quantize: Whether ``quantizer`` takes codes.
+        quantizer: Quantizer for inference, which follows from the others.
+    """
+
+    codec: Codec
+    quantize: bool
+    quantizer: InferenceQuantizer | ContinuousLatents = field(compare=False)
+
+    def initial_state(self, streams: int) -> StreamState:
+        """Return the state before the first block: zeros.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            That of the transform ``[streams, hop]``, and those of the decoder's blocks.
+        """
+        return self.codec.mdct.initial_state(streams), *self.codec.decoder.initial_state(streams)
+
+    def empty_outputs(self, streams: int) -> tuple[Tensor, ...]:
+        """Return the outputs for a block of no frames.
+
+        Args:
+            streams: Number of streams.
+
+        Returns:
+            Waveforms ``[streams, 0]``.
+        """
+        return (self.codec.spread.new_zeros(streams, 0),)
+
+    def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
+        """Decode a block.
+
+        Args:
+            block: Codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``.
+            state: State after the block before.
+
+        Returns:
+            Waveforms ``[streams, frames * latent_hop]``, and the state after this block.
+        """
+        waveform, previous, past = self.codec.synthesise(self.quantizer.decode(block), state[0], state[1:])
+        return (waveform,), (previous, *past)

@@ -1,0 +1,117 @@
+"""A model that is ready to code: its networks, and what follows from them, computed once."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codec.bitstream.range_coder import RangeCoder
+    from codec.config import CodecConfig
+    from codec.model.codec import Codec
+
+
+class LoadedModel:
+    """A codec's networks together with its name, fingerprint, range coder and expected bit rates.
+
+    The fingerprint, the range coder and the bit rates are computed when they are first asked for, once even if several
+    threads ask. They follow from the weights, which therefore must not change afterwards. An object can be pickled; the
+    process that receives it makes a range coder of its own.
+
+    Args:
+        codec: the networks, in evaluation mode, on the device that computes.
+        name: how messages name the model, such as ``speech_16k_v2`` or the path of its folder.
+    """
+
+    def __init__(self, codec: Codec, name: str = "") -> None:
+        self.codec = codec
+        self.name = name
+        self._fingerprint: str | None = None
+        self._coder: RangeCoder | None = None
+        self._expected_kbps: dict[int, list[float]] = {}
+        self._lock = RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"codec": self.codec, "name": self.name, "_fingerprint": self._fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["codec"], state["name"])  # type: ignore[misc]
+        self._fingerprint = state["_fingerprint"]
+
+    @property
+    def config(self) -> CodecConfig:
+        """The architecture."""
+        return self.codec.config
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the decoder, stored in each file that the model encodes."""
+        with self._lock:
+            if self._fingerprint is None:
+                from codec.pretrained.checkpoint import fingerprint
+
+                self._fingerprint = fingerprint(self.codec)
+            return self._fingerprint
+
+    @property
+    def compatible_fingerprints(self) -> tuple[str, ...]:
+        """The model's own fingerprint, then those of other models whose codes it decodes as well."""
+        return (self.fingerprint, *self.codec.compatible_fingerprints)
+
+    @property
+    def coder(self) -> RangeCoder:
+        """The range coder with the model's frequency tables."""
+        with self._lock:
+            if self._coder is None:
+                from codec.bitstream.range_coder import RangeCoder
+
+                self._coder = RangeCoder(self.codec.tables.to_numpy())
+            return self._coder
+
+    @property
+    def n_codebooks(self) -> int:
+        """Number of codebooks, and of codes per frame at the highest bit rate."""
+        return self.config.quantizer.codebooks
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of entries in each codebook; codes are from 0 to one less."""
+        return self.config.quantizer.size
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz at which the networks work."""
+        return self.config.sample_rate
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Latent frames per second."""
+        return self.config.frame_rate_hz
+
+    @property
+    def has_variable_rate(self) -> bool:
+        """Whether frames may have different numbers of codes: the frequency tables have context classes."""
+        return self.config.quantizer.contexts > 1
+
+    def expected_kbps(self, channels: int) -> list[float]:
+        """Estimate the bit rate of a file with 1, 2, … codebooks.
+
+        Counts the packets around the payloads, and half a word per packet that range coding loses at its end; not the
+        header, which matters only in short files.
+
+        Args:
+            channels: number of channels of the file.
+
+        Returns:
+            One bit rate in kbit/s, all channels together, for each number of codebooks, if codes occur as often as the
+            frequency tables state.
+        """
+        with self._lock:
+            if channels not in self._expected_kbps:
+                from codec.coding.bit_rate import expected_bits, expected_kbps
+
+                tables = self.codec.tables
+                shares = tables.shares.numpy(force=True) if tables.classes > 1 else None
+                bits = expected_bits(tables.frequencies.numpy(force=True), shares)
+                self._expected_kbps[channels] = expected_kbps(bits, self.frame_rate_hz, channels)
+            return self._expected_kbps[channels]
