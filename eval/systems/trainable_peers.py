@@ -14,6 +14,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.quantizers import build_quantizer
+from codec.runtime.extras import installed
 from codec.training.module import CodecBuilder
 from eval.systems.peer_installation import peer_install_command
 from eval.systems.peer_networks import DacQuantizer, EncodecQuantizer, Peer
