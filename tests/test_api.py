@@ -13,6 +13,7 @@ import codec
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
 from codec.pretrained.checkpoint import load_codec
+from tests.helpers.audio import noise
 from tests.helpers.tiny import tiny_model
 
 FSQ = [
@@ -35,10 +36,6 @@ def c(model) -> codec.AudioCodec:
 @pytest.fixture(scope="module", params=["rvq", "fsq"])
 def either(request, c, tmp_path_factory) -> codec.AudioCodec:
     return c if request.param == "rvq" else codec.load(tiny_model(tmp_path_factory.mktemp("fsq"), *FSQ))
-
-
-def noise(*shape: int) -> np.ndarray:
-    return (0.1 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 
 def test_importing_is_quick_and_everything_named_is_there():

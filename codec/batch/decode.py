@@ -95,7 +95,7 @@ def decode_batch(
         else:
             jobs.append(DecodeJob(path, target, ReadOnce(path, partial(read_header, path, whole=False))))
     jobs = with_target(unique_jobs(jobs), out) if one_file else unique_jobs(jobs)
-    return run_batch(DecodeTask(model, options), jobs, batch, inputs)
+    return run_batch(_DecodeTask(model, options), jobs, batch, inputs)
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -121,6 +121,7 @@ class DecodeJob(Job):
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """The coded file, or the shard."""
         return (self.source if self.sample is None else self.sample.path,)
 
 
@@ -147,7 +148,7 @@ def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[DecodeJob], li
 
 
 @dataclass(frozen=True)
-class DecodeTask(BatchTask[DecodeJob]):
+class _DecodeTask(BatchTask[DecodeJob]):
     """Decodes one file; see :class:`codec.batch.runner.BatchTask`."""
 
     model: LoadedModel | FindModel

@@ -66,15 +66,15 @@ def encode_batch(
         raise UserError(f"{out}: encode writes {NAC} files; name one of these, or a folder, as --out")
     inputs = find_inputs(sources, AUDIO_FILES, lists)
     jobs = unique_jobs(
-        EncodeJob(path, out / place.with_name(place.name + NAC), ReadOnce(path, partial(audio.info, path)))
+        _EncodeJob(path, out / place.with_name(place.name + NAC), ReadOnce(path, partial(audio.info, path)))
         for path, place in name_outputs(inputs.files)
     )
     jobs = with_target(jobs, out) if names_file(out, {NAC}) else jobs
-    return run_batch(EncodeTask(model, options), jobs, batch, inputs, note)
+    return run_batch(_EncodeTask(model, options), jobs, batch, inputs, note)
 
 
 @dataclass(frozen=True)
-class EncodeJob(Job):
+class _EncodeJob(Job):
     """An audio file that becomes a ``.nac`` file."""
 
     audio: ReadOnce[audio.AudioInfo] = field(compare=False)
@@ -82,14 +82,14 @@ class EncodeJob(Job):
 
 
 @dataclass(frozen=True)
-class EncodeTask(BatchTask[EncodeJob]):
+class _EncodeTask(BatchTask[_EncodeJob]):
     """Encodes one file; see :class:`codec.batch.runner.BatchTask`."""
 
     model: LoadedModel
     options: CodingOptions
     verb = "encode"
 
-    def find_up_to_date(self, job: EncodeJob) -> list[Skipped]:
+    def find_up_to_date(self, job: _EncodeJob) -> list[Skipped]:
         with PacketReader(job.target) as reader:
             reader.check()
             head, tags = reader.header, reader.tags
@@ -102,7 +102,7 @@ class EncodeTask(BatchTask[EncodeJob]):
         )
         return [Skipped(job.source)] if same else []
 
-    def can_overwrite(self, job: EncodeJob) -> bool:
+    def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
         try:
             head = read_header(job.target, whole=False)
@@ -110,15 +110,15 @@ class EncodeTask(BatchTask[EncodeJob]):
             return False
         return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
 
-    def expected_seconds(self, job: EncodeJob) -> float:
+    def expected_seconds(self, job: _EncodeJob) -> float:
         return expected_seconds(job.audio.get())
 
-    def describe_limit(self, job: EncodeJob) -> str | None:
+    def describe_limit(self, job: _EncodeJob) -> str | None:
         if self.options.kbps is None:
             return None
         return describe_unreachable_rate(self.model, self.options.kbps, job.audio.get().channels)
 
-    def __call__(self, job: EncodeJob, progress: Progress) -> FileReport:
+    def __call__(self, job: _EncodeJob, progress: Progress) -> FileReport:
         return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a batch: the files that sources, patterns and lists of them name."""
+"""The inputs of a batch: the files that paths, folders, patterns and lists name."""
 
 import codecs
 import glob
@@ -18,10 +18,10 @@ from codec.runtime.file_walk import FoundFiles, count_suffixes, describe_left_ou
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files that the inputs of a batch name."""
+    """The files of a batch."""
 
     files: list[tuple[Path, Path]] = field(default_factory=list)
-    """Each with its place in the tree."""
+    """Each file with its path in the tree of its source."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files of other kinds in the folders and patterns, counted by suffix."""
     failures: list[Failure] = field(default_factory=list)
@@ -30,41 +30,50 @@ class Inputs:
 
 @dataclass(frozen=True)
 class FileKinds:
-    """The files that a command takes from folders and patterns."""
+    """Kinds of files that a command takes from folders and patterns."""
 
     name: str
-    """In the plural, for messages."""
+    """Name in messages, in the plural."""
     suffixes: Collection[str]
-    """In lower case and with their dot."""
+    """Suffixes in lower case and with their dot."""
     companions: tuple[str, ...] = ()
-    """Patterns of file names that are expected beside them, such as earlier outputs: neither taken nor counted."""
+    """Patterns of file names that are expected in the same folders, such as earlier outputs: neither taken nor counted
+    as left out."""
 
     def has_companion(self, path: Path) -> bool:
-        """Return whether the name of ``path`` is one of the companions."""
+        """Check whether a file is expected in the same folders.
+
+        Args:
+            path: the file.
+
+        Returns:
+            Whether its name matches one of the companions.
+        """
         return any(fnmatch(path.name.lower(), pattern) for pattern in self.companions)
 
 
 AUDIO_FILES = FileKinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
-"""What is encoded, to files or to tokens; earlier outputs may lie beside it."""
+"""Files that are encoded, to ``.nac`` files or to tokens. Earlier outputs may be in the same folders."""
 
 _ENCODINGS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-"""By byte order mark; that of UTF-16 (FF FE) begins that of UTF-32, which therefore comes first."""
+"""Encodings by byte order mark. UTF-32 comes first, because its mark begins with that of UTF-16 (FF FE)."""
 
 
 def read_text(path: Path, kind: str) -> str:
-    """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32; unpacked where its name ends in ``.gz``.
-
-    Bytes that are not UTF-8 become surrogates, since file names need not be valid text.
+    """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
 
     Args:
-        path: the file.
-        kind: of file, for messages.
+        path: the file; it is unpacked if its name ends in ``.gz``.
+        kind: names the kind of file in messages.
+
+    Returns:
+        The text. Bytes that are not UTF-8 become surrogates, since file names need not be valid text.
 
     Raises:
-        UserError: it cannot be read, or is no text.
+        UserError: the file cannot be read, or is not text.
     """
     try:
         data = path.read_bytes()
@@ -84,27 +93,39 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def read_path_list(path: Path) -> list[Path]:
-    """Read the paths in a text file, one a line, as :func:`read_text` does.
+    """Read a list of paths.
+
+    Args:
+        path: a text file with one path per line, see :func:`read_text`.
+
+    Returns:
+        The paths in their order.
 
     Raises:
-        UserError: likewise, or it names nothing.
+        UserError: the file cannot be read, is not text, or names nothing.
     """
     if paths := [Path(line.rstrip("\r")) for line in read_text(path, "list").split("\n") if line.strip()]:
         return paths
-    raise UserError(f"{path}: no paths in this list; write one a line")
+    raise UserError(f"{path}: no paths in this list; write one per line")
 
 
 def find_inputs(sources: Sequence[Path], kinds: FileKinds, lists: Sequence[Path] = ()) -> Inputs:
-    """Find each file that the sources and the lists of sources name, and its place in the tree.
+    """Find the files of a batch, and the path of each in a tree that the outputs keep.
 
-    A source is a file, a folder, or a pattern with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
-    whatever its suffix; of folders and patterns, the files of these ``kinds`` are taken, see
-    :mod:`codec.runtime.file_walk`, and the
-    others counted. The tree below a folder, below the part of a pattern without wildcards, and below the folder that
-    all entries of a list have in common is kept.
+    The tree begins at a folder that is named, at the part of a pattern before its first wildcard, or at the folder that
+    all entries of a list have in common.
+
+    Args:
+        sources: files, folders, and patterns with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
+            whatever its suffix.
+        kinds: files that are taken from folders and patterns, see :mod:`codec.runtime.file_walk`; others are counted.
+        lists: text files that name further sources, one per line.
+
+    Returns:
+        The files, what was left out, and folders that could not be listed.
 
     Raises:
-        UserError: a source without any file.
+        UserError: nothing is named, or a folder or pattern has no such file.
     """
     everything = _Search(kinds)
     files = [pair for source in sources for pair in everything.search(Path(source))]
@@ -121,7 +142,14 @@ def find_inputs(sources: Sequence[Path], kinds: FileKinds, lists: Sequence[Path]
 
 
 def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """The same files, with their places below the deepest folder that holds the trees of all."""
+    """Place files in one tree, below the deepest folder that holds the trees of all.
+
+    Args:
+        found: files, each with its path in the tree of its source.
+
+    Returns:
+        The same files, each with its path below this folder.
+    """
     whole = {path: Path(os.path.abspath(path)) for path, _ in found}
     roots = [whole[path].parents[len(relative.parts) - 1] for path, relative in found]
     common = os.path.commonpath(roots)
@@ -129,7 +157,7 @@ def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 
 
 class _Search:
-    """One look at all sources, which remembers what it left out."""
+    """Searches all sources, and remembers what it left out."""
 
     def __init__(self, kinds: FileKinds) -> None:
         self._kinds = kinds
@@ -137,7 +165,7 @@ class _Search:
         self.unlisted: dict[Path, str] = {}
 
     def search(self, source: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield files, and the place of each in the tree. A file that is named need not exist; its turn reports it."""
+        """Yield files, each with its path in the tree. A file that is named need not exist; its turn reports that."""
         if source.is_dir():
             root, found = source, find_files(source, self._kinds.suffixes)
             self._check(found, f"{source}: no {self._kinds.name} in this folder")
@@ -172,7 +200,7 @@ def _matches(pattern: Path, suffixes: Collection[str]) -> FoundFiles:
 
 
 def _expand(pattern: str) -> Iterator[str]:
-    """Yield what a pattern matches. ``**`` stands for all folders below, where loops of links end, unlike in glob."""
+    """Yield the paths that a pattern matches. Unlike with glob, loops of links end in ``**``."""
     head, stars, rest = _split(pattern)
     if not stars:
         yield from glob.glob(pattern)
@@ -196,5 +224,5 @@ def _split(pattern: str) -> tuple[str, bool, str]:
 
 
 def _fixed(pattern: Path) -> Path:
-    """The folders ahead of the first wildcard."""
+    """Return the folders before the first wildcard."""
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))

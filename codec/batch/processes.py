@@ -1,7 +1,8 @@
-"""Files of a batch on several processes, each with a model of its own; one that dies takes a single file with it.
+"""Jobs of a batch in several processes, each with a model of its own; the death of a process costs one file.
 
-A pool of the standard library breaks as a whole when one of its processes dies. Here each process has a pipe: in go the
-work, once, then one job after the other; out come progress and what became of each job.
+A pool of the standard library, as in :mod:`codec.runtime.process_pool`, breaks as a whole when one of its processes
+dies. Here each process has a pipe of its own: the function is sent once, then one job after the other; the process
+sends back progress and the outcome of each job.
 """
 
 import contextlib
@@ -17,18 +18,29 @@ from codec.coding.report import Failure
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.signals import sigint_blocked
 
-Work = Callable[[Any, Callable[[float], None]], Any]
-"""Does a job, tells now and then how many more seconds of audio are done, and returns what came of it."""
-
 
 def run_in_processes(
-    work: Work, jobs: Sequence[AnyJob], workers: int, progress: Callable[[AnyJob, float], None]
+    function: Callable[[AnyJob, Callable[[float], None]], Any],
+    jobs: Sequence[AnyJob],
+    workers: int,
+    progress: Callable[[AnyJob, float], None],
 ) -> Generator[tuple[AnyJob, Any]]:
-    """Each job with what ``work`` returned, or with a :class:`Failure` where its process died, in the order they end.
+    """Call a function for each job, in several processes.
 
     Closing the iterator, or an interrupt, ends the processes at once and leaves nothing half-written.
+
+    Args:
+        function: is called with a job and a function to report seconds of audio that are done; it is pickled.
+        jobs: are taken in their order.
+        workers: number of processes.
+        progress: receives what ``function`` reports, in this process.
+
+    Yields:
+        Each job with what ``function`` returned, or with a :class:`codec.coding.report.Failure` if its process died, in
+        the order they end.
     """
-    sent = pickle.dumps(work)  # multiprocessing's own pickling takes shared memory for weights; containers have little
+    # pickled here: multiprocessing's own pickling uses shared memory for weights, of which containers have little
+    pickled = pickle.dumps(function)
     waiting = deque(jobs)
     busy: dict[Connection, _Worker[AnyJob]] = {}
     try:
@@ -37,56 +49,58 @@ def run_in_processes(
                 with sigint_blocked():
                     worker = _Worker(waiting.popleft())
                     busy[worker.pipe] = worker
-                worker.take(sent)
+                worker.start(pickled)
             for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
                 worker, job = busy[pipe], busy[pipe].job
                 try:
-                    said = pipe.recv()
+                    message = pipe.recv()
                 except (EOFError, OSError):
-                    said = Failure(job.source, f"{job.source}: the process that worked on it {worker.end()}")
                     del busy[pipe]
-                    yield job, said
+                    yield job, Failure(job.source, f"{job.source}: the process that worked on it {worker.end()}")
                     continue
-                if isinstance(said, int | float):
-                    progress(job, said)
+                if isinstance(message, int | float):
+                    progress(job, message)
                     continue
                 if waiting:
-                    worker.begin(waiting.popleft())
+                    worker.send(waiting.popleft())
                 else:
                     worker.end()
                     del busy[pipe]
-                yield job, said
+                yield job, message
     finally:
         for worker in busy.values():
             worker.end()
 
 
 class _Worker(Generic[AnyJob]):
-    """A process, and the job that it has."""
+    """A process, and the job that it works on."""
 
     def __init__(self, job: AnyJob) -> None:
         context = multiprocessing.get_context("spawn")
         self.job = job
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.pipe, other_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other_end,), daemon=True)
         self._process.start()
-        theirs.close()  # so that ours ends when the process does
+        other_end.close()  # so that ours ends when the process does
 
-    def take(self, work: bytes) -> None:
-        """What to do with jobs, beginning with the first."""
-        with contextlib.suppress(OSError):  # it has died: receiving will say so
-            self.pipe.send_bytes(work)
-            self.begin(self.job)
+    def start(self, function: bytes) -> None:
+        """Send the pickled function and the first job."""
+        with contextlib.suppress(OSError):  # the process has died, which receiving will show
+            self.pipe.send_bytes(function)
+            self.send(self.job)
 
-    def begin(self, job: AnyJob) -> None:
+    def send(self, job: AnyJob) -> None:
+        """Send the next job."""
         self.job = job
         with contextlib.suppress(OSError):
             self.pipe.send(job)
 
     def end(self) -> str:
-        """Ends it, whatever it is at, removes what it had begun to write, and says how it ended. May be called again,
-        where an interrupt cut it short."""
+        """Kill the process, remove what it had begun to write, and describe how it ended.
+
+        It may be called again, if an interrupt cut it short.
+        """
         self.pipe.close()
         self._process.kill()
         self._process.join()
@@ -98,12 +112,14 @@ class _Worker(Generic[AnyJob]):
 
 
 def _serve(pipe: Connection) -> None:
-    """What a process does. When the other end is gone, so is whoever wanted this: telling progress fails, too, and
-    what is half-written is removed on the way out."""
-    work = pickle.loads(pipe.recv_bytes())
+    """Do jobs until the other end of the pipe is closed.
+
+    If the parent is gone, reporting progress fails, and what is half-written is removed on the way out.
+    """
+    function = pickle.loads(pipe.recv_bytes())
     import torch
 
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            pipe.send(work(pipe.recv(), pipe.send))
+            pipe.send(function(pipe.recv(), pipe.send))

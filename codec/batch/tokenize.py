@@ -40,7 +40,7 @@ FEWEST_SHARDS = 8
 
 
 @dataclass(frozen=True)
-class TokenEntry:
+class _TokenEntry:
     """An audio file that becomes one array of a shard."""
 
     source: Path
@@ -53,10 +53,10 @@ class TokenEntry:
 
 
 @dataclass(frozen=True)
-class ShardJob(Job):
+class _ShardJob(Job):
     """Audio files that become one shard. ``source`` is the shard itself, which names failures of all of it."""
 
-    entries: tuple[TokenEntry, ...] = field(compare=False)
+    entries: tuple[_TokenEntry, ...] = field(compare=False)
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -121,14 +121,14 @@ def encode_tokens(
         others = sorted(set(out.glob(f"tokens-*{shards.SUFFIX}")) - {job.target for job in jobs})
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
-        task = TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
+        task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
         report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs)
         for left in out.glob(f".tokens-*{shards.SUFFIX}{_MEMBERS}"):  # of shards that are complete now
             left.unlink()
     return report
 
 
-def _entries(inputs: Inputs, out: Path, rows: Mapping[Path, dict[str, str]]) -> list[TokenEntry]:
+def _entries(inputs: Inputs, out: Path, rows: Mapping[Path, dict[str, str]]) -> list[_TokenEntry]:
     """Return the audio files in the order of their keys; none if the manifest's rows are all of other files."""
     keyed = unique_jobs(Job(path, out / shards.sample_key(place)) for path, place in name_outputs(inputs.files))
     columns = find_rows([job.source for job in keyed], rows)
@@ -136,16 +136,16 @@ def _entries(inputs: Inputs, out: Path, rows: Mapping[Path, dict[str, str]]) -> 
         return []
     keys = {job.target.relative_to(out).as_posix(): job.source for job in keyed}
     return [
-        TokenEntry(source, key, columns.get(source, {}), ReadOnce(source, partial(info, source)))
+        _TokenEntry(source, key, columns.get(source, {}), ReadOnce(source, partial(info, source)))
         for key, source in sorted(keys.items())
     ]
 
 
-def _shard_jobs(entries: Sequence[TokenEntry], out: Path, per_shard: int) -> list[ShardJob]:
+def _shard_jobs(entries: Sequence[_TokenEntry], out: Path, per_shard: int) -> list[_ShardJob]:
     jobs = []
     for first in range(0, len(entries), per_shard):
         shard = out / f"tokens-{first // per_shard:06}{shards.SUFFIX}"
-        jobs.append(ShardJob(shard, shard, tuple(entries[first : first + per_shard])))
+        jobs.append(_ShardJob(shard, shard, tuple(entries[first : first + per_shard])))
     return jobs
 
 
@@ -169,7 +169,7 @@ def default_per_shard(files: int) -> int:
 
 
 @dataclass(frozen=True)
-class TokenizeTask(BatchTask[ShardJob]):
+class _TokenizeTask(BatchTask[_ShardJob]):
     """Makes one shard; see :class:`codec.batch.runner.BatchTask`."""
 
     model: LoadedModel
@@ -178,20 +178,20 @@ class TokenizeTask(BatchTask[ShardJob]):
     concurrent_files: int
     verb = "tokens of"
 
-    def find_up_to_date(self, job: ShardJob) -> list[Skipped]:
+    def find_up_to_date(self, job: _ShardJob) -> list[Skipped]:
         keys = {entry.key for entry in job.entries}
         complete = self._usable(job, job.target).keys() == _read_samples(job.target).keys() == keys
         return [Skipped(path) for path in job.sources] if complete else []
 
-    def can_overwrite(self, job: ShardJob) -> bool:
+    def can_overwrite(self, job: _ShardJob) -> bool:
         samples = _read_samples(job.target).values()
         return any(isinstance(attempt(sample.name, partial(read_token_info, sample)), TokenInfo) for sample in samples)
 
-    def expected_seconds(self, job: ShardJob) -> float:
+    def expected_seconds(self, job: _ShardJob) -> float:
         stated = [attempt(entry.source, entry.audio.get) for entry in job.entries]
         return sum(expected_seconds(one) for one in stated if isinstance(one, AudioInfo))
 
-    def __call__(self, job: ShardJob, progress: Progress) -> list[Outcome]:
+    def __call__(self, job: _ShardJob, progress: Progress) -> list[Outcome]:
         checked_ns = time.time_ns()  # the samples do not belong to sources that change after this
         samples = {} if self.force else self._usable(job, job.target) | self._usable(job, job.members)
         if not any(sample.path == job.members for sample in samples.values()):
@@ -212,13 +212,13 @@ class TokenizeTask(BatchTask[ShardJob]):
         self._write(job, samples, checked_ns)
         return [outcomes[entry.key] for entry in job.entries]
 
-    def _encode(self, job: ShardJob, entry: TokenEntry, progress: Progress) -> Tokens | Failure:
+    def _encode(self, job: _ShardJob, entry: _TokenEntry, progress: Progress) -> Tokens | Failure:
         def encode() -> Tokens:
             return encode_to_tokens(entry.audio.get(), job.target, self.model, self.codebooks, entry.columns, progress)
 
         return attempt(entry.source, encode)
 
-    def _write(self, job: ShardJob, samples: Mapping[str, shards.Sample], checked_ns: int) -> None:
+    def _write(self, job: _ShardJob, samples: Mapping[str, shards.Sample], checked_ns: int) -> None:
         """Write the shard if it changes, and remove the collected arrays."""
         old = _read_samples(job.target)
         if old and not samples:
@@ -228,7 +228,7 @@ class TokenizeTask(BatchTask[ShardJob]):
             shards.write_shard(job.target, ordered, checked_ns)
         job.members.unlink(missing_ok=True)
 
-    def _usable(self, job: ShardJob, path: Path) -> dict[str, shards.Sample]:
+    def _usable(self, job: _ShardJob, path: Path) -> dict[str, shards.Sample]:
         """Return the samples of a file, by their keys, that are the same as would be written."""
         old = _read_samples(path)
         pairs = [(entry, old[entry.key]) for entry in job.entries if entry.key in old]
@@ -238,7 +238,7 @@ class TokenizeTask(BatchTask[ShardJob]):
             if attempt(entry.source, partial(self._is_up_to_date, entry, sample)) is True
         }
 
-    def _is_up_to_date(self, entry: TokenEntry, sample: shards.Sample) -> bool:
+    def _is_up_to_date(self, entry: _TokenEntry, sample: shards.Sample) -> bool:
         if sample.path.stat().st_mtime < entry.source.stat().st_mtime:
             return False
         metadata = shards.read_metadata(sample)

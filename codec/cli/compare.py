@@ -1,9 +1,10 @@
 """``codec compare``: several codecs trained on the same data."""
 
 import argparse
+import json
 from pathlib import Path
 
-from codec.cli.common import FAILED, AddCommand, print_result, stdout_to_stderr
+from codec.cli.common import FAILED, AddCommand, stdout_to_stderr
 
 
 def add_parser(command: AddCommand) -> None:
@@ -37,17 +38,12 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from eval.comparison.plan import PlanOverrides
+    from eval.comparison.report import comparison_markdown
     from eval.comparison.run import compare
 
+    overrides = PlanOverrides(arguments.minutes, arguments.steps, arguments.seeds, arguments.only)
     with stdout_to_stderr():
-        result = compare(
-            arguments.plan,
-            arguments.data,
-            arguments.out,
-            minutes=arguments.minutes,
-            steps=arguments.steps,
-            seeds=arguments.seeds,
-            only=arguments.only,
-        )
-    print_result(result, arguments.json)
+        result = compare(arguments.plan, arguments.data, arguments.out, overrides)
+    print(json.dumps(result.to_dict(), indent=1, default=str) if arguments.json else comparison_markdown(result))
     return FAILED if result.failed else 0

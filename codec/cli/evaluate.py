@@ -98,7 +98,8 @@ def _named_folder(text: str) -> tuple[str, Path]:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
         from codec.pretrained.registry import built_in
-        from eval.evaluation.run import EvaluationOptions, evaluate
+        from eval.evaluation.job import EvaluationOptions
+        from eval.evaluation.run import evaluate
         from eval.systems.baselines import ReferenceSystems
         from eval.systems.operating_point import OperatingPoint
 

@@ -66,7 +66,8 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         from data_prep.prepare import prepare
         from data_prep.sources import find_audio
         from data_prep.synthetic_corpus import synthesise_corpus
-        from eval.evaluation.run import EvaluationOptions, evaluate
+        from eval.evaluation.job import EvaluationOptions
+        from eval.evaluation.run import evaluate
 
     started = time.monotonic()
     recipe = read_recipe(RECIPE)

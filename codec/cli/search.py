@@ -30,8 +30,8 @@ def add_parser(command: AddCommand) -> None:
         description="Samples candidates from the search space of a plan (from recipes/search, or your own) with a"
         " genetic algorithm and at random, trains them, scores them on validation clips, and trains the better ones"
         " further (successive halving). One half of the validation groups selects, the other half is for reporting. Any"
-        " number of processes may run the same command at once. Writes OUT/front.md, front.csv, front.json and the page"
-        " front.html after each candidate, and front.png from time to time. The test split stays sealed.",
+        " number of processes may run the same command at once. Writes OUT/front.md, front.csv and front.json after"
+        " each candidate, and the page front.html and front.png once a minute. The test split stays sealed.",
     )
     run.add_argument("plan", help="name of a plan, or path of a YAML file")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
@@ -71,32 +71,32 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
-        from eval.search.scheduler import search
-        from eval.search.tables import text
+        from eval.search.report import search_text
+        from eval.search.run import run_search
 
     with stdout_to_stderr():
-        result = search(
+        result = run_search(
             arguments.plan,
             arguments.data,
             arguments.out,
             storage=arguments.storage,
-            show=lambda known: print(f"\n{text(known)}\n", flush=True),
+            show=lambda known: print(f"\n{search_text(known)}\n", flush=True),
         )
     if arguments.json:
         print(json.dumps(result.to_dict(), indent=1, default=str))
     else:
         following = command_line("codec", "search", "pick", arguments.out, "--out", "recipe.yaml")
-        print(f"{text(result)}\nnext: {following}")
+        print(f"{search_text(result)}\nnext: {following}")
     return 0
 
 
 def _pick(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
-        from eval.search.pick import pick
+        from eval.search.pick import pick_candidate
 
     if arguments.recipe and arguments.recipe.suffix not in (".yaml", ".yml"):
         raise UserError(f"{arguments.recipe}: the name of a recipe must end in .yaml")
-    found = pick(
+    found = pick_candidate(
         arguments.out, max_kbps=arguments.max_kbps, min_speed=arguments.min_speed, recipe=arguments.recipe
     )  # fmt: skip
     print(json.dumps(asdict(found), indent=1, default=str) if arguments.json else found.text())

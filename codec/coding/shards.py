@@ -1,11 +1,11 @@
-"""Arrays with metadata in tar files, as WebDataset reads them: ``KEY.npy`` and ``KEY.json`` for each.
+"""Shards: tar files of arrays with metadata, ``KEY.npy`` and ``KEY.json`` for each, which WebDataset reads.
 
-A key is the path of a file in its tree without suffix. WebDataset takes for the key what comes before the first dot of
-the name, so dots in names are written ``%2E``, and ``%`` as ``%25``. The bytes depend on the contents alone. Reading
-trusts nothing: no pickle, no size that the file does not have, and no header that is deeply nested.
+A key is the path of a source in its tree without its suffix. WebDataset ends the key at the first dot of the name, so
+dots in names are written ``%2E``, and ``%`` as ``%25``. The bytes of a shard depend on its contents alone. Reading
+trusts nothing: no pickle, no size that the file does not have, and no deeply nested header.
 
-A shard is collected in :class:`Members`, a tar file without its end, to which arrays are appended as they are made; so
-memory does not grow with a shard, and what a killed process had made is there for the next one.
+Arrays are collected in :class:`Members`, a tar file without its end, as they are made. So memory does not grow with a
+shard, and what a killed process had made is there for the next one.
 
 Source: A. Aizman et al., "High performance I/O for large scale deep learning", 2019.
 """
@@ -26,11 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.errors import UserError
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 
 SUFFIX = ".tar"
+"""Suffix of a shard."""
 ARRAY, METADATA = "npy", "json"
+"""Suffixes of the two members of a sample."""
 MAX_METADATA_BYTES = 1 << 20
+"""Largest metadata that are read."""
 _ARRAY_START_BYTES = 10
 _MAX_ARRAY_HEADER_BYTES = 1024
 _COPY_BYTES = 1 << 20
@@ -40,7 +43,7 @@ IntArray = npt.NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a member's bytes lie in the tar file."""
+    """The bytes of a member in the tar file."""
 
     start: int
     size: int
@@ -48,53 +51,78 @@ class Extent:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one key holds, in the shard ``path``; an extent is None where that member is missing."""
+    """One array with its metadata."""
 
     path: Path
+    """The shard."""
     key: str
+    """Names the sample in the shard."""
     array: Extent | None
+    """None if that member is missing."""
     metadata: Extent | None
+    """None if that member is missing."""
 
     @property
     def name(self) -> Path:
-        """What messages and reports call it."""
+        """Name of the sample in messages and reports."""
         return self.path / self.key
 
 
 @dataclass(frozen=True)
 class ShardContents:
-    """The samples of a shard in their order, and what is wrong with the shard, if anything: they end there."""
+    """The contents of a shard."""
 
     samples: list[Sample]
+    """In their order, up to the damage if there is any."""
     fault: str | None
+    """A message about the damage, None if the shard is complete."""
 
 
 def sample_key(relative: Path) -> str:
-    """The key of a file, from its path in its tree without suffix."""
+    """Encode a path as a key.
+
+    Args:
+        relative: path of a file in its tree, without its suffix.
+
+    Returns:
+        The key.
+
+    >>> sample_key(Path("speaker 1/take 1.5"))
+    'speaker 1/take 1%2E5'
+    """
     return relative.with_name(relative.name.replace("%", "%25").replace(".", "%2E")).as_posix()
 
 
 def key_path(key: str) -> Path:
-    """Inverse of :func:`key_of`. Raises ``ValueError`` for a key that leads out of the tree."""
+    """Decode a key to a path, as the inverse of :func:`sample_key`.
+
+    Args:
+        key: of a sample.
+
+    Returns:
+        Path of a file in its tree, without its suffix.
+
+    Raises:
+        ValueError: the path would lead out of the tree.
+    """
     path = PurePosixPath(key)
     if not key or "\0" in key or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"the key {key!r} leads out of the folder")
     return Path(path.with_name(path.name.replace("%2E", ".").replace("%25", "%")))
 
 
-def write_shard(path: Path, samples: Iterable["Sample"], changed_ns: int) -> None:
-    """Write a shard of samples that lie in other tar files; it appears whole or not at all.
+def write_shard(path: Path, samples: Iterable[Sample], changed_ns: int) -> None:
+    """Write a shard of samples from other tar files; it appears complete or not at all.
 
     Args:
-        path: of the shard.
+        path: the shard.
         samples: in their order.
-        changed_ns: its time of change, in ns since the epoch.
+        changed_ns: its modification time, in ns since the epoch.
 
     Raises:
-        OSError: full disk and the like.
+        OSError: the disk is full, or the file cannot be written.
     """
-    part = temporary_path(path)
-    try:
+    with replacing(path) as part:
         with part.open("wb") as file:
             for sample in samples:
                 for kind, extent in ((ARRAY, sample.array), (METADATA, sample.metadata)):
@@ -105,23 +133,26 @@ def write_shard(path: Path, samples: Iterable["Sample"], changed_ns: int) -> Non
             file.write(bytes(2 * tarfile.BLOCKSIZE))
             file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
         os.utime(part, ns=(changed_ns, changed_ns))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class Members:
-    """A tar file that grows by one sample at a time. What an earlier process left there is kept, up to its last whole
-    sample. The file keeps the time at which it was begun: sources that changed later are not those of its samples.
+    """A tar file that grows by one sample at a time. A context manager.
+
+    What an earlier process left there is kept, up to its last complete sample. The file keeps the modification time
+    with which it was begun, so that sources that change later are newer than its samples.
+
+    Args:
+        path: the file.
 
     Raises:
-        OSError: full disk and the like.
+        OSError: the disk is full, or the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         whole = [sample for sample in read_shard(path).samples if sample.metadata] if path.exists() else []
         self.samples = {sample.key: sample for sample in whole}
+        """The samples by their keys."""
         self._file = path.open("r+b" if path.exists() else "w+b")
         self._begun_ns = os.fstat(self._file.fileno()).st_mtime_ns
         try:
@@ -137,8 +168,16 @@ class Members:
     def append(self, key: str, array: "ArrayParts", metadata: Mapping[str, Any]) -> int:
         """Write one sample.
 
+        Args:
+            key: names it.
+            array: the array.
+            metadata: can be written as JSON.
+
         Returns:
-            The bytes that it takes.
+            Its size in bytes.
+
+        Raises:
+            OSError: the disk is full.
         """
         start = self._file.tell()
         header = _array_header(array)
@@ -171,20 +210,27 @@ class Members:
 
 @dataclass(frozen=True)
 class ArrayParts:
-    """An array ``[..., frames]`` in parts along its last axis, of at least one."""
+    """An array ``[..., frames]`` in one or more parts along its last axis."""
 
     parts: list[IntArray]
+    """In their order."""
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the joined array."""
         return (*self.parts[0].shape[:-1], sum(part.shape[-1] for part in self.parts))
 
     @property
     def nbytes(self) -> int:
+        """Size of the joined array in bytes."""
         return sum(part.nbytes for part in self.parts)
 
     def rows(self) -> Iterator[bytes]:
-        """Yield the bytes in C order, as joining the parts would give them."""
+        """Read the bytes of the joined array.
+
+        Yields:
+            Pieces in C order.
+        """
         flat = [part.reshape(math.prod(part.shape[:-1]), part.shape[-1]) for part in self.parts]
         for row in range(len(flat[0])):
             for part in flat:
@@ -192,7 +238,7 @@ class ArrayParts:
 
 
 def _array_header(array: ArrayParts) -> bytes:
-    """What :func:`numpy.save` writes before the numbers."""
+    """Return what :func:`numpy.save` writes before the numbers."""
     data = io.BytesIO()
     described = {"descr": array.parts[0].dtype.str, "fortran_order": False, "shape": array.shape}
     np.lib.format.write_array_header_1_0(data, described)
@@ -220,7 +266,17 @@ def _copy(path: Path, extent: Extent, target: BinaryIO) -> None:
 
 
 def read_shard(path: Path) -> ShardContents:
-    """What a shard holds; only the tar headers are read. Raises ``OSError``."""
+    """List the contents of a shard by its tar headers.
+
+    Args:
+        path: the shard.
+
+    Returns:
+        Its samples, and whether it is damaged.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     found: dict[str, dict[str, Extent]] = {}
     fault = None
     size, end = path.stat().st_size, 0
@@ -249,7 +305,14 @@ def read_shard(path: Path) -> ShardContents:
 
 
 def is_shard(path: Path) -> bool:
-    """Whether this is a tar file that begins as a shard does."""
+    """Check whether a file is a shard.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Whether it is a tar file whose first member is that of a shard.
+    """
     with (
         contextlib.suppress(OSError, tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError),
         tarfile.open(path, "r:") as tar,
@@ -260,7 +323,17 @@ def is_shard(path: Path) -> bool:
 
 
 def read_metadata(sample: Sample) -> dict[str, Any]:
-    """Raises :class:`UserError` where there is none, or what is there is not a JSON object."""
+    """Read the metadata of a sample.
+
+    Args:
+        sample: of a shard.
+
+    Returns:
+        The JSON object.
+
+    Raises:
+        UserError: there is none, or the shard is damaged.
+    """
     try:
         if sample.metadata is None or sample.metadata.size > MAX_METADATA_BYTES:
             raise ValueError(f"no {METADATA} member of at most {MAX_METADATA_BYTES} bytes")
@@ -273,7 +346,17 @@ def read_metadata(sample: Sample) -> dict[str, Any]:
 
 
 def read_array(sample: Sample) -> IntArray:
-    """Integers of any shape. Raises :class:`UserError` for anything else."""
+    """Read the array of a sample.
+
+    Args:
+        sample: of a shard.
+
+    Returns:
+        Integers of any type and shape.
+
+    Raises:
+        UserError: there is no such array, or the shard is damaged.
+    """
     try:
         if sample.array is None:
             raise ValueError(f"no {ARRAY} member")
@@ -292,6 +375,15 @@ def read_array(sample: Sample) -> IntArray:
 
 
 def damaged_sample(sample: Sample, reason: object) -> UserError:
+    """Build the error for a sample that cannot be read.
+
+    Args:
+        sample: names it.
+        reason: why; the first line is shown.
+
+    Returns:
+        The error to raise.
+    """
     line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
     return UserError(f"{sample.name}: cannot be read ({line}); make it again with codec tokens")
 

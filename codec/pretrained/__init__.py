@@ -1,0 +1,1 @@
+"""Trained models: their files, their names, and the built-in ones, each in a folder of its name."""

@@ -1,7 +1,6 @@
-"""A trained model as what is kept and passed on: smaller, and on request as ONNX graphs."""
+"""Export of trained models: smaller files to keep and to pass on, and ONNX graphs."""
 
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -23,64 +22,73 @@ from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
 from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import replacing
 from codec.runtime.extras import require
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
-MOST = 1 << 16
-"""Frames of a block, and streams, that a graph is made for."""
+MAX_DIMENSION = 1 << 16
+"""Most frames of a block, and most streams, that a graph computes."""
 
 
 @torch.no_grad()
 def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
-    """Writes the model of a run or folder with its networks in half precision, which makes it smaller; with ``onnx``,
-    the graphs of :mod:`codec.pretrained.onnx_backend` beside it. Returns it.
+    """Export a model with its networks in half precision, which halves their size.
 
-    It is another model, with a fingerprint of its own: what the rounded decoder makes of codes is not bit for bit the
-    same. Recipe and curves of a run, and the list of clips it was trained on, go with it.
+    The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
+    same waveform. The recipe and curves of a run and the list of its training clips are copied.
+
+    Args:
+        source: the folder of a run or model.
+        folder: is made; if it exists, it must be empty.
+        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`.
+
+    Returns:
+        The exported model.
 
     Raises:
-        UserError: as :func:`load_model` and :func:`export_graphs`, or ``folder`` is there and not empty. Nothing is
-            left at it then.
+        UserError: no model there, or it is damaged; ``folder`` is not empty or cannot be written; no ONNX exporter is
+            installed. Nothing is left at ``folder`` then.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already and not an empty folder; choose another --out")
+        raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
     codec, info = load_codec(source), read_training_info(source)
     for weight in codec.parameters():
         weight.copy_(weight.half())
-    part = temporary_path(folder)
     try:
-        if onnx:
-            export_graphs(codec, part, info, torch.float16)
-        else:
-            save_model(part, codec, info, torch.float16)
-        for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, part / name)
-        os.replace(part, folder)
+        with replacing(folder) as part:
+            if onnx:
+                export_graphs(codec, part, info, torch.float16)
+            else:
+                save_model(part, codec, info, torch.float16)
+            for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
+                if (source / name).is_file():
+                    shutil.copyfile(source / name, part / name)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return codec
 
 
 def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32) -> None:
-    """Writes the model to ``folder``, and beside it the graphs of :mod:`codec.pretrained.onnx_backend`, in float32,
-    which the model's
-    ``config.json`` names by their SHA-256. For ``info`` and ``stored`` see
-    :func:`codec.pretrained.checkpoint.save_model`.
+    """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
+
+    The graphs compute in float32. ``config.json`` names them by their SHA-256.
+
+    Args:
+        codec: the model.
+        folder: is made if need be.
+        info: about its training, see :func:`codec.pretrained.checkpoint.save_model`.
+        stored: type in which the file holds the weights of the networks.
 
     Raises:
-        UserError: what writes ONNX is not installed, or the files cannot be written.
+        UserError: no ONNX exporter is installed, or the files cannot be written.
     """
     require("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
     wave = torch.zeros(2, FEW_POINTS * config.latent_hop)
     codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
-    streams = torch.export.Dim("streams", max=MOST)
-    frames = torch.export.Dim("frames", min=FEW_POINTS, max=MOST)
+    streams = torch.export.Dim("streams", max=MAX_DIMENSION)
+    frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
     quantizer = codec.quantizer.fused()
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
     decode = DecodeBlock(codec, True, quantizer)
@@ -95,7 +103,7 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
 
 
 class _Graph(nn.Module):
-    """A step as the exporter wants it: a module that gives tensors."""
+    """A step in the form that the exporter takes: a module that returns tensors."""
 
     def __init__(self, step: TensorStep):
         super().__init__()
@@ -107,7 +115,11 @@ class _Graph(nn.Module):
 
 
 def _write(step: TensorStep, block: Tensor, sizes: dict[int, Any], takes: str, gives: list[str], path: Path) -> None:
-    """``block``: an example. ``sizes``: those of its dimensions that may be others. ``takes``, ``gives``: names."""
+    """Write one graph.
+
+    ``block`` is an example input, ``sizes`` are its dimensions that may vary, ``takes`` and ``gives`` name the inputs
+    and outputs.
+    """
     codec, state = step.codec, step.initial_state(len(block))
     with torch.no_grad(), _quiet():
         every = sizes, tuple({0: sizes[0]} for _ in state)
@@ -139,7 +151,7 @@ def _write(step: TensorStep, block: Tensor, sizes: dict[int, Any], takes: str, g
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells much that no user can act on."""
+    """Silence warnings and messages of the exporter that users cannot act on."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -154,8 +166,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _running_minimum(values: Any, dim: int) -> tuple[Any, Any]:
-    """``torch.cummin`` of ``[batch, quantizers, frames]`` over the quantizers, in operators of ONNX, which has no such
-    thing: the minimum of all of them, the later ones made infinite. Without indices, for which no one asks."""
+    """Translate ``torch.cummin`` of ``[batch, codebooks, frames]`` over the codebooks, which ONNX does not have.
+
+    It is the minimum over all codebooks, with the later ones set to infinity. The indices are not computed.
+    """
     from onnx.numpy_helper import from_array
     from onnxscript import opset18
 

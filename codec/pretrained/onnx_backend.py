@@ -1,7 +1,7 @@
 """Inference in ONNX Runtime, with the two graphs that :mod:`codec.pretrained.export` writes into a model's folder.
 
 Each graph is one step of a stream: from a block of any number of frames of any number of streams, and the state after
-the block before, which is zeros at first, to the outputs and the state after it. See docs/graphs.md.
+the block before, which is zeros at first, to the outputs and the state after it. See docs/onnx.md.
 """
 
 import copy

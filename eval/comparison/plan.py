@@ -1,5 +1,6 @@
-"""What a comparison is: a short YAML file that differs from its neighbour only where the comparisons do."""
+"""The plan of a comparison: a short YAML file, whose keys are the fields of :class:`ComparisonPlan`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,53 +10,98 @@ from codec.errors import UserError
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
 
-FOLDER = "compare"
+_FOLDER = "compare"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidatePlan:
     """A codec that is trained: ours, or the networks of a peer."""
 
     architecture: Literal["ours", "encodec", "dac"] = "ours"
     width: int | Literal["match"] | None = None
-    """Of a peer's first layer; default: as published. ``match``: so that it needs as many multiply-adds per second of
-    audio as the first candidate."""
+    """Width of a peer's first layer; None: as published; ``match``: the width at which it needs as many multiply-adds
+    per second of audio as the first candidate."""
     quantizer: Literal["own", "ours"] = "own"
-    """A peer's: its own, or ours with the recipe's settings."""
+    """Of a peer: its own, or ours with the recipe's settings."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Overrides of the recipe, such as ``optim.lr: 3e-4``."""
     seeds: list[int] | None = None
-    """In place of the plan's."""
+    """Instead of the plan's seeds."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A comparison; the first candidate is the one that all others are compared with."""
+class ComparisonPlan:
+    """The plan of a comparison. All other candidates are compared with the first."""
 
     title: str = ""
     recipe: str = "speech_16k"
     minutes: float = 0.0
-    """Training of each candidate, validation not counted."""
+    """Training of each candidate, without validations."""
     steps: int = 0
-    """In place of minutes."""
+    """Training of each candidate, instead of minutes."""
     seeds: list[int] = field(default_factory=lambda: [0])
     kbps: list[float] = field(default_factory=lambda: [6.0, 3.0, 1.5])
     clips: int = 24
-    """Validation clips that are judged, at most, spread over the groups."""
+    """Maximum number of validation clips that are scored, spread over the groups."""
     validations: int = 10
-    """Points of each curve."""
+    """Number of validations in a run, the points of its curve."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Overrides of the recipe for every candidate."""
-    candidates: dict[str, Candidate] = field(default_factory=dict)
+    candidates: dict[str, CandidatePlan] = field(default_factory=dict)
 
     @property
-    def budget(self) -> str:
-        return str(Budget(self.minutes, self.steps))
+    def budget(self) -> Budget:
+        """Training budget of each candidate."""
+        return Budget(self.minutes, self.steps)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One training: a candidate with a seed. ``recipe`` is complete but for what depends on the expected steps."""
+class PlanOverrides:
+    """What a command changes in a plan.
+
+    Args:
+        minutes: training of each candidate in minutes; None: as planned.
+        steps: training of each candidate in steps; None: as planned.
+        seeds: seeds of every candidate; None: as planned.
+        only: names of the candidates to train; empty: all.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    seeds: list[int] | None = None
+    only: list[str] = field(default_factory=list)
+
+    def apply(self, plan: ComparisonPlan) -> ComparisonPlan:
+        """Change a plan.
+
+        Args:
+            plan: plan as it was read.
+
+        Returns:
+            The plan with the given budget and seeds.
+        """
+        if self.minutes is not None or self.steps is not None:
+            plan = replace(plan, minutes=self.minutes or 0.0, steps=self.steps or 0)
+        if self.seeds is not None:
+            without = {key: replace(candidate, seeds=None) for key, candidate in plan.candidates.items()}
+            plan = replace(plan, seeds=self.seeds, candidates=without)
+        return plan
+
+    def words(self) -> list[str]:
+        """Return the options of ``codec compare`` that make these changes.
+
+        >>> PlanOverrides(steps=100, only=["ours"]).words()
+        ['--steps', '100', '--only', 'ours']
+        """
+        found = [] if self.minutes is None else ["--minutes", f"{self.minutes:g}"]
+        found += [] if self.steps is None else ["--steps", str(self.steps)]
+        found += [] if self.seeds is None else ["--seeds", *map(str, self.seeds)]
+        return found + (["--only", *self.only] if self.only else [])
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training: a candidate with a seed."""
 
     candidate: str
     architecture: str
@@ -63,77 +109,116 @@ class Trial:
     quantizer: str
     seed: int
     recipe: Recipe
+    """Complete except for what depends on the expected number of steps."""
     own_start: bool
-    """Whether the settings say themselves when the discriminator starts."""
+    """Whether the settings state when the discriminator starts."""
 
     @property
     def name(self) -> str:
+        """Name of the run's folder."""
         return f"{self.candidate}-seed{self.seed}"
 
 
-def read_plan(
-    name: str, *, minutes: float | None = None, steps: int | None = None, seeds: list[int] | None = None
-) -> Plan:
-    """The plan by name or path, with the budget or the seeds given in place of its own.
+def read_comparison_plan(name: str, overrides: PlanOverrides | None = None) -> ComparisonPlan:
+    """Read and check a plan.
 
-    Raises ``UserError`` with one line for whatever is wrong in it.
+    Args:
+        name: name of a plan, or path of a YAML file.
+        overrides: changes to the plan.
+
+    Returns:
+        The changed plan.
+
+    Raises:
+        UserError: something in the plan is wrong; the message is one line.
     """
-    path = find_recipe(name, FOLDER)
-    plan = read_settings(path, Plan())
-    if minutes is not None or steps is not None:
-        plan = replace(plan, minutes=minutes or 0.0, steps=steps or 0)
-    if seeds is not None:
-        own = {key: replace(entry, seeds=None) for key, entry in plan.candidates.items()}
-        plan = replace(plan, seeds=seeds, candidates=own)
+    path = find_recipe(name, _FOLDER)
+    plan = (overrides or PlanOverrides()).apply(read_settings(path, ComparisonPlan()))
     if (plan.minutes > 0) == (plan.steps > 0) or min(plan.minutes, plan.steps) < 0:
-        raise UserError(f"{path}: a budget is either minutes or steps, one of them above 0")
+        raise UserError(f"{path}: set either minutes or steps above 0, not both")
     if not plan.candidates:
-        raise UserError(f"{path}: lists no candidates")
+        raise UserError(f"{path}: candidates is empty; list at least one")
     for label, values in (("clips", [plan.clips]), ("validations", [plan.validations]), ("kbps", plan.kbps)):
         if not values or min(values) <= 0:
             raise UserError(f"{path}: {label} must be above 0")
-    for key, entry in plan.candidates.items():
-        where = f"{path}: candidate {key}"
-        if not key or any(sign in key for sign in "/\\|") or key.startswith("."):
-            raise UserError(f"{where}: the name becomes a folder; use letters, digits, blanks, - and _")
-        if entry.architecture == "ours" and entry.width is not None:
-            raise UserError(f"{where}: width is a peer's; for ours set codec.encoder.width and codec.decoder.width")
-        if isinstance(entry.width, int) and entry.width < 1:
-            raise UserError(f"{where}: width must be at least 1, not {entry.width}")
-        if not (plan.seeds if entry.seeds is None else entry.seeds):
-            raise UserError(f"{where}: has no seeds")
+    for key, candidate in plan.candidates.items():
+        _check_candidate(f"{path}: candidate {key}", key, candidate, plan)
     return plan
 
 
-def trials(plan: Plan, published: dict[str, int]) -> list[Trial]:
-    """Every training of the plan, in its order; ``published``: the width of each peer."""
+def _check_candidate(where: str, key: str, candidate: CandidatePlan, plan: ComparisonPlan) -> None:
+    if not key or any(sign in key for sign in "/\\|") or key.startswith("."):
+        raise UserError(f"{where}: the name becomes a folder; use letters, digits, blanks, - and _")
+    if candidate.architecture == "ours" and candidate.width is not None:
+        raise UserError(f"{where}: width is for peers; for ours set codec.encoder.width and codec.decoder.width")
+    if isinstance(candidate.width, int) and candidate.width < 1:
+        raise UserError(f"{where}: width must be at least 1, not {candidate.width}")
+    if not _get_seeds(plan, candidate):
+        raise UserError(f"{where}: seeds must list at least one seed")
+
+
+def _get_seeds(plan: ComparisonPlan, candidate: CandidatePlan) -> list[int]:
+    return plan.seeds if candidate.seeds is None else candidate.seeds
+
+
+def plan_runs(plan: ComparisonPlan, published_widths: Mapping[str, int]) -> list[PlannedRun]:
+    """List every training of a plan.
+
+    Args:
+        plan: plan of the comparison.
+        published_widths: architecture of a peer to its published width.
+
+    Returns:
+        The runs in the order of the plan, one for each candidate and seed.
+
+    Raises:
+        UserError: the settings of a candidate make no recipe.
+    """
     found = []
-    for key, entry in plan.candidates.items():
-        settings = {**plan.settings, **entry.settings}
+    for key, candidate in plan.candidates.items():
+        settings = {**plan.settings, **candidate.settings}
         base = read_recipe(plan.recipe, override_words(settings))
-        width = published.get(entry.architecture, 0) if entry.width is None else entry.width
-        started = "adversarial.start_step" in settings
-        for seed in dict.fromkeys(plan.seeds if entry.seeds is None else entry.seeds):
+        width = published_widths.get(candidate.architecture, 0) if candidate.width is None else candidate.width
+        own_start = "adversarial.start_step" in settings
+        for seed in dict.fromkeys(_get_seeds(plan, candidate)):
             recipe = replace(base, train=replace(base.train, seed=seed, patience=0))
-            found.append(Trial(key, entry.architecture, width, entry.quantizer, seed, recipe, started))
+            found.append(PlannedRun(key, candidate.architecture, width, candidate.quantizer, seed, recipe, own_start))
     return found
 
 
-def within_budget(trial: Trial, plan: Plan, expected_steps: int) -> Recipe:
-    """The trial's recipe for a run of about so many steps."""
-    budget = Budget(plan.minutes, plan.steps)
-    return budget.limit(trial.recipe, expected_steps, plan.validations, own_start=trial.own_start)
+def limit_to_budget(run: PlannedRun, plan: ComparisonPlan, expected_steps: int) -> Recipe:
+    """Return the recipe of a run with the plan's budget.
+
+    Args:
+        run: run to train.
+        plan: plan of the comparison.
+        expected_steps: about how many steps the budget allows.
+
+    Returns:
+        The recipe.
+    """
+    return plan.budget.limit_recipe(run.recipe, expected_steps, plan.validations, own_start=run.own_start)
 
 
-def identity(trial: Trial, plan: Plan, width: int, data: Path) -> dict[str, Any]:
-    """What makes a run the one that the plan asks for: kept beside it, and compared when it goes on."""
+def describe_run(run: PlannedRun, plan: ComparisonPlan, width: int, data: Path) -> dict[str, Any]:
+    """Describe what makes a run the one that the plan asks for.
+
+    Args:
+        run: run to train.
+        plan: plan of the comparison.
+        width: width of a peer's first layer.
+        data: prepared data.
+
+    Returns:
+        Values for JSON. They are stored in the run's folder and compared when the command is repeated.
+    """
     return {
-        "architecture": trial.architecture,
+        "architecture": run.architecture,
         "width": width,
-        "quantizer": trial.quantizer,
+        "quantizer": run.quantizer,
         "minutes": plan.minutes,
         "steps": plan.steps,
         "validations": plan.validations,
         "data": str(data.resolve()),
-        "recipe": asdict(trial.recipe),
+        "recipe": asdict(run.recipe),
     }

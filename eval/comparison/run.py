@@ -1,14 +1,14 @@
-"""``codec compare``: trains several codecs on the same packed data with our loop, and judges them on validation."""
+"""``codec compare``: several codecs, trained on the same packed data with our loop and scored on validation clips."""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codec.config import Recipe
+from codec.config import CodecConfig, Recipe
 from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split
 from codec.errors import UserError
@@ -21,240 +21,244 @@ from codec.runtime.json_files import from_json, read_json
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
 from codec.training.trainer import TrainingOptions, train
-from eval.comparison.budget import Budget
-from eval.comparison.figure import draw_curves
-from eval.comparison.plan import Plan, Trial, identity, read_plan, trials, within_budget
-from eval.comparison.results import Compared, Comparison, Run, markdown, rate_rows
+from eval.comparison.chart import write_curves
+from eval.comparison.plan import (
+    ComparisonPlan,
+    PlannedRun,
+    PlanOverrides,
+    describe_run,
+    limit_to_budget,
+    plan_runs,
+    read_comparison_plan,
+)
+from eval.comparison.report import comparison_markdown
+from eval.comparison.results import CandidateResult, ComparisonResult, TrainedRun, compare_rates
 from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.complexity import Complexity, matching_width, measure_complexity
 from eval.systems.trainable_peers import PEERS, codec_builder
 
-NOTE, SCORES = "candidate.json", "validation.json"
+_DESCRIPTION, _SCORES = "candidate.json", "validation.json"
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A trial in its folder. ``identity``: what the run there must be."""
+class _Job:
+    """A planned run in its folder."""
 
-    trial: Trial
+    run: PlannedRun
     build: CodecBuilder
     width: int
     cost: Complexity
     folder: Path
-    identity: dict[str, Any]
+    description: dict[str, Any]
+    """See :func:`~eval.comparison.plan.describe_run`."""
 
     @property
     def finished(self) -> bool:
         return (self.folder / RESULT_FILE).is_file()
 
 
-def compare(
-    name: str,
-    data: Path,
-    out: Path,
-    *,
-    minutes: float | None = None,
-    steps: int | None = None,
-    seeds: list[int] | None = None,
-    only: Sequence[str] = (),
-) -> Comparison:
-    """Trains the candidates of the plan ``name``, or of them those in ``only``, into ``out/runs``, and tabulates all
-    that are finished there: ``out/comparison.json``, ``comparison.md`` and ``curves.png``.
+def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = None) -> ComparisonResult:
+    """Train the candidates of a plan and tabulate all that are finished.
 
-    A candidate whose training ends in an error is listed with it, and the others go on. What is finished is kept; the
-    same call goes on where it was interrupted.
+    Runs are written to ``out/runs``, results to ``out/comparison.json``, ``comparison.md`` and ``curves.png``. A
+    candidate whose training ends in an error is listed with it, and the others go on. Finished runs are kept; the same
+    call goes on after an interruption.
+
+    Args:
+        name: name or path of the plan.
+        data: folder that ``codec prepare`` wrote.
+        out: folder to write to.
+        overrides: changes to the plan.
+
+    Returns:
+        All results.
 
     Raises:
-        UserError: whatever is wrong with plan, data or ``out``.
+        UserError: plan, data or ``out`` cannot be used.
     """
-    plan = read_plan(name, minutes=minutes, steps=steps, seeds=seeds)
-    if unknown := [key for key in only if key not in plan.candidates]:
-        raise UserError(f"no candidate called {', '.join(unknown)}; there are {', '.join(plan.candidates)}")
-    planned = trials(plan, {key: peer.width for key, peer in PEERS.items()})
-    for rate, channels in dict.fromkeys((t.recipe.codec.sample_rate, t.recipe.data.channels) for t in planned):
+    overrides = overrides or PlanOverrides()
+    plan = read_comparison_plan(name, overrides)
+    if unknown := [key for key in overrides.only if key not in plan.candidates]:
+        raise UserError(f"no candidate called {', '.join(unknown)}; choose from {', '.join(plan.candidates)}")
+    runs = plan_runs(plan, {key: peer.width for key, peer in PEERS.items()})
+    for rate, channels in dict.fromkeys((run.recipe.codec.sample_rate, run.recipe.data.channels) for run in runs):
         for split in ("train", "val"):
             open_split(data, split, rate, channels)  # type: ignore[arg-type]
     missing = {key: PEERS[key].install for key in PEERS if PEERS[key].absent}
-    work = _prepare(plan, [trial for trial in planned if trial.architecture not in missing], data, out)
-    failed: dict[str, str] = {}
-    chosen = [entry for entry in work if not only or entry.trial.candidate in only]
-    for number, entry in enumerate(chosen, 1):
-        print(f"{number}/{len(chosen)}  {entry.trial.name}: {plan.budget}, {entry.cost.gmacs:.3f} GMAC/s", flush=True)
-        try:
-            _train(entry, plan, data)
-        except UserError as error:
-            failed[entry.trial.name] = f"failed: {error}"
-            print(f"{entry.trial.name} failed: {error}", flush=True)
-    compared = [_compared(key, plan, planned, work, missing, failed, data) for key in plan.candidates]
-    found = _comparison(plan, compared, data, _command(name, data, out, minutes, steps, seeds, only), bool(failed))
-    _write(found, out)
-    return found
+    jobs = _prepare_jobs(plan, [run for run in runs if run.architecture not in missing], data, out)
+    failed = _train_all([job for job in jobs if not overrides.only or job.run.candidate in overrides.only], plan, data)
+    candidates = []
+    for key in plan.candidates:
+        first = next(run for run in runs if run.candidate == key)
+        mine = [job for job in jobs if job.run.candidate == key]
+        if first.architecture in missing:
+            candidates.append(_absent_candidate(first, missing[first.architecture]))
+        else:
+            candidates.append(_summarise_candidate(mine, failed, plan, data))
+    command = running_command("codec", "compare", name, "--data", data, "--out", out, *overrides.words())
+    result = _summarise(plan, candidates, data, command, bool(failed))
+    _write(result, out)
+    return result
 
 
-def _prepare(plan: Plan, planned: list[Trial], data: Path, out: Path) -> list[_Work]:
-    """Widths, costs and folders; a folder that holds another run is refused before anything is trained."""
+def _prepare_jobs(plan: ComparisonPlan, runs: Sequence[PlannedRun], data: Path, out: Path) -> list[_Job]:
+    """Find widths, costs and folders. A folder that holds another run is an error before anything is trained."""
     costs: dict[tuple[Any, ...], Complexity] = {}
 
-    def cost_of(trial: Trial, width: int) -> Complexity:
-        key = trial.architecture, width, trial.quantizer, trial.recipe.codec
+    def count_cost(architecture: str, width: int, quantizer: str, config: CodecConfig) -> Complexity:
+        key = architecture, width, quantizer, config
         if key not in costs:
-            costs[key] = measure_complexity(
-                codec_builder(trial.architecture, width, trial.quantizer), trial.recipe.codec
-            )
+            costs[key] = measure_complexity(codec_builder(architecture, width, quantizer), config)
         return costs[key]
 
-    first = next(iter(plan.candidates))
-    work: list[_Work] = []
-    for trial in planned:
-        CompositeLoss(
-            trial.recipe.losses, trial.recipe.codec.sample_rate, trial.recipe.codec.hop
-        )  # refuses unknown ones
-        if trial.width == "match":
-            reference = next((entry.cost for entry in work if entry.trial.candidate == first), None)
-            if reference is None:
-                raise UserError(f"{trial.candidate}: there is no first candidate whose multiply-adds it could match")
-            width = matching_width(trial.architecture, trial.quantizer, trial.recipe.codec, reference.gmacs)
-        else:
-            width = trial.width
-        folder = out / "runs" / trial.name
-        wanted = json.loads(json.dumps(identity(trial, plan, width, data)))
-        entry = _Work(
-            trial,
-            codec_builder(trial.architecture, width, trial.quantizer),
-            width,
-            cost_of(trial, width),
-            folder,
-            wanted,
-        )
-        if (folder / NOTE).is_file() and (changed := _changed(folder / NOTE, wanted)):
+    jobs: list[_Job] = []
+    for run in runs:
+        config = run.recipe.codec
+        CompositeLoss(run.recipe.losses, config.sample_rate, config.hop)  # raises an error for unknown losses
+        width = _match_width(run, plan, jobs) if run.width == "match" else run.width
+        folder = out / "runs" / run.name
+        description = json.loads(json.dumps(describe_run(run, plan, width, data)))
+        if (folder / _DESCRIPTION).is_file() and (changed := _find_change(folder / _DESCRIPTION, description)):
             raise UserError(
                 f"{folder}: holds a run with another {changed}; choose another --out, or delete that folder"
             )
-        work.append(entry)
-    return work
+        build = codec_builder(run.architecture, width, run.quantizer)
+        run_cost = count_cost(run.architecture, width, run.quantizer, config)
+        jobs.append(_Job(run, build, width, run_cost, folder, description))
+    return jobs
 
 
-def _changed(note: Path, wanted: dict[str, Any]) -> str:
-    """The first thing in which the run there differs from the one wanted."""
+def _match_width(run: PlannedRun, plan: ComparisonPlan, jobs: Sequence[_Job]) -> int:
+    """Return the width at which a peer needs as many multiply-adds as the first candidate."""
+    first = next(iter(plan.candidates))
+    reference = next((job.cost for job in jobs if job.run.candidate == first), None)
+    if reference is None:
+        raise UserError(f"{run.candidate}: there is no first candidate whose multiply-adds it could match")
+    return matching_width(run.architecture, run.quantizer, run.recipe.codec, reference.gmacs)
+
+
+def _find_change(path: Path, description: Mapping[str, Any]) -> str:
+    """Return the first key in which the run in a folder differs from the one wanted; empty if there is none."""
     try:
-        before = read_json(note)
-        return next((key for key in wanted if before.get(key) != wanted[key]), "")
+        before = read_json(path)
+        return next((key for key in description if before.get(key) != description[key]), "")
     except (ValueError, AttributeError):
-        raise UserError(f"{note}: damaged; delete the folder {note.parent} to train it again") from None
+        raise UserError(f"{path}: damaged; delete the folder {path.parent} to train it again") from None
 
 
-def _train(entry: _Work, plan: Plan, data: Path) -> None:
-    if entry.finished:
-        return
-    if (entry.folder / "recipe.yaml").is_file():
-        recipe = read_recipe(str(entry.folder / "recipe.yaml"))
+def _train_all(jobs: Sequence[_Job], plan: ComparisonPlan, data: Path) -> dict[str, str]:
+    """Train the runs that are not finished, and return the errors by name of the run."""
+    failed: dict[str, str] = {}
+    for number, job in enumerate(jobs, 1):
+        print(f"{number}/{len(jobs)}  {job.run.name}: {plan.budget}, {job.cost.gmacs:.3f} GMAC/s", flush=True)
+        try:
+            if not job.finished:
+                _train(job, plan, data)
+        except UserError as error:
+            failed[job.run.name] = f"failed: {error}"
+            print(f"{job.run.name} failed: {error}", flush=True)
+    return failed
+
+
+def _train(job: _Job, plan: ComparisonPlan, data: Path) -> None:
+    if (job.folder / "recipe.yaml").is_file():
+        recipe = read_recipe(str(job.folder / "recipe.yaml"))
     else:
-        expected = Budget(plan.minutes, plan.steps).expected_steps(entry.trial.recipe, data, entry.build)
-        recipe = within_budget(entry.trial, plan, expected)
-    make_folder(entry.folder)
-    write_text(entry.folder / NOTE, json.dumps(entry.identity, indent=1) + "\n")
-    options = TrainingOptions(build=entry.build, keep_audio_samples=False)
-    train(recipe, data, entry.folder, quiet=True, options=options)
+        recipe = limit_to_budget(job.run, plan, plan.budget.expected_steps(job.run.recipe, data, job.build))
+    make_folder(job.folder)
+    write_text(job.folder / _DESCRIPTION, json.dumps(job.description, indent=1) + "\n")
+    options = TrainingOptions(build=job.build, keep_audio_samples=False)
+    train(recipe, data, job.folder, quiet=True, options=options)
 
 
-def _compared(
-    key: str,
-    plan: Plan,
-    planned: list[Trial],
-    work: list[_Work],
-    missing: dict[str, str],
-    failed: dict[str, str],
-    data: Path,
-) -> Compared:
-    mine = [trial for trial in planned if trial.candidate == key]
-    losses = sorted(name for name, weight in mine[0].recipe.losses.items() if weight)
-    architecture = mine[0].architecture
-    if architecture in missing:
-        state = f"absent: {architecture} is not installed; {missing[architecture]}"
-        return Compared(key, architecture, None, None, None, losses, state, [])
-    entries = [entry for entry in work if entry.trial.candidate == key]
-    runs = [_run(entry, plan, data) for entry in entries if entry.finished]
-    open_ends = [
-        f"seed {entry.trial.seed} {failed.get(entry.trial.name, 'is not trained yet')}"
-        for entry in entries
-        if not entry.finished
+def _find_losses(run: PlannedRun) -> list[str]:
+    return sorted(name for name, weight in run.recipe.losses.items() if weight)
+
+
+def _absent_candidate(run: PlannedRun, install: str) -> CandidateResult:
+    state = f"absent: {run.architecture} is not installed; {install}"
+    return CandidateResult(run.candidate, run.architecture, None, None, None, _find_losses(run), state, [])
+
+
+def _summarise_candidate(
+    jobs: Sequence[_Job], failed: Mapping[str, str], plan: ComparisonPlan, data: Path
+) -> CandidateResult:
+    first, run = jobs[0], jobs[0].run
+    missing = [
+        f"seed {job.run.seed} {failed.get(job.run.name, 'is not trained yet')}" for job in jobs if not job.finished
     ]
-    width, quantizer = (None, None) if architecture == "ours" else (entries[0].width, mine[0].quantizer)
-    return Compared(key, architecture, width, quantizer, entries[0].cost, losses, "; ".join(open_ends), runs)
+    ours = run.architecture == "ours"
+    return CandidateResult(
+        name=run.candidate,
+        architecture=run.architecture,
+        width=None if ours else first.width,
+        quantizer=None if ours else run.quantizer,
+        cost=first.cost,
+        losses=_find_losses(run),
+        state="; ".join(missing),
+        runs=[_read_run(job, plan, data) for job in jobs if job.finished],
+    )
 
 
-def _run(entry: _Work, plan: Plan, data: Path) -> Run:
-    result = from_json(TrainingResult, read_json(entry.folder / RESULT_FILE))
-    recipe = entry.trial.recipe
-    crop_s = max(1, round(recipe.data.crop_s * recipe.codec.frame_rate_hz)) / recipe.codec.frame_rate_hz
-    return Run(
-        folder=entry.folder,
-        seed=entry.trial.seed,
+def _read_run(job: _Job, plan: ComparisonPlan, data: Path) -> TrainedRun:
+    result = from_json(TrainingResult, read_json(job.folder / RESULT_FILE))
+    recipe = job.run.recipe
+    frame_rate_hz = recipe.codec.frame_rate_hz
+    crop_s = max(1, round(recipe.data.crop_s * frame_rate_hz)) / frame_rate_hz
+    return TrainedRun(
+        folder=job.folder,
+        seed=job.run.seed,
         steps=result.steps,
         audio_s=result.steps * recipe.data.batch_size * crop_s,
         minutes=result.minutes,
         stopped=result.stopped,
         best_step=result.best_step,
-        judged=_judged(entry, recipe, plan, data),
+        judged=_score(job, recipe, plan, data),
     )
 
 
-def _judged(entry: _Work, recipe: Recipe, plan: Plan, data: Path) -> list[CodecScores]:
-    asked = {"kbps": plan.kbps, "clips": plan.clips, "metrics": [name for name in METRICS if not metric(name).absent]}
-    found = read_scores(entry.folder / SCORES, asked)
-    if found is None:
-        codec = entry.build(recipe.codec)
-        load_weights(entry.folder / "model", codec)
-        options = ScoringOptions(plan.kbps, plan.clips)
-        found = score_candidate(codec, data, recipe.data.channels, options, entry.trial.name)
-        write_scores(entry.folder / SCORES, found, asked)
-    return found
+def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[CodecScores]:
+    """Return the stored scores of a run, or score it and store them."""
+    installed = [name for name in METRICS if not metric(name).absent]
+    request = {"kbps": plan.kbps, "clips": plan.clips, "metrics": installed}
+    scores = read_scores(job.folder / _SCORES, request)
+    if scores is None:
+        codec = job.build(recipe.codec)
+        load_weights(job.folder / "model", codec)
+        scores = score_candidate(codec, data, recipe.data.channels, ScoringOptions(plan.kbps, plan.clips), job.run.name)
+        write_scores(job.folder / _SCORES, scores, request)
+    return scores
 
 
-def _comparison(plan: Plan, compared: list[Compared], data: Path, command: str, failed: bool) -> Comparison:
-    judged = next((entry.runs[0].judged[0].clips for entry in compared if entry.runs), [])
-    return Comparison(
+def _summarise(
+    plan: ComparisonPlan, candidates: list[CandidateResult], data: Path, command: str, failed: bool
+) -> ComparisonResult:
+    clips = next((candidate.runs[0].judged[0].clips for candidate in candidates if candidate.runs), [])
+    return ComparisonResult(
         title=plan.title or "Comparison",
         command=command,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        budget=plan.budget,
+        budget=str(plan.budget),
         data=str(data),
-        clips=len(judged),
-        groups=len({clip.group for clip in judged}),
+        clips=len(clips),
+        groups=len({clip.group for clip in clips}),
         candidates_on_validation=count_candidates(data),
-        candidates=compared,
-        rates=rate_rows(compared, plan.kbps),
+        candidates=candidates,
+        rates=compare_rates(candidates, plan.kbps),
         absent_metrics={name: metric(name).missing for name in METRICS if metric(name).absent},
         failed=failed,
     )
 
 
-def _command(
-    name: str,
-    data: Path,
-    out: Path,
-    minutes: float | None,
-    steps: int | None,
-    seeds: list[int] | None,
-    only: Sequence[str],
-) -> str:
-    words = ["codec", "compare", name, "--data", data, "--out", out]
-    words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
-    words += [] if steps is None else ["--steps", str(steps)]
-    words += [] if seeds is None else ["--seeds", *map(str, seeds)]
-    words += ["--only", *only] if only else []
-    return running_command(*words)
-
-
-def _write(found: Comparison, out: Path) -> None:
+def _write(result: ComparisonResult, out: Path) -> None:
     make_folder(out)
     part = out / "curves.part"
     try:
-        write_text(out / "comparison.json", json.dumps(found.to_dict(), indent=1, default=str) + "\n")
-        draw_curves(found, part)
+        write_text(out / "comparison.json", json.dumps(result.to_dict(), indent=1, default=str) + "\n")
+        write_curves(result, part)
         os.replace(part, out / "curves.png")
-        write_text(out / "comparison.md", markdown(found) + "\n![curves](curves.png)\n")
+        write_text(out / "comparison.md", comparison_markdown(result) + "\n![curves](curves.png)\n")
     except OSError as error:
         raise UserError(f"{out}: cannot write the comparison ({error.strerror or error})") from error

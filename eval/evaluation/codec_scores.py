@@ -73,6 +73,20 @@ def average_seeds(runs: Sequence[CodecScores], name: str) -> dict[str, float | N
     return found
 
 
+def mean_over_clips(runs: Sequence[CodecScores], name: str) -> float | None:
+    """Average a metric over the clips for which it is defined, each of which has its mean over the runs.
+
+    Args:
+        runs: of one candidate, scored on the same clips.
+        name: of the metric.
+
+    Returns:
+        The mean; None if the metric is defined for no clip.
+    """
+    values = [value for value in average_seeds(runs, name).values() if value is not None]
+    return sum(values) / len(values) if values else None
+
+
 def count_failed_clips(runs: Sequence[CodecScores], name: str) -> int:
     """Count the clips of which the decode of any run had the metric's worst value.
 

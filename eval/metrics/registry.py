@@ -1,6 +1,6 @@
 """All metrics, in the order in which tables have them.
 
-To add a metric: write a function of a reference, a decode and a sample rate in a file of its own beside
+To add a metric: write a function of a reference, a decode and a sample rate in a file of its own, like
 :mod:`eval.metrics.waveform`, describe it there as a :class:`~eval.metrics.metric.Metric`, and list that below. Every
 table, plot and report has it from then on; docs/metrics.md should have its definition.
 """

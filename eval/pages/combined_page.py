@@ -118,7 +118,7 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
     named = {point.metric for point in rates}
     write_page(
         out,
-        "joined.html.j2",
+        "combined.html.j2",
         title="Combined report",
         kind="report",
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,7 +1,8 @@
-"""What a candidate costs whoever uses it: time, delay, size, memory. None of it depends on how it was trained."""
+"""The costs of a candidate for its users: speed, latency, size and memory. None of them depends on its training."""
 
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,25 +11,34 @@ from codec.pretrained.checkpoint import save_model
 from codec.runtime.torch_threads import torch_threads
 from eval.benchmarks.coding_speed import TimingQuantiles, time_systems
 from eval.benchmarks.memory import coding_peak_mb
-from eval.search.exclusive_timing import Turns
+from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.plan import Constraints
 from eval.systems.architectures import SpeedSubject
 
-SECONDS = 2.0
-"""Of the clip that is timed: many short turns tell more than few long ones where the load of the machine changes."""
-ROUNDS = 15
-MEMORY_SECONDS = 60.0
+TIMED_SECONDS = 2.0
+"""Duration of the clip that is timed. Many short rounds are more exact than a few long ones if the load of the machine
+changes."""
+TIMING_ROUNDS = 15
+_MEMORY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Size:
-    """``latency_ms``: of the algorithm, what is waited for included."""
+    """Size and latency of a candidate."""
 
     parameters: int
     latency_ms: float
+    """Algorithmic latency, with the frames of a block that are waited for."""
 
-    def excess(self, constraints: Constraints) -> str:
-        """The constraint that it breaks, or nothing."""
+    def violation(self, constraints: Constraints) -> str:
+        """Describe the first constraint that is violated.
+
+        Args:
+            constraints: limits of the plan; a limit of 0 is none.
+
+        Returns:
+            One line; empty if all constraints are met.
+        """
         if 0 < constraints.latency_ms < self.latency_ms:
             return f"latency {self.latency_ms:g} ms, at most {constraints.latency_ms:g} allowed"
         if 0 < constraints.parameters < self.parameters:
@@ -38,34 +48,72 @@ class Size:
 
 @dataclass(frozen=True)
 class Speed:
-    """Ratios: how many times as fast as the reference, by turns; 2 is twice as fast. ``reference_*``: how fast that was
-    meanwhile, times real time."""
+    """Speed relative to the reference, measured in turn with it."""
 
     encode: TimingQuantiles
+    """Ratio to the reference; 2 is twice as fast."""
     decode: TimingQuantiles
     reference_encode: float
+    """Speed of the reference during the measurement, in times real time."""
     reference_decode: float
 
 
+@dataclass(frozen=True)
+class CandidateCost:
+    """All costs of a candidate."""
+
+    size: Size
+    speed: Speed
+    memory_mb: float | None
+    """Peak memory of coding a minute of audio; None if no constraint needs it."""
+
+
 def measure_speed(candidate: SpeedSubject, reference: SpeedSubject, out: Path) -> Speed:
-    """Both take turns, so that what else the machine does falls on both; the search's other processes wait."""
-    with Turns(out).alone(), torch_threads(1):
+    """Time a candidate in turn with the reference, on one thread, while other processes of the search wait.
+
+    Args:
+        candidate: candidate to time.
+        reference: what its speed is relative to.
+        out: folder of the search.
+
+    Returns:
+        Ratios, and the reference's own speed.
+    """
+    with ExclusiveTiming(out).alone(), torch_threads(1):
         names = {reference.name, candidate.name}
-        found = time_systems(
-            [reference, candidate], [SECONDS], ROUNDS, names, reference=reference.name, quiet=True
-        )  # fmt: skip
-    theirs, ours = found
+        theirs, ours = time_systems(
+            [reference, candidate], [TIMED_SECONDS], TIMING_ROUNDS, names, reference=reference.name, quiet=True
+        )
     assert ours.encode_ratio is not None and ours.decode_ratio is not None
     return Speed(ours.encode_ratio, ours.decode_ratio, theirs.encode.median, theirs.decode.median)
 
 
 def measure_memory(codec: Codec) -> float:
-    """Peak, in MB, of a process that codes and decodes a minute of sound."""
+    """Measure the peak memory of a process that codes a minute of audio.
+
+    Args:
+        codec: the candidate.
+
+    Returns:
+        MiB.
+    """
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), codec, {})
-        return coding_peak_mb(Path(folder), MEMORY_SECONDS, codec.config.sample_rate)
+        return coding_peak_mb(Path(folder), _MEMORY_SECONDS, codec.config.sample_rate)
 
 
-def times_real_time(ratio: float, reference: list[float]) -> float:
-    """From a ratio, and how fast the reference was each time: their median, so that all candidates count alike."""
+def times_real_time(ratio: float, reference: Sequence[float]) -> float:
+    """Convert a speed ratio to times real time.
+
+    Args:
+        ratio: speed relative to the reference.
+        reference: speed of the reference in each measurement of the search, in times real time. Their median is used
+            for all candidates, so that their order does not depend on when they were measured.
+
+    Returns:
+        Times real time.
+
+    >>> times_real_time(1.5, [100.0, 120.0, 90.0])
+    150.0
+    """
     return ratio * statistics.median(reference)

@@ -1,4 +1,4 @@
-"""Measuring speed alone on a machine, while other processes of the same search wait."""
+"""Exclusive timing: while one process of a search measures speed, its other processes on the same machine wait."""
 
 import platform
 from collections.abc import Iterator
@@ -8,24 +8,32 @@ from pathlib import Path
 from codec.runtime.file_lock import Lock
 
 
-class Turns:
-    """The processes of a search on one machine: many work at once, and all wait while one measures speed.
+class ExclusiveTiming:
+    """A reader–writer lock between the processes of a search on one machine.
 
-    A context manager around each step of work, which shares ``room``; who measures waits at the ``door`` first, where
-    no step gets past it, so that it need not wait for long.
+    The object is a context manager for one step of ordinary work; any number of processes can be in such steps at once.
+    :meth:`alone` waits until none is, and keeps new ones from starting.
+
+    Args:
+        out: folder of the search.
     """
 
     def __init__(self, out: Path):
-        self.door, self.room = (Lock(out / "locks" / f"{name}-{platform.node()}") for name in ("door", "room"))
+        self._door, self._room = (Lock(out / "locks" / f"{name}-{platform.node()}") for name in ("door", "room"))
 
     def __enter__(self) -> None:
-        with self.door.held(share=True):
-            self.room.acquire(share=True)
+        with self._door.held(share=True):
+            self._room.acquire(share=True)
 
     def __exit__(self, *_: object) -> None:
-        self.room.release()
+        self._room.release()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with self.door.held(), self.room.held():
+        """Keep other processes from working while the block runs.
+
+        Yields:
+            Nothing.
+        """
+        with self._door.held(), self._room.held():  # the door stops new steps, so that this need not wait for long
             yield

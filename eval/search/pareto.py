@@ -1,4 +1,4 @@
-"""What is better than what when several things count. All costs are such that less is better.
+"""The Pareto front of candidates with several costs, and the order of candidates behind it. Less is always better.
 
 Source: K. Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002.
 """
@@ -10,33 +10,65 @@ Costs = Sequence[float]
 
 
 def dominates(one: Costs, other: Costs) -> bool:
-    """Nowhere worse, and somewhere better."""
+    """Return whether costs are nowhere higher than others and somewhere lower.
+
+    Args:
+        one: costs of a candidate.
+        other: costs of another one, in the same order.
+
+    Returns:
+        True if ``one`` dominates ``other``.
+
+    >>> dominates((1, 2), (1, 3)), dominates((1, 2), (2, 1))
+    (True, False)
+    """
     return all(a <= b for a, b in zip(one, other)) and any(a < b for a, b in zip(one, other))
 
 
-def front(costs: Sequence[Costs]) -> list[int]:
-    """Those that no other dominates."""
+def pareto_front(costs: Sequence[Costs]) -> list[int]:
+    """Find the candidates that no other one dominates.
+
+    Args:
+        costs: costs of each candidate.
+
+    Returns:
+        Their indices, ascending.
+
+    >>> pareto_front([(1, 4), (2, 2), (4, 1), (3, 3)])
+    [0, 1, 2]
+    """
     return [i for i, mine in enumerate(costs) if not any(dominates(other, mine) for other in costs)]
 
 
-def best_first(costs: Sequence[Costs]) -> list[int]:
-    """Front by front; within one, those in sparse regions first, so that the few that are kept are spread out."""
+def sort_by_dominance(costs: Sequence[Costs]) -> list[int]:
+    """Sort candidates by non-dominated fronts, and within a front by crowding distance.
+
+    Args:
+        costs: costs of each candidate.
+
+    Returns:
+        Indices, the best first. Within a front, candidates in sparse regions come first, so that the first few are
+        spread over the front.
+
+    >>> sort_by_dominance([(3, 3), (1, 4), (2, 2), (4, 1)])
+    [1, 3, 2, 0]
+    """
     left, order = list(range(len(costs))), []
     while left:
-        layer = [left[i] for i in front([costs[i] for i in left])]
-        room = _crowding([costs[i] for i in layer])
-        order += [i for _, i in sorted(zip(room, layer), key=lambda pair: (-pair[0], pair[1]))]
+        layer = [left[i] for i in pareto_front([costs[i] for i in left])]
+        distances = _crowding_distances([costs[i] for i in layer])
+        order += [i for _, i in sorted(zip(distances, layer), key=lambda pair: (-pair[0], pair[1]))]
         left = [i for i in left if i not in layer]
     return order
 
 
-def _crowding(costs: Sequence[Costs]) -> list[float]:
-    """How far the neighbours on both sides are apart, over all costs; infinite at the ends."""
-    room = [0.0] * len(costs)
+def _crowding_distances(costs: Sequence[Costs]) -> list[float]:
+    """Return the relative distance between both neighbours, summed over all costs; it is infinite at the ends."""
+    distances = [0.0] * len(costs)
     for values in zip(*costs):
         order = sorted(range(len(costs)), key=values.__getitem__)
         span = values[order[-1]] - values[order[0]]
-        room[order[0]] = room[order[-1]] = math.inf
+        distances[order[0]] = distances[order[-1]] = math.inf
         for before, at, after in zip(order, order[1:], order[2:]):
-            room[at] += (values[after] - values[before]) / span if span else 0.0
-    return room
+            distances[at] += (values[after] - values[before]) / span if span else 0.0
+    return distances

@@ -1,4 +1,4 @@
-"""What a search is: a short YAML file, as comparisons are."""
+"""The plan of a search: a short YAML file, whose keys are the fields of :class:`SearchPlan`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -14,159 +14,195 @@ from codec.pretrained.registry import find_model
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
 from eval.metrics.registry import METRICS
-from eval.search.space import Setting, Settings
+from eval.search.space import CandidateSettings, Dimension
 
-FOLDER = "search"
+_FOLDER = "search"
 LARGEST_POPULATION = 12
-"""With more, the few candidates that can be afforded are few generations."""
+"""In a larger population, the few candidates that can be afforded make up too few generations."""
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What a candidate must keep to; 0: anything. All of it is known before training, which is saved where it would be
-    for nothing."""
+    """Limits that a candidate must meet; 0: none. They are checked before training, so that none is wasted."""
 
     latency_ms: float = 0.0
     parameters: int = 0
     memory_mb: float = 0.0
-    """Peak of a process that codes and decodes a minute."""
+    """Peak memory of a process that codes a minute of audio."""
 
 
 @dataclass(frozen=True)
-class Use:
-    """How a trained model is used; what an operating search may vary."""
+class OperatingSettings:
+    """How a trained model is used: the settings that a search of operating points may vary."""
 
     codebooks: int
-    """Codes per frame, at most."""
+    """Maximum number of codes per frame."""
     kbps: float = 0.0
-    """What rate control keeps to, channels together; 0: each frame has all its codes."""
+    """Target of rate control over all channels; 0: each frame has all codes."""
     entropy: str = "contexts"
-    """``contexts``: the model's tables; ``order 0``: one table per codebook; ``none``: codes of fixed width, each frame
-    in a packet of its own, as in live streams."""
+    """Entropy coding. ``contexts``: the model's tables with contexts; ``order 0``: one table per codebook; ``none``:
+    codes of fixed width and one frame per packet, as in live streams."""
     precision: str = "float32"
-    """Of the decoder; or ``bfloat16``, ``float16``. Codes are computed in float32."""
+    """Of the decoder: ``float32``, ``bfloat16`` or ``float16``. Codes are always computed in float32."""
     runtime: str = "eager"
-    """Or ``compiled``: by ``torch.compile``, which needs a C++ compiler; or ``onnx``: ONNX Runtime."""
+    """``eager``: PyTorch; ``compiled``: ``torch.compile``, which needs a C++ compiler; ``onnx``: ONNX Runtime."""
     threads: int = 1
     block: int = BLOCK
-    """Latent frames that are waited for and computed at once."""
+    """Latent frames that are computed at once; larger blocks are faster and add latency."""
     packet_s: float = PACKET_S
-    """Seconds per packet: contexts end with a packet, and each has a checksum."""
+    """Seconds per packet. Contexts do not reach across packets, and each packet has a checksum."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """``design``: recipes are trained. ``operating``: one trained model is used in different ways."""
+    """The plan of a search: of recipes to train (``design``), or of ways to use a trained model (``operating``)."""
 
     title: str = ""
     kind: Literal["design", "operating"] = "design"
     recipe: str = "speech_16k"
-    """Where a design search starts: its first candidate, and the reference of all speeds."""
+    """Where a search of recipes starts: its first candidate, and the reference of all speeds."""
     model: str = ""
-    """Of an operating search: a built-in model, or the folder of a run."""
+    """Model of a search of operating points: name of a built-in model, or folder of a run."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Overrides of the recipe for every candidate."""
-    space: dict[str, Setting] = field(default_factory=dict)
+    space: dict[str, Dimension] = field(default_factory=dict)
     starts: list[dict[str, Any]] = field(default_factory=list)
-    """More settings that are known to be good: they are tried first."""
+    """Further settings that are known to be good, which are tried first."""
     minutes: float = 0.0
-    """Of training on the first rung, validation not counted."""
+    """Training on the first rung, without validation."""
     steps: int = 0
-    """In place of minutes."""
+    """Training on the first rung, instead of minutes."""
     rungs: int = 1
     factor: int = 3
-    """Of the candidates on a rung this share, 1 / factor, goes on to the next, for so many times the training."""
+    """One factor-th of the candidates on a rung goes on to the next, for factor times the training."""
     candidates: int = 30
-    """Of each arm: genetic search, and random search beside it."""
+    """Number of candidates of each sampler: NSGA-II and random search."""
     population: int = 10
     seed: int = 0
-    """Of what is drawn."""
+    """Of the samplers."""
     seeds: list[int] = field(default_factory=lambda: [0])
-    """Of the training. The first is for all candidates; those on the last rung's front are trained with each."""
+    """Of the training. All candidates are trained with the first; the front of the last rung with each of them."""
     metric: str = "mel"
     clips: int = 24
-    """Validation clips that are judged, at most, spread over the groups."""
+    """Maximum number of validation clips, spread over the groups."""
     constraints: Constraints = field(default_factory=Constraints)
 
     def budget(self, rung: int) -> Budget:
-        """Of the whole training up to the end of this rung."""
+        """Return the total training budget up to the end of a rung.
+
+        Args:
+            rung: number of the rung, from 0.
+
+        Returns:
+            Minutes or steps.
+
+        >>> [str(SearchPlan(minutes=0.5, factor=3).budget(rung)) for rung in range(3)]
+        ['0.5 minutes', '1.5 minutes', '4.5 minutes']
+        """
         longer = self.factor**rung
         return Budget(self.minutes * longer, self.steps * longer)
 
     @property
     def last_rung(self) -> int:
+        """Number of the last rung, from 0."""
         return self.rungs - 1
 
     @property
     def default(self) -> dict[str, Any]:
-        """The hand-written settings, where the search starts."""
+        """The hand-written values of all settings in the space, where the search starts."""
         if self.kind == "operating":
-            use = Use(load_codec(find_model(self.model)).config.quantizer.codebooks)
-            return {name: getattr(use, name) for name in self.space}
+            usual = OperatingSettings(load_codec(find_model(self.model)).config.quantizer.codebooks)
+            return {name: getattr(usual, name) for name in self.space}
         recipe = self.recipe_with({})
-        return {name: _value(recipe, name) for name in self.space}
+        return {name: _get_setting(recipe, name) for name in self.space}
 
-    def recipe_with(self, settings: Settings) -> Recipe:
-        """The recipe of a candidate, but for the budget. Raises ``UserError`` where the settings do not fit."""
+    def recipe_with(self, settings: CandidateSettings) -> Recipe:
+        """Return the recipe of a candidate, apart from its budget.
+
+        Args:
+            settings: settings of the candidate.
+
+        Returns:
+            The plan's recipe with the plan's settings and these.
+
+        Raises:
+            UserError: the settings do not fit together.
+        """
         return read_recipe(self.recipe, override_words({**self.settings, **settings}))
 
 
 def read_search_plan(name: str) -> SearchPlan:
-    """The plan by name or path. Raises ``UserError`` with one line for whatever is wrong in it."""
-    path = find_recipe(name, FOLDER)
+    """Read and check a plan.
+
+    Args:
+        name: name of a plan, or path of a YAML file.
+
+    Returns:
+        The plan, whose ``starts`` begin with the default and have a value for every setting in the space.
+
+    Raises:
+        UserError: something in the plan is wrong; the message is one line.
+    """
+    path = find_recipe(name, _FOLDER)
     plan = read_settings(path, SearchPlan())
     if not plan.space:
-        raise UserError(f"{path}: the space is empty; name a setting with choices, or with low and high")
-    for key, setting in plan.space.items():
-        setting.check(f"{path}: space: {key}")
+        raise UserError(f"{path}: space is empty; name a setting with choices, or with low and high")
+    for key, dimension in plan.space.items():
+        dimension.check(f"{path}: space: {key}")
+    _check_numbers(plan, path)
+    _check_recipe_plan(plan, path) if plan.kind == "design" else _check_operating_plan(plan, path)
+    default = plan.default
+    for key, dimension in plan.space.items():
+        if not dimension.contains(default[key]):
+            origin = "its value in the recipe" if plan.kind == "design" else "its usual value"
+            raise UserError(f"{path}: space: {key} must contain {default[key]}, {origin}, from which the search starts")
+    return replace(plan, starts=_complete_starts(plan, path, default))
+
+
+def _check_numbers(plan: SearchPlan, path: Path) -> None:
     for label in ("rungs", "candidates", "clips"):
         if getattr(plan, label) < 1:
             raise UserError(f"{path}: {label} must be at least 1, not {getattr(plan, label)}")
     if not 2 <= plan.population <= LARGEST_POPULATION:
-        raise UserError(f"{path}: population must be 2 to {LARGEST_POPULATION}, not {plan.population}")
+        raise UserError(f"{path}: population must be from 2 to {LARGEST_POPULATION}, not {plan.population}")
     if plan.factor < 2:
         raise UserError(f"{path}: factor must be at least 2, not {plan.factor}")
     if plan.metric not in (names := [entry.name for entry in METRICS]):
-        raise UserError(f"{path}: no metric called {plan.metric!r}; there are {', '.join(names)}")
+        raise UserError(f"{path}: there is no metric {plan.metric!r}; choose one of {', '.join(names)}")
     if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
-        raise UserError(f"{path}: seeds must be different ones, at least one")
-    _check_design(plan, path) if plan.kind == "design" else _check_operating(plan, path)
-    default = plan.default
-    for key, setting in plan.space.items():
-        if not setting.holds(default[key]):
-            origin = "its value in the recipe" if plan.kind == "design" else "its default when a model is used"
-            raise UserError(f"{path}: space: {key} must hold {default[key]}, where the search starts: {origin}")
-    return replace(plan, starts=_whole_starts(plan, path, default))
+        raise UserError(f"{path}: seeds must list at least one seed, and none twice")
 
 
-def _check_design(plan: SearchPlan, path: Path) -> None:
+def _check_recipe_plan(plan: SearchPlan, path: Path) -> None:
     if (plan.minutes > 0) == (plan.steps > 0) or min(plan.minutes, plan.steps) < 0:
-        raise UserError(f"{path}: a budget is either minutes or steps, one of them above 0")
+        raise UserError(f"{path}: set either minutes or steps above 0, not both")
     for key in plan.space:
         if key in plan.settings:
-            raise UserError(f"{path}: {key} is both a setting of every candidate and in the space")
+            raise UserError(f"{path}: {key} is both in settings and in space; remove one of them")
         if key.startswith("train."):
-            raise UserError(f"{path}: space: {key}: how long and how candidates are trained is the same for all")
+            raise UserError(f"{path}: space: {key} cannot be searched, since all candidates are trained the same way")
 
 
-def _check_operating(plan: SearchPlan, path: Path) -> None:
-    names = [field.name for field in fields(Use)]
+def _check_operating_plan(plan: SearchPlan, path: Path) -> None:
+    names = [field.name for field in fields(OperatingSettings)]
     if unknown := [key for key in plan.space if key not in names]:
-        raise UserError(f"{path}: space: no setting called {unknown[0]!r}; there are {', '.join(names)}")
+        raise UserError(f"{path}: space: there is no setting {unknown[0]!r}; choose from {', '.join(names)}")
     if plan.minutes or plan.steps or plan.settings or plan.rungs > 1 or len(plan.seeds) > 1:
-        raise UserError(f"{path}: nothing is trained: minutes, steps, settings, rungs and seeds are for designs")
+        raise UserError(
+            f"{path}: minutes, steps, settings, rungs and seeds are for searches of recipes; here nothing is trained"
+        )
 
 
-def _whole_starts(plan: SearchPlan, path: Path, default: Settings) -> list[dict[str, Any]]:
+def _complete_starts(plan: SearchPlan, path: Path, default: CandidateSettings) -> list[dict[str, Any]]:
     for start in plan.starts:
         for key, value in start.items():
-            if key not in plan.space or not plan.space[key].holds(value):
+            if key not in plan.space or not plan.space[key].contains(value):
                 raise UserError(f"{path}: starts: {key}: {value} is not in the space")
     return [dict(default), *({**default, **start} for start in plan.starts)]
 
 
-def _value(recipe: Recipe, name: str) -> Any:
-    """Of a setting by its dotted name; a loss that the recipe does not have has weight 0."""
+def _get_setting(recipe: Recipe, name: str) -> Any:
+    """Return a setting by its dotted name; a loss that the recipe does not have has the weight 0."""
     value: Any = recipe
     for part in name.split("."):
         if isinstance(value, dict):
@@ -174,5 +210,5 @@ def _value(recipe: Recipe, name: str) -> Any:
         elif is_dataclass(value) and part in {field.name for field in fields(value)}:
             value = getattr(value, part)
         else:
-            raise UserError(f"space: no setting called {name!r} in a recipe")
+            raise UserError(f"space: a recipe has no setting {name!r}")
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,6 +1,6 @@
-"""Candidates that are recipes: each is trained for a while, and goes on from its checkpoint if it is good.
+"""Candidates that are recipes: each is trained for a while, and trained on from its checkpoint if it is promoted.
 
-Codes are judged under tables of order 0, so candidates do without contexts, whose votes take long to learn.
+Bits are counted under order-0 tables, so candidates have no contexts, which take long to fit.
 """
 
 from dataclasses import replace
@@ -14,27 +14,33 @@ from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.training.trainer import TrainingOptions, train
 from eval.benchmarks.speed import build_untrained
-from eval.comparison.budget import MANY
+from eval.comparison.budget import STEPS_MARGIN
 from eval.evaluation.candidate_scoring import ScoringOptions, score_candidate
 from eval.evaluation.codec_scores import CodecScores
 from eval.search.cost import Size
-from eval.search.exclusive_timing import Turns
+from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.plan import SearchPlan
-from eval.search.space import Settings
+from eval.search.space import CandidateSettings
 from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
 
 
-class Designs:
-    """What a search asks about candidates of this kind."""
+class RecipeCandidates:
+    """The candidates of a search of recipes; see :class:`eval.search.run.CandidateType`.
+
+    Args:
+        plan: plan of the search.
+        data: prepared data.
+        out: folder of the search.
+    """
 
     def __init__(self, plan: SearchPlan, data: Path, out: Path):
-        self.plan, self.data, self.turns = plan, data, Turns(out)
+        self._plan, self._data, self._timing = plan, data, ExclusiveTiming(out)
         default = self._recipe({})
         self.sample_rate, self.channels = default.codec.sample_rate, default.data.channels
-        self.reference = _system("the default", default.codec)
+        self.reference = _make_subject("the default", default.codec)
 
-    def _recipe(self, settings: Settings) -> Recipe:
-        recipe = self.plan.recipe_with(settings)
+    def _recipe(self, settings: CandidateSettings) -> Recipe:
+        recipe = self._plan.recipe_with(settings)
         quantizer = replace(recipe.codec.quantizer, contexts=1)
         return replace(
             recipe,
@@ -42,50 +48,90 @@ class Designs:
             train=replace(recipe.train, patience=0, stop_on_collapse=False),
         )
 
-    def size(self, settings: Settings) -> Size:
-        """Raises ``UserError`` where the settings make no recipe."""
+    def size(self, settings: CandidateSettings) -> Size:
+        """Compute size and latency.
+
+        Args:
+            settings: settings of a candidate.
+
+        Returns:
+            Number of parameters and algorithmic latency.
+
+        Raises:
+            UserError: the settings make no recipe.
+        """
         recipe = self._recipe(settings)
-        CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # refuses unknown ones
+        CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # raises an error for unknown losses
         return Size(count_parameters(build_untrained(recipe.codec)), recipe.codec.latency_ms)
 
-    def system(self, settings: Settings) -> SpeedSubject:
-        return _system("the candidate", self._recipe(settings).codec)
+    def system(self, settings: CandidateSettings) -> SpeedSubject:
+        """Build the untrained codec as a subject of timing.
 
-    def codec(self, settings: Settings) -> Codec:
+        Args:
+            settings: settings of a candidate.
+
+        Returns:
+            Functions that encode and decode.
+        """
+        return _make_subject("the candidate", self._recipe(settings).codec)
+
+    def codec(self, settings: CandidateSettings) -> Codec:
+        """Build the untrained codec.
+
+        Args:
+            settings: settings of a candidate.
+
+        Returns:
+            The codec.
+        """
         return build_untrained(self._recipe(settings).codec)
 
-    def judge(self, settings: Settings, folder: Path, rung: int, seed: int) -> CodecScores:
-        """Trains up to the end of the rung, from where the rung before ended, and judges with all codebooks. A new seed
-        climbs all rungs, too."""
+    def score(self, settings: CandidateSettings, folder: Path, rung: int, seed: int) -> CodecScores:
+        """Train up to the end of a rung, from the end of the rung before, and score with all codebooks.
+
+        Args:
+            settings: settings of the candidate.
+            folder: folder of the candidate.
+            rung: number of the rung, from 0. With a new seed, all rungs before are trained, too.
+            seed: seed of the training.
+
+        Returns:
+            Scores of all validation clips.
+
+        Raises:
+            UserError: the training fails.
+        """
         run = folder / f"seed{seed}"
-        for step in range(rung + 1):
-            finished = folder / f"seed{seed}-rung{step}.txt"
+        for number in range(rung + 1):
+            finished = folder / f"seed{seed}-rung{number}.txt"
             if not finished.is_file():
-                recipe = self._limited(settings, run, step, seed)
-                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self.turns)
-                result = train(recipe, self.data, run, quiet=True, options=options)
+                recipe = self._recipe_for_rung(settings, run, number, seed)
+                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self._timing)
+                result = train(recipe, self._data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_codec(run)
         full = codec.config.quantizer.codebooks * codec.config.kbps_per_codebook * self.channels
-        scoring = ScoringOptions([full], self.plan.clips, [self.plan.metric])
-        with self.turns:
-            return score_candidate(codec, self.data, self.channels, scoring, folder.name)[0]
+        scoring = ScoringOptions([full], self._plan.clips, [self._plan.metric])
+        with self._timing:
+            return score_candidate(codec, self._data, self.channels, scoring, folder.name)[0]
 
-    def _limited(self, settings: Settings, run: Path, rung: int, seed: int) -> Recipe:
-        """There is a validation at the end of each rung, and between rungs one each first rung's length."""
-        first, budget = self.plan.budget(0), self.plan.budget(rung)
+    def _recipe_for_rung(self, settings: CandidateSettings, run: Path, rung: int, seed: int) -> Recipe:
+        """Return the recipe with the budget of a rung. There is a validation at the end of each rung; between the ends
+        there is one after every length of the first rung."""
+        first, budget = self._plan.budget(0), self._plan.budget(rung)
         if (run / "recipe.yaml").is_file():
             recipe = read_recipe(str(run / "recipe.yaml"))
         else:
             recipe = self._recipe(settings)
             recipe = replace(recipe, train=replace(recipe.train, seed=seed))
-            own = "adversarial.start_step" in {**self.plan.settings, **settings}
-            recipe = first.limit(recipe, first.expected_steps(recipe, self.data), 1, own_start=own)
-        most = budget.steps or MANY * recipe.train.validate_every * self.plan.factor**rung
+            own_start = "adversarial.start_step" in {**self._plan.settings, **settings}
+            expected = first.expected_steps(recipe, self._data)
+            recipe = first.limit_recipe(recipe, expected, 1, own_start=own_start)
+        most = budget.steps or STEPS_MARGIN * recipe.train.validate_every * self._plan.factor**rung
         return replace(recipe, train=replace(recipe.train, steps=most, max_minutes=budget.minutes))
 
 
-def _system(name: str, config: CodecConfig) -> SpeedSubject:
+def _make_subject(name: str, config: CodecConfig) -> SpeedSubject:
     codec = build_untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
     return SpeedSubject(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)

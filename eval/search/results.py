@@ -1,7 +1,6 @@
-"""What a search found, as small dataclasses: ``front.json`` is exactly these."""
+"""Results of a search as dataclasses; ``front.json`` holds exactly these fields."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,164 +8,154 @@ from typing import Any
 
 from codec.dataset.ledger import count_candidates
 from eval.benchmarks.coding_speed import TimingQuantiles
-from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips
+from eval.evaluation.codec_scores import average_seeds, count_failed_clips, mean_over_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
-from eval.metrics.registry import metric
-from eval.search.candidate import Footprint
+from eval.search.candidate import CandidateRecord
 from eval.search.cost import times_real_time
-from eval.search.pareto import front
-from eval.search.plan import SearchPlan
-
-SPEED_STEP = 1.1
-"""Speeds count in steps of 10 %, so that the noise of timing makes no candidate better than another."""
+from eval.search.halving import find_front, find_last_finished_rung
+from eval.search.sampler import ACCEPTED, SAMPLERS
+from eval.search.state import SearchState
 
 
 @dataclass(frozen=True)
-class Found:
-    """A candidate and what the arms call it."""
+class CandidateRow:
+    """A candidate on the highest rung that it has reached."""
 
     key: str
-    settings: dict[str, Any]
+    """Name of its folder."""
     names: list[str]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A candidate with all that is known. ``judged``: rung to seed to scores."""
-
-    key: str
-    names: list[str]
-    settings: dict[str, Any]
-    default: bool
-    footprint: Footprint | None
-    judged: dict[int, dict[int, CodecScores]]
-    reason: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A candidate as far as it got. ``selected``: mean over the clips that select; ``reported``: over the others, which
-    had no say; ``failed``: how many of these decodes have the metric's worst value; ``difference``: there, to the
-    default on the same rung, paired by clip, its interval that of this comparison by itself. ``kbps``: real bits of all
-    clips. Speeds are times real time on one thread, or as many as the settings say, ratios to the reference's."""
-
-    key: str
-    names: list[str]
+    """Sampler and number of each proposal, such as "genetic 3"."""
     settings: dict[str, Any]
     default: bool
     front: bool
+    """Whether it is on the Pareto front."""
     rung: int
     seeds: list[int]
     kbps: float
+    """Real bit rate over all clips."""
     selected: float
+    """Mean of the metric over the clips of the groups that select."""
     reported: Estimate | None
+    """Mean over the clips of the other groups, which had no influence on the search."""
     failed: int
+    """Decodes among those with the metric's worst value."""
     difference: PairedDifference | None
+    """Difference to the default on those clips and the same rung, paired by clip."""
     encode: float
+    """Times real time, on one thread or as many as the settings state."""
     decode: float
     encode_ratio: TimingQuantiles
+    """Speed relative to the default's, measured in turn with it."""
     decode_ratio: TimingQuantiles
     parameters: int
     latency_ms: float
     memory_mb: float | None
     reason: str
+    """Why it went no further; empty if nothing went wrong."""
 
     @property
     def label(self) -> str:
+        """The names in one line."""
         return ("default = " if self.default else "") + ", ".join(self.names)
 
     @property
     def gap(self) -> float | None:
+        """Mean on the half that reports less mean on the half that selects."""
         return None if self.reported is None else self.reported.mean - self.selected
+
+    def is_from(self, sampler: str) -> bool:
+        """Return whether a sampler has proposed this candidate.
+
+        Args:
+            sampler: name of the sampler.
+
+        Returns:
+            True if any of the names is the sampler's.
+        """
+        return _is_from(self.names, sampler)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """``rows``: all that were judged, the front first. ``front_rung``: on which rung the front is."""
+    """What a search has found so far."""
 
     title: str
     kind: str
     recipe: str
+    """Recipe or model that the search started from."""
     metric: str
     data: str
     out: Path
     made: str
     space: list[str]
     budgets: list[str]
-    """Of training, up to the end of each rung."""
+    """Training up to the end of each rung."""
     planned: int
-    """Candidates of each arm."""
+    """Candidates of each sampler."""
     drawn: dict[str, int]
+    """Sampler: candidates so far."""
     failed: dict[str, str]
-    """Name: why."""
+    """Candidate: reason."""
     refused: int
+    """Pruned proposals: infeasible or repeated."""
     front_rung: int
+    """The rung on which the front is."""
     front_by_arm: dict[str, int]
+    """Sampler: its candidates on the front."""
     gap: float | None
-    """Of the front: mean of what it reached on the clips that report, less that on the clips that select."""
+    """Mean gap between the halves over the front."""
     gap_of_all: float | None
-    """The same over all candidates of that rung: what the two halves differ by without selection."""
+    """The same over all candidates of that rung: how much the halves differ without selection."""
     candidates_on_validation: int
-    rows: list[Row]
+    rows: list[CandidateRow]
+    """All candidates that were scored, the front first."""
+
+    @property
+    def setting_headings(self) -> list[str]:
+        """Column headings of the settings. Those of operating settings begin with ``use.``: the requested bit rate,
+        ``use.kbps``, is not the real one."""
+        return [f"use.{name}" if self.kind == "operating" else name for name in self.space]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all fields as a dictionary for JSON."""
         return asdict(self)
 
 
-def costs(judged: CodecScores, footprint: Footprint, name: str) -> list[float]:
-    """What is minimised, on the clips that select: quality, bit rate, encode and decode speed.
+def summarise_search(state: SearchState, data: Path) -> SearchResult:
+    """Summarise what a search has found.
 
-    Raises ``ValueError`` where the metric has no value on any of these clips.
+    Args:
+        state: snapshot of the search.
+        data: prepared data.
+
+    Returns:
+        The result, with the front of the highest finished rung.
     """
-    chosen = judged.half(selecting=True)
-    quality = _mean([chosen], name)
-    if quality is None:
-        raise ValueError(f"no clip that selects could be judged by {name}")
-    return [
-        -metric(name).sign * quality,
-        chosen.kbps,
-        *(-speed_steps(one) for one in (footprint.speed.encode, footprint.speed.decode)),
-    ]
-
-
-def speed_steps(ratio: TimingQuantiles) -> float:
-    return float(round(math.log(ratio.median, SPEED_STEP)))
-
-
-def _mean(judged: Sequence[CodecScores], name: str) -> float | None:
-    values = [value for value in average_seeds(judged, name).values() if value is not None]
-    return sum(values) / len(values) if values else None
-
-
-def summarise(
-    plan: SearchPlan, entries: Sequence[Entry], rung: int, refused: int, data: Path, out: Path
-) -> SearchResult:
-    """``rung``: the one whose front is wanted; all candidates on it have had the same training."""
-    known = [entry for entry in entries if entry.judged and entry.footprint is not None]
-    level = [entry for entry in known if rung in entry.judged]
-    best = {level[i].key for i in front([_costs(entry, rung, plan) for entry in level])}
-    default = next((entry for entry in known if entry.default), None)
-    speeds = [entry.footprint.speed for entry in known if entry.footprint]
-    references = ([speed.reference_encode for speed in speeds], [speed.reference_decode for speed in speeds])
-    rows = [_row(entry, plan, entry.key in best, default, references) for entry in known]
-    rows.sort(key=lambda row: (not row.front, -row.rung, row.kbps))
+    plan, rung = state.plan, find_last_finished_rung(state)
+    records: dict[str, CandidateRecord] = {}
+    names: dict[str, list[str]] = {}
+    for record, name in _list_proposals(state):
+        records[record.key] = record
+        names.setdefault(record.key, []).append(name)
+    rows = _make_rows(state, records, names, rung)
     on_front = [row for row in rows if row.front]
+    outcomes = {key: record.outcome for key, record in records.items() if record.outcome is not None}
     return SearchResult(
         title=plan.title or "Search",
         kind=plan.kind,
         recipe=plan.recipe if plan.kind == "design" else plan.model,
         metric=plan.metric,
         data=str(data),
-        out=out,
+        out=state.out,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         space=list(plan.space),
         budgets=[str(plan.budget(i)) for i in range(plan.rungs)] if plan.kind == "design" else [],
         planned=plan.candidates,
-        drawn={arm: sum(_drawn_by(entry.names, arm) for entry in entries) for arm in ("genetic", "random")},
-        failed={entry.names[0]: entry.reason for entry in entries if entry.reason},
-        refused=refused,
+        drawn={sampler: sum(_is_from(labels, sampler) for labels in names.values()) for sampler in SAMPLERS},
+        failed={names[key][0]: outcome.reason for key, outcome in outcomes.items() if outcome.reason},
+        refused=sum(sampler.count_pruned() for sampler in state.samplers),
         front_rung=rung,
-        front_by_arm={arm: sum(_drawn_by(row.names, arm) for row in on_front) for arm in ("genetic", "random")},
+        front_by_arm={sampler: sum(row.is_from(sampler) for row in on_front) for sampler in SAMPLERS},
         gap=_mean_gap(on_front),
         gap_of_all=_mean_gap([row for row in rows if row.rung >= rung]),
         candidates_on_validation=count_candidates(data),
@@ -174,57 +163,95 @@ def summarise(
     )
 
 
-def _costs(entry: Entry, rung: int, plan: SearchPlan) -> list[float]:
-    assert entry.footprint is not None
-    return costs(entry.judged[rung][plan.seeds[0]], entry.footprint, plan.metric)
+def _list_proposals(state: SearchState) -> Iterator[tuple[CandidateRecord, str]]:
+    """Yield each candidate with the name of each proposal."""
+    for sampler in state.samplers:
+        for number, candidate in enumerate(sampler.candidates(*ACCEPTED)):
+            if candidate.settings:
+                yield state.get_record(candidate.settings), f"{sampler.name} {number}"
 
 
-def _drawn_by(names: Sequence[str], arm: str) -> bool:
-    return any(name.startswith(arm) for name in names)
+def _is_from(names: Sequence[str], sampler: str) -> bool:
+    return any(name.startswith(sampler) for name in names)
 
 
-def _mean_gap(rows: Sequence[Row]) -> float | None:
+def _mean_gap(rows: Sequence[CandidateRow]) -> float | None:
     gaps = [row.gap for row in rows if row.gap is not None]
     return sum(gaps) / len(gaps) if gaps else None
 
 
-def _row(
-    entry: Entry, plan: SearchPlan, on_front: bool, default: Entry | None, references: tuple[list[float], list[float]]
-) -> Row:
-    assert entry.footprint is not None
-    rung = max(entry.judged)
-    judged = list(entry.judged[rung].values())
-    selecting = [one.half(selecting=True) for one in judged]
-    reporting = [one.half(selecting=False) for one in judged]
-    groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
-    values = average_seeds(reporting, plan.metric)
-    known = {clip: value for clip, value in values.items() if value is not None}
-    difference = None
-    if default is not None and not entry.default and rung in default.judged:
-        theirs = [one.half(selecting=False) for one in default.judged[rung].values()]
-        difference = paired_difference(values, average_seeds(theirs, plan.metric), groups)
-    size, speed = entry.footprint.size, entry.footprint.speed
-    selected = _mean(selecting, plan.metric)
-    assert selected is not None  # costs() has refused what has none
-    return Row(
-        key=entry.key,
-        names=entry.names,
-        settings=entry.settings,
-        default=entry.default,
-        front=on_front,
-        rung=rung,
-        seeds=list(entry.judged[rung]),
-        kbps=sum(one.kbps for one in judged) / len(judged),
-        selected=selected,
-        reported=estimate(list(known.values()), [groups[clip] for clip in known]),
-        failed=count_failed_clips(reporting, plan.metric),
-        difference=difference,
-        encode=times_real_time(speed.encode.median, references[0]),
-        decode=times_real_time(speed.decode.median, references[1]),
-        encode_ratio=speed.encode,
-        decode_ratio=speed.decode,
-        parameters=size.parameters,
-        latency_ms=size.latency_ms,
-        memory_mb=entry.footprint.memory_mb,
-        reason=entry.reason,
+@dataclass(frozen=True)
+class _Comparison:
+    """What the rows of all candidates have in common."""
+
+    metric: str
+    default: CandidateRecord | None
+    """None if it was not scored."""
+    front: set[str]
+    reference_encode: list[float]
+    """Speed of the reference beside each candidate."""
+    reference_decode: list[float]
+
+
+def _make_rows(
+    state: SearchState, records: Mapping[str, CandidateRecord], names: Mapping[str, list[str]], rung: int
+) -> list[CandidateRow]:
+    known = [record for record in records.values() if record.scores and record.cost is not None]
+    speeds = [record.cost.speed for record in known if record.cost is not None]
+    comparison = _Comparison(
+        state.plan.metric,
+        next((record for record in known if record.settings == state.default), None),
+        find_front(state, known, rung),
+        [speed.reference_encode for speed in speeds],
+        [speed.reference_decode for speed in speeds],
     )
+    rows = [_make_row(record, names[record.key], comparison) for record in known]
+    return sorted(rows, key=lambda row: (not row.front, -row.rung, row.kbps))
+
+
+def _make_row(record: CandidateRecord, names: list[str], comparison: _Comparison) -> CandidateRow:
+    assert record.cost is not None
+    name, rung, cost = comparison.metric, max(record.scores), record.cost
+    scores = list(record.scores[rung].values())
+    reporting = [one.half(selecting=False) for one in scores]
+    groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
+    values = average_seeds(reporting, name)
+    defined = {clip: value for clip, value in values.items() if value is not None}
+    selected = mean_over_clips([one.half(selecting=True) for one in scores], name)
+    assert selected is not None  # compute_costs has raised an error for a candidate without it
+    return CandidateRow(
+        key=record.key,
+        names=names,
+        settings=dict(record.settings),
+        default=record is comparison.default,
+        front=record.key in comparison.front,
+        rung=rung,
+        seeds=list(record.scores[rung]),
+        kbps=sum(one.kbps for one in scores) / len(scores),
+        selected=selected,
+        reported=estimate(list(defined.values()), [groups[clip] for clip in defined]),
+        failed=count_failed_clips(reporting, name),
+        difference=_compare_with_default(record, rung, values, groups, comparison),
+        encode=times_real_time(cost.speed.encode.median, comparison.reference_encode),
+        decode=times_real_time(cost.speed.decode.median, comparison.reference_decode),
+        encode_ratio=cost.speed.encode,
+        decode_ratio=cost.speed.decode,
+        parameters=cost.size.parameters,
+        latency_ms=cost.size.latency_ms,
+        memory_mb=cost.memory_mb,
+        reason="" if record.outcome is None else record.outcome.reason,
+    )
+
+
+def _compare_with_default(
+    record: CandidateRecord,
+    rung: int,
+    values: Mapping[str, float | None],
+    groups: Mapping[str, str],
+    comparison: _Comparison,
+) -> PairedDifference | None:
+    default = comparison.default
+    if default is None or record is default or rung not in default.scores:
+        return None
+    theirs = [one.half(selecting=False) for one in default.scores[rung].values()]
+    return paired_difference(values, average_seeds(theirs, comparison.metric), groups)

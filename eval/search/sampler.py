@@ -1,17 +1,13 @@
-"""What was drawn and what came of it: two arms as Optuna studies, in a journal file or a database.
+"""Samplers that propose candidates: NSGA-II and random search, as two Optuna studies in a journal file or a database.
 
-Each proposal is drawn by a sampler of its own whose seed is the plan's and the proposal's number, so that a search that
-was interrupted goes on as it would have.
+Each proposal is drawn by an Optuna sampler of its own, whose seed is made of the plan's seed and the proposal's number.
+A search that was interrupted therefore goes on as it would have.
 """
 
-import hashlib
-import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
@@ -21,20 +17,23 @@ from optuna.trial import FrozenTrial, TrialState
 
 from codec.errors import UserError
 from codec.runtime.file_lock import Lock
+from eval.search.candidate import Candidate
 from eval.search.plan import SearchPlan
 
-ARMS = ("genetic", "random")
+SAMPLERS = ("genetic", "random")
 OBJECTIVES = 4
 """Quality, bit rate, encode and decode speed, each as a cost."""
-JOURNAL = "study.journal"
-LONGEST_LINE = 1 << 16
+MAX_PRUNED_IN_A_ROW = 50
+"""The space of a sampler counts as exhausted after this number of infeasible or repeated proposals."""
+ACCEPTED = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
+"""States of the proposals that count as candidates."""
+_JOURNAL = "study.journal"
+_LONGEST_LINE = 1 << 16
 """Of the journal, in bytes."""
-TRIES = 50
-"""Draws in a row that may be refused before an arm's space counts as exhausted."""
 
 
 class _JournalLock(JournalFileOpenLock):
-    """Optuna's own ones outlive a process that is killed. A line that such a process wrote in part is removed."""
+    """A lock that is released when its process dies, unlike Optuna's own. It removes an incomplete last line."""
 
     def __init__(self, journal: Path):
         self.journal, self.lock = journal, Lock(journal.with_suffix(".lock"))
@@ -43,7 +42,7 @@ class _JournalLock(JournalFileOpenLock):
         self.lock.acquire()
         with self.journal.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - LONGEST_LINE))
+            file.seek(max(0, size - _LONGEST_LINE))
             torn = len(file.read().rpartition(b"\n")[2])
         if torn:
             os.truncate(self.journal, size - torn)
@@ -54,86 +53,121 @@ class _JournalLock(JournalFileOpenLock):
 
 
 def open_storage(out: Path, url: str | None) -> BaseStorage:
-    """The journal in ``out``, or the database. Raises ``UserError`` where it cannot be opened."""
+    """Open the storage of the studies.
+
+    Args:
+        out: folder of the search, in which the journal file is.
+        url: URL of a database to use instead; None: the journal file.
+
+    Returns:
+        The storage.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
         if url is not None:
             return RDBStorage(url)
-        journal = out / JOURNAL
+        journal = out / _JOURNAL
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=_JournalLock(journal)))
-    except Exception as error:  # drivers raise anything
+    except Exception as error:  # database drivers raise any exception
         raise UserError(f"{url or out}: the storage cannot be opened ({str(error).splitlines()[0]})") from error
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """Settings that an arm has drawn."""
+class CandidateSampler:
+    """One sampler and its study.
 
-    arm: str
-    number: int
-    settings: dict[str, Any]
-
-
-class Arm:
-    """One way to draw candidates."""
+    Args:
+        name: one of :data:`SAMPLERS`.
+        search: identifier of the search.
+        plan: plan of the search; its starts are proposed first.
+        storage: storage of the study.
+    """
 
     def __init__(self, name: str, search: str, plan: SearchPlan, storage: BaseStorage):
-        self.name, self.plan = name, plan
-        self.distributions = {key: setting.distribution() for key, setting in plan.space.items()}
-        self.study = optuna.create_study(
+        self.name = name
+        self._plan = plan
+        self._distributions = {key: dimension.distribution() for key, dimension in plan.space.items()}
+        self._study = optuna.create_study(
             storage=storage,
             study_name=f"{search}-{name}",
             directions=["minimize"] * OBJECTIVES,
-            sampler=self._sampler(0),
+            sampler=self._make_sampler(0),
             load_if_exists=True,
         )
         for start in plan.starts:
-            drawn = {key: plan.space[key].to_drawn(value) for key, value in start.items()}
-            self.study.enqueue_trial(drawn, skip_if_exists=True)
+            stored = {key: plan.space[key].to_optuna(value) for key, value in start.items()}
+            self._study.enqueue_trial(stored, skip_if_exists=True)
 
-    def _sampler(self, number: int) -> BaseSampler:
-        seed = len(ARMS) * (self.plan.seed * 1_000_003 + number) + ARMS.index(self.name)  # no draws in common
+    def _make_sampler(self, number: int) -> BaseSampler:
+        seed = len(SAMPLERS) * (self._plan.seed * 1_000_003 + number) + SAMPLERS.index(self.name)  # none occurs twice
         if self.name == "random":
             return RandomSampler(seed=seed)
-        return NSGAIISampler(population_size=self.plan.population, seed=seed)
+        return NSGAIISampler(population_size=self._plan.population, seed=seed)
 
-    def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states or None)
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states or None)
 
-    def counted(self) -> int:
-        """Proposals that were not refused."""
-        return len(self.trials(TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING))
+    def count_accepted(self) -> int:
+        """Return the number of proposals that were not pruned."""
+        return len(self._trials(*ACCEPTED))
+
+    def count_pruned(self) -> int:
+        """Return the number of proposals that were pruned."""
+        return len(self._trials(TrialState.PRUNED))
 
     @property
-    def exhausted(self) -> bool:
-        last = self.trials(TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING, TrialState.PRUNED)[-TRIES:]
-        return len(last) == TRIES and all(trial.state == TrialState.PRUNED for trial in last)
+    def is_done(self) -> bool:
+        """Whether all candidates of the plan were proposed, or the space is exhausted."""
+        if self.count_accepted() >= self._plan.candidates:
+            return True
+        last = self._trials(*ACCEPTED, TrialState.PRUNED)[-MAX_PRUNED_IN_A_ROW:]
+        return len(last) == MAX_PRUNED_IN_A_ROW and all(trial.state == TrialState.PRUNED for trial in last)
 
-    def draw(self) -> Proposal:
-        self.study.sampler = self._sampler(len(self.trials()))
-        return self.proposal(self.study.ask(self.distributions))
+    def ask(self) -> Candidate:
+        """Propose the next candidate."""
+        self._study.sampler = self._make_sampler(len(self._trials()))
+        return self._to_candidate(self._study.ask(self._distributions))
 
-    def proposal(self, trial: FrozenTrial | optuna.Trial) -> Proposal:
-        """Without settings where the process that drew it died before all were."""
-        whole = trial.params.keys() == self.plan.space.keys()
-        space = self.plan.space if whole else {}
-        return Proposal(self.name, trial.number, {key: space[key].from_drawn(trial.params[key]) for key in space})
+    def candidates(self, *states: TrialState) -> list[Candidate]:
+        """Return the candidates that were proposed so far, in their order.
 
-    def proposals(self, *states: TrialState) -> list[Proposal]:
-        return [self.proposal(trial) for trial in self.trials(*states)]
+        Args:
+            *states: states of the proposals; none: all.
 
-    def judged(self, number: int, costs: Sequence[float]) -> None:
-        self.study.tell(number, list(costs), skip_if_finished=True)
+        Returns:
+            Candidates.
+        """
+        return [self._to_candidate(trial) for trial in self._trials(*states)]
 
-    def failed(self, number: int) -> None:
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+    def _to_candidate(self, trial: FrozenTrial | optuna.Trial) -> Candidate:
+        complete = trial.params.keys() == self._plan.space.keys()
+        space = self._plan.space if complete else {}
+        return Candidate(self.name, trial.number, {key: space[key].from_optuna(trial.params[key]) for key in space})
 
-    def refused(self, number: int) -> None:
-        """Not a candidate: it breaks a constraint, is no recipe, or was there before."""
-        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+    def tell_scored(self, number: int, costs: Sequence[float]) -> None:
+        """Report the costs of a candidate.
 
+        Args:
+            number: number of the proposal.
+            costs: one for each objective, less is better.
+        """
+        self._study.tell(number, list(costs), skip_if_finished=True)
 
-def key_of(settings: Mapping[str, Any]) -> str:
-    """Names the folder of a candidate: the same settings are the same candidate, whoever drew them."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
+    def tell_failed(self, number: int) -> None:
+        """Report that a candidate failed; it counts as one of the plan's candidates.
+
+        Args:
+            number: number of the proposal.
+        """
+        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def tell_pruned(self, number: int) -> None:
+        """Report that a proposal is no candidate: it is infeasible or repeated, and counts for nothing.
+
+        Args:
+            number: number of the proposal.
+        """
+        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)

@@ -1,4 +1,4 @@
-"""What a search may vary: settings with their choices or ranges."""
+"""The space that a search draws settings from: each dimension has choices or a range."""
 
 import json
 import math
@@ -11,16 +11,24 @@ from codec.errors import UserError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-DIGITS = 4
-"""Significant ones of a number that is drawn: more would be noise in a recipe."""
+SIGNIFICANT_DIGITS = 4
+"""Drawn numbers are rounded to so many digits, which keeps recipes readable."""
 
-Settings = Mapping[str, Any]
-"""Name: value, such as ``{"optim.lr": 3e-4}``."""
+CandidateSettings = Mapping[str, Any]
+"""Dotted name to value, such as ``{"optim.lr": 3e-4}``."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One of ``choices``, or a number from ``low`` to ``high``; whole where both are, and then in steps of ``step``."""
+class Dimension:
+    """The values that one setting may take: a list of choices, or a range of numbers.
+
+    Args:
+        choices: possible values; None: a range.
+        low: smallest number. A range whose two ends are integers holds integers only.
+        high: largest number.
+        step: distance between integers.
+        log: whether numbers are drawn uniformly on a logarithmic scale.
+    """
 
     choices: list[Any] | None = None
     low: int | float | None = None
@@ -29,25 +37,43 @@ class Setting:
     log: bool = False
 
     def check(self, where: str) -> None:
-        """Raises ``UserError`` unless it can be drawn from."""
+        """Check that values can be drawn.
+
+        Args:
+            where: file and setting, which begin the error message.
+
+        Raises:
+            UserError: there are neither choices nor a range, or the range is empty or unsuitable.
+        """
         if (self.choices is None) == (self.low is None or self.high is None):
             raise UserError(f"{where}: give choices, or low and high")
         if self.choices is not None:
             if not self.choices:
-                raise UserError(f"{where}: has no choices")
+                raise UserError(f"{where}: choices must list at least one value")
         elif not self.low < self.high:  # type: ignore[operator]
             raise UserError(f"{where}: low ({self.low}) must be below high ({self.high})")
         elif self.log and not self.low > 0:  # type: ignore[operator]
             raise UserError(f"{where}: on a logarithmic scale low must be above 0, not {self.low}")
         elif self.step < 1 or (self.step > 1 and (not self.whole or self.log)):
-            raise UserError(f"{where}: step is for whole numbers on a linear scale, and at least 1")
+            raise UserError(f"{where}: step must be at least 1, and needs a linear range of integers")
 
     @property
     def whole(self) -> bool:
+        """Whether the range holds integers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def holds(self, value: Any) -> bool:
-        """Whether it could be drawn."""
+    def contains(self, value: Any) -> bool:
+        """Return whether a value can be drawn.
+
+        Args:
+            value: any value.
+
+        Returns:
+            True if it is one of the choices or lies in the range.
+
+        >>> Dimension(low=1, high=8, step=3).contains(4), Dimension(low=1, high=8, step=3).contains(3)
+        (True, False)
+        """
         if self.choices is not None:
             return value in self.choices
         assert self.low is not None and self.high is not None
@@ -56,7 +82,7 @@ class Setting:
         return not self.whole or (isinstance(value, int) and (value - self.low) % self.step == 0)
 
     def distribution(self) -> "BaseDistribution":
-        """Choices as JSON, since they may be lists or mappings."""
+        """Return the distribution for Optuna; choices are JSON texts, since they may be lists or mappings."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices is not None:
@@ -67,15 +93,48 @@ class Setting:
             return IntDistribution(int(self.low), high, self.log, self.step)
         return FloatDistribution(float(self.low), float(self.high), self.log)
 
-    def to_drawn(self, value: Any) -> Any:
-        """As the distribution has it."""
+    def to_optuna(self, value: Any) -> Any:
+        """Convert a value to the form in which Optuna stores it.
+
+        Args:
+            value: value of the setting.
+
+        Returns:
+            A JSON text if the dimension has choices, else the number.
+        """
         return json.dumps(value) if self.choices is not None else value
 
-    def from_drawn(self, value: Any) -> Any:
+    def from_optuna(self, value: Any) -> Any:
+        """Convert a value that Optuna drew.
+
+        Args:
+            value: JSON text or number.
+
+        Returns:
+            The value of the setting; numbers are rounded to :data:`SIGNIFICANT_DIGITS`.
+
+        >>> Dimension(low=0.1, high=1.0).from_optuna(0.123456)
+        0.1235
+        """
         if self.choices is not None:
             return json.loads(value)
-        return int(value) if self.whole else rounded(value)
+        return int(value) if self.whole else _round(value)
 
 
-def rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else value
+def _round(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else value
+
+
+def format_setting(value: Any) -> str:
+    """Format the value of a setting for a table.
+
+    Args:
+        value: number, text, list or mapping.
+
+    Returns:
+        The text.
+
+    >>> format_setting(0.0005), format_setting("onnx"), format_setting([1, 2])
+    ('0.0005', 'onnx', '[1, 2]')
+    """
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value

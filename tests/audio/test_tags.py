@@ -21,7 +21,7 @@ from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions
 from codec.pretrained.loaded_model import LoadedModel
-from tests.coding.test_files import codec, sound  # noqa: F401 (a fixture)
+from tests.helpers.audio import noise
 
 
 def chunk(name: bytes, data: bytes, order: str = "<") -> bytes:
@@ -30,7 +30,7 @@ def chunk(name: bytes, data: bytes, order: str = "<") -> bytes:
 
 def coded_file(format: str) -> bytes:
     data = io.BytesIO()
-    soundfile.write(data, sound(1, 22050, 22050)[0], 22050, format=format)
+    soundfile.write(data, noise(22050), 22050, format=format)
     return data.getvalue()
 
 
@@ -148,7 +148,7 @@ def comments_of(path: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
-def test_several_values_survive_coding(tmp_path, codec, suffix):  # noqa: F811
+def test_several_values_survive_coding(tmp_path, codec, suffix):
     (tmp_path / "a.wav").write_bytes(CASES["id3 in WAV"][0])
     report = encode_file(
         tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(tags={"genre": "x\0y", "mood": "z"})
@@ -171,7 +171,7 @@ def test_several_values_survive_coding(tmp_path, codec, suffix):  # noqa: F811
     assert soundfile.read(tmp_path / f"b.{suffix}")[0].shape == (22050,)
 
 
-def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):  # noqa: F811
+def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):
     (tmp_path / "in").mkdir()
     bare = by_ffmpeg(tmp_path / "bare", "mp3", "libmp3lame", "fltp", write_xing="0", id3v2_version="0")
     assert b"Xing" not in bare and b"Info" not in bare

@@ -12,12 +12,12 @@ from codec.bitstream.header import HEADER_BYTES, read_header_and_tags
 from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.reader import PacketReader
 from codec.errors import UserError
-from tests.bitstream.test_bitstream import CODER, HEADER, write
+from tests.helpers.bitstreams import CODER, HEADER, write_packets
 
 
 def test_a_damaged_byte_of_the_header_is_repaired(tmp_path):
     path = tmp_path / "x.nac"
-    codes = write(path, 20, tags={"title": "x"})
+    codes = write_packets(path, 20, tags={"title": "x"})
     whole, rng = path.read_bytes(), random.Random(0)
     with PacketReader(path) as reader:
         expected = reader.header
@@ -34,7 +34,7 @@ def test_a_damaged_byte_of_the_header_is_repaired(tmp_path):
 
 
 def test_more_damage_than_a_byte_is_refused(tmp_path):
-    write(tmp_path / "x.nac", 20)
+    write_packets(tmp_path / "x.nac", 20)
     whole, rng = (tmp_path / "x.nac").read_bytes(), random.Random(1)
     for _ in range(2000):
         damaged = bytearray(whole[:HEADER_BYTES])

@@ -74,7 +74,7 @@ def test_standard_output_is_json_alone(folder, monkeypatch, capsys):
     for module, quick in (
         (clip_selection, {"SHORTEST_S": 3.0, "LONGEST_S": 3.2}),
         (candidate_scoring, {"TABLE_CLIPS": 2}),
-        (cost, {"ROUNDS": 2, "SECONDS": 0.5}),
+        (cost, {"TIMING_ROUNDS": 2, "TIMED_SECONDS": 0.5}),
     ):
         for setting, value in quick.items():
             monkeypatch.setattr(module, setting, value)

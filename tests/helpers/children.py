@@ -17,7 +17,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
     "conftest",
     "codec.training.trainer",
-    "eval.search.scheduler",
+    "eval.search.run",
     "librosa.filters",
     "torch.utils.tensorboard",
 ]

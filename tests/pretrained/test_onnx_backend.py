@@ -44,7 +44,7 @@ def test_the_page_on_graphs_says_how_to_use_them(exported, tmp_path, monkeypatch
     """What stands there, executed, is the codec, with blocks of any size."""
     (tmp_path / "model").symlink_to(exported)
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs/graphs.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/onnx.md").read_text()
     told: dict[str, Any] = {}
     exec(page.split("```python\n")[1].split("```")[0], told)
     codec = load_model(str(exported))

@@ -12,8 +12,9 @@ from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
 from eval.pages.combined_page import write_combined_page
-from eval.search.candidate import Candidate
-from eval.search.pick import pick
+from eval.search.pick import pick_candidate
+from eval.search.plan import SearchPlan
+from eval.search.store import CandidateStore
 
 DEEP = "[" * 200_000
 WRONG = ["a text", {}, [], None, True, float("nan"), float("inf"), 1e308, -1e308, 10**400]
@@ -132,15 +133,15 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
 
 
 def test_what_a_search_left_is_refused_in_one_line(tmp_path):
-    candidate = Candidate(tmp_path, {"a": 1})
+    candidate = CandidateStore(tmp_path, {"a": 1}, SearchPlan())
     candidate.folder.mkdir(parents=True)
     for text in (DEEP, "{}", '{"footprint": {"size": 1}}', "[]"):
         (candidate.folder / "candidate.json").write_text(text)
-        refused(lambda: candidate.footprint)
+        refused(candidate.read)
     (tmp_path / "search.json").write_text('{"plan": {}, "data": "d"}')
     for text in (DEEP, "{}", '{"rows": 1}'):
         (tmp_path / "front.json").write_text(text)
-        assert "front.json" in refused(pick, tmp_path)
+        assert "front.json" in refused(pick_candidate, tmp_path)
 
 
 def test_a_config_that_is_nested_too_deeply_is_refused_in_one_line(model, tmp_path):

@@ -14,7 +14,8 @@ from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum
 from eval.evaluation.clip_selection import selects
-from eval.evaluation.run import EvaluationOptions, evaluate
+from eval.evaluation.job import EvaluationOptions
+from eval.evaluation.run import evaluate
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.conventional import OPUS, round_trip

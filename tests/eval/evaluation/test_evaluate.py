@@ -17,8 +17,9 @@ from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
 from codec.pretrained.loaded_model import LoadedModel
 from eval.evaluation.clip_selection import choose_clips
+from eval.evaluation.job import EvaluationOptions
 from eval.evaluation.output_folder import WORK, check_replaceable
-from eval.evaluation.run import EvaluationOptions, evaluate
+from eval.evaluation.run import evaluate
 from eval.evaluation.scoring import ScoringJob, score_coded_clips
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint

@@ -173,3 +173,27 @@ def test_one_group_decides_nothing_and_the_number_of_comparisons_is_said():
     assert significant_signs([untested, sure, sure]) == [0, -1, -1]
     assert significant_signs([sure, sure, sure]) == [0, 0, 0]
     assert "7" in describe_correction(7) and "correction" not in describe_correction(1)
+
+
+def test_a_paired_difference_is_the_mean_of_the_differences_over_the_clips_that_both_have():
+    rng = np.random.default_rng(1)
+    groups = {f"c{i}": f"g{i % 9}" for i in range(40)}
+    level = {group: rng.normal() for group in groups.values()}
+    reference: dict[str, float | None] = {clip: rng.normal(3, 1) for clip in groups}
+    values: dict[str, float | None] = {
+        clip: other + 0.5 + 0.3 * level[groups[clip]] + 0.1 * rng.normal()
+        for clip, other in reference.items()
+        if other is not None
+    }
+    values["c3"] = reference["c4"] = None
+    values["stray"] = 100.0  # judged here alone
+    found = paired_difference(values, reference, groups)
+    differences = {
+        clip: one - other
+        for clip in groups
+        if (one := values[clip]) is not None and (other := reference[clip]) is not None
+    }
+    wanted = estimate(list(differences.values()), [groups[clip] for clip in differences])
+    assert found is not None and wanted is not None and (found.clips, found.groups) == (38, 9)
+    assert found.mean == pytest.approx(np.mean(list(differences.values())))
+    assert (found.low, found.high) == (wanted.low, wanted.high)

@@ -10,7 +10,8 @@ import pytest
 
 from codec.cli import main
 from codec.errors import UserError
-from eval.evaluation.run import EvaluationOptions, evaluate
+from eval.evaluation.job import EvaluationOptions
+from eval.evaluation.run import evaluate
 from eval.pages.combined_page import write_combined_page
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.operating_point import OperatingPoint

@@ -1,0 +1,187 @@
+"""The job of an evaluation: its options, the models, and what each phase hands to the next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from codec.config import Recipe
+from codec.dataset.ledger import LedgerEntry
+from codec.dataset.packed import Clip, PackedSplit
+from codec.errors import UserError
+from codec.model.codec import Codec
+from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.registry import model_name
+from codec.recipe import read_recipe
+from codec.runtime.command import command_line
+from eval.evaluation.output_folder import (
+    OPEN_AGAIN,
+)
+from eval.evaluation.results import ClipResult, ModelSummary
+from eval.systems.baselines import (
+    CodedSystem,
+    ReferenceSystems,
+    name_models,
+)
+from eval.systems.external_decodes import ExternalDecode
+from eval.systems.operating_point import OperatingPoint
+from eval.systems.own import CodedClip
+
+FOLDERS = {"test": "evaluation", "val": "validation"}
+"""Split to the folder of a run that its report goes to."""
+NO_REFERENCES = ReferenceSystems()
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is evaluated, and how."""
+
+    out: Path | None = None
+    """Folder of the report; None: ``RUN/evaluation``, or ``RUN/validation``."""
+    points: Sequence[OperatingPoint] = ()
+    """Operating points, of which the report is about the first; none: with all codebooks."""
+    references: ReferenceSystems = NO_REFERENCES
+    """Other systems that are evaluated on the same clips, in the same opening of the test split."""
+    split: Literal["test", "val"] = "test"
+    """On ``val`` the report is about the groups that report, with the gap to those that select."""
+    again: bool = False
+    """Open the test split for models other than those that it was opened for before."""
+    demonstration: bool = False
+    """Record the opening of the test split as a demonstration; opens it again, too."""
+    max_clips: int | None = None
+    """Evaluate no more clips than this, spread over the groups."""
+    workers: int = 2
+    """Number of processes that compute scores."""
+    force: bool = False
+    """Replace the results of another command in ``out``; those of the same command are replaced anyway."""
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """An evaluation whose options are checked."""
+
+    run: Path
+    data: Path
+    out: Path
+    options: EvaluationOptions
+    points: Sequence[OperatingPoint]
+    models: Mapping[str, Codec]
+    """Name to model; the one that the report is about is the first."""
+    recipe: Recipe
+    command: str
+
+    @property
+    def name(self) -> str:
+        """Name of the model that the report is about."""
+        return next(iter(self.models))
+
+    @property
+    def codec(self) -> Codec:
+        """The model that the report is about."""
+        return self.models[self.name]
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.codec.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Of the packed clips."""
+        return self.recipe.data.channels
+
+
+def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> EvaluationJob:
+    """Load the models and check the options.
+
+    Args:
+        run: folder of the run that the report is about.
+        data: folder that ``codec prepare`` wrote.
+        options: what is evaluated, and how.
+
+    Returns:
+        The job.
+
+    Raises:
+        UserError: there is no run, or no model or recipe in it; an option is wrong.
+    """
+    out = Path(options.out) if options.out else run / FOLDERS[options.split]
+    codec = load_codec(run)
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(f"{run}: no recipe.yaml; give the folder that codec train wrote")
+    recipe = read_recipe(str(run / "recipe.yaml"))
+    models = name_models(run, codec, options.references)
+    points = options.points or (OperatingPoint(),)
+    for model in models.values():
+        for point in points:
+            point.check(model)
+    options.references.check()
+    if options.again and options.split != "test":
+        raise UserError("--open-test-again is about the test split, which stays closed here")
+    if options.max_clips is not None and options.max_clips < 1:
+        raise UserError(f"at least 1 clip must be evaluated, not {options.max_clips}")
+    return EvaluationJob(run, data, out, options, points, models, recipe, _command(run, data, out, points, options))
+
+
+def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions) -> str:
+    """Return the command that repeats the evaluation: the options that change its results, always in this order, so
+    that commands can be compared."""
+    words = ["codec", "evaluate", model_name(run), "--data", str(data)]
+    words += ["--out", str(out)] if out != run / FOLDERS[options.split] else []
+    words += ["--split", options.split] if options.split != "test" else []
+    for option, values in (
+        ("--kbps", [point.kbps for point in points if point.kbps is not None]),
+        ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
+    ):
+        words += [option, *(f"{value:g}" for value in values)] if values else []
+    words += options.references.words()
+    words += ["--clips", str(options.max_clips)] if options.max_clips is not None else []
+    return command_line(*words) + (OPEN_AGAIN if options.again else "")
+
+
+@dataclass(frozen=True)
+class SelectedClips:
+    """The clips of an evaluation, before any audio is read."""
+
+    listed: list[Clip]
+    """All clips of the split."""
+    reporting: list[int]
+    """Indices of the clips that the report is about."""
+    selecting: list[int]
+    """Indices of the clips of the validation groups that select."""
+    external: Mapping[str, Sequence[ExternalDecode]]
+    """Name of another codec to its decodes of the reporting clips."""
+    trained: ModelSummary
+
+
+@dataclass(frozen=True)
+class OpenedSplit:
+    """The split whose audio is read from now on."""
+
+    split: PackedSplit
+    openings: list[LedgerEntry]
+    """Of the test split, before this one."""
+    key: str | None
+    """Of this opening in the ledger; None on validation."""
+
+
+@dataclass(frozen=True)
+class CodedSystems:
+    """The clips as every system coded them."""
+
+    reporting: list[CodedClip]
+    selecting: list[CodedClip]
+    """Coded by the model at its first operating point alone."""
+    others: list[CodedSystem]
+    """The reporting clips by the other systems."""
+    absent: dict[str, str]
+    """System that could not code the clips, to the reason."""
+
+
+@dataclass(frozen=True)
+class ScoredSystems:
+    """The results of the clips, in the order of :class:`CodedSystems`."""
+
+    reporting: list[ClipResult]
+    selecting: list[ClipResult]
+    others: list[list[ClipResult]]

@@ -1,0 +1,228 @@
+"""Damaged, cut off and hostile files: what is intact is read, and the rest is refused."""
+
+import tracemalloc
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.bitstream.framing import frame_packet
+from codec.bitstream.header import HEADER_BYTES
+from codec.bitstream.reader import PacketReader, read_header
+from codec.errors import UserError
+from tests import fuzz_nac
+from tests.helpers.bitstreams import (
+    CODER,
+    HEADER,
+    ends_of,
+    samples_for,
+    write_packets,
+)
+
+
+def check_message(error: pytest.ExceptionInfo[UserError], path: Path) -> None:
+    """Check that a message names the file, and is one line."""
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def intact_packets(path: Path, codes: np.ndarray, size: int = 8) -> list[bool]:
+    """Return for each packet whether it is read; what is read must be what was written."""
+    with PacketReader(path) as reader:
+        packets = list(reader.packets(CODER))
+        assert reader.damaged_packets() == [one.first // size for one in packets if one.codes is None]
+    for number, one in enumerate(packets):
+        assert (one.first, one.frames) == (size * number, min(size, codes.shape[2] - size * number))
+        if one.codes is not None:
+            np.testing.assert_array_equal(one.codes, codes[..., one.first : one.first + one.frames])
+    return [one.codes is not None for one in packets]
+
+
+def test_truncation_is_detected_when_opening(tmp_path):
+    path = tmp_path / "x.nac"
+    write_packets(path, 20, tags={"title": "x"})
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError) as error:
+            read_header(path)
+        check_message(error, path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(UserError, match=str(path)):
+        read_header(path)
+
+
+def test_every_damaged_byte_is_detected(tmp_path):
+    path = tmp_path / "x.nac"
+    write_packets(path, 20, tags={"title": "x"})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for place in range(len(whole)):
+        broken = bytearray(whole)
+        broken[place] ^= rng.integers(1, 256)
+        path.write_bytes(broken)
+        with pytest.raises(UserError) as error:
+            with PacketReader(path) as reader:
+                list(reader.codes(CODER))
+        check_message(error, path)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_damage_costs_only_its_packet(tmp_path, indexed):
+    """Wherever a byte is wrong, in lengths and checksums too, with the index and without it."""
+    path = tmp_path / "x.nac"
+    codes = write_packets(path, 300)
+    whole = path.read_bytes()
+    ends = ends_of(whole)
+    assert len(ends) == 39
+    if not indexed:
+        whole = whole[: ends[-1]]
+    rng = np.random.default_rng(2)
+    for packet in (0, 1, 14, 15, 16, 36, 37):
+        start, end = ends[packet], ends[packet + 1]
+        for place in (start, start + 1, start + 2, end - 4, end - 1, *rng.integers(start, end, 10)):
+            broken = bytearray(whole)
+            broken[place] ^= rng.integers(1, 256)
+            path.write_bytes(broken)
+            expected = [number != packet for number in range(38)]
+            found = intact_packets(path, codes)
+            # nothing behind the last packet says where it would end, if its own length does not
+            assert found == expected or (not indexed and packet == 37 and found == expected[:37])
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_intact_packets_are_found_behind_damage(tmp_path, indexed):
+    path = tmp_path / "x.nac"
+    codes = write_packets(path, 300)
+    whole = path.read_bytes()
+    ends = ends_of(whole)
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        first, last = np.sort(rng.integers(0, 38, 2))
+        broken = bytearray(whole if indexed else whole[: ends[-1]])
+        start, end = ends[first] + 1, ends[last + 1] - 1
+        broken[start:end] = rng.integers(0, 256, end - start, np.uint8).tobytes()
+        path.write_bytes(broken)
+        found = intact_packets(path, codes)
+        assert found == [not first <= number <= last for number in range(38)][: len(found)]
+        assert len(found) == 38 or (last == 37 and not indexed)
+
+
+def test_missing_and_extra_bytes_cost_the_packets_they_touch(tmp_path):
+    path = tmp_path / "x.nac"
+    codes = write_packets(path, 300)
+    whole = path.read_bytes()
+    ends = ends_of(whole)
+    path.write_bytes(whole[: ends[5]] + whole[ends[7] :])  # two packets are gone altogether
+    assert intact_packets(path, codes) == [number not in (5, 6) for number in range(38)]
+    path.write_bytes(whole[: ends[5] + 9] + whole[ends[7] - 3 :])
+    assert intact_packets(path, codes) == [number not in (5, 6) for number in range(38)]
+    path.write_bytes(whole[: ends[5] + 9] + bytes(99) + whole[ends[5] + 9 :])
+    assert intact_packets(path, codes) == [number != 5 for number in range(38)]
+    path.write_bytes(whole[: ends[5]] + bytes(99) + whole[ends[5] :])
+    assert intact_packets(path, codes)[6:] == [True] * 32
+    path.write_bytes(whole[:HEADER_BYTES] + whole[ends[1] : ends[2]] + whole[ends[0] : ends[1]] + whole[ends[2] :])
+    assert intact_packets(path, codes)[2:] == [True] * 36  # changed places
+
+
+def test_truncated_files_are_read_up_to_the_cut(tmp_path):
+    path = tmp_path / "x.nac"
+    codes = write_packets(path, 300)
+    whole = path.read_bytes()
+    ends = ends_of(whole)
+    for size in range(HEADER_BYTES, len(whole), 37):
+        path.write_bytes(whole[:size])
+        assert intact_packets(path, codes) == [True] * sum(end <= size for end in ends[1:])
+
+
+def test_damaged_packet_is_named(tmp_path):
+    path = tmp_path / "x.nac"
+    write_packets(path, 20)
+    data = bytearray(path.read_bytes())
+    data[ends_of(data)[1] + 30] ^= 16
+    path.write_bytes(data)
+    with PacketReader(path) as reader:
+        with pytest.raises(UserError, match=r"packet 2 of 3 \(from 0.16 s\)"):
+            list(reader.codes(CODER))
+
+
+def test_damaged_tags_are_left_out(tmp_path):
+    path = tmp_path / "x.nac"
+    codes = write_packets(path, 20, tags={"title": "x"})
+    whole = path.read_bytes()
+    for place in range(HEADER_BYTES, HEADER_BYTES + 17):
+        path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        assert intact_packets(path, codes) == [True] * 3
+        with PacketReader(path) as reader:
+            assert reader.tags == {} and reader.tags_damaged
+    for text in (b"[]", b"{", b'{"a":1}', b"\xff", b'{"a":"\\ud800"}', b"[" * 9999, b"1" * 9999):
+        block = text + zlib.crc32(text).to_bytes(4, "little")
+        head = bytearray(whole[:HEADER_BYTES])
+        head[6:8] = (HEADER_BYTES + len(block)).to_bytes(2, "little")
+        head[54:58] = zlib.crc32(head[:54]).to_bytes(4, "little")
+        path.write_bytes(head + block + whole[HEADER_BYTES + 17 :])
+        assert intact_packets(path, codes) == [True] * 3
+        with PacketReader(path) as reader:
+            assert reader.tags_damaged
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
+    """Payloads of any bytes: codes in range or one line, at the memory of one packet."""
+    head = replace(HEADER, frames=data.draw(st.integers(1, 20)), channels=data.draw(st.integers(1, 255)))
+    head = replace(head, samples=samples_for(head.frames))
+    packets = b"".join(frame_packet(i, data.draw(st.binary(min_size=1, max_size=40))) for i in range(head.packets))
+    index = len(packets).to_bytes(4, "little")
+    path = tmp_path_factory.getbasetemp() / "hostile.nac"
+    path.write_bytes(head.to_bytes() + packets + index + zlib.crc32(index).to_bytes(4, "little"))
+    with PacketReader(path) as reader:
+        found = list(reader.packets(CODER))
+        assert sum(packet.frames for packet in found) == head.frames
+        for packet in found:
+            assert packet.codes is None or (0 <= packet.codes.min() and packet.codes.max() < 1000)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "sample_rate": st.integers(0, 2**32 - 1),
+            "model_rate": st.integers(0, 2**32 - 1) | st.just(16000),
+            "latent_hop": st.integers(0, 2**32 - 1) | st.just(320),
+            "samples": st.integers(0, 2**64 - 1) | st.integers(0, 100000),
+            "channels": st.integers(0, 255),
+            "codebooks": st.integers(0, 255),
+            "bits_per_code": st.integers(0, 255),
+            "packet_frames": st.integers(0, 255),
+        }
+    ),
+    st.integers(0, 2**64 - 1) | st.none(),
+)
+@settings(deadline=None, max_examples=300)
+def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames):
+    """Right checksum, wrong values: an error, before anything is allocated for them."""
+    header = replace(HEADER, **values)
+    if frames is None and header.sample_rate and header.latent_hop:  # the one count that is not absurd
+        frames = min(2**64 - 1, header.model_samples // header.latent_hop + 1)
+    path = tmp_path_factory.getbasetemp() / "crafted.nac"
+    path.write_bytes(replace(header, frames=frames or 0).to_bytes())
+    tracemalloc.start()
+    try:
+        with PacketReader(path) as reader:
+            assert list(reader.packets(CODER)) == [] and reader.damaged_packets() == []
+            assert reader.header.frames == 0 or read_header(path)
+    except UserError as error:
+        assert "\n" not in str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+    """A sample of what tests/fuzz_nac.py tries."""
+    outcomes = fuzz_nac.fuzz(3000, 1, tmp_path)
+    assert min(outcomes[came] for came in ("refused", "damage concealed", "nothing left", "read")) > 20
