@@ -36,21 +36,22 @@ from codec.coding.report import FileMeter, FileReport
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import Stack, StreamState
+from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.loaded_model import LoadedModel
-from codec.pretrained.registry import DEFAULT_MODEL, ModelFinder, load_model
+from codec.pretrained.registry import ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
 
-AnyArray = TypeVar("AnyArray", npt.NDArray[Any], Tensor)
+ArrayT = TypeVar("ArrayT", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """Types in which the decoder can compute."""
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded(Generic[AnyArray]):
+class Encoded(Generic[ArrayT]):
     """Codes, and what is needed to decode them to a waveform of the original sample rate and length."""
 
-    codes: AnyArray
+    codes: ArrayT
     """``[codebooks, frames]`` or ``[channels, codebooks, frames]``."""
     sample_rate: int
     """Of the waveform, in Hz."""
@@ -59,10 +60,10 @@ class Encoded(Generic[AnyArray]):
 
 
 @dataclass(frozen=True, eq=False)
-class Latents(Generic[AnyArray]):
+class Latents(Generic[ArrayT]):
     """Continuous latents, and what is needed to decode them to a waveform of the original sample rate and length."""
 
-    latents: AnyArray
+    latents: ArrayT
     """``[features, frames]`` or ``[channels, features, frames]``."""
     sample_rate: int
     """Of the waveform, in Hz."""
@@ -176,15 +177,15 @@ class AudioCodec:
 
     @overload
     def encode(
-        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[True] = True
-    ) -> Encoded[AnyArray]: ...
+        self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[True] = True
+    ) -> Encoded[ArrayT]: ...
     @overload
     def encode(
-        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[False]
-    ) -> Latents[AnyArray]: ...
+        self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[False]
+    ) -> Latents[ArrayT]: ...
     def encode(
-        self, wave: AnyArray, sample_rate: int, *, codebooks: int | None = None, quantize: bool = True
-    ) -> Encoded[AnyArray] | Latents[AnyArray]:
+        self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: bool = True
+    ) -> Encoded[ArrayT] | Latents[ArrayT]:
         """Encode a whole waveform.
 
         Args:
@@ -209,7 +210,7 @@ class AudioCodec:
         values = _like(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
-    def decode(self, codes: Encoded[AnyArray] | AnyArray) -> AnyArray:
+    def decode(self, codes: Encoded[ArrayT] | ArrayT) -> ArrayT:
         """Decode codes to a waveform.
 
         Args:
@@ -230,9 +231,9 @@ class AudioCodec:
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
 
     @overload
-    def codes_to_latents(self, codes: Encoded[AnyArray]) -> Latents[AnyArray]: ...
+    def codes_to_latents(self, codes: Encoded[ArrayT]) -> Latents[ArrayT]: ...
     @overload
-    def codes_to_latents(self, codes: AnyArray) -> AnyArray: ...
+    def codes_to_latents(self, codes: ArrayT) -> ArrayT: ...
     def codes_to_latents(self, codes: Any) -> Any:
         """Look up codes in the codebooks: the quantized latents that the decoder receives.
 
@@ -255,7 +256,7 @@ class AudioCodec:
             latents = network.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
         return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
-    def decode_latents(self, latents: Latents[AnyArray] | AnyArray) -> AnyArray:
+    def decode_latents(self, latents: Latents[ArrayT] | ArrayT) -> ArrayT:
         """Decode continuous latents to a waveform.
 
         Args:
@@ -277,7 +278,7 @@ class AudioCodec:
     def save(
         self,
         path: str | Path,
-        wave: AnyArray,
+        wave: ArrayT,
         sample_rate: int,
         *,
         kbps: float | None = None,
@@ -344,7 +345,7 @@ class AudioCodec:
         """
         return StreamingDecoder(self.model, _check_rate(sample_rate or self.sample_rate), channels, block)
 
-    def _covered_samples(self, values: AnyArray) -> int:
+    def _covered_samples(self, values: ArrayT) -> int:
         """Return the samples at the model's rate that codes or latents decode to."""
         config = self.model.config
         return max(0, values.shape[-1] * config.latent_hop - config.hop) if values.ndim else 0
@@ -358,7 +359,7 @@ class AudioCodec:
         if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
-    def _decode(self, values: AnyArray, sample_rate: int, samples: int, *, quantized: bool) -> AnyArray:
+    def _decode(self, values: ArrayT, sample_rate: int, samples: int, *, quantized: bool) -> ArrayT:
         frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
@@ -435,7 +436,7 @@ def _tensor(values: npt.NDArray[Any] | Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, wide))
 
 
-def _like(given: AnyArray, values: Tensor) -> AnyArray:
+def _like(given: ArrayT, values: Tensor) -> ArrayT:
     """``values`` as the kind of array that was given."""
     if isinstance(given, Tensor):
         return values.to(given.device).clone()  # what inference mode made cannot take part in training

@@ -1,38 +1,47 @@
-"""What the sources of a preparation hold: one entry for each audio file, before anything is decoded."""
+"""Audio files that were found in the sources, with what is known about them before anything is decoded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
+"""Folder names that state the domain of the recordings below them."""
 OTHER_DOMAIN = "audio"
+"""Domain of recordings for which nothing states one."""
 
 
 @dataclass(frozen=True)
 class AudioEntry:
-    """One audio file.
-
-    Args:
-        path: absolute path of the file.
-        relative: its path below the source, with forward slashes.
-        source: name of the source, for the manifest.
-        domain: speech, music, general, or another word of the user's own.
-        group: what the corpus or the manifest says; empty where neither says anything.
-        recording: what one recording is where that is more than this file (two microphones, stems of one song, clips
-            cut from one original); empty otherwise.
-        plain: no layout was recognised and no manifest names the file, so that the folders alone speak.
-        fields: the other columns of its manifest.
-    """
+    """One audio file."""
 
     path: Path
+    """Absolute path of the file."""
     relative: str
+    """Path below the source, with forward slashes."""
     source: str
+    """Name of the source, for the manifest."""
     domain: str
+    """``speech``, ``music``, ``general`` or any other word that a list uses."""
     group: str = ""
+    """Group according to the corpus or list; empty if neither states one."""
     recording: str = ""
+    """Name of the recording, if it has several files (two microphones, stems of a song, clips of one original)."""
     plain: bool = False
+    """No corpus was recognised and no list states a group, so that the folders alone decide the group."""
     fields: dict[str, str] = field(default_factory=dict)
+    """All columns of the file's row in its list."""
 
 
 def domain_of(folder: Path) -> str:
-    """Return the innermost folder name that is a domain's (speech, voice, music, general), else "audio"."""
+    """Return the domain of the recordings in a folder.
+
+    Args:
+        folder: path of the folder.
+
+    Returns:
+        The name of the nearest folder, this one or a parent, that is called speech, voice, music or general, in lower
+        case; else ``"audio"``.
+
+    >>> domain_of(Path("/data/Speech/speaker 1/takes")), domain_of(Path("/data/takes"))
+    ('speech', 'audio')
+    """
     return next((part.lower() for part in reversed(folder.parts) if part.lower() in DOMAIN_WORDS), OTHER_DOMAIN)

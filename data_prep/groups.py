@@ -1,4 +1,4 @@
-"""Which files belong together: a speaker, a recording, an album. Groups never straddle splits."""
+"""Groups: which files belong together (a speaker, a recording, an album), so that no group is in two splits."""
 
 import re
 import shlex
@@ -11,101 +11,135 @@ from codec.errors import UserError
 from data_prep.entries import DOMAIN_WORDS, AudioEntry
 
 FOLDER, FILE, TIME = "folder", "file", "time"
+"""Rules without an argument, see :func:`group_entries`."""
 
 CONTAINERS = frozenset(
     "train training dev devel test testing val valid validation eval evaluation"
     " wav wavs wave waves flac mp3 ogg opus audio audios clips sounds".split()
 )
-"""Folder names that say how a corpus is stored or divided, not what belongs together."""
+"""Folder names that tell how a corpus is stored or divided, not what belongs together."""
+NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
+"""Patterns for the part that file names may share: all before the first separator, or all before the last."""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How groups are made. ``rule``: as the user gave it, or None; ``plain``: for files that only folders speak for."""
+    """How groups are made."""
 
     rule: str | None
-    plain: str
+    """Rule of the user for all files, or None."""
+    plain_rule: str
+    """Without a rule: ``folder`` or ``file``, for files whose group no corpus or list states."""
     notes: tuple[str, ...] = ()
+    """Lines for the user about what was chosen."""
 
 
 def choose_grouping(entries: Sequence[AudioEntry], rule: str | None, before: Grouping | None = None) -> Grouping:
     """Decide how groups are made.
 
     Args:
-        rule: see :func:`groups_for`.
-        before: the choice of an earlier run on the same output, which holds unless there is a ``rule``.
+        entries: all files.
+        rule: rule of the user, see :func:`group_entries`, or None.
+        before: grouping of an earlier run on the same output, which holds unless there is a ``rule``.
+
+    Returns:
+        The grouping.
 
     Raises:
-        UserError: the folders, or the names of files in one folder, can be read in two ways that divide the files
-            differently, and nothing says which is meant.
+        UserError: without a rule, the folders, or the names of files in one folder, can be read in two ways that divide
+            the files differently. The message offers a rule for each.
     """
-    if rule or (before and before.rule):
-        return Grouping(rule or before.rule, FOLDER)  # type: ignore[union-attr]
+    if rule:
+        return Grouping(rule, FOLDER)
     if before:
-        return Grouping(None, before.plain)
-    notes = []
+        return Grouping(before.rule, FOLDER if before.rule else before.plain_rule)
     plain = [entry for entry in entries if entry.plain]
     for root, members in _by_root(plain).items():
-        if doubt := _doubt(root, members):
-            raise UserError(doubt)
-    # ReferenceSystems files whose groups are known, a folder is a group like any other.
+        if question := _ask_about_folders(root, members):
+            raise UserError(question)
+    # Next to files whose groups are known, a folder is a group like any other.
     flat = 1 < len(plain) == len(entries) and len({_folder(entry) for entry in plain}) == 1
-    if flat:
-        if doubt := _doubt_about_names(plain):
-            raise UserError(doubt)
-        notes.append(
-            f"{len(plain)} files in one folder: each is a group of its own; if several belong together, as takes of a"
-            f" recording do, name what they share: --group-by regex:PATTERN (a path reads {plain[0].relative})"
-        )
-    return Grouping(None, FILE if flat else FOLDER, tuple(notes))
+    if not flat:
+        return Grouping(None, FOLDER)
+    if question := _ask_about_names(plain):
+        raise UserError(question)
+    note = (
+        f"all {len(plain)} files are in one folder, so each is a group of its own; if several belong together (takes of"
+        f" a recording), name the part that they share: --group-by regex:PATTERN (a path is {plain[0].relative})"
+    )
+    return Grouping(None, FILE, (note,))
 
 
-def group_entries(entries: Sequence[AudioEntry], choice: Grouping) -> dict[str, str]:
-    """Return the group of every entry, by ``str(entry.path)``.
+def group_entries(entries: Sequence[AudioEntry], grouping: Grouping) -> dict[str, str]:
+    r"""Return the group of every file.
 
-    Rules: None: what the corpus or manifest says, else as ``choice.plain``; ``folder``: the folder that the file lies
-    in, without names such as "train" or "wav"; ``file``: each recording; ``time``: likewise, and long recordings are
-    divided (:mod:`data_prep.excerpts`); ``level:N``: the first N folders below the source; ``regex:PATTERN``: the first
-    bracketed part of the match in the path below the source; ``column:NAME``: a column of the manifest. A file that a
-    rule says nothing about is a group of its own.
+    Rules:
+
+    - None: the group that the corpus or list states, else ``grouping.plain_rule``;
+    - ``folder``: the folder of the file, without names such as "train" or "wav";
+    - ``file``: each recording is a group;
+    - ``time``: likewise, and long recordings are divided (:mod:`data_prep.excerpts`);
+    - ``level:N``: the first N folders below the source;
+    - ``regex:PATTERN``: the first group of the pattern's match in the path below the source;
+    - ``column:NAME``: a column of the list.
+
+    A file for which a rule yields no name is a group of its own.
+
+    Args:
+        entries: all files.
+        grouping: how groups are made.
+
+    Returns:
+        Names of the groups by ``str(entry.path)``.
 
     Raises:
-        UserError: a rule that is none of these, that applies to no file, or a level deeper than any.
+        UserError: the rule is none of these, applies to no file, or is a level below the deepest folder.
+
+    >>> from pathlib import Path
+    >>> names = ["train/anna/1.wav", "test/anna/2.wav", "test/ben/3.wav"]
+    >>> entries = [AudioEntry(Path(name), name, "corpus", "speech", plain=True) for name in names]
+    >>> group_entries(entries, Grouping(None, FOLDER))
+    {'train/anna/1.wav': 'anna', 'test/anna/2.wav': 'anna', 'test/ben/3.wav': 'ben'}
+    >>> group_entries(entries, Grouping(r"regex:(\d)\.wav", FOLDER))
+    {'train/anna/1.wav': '1', 'test/anna/2.wav': '2', 'test/ben/3.wav': '3'}
     """
-    rule = choice.rule
-    kind, _, argument = (rule or "").partition(":")
-    if rule is None:
-        named = [_default(entry, choice.plain) for entry in entries]
-    elif rule == FOLDER:
-        named = [_folder(entry) for entry in entries]
-    elif rule in (FILE, TIME):
-        named = [entry.recording or entry.relative for entry in entries]
-    elif kind == "level" and argument.isdigit() and int(argument) > 0:
-        deepest = max(len(_folders(entry)) for entry in entries)
-        if deepest < int(argument):
-            raise UserError(
-                f"--group-by {rule}: no file lies so deep; the deepest is {deepest} folders below its source"
-            )
-        named = ["/".join(_folders(entry)[: int(argument)]) for entry in entries]
-    elif kind == "regex":
-        named = [_match(argument, entry) for entry in entries]
-    elif kind == "column":
-        named = [entry.fields.get(argument, "") for entry in entries]
-    else:
-        raise UserError(f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME")
-    if rule and entries and not any(named):
+    names = _apply(grouping, entries)
+    if grouping.rule and entries and not any(names):
+        kind, _, _ = grouping.rule.partition(":")
         columns = sorted({name for entry in entries for name in entry.fields})
-        hint = f"columns: {', '.join(columns) or 'none, there is no manifest'}" if kind == "column" else (
-            f"a path below the source reads: {entries[0].relative}"
+        hint = f"the columns are: {', '.join(columns) or 'none, as there is no list'}" if kind == "column" else (
+            f"a path below the source is {entries[0].relative}"
         )  # fmt: skip
-        raise UserError(f"--group-by {rule}: applies to no file; {hint}")
+        raise UserError(f"--group-by {grouping.rule}: this applies to no file; {hint}")
     return {
-        str(entry.path): name or entry.recording or entry.relative for entry, name in zip(entries, named, strict=True)
+        str(entry.path): name or entry.recording or entry.relative for entry, name in zip(entries, names, strict=True)
     }
 
 
-def _default(entry: AudioEntry, plain: str) -> str:
-    return _folder(entry) if entry.plain and plain == FOLDER else entry.group
+def _apply(grouping: Grouping, entries: Sequence[AudioEntry]) -> list[str]:
+    """Return the name that the rule yields for each file; empty for none."""
+    rule = grouping.rule
+    kind, _, argument = (rule or "").partition(":")
+    if rule is None:
+        return [_default(entry, grouping.plain_rule) for entry in entries]
+    if rule == FOLDER:
+        return [_folder(entry) for entry in entries]
+    if rule in (FILE, TIME):
+        return [entry.recording or entry.relative for entry in entries]
+    if kind == "level" and argument.isdigit() and int(argument) > 0:
+        deepest = max(len(_folders(entry)) for entry in entries)
+        if deepest < int(argument):
+            raise UserError(f"--group-by {rule}: the deepest file is only {deepest} folders below its source")
+        return ["/".join(_folders(entry)[: int(argument)]) for entry in entries]
+    if kind == "regex":
+        return [_match(argument, entry) for entry in entries]
+    if kind == "column":
+        return [entry.fields.get(argument, "") for entry in entries]
+    raise UserError(f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME")
+
+
+def _default(entry: AudioEntry, plain_rule: str) -> str:
+    return _folder(entry) if entry.plain and plain_rule == FOLDER else entry.group
 
 
 def _folders(entry: AudioEntry) -> tuple[str, ...]:
@@ -117,57 +151,56 @@ def _folder(entry: AudioEntry) -> str:
 
 
 def _by_root(entries: Iterable[AudioEntry]) -> dict[str, list[AudioEntry]]:
-    """The entries by the folder that their relative paths begin in."""
+    """Return the entries by the folder in which their relative paths begin."""
     roots: dict[str, list[AudioEntry]] = {}
     for entry in entries:
         roots.setdefault(str(entry.path).removesuffix(entry.relative), []).append(entry)
     return roots
 
 
-def _doubt(root: str, entries: Sequence[AudioEntry]) -> str:
-    """Why the folders below a source do not say what belongs together; empty where they do.
+def _ask_about_folders(root: str, entries: Sequence[AudioEntry]) -> str:
+    """Return a question if the folders below a source can be read in two ways, else an empty text.
 
-    They do not where folders lie in folders: the outer ones may be speakers with their books, or collections with
-    their speakers. Folders with names of containers or domains, and those that all files share, do not count.
+    They can if folders are nested: the outer ones may be speakers with their books, or collections with their speakers.
+    Names of containers and domains, and folders that all files share, do not count.
     """
     paths = {tuple(part for part in _folders(entry) if not _is_neutral(part)) for entry in entries}
-    shared = _shared(paths)
+    shared = _count_shared(paths)
     below = {path[shared:] for path in paths if len(path) > shared}
     outer = sorted({path[0] for path in below})
     if len(outer) < 2 or len(below) <= len(outer):
         return ""
     deepest = max(below, key=lambda path: (len(path), path))
-    names = ", ".join(outer[:3]) + (", …" if len(outer) > 3 else "")
     return (
-        f"{root}: folders are {len(deepest)} deep ({'/'.join(deepest)}), so what belongs together is not clear; where"
-        f" the outer ones ({len(outer)}: {names}) are the speakers or recordings, add {_rule_for(entries, outer)};"
-        f" where the inner ones ({len(below)}) are, --group-by folder"
+        f"{root}: the folders are nested {len(deepest)} deep ({'/'.join(deepest)}), so it is not clear which files"
+        f" belong together; if the outer ones ({len(outer)}: {_some(outer)}) are the speakers or recordings, add"
+        f" {_rule_for(entries, outer)}; if the inner ones ({len(below)}) are, add --group-by folder"
     )
 
 
-NAME_RULES = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
-"""Patterns for what file names may share: their first part, or all but their last."""
+def _ask_about_names(entries: Sequence[AudioEntry]) -> str:
+    """Return a question if several names of files in one folder begin with the same part, else an empty text.
 
-
-def _doubt_about_names(entries: Sequence[AudioEntry]) -> str:
-    """Why the names of files in one folder do not say what belongs together; empty where they do.
-
-    They do not where several begin alike, as with speakers whose folders were laid flat.
+    Speakers whose folders were merged into one have such names.
     """
-    for pattern in NAME_RULES:
+    for pattern in NAME_PATTERNS:
         shared = Counter(_match(pattern, entry) for entry in entries)
         if 2 <= len(shared) <= len(entries) / 2 and "" not in shared:
-            names = ", ".join(sorted(shared)[:3]) + (", …" if len(shared) > 3 else "")
             return (
-                f"{entries[0].path.parent}: the names of its {len(entries)} files begin alike ({len(shared)} ways:"
-                f" {names}), so what belongs together is not clear; where that is the speaker or recording, add"
-                f" --group-by {shlex.quote('regex:' + pattern)}; where each file stands for itself, --group-by file"
+                f"{entries[0].path.parent}: the names of its {len(entries)} files begin with {len(shared)} different"
+                f" parts ({_some(sorted(shared))}), so it is not clear which files belong together; if that part is the"
+                f" speaker or recording, add --group-by {shlex.quote('regex:' + pattern)}; if each file is independent"
+                " of the others, add --group-by file"
             )
     return ""
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
 def _rule_for(entries: Sequence[AudioEntry], outer: Sequence[str]) -> str:
-    """The option that groups by the outer folders: not by a level where what is above them ("train", "test") varies."""
+    """Return the option that groups by the outer folders: not a level if the folder above varies ("train", "test")."""
     wanted = set(outer)
     levels = {next((n for n, part in enumerate(_folders(entry)) if part in wanted), -1) for entry in entries} - {-1}
     level = min(levels)
@@ -180,8 +213,8 @@ def _is_neutral(name: str) -> bool:
     return name.lower() in CONTAINERS | DOMAIN_WORDS
 
 
-def _shared(paths: Iterable[tuple[str, ...]]) -> int:
-    """How many leading folders all paths share."""
+def _count_shared(paths: Iterable[tuple[str, ...]]) -> int:
+    """Return the number of leading folders that all paths share."""
     count = 0
     for names in zip(*paths, strict=False):
         if len(set(names)) > 1:
@@ -194,8 +227,8 @@ def _match(pattern: str, entry: AudioEntry) -> str:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UserError(f"--group-by regex:{pattern}: not a regular expression ({error})") from error
+        raise UserError(f"--group-by regex:{pattern}: this is not a regular expression ({error})") from error
     if compiled.groups < 1:
-        raise UserError(f"--group-by regex:{pattern}: bracket the part that names the group, like ([^/]+)")
+        raise UserError(f"--group-by regex:{pattern}: put the part that names the group in brackets, as in ([^/]+)")
     match = compiled.search(entry.relative)
     return (match.group(1) or "") if match else ""

@@ -1,6 +1,7 @@
-"""Entries from a list of audio files: tables, JSON Lines as NeMo and Hugging Face have them, plain lists of paths.
+"""Lists of audio files: tables, JSON Lines as NeMo and Hugging Face write them, plain lists of paths.
 
-Kaldi's and lhotse's lists, which have more than one file, are in :mod:`data_prep.toolkits`.
+Kaldi's and lhotse's lists, which consist of several files, are in :mod:`data_prep.toolkits`. The formats are documented
+by NeMo under "ASR datasets" (``audio_filepath``), and by Hugging Face ``datasets`` under "AudioFolder" (``file_name``).
 """
 
 import os
@@ -18,22 +19,23 @@ from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, TableRow, cell_text, f
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
 LIST_SUFFIXES = TABLES | PATH_LISTS | {".jsonl", ".json", ".scp", ".gz"}
-"""Lower-case suffixes of files that are read as lists; ``.gz`` is for ``.jsonl.gz``."""
+"""Suffixes in lower case of files that are read as lists; ``.gz`` stands for ``.jsonl.gz``."""
 
 
 def read_audio_list(path: Path) -> list[AudioEntry]:
-    """Return the files that a list names, each once; relative paths begin at the list's folder.
-
-    A file that stands under several groups is a group of its own.
+    """Read a list of audio files. Relative paths begin at the list's folder.
 
     Args:
-        path: a table (``.csv``, ``.tsv``) with a column ``path`` (or ``audio_filepath``, ``file_name``, …) and perhaps
-            ``group`` (or ``speaker``, ``client_id``, …), ``domain`` and ``source``; ``.jsonl`` or ``.json`` with such
-            objects, or lhotse's recordings or cuts, also packed as ``.gz``; Kaldi's ``wav.scp``; ``.txt`` with a path
-            on each line.
+        path: a table (``.csv``, ``.tsv``) with a column ``path`` (or ``audio_filepath``, ``file_name``, …) and
+            optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain`` and ``source``; ``.jsonl`` or ``.json``
+            with such objects, or lhotse's recordings or cuts, compressed as ``.gz`` or not; Kaldi's ``wav.scp``; or
+            ``.txt`` with a path on each line.
+
+    Returns:
+        The files, each once. A file that the list has in several groups is a group of its own.
 
     Raises:
-        UserError: it cannot be read, names no files, or names a command in place of a file.
+        UserError: the list cannot be read, names no files, or has a command instead of a file.
     """
     suffix = path.suffix.lower()
     if suffix == ".scp":
@@ -49,7 +51,7 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
         entries = known if known is not None else _from_rows(path, rows)
     if merged := _merged(entries):
         return merged
-    raise UserError(f"{path}: lists no files")
+    raise UserError(f"{path}: this list names no files")
 
 
 def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]:
@@ -57,7 +59,7 @@ def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]
     for number, row in enumerate(rows, 1):
         if not (name := first_cell(row, PATH_COLUMNS)):
             found = ", ".join(filter(None, row)) or "none"
-            raise UserError(f"{manifest}: entry {number} has no path; columns: {found[:200]}")
+            raise UserError(f"{manifest}: entry {number} has no path; its columns are: {found[:200]}")
         path = Path(os.path.abspath(folder / name))
         if "\\" in name and not path.exists():  # written on Windows
             path = Path(os.path.abspath(folder / name.replace("\\", "/")))

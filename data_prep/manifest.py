@@ -1,4 +1,4 @@
-"""The manifest: one row for every file found, in a table that people open."""
+"""Manifest of a data folder: a table with one row for every file that was found, which people open, too."""
 
 import csv
 import io
@@ -16,26 +16,30 @@ from data_prep.tables import read_csv
 
 MANIFEST_NAME = "manifest.csv"
 SETTINGS_NAME = "manifest.json"
-"""Beside the manifest: how many rows it has, and how its groups were made."""
+"""File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
+"""Reason of rows whose file has left the sources."""
+_ADDED = ("start_s", "end_s")
+"""Columns that the first manifests did not have."""
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One file, or a part of one from ``start_s`` to ``end_s``; an end of 0 means the whole.
-
-    ``split`` is its group's, also where the file itself is excluded; empty if the group has none.
-    """
+    """A file, or a segment of one. The names of the fields are the columns of the table."""
 
     path: str
     source: str
     domain: str
     group: str
     split: str
+    """Split of the group, even if this file is excluded; empty if the group has none."""
     status: str
+    """``ok``, ``warned`` or ``excluded``."""
     reason: str
+    """Why the file is excluded or used with a warning."""
     seconds: float
     sample_rate: int
+    """Sample rate of the file, in Hz."""
     channels: int
     format: str
     peak_dbfs: float
@@ -43,8 +47,11 @@ class ManifestRow:
     noise_dbfs: float
     bandwidth_hz: float
     sha256: str
+    """SHA-256 of the decoded samples."""
     start_s: float = 0.0
+    """Start of the segment in seconds."""
     end_s: float = 0.0
+    """End of the segment in seconds; 0 means the whole file."""
 
     @property
     def segment(self) -> AudioSegment:
@@ -53,25 +60,41 @@ class ManifestRow:
 
     @property
     def used(self) -> bool:
+        """True if the audio is packed."""
         return self.status != "excluded"
 
     @property
     def assigned(self) -> bool:
-        """Whether its audio belongs to a split: it is used, or was until it left the sources."""
+        """True if the audio belongs to a split: it is used, or was used until it left the sources."""
         return bool(self.split) and (self.used or self.reason == ABSENT_REASON)
 
 
+@dataclass(frozen=True)
+class EarlierRun:
+    """What an earlier run left in the data folder."""
+
+    rows: tuple[ManifestRow, ...] = ()
+    grouping: Grouping | None = None
+    """None if there was no run, or one of a version that did not store it."""
+
+
 def read_rows(path: Path) -> list[ManifestRow]:
-    """Return the rows of an earlier run, none if there is no manifest.
+    """Read the manifest of an earlier run.
+
+    Args:
+        path: path of the manifest.
+
+    Returns:
+        Its rows; empty if there is no manifest.
 
     Raises:
-        UserError: it is no manifest of ``codec prepare``, or is cut off.
+        UserError: this is no manifest of ``codec prepare``, or it is cut off.
     """
     if not path.is_file():
         return []
     types = {field.name: field.type for field in fields(ManifestRow)}
     if not read_text(path, "manifest").endswith("\n"):
-        raise UserError(f"{path}: is cut off in its last line; restore it, or choose another --out")
+        raise UserError(f"{path}: the manifest is cut off in its last line; restore it, or choose another --out")
     try:
         return [
             ManifestRow(
@@ -83,26 +106,20 @@ def read_rows(path: Path) -> list[ManifestRow]:
             for row in read_csv(path, types)
         ]
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a manifest that codec prepare wrote ({error!r}); choose another --out") from error
-
-
-_ADDED = ("start_s", "end_s")
-"""Columns that the first manifests did not have."""
-
-
-@dataclass(frozen=True)
-class EarlierRun:
-    """What an earlier run left: its rows, and how it made groups (None where there was none)."""
-
-    rows: tuple[ManifestRow, ...] = ()
-    choice: Grouping | None = None
+        raise UserError(f"{path}: this manifest is not of codec prepare ({error!r}); choose another --out") from error
 
 
 def read_earlier_run(out: Path) -> EarlierRun:
-    """Return what an earlier run left in the data folder.
+    """Read what an earlier run left in a data folder.
+
+    Args:
+        out: the data folder.
+
+    Returns:
+        Rows and grouping; empty if there was no run.
 
     Raises:
-        UserError: the manifest is damaged, or has not the rows that were written: groups could not keep their splits.
+        UserError: the manifest is damaged or has lost rows, so that groups could not keep their splits.
     """
     rows = tuple(read_rows(out / MANIFEST_NAME))
     if not (out / SETTINGS_NAME).is_file():
@@ -110,45 +127,51 @@ def read_earlier_run(out: Path) -> EarlierRun:
     try:
         settings = json.loads((out / SETTINGS_NAME).read_text(encoding="utf-8"))
         written = [int(count) for count in settings["rows"]]
-        choice = Grouping(settings["group_by"], str(settings["plain"]))
+        grouping = Grouping(settings["group_by"], str(settings["plain"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{out / SETTINGS_NAME}: damaged ({error!r}); restore it, or choose another --out") from error
+        raise UserError(
+            f"{out / SETTINGS_NAME}: the file is damaged ({error!r}); restore it, or choose another --out"
+        ) from error
     if len(rows) not in written:
         raise UserError(
-            f"{out / MANIFEST_NAME}: has {len(rows)} rows, but {written[-1]} were written; restore it, or choose"
-            " another --out"
+            f"{out / MANIFEST_NAME}: the manifest has {len(rows)} rows, but {written[-1]} were written; restore it, or"
+            " choose another --out"
         )
-    return EarlierRun(rows, choice)
+    return EarlierRun(rows, grouping)
 
 
-def write_manifest(out: Path, rows: Sequence[ManifestRow], choice: Grouping, before: int) -> None:
-    """Write the manifest and its settings, so that an interruption at any moment leaves them in agreement.
+def write_manifest(out: Path, rows: Sequence[ManifestRow], grouping: Grouping, before: int) -> None:
+    """Write the manifest and its settings, which agree even if the process is killed in between.
 
     Args:
-        rows: are sorted by path.
+        out: the data folder.
+        rows: rows in any order; the table is sorted by path.
+        grouping: how groups were made.
         before: number of rows of the manifest that is replaced.
+
+    Raises:
+        UserError: a file cannot be written.
     """
-    _write_settings(out, [before, len(rows)], choice)
-    write_rows(out / MANIFEST_NAME, rows)
-    _write_settings(out, [len(rows)], choice)
+    _write_settings(out, [before, len(rows)], grouping)
+    write_text(out / MANIFEST_NAME, _format_rows(rows))
+    _write_settings(out, [len(rows)], grouping)
 
 
-def _write_settings(out: Path, rows: list[int], choice: Grouping) -> None:
-    settings = {"rows": rows, "group_by": choice.rule, "plain": choice.plain}
+def _write_settings(out: Path, rows: list[int], grouping: Grouping) -> None:
+    settings = {"rows": rows, "group_by": grouping.rule, "plain": grouping.plain_rule}
     write_text(out / SETTINGS_NAME, json.dumps(settings) + "\n")
 
 
-def write_rows(path: Path, rows: Sequence[ManifestRow]) -> None:
-    """Write the rows sorted by path, in one step."""
+def _format_rows(rows: Sequence[ManifestRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(ManifestRow))
     for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
-        writer.writerow(_cell(name, value) for name, value in asdict(row).items())
-    write_text(path, text.getvalue())
+        writer.writerow(_format_cell(name, value) for name, value in asdict(row).items())
+    return text.getvalue()
 
 
-def _cell(name: str, value: object) -> object:
+def _format_cell(name: str, value: object) -> object:
     if isinstance(value, float):
         return f"{value:.6f}" if name == "seconds" else f"{value:.1f}" if name == "bandwidth_hz" else f"{value:.2f}"
     return value

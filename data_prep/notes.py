@@ -1,4 +1,4 @@
-"""Lines for the user about what was found and chosen, before anything is decoded."""
+"""Lines for the user about what was found and chosen, most of them printed before anything is decoded."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,52 +7,79 @@ from data_prep.groups import TIME, Grouping
 from data_prep.sources import Corpus, Sources
 
 
-def describe_sources(held: Sources) -> list[str]:
-    """Return a line about files that are no audio, and one about folders that could not be listed."""
+def describe_sources(sources: Sources) -> list[str]:
+    """Describe what is left out of the sources.
+
+    Args:
+        sources: what the sources hold.
+
+    Returns:
+        A line about files that are not audio and one about folders that could not be listed, if there are any.
+    """
     lines = []
-    if held.others:
-        lines.append(describe_left_out(count_suffixes(held.others)))
-    if held.unlisted:
-        lines.append(f"{len(held.unlisted)} folders could not be listed, the first: {held.unlisted[0]}")
+    if sources.others:
+        lines.append(describe_left_out(count_suffixes(sources.others)))
+    if sources.unlisted:
+        lines.append(f"{len(sources.unlisted)} folders could not be listed; the first is {sources.unlisted[0]}")
     return lines
 
 
-def describe_groups(held: Sources, groups: Mapping[str, str], choice: Grouping) -> list[str]:
-    """Return a line for each corpus that was recognised, with its groups and why, and what else was chosen."""
-    lines = [line for corpus in held.corpora if (line := _about_corpus(corpus, groups, choice.rule))]
-    if choice.rule == TIME:
-        lines.append("long recordings are divided by time, with gaps; shorter files are groups of their own")
-    return [*lines, *choice.notes]
+def describe_groups(sources: Sources, groups: Mapping[str, str], grouping: Grouping) -> list[str]:
+    """Describe how files are grouped.
+
+    Args:
+        sources: what the sources hold.
+        groups: names of the groups by path.
+        grouping: how groups were made.
+
+    Returns:
+        A line for each recognised corpus, and one for each other choice.
+    """
+    lines = [line for corpus in sources.corpora if (line := _describe_corpus(corpus, groups, grouping.rule))]
+    if grouping.rule == TIME:
+        lines.append("long recordings are divided by time, with gaps; each shorter file is a group of its own")
+    return [*lines, *grouping.notes]
 
 
-def _about_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -> str:
-    """Empty where none of its files is of a domain that is taken."""
+def _describe_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -> str:
+    """Return the line about a corpus, empty if none of its files are of a domain that is used."""
     layout = corpus.layout
-    taken = [entry for entry in corpus.entries if str(entry.path) in groups]
-    names = {groups[str(entry.path)] for entry in taken}
-    if not taken:
+    used = [entry for entry in corpus.entries if str(entry.path) in groups]
+    names = {groups[str(entry.path)] for entry in used}
+    if not used:
         return ""
     if rule:
-        grouping = f"grouped by {rule}, as asked"
+        grouping = f"grouped by {rule} as requested"
     elif layout.grouping:
         grouping = f"grouped by {layout.grouping}"
     else:
-        grouping = "it names no groups"
-    unknown = sum(not entry.group and not entry.plain for entry in taken)
+        grouping = "without groups of its own"
+    unknown = sum(not entry.group and not entry.plain for entry in used)
     parts = [
         f"{corpus.folder}: {layout.name}, recognised by {layout.evidence}",
-        f"{_files(len(taken))}, {grouping} ({len(names)} groups)",
-        *([f"{layout.domain}"] if layout.domain else []),
-        *([f"{unknown} files of which it says nothing are groups of their own"] if unknown and layout.grouping else []),
-        *([f"{_files(corpus.unlisted)} that it does not name are left out"] if corpus.unlisted else []),
+        f"{_count_files(len(used))}, {grouping} ({len(names)} groups)",
+        *([f"domain {layout.domain}"] if layout.domain else []),
+        *(
+            [f"{_count_files(unknown)} without a known group, each a group of its own"]
+            if unknown and layout.grouping
+            else []
+        ),
+        *([f"{_count_files(corpus.unlisted)} not in its list, left out"] if corpus.unlisted else []),
     ]
     return "; ".join(parts)
 
 
 def describe_repairs(repaired: Sequence[str]) -> list[str]:
-    """Return a line about packed arrays that were damaged."""
-    return [f"damaged since they were packed, and written anew: {', '.join(repaired)}"] if repaired else []
+    """Describe packed arrays that were damaged.
+
+    Args:
+        repaired: names of the arrays.
+
+    Returns:
+        One line, or none if there are none.
+    """
+    return [f"packed arrays that had been damaged were written again: {', '.join(repaired)}"] if repaired else []
 
 
-def _files(count: int) -> str:
+def _count_files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"

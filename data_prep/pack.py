@@ -1,7 +1,8 @@
-"""Write the clips of every split as 16-bit arrays that memory-map.
+"""Pack the clips of every split into 16-bit arrays that can be memory-mapped.
 
-A clip is mixed to the wanted channels, resampled once, and rounded to 16 bits. One that would pass full scale
-(float files, overshoot of the resampling filter) is scaled down as a whole, so that nothing clips.
+A clip is mixed to the requested channels, resampled once and rounded to 16 bits. A clip that would exceed full scale
+(float files, overshoot of the resampling filter) is scaled down as a whole, so that nothing clips. The arrays of a
+split are its shards; ``shards.json`` has their checksums.
 """
 
 import csv
@@ -27,113 +28,153 @@ from data_prep.segments import AudioSegment
 from data_prep.split import SPLITS
 
 SHARD_BYTES = 256 * 2**20
+"""Largest size of an array in bytes; a single clip may be larger."""
 _TOP = 32767 / 32768
+"""Largest sample that 16 bits hold."""
+_COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
 
 
 @dataclass(frozen=True)
 class PlacedClip:
-    """A clip and where it goes."""
+    """A clip and its place in the arrays."""
 
     clip: Clip
     segment: AudioSegment
+    """Source of its samples."""
     sha256: str
+    """SHA-256 of the source's samples."""
     place: ClipLocation
 
 
 @dataclass(frozen=True)
-class _Task:
+class PackedSplits:
+    """Result of :func:`pack_splits`."""
+
+    clips: dict[str, list[Clip]]
+    """Clips of every split."""
+    repaired: tuple[str, ...]
+    """Names of arrays that were damaged and have been written again."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    """Sample rate and channels of the arrays, and how many processes write them."""
+
+    sample_rate: int
+    channels: int
+    workers: int
+
+    def pool(self, description: str) -> PoolOptions:
+        return PoolOptions(self.workers, description, inline_first=True, max_chunk=8)
+
+
+@dataclass(frozen=True)
+class _ClipTask:
+    """A clip to write into an array."""
+
     segment: AudioSegment
     target: Path
-    """File to write into."""
     offset: int
-    """In bytes."""
+    """Place in the file, in bytes."""
     frames: int
     sample_rate: int
     channels: int
 
 
-@dataclass(frozen=True)
-class PackedSplits:
-    """The clips of every split, and the arrays that were damaged and are whole again."""
-
-    clips: dict[str, list[Clip]]
-    repaired: tuple[str, ...]
-
-
 def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: int) -> PackedSplits:
-    """Pack the used rows of every split. Arrays that are there already, and whole, are not written anew.
+    """Pack the used rows of every split. Arrays that exist and are intact are kept.
 
     The caller holds the lock of ``data``.
 
+    Args:
+        rows: rows of the manifest.
+        data: the data folder.
+        sample_rate: sample rate of the arrays, in Hz.
+        channels: channels of the arrays.
+        workers: number of processes.
+
+    Returns:
+        The packed clips, and which arrays were damaged.
+
     Raises:
-        UserError: full disk, or a file that changed after the inventory.
+        UserError: the disk is full, a file has changed since it was scanned, or a process died.
     """
+    form = _Format(sample_rate, channels, workers)
     folder = packed_folder(data, sample_rate, channels)
     make_folder(folder)
     for part in folder.glob(".*.part"):  # of a process that was killed
         part.unlink(missing_ok=True)
-    plans = {split: _plan(rows, split, sample_rate, channels) for split in SPLITS}
-    contents = {shard: items for plan in plans.values() for shard, items in _by_shard(plan).items()}
-    keys = {shard: _key(items) for shard, items in contents.items()}
+    plans = {split: _place_clips(rows, split, form) for split in SPLITS}
+    shards = {shard: clips for plan in plans.values() for shard, clips in _by_shard(plan).items()}
+    keys = {shard: _make_key(clips) for shard, clips in shards.items()}
     finished = read_shards(folder)
     current = [shard for shard, key in keys.items() if shard in finished and finished[shard].key == key]
-    digests = zip(
-        current,
-        map_in_processes(
-            file_sha256,
-            [folder / shard for shard in current],
-            PoolOptions(workers, "checking", inline_first=True, max_chunk=8),
-        ),
-        strict=True,
-    )
-    whole = {shard for shard, found in digests if found == finished[shard].sha256}
-    todo = [shard for shard in keys if shard not in whole]
-    tables = {f"{split}.csv": _table(plan) for split, plan in plans.items()}
+    intact = _find_intact(folder, current, finished, form)
+    todo = [shard for shard in keys if shard not in intact]
+    tables = {f"{split}.csv": _format_table(plan) for split, plan in plans.items()}
     stale = {file.name for file in folder.glob("*.npy")} - keys.keys()
-    if todo or stale or any(_text(folder / name) != table for name, table in tables.items()):
-        # From here until the end readers must not take the old tables for the new shards.
+    if todo or stale or any(_read(folder / name) != table for name, table in tables.items()):
+        # Until the end, readers must not use the old tables with the new arrays.
         (folder / "packed.json").unlink(missing_ok=True)
     for number, shard in enumerate(todo, 1):
         if finished.pop(shard, None) is not None:
-            _write_shards(folder, finished)
-        label = f"packing {shard} ({number} of {len(todo)})"
-        _write_shard(folder / shard, contents[shard], sample_rate, channels, workers, label)
+            _write_checksums(folder, finished)
+        _write_shard(folder / shard, shards[shard], form, f"packing {shard} ({number} of {len(todo)})")
         finished[shard] = Shard(keys[shard], file_sha256(folder / shard))
-        _write_shards(folder, finished)
-    for name, table in tables.items():
-        if _text(folder / name) != table:
-            write_text(folder / name, table)
+        _write_checksums(folder, finished)
     for name in stale:
         (folder / name).unlink()
-    _write_shards(folder, {shard: finished[shard] for shard in keys})
-    counts = {split: len(plan) for split, plan in plans.items()}
-    packed = {"sample_rate": sample_rate, "channels": channels, "version": PACKED_VERSION, "clips": counts}
-    write_text(folder / "packed.json", json.dumps(packed) + "\n")
-    repaired = sorted(set(current) - whole)
-    return PackedSplits({split: [item.clip for item in plan] for split, plan in plans.items()}, tuple(repaired))
+    _write_tables(folder, tables, {shard: finished[shard] for shard in keys})
+    _write_packed_json(folder, form, {split: len(plan) for split, plan in plans.items()})
+    repaired = tuple(sorted(set(current) - intact))
+    return PackedSplits({split: [placed.clip for placed in plan] for split, plan in plans.items()}, repaired)
 
 
-def _write_shards(folder: Path, shards: Mapping[str, Shard]) -> None:
+def _find_intact(folder: Path, shards: Sequence[str], finished: Mapping[str, Shard], form: _Format) -> set[str]:
+    """Return the arrays whose content has the checksum that was stored."""
+    digests = map_in_processes(file_sha256, [folder / shard for shard in shards], form.pool("checking"))
+    return {shard for shard, digest in zip(shards, digests, strict=True) if digest == finished[shard].sha256}
+
+
+def _write_checksums(folder: Path, shards: Mapping[str, Shard]) -> None:
     write_text(folder / SHARDS_FILE, json.dumps({name: asdict(shard) for name, shard in shards.items()}, indent=1))
 
 
-def _text(path: Path) -> str | None:
+def _write_tables(folder: Path, tables: Mapping[str, str], shards: Mapping[str, Shard]) -> None:
+    for name, table in tables.items():
+        if _read(folder / name) != table:
+            write_text(folder / name, table)
+    _write_checksums(folder, shards)
+
+
+def _write_packed_json(folder: Path, form: _Format, counts: Mapping[str, int]) -> None:
+    content = {
+        "sample_rate": form.sample_rate,
+        "channels": form.channels,
+        "version": PACKED_VERSION,
+        "clips": counts,
+    }
+    write_text(folder / "packed.json", json.dumps(content) + "\n")
+
+
+def _read(path: Path) -> str | None:
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return file.read()
 
 
-def _plan(rows: Sequence[ManifestRow], split: str, sample_rate: int, channels: int) -> list[PlacedClip]:
-    """In the order of paths; a shard is closed when the next clip would make it too large."""
-    limit = SHARD_BYTES // (2 * channels)
+def _place_clips(rows: Sequence[ManifestRow], split: str, form: _Format) -> list[PlacedClip]:
+    """Place the clips of a split in the order of their paths. An array ends before the clip that would make it too
+    large.
+    """
+    limit = SHARD_BYTES // (2 * form.channels)
     plan: list[PlacedClip] = []
     shard, start = 0, 0
-    for row in sorted(
-        (row for row in rows if row.used and row.split == split), key=lambda row: (row.path, row.start_s)
-    ):
+    used = (row for row in rows if row.used and row.split == split)
+    for row in sorted(used, key=lambda row: (row.path, row.start_s)):
         source_frames = round(row.seconds * row.sample_rate)
-        frames = -(-source_frames * sample_rate // row.sample_rate)
+        frames = -(-source_frames * form.sample_rate // row.sample_rate)
         if start and start + frames > limit:
             shard, start = shard + 1, 0
         clip = Clip(
@@ -141,9 +182,9 @@ def _plan(rows: Sequence[ManifestRow], split: str, sample_rate: int, channels: i
             path=row.segment.path,
             domain=row.domain,
             group=row.group,
-            seconds=frames / sample_rate,
+            seconds=frames / form.sample_rate,
             rms_dbfs=row.rms_dbfs,
-            bandwidth_hz=min(row.bandwidth_hz, sample_rate / 2),
+            bandwidth_hz=min(row.bandwidth_hz, form.sample_rate / 2),
             noise_dbfs=row.noise_dbfs,
             frames=frames,
         )
@@ -154,55 +195,45 @@ def _plan(rows: Sequence[ManifestRow], split: str, sample_rate: int, channels: i
 
 def _by_shard(plan: Sequence[PlacedClip]) -> dict[str, list[PlacedClip]]:
     shards: dict[str, list[PlacedClip]] = {}
-    for item in plan:
-        shards.setdefault(item.place.shard, []).append(item)
+    for placed in plan:
+        shards.setdefault(placed.place.shard, []).append(placed)
     return shards
 
 
-def _key(items: Sequence[PlacedClip]) -> str:
-    """What determines a shard's samples, beside the folder's rate and channels."""
-    text = "".join(f"{item.sha256} {item.place.start} {item.clip.frames}\n" for item in items)
+def _make_key(clips: Sequence[PlacedClip]) -> str:
+    """Return a digest of everything that determines the samples of an array, except its rate and channels."""
+    text = "".join(f"{placed.sha256} {placed.place.start} {placed.clip.frames}\n" for placed in clips)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _table(plan: Sequence[PlacedClip]) -> str:
+def _format_table(plan: Sequence[PlacedClip]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-    writer.writerow(columns)
-    for item in plan:
-        cells = {**asdict(item.clip), **asdict(item.place), "sha256": item.sha256}
-        writer.writerow(cells[name] for name in columns)
+    writer.writerow(_COLUMNS)
+    for placed in plan:
+        cells = {**asdict(placed.clip), **asdict(placed.place), "sha256": placed.sha256}
+        writer.writerow(cells[name] for name in _COLUMNS)
     return text.getvalue()
 
 
-def _write_shard(
-    shard: Path, items: Sequence[PlacedClip], sample_rate: int, channels: int, workers: int, label: str
-) -> None:
-    frames = sum(item.clip.frames for item in items)
+def _write_shard(shard: Path, clips: Sequence[PlacedClip], form: _Format, label: str) -> None:
+    frames = sum(placed.clip.frames for placed in clips)
+    frame_bytes = 2 * form.channels
     part = temporary_path(shard)
     try:
-        with part.open("wb") as file:
-            shape = {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)}
-            np.lib.format.write_array_header_1_0(file, shape)
-            head = file.tell()
-            # Fails now if the disk is too small, not after an hour of resampling.
-            free = shutil.disk_usage(shard.parent).free
-            if free < 2 * frames * channels:
-                raise UserError(f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}")
-            file.truncate(head + 2 * frames * channels)
+        head = _allocate(part, shard, frames, form.channels)
         tasks = [
-            _Task(
-                item.segment,
+            _ClipTask(
+                placed.segment,
                 part,
-                head + 2 * channels * item.place.start,
-                item.clip.frames,
-                sample_rate,
-                channels,
+                head + frame_bytes * placed.place.start,
+                placed.clip.frames,
+                form.sample_rate,
+                form.channels,
             )
-            for item in items
+            for placed in clips
         ]
-        for _ in map_in_processes(_write_clip, tasks, PoolOptions(workers, label, inline_first=True, max_chunk=8)):
+        for _ in map_in_processes(_write_clip, tasks, form.pool(label)):
             pass
         part.replace(shard)
     except OSError as error:
@@ -211,16 +242,28 @@ def _write_shard(
         part.unlink(missing_ok=True)
 
 
-def _write_clip(task: _Task) -> None:
+def _allocate(part: Path, shard: Path, frames: int, channels: int) -> int:
+    """Write an array of zeros and return the place of its first sample in the file."""
+    with part.open("wb") as file:
+        shape = {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)}
+        np.lib.format.write_array_header_1_0(file, shape)
+        head = file.tell()
+        # Fails now if the disk is too small, not after an hour of resampling.
+        free = shutil.disk_usage(shard.parent).free
+        if free < 2 * frames * channels:
+            raise UserError(f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}")
+        file.truncate(head + 2 * frames * channels)
+    return head
+
+
+def _write_clip(task: _ClipTask) -> None:
     peak = _store(task, 1.0)
     if peak > 1.0:
         _store(task, 1.0 / peak)
 
 
-def _store(task: _Task, gain: float) -> float:
-    """Write the clip and return its peak before the gain, counted so that above 1 means it does not fit 16
-    bits.
-    """
+def _store(task: _ClipTask, gain: float) -> float:
+    """Write the clip and return its peak before the gain, relative to the largest that fits 16 bits."""
     peak, done = 0.0, 0
     with task.target.open("r+b") as file:
         file.seek(task.offset)
@@ -231,21 +274,38 @@ def _store(task: _Task, gain: float) -> float:
             done += block.shape[1]
             file.write(to_int16(block * np.float32(gain)).tobytes())
     if done != task.frames:
-        raise UserError(f"{task.segment.path}: changed while it was being packed; run again")
+        raise UserError(f"{task.segment.path}: the file changed while it was being packed; run the command again")
     return peak
 
 
-def to_int16(wave: audio.FloatArray) -> npt.NDArray[np.int16]:
-    """Float ``[channels, n]`` as int16 ``[n, channels]``: round(32768 x), the inverse of reading a 16-bit
-    file.
+def to_int16(waveform: audio.FloatArray) -> npt.NDArray[np.int16]:
+    """Round a waveform to 16 bits: round(32768 x), the inverse of reading a 16-bit file.
+
+    Args:
+        waveform: float ``[channels, n]``, full scale 1; what exceeds it is clipped.
+
+    Returns:
+        int16 ``[n, channels]``.
+
+    >>> to_int16(np.array([[0.5, -1.0, 1.0]], np.float32)).T
+    array([[ 16384, -32768,  32767]], dtype=int16)
     """
-    return np.rint(wave.T * 32768.0).clip(-32768, 32767).astype("<i2")
+    return np.rint(waveform.T * 32768.0).clip(-32768, 32767).astype("<i2")
 
 
 def convert_audio(segment: AudioSegment, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
-    """Yield the audio at this rate and channel count in blocks, ``[channels, n]``.
+    """Read audio at a sample rate and channel count.
 
-    Equal channel counts stay as they are; otherwise every channel is the mean of the file's.
+    Args:
+        segment: the audio.
+        sample_rate: sample rate in Hz.
+        channels: channels. If the file has another number, every channel is the mean of the file's.
+
+    Yields:
+        Blocks of float32 ``[channels, n]``.
+
+    Raises:
+        AudioError: the file cannot be decoded.
     """
     file_rate = audio.info(segment.path).sample_rate
     resampler = audio.StreamResampler(file_rate, sample_rate, channels)

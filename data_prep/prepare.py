@@ -1,245 +1,200 @@
-"""``codec prepare``: folders of audio become a checked, divided, packed data folder."""
+"""Prepare training data: folders of audio become a checked, divided and packed data folder (``codec prepare``)."""
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from codec.config import TargetConfig
-from codec.dataset.packed import packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import exclusive
-from data_prep import excerpts, scan
-from data_prep.entries import AudioEntry
-from data_prep.excerpts import SplitExcerpt
-from data_prep.groups import FILE, TIME, Grouping, choose_grouping, group_entries
+from data_prep.empty_splits import count_reasons, refuse_empty_splits, refuse_too_few_groups
+from data_prep.excerpts import SHORTEST_S, SplitExcerpt, plan_excerpts
+from data_prep.groups import TIME, Grouping, choose_grouping, group_entries
 from data_prep.manifest import ABSENT_REASON, MANIFEST_NAME, EarlierRun, ManifestRow, read_earlier_run, write_manifest
 from data_prep.notes import describe_groups, describe_repairs, describe_sources
+from data_prep.options import PrepareOptions
 from data_prep.pack import pack_splits
-from data_prep.scan import ClipCheck, ScanRecord, check_clip
+from data_prep.scan import SCAN_JOURNAL, ScanRecord, check_clip, read_content_hashes, scan_files
 from data_prep.segments import AudioSegment
-from data_prep.sources import find_audio
-from data_prep.split import SPLITS, KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
+from data_prep.sources import Sources, find_audio
+from data_prep.split import KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
 from data_prep.summary import PreparationSummary, summarise_preparation
-from data_prep.target_distance import measure_target_distance
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was found and chosen before anything is decoded."""
+
+    out: Path
+    options: PrepareOptions
+    ratios: SplitRatios
+    sources: Sources
+    grouping: Grouping
+    groups: dict[str, str]
+    """Names of the groups by path."""
+    notes: tuple[str, ...]
 
 
 def prepare(
-    sources: Sequence[Path],
-    out: Path,
-    *,
-    sample_rate: int,
-    channels: int = 1,
-    ratios: str = "8:1:1",
-    group_by: str | None = None,
-    plain: bool = False,
-    domains: Sequence[str] = (),
-    seed: int = 0,
-    min_seconds: float = 0.5,
-    target: TargetConfig | None = None,
-    workers: int = 2,
-    note: Callable[[str], None] | None = None,
+    sources: Sequence[Path], out: Path, options: PrepareOptions, note: Callable[[str], None] | None = None
 ) -> PreparationSummary:
-    """Inventory, split and pack ``sources`` into the data folder ``out``; see codec/dataset/packed.py for what lies
-    there.
+    """Scan, split and pack audio into a data folder; see :mod:`codec.dataset.packed` for its content.
 
-    Run again after an interruption, or with more files, it goes on where it was: files already measured are not decoded
-    again, groups already assigned stay in their split, finished arrays are kept if their checksums hold.
+    A run after an interruption, or with more files, continues: files already measured are not decoded again, groups
+    keep their splits, and finished arrays are kept if their checksums are right.
 
     Args:
-        sources: folders, corpora, lists (see :mod:`data_prep.lists`).
-        sample_rate: in Hz, of the packed arrays.
-        ratios: shares of the seconds, train:val:test.
-        group_by: what never straddles splits, see :func:`data_prep.groups.group_entries`.
-        plain: take folders as they are, and recognise no corpus.
-        domains: take these alone.
-        target: measure the training split's distance from it.
-        note: receives, before anything is decoded, a line for each corpus that was recognised and for each choice.
+        sources: folders, corpora, lists (see :mod:`data_prep.lists`) or single files.
+        out: data folder to write.
+        options: rate, channels, ratios of the splits, rule for the groups and the like.
+        note: called before anything is decoded with a line for each recognised corpus and each choice.
+
+    Returns:
+        The summary, which is written to ``summary.json``, too.
 
     Raises:
-        UserError: no such folder, no audio, every file excluded, a split that would be empty, groups that are not
-            clear, ``out`` in use by another process or not writable, wrong arguments.
+        UserError: a source does not exist or has no audio, no file can be used, a split would be empty, the groups are
+            not clear, another process uses ``out``, ``out`` cannot be written, or an option is wrong.
     """
-    shares = SplitRatios.parse(ratios)
-    out = Path(os.path.abspath(out))
-    held = find_audio([Path(source) for source in sources], domains, plain=plain)
-    before = read_earlier_run(out)
-    choice = choose_grouping(held.entries, group_by, before.choice)
-    groups = group_entries(held.entries, choice)
-    if before.choice is None:
-        _refuse_few_groups(held.entries, groups, shares, choice)
-    notes = (*describe_sources(held), *describe_groups(held, groups, choice))
-    for line in notes if note else ():
+    plan = _plan(sources, Path(os.path.abspath(out)), options)
+    for line in plan.notes if note else ():
         note(line)  # type: ignore[misc]
-    make_folder(out)
-    with exclusive(out):
-        earlier = read_earlier_run(out)
-        fit = partial(check_clip, min_seconds=min_seconds, sample_rate=sample_rate, channels=channels)
-        measure = partial(scan.scan_files, journal=out / scan.SCAN_JOURNAL, workers=workers)
-        rows = _measured(held.entries, groups, measure, fit)
-        cuts = excerpts.plan_excerpts(
-            rows,
-            shares,
-            by_time=choice.rule == TIME,
-            earlier=earlier.rows,
-            contents=scan.read_content_hashes(out / scan.SCAN_JOURNAL) if earlier.rows else {},
-        )
-        if choice.rule == TIME and not cuts:
-            raise UserError(f"--group-by time: no recording is {excerpts.SHORTEST_S:g} s long; use --group-by file")
-        rows, fixed = _divided(rows, cuts, measure, fit)
-        assignment = assign_splits(_candidates(rows), shares, seed=seed, known=[*_known(earlier.rows), *fixed])
-        rows = [_settled(row, assignment) for row in rows]
-        present = {row.segment.key for row in rows}
-        rows += [
-            replace(row, status="excluded", reason=ABSENT_REASON)
-            for row in earlier.rows
-            if row.assigned and row.segment.key not in present
-        ]
-        if any(row.used for row in rows):
-            _refuse_empty_splits(rows, shares, choice, earlier)
-        write_manifest(out, rows, choice, before=len(earlier.rows))
-        if not any(row.used for row in rows):
-            raise UserError(f"none of the {len(rows)} files can be used ({_reasons(rows)}); see {out / MANIFEST_NAME}")
-        packed = pack_splits(rows, out, sample_rate, channels, workers)
-        summary = summarise_preparation(
-            out,
-            packed_folder(out, sample_rate, channels),
-            rows,
-            packed.clips,
-            sample_rate=sample_rate,
-            channels=channels,
-            ratios=ratios,
-            held=held,
-            notes=notes,
-            advice=(*assignment.advice, *describe_repairs(packed.repaired)),
-            target=measure_target_distance(packed.clips["train"], target) if target else None,
-        )
-        write_text(out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
+    make_folder(plan.out)
+    with exclusive(plan.out):
+        earlier = read_earlier_run(plan.out)
+        files = _scan(plan)
+        excerpts = _plan_excerpts(plan, files, earlier)
+        rows = _divide(plan, files, excerpts)
+        assignment = _assign(plan, rows, _known_splits(earlier, files, excerpts))
+        rows = _finish_rows(rows, assignment, earlier)
+        _write_manifest(plan, rows, earlier)
+        packed = pack_splits(rows, plan.out, options.sample_rate, options.channels, options.workers)
+        advice = (*assignment.advice, *describe_repairs(packed.repaired))
+        summary = summarise_preparation(plan.out, rows, packed.clips, options, plan.sources, plan.notes, advice)
+        write_text(plan.out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
         return summary
 
 
-Measure = Callable[[Sequence[AudioSegment]], dict[str, ScanRecord]]
-Fit = Callable[[ScanRecord], ClipCheck]
+def _plan(paths: Sequence[Path], out: Path, options: PrepareOptions) -> _Plan:
+    """Find the audio and choose the groups; nothing is decoded or written."""
+    ratios = SplitRatios.parse(options.ratios)
+    sources = find_audio([Path(path) for path in paths], options.domains, plain=options.plain)
+    before = read_earlier_run(out).grouping
+    grouping = choose_grouping(sources.entries, options.group_by, before)
+    groups = group_entries(sources.entries, grouping)
+    if before is None:
+        refuse_too_few_groups(len(sources.entries), len(set(groups.values())), ratios, grouping)
+    notes = (*describe_sources(sources), *describe_groups(sources, groups, grouping))
+    return _Plan(out, options, ratios, sources, grouping, groups, notes)
 
 
-def _measured(entries: Sequence[AudioEntry], groups: dict[str, str], measure: Measure, fit: Fit) -> list[ManifestRow]:
-    """One row for each file, without a split."""
-    probes = measure([AudioSegment(entry.path) for entry in entries])
-    found = []
-    for entry in entries:
-        path = str(entry.path)
-        found.append(_row(path, entry.source, entry.domain, groups[path], probes[path], fit))
-    return found
+def _scan(plan: _Plan) -> list[ManifestRow]:
+    """Measure every file: one row for each, without a split."""
+    entries = plan.sources.entries
+    records = scan_files([AudioSegment(entry.path) for entry in entries], plan.out / SCAN_JOURNAL, plan.options.workers)
+    return [
+        _make_row(plan, records[str(entry.path)], entry.source, entry.domain, plan.groups[str(entry.path)])
+        for entry in entries
+    ]
 
 
-def _divided(
-    rows: Sequence[ManifestRow], cuts: Mapping[str, Sequence[SplitExcerpt]], measure: Measure, fit: Fit
-) -> tuple[list[ManifestRow], list[KnownSplit]]:
-    """The rows with those of recordings that are divided replaced by their excerpts', and the excerpts' splits."""
-    parts = [(row, excerpt) for row in rows for excerpt in cuts.get(row.path, ())]
-    if not parts:
-        return list(rows), []
-    probes = measure([excerpt.of(row) for row, excerpt in parts])
-    found = [row for row in rows if row.path not in cuts]
-    for row, excerpt in parts:
-        probe = probes[excerpt.of(row).key]
-        found.append(_row(row.path, row.source, row.domain, excerpt.group(row), probe, fit))
-    return found, [KnownSplit(excerpt.group(row), excerpt.split) for row, excerpt in parts]
-
-
-def _row(path: str, source: str, domain: str, group: str, probe: ScanRecord, fit: Fit) -> ManifestRow:
-    verdict = fit(probe)
+def _make_row(plan: _Plan, record: ScanRecord, source: str, domain: str, group: str) -> ManifestRow:
+    options, stats = plan.options, record.stats
+    check = check_clip(
+        record, min_seconds=options.min_seconds, sample_rate=options.sample_rate, channels=options.channels
+    )
     return ManifestRow(
-        path=path,
+        path=record.path,
         source=source,
         domain=domain,
         group=group,
         split="",
-        status=verdict.status,
-        reason=verdict.reason,
-        seconds=probe.seconds,
-        sample_rate=probe.sample_rate,
-        channels=probe.channels,
-        format=probe.format,
-        peak_dbfs=probe.peak_dbfs,
-        rms_dbfs=probe.rms_dbfs,
-        noise_dbfs=probe.noise_dbfs,
-        bandwidth_hz=probe.bandwidth_hz,
-        sha256=probe.sha256,
-        start_s=probe.start_s,
-        end_s=probe.end_s,
+        status=check.status,
+        reason=check.reason,
+        seconds=record.seconds,
+        sample_rate=stats.sample_rate,
+        channels=stats.channels,
+        format=record.format,
+        peak_dbfs=stats.peak_dbfs,
+        rms_dbfs=stats.rms_dbfs,
+        noise_dbfs=stats.noise_dbfs,
+        bandwidth_hz=stats.bandwidth_hz,
+        sha256=stats.sha256,
+        start_s=record.start_s,
+        end_s=record.end_s,
     )
 
 
-def _candidates(rows: Iterable[ManifestRow]) -> list[SplitCandidate]:
-    return [SplitCandidate(row.segment.key, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used]
+def _plan_excerpts(plan: _Plan, rows: Sequence[ManifestRow], earlier: EarlierRun) -> dict[str, list[SplitExcerpt]]:
+    """Return the excerpts of recordings that are divided, by path."""
+    by_time = plan.grouping.rule == TIME
+    contents = read_content_hashes(plan.out / SCAN_JOURNAL) if earlier.rows else {}
+    excerpts = plan_excerpts(rows, plan.ratios, by_time=by_time, earlier=earlier.rows, contents=contents)
+    if by_time and not excerpts:
+        raise UserError(f"--group-by time: no recording is {SHORTEST_S:g} s or longer; use --group-by file")
+    return excerpts
 
 
-def _known(earlier: Iterable[ManifestRow]) -> list[KnownSplit]:
-    return [
+def _divide(
+    plan: _Plan, rows: Sequence[ManifestRow], excerpts: Mapping[str, Sequence[SplitExcerpt]]
+) -> list[ManifestRow]:
+    """Replace the rows of recordings that are divided by those of their excerpts."""
+    parts = [(row, excerpt) for row in rows for excerpt in excerpts.get(row.path, ())]
+    if not parts:
+        return list(rows)
+    segments = [excerpt.segment_of(row) for row, excerpt in parts]
+    records = scan_files(segments, plan.out / SCAN_JOURNAL, plan.options.workers)
+    divided = [
+        _make_row(plan, records[segment.key], row.source, row.domain, excerpt.group_of(row))
+        for segment, (row, excerpt) in zip(segments, parts, strict=True)
+    ]
+    return [*(row for row in rows if row.path not in excerpts), *divided]
+
+
+def _known_splits(
+    earlier: EarlierRun, rows: Iterable[ManifestRow], excerpts: Mapping[str, Sequence[SplitExcerpt]]
+) -> list[KnownSplit]:
+    """Return the groups that have a split: those of the earlier run, and the excerpts of ``rows`` of whole files."""
+    known = [
         KnownSplit(row.group, row.split, row.segment.key, row.sha256 if row.assigned else "")
-        for row in earlier
+        for row in earlier.rows
         if row.split
     ]
+    divided = [
+        KnownSplit(excerpt.group_of(row), excerpt.split) for row in rows for excerpt in excerpts.get(row.path, ())
+    ]
+    return [*known, *divided]
 
 
-def _settled(row: ManifestRow, assignment: SplitAssignment) -> ManifestRow:
-    """The row with its group's split; a rejected duplicate becomes excluded."""
-    row = replace(row, split=assignment.splits.get(row.group, ""))
-    reason = assignment.rejected.get(row.segment.key)
-    return replace(row, status="excluded", reason=reason) if reason else row
+def _assign(plan: _Plan, rows: Sequence[ManifestRow], known: Sequence[KnownSplit]) -> SplitAssignment:
+    """Assign every group to a split."""
+    candidates = [
+        SplitCandidate(row.segment.key, row.group, row.domain, row.seconds, row.sha256) for row in rows if row.used
+    ]
+    return assign_splits(candidates, plan.ratios, seed=plan.options.seed, known=known)
 
 
-def _refuse_few_groups(
-    entries: Sequence[AudioEntry], groups: dict[str, str], shares: SplitRatios, choice: Grouping
-) -> None:
-    """Refuse, before anything is decoded, what cannot fill the splits although there are files enough."""
-    wanted, found = _wanted(shares), len(set(groups.values()))
-    if choice.rule not in (FILE, TIME) and found < wanted <= len(entries):
-        ways = [_BY_FILE.format(len(entries)), _BY_TIME, _ALL_TRAINING]
-        raise UserError(f"{len(entries)} files in {found} groups cannot fill {wanted} splits; {_or(ways)}")
+def _finish_rows(rows: Iterable[ManifestRow], assignment: SplitAssignment, earlier: EarlierRun) -> list[ManifestRow]:
+    """Enter splits and duplicates, and add rows for files that have left the sources, whose groups keep their split."""
+    finished = []
+    for row in rows:
+        row = replace(row, split=assignment.splits.get(row.group, ""))
+        reason = assignment.rejected.get(row.segment.key)
+        finished.append(replace(row, status="excluded", reason=reason) if reason else row)
+    present = {row.segment.key for row in finished}
+    gone = [row for row in earlier.rows if row.assigned and row.segment.key not in present]
+    return [*finished, *(replace(row, status="excluded", reason=ABSENT_REASON) for row in gone)]
 
 
-_BY_FILE = "--group-by file (each of {} files is a group)"
-_BY_TIME = f"--group-by time (recordings of {excerpts.SHORTEST_S:g} s or more are divided)"
-_ALL_TRAINING = "--ratios 1:0:0 (all for training)"
-
-
-def _refuse_empty_splits(
-    rows: Sequence[ManifestRow], shares: SplitRatios, choice: Grouping, earlier: EarlierRun
-) -> None:
-    used, excluded = ([row for row in rows if row.used == wanted] for wanted in (True, False))
-    empty = [split for split in SPLITS if shares.share(split) > 0 and all(row.split != split for row in used)]
-    if not empty:
-        return
-    groups = len({row.group for row in used})
-    ways = ["add recordings of more groups"]
-    if earlier.rows:
-        ways.append("choose another --out, since groups keep their splits")
-    else:
-        if choice.rule not in (FILE, TIME) and len(used) >= _wanted(shares) > groups:
-            ways.append(_BY_FILE.format(len(used)))
-        if choice.rule != TIME and any(row.seconds >= excerpts.SHORTEST_S for row in used):
-            ways.append(_BY_TIME)
-        ways.append(_ALL_TRAINING)
-    left_out = f", {len(excluded)} are left out ({_reasons(excluded)})" if excluded else ""
-    counted = f"{len(used)} usable files in {groups} groups{left_out}"
-    raise UserError(f"the {' and '.join(empty)} split would be empty: {counted}; {_or(ways)}")
-
-
-def _wanted(shares: SplitRatios) -> int:
-    """How many splits are to have clips."""
-    return sum(shares.share(split) > 0 for split in SPLITS)
-
-
-def _or(ways: Sequence[str]) -> str:
-    return ", or ".join(ways)
-
-
-def _reasons(rows: Iterable[ManifestRow]) -> str:
-    counts = Counter(row.reason.partition(":")[0] for row in rows)
-    return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+def _write_manifest(plan: _Plan, rows: Sequence[ManifestRow], earlier: EarlierRun) -> None:
+    """Write the manifest, unless a split would be empty although some files can be used."""
+    usable = any(row.used for row in rows)
+    if usable:
+        refuse_empty_splits(rows, plan.ratios, plan.grouping, repeated=bool(earlier.rows))
+    write_manifest(plan.out, rows, plan.grouping, before=len(earlier.rows))
+    if not usable:
+        raise UserError(
+            f"none of the {len(rows)} files can be used ({count_reasons(rows)}); see {plan.out / MANIFEST_NAME}"
+        )

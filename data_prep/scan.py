@@ -1,85 +1,90 @@
-"""Inventory: decode every file once, measure it, and say which are fit for use. Headers are not believed.
+"""Audio scan: decode and measure every file once, and check which clips can be used. Headers are not trusted.
 
-What was measured is kept in a journal, a line per file, so that an interrupted or repeated run goes on where
-it was.
+Measurements are appended to a journal, one line per file, so that an interrupted or repeated run continues there.
 """
 
 import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from codec import audio
-from codec.audio.statistics import FLOOR_DBFS, AudioMeter
+from codec.audio.statistics import AudioMeter, AudioStats
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
 from codec.runtime.process_pool import PoolOptions, map_in_processes
 from data_prep.segments import AudioSegment
 
 SCAN_JOURNAL = "inventory.jsonl"
+"""Name of the journal in the data folder."""
 SILENT_DBFS = -60.0
+"""Clips below this RMS level are excluded."""
 CLIPPED_SHARE = 1e-3
+"""Clips of which a larger share of the samples is clipped are excluded."""
 CLIPPED_SHARE_WARNING = 1e-4
+"""Clips of which a larger share of the samples is clipped are used with a warning."""
 _VERSION = 2
-"""Of the measurements; journals of another version are not read."""
+"""Version of the measurements. Lines of other versions are ignored."""
 
 
 @dataclass(frozen=True)
 class ScanRecord:
-    """One file or segment of a file, measured. Levels are in dB relative to full scale, never below -200."""
+    """Measurements of a file, or of a segment of it: a line of the journal."""
 
     path: str
     size: int
+    """Size of the file in bytes; with ``mtime_ns``, it tells whether the file has changed since."""
     mtime_ns: int
+    """Time of the last change, in nanoseconds."""
     error_kind: str = ""
-    """Why the file could not be decoded whole, as it is counted; the measurements are then 0."""
+    """Why the file could not be decoded completely, in a word or two; empty if it could."""
     error: str = ""
+    """The same in detail."""
     format: str = ""
-    sample_rate: int = 0
-    channels: int = 0
-    frames: int = 0
-    peak_dbfs: float = FLOOR_DBFS
-    rms_dbfs: float = FLOOR_DBFS
-    mix_rms_dbfs: float = FLOOR_DBFS
-    """RMS level of the mean of the channels."""
-    noise_dbfs: float = FLOOR_DBFS
-    """RMS level of the quietest tenth of the 20 ms frames."""
-    bandwidth_hz: float = 0.0
-    """The frequency above which there is 60 dB less energy than in the strongest octave."""
-    clipped_share: float = 0.0
-    sha256: str = ""
-    """Of the decoded samples, whatever the container."""
+    """Container and encoding, such as ``WAV/PCM_16``."""
+    stats: AudioStats = field(default_factory=AudioStats)
+    """Measurements; at their defaults after an error."""
     start_s: float = 0.0
+    """Start of the segment in seconds."""
     end_s: float = 0.0
-    """0: the whole file."""
+    """End of the segment in seconds; 0 means the whole file."""
 
     @property
     def segment(self) -> AudioSegment:
+        """The audio that was measured."""
         return AudioSegment(Path(self.path), self.start_s, self.end_s)
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.sample_rate if self.sample_rate else 0.0
+        """Duration in seconds, 0 after an error."""
+        return self.stats.frames / self.stats.sample_rate if self.stats.sample_rate else 0.0
 
 
 @dataclass(frozen=True)
 class ClipCheck:
-    """Whether a file is used. ``reason`` begins with the kind it is counted under, then a colon."""
+    """Result of :func:`check_clip`."""
 
     status: Literal["ok", "warned", "excluded"]
     reason: str = ""
+    """Kind of the reason, under which the summary counts it, a colon, and the details; empty if the status is ok."""
 
 
 def scan_file(segment: AudioSegment) -> ScanRecord:
-    """Decode and measure one file or a part of it; what is wrong with it is part of the result."""
-    path, times = str(segment.path), {"start_s": segment.start_s, "end_s": segment.end_s}
+    """Decode and measure a file, or a part of it.
+
+    Args:
+        segment: the audio.
+
+    Returns:
+        Its measurements. A file that cannot be decoded is no error here: the record states the reason.
+    """
     try:
         stat = segment.path.stat()
     except OSError as error:
-        return ScanRecord(path, 0, 0, "unreadable", error.strerror or str(error), **times)  # type: ignore[arg-type]
+        return _failed(segment, 0, 0, "unreadable", error.strerror or str(error))
     try:
         head = audio.info(segment.path)
         meter = AudioMeter(head.sample_rate)
@@ -88,103 +93,164 @@ def scan_file(segment: AudioSegment) -> ScanRecord:
         if meter.frames == 0:
             raise audio.AudioError(segment.path, "empty", "holds no samples")
     except audio.AudioError as error:
-        return ScanRecord(path, stat.st_size, stat.st_mtime_ns, error.kind, error.reason, **times)  # type: ignore[arg-type]
-    stats = asdict(meter.stats())
-    return ScanRecord(path, stat.st_size, stat.st_mtime_ns, format=f"{head.format}/{head.subtype}", **stats, **times)  # type: ignore[arg-type]
+        return _failed(segment, stat.st_size, stat.st_mtime_ns, error.kind, error.reason)
+    return ScanRecord(
+        str(segment.path),
+        stat.st_size,
+        stat.st_mtime_ns,
+        format=f"{head.format}/{head.subtype}",
+        stats=meter.stats(),
+        start_s=segment.start_s,
+        end_s=segment.end_s,
+    )
+
+
+def _failed(segment: AudioSegment, size: int, mtime_ns: int, kind: str, error: str) -> ScanRecord:
+    start_s, end_s = segment.start_s, segment.end_s
+    return ScanRecord(str(segment.path), size, mtime_ns, kind, error, start_s=start_s, end_s=end_s)
 
 
 def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: int) -> dict[str, ScanRecord]:
-    """Measure every segment, by its key. Files whose size and time are those of the journal's line are not
-    decoded again.
+    """Measure files that are not in the journal, or whose size or time has changed since, and write them there.
+
+    Args:
+        segments: the audio.
+        journal: path of the journal.
+        workers: number of processes.
+
+    Returns:
+        Measurements of all segments, by :attr:`AudioSegment.key`.
+
+    Raises:
+        UserError: the journal cannot be written, or a process died.
     """
     known = read_journal(journal)
-    done: dict[str, ScanRecord] = {}
-    for segment in segments:
-        try:
-            stat = segment.path.stat()
-        except OSError:
-            continue
-        before = known.get(segment.key)
-        if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            done[segment.key] = before
-    options = PoolOptions(workers, "inventory", inline_first=True, max_chunk=8)
+    done = {segment.key: known[segment.key] for segment in segments if _is_current(known.get(segment.key))}
     todo = [segment for segment in segments if segment.key not in done]
+    options = PoolOptions(workers, "scanning", inline_first=True, max_chunk=8)
     try:
         with journal.open("a+b") as file:
-            if _ends_in_a_line(file):
+            if _is_cut_off(file):
                 file.write(b"\n")
             for result in map_in_processes(scan_file, todo, options):
-                file.write(_line(result).encode())
+                file.write(_format_line(result).encode())
                 file.flush()
                 done[result.segment.key] = result
     except OSError as error:
         raise UserError(f"{journal}: cannot write ({error.strerror})") from error
     if todo:
-        kept = {**known, **done}
-        write_text(journal, "".join(_line(kept[key]) for key in sorted(kept)))
+        records = {**known, **done}
+        write_text(journal, "".join(_format_line(records[key]) for key in sorted(records)))
     return done
 
 
-def _line(probe: ScanRecord) -> str:
-    return json.dumps({"v": _VERSION, **asdict(probe)}) + "\n"
+def _is_current(record: ScanRecord | None) -> bool:
+    """Tell whether the file still has the size and time of the record."""
+    if record is None:
+        return False
+    try:
+        stat = os.stat(record.path)
+    except OSError:
+        return False
+    return (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
-def _ends_in_a_line(file: BinaryIO) -> bool:
-    """Whether the last line was cut off, so that another must not follow in it."""
+def _is_cut_off(file: BinaryIO) -> bool:
+    """Tell whether the last line has no end, so that another must not follow in it."""
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
 
 
+def _format_line(record: ScanRecord) -> str:
+    """Return the line of the journal, in which the statistics stand between the other fields."""
+    values: dict[str, object] = {"v": _VERSION}
+    for name, value in asdict(record).items():
+        values.update(value if name == "stats" else {name: value})
+    return json.dumps(values) + "\n"
+
+
+def _parse_line(line: bytes) -> ScanRecord | None:
+    """Return the record of a line, None if it is damaged or of another version."""
+    try:
+        values = json.loads(line)
+        if values.pop("v") != _VERSION:
+            return None
+        stats = {entry.name: _checked(values.pop(entry.name), entry.type) for entry in fields(AudioStats)}
+        others = {entry.name: entry.type for entry in fields(ScanRecord) if entry.name != "stats"}
+        return ScanRecord(
+            **{name: _checked(values.pop(name), kind) for name, kind in others.items()},
+            stats=AudioStats(**stats),
+            **values,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _checked(value: object, kind: object) -> Any:
+    """Return the value of a field of this type. Raises ``ValueError`` for another type, NaN and infinity."""
+    wanted = (int, float) if kind is float else (kind,)
+    if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{value!r} is no {kind}")
+    return value
+
+
 def read_journal(journal: Path) -> dict[str, ScanRecord]:
-    """Return what is known, by the key of the segment; lines that are damaged, or cut off, are measured again."""
-    found: dict[str, ScanRecord] = {}
+    """Read the journal. Lines that are damaged are left out, so that their files are measured again.
+
+    Args:
+        journal: path of the journal.
+
+    Returns:
+        Measurements by :attr:`AudioSegment.key`; empty if there is no journal.
+    """
     if not journal.is_file():
-        return found
-    for line in journal.read_bytes().splitlines():
-        try:
-            values = json.loads(line)
-            if values.pop("v") == _VERSION and _is_probe(values):
-                result = ScanRecord(**values)
-                found[result.segment.key] = result
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
-    return found
+        return {}
+    records = filter(None, map(_parse_line, journal.read_bytes().splitlines()))
+    return {record.segment.key: record for record in records}
 
 
 def read_content_hashes(journal: Path) -> dict[str, str]:
-    """Return the sha256 of the samples of each whole file that was ever measured, by its path."""
-    return {probe.path: probe.sha256 for probe in read_journal(journal).values() if probe.segment.whole}
+    """Read which samples each file held when it was measured.
+
+    Args:
+        journal: path of the journal.
+
+    Returns:
+        SHA-256 of the samples of each whole file that was ever measured, by its path.
+    """
+    return {record.path: record.stats.sha256 for record in read_journal(journal).values() if record.segment.whole}
 
 
-def _is_probe(values: dict[str, object]) -> bool:
-    """Whether every value has its field's type, and is finite."""
-    for field in fields(ScanRecord):
-        value = values[field.name]
-        wanted = (int, float) if field.type is float else (field.type,)
-        if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
-            return False
-    return True
+def check_clip(record: ScanRecord, *, min_seconds: float, sample_rate: int, channels: int) -> ClipCheck:
+    """Decide whether a clip can be used.
 
+    Args:
+        record: measurements of the clip.
+        min_seconds: shortest duration that is accepted.
+        sample_rate: sample rate of the packed arrays, in Hz.
+        channels: channels of the packed arrays; for 1, the level of the mixed channels counts.
 
-def check_clip(probe: ScanRecord, *, min_seconds: float, sample_rate: int, channels: int) -> ClipCheck:
-    """Whether the file is fit to be packed at this rate and channel count."""
-    level = probe.mix_rms_dbfs if channels == 1 else probe.rms_dbfs
-    if probe.error_kind:
-        return ClipCheck("excluded", f"{probe.error_kind}: {probe.error.removeprefix(probe.error_kind).strip()}")
+    Returns:
+        The status and its reason: the first that applies of error, silence, duration and clipping.
+    """
+    stats = record.stats
+    level = stats.mix_rms_dbfs if channels == 1 else stats.rms_dbfs
+    if record.error_kind:
+        return ClipCheck("excluded", f"{record.error_kind}: {record.error.removeprefix(record.error_kind).strip()}")
     if level < SILENT_DBFS:
-        mixed = " when mixed to one channel" if probe.rms_dbfs >= SILENT_DBFS else ""
+        mixed = " when mixed to one channel" if stats.rms_dbfs >= SILENT_DBFS else ""
         return ClipCheck("excluded", f"silent: RMS {level:.1f} dBFS{mixed}, below {SILENT_DBFS:.0f}")
-    if probe.seconds < min_seconds:
-        return ClipCheck("excluded", f"too short: {probe.seconds:.2f} s, below {min_seconds:g}")
-    share = f"{100 * probe.clipped_share:.2g} % of the samples cut off flat"
-    if probe.clipped_share > CLIPPED_SHARE:
+    if record.seconds < min_seconds:
+        return ClipCheck("excluded", f"too short: {record.seconds:.2f} s, below {min_seconds:g}")
+    share = f"{100 * stats.clipped_share:.2g} % of the samples"
+    if stats.clipped_share > CLIPPED_SHARE:
         return ClipCheck("excluded", f"clipped: {share}, above {100 * CLIPPED_SHARE:g} %")
-    if probe.clipped_share > CLIPPED_SHARE_WARNING:
+    if stats.clipped_share > CLIPPED_SHARE_WARNING:
         return ClipCheck("warned", f"some clipping: {share}")
-    if probe.peak_dbfs > 0.01:
-        return ClipCheck("warned", f"beyond full scale: peak {probe.peak_dbfs:+.1f} dBFS, scaled down when packed")
-    if probe.sample_rate < sample_rate:
-        return ClipCheck("warned", f"low rate: {probe.sample_rate} Hz, nothing above {probe.sample_rate // 2} Hz")
+    if stats.peak_dbfs > 0.01:
+        return ClipCheck("warned", f"beyond full scale: peak {stats.peak_dbfs:+.1f} dBFS, scaled down when packed")
+    if stats.sample_rate < sample_rate:
+        return ClipCheck("warned", f"low rate: {stats.sample_rate} Hz, nothing above {stats.sample_rate // 2} Hz")
     return ClipCheck("ok")

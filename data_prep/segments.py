@@ -1,4 +1,4 @@
-"""A part of an audio file, or the whole of it, and its samples."""
+"""Segments of audio files: the whole of a file, or a part of it between two times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,30 +9,35 @@ from codec import audio
 
 @dataclass(frozen=True)
 class AudioSegment:
-    """The file from ``start_s`` to ``end_s``, in seconds; an end of 0 means that of the file."""
+    """An audio file from ``start_s`` to ``end_s``."""
 
     path: Path
     start_s: float = 0.0
+    """Start in seconds."""
     end_s: float = 0.0
+    """End in seconds; 0 means the end of the file."""
 
     @property
     def whole(self) -> bool:
-        """Whether this is the whole file."""
+        """True for the whole file."""
         return not self.end_s
 
     @property
     def key(self) -> str:
-        """The path, and the times where the segment is not the whole."""
+        """The path, with the times if the segment is a part of the file."""
         return str(self.path) if self.whole else f"{self.path} from {self.start_s:.2f} to {self.end_s:.2f} s"
 
     def blocks(self, sample_rate: int) -> Iterator[audio.FloatArray]:
-        """Yield the samples, float32 ``[channels, n]``.
+        """Yield the samples block by block.
 
         Args:
-            sample_rate: of the file, in Hz.
+            sample_rate: sample rate of the file, in Hz.
+
+        Yields:
+            Blocks of float32 ``[channels, n]``.
 
         Raises:
-            AudioError: see :func:`codec.audio.blocks`.
+            AudioError: the file cannot be decoded, see :func:`codec.audio.blocks`.
         """
         if self.whole:
             yield from audio.blocks(self.path)

@@ -1,7 +1,7 @@
-"""Find the audio of the sources, whatever their layout: corpora, lists, plain folders, single files.
+"""Find audio in sources of any layout: corpora, lists, plain folders, single files.
 
-Nothing is decoded here. A corpus is looked for in the source itself, in the folders one and two levels below it, and,
-where the source is a part of one (its ``wavs/`` or ``clips/``), in the folder above.
+Nothing is decoded here. Corpora are recognised in the source itself, in the folders one and two levels below it, and,
+if the source is a part of a corpus (its ``wavs/`` or ``clips/``), in the folder above.
 """
 
 import os
@@ -18,69 +18,76 @@ from data_prep.lists import LIST_SUFFIXES, read_audio_list
 
 _DEPTH = 2
 _PREPARED = {"manifest.csv", "inventory.jsonl"}
-"""Files of a folder that ``codec prepare`` wrote: within a source, its manifest is no corpus."""
+"""Files of a folder that ``codec prepare`` wrote. Within a source, its manifest is not taken for a corpus."""
 _MOST_FOLDERS = 64
-"""A folder with more subfolders than that is no collection of corpora, and they are not looked into."""
+"""A folder with more subfolders is no collection of corpora, and none is looked for in them."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A layout that was recognised in ``folder``, with its files."""
+    """A corpus that was recognised in a folder."""
 
     layout: CorpusLayout
     folder: Path
     entries: tuple[AudioEntry, ...]
+    """Its files."""
     unlisted: int
-    """Audio files below the folder that the corpus' own list does not name, and that are left out."""
+    """Number of audio files below the folder that are left out, since the corpus' own list does not name them."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the sources hold. ``entries``: each file once, sorted by path."""
+    """Content of the sources."""
 
     entries: tuple[AudioEntry, ...]
+    """Every audio file once, sorted by path."""
     corpora: tuple[Corpus, ...]
+    """Corpora that were recognised."""
     others: tuple[Path, ...]
-    """Files that are no audio, nor part of a corpus that was recognised."""
+    """Files that are neither audio nor part of a recognised corpus."""
     unlisted: tuple[str, ...]
     """Folders that could not be listed, each with the reason."""
 
 
 def find_audio(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: bool = False) -> Sources:
-    """Find every audio file below the sources.
+    """Find every audio file in the sources.
 
     Args:
-        domains: take only files of these.
-        plain: take folders as they are, and recognise no corpus.
+        sources: folders, lists (see :mod:`data_prep.lists`) or single files.
+        domains: use only files of these domains; empty: of all.
+        plain: recognise no corpus, and take folders as they are.
+
+    Returns:
+        The files, and what was recognised and left out.
 
     Raises:
-        UserError: a source does not exist or holds no audio, a folder or list cannot be read, a domain does not occur.
+        UserError: a source does not exist or has no audio, a list cannot be read, or a domain does not occur.
     """
     found: dict[Path, AudioEntry] = {}
     corpora: list[Corpus] = []
     others: dict[Path, None] = {}
     unlisted: dict[str, None] = {}
     for source in sources:
-        held = _held(Path(os.path.abspath(source)), plain)
-        for entry in held.entries:
+        content = _find_in(Path(os.path.abspath(source)), plain)
+        for entry in content.entries:
             found.setdefault(entry.path, entry)
-        corpora += held.corpora
-        others.update(dict.fromkeys(held.others))
-        unlisted.update(dict.fromkeys(held.unlisted))
+        corpora += content.corpora
+        others.update(dict.fromkeys(content.others))
+        unlisted.update(dict.fromkeys(content.unlisted))
     entries = [found[path] for path in sorted(found, key=str)]
     if domains:
         present = sorted({entry.domain for entry in entries})
         for name in domains:
             if name not in present:
-                raise UserError(f"no audio of domain {name!r}; the sources hold: {', '.join(present)}")
+                raise UserError(f"there is no audio of the domain {name!r}; the sources have {', '.join(present)}")
         entries = [entry for entry in entries if entry.domain in domains]
     return Sources(tuple(entries), tuple(corpora), tuple(others), tuple(unlisted))
 
 
-def _held(source: Path, plain: bool) -> Sources:
-    """What one source holds."""
+def _find_in(source: Path, plain: bool) -> Sources:
+    """Return the content of one source."""
     if not source.exists():
-        raise UserError(f"{source}: no such folder")
+        raise UserError(f"{source}: there is no such folder or file")
     if source.is_file():
         if source.suffix.lower() in LIST_SUFFIXES:
             return Sources(tuple(read_audio_list(source)), (), (), ())
@@ -94,23 +101,23 @@ def _held(source: Path, plain: bool) -> Sources:
     entries = [entry for corpus in corpora for entry in corpus.entries]
     claimed = [f"{corpus.folder.relative_to(source).as_posix()}/" for corpus in corpora]
     prefixes = tuple("" if prefix == "./" else prefix for prefix in claimed)
-    entries += [_plain(source, path) for path in tree.audio if not path.startswith(prefixes)]
+    entries += [_plain_entry(source, path) for path in tree.audio if not path.startswith(prefixes)]
     if not entries:
         if not any(source.iterdir()):
             raise UserError(f"{source}: the folder is empty")
-        raise UserError(f"{source}: holds no audio files (.wav .flac .mp3 .opus .m4a and the like)")
+        raise UserError(f"{source}: there are no audio files in this folder (.wav .flac .mp3 .opus .m4a and the like)")
     rest = (source / path for path in tree.others if not path.startswith(prefixes))
     unlisted = (f"{folder} ({reason})" for folder, reason in walked.unlisted.items())
     return Sources(tuple(entries), tuple(corpora), tuple(rest), tuple(unlisted))
 
 
-def _plain(source: Path, path: str) -> AudioEntry:
+def _plain_entry(source: Path, path: str) -> AudioEntry:
     file = source / path
     return AudioEntry(file, path, source.name, domain_of(file.parent), plain=True)
 
 
 def _corpora(tree: FolderTree, source: Path) -> Iterator[Corpus]:
-    """The corpora in a source; none lies within another."""
+    """Yield the corpora in a source, none of which lies within another."""
     found = list(_search(tree, source, _DEPTH))
     if not found and (layout := _of_parent(tree)):
         found = [_corpus(layout, tree, source, f"{source.name}/")]
@@ -128,22 +135,24 @@ def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[Corpus]:
 
 
 def _of_parent(tree: FolderTree) -> CorpusLayout | None:
-    """The layout of a corpus of which the tree is one folder."""
+    """Return the layout of a corpus of which the tree is one folder, None if there is none."""
     parent, name = tree.root.parent, tree.root.name
     try:
-        beside = sorted(path.name for path in parent.iterdir() if path.is_file())
+        siblings = sorted(path.name for path in parent.iterdir() if path.is_file())
     except OSError:
         return None
-    layout = recognise(FolderTree(parent, [f"{name}/{path}" for path in tree.audio], beside))
+    layout = recognise(FolderTree(parent, [f"{name}/{path}" for path in tree.audio], siblings))
     return layout if layout and layout.entries is None else None
 
 
 def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = "") -> Corpus:
-    """``prefix``: of a path below the tree as the layout wants to see it."""
+    """Return the corpus in a tree. ``prefix`` begins the paths of its files as the layout has them."""
     if layout.entries is not None:
         below = {str(tree.root / path) for path in tree.audio}
         unlisted = len(below.difference(str(entry.path) for entry in layout.entries))
-        return Corpus(layout, tree.root, tuple(_seen_from(source, entry) for entry in layout.entries), unlisted)
+        return Corpus(
+            layout, tree.root, tuple(_relative_to_source(source, entry) for entry in layout.entries), unlisted
+        )
     entries = tuple(
         AudioEntry(
             path=(file := tree.root / path),
@@ -158,6 +167,6 @@ def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = 
     return Corpus(layout, tree.root, entries, 0)
 
 
-def _seen_from(source: Path, entry: AudioEntry) -> AudioEntry:
+def _relative_to_source(source: Path, entry: AudioEntry) -> AudioEntry:
     relative = os.path.relpath(entry.path, source).replace(os.sep, "/")
     return replace(entry, relative=relative)

@@ -1,87 +1,106 @@
-"""What ``codec prepare`` says at the end: hours, groups, clips, levels, exclusions, advice."""
+"""Summary of a preparation: hours, groups, clips, levels, exclusions and advice."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.dataset.packed import Clip
+from codec.dataset.packed import Clip, packed_folder
 from codec.runtime.file_walk import count_suffixes
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
-from data_prep.manifest import ManifestRow
+from data_prep.manifest import MANIFEST_NAME, ManifestRow
+from data_prep.options import PrepareOptions
 from data_prep.sources import Sources
 from data_prep.split import SPLITS, SplitRatios
-from data_prep.target_distance import TargetDistance
+from data_prep.target_distance import TargetDistance, measure_target_distance
 
 LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
+"""Edges of the histogram of RMS levels."""
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split. ``levels``: share of its seconds by RMS level, between the neighbours in
-    ``LEVEL_EDGES_DBFS``.
-    """
+    """One split. The names of the fields are keys of ``summary.json``."""
 
     split: str
     hours: float
     groups: int
+    """Number of groups."""
     clips: int
+    """Number of clips."""
     share_asked: float
+    """Share of the seconds according to the ratios, from 0 to 1."""
     share_reached: float
+    """Share of the seconds that the split has, from 0 to 1."""
     levels: tuple[float, ...]
+    """Shares of the split's seconds by RMS level, between neighbours in :data:`LEVEL_EDGES_DBFS`."""
     domains: dict[str, float]
     """Seconds by domain."""
 
 
 @dataclass(frozen=True)
 class PreparationSummary:
-    """The result of a preparation; written to summary.json as it is."""
+    """Result of a preparation. The names of the fields are keys of ``summary.json``."""
 
     out: str
+    """Path of the data folder."""
     manifest: str
+    """Path of the manifest."""
     packed: str
+    """Folder of the packed arrays."""
     sample_rate: int
+    """Sample rate of the packed arrays, in Hz."""
     channels: int
+    """Channels of the packed arrays."""
     ratios: str
     files: int
+    """Number of files in the manifest."""
     rows: int
-    """Of the manifest: files, or the excerpts of a file."""
+    """Number of rows of the manifest: a file that is divided has several."""
     splits: tuple[SplitSummary, ...]
     excluded: dict[str, int]
-    """Files by kind of reason."""
+    """Number of excluded rows by kind of reason."""
     warned: dict[str, int]
+    """Number of rows used with a warning, by kind of reason."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """What was recognised and chosen; not part of the text, since it is said before anything is decoded."""
+    """What was recognised and chosen; not part of the text, since it is printed before anything is decoded."""
     left_out: dict[str, int]
-    """Files of other kinds in the folders, counted by suffix."""
+    """Number of files in the folders that are not audio, by suffix."""
     unlisted: tuple[str, ...]
     """Folders that could not be listed, each with the reason."""
     target: TargetDistance | None
+    """Distance of the training split from the recipe's target; None without a target."""
 
     def text(self) -> str:
-        """The table for the screen."""
+        """Return the tables for the screen.
+
+        Returns:
+            Several lines.
+        """
         used = sum(split.clips for split in self.splits)
-        lines = [
-            f"{self.files} files found, {used} clips used, packed at {self.sample_rate} Hz x {self.channels}",
-            "",
-            "split     hours   groups    clips   seconds %  asked %",
-        ]
-        lines += [
-            f"{split.split:<6}{split.hours:>9.3f}{split.groups:>9}{split.clips:>9}"
-            f"{100 * split.share_reached:>12.1f}{100 * split.share_asked:>9.1f}"
-            for split in self.splits
-        ]
+        rate = f"{self.sample_rate} Hz with {self.channels} channel{'s' * (self.channels > 1)}"
+        lines = [f"{self.files} files were found; {used} clips are used, packed at {rate}", "", *self._split_lines()]
         lines += ["", *self._domain_lines(), "", *self._level_lines(), ""]
-        for label, counts in (("excluded", self.excluded), ("used, with a warning", self.warned)):
+        for label, counts in (("excluded", self.excluded), ("used with a warning", self.warned)):
             if counts:
                 listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
                 lines.append(f"{label}: {listed}")
-        lines.append(f"every file with its split and reason: {self.manifest}")
+        lines.append(f"every file with its split and the reason for its exclusion: {self.manifest}")
         if self.target:
             lines.append(self.target.text())
         lines += [f"note: {line}" for line in self.advice]
         return "\n".join(lines)
+
+    def _split_lines(self) -> list[str]:
+        return [
+            "split     hours   groups    clips   seconds %  asked %",
+            *(
+                f"{split.split:<6}{split.hours:>9.3f}{split.groups:>9}{split.clips:>9}"
+                f"{100 * split.share_reached:>12.1f}{100 * split.share_asked:>9.1f}"
+                for split in self.splits
+            ),
+        ]
 
     def _domain_lines(self) -> list[str]:
         names = sorted({name for split in self.splits for name in split.domains})
@@ -101,41 +120,54 @@ class PreparationSummary:
 
 def summarise_preparation(
     out: Path,
-    packed: Path,
     rows: Sequence[ManifestRow],
     clips: dict[str, list[Clip]],
-    *,
-    sample_rate: int,
-    channels: int,
-    ratios: str,
-    held: Sources,
+    options: PrepareOptions,
+    sources: Sources,
     notes: Sequence[str],
     advice: Sequence[str],
-    target: TargetDistance | None,
 ) -> PreparationSummary:
+    """Summarise a preparation.
+
+    Args:
+        out: the data folder.
+        rows: rows of the manifest.
+        clips: packed clips by split.
+        options: options of the preparation.
+        sources: what the sources hold.
+        notes: lines about what was recognised and chosen.
+        advice: lines about what was not possible as requested.
+
+    Returns:
+        The summary.
+    """
     total = sum(clip.seconds for members in clips.values() for clip in members)
-    shares = SplitRatios.parse(ratios)
+    shares = SplitRatios.parse(options.ratios)
     return PreparationSummary(
         out=str(out),
-        manifest=str(out / "manifest.csv"),
-        packed=str(packed),
-        sample_rate=sample_rate,
-        channels=channels,
-        ratios=ratios,
+        manifest=str(out / MANIFEST_NAME),
+        packed=str(packed_folder(out, options.sample_rate, options.channels)),
+        sample_rate=options.sample_rate,
+        channels=options.channels,
+        ratios=options.ratios,
         files=len({row.path for row in rows}),
         rows=len(rows),
-        splits=tuple(_split_summary(split, clips[split], total, shares.share(split)) for split in SPLITS),
-        excluded=dict(Counter(row.reason.partition(":")[0] for row in rows if not row.used)),
-        warned=dict(Counter(row.reason.partition(":")[0] for row in rows if row.status == "warned")),
-        advice=(*advice, *_about_domains(clips)),
+        splits=tuple(_summarise_split(split, clips[split], total, shares.share(split)) for split in SPLITS),
+        excluded=_count_kinds(row for row in rows if not row.used),
+        warned=_count_kinds(row for row in rows if row.status == "warned"),
+        advice=(*advice, *_advise_on_domains(clips)),
         notes=tuple(notes),
-        left_out=count_suffixes(held.others),
-        unlisted=held.unlisted,
-        target=target,
+        left_out=count_suffixes(sources.others),
+        unlisted=sources.unlisted,
+        target=measure_target_distance(clips["train"], options.target) if options.target else None,
     )
 
 
-def _split_summary(split: str, clips: Sequence[Clip], total: float, asked: float) -> SplitSummary:
+def _count_kinds(rows: Iterable[ManifestRow]) -> dict[str, int]:
+    return dict(Counter(row.reason.partition(":")[0] for row in rows))
+
+
+def _summarise_split(split: str, clips: Sequence[Clip], total: float, asked: float) -> SplitSummary:
     seconds = sum(clip.seconds for clip in clips)
     levels = [0.0] * (len(LEVEL_EDGES_DBFS) - 1)
     domains: dict[str, float] = {}
@@ -155,12 +187,13 @@ def _split_summary(split: str, clips: Sequence[Clip], total: float, asked: float
     )
 
 
-def _about_domains(clips: dict[str, list[Clip]]) -> list[str]:
+def _advise_on_domains(clips: dict[str, list[Clip]]) -> list[str]:
     if any(clip.domain != OTHER_DOMAIN for members in clips.values() for clip in members):
         return []
     words = ", ".join(sorted(DOMAIN_WORDS))
     return [
-        f'nothing says what these clips are, so their domain is "{OTHER_DOMAIN}": they are judged both as speech and as'
-        " other sound, and are outside the target of recipes for speech or music. If they are speech, have them in a"
-        f" folder of that name (there are {words}) anywhere on their path, or give a manifest with a column domain"
+        f'the domain of all clips is "{OTHER_DOMAIN}", since neither a folder nor a list states another: they are'
+        " scored by the metrics for speech and by those for other audio, and are outside the targets of recipes for"
+        f" speech or music. To state the domain, put them below a folder called {words}, or give a list with a"
+        " column domain"
     ]

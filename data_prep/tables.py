@@ -1,8 +1,7 @@
-"""Read the text tables that name audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
+"""Read the text tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
 
-For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a bar,
-whichever the
-header has between known column names.
+For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a vertical bar,
+whichever separates most known column names in the header.
 """
 
 import csv
@@ -15,18 +14,29 @@ from codec.batch.inputs import read_text
 from codec.errors import UserError
 
 TableRow = dict[str, str]
+"""Cells of a row by column name."""
 
 PATH_COLUMNS = (
     "path", "audio_filepath", "file_name", "audio_path", "filepath", "file_path", "filename", "file", "wav_path",
     "audio_file", "wav", "audio",
 )  # fmt: skip
-"""Names of the column with the path, the first one present counts: NeMo has audio_filepath, Hugging Face file_name."""
+"""Names of the column with the path; the first one present counts. NeMo has audio_filepath, Hugging Face file_name."""
 GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
-"""Names of the column with the group; CommonVoice has client_id."""
+"""Names of the column with the group; Common Voice has client_id."""
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV or TSV table. Raises ``UserError`` like :func:`codec.batch.inputs.read_text`."""
+    """Read the column names of a CSV or TSV table.
+
+    Args:
+        path: the table.
+
+    Returns:
+        The names in the first line; empty if the table is.
+
+    Raises:
+        UserError: the table cannot be read, or its first line is malformed.
+    """
     first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
     try:
         return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
@@ -35,14 +45,17 @@ def read_header(path: Path) -> list[str]:
 
 
 def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[TableRow]:
-    """Yield the rows of a CSV or TSV table with a header, by column name; cells that are missing are empty.
+    """Read the rows of a CSV or TSV table with a header.
 
     Args:
-        path: the table; ``.tsv`` is read without quoting, as CommonVoice writes it.
+        path: the table; ``.tsv`` is read without quoting, as Common Voice writes it.
         known: column names by which the separator is recognised.
 
+    Yields:
+        Rows, in which missing cells are empty.
+
     Raises:
-        UserError: it cannot be read, or is malformed.
+        UserError: the table cannot be read, or is malformed.
     """
     text = read_text(path, "list")
     tabs = path.suffix.lower() == ".tsv"
@@ -61,10 +74,16 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Tabl
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
-    """Yield the objects of a file with one JSON object on each line, or with one JSON list of objects.
+    """Read a file with one JSON object on each line, or with one JSON list of objects.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The objects.
 
     Raises:
-        UserError: it cannot be read; the message names the line that is no object.
+        UserError: the file cannot be read, or a line, which the message names, is no object.
     """
     text = read_text(path, "list")
     if text.lstrip().startswith("["):
@@ -78,12 +97,30 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
 
 
 def cell_text(value: object) -> str:
-    """Return a JSON value as the cell of a table: empty for null, JSON for lists and objects."""
+    """Convert a JSON value to the cell of a table.
+
+    Args:
+        value: the value.
+
+    Returns:
+        Text: empty for null, JSON for lists and objects.
+
+    >>> cell_text(None), cell_text(7), cell_text(["a"])
+    ('', '7', '["a"]')
+    """
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def first_cell(row: TableRow, names: Collection[str]) -> str:
-    """Return the first cell under one of the names that is not empty, else an empty text."""
+    """Return the first cell that is not empty.
+
+    Args:
+        row: row of a table.
+        names: names of the columns, in their order of precedence.
+
+    Returns:
+        The cell without spaces around it; empty if there is none.
+    """
     return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
 
 
@@ -103,7 +140,7 @@ def _object(value: object, where: str) -> dict[str, object]:
 
 
 def _separator(path: Path, first: str, known: Collection[str]) -> str:
-    """The separator of a table by its header: the one that leaves most known names, a comma in case of doubt."""
+    """Return the separator of a table: the one that yields most known names from its header, a comma in doubt."""
     if path.suffix.lower() == ".tsv":
         return "\t"
 

@@ -1,4 +1,4 @@
-"""How far the training split is from the sound that the codec is meant for."""
+"""Distance between the training split and the target distribution that a recipe states."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,26 +11,43 @@ from codec.dataset.packed import Clip
 
 @dataclass(frozen=True)
 class TargetDistance:
-    """Shares of the training seconds, 0 to 1; 0 everywhere is a perfect fit."""
+    """Shares of the training seconds, from 0 to 1, that do not match the target; 0 everywhere is a perfect match."""
 
     domain_variation: float
-    """Total variation, half the sum of |share - target share|: the share that would have to change domain."""
+    """Total variation distance of the domains, half the sum of |share - target share|: the share of the seconds that
+    would have to change their domain."""
     outside_level: float
+    """Share with an RMS level outside the target."""
     outside_bandwidth: float
+    """Share with a bandwidth outside the target."""
     outside_noise: float
+    """Share with a noise level outside the target."""
     outside: float
-    """Out of distribution by any of these, :func:`codec.dataset.distribution.in_distribution`."""
+    """Share out of distribution by any of these, see :func:`codec.dataset.distribution.in_distribution`."""
 
     def text(self) -> str:
+        """Return the line for the screen.
+
+        Returns:
+            One line.
+        """
         return (
-            f"distance from the target: domains {self.domain_variation:.2f} (total variation); outside: "
-            f"level {self.outside_level:.1%}, bandwidth {self.outside_bandwidth:.1%}, "
-            f"noise {self.outside_noise:.1%}, any {self.outside:.1%}"
+            f"distance from the target: {self.domain_variation:.2f} in domains (total variation); outside the target:"
+            f" level {self.outside_level:.1%}, bandwidth {self.outside_bandwidth:.1%}, noise {self.outside_noise:.1%},"
+            f" any of these {self.outside:.1%}"
         )
 
 
 def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> TargetDistance:
-    """Distance of the clips, weighted by their seconds. No clips: 1 where something is asked for."""
+    """Measure how far clips are from a target, weighted by their seconds.
+
+    Args:
+        clips: clips of the training split.
+        target: target distribution of a recipe.
+
+    Returns:
+        The distance; 1 in all parts if there are no clips.
+    """
     total = sum(clip.seconds for clip in clips)
     if total == 0:
         return TargetDistance(1.0, 1.0, 1.0, 1.0, 1.0)
@@ -41,7 +58,7 @@ def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> Targ
         return sum(wrong) / total
 
     return TargetDistance(
-        domain_variation=_variation(clips, target),
+        domain_variation=_domain_variation(clips, target),
         outside_level=outside([clip.rms_dbfs for clip in clips], target.level_dbfs),
         outside_bandwidth=outside([clip.bandwidth_hz for clip in clips], target.bandwidth_hz),
         outside_noise=outside([clip.noise_dbfs for clip in clips], target.noise_dbfs),
@@ -49,7 +66,7 @@ def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> Targ
     )
 
 
-def _variation(clips: Sequence[Clip], target: TargetConfig) -> float:
+def _domain_variation(clips: Sequence[Clip], target: TargetConfig) -> float:
     if not target.domains:
         return 0.0
     seconds: dict[str, float] = defaultdict(float)

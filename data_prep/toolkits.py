@@ -1,7 +1,7 @@
-"""Lists of the speech toolkits: Kaldi's data folders, which ESPnet shares, and lhotse's recordings and cuts.
+"""Lists of the speech toolkits: data folders of Kaldi and ESPnet, recordings and cuts of lhotse.
 
-Kaldi: https://kaldi-asr.org/doc/data_prep.html; lhotse: its ``RecordingSet``, ``SupervisionSet`` and ``CutSet`` as JSON
-Lines. Where the speakers are known, the domain is speech.
+Formats: Kaldi, https://kaldi-asr.org/doc/data_prep.html; lhotse, ``RecordingSet``, ``SupervisionSet`` and ``CutSet`` as
+JSON Lines. If the speakers are known, the domain is speech.
 """
 
 import os
@@ -17,26 +17,42 @@ from data_prep.tables import read_json_lines
 
 _ARCHIVE = re.compile(r"\.ark:\d+$")
 _PARENTS = 4
-"""Folders above a list in which its relative paths may begin: recipes are run some levels above ``data/train``."""
+"""Number of folders above a list in which its relative paths may begin: recipes run levels above ``data/train``."""
 
 
 def relative_to(path: Path, folder: Path) -> str:
-    """Return the path as seen from the folder, with forward slashes."""
+    """Return a path relative to a folder.
+
+    Args:
+        path: path of a file, which may lie outside the folder.
+        folder: path of the folder.
+
+    Returns:
+        The relative path with forward slashes.
+    """
     return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
-    """Yield the files of a ``wav.scp``; groups are the speakers of ``utt2spk``, by way of ``segments`` if it is there.
+    """Read Kaldi's ``wav.scp``. Groups are the speakers in ``utt2spk``, through ``segments`` if there is one.
+
+    Args:
+        scp: path of the list.
+
+    Yields:
+        The files.
 
     Raises:
-        UserError: a line is a command or a place in an archive, which are not read, or no pair.
+        UserError: a line is a command or a place in an archive, which are not read, or is no pair.
     """
     pairs = _pairs(scp)
     for number, (_, name) in enumerate(pairs, 1):
         if name.endswith("|") or name.startswith("|") or name == "-":
-            raise UserError(f"{scp}: line {number} is a command ({name[:60]}), which is not run; write files first")
+            raise UserError(
+                f"{scp}: line {number} is a command ({name[:60]}), which is not run; write audio files first"
+            )
         if _ARCHIVE.search(name):
-            raise UserError(f"{scp}: line {number} is a place in an archive ({name[:60]}); write files first")
+            raise UserError(f"{scp}: line {number} is a place in an archive ({name[:60]}); write audio files first")
     speakers = _kaldi_speakers(scp.parent)
     folder = Path(os.path.abspath(scp.parent))
     base = _base(folder, pairs[0][1] if pairs else "")
@@ -45,7 +61,7 @@ def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
 
 
 def _kaldi_speakers(folder: Path) -> Mapping[str, set[str]]:
-    """Speakers of each recording."""
+    """Return the speakers of each recording."""
     speakers: dict[str, set[str]] = defaultdict(set)
     utterances = dict(_pairs(folder / "utt2spk")) if (folder / "utt2spk").is_file() else {}
     if (folder / "segments").is_file():
@@ -64,23 +80,28 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
         if line.strip():
             first, *rest = line.split(maxsplit=1)
             if not rest:
-                raise UserError(f"{path}: line {number} has one word; there should be a name and what it stands for")
+                raise UserError(f"{path}: line {number} has one word; each line needs a key and its value")
             found.append((first, rest[0].strip()))
     return found
 
 
 def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEntry] | None:
-    """Return the files of lhotse's recordings or cuts, None where the list is another one.
+    """Read lhotse's recordings or cuts. Speakers are those of the supervisions in the cuts, or in the file of
+    supervisions with the same name next to the recordings.
 
-    Speakers come from the supervisions in the cuts, or from the file of supervisions of the same name beside the
-    recordings.
+    Args:
+        path: path of the list.
+        values: its objects.
+
+    Returns:
+        The files; None if the list is not one of lhotse's.
 
     Raises:
-        UserError: a source is no file, or the list holds supervisions alone.
+        UserError: a source is not a file, or the list consists of supervisions.
     """
     first = values[0] if values else {}
     if "recording_id" in first and "recording" not in first and "sources" not in first:
-        raise UserError(f"{path}: holds lhotse's supervisions, which name no files; give the recordings")
+        raise UserError(f"{path}: these are lhotse's supervisions, which name no files; give the recordings")
     cuts = "recording" in first or "tracks" in first
     if not cuts and not isinstance(first.get("sources"), list):
         return None
@@ -98,7 +119,7 @@ def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEn
         folder = Path(os.path.abspath(path.parent))
         names = [(key, _source(path, source)) for key, value in recordings.items() for source in value["sources"]]  # type: ignore
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a complete list of lhotse's ({error!r})") from error
+        raise UserError(f"{path}: this list of lhotse's is not complete ({error!r})") from error
     base = _base(folder, names[0][1] if names else "")
     return [_entry(base / name, folder, key, speakers.get(key, set())) for key, name in names]
 
@@ -123,12 +144,12 @@ def _supervisions(recordings: Path) -> Iterator[dict[str, object]]:
 
 def _source(path: Path, source: dict[str, object]) -> str:
     if source.get("type") != "file":
-        raise UserError(f"{path}: a source is of type {source.get('type')!r}, which is not read; write files first")
+        raise UserError(f"{path}: sources of the type {source.get('type')!r} are not read; write audio files first")
     return str(source["source"])
 
 
 def _base(folder: Path, name: str) -> Path:
-    """The folder in which the relative paths of a list begin: the list's, or the nearest one above with the first."""
+    """Return the folder in which relative paths begin: the list's, or the nearest one above that has the first file."""
     candidates = [folder, *list(folder.parents)[:_PARENTS]]
     return next((candidate for candidate in candidates if (candidate / name).exists()), folder)
 
@@ -141,7 +162,7 @@ def _entry(path: Path, folder: Path, recording: str, speakers: set[str]) -> Audi
         relative=relative_to(path, folder),
         source=folder.name,
         domain="speech" if speakers and domain == OTHER_DOMAIN else domain,
-        # Of several speakers, none: the conversation is the group.
+        # A conversation of several speakers is a group of its own.
         group=next(iter(speakers)) if len(speakers) == 1 else recording if speakers else "",
         recording=recording,
         plain=not speakers,

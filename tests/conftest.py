@@ -14,6 +14,7 @@ import torch
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec
 from codec.runtime import signals
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from data_prep.synthetic_corpus import synthesise_corpus
 from tests.helpers.tiny import tiny_model
@@ -54,5 +55,5 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That corpus as training data at 16 kHz, mono. Only ``candidates.jsonl`` and the ledger may grow."""
     folder = tmp_path_factory.mktemp("prepared")
-    prepare([corpus], folder, sample_rate=16000, workers=1)
+    prepare([corpus], folder, PrepareOptions(sample_rate=16000, workers=1))
     return folder

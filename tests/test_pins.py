@@ -214,6 +214,7 @@ def test_codes_in_stored_shards_are_those_of_nac_files():
 
 
 def _write(folder: Path) -> None:
+    from data_prep.options import PrepareOptions
     from data_prep.prepare import prepare
     from data_prep.synthetic_corpus import synthesise_corpus
 
@@ -234,7 +235,7 @@ def _write(folder: Path) -> None:
         content["models"][name] = [loaded.fingerprint, model_checksum(loaded.model.codec)]
         content["shapes"][name] = list(stored.shape)
     corpus = synthesise_corpus(folder / "corpus", minutes=2.0)
-    prepare([corpus], folder / "data", sample_rate=16000, workers=1)
+    prepare([corpus], folder / "data", PrepareOptions(sample_rate=16000, workers=1))
     content["losses"] = losses(trained(folder / "data", folder / "run"), TERMS)
     (PINS / "expected.json").write_text(json.dumps(content, indent=1) + "\n")
     store("models.json", {name: exported(name, folder / f"exported-{name}") for name in MODELS})

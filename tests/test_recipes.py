@@ -14,6 +14,7 @@ from codec.errors import UserError
 from codec.losses import LOSS_TERMS
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
 from codec.training.trainer import train
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from tests.helpers.tiny import TINY
 
@@ -64,7 +65,11 @@ def test_a_recipe_loads_whole_and_names_losses_that_exist(name, tmp_path):
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
     recipe = read_recipe(name, tiny(name))
-    prepare([corpus], tmp_path, sample_rate=recipe.codec.sample_rate, channels=recipe.data.channels, workers=1)
+    prepare(
+        [corpus],
+        tmp_path,
+        PrepareOptions(sample_rate=recipe.codec.sample_rate, channels=recipe.data.channels, workers=1),
+    )
     result = train(recipe, tmp_path, tmp_path / "run", quiet=True)
     assert result.steps == result.best_step == 2
     assert read_recipe(str(tmp_path / "run/recipe.yaml")) == recipe

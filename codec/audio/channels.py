@@ -12,13 +12,13 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-AnyArray = TypeVar("AnyArray", np.ndarray, "torch.Tensor")
+WaveformArray = TypeVar("WaveformArray", np.ndarray, "torch.Tensor")
 """A NumPy array or a PyTorch tensor: the functions below return the type that they are given."""
 StereoMode = Literal["mid_side", "separate"]
 """How two channels are coded: as mid and side, or as they are."""
 
 
-def _rotate(pair: AnyArray) -> AnyArray:
+def _rotate(pair: WaveformArray) -> WaveformArray:
     """Turn the two channels of the first axis into mid and side, or back."""
     both = [(pair[0] + pair[1]) * 0.5**0.5, (pair[0] - pair[1]) * 0.5**0.5]
     if isinstance(pair, np.ndarray):
@@ -28,7 +28,7 @@ def _rotate(pair: AnyArray) -> AnyArray:
     return torch.stack(both)
 
 
-def channels_to_streams(waveform: AnyArray, stereo: StereoMode) -> AnyArray:
+def channels_to_streams(waveform: WaveformArray, stereo: StereoMode) -> WaveformArray:
     """Turn the channels of a waveform into mono streams.
 
     Args:
@@ -45,7 +45,7 @@ def channels_to_streams(waveform: AnyArray, stereo: StereoMode) -> AnyArray:
     return (_rotate(waveform) if len(waveform) == 2 and stereo == "mid_side" else waveform)[:, None]
 
 
-def streams_to_channels(streams: AnyArray, stereo: StereoMode) -> AnyArray:
+def streams_to_channels(streams: WaveformArray, stereo: StereoMode) -> WaveformArray:
     """Turn mono streams back into the channels of a waveform; the inverse of :func:`channels_to_streams`.
 
     Args:

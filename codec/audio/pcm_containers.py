@@ -6,10 +6,11 @@ counts the channels.
 """
 
 import struct
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
 
 from codec.audio.chunk_sizes import describe_cut_off, is_chunk_header, is_unknown_size
-from codec.audio.chunks import UNKNOWN_64, ChunkLayout, iter_chunks, read_at
+from codec.audio.chunks import UNKNOWN_64, Chunk, ChunkLayout, iter_chunks, read_at
 from codec.audio.file_format import BackEnd, FileFormat, NotAudio
 
 _PCM, _MS_ADPCM, _FLOAT, _A_LAW, _MU_LAW, _IMA_ADPCM, _GSM = 1, 2, 3, 6, 7, 0x11, 0x31
@@ -44,59 +45,96 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """
     head = read_at(file, start, 12)
     if head[8:] == b"AVI ":
-        last = list(iter_chunks(file, "RIFF", start, size))[-1]
-        cut = last.stop > size and not is_unknown_size(last.size)
-        fault = describe_cut_off(size - last.start, last.size) if cut else ""
-        return FileFormat("AVI", "FFmpeg", start, size, "avi", fault=fault)
+        return _detect_avi(file, start, size)
     if head[8:] != b"WAVE":
         return NotAudio(f"a RIFF file of type {head[8:].decode('latin-1')!r}, which is not audio")
-    wide = head[:4] in (b"RF64", b"BW64")
-    container = "RF64" if wide else "WAV"
-    patches: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
-    order = ">" if head[:4] == b"RIFX" else "<"
-    form, long_size, fact, ds64 = b"", 0, 0, None
-    for chunk in iter_chunks(file, "RIFX" if order == ">" else "RIFF", start + 12, size):
-        if chunk.name == b"ds64":
-            body = read_at(file, chunk.start, _DS64_BYTES)
-            long_size, ds64 = int.from_bytes(body[8:16], "little"), chunk.start - start
-        elif chunk.name == b"fmt ":
-            form = read_at(file, chunk.start, min(chunk.size, 64))
-        elif chunk.name == b"fact":
-            fact = int.from_bytes(read_at(file, chunk.start, 4), "big" if order == ">" else "little")
-        elif chunk.name == b"data":
-            break
-    else:
+    wav = _read_wav_header(file, start, size, big_endian=head[:4] == b"RIFX")
+    if wav is None:
         return NotAudio("WAV without samples, cut off in its header or damaged; record or copy it again")
-    if len(form) < 16:
+    if len(wav.format) < 16:
         return NotAudio("WAV that does not state its format before the samples; convert it with another program")
-    present = size - chunk.start
-    stated = long_size if wide and chunk.size in (0, 0xFFFFFFFF) else chunk.size
-    following = read_at(file, chunk.start, 8)
+    wide = head[:4] in (b"RF64", b"BW64")
+    patches: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
+    present = size - wav.data.start
+    stated = wav.long_size if wide and wav.data.size in (0, 0xFFFFFFFF) else wav.data.size
+    following = read_at(file, wav.data.start, 8)
     fault = ""
-    if ds64 is not None and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
-        patches[ds64 + 8] = struct.pack("<Q", present)
+    if wav.ds64 is not None and stated in (0, 0xFFFFFFFF, UNKNOWN_64) and following and not is_chunk_header(following):
+        patches[wav.ds64 + 8] = struct.pack("<Q", present)
         stated = present
     elif stated == 0 and is_unknown_size(0, following):
         # A chunk larger than the file ends with it, for libsndfile.
-        patches[chunk.start - start - 4] = struct.pack(order + "I", min(present, 0xFFFFFFFF))
+        patches[wav.data.start - start - 4] = min(present, 0xFFFFFFFF).to_bytes(4, wav.byte_order)
         stated = present
     elif stated > present and not is_unknown_size(stated) and not _counts_its_header(stated, size - start):
         fault = describe_cut_off(present, stated)
     if not fault and not is_unknown_size(stated):
-        after = chunk.start + stated + stated % 2
+        after = wav.data.start + stated + stated % 2
         if joined := _second_file(file, "RIFF", after, size, "WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX")):
             return NotAudio(joined)
-    tag, _, _, _, block_bytes, _ = struct.unpack(order + "HHIIHH", form[:16])
-    if tag == _EXTENSIBLE and len(form) >= 26:
-        tag = int.from_bytes(form[24:26], "big" if order == ">" else "little")
-    at_most = None
-    if tag in _IN_BLOCKS and len(form) >= 20:
-        block_frames = int.from_bytes(form[18:20], "big" if order == ">" else "little")
-        coded = -(-min(stated, present) // max(1, block_bytes)) * block_frames
-        at_most = fact if 0 <= coded - fact < 2 * block_frames and fact else coded
-    if tag in _BY_LIBSNDFILE:
-        return FileFormat(container, "libsndfile", start, size, "wav", at_most, patches=patches, fault=fault)
-    return FileFormat(container, "FFmpeg", start, size, "wav", fault=fault)
+    container = "RF64" if wide else "WAV"
+    if wav.tag not in _BY_LIBSNDFILE:
+        return FileFormat(container, "FFmpeg", start, size, "wav", fault=fault)
+    max_frames = wav.frames_in_blocks(min(stated, present))
+    return FileFormat(container, "libsndfile", start, size, "wav", max_frames, patches=patches, fault=fault)
+
+
+def _detect_avi(file: BinaryIO, start: int, size: int) -> FileFormat:
+    last = list(iter_chunks(file, "RIFF", start, size))[-1]
+    cut = last.stop > size and not is_unknown_size(last.size)
+    fault = describe_cut_off(size - last.start, last.size) if cut else ""
+    return FileFormat("AVI", "FFmpeg", start, size, "avi", fault=fault)
+
+
+@dataclass(frozen=True)
+class _WavHeader:
+    """The chunks of a WAV file up to its samples."""
+
+    data: Chunk
+    """The chunk of samples."""
+    format: bytes
+    """Body of the ``fmt `` chunk."""
+    fact: int
+    """Samples per channel in the ``fact`` chunk; 0 if there is none."""
+    ds64: int | None
+    """Offset of the body of the ``ds64`` chunk in the container; None if there is none."""
+    long_size: int
+    """Size of the samples in the ``ds64`` chunk."""
+    byte_order: Literal["little", "big"]
+
+    def _number(self, offset: int, length: int) -> int:
+        return int.from_bytes(self.format[offset : offset + length], self.byte_order)
+
+    @property
+    def tag(self) -> int:
+        """Format tag, that of the subformat if the format is extensible."""
+        tag = self._number(0, 2)
+        return self._number(24, 2) if tag == _EXTENSIBLE and len(self.format) >= 26 else tag
+
+    def frames_in_blocks(self, data_bytes: int) -> int | None:
+        """Return the samples per channel of a block coding, by the ``fact`` chunk if it is plausible."""
+        if self.tag not in _IN_BLOCKS or len(self.format) < 20:
+            return None
+        block_bytes, block_frames = self._number(12, 2), self._number(18, 2)
+        coded = -(-data_bytes // max(1, block_bytes)) * block_frames
+        return self.fact if 0 <= coded - self.fact < 2 * block_frames and self.fact else coded
+
+
+def _read_wav_header(file: BinaryIO, start: int, size: int, big_endian: bool) -> _WavHeader | None:
+    """Read the chunks up to the samples; None if there are no samples."""
+    order: Literal["little", "big"] = "big" if big_endian else "little"
+    format, long_size, fact, ds64 = b"", 0, 0, None
+    for chunk in iter_chunks(file, "RIFX" if big_endian else "RIFF", start + 12, size):
+        if chunk.name == b"ds64":
+            body = read_at(file, chunk.start, _DS64_BYTES)
+            long_size, ds64 = int.from_bytes(body[8:16], "little"), chunk.start - start
+        elif chunk.name == b"fmt ":
+            format = read_at(file, chunk.start, min(chunk.size, 64))
+        elif chunk.name == b"fact":
+            fact = int.from_bytes(read_at(file, chunk.start, 4), order)
+        elif chunk.name == b"data":
+            return _WavHeader(chunk, format, fact, ds64, long_size, order)
+    return None
 
 
 def _second_file(

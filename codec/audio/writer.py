@@ -98,23 +98,9 @@ class AudioWriter:
         decoded: bool = False,
     ) -> None:
         self.path = Path(path)
-        suffix = self.path.suffix.lower()
-        self._format = _FORMATS.get(suffix, suffix[1:].upper())
-        if self._format not in soundfile.available_formats():
-            raise AudioError(
-                self.path, "unwritable", f"there is no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
-            )
-        if not soundfile.check_format(self._format, subtype):
-            subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(self._format)
-        bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
-        if self._format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
-            self._format = "RF64"
-        if self._format == "FLAC" and channels > _FLAC_CHANNELS:
-            most = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
-            raise AudioError(self.path, "unwritable", most)
-        self.subtype = subtype
+        self._format, self.subtype = self._choose_format(subtype, channels, samples)
         self.channels = channels
-        self._order = _VORBIS_ORDER.get(channels) if subtype in ("VORBIS", "OPUS") else None
+        self._order = _VORBIS_ORDER.get(channels) if self.subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
         """Samples so far that were clipped, because they exceeded full scale in an integer or lossy subtype."""
         self._part = temporary_path(self.path)
@@ -124,19 +110,37 @@ class AudioWriter:
             raise AudioError(self.path, "unwritable", f"cannot write here ({error.strerror})") from error
         self._sink = _Sink(self._raw)
         try:
-            self._file = soundfile.SoundFile(self._sink, "w", sample_rate, channels, subtype, format=self._format)
+            self._file = soundfile.SoundFile(self._sink, "w", sample_rate, channels, self.subtype, format=self._format)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             reason = self._sink.error.strerror if self._sink.error else libsndfile_reason(error)
             self._discard()
-            what = f"{self._format} {subtype} at {sample_rate} Hz with {channels} channels"
+            what = f"{self._format} {self.subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
-        written = {name: (tags or {}).get(name) for name in TAGS} | {"software": DECODER if decoded else None}
-        self._split_values = self._format in _WITH_COMMENTS and any(
-            SEPARATOR in text for text in written.values() if text
-        )
-        for name, text in written.items():
+        self._split_values = False
+        self._write_tags({name: (tags or {}).get(name, "") for name in TAGS} | {"software": DECODER if decoded else ""})
+
+    def _choose_format(self, subtype: str, channels: int, samples: int) -> tuple[str, str]:
+        """Return libsndfile's names of the format for the suffix and of its subtype."""
+        suffix = self.path.suffix.lower()
+        format = _FORMATS.get(suffix, suffix[1:].upper())
+        if format not in soundfile.available_formats():
+            reason = f"there is no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
+            raise AudioError(self.path, "unwritable", reason)
+        if not soundfile.check_format(format, subtype):
+            subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(format)
+        bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 0)
+        if format == "WAV" and samples * channels * bits // 8 > _WAV_BYTES:
+            format = "RF64"
+        if format == "FLAC" and channels > _FLAC_CHANNELS:
+            reason = f"FLAC holds at most {_FLAC_CHANNELS} channels, not {channels}; use --suffix .wav"
+            raise AudioError(self.path, "unwritable", reason)
+        return format, subtype
+
+    def _write_tags(self, texts: Mapping[str, str]) -> None:
+        several = self._format in _WITH_COMMENTS
+        self._split_values = several and any(SEPARATOR in text for text in texts.values())
+        for name, text in texts.items():
             if text:
-                several = self._format in _WITH_COMMENTS
                 text = join_with_fillers(name, text) if several else "; ".join(split_values(text))
                 with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
                     setattr(self._file, name, text)

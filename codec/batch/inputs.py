@@ -52,7 +52,7 @@ class FileKinds:
         return any(fnmatch(path.name.lower(), pattern) for pattern in self.companions)
 
 
-AUDIO_FILES = FileKinds("sound files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
+AUDIO_FILES = FileKinds("audio files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
 """Files that are encoded, to ``.nac`` files or to tokens. Earlier outputs may be in the same folders."""
 
 _ENCODINGS = {

@@ -21,7 +21,7 @@ from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
 from codec.batch.progress import BatchProgress
 from codec.batch.threads import run_in_threads
-from codec.coding.report import BatchReport, Failure, FileReport, Outcome, Progress, Skipped
+from codec.coding.report import BatchReport, Failure, FileOutcome, FileReport, Progress, Skipped
 from codec.errors import UserError
 from codec.runtime.atomic_files import remove_abandoned_parts
 
@@ -88,7 +88,7 @@ class BatchTask(ABC, Generic[AnyJob]):
         return None
 
     @abstractmethod
-    def __call__(self, job: AnyJob, progress: Progress) -> FileReport | list[Outcome]:
+    def __call__(self, job: AnyJob, progress: Progress) -> FileReport | list[FileOutcome]:
         """Do the job.
 
         Args:
@@ -109,7 +109,7 @@ class _Plan(Generic[AnyJob]):
 
     expected: dict[Job, float] = field(default_factory=dict)
     """Seconds of audio of each job that is left."""
-    ended: dict[Job, list[Outcome]] = field(default_factory=dict)
+    ended: dict[Job, list[FileOutcome]] = field(default_factory=dict)
     limit: str | None = None
     """The first answer of :meth:`BatchTask.describe_limit`."""
 
@@ -174,7 +174,7 @@ def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan
 
 def _outcomes(
     task: BatchTask[AnyJob], jobs: list[AnyJob], options: BatchOptions, bar: BatchProgress
-) -> Iterator[tuple[AnyJob, Outcome | list[Outcome]]]:
+) -> Iterator[tuple[AnyJob, FileOutcome | list[FileOutcome]]]:
     work = partial(_attempt, task)
     if min(options.workers, len(jobs)) > 1:
         ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, jobs, options.workers, bar.advance)
@@ -184,7 +184,7 @@ def _outcomes(
         yield from ended
 
 
-def _attempt(task: BatchTask[AnyJob], job: AnyJob, progress: Progress) -> Outcome | list[Outcome]:
+def _attempt(task: BatchTask[AnyJob], job: AnyJob, progress: Progress) -> FileOutcome | list[FileOutcome]:
     return attempt(job.source, partial(task, job, progress))
 
 
@@ -226,7 +226,7 @@ def _prepare_folders(jobs: Sequence[Job]) -> None:
         remove_abandoned_parts(folder, names[folder])
 
 
-def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[Outcome]:
+def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[FileOutcome]:
     """Return what becomes of a job whose target exists; nothing if the job is still to be done."""
     if skipped := _find_up_to_date(task, job):
         return list(skipped)

@@ -13,27 +13,27 @@ from typing import Any, Generic, TypeVar
 
 from codec.errors import UserError
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
-class _Progress(Generic[Item]):
-    item: Item
+class _Progress(Generic[_Item]):
+    item: _Item
     seconds: float
 
 
 @dataclass(frozen=True)
-class _Ended(Generic[Item]):
-    item: Item
+class _Ended(Generic[_Item]):
+    item: _Item
     outcome: Any
 
 
 def run_in_threads(
-    work: Callable[[Item, Callable[[float], None]], Any],
-    items: Sequence[Item],
+    work: Callable[[_Item, Callable[[float], None]], Any],
+    items: Sequence[_Item],
     threads: int,
-    progress: Callable[[Item, float], None],
-) -> Generator[tuple[Item, Any]]:
+    progress: Callable[[_Item, float], None],
+) -> Generator[tuple[_Item, Any]]:
     """Call a function for each item, several at a time.
 
     Closing the iterator, an error, or an interrupt ends the other calls at their next block, and waits until they have
@@ -62,9 +62,9 @@ def run_in_threads(
     from codec.model.dynamic_batching import DynamicBatcher
 
     batcher, torch_threads, left = DynamicBatcher(threads), torch.get_num_threads(), iter(items)
-    received: SimpleQueue[_Progress[Item] | _Ended[Item] | BaseException] = SimpleQueue()
+    received: SimpleQueue[_Progress[_Item] | _Ended[_Item] | BaseException] = SimpleQueue()
 
-    def report(item: Item, seconds: float) -> None:
+    def report(item: _Item, seconds: float) -> None:
         batcher.check()
         received.put(_Progress(item, seconds))
 

@@ -23,7 +23,7 @@ from codec.batch.threads import run_in_threads
 from codec.coding import shards
 from codec.coding.bit_rate import check_options
 from codec.coding.options import CodingOptions
-from codec.coding.report import BatchReport, Failure, Outcome, Progress, Skipped
+from codec.coding.report import BatchReport, Failure, FileOutcome, Progress, Skipped
 from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_info
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
@@ -191,12 +191,12 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         stated = [attempt(entry.source, entry.audio.get) for entry in job.entries]
         return sum(expected_seconds(one) for one in stated if isinstance(one, AudioInfo))
 
-    def __call__(self, job: _ShardJob, progress: Progress) -> list[Outcome]:
+    def __call__(self, job: _ShardJob, progress: Progress) -> list[FileOutcome]:
         checked_ns = time.time_ns()  # the samples do not belong to sources that change after this
         samples = {} if self.force else self._usable(job, job.target) | self._usable(job, job.members)
         if not any(sample.path == job.members for sample in samples.values()):
             job.members.unlink(missing_ok=True)  # nothing in it is of use
-        outcomes: dict[str, Outcome] = {
+        outcomes: dict[str, FileOutcome] = {
             entry.key: Skipped(entry.source) for entry in job.entries if entry.key in samples
         }
         left = [entry for entry in job.entries if entry.key not in samples]

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from codec.audio.waveform import FloatArray
+
 NO_CODE = -1
 """Value in place of a code that is absent."""
 
@@ -14,9 +16,6 @@ CodeArray = npt.NDArray[np.int64]
 """Codes ``[channels, codebooks, frames]``; within a frame, absent codes are the last ones."""
 
 IntArray = npt.NDArray[np.integer]
-
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
-from codec.bitstream.framing import packet_frames
 from codec.bitstream.header_repair import checksum_error, repair_byte
 from codec.bitstream.tags import MAX_TAG_BYTES, parse_tags, tag_bytes
 from codec.errors import UserError
@@ -46,22 +45,6 @@ def max_payload_bytes(symbols: int) -> int:
 
 
 @dataclass(frozen=True)
-class ModelFormat:
-    """What a header states of the model that decodes the codes."""
-
-    fingerprint: str
-    """16 hexadecimal digits, see :func:`codec.pretrained.checkpoint.fingerprint`."""
-    sample_rate: int
-    """Sample rate of the model in Hz."""
-    latent_hop: int
-    """Samples at that rate per latent frame."""
-    bits_per_code: int
-    """Bits of a code of fixed width."""
-    receptive_frames: int
-    """Latent frames from which a sample is decoded."""
-
-
-@dataclass(frozen=True)
 class Header:
     """Header of a ``.nac`` file or stream.
 
@@ -98,46 +81,6 @@ class Header:
     frames: int = 0
     """Latent frames."""
     version: int = FORMAT_VERSION
-
-    @staticmethod
-    def for_model(
-        model: ModelFormat,
-        *,
-        sample_rate: int,
-        channels: int,
-        codebooks: int,
-        variable: bool = False,
-        target_bps: int = 0,
-        live: bool = False,
-    ) -> "Header":
-        """Make the header of a new file or stream.
-
-        Args:
-            model: What the header states of the model.
-            sample_rate: Sample rate of the source in Hz.
-            channels: Channels of the source.
-            codebooks: Codebooks to use.
-            variable: Whether frames may have fewer codes than codebooks.
-            target_bps: Target bit rate, all channels together, in bit/s; 0: none.
-            live: Whether it is of the live profile.
-
-        Returns:
-            The header, with 0 samples and frames. Its values are not checked, see :meth:`fault`.
-        """
-        return Header(
-            fingerprint=model.fingerprint,
-            sample_rate=sample_rate,
-            channels=channels,
-            model_rate=model.sample_rate,
-            latent_hop=model.latent_hop,
-            codebooks=codebooks,
-            bits_per_code=model.bits_per_code,
-            packet_frames=1 if live else packet_frames(model.sample_rate / model.latent_hop),
-            receptive_frames=model.receptive_frames,
-            variable=variable,
-            target_bps=target_bps,
-            live=live,
-        )
 
     @property
     def seconds(self) -> float:

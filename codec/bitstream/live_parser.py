@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from enum import Enum
 
 from codec.bitstream.header import Header
 from codec.bitstream.live import CHECKSUM_BYTES, END_BYTES, END_MARK, NUMBER_MODULUS, LiveFrames, StreamEnd, parse_end
@@ -26,6 +27,13 @@ class _FrameBody:
     def size(self) -> int:
         """Bytes of the frame."""
         return len(self.body) + CHECKSUM_BYTES
+
+
+class _Absence(Enum):
+    """Why there is neither a frame nor the end at a place."""
+
+    INCOMPLETE = "too few bytes so far"
+    INVALID = "bytes that can be neither"
 
 
 class LiveParser:
@@ -81,7 +89,7 @@ class LiveParser:
         while not self.done and self._place < len(self._data):
             if self._searched is None:
                 found = self._look(self._place)
-                if found == "more" and not last:
+                if found is _Absence.INCOMPLETE and not last:
                     break
                 if isinstance(found, StreamEnd) and self._can_follow(found, self.next):
                     self.end, self.done = found, found.frames == self.next
@@ -109,23 +117,21 @@ class LiveParser:
         """Determine whether this end can be sent before frame ``number``, and at most :data:`MAX_GAP` more frames."""
         return 0 <= end.frames - number <= MAX_GAP
 
-    def _look(self, place: int) -> _FrameBody | StreamEnd | str:
-        """Parse what is at a place: a frame, the end, ``"more"`` if there are too few bytes, or ``"none"`` if it can be
-        neither.
-        """
+    def _look(self, place: int) -> _FrameBody | StreamEnd | _Absence:
+        """Parse the frame or the end at a place."""
         data = self._data
         if place >= len(data):
-            return "more"
+            return _Absence.INCOMPLETE
         if data[place] == END_MARK:
             if len(data) < place + END_BYTES:
-                return "more"
-            return parse_end(bytes(data[place : place + END_BYTES])) or "none"
+                return _Absence.INCOMPLETE
+            return parse_end(bytes(data[place : place + END_BYTES])) or _Absence.INVALID
         counts = data[place : place + self._channels]
         if max(counts) > self._codebooks:
-            return "none"
+            return _Absence.INVALID
         size = self._channels + -(-sum(counts) * self._bits // 8)
         if len(counts) < self._channels or len(data) < place + size + CHECKSUM_BYTES:
-            return "more"
+            return _Absence.INCOMPLETE
         body = bytes(data[place : place + size])
         check = int.from_bytes(data[place + size : place + size + CHECKSUM_BYTES], "little")
         return _FrameBody((check - zlib.crc32(body)) % NUMBER_MODULUS, body)
@@ -142,12 +148,12 @@ class LiveParser:
             if self._budget < 0:
                 self.done = True
                 return None
-            if here == "more" and not last:
+            if here is _Absence.INCOMPLETE and not last:
                 return None
-            if isinstance(here, str) or (isinstance(here, StreamEnd) and not self._can_follow(here, self.next)):
+            if isinstance(here, _Absence) or (isinstance(here, StreamEnd) and not self._can_follow(here, self.next)):
                 continue
             behind = self._look(at + (END_BYTES if isinstance(here, StreamEnd) else here.size))
-            if behind == "more" and not last:
+            if behind is _Absence.INCOMPLETE and not last:
                 return None
             lost = self._lost_before(here, behind)
             if lost is not None and lost <= MAX_GAP:
@@ -158,7 +164,7 @@ class LiveParser:
             self._place = len(self._data)
         return None
 
-    def _lost_before(self, here: _FrameBody | StreamEnd, behind: _FrameBody | StreamEnd | str) -> int | None:
+    def _lost_before(self, here: _FrameBody | StreamEnd, behind: _FrameBody | StreamEnd | _Absence) -> int | None:
         """Return the number of frames lost before ``here``; None if what follows does not confirm it."""
         if isinstance(here, StreamEnd):  # before the last frames, or behind them
             if isinstance(behind, _FrameBody):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codec.cli.common import FAILED, describe_losses, positive, print_error
 from codec.cli.models import MODEL_VARIABLE
 from codec.errors import UserError
-from codec.pretrained.registry import DEFAULT_MODEL
+from codec.pretrained import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from codec.coding.report import BatchReport

@@ -61,22 +61,25 @@ def add_parser(command: AddCommand) -> None:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
         from codec.recipe import read_recipe
+        from data_prep.options import PrepareOptions
         from data_prep.prepare import prepare
 
     recipe = read_recipe(arguments.recipe)
     summary = prepare(
         arguments.sources,
         arguments.out,
-        sample_rate=arguments.rate or recipe.codec.sample_rate,
-        channels=arguments.channels or recipe.data.channels,
-        ratios=arguments.ratios,
-        group_by=arguments.group_by,
-        plain=arguments.plain,
-        domains=arguments.domain,
-        seed=arguments.seed,
-        min_seconds=arguments.min_seconds,
-        target=recipe.target,
-        workers=arguments.workers,
+        PrepareOptions(
+            sample_rate=arguments.rate or recipe.codec.sample_rate,
+            channels=arguments.channels or recipe.data.channels,
+            ratios=arguments.ratios,
+            group_by=arguments.group_by,
+            plain=arguments.plain,
+            domains=arguments.domain,
+            seed=arguments.seed,
+            min_seconds=arguments.min_seconds,
+            target=recipe.target,
+            workers=arguments.workers,
+        ),
         note=print_note,
     )
     print_result(summary, arguments.json)

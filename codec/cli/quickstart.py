@@ -63,6 +63,7 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         from codec.recipe import read_recipe
         from codec.training.trainer import train
         from data_prep.groups import choose_grouping, group_entries
+        from data_prep.options import PrepareOptions
         from data_prep.prepare import prepare
         from data_prep.sources import find_audio
         from data_prep.synthetic_corpus import synthesise_corpus
@@ -84,11 +85,13 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     summary = prepare(
         [audio],
         out / "data",
-        sample_rate=recipe.codec.sample_rate,
-        channels=recipe.data.channels,
-        group_by=group_by,
-        target=recipe.target,
-        workers=os.cpu_count() or 1,
+        PrepareOptions(
+            sample_rate=recipe.codec.sample_rate,
+            channels=recipe.data.channels,
+            group_by=group_by,
+            target=recipe.target,
+            workers=os.cpu_count() or 1,
+        ),
         note=print,
     )
     print(summary.text())

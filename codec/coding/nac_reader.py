@@ -90,7 +90,8 @@ class NacReader:
     @property
     def lost(self) -> tuple[tuple[float, float], ...]:
         """Start and end in seconds of each damaged part that was read. After such a part, samples within the decoder's
-        receptive field may differ as well."""
+        receptive field may differ as well.
+        """
         return self._losses.spans
 
     @property
@@ -147,7 +148,8 @@ class NacReader:
 
     def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
         """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the
-        file was cut off."""
+        file was cut off.
+        """
         head = self.header
         conceal = Concealment(head.channels, head.codebooks, self.model.frame_rate_hz)
         # The frames before decide what conceals the first ones.

@@ -196,14 +196,15 @@ class Skipped:
     """Where everything is missing from, in seconds; None if the source is not cut off."""
 
 
-Outcome = FileReport | Failure | Skipped
+FileOutcome = FileReport | Failure | Skipped
 """What became of one source of a batch."""
 
 
 @dataclass(frozen=True)
 class BatchSummary:
     """A batch in figures. Bytes and bit rates are those of the coded files that were written or decoded now, or of
-    their packets that were read. The field names are the keys of ``--json``."""
+    their packets that were read. The field names are the keys of ``--json``.
+    """
 
     done: int
     skipped: int

@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from codec.bitstream.codes import IntArray
 from codec.errors import UserError
 from codec.runtime.atomic_files import replacing
 
@@ -37,8 +37,6 @@ MAX_METADATA_BYTES = 1 << 20
 _ARRAY_START_BYTES = 10
 _MAX_ARRAY_HEADER_BYTES = 1024
 _COPY_BYTES = 1 << 20
-
-IntArray = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from codec.audio.channels import StereoMode
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
+from codec.bitstream.codes import IntArray
 from codec.coding import shards
 from codec.coding.pipeline import model_samples
 
@@ -27,7 +28,8 @@ are read."""
 @dataclass(frozen=True)
 class TokenInfo:
     """The metadata of one array. ``sample_rate``, ``channels``, ``samples`` (per channel) and ``seconds`` are those of
-    the source. The field names are the keys of the metadata."""
+    the source. The field names are the keys of the metadata.
+    """
 
     source: str
     sample_rate: int
@@ -90,7 +92,7 @@ def read_token_info(sample: shards.Sample) -> TokenInfo:
     return info
 
 
-def read_codes(sample: shards.Sample, info: TokenInfo, model: LoadedModel) -> shards.IntArray:
+def read_codes(sample: shards.Sample, info: TokenInfo, model: LoadedModel) -> IntArray:
     """Read the codes of an array.
 
     Args:

@@ -1,7 +1,7 @@
 """Interface of inference backends: what computes the blocks of a stream.
 
 It speaks NumPy, so that a backend needs no PyTorch. :mod:`codec.model.torch_backend` runs the layers of a model,
-:mod:`codec.pretrained.onnx_backend` runs exported graphs. What a backend computes of a block is a *step*: from the
+:mod:`codec.pretrained.onnx_backend` runs exported graphs. A backend provides *steps*: from a
 block and the state after the block before to the outputs and the state after it.
 """
 

@@ -32,8 +32,8 @@ _GROWING_BATCH = 64
 class Codec(CodecBase):
     """A neural audio codec for mono streams; :mod:`codec.audio.channels` turns channels into streams.
 
-    The buffer ``spread`` is the scale (standard deviation) of each compressed coefficient. What the networks take and
-    give is relative to it, so that a step of training moves quiet high frequencies as much as loud low ones.
+    The buffer ``spread`` is the scale (standard deviation) of each compressed coefficient. Inputs and outputs of the
+    networks are relative to it, so that a step of training moves quiet high frequencies as much as loud low ones.
 
     Args:
         config: Architecture.

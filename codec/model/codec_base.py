@@ -11,7 +11,7 @@ from codec.model.quantizers.quantized import Quantized
 
 @dataclass(frozen=True)
 class CodecOutput:
-    """What training needs of a pass through a codec."""
+    """Result of a pass through a codec, for training."""
 
     waveform: Tensor
     """Decoded waveform ``[batch, 1, samples]``."""
@@ -20,7 +20,7 @@ class CodecOutput:
 
 
 class CodecBase(nn.Module):
-    """What training needs of a codec.
+    """A codec as training needs it.
 
     :class:`codec.model.codec.Codec` is the architecture of this library; others that are trained for comparison have
     the same interface.

@@ -1,6 +1,6 @@
 """Streaming inference: waveforms and codes in pieces of any length, as NumPy arrays.
 
-What is computed is canonical blocks of :data:`BLOCK` latent frames whose state is handed on, so that a whole file, a
+All computation is in canonical blocks of :data:`BLOCK` latent frames whose state is handed on. So a whole file, a
 stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on length.
 """
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codec.bitstream.codes import CodesWithImportance, FloatArray
+from codec.audio.waveform import FloatArray
+from codec.bitstream.codes import CodesWithImportance
 from codec.config import CodecConfig
 from codec.model.backend import BlockOutputs, BlockState, BlockStep, join_arrays
 from codec.model.dynamic_batching import batched, is_batched

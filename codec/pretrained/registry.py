@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 MODELS = Path(__file__).parent
 """The folder that holds the built-in models."""
 
-DEFAULT_MODEL = "speech_16k_v2"
-"""Name of the model that encodes unless another is named."""
-
 ONNX = "onnx"
 """Name of the device that is ONNX Runtime on the CPU, with the graphs in the folder of a model."""
 

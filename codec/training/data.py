@@ -158,11 +158,11 @@ class CodecData(L.LightningDataModule):
         return self.evaluation_crops[1]
 
     def train_dataloader(self) -> DataLoader:
-        """Load the batches up to the next validation."""
+        """Return a loader of the batches up to the next validation."""
         return self._loader(self.train_crops, RemainingSteps(self.recipe, self.state))
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Load the batches of both evaluation splits."""
+        """Return a loader for each of the evaluation splits."""
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
         return [self._loader(crops, batches) for crops in self.evaluation_crops]
 

@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 import torch
 
+from codec.config import Recipe
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
+from codec.training.adversarial_step import codec_objective, discriminator_objective
 from codec.training.data import CodecData, Crops
+from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.module import CodecModule
 
 _TIMED_STEPS = 4
@@ -111,6 +114,20 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     )
 
 
+def choose_validation_interval(recipe: Recipe, steps: int) -> int:
+    """Choose the steps between validations, so that there are enough for a diagnosis.
+
+    Args:
+        recipe: gives the usual interval, ``train.validate_every``.
+        steps: expected steps of the run.
+
+    Returns:
+        The recipe's interval, or a tenth of the run if that is too short for three validations.
+    """
+    every = recipe.train.validate_every
+    return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
+
+
 def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, adversarial: bool = False) -> float:
     """Time a few steps: loading, forward pass, losses and backward pass.
 
@@ -136,10 +153,11 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
         loss = trial.losses(output.waveform, wave).total + output.quantized.commitment
         if discriminator is not None:
             before = time.perf_counter()
-            trial.discriminator_loss(discriminator, output.waveform, wave).backward()
+            discriminator_objective(discriminator, trial.recipe.adversarial.loss, output.waveform, wave).backward()
             _synchronise(device)
             discriminator_times.append(time.perf_counter() - before)
-            loss = loss + sum(trial.adversarial_losses(discriminator, output.waveform, wave).values())
+            objective = codec_objective(discriminator, trial.recipe.adversarial.loss, output.waveform, wave)
+            loss = loss + sum(objective.terms.values())
         loss.backward()
         _synchronise(device)
         times.append(time.perf_counter() - start)

@@ -11,13 +11,14 @@ from torch.optim import Optimizer
 
 from codec.config import CodecConfig, Recipe
 from codec.losses import CompositeLoss
-from codec.losses.adversarial import discriminator_loss, discriminator_statistics, feature_matching, generator_loss
 from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
+from codec.training.adversarial_step import codec_objective, discriminator_objective
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
+from codec.training.optimizers import build_optimizers
 from codec.training.state import TrainingState
 from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
@@ -95,18 +96,12 @@ class CodecModule(L.LightningModule):
         self.average.load_state_dict(codec.state_dict())
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """Make the optimiser of the codec and, if there is one, that of the discriminator."""
-        optim = self.recipe.optim
-        trainable = [p for p in self.codec.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": optim.l2},
-            {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        optimizers: list[Optimizer] = [torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, fused=True)]
-        if self.discriminator is not None:
-            lr = self.recipe.adversarial.lr
-            optimizers.append(torch.optim.AdamW(self.discriminator.parameters(), lr=lr, betas=optim.betas, fused=True))
-        return optimizers
+        """Make the optimisers.
+
+        Returns:
+            That of the codec, then that of the discriminator, if there is one.
+        """
+        return build_optimizers(self.recipe, self.codec, self.discriminator)
 
     def generator_at(self, step: int) -> torch.Generator:
         """Make the random generator of a step.
@@ -216,52 +211,18 @@ class CodecModule(L.LightningModule):
         self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Train the discriminator if this step is one of its own, and return the codec's adversarial losses."""
-        if self.state.step % self.recipe.adversarial.every == 0:
-            loss = self.discriminator_loss(discriminator, output, target)
+        adversarial = self.recipe.adversarial
+        if self.state.step % adversarial.every == 0:
+            loss = discriminator_objective(discriminator, adversarial.loss, output, target)
             optimizer.zero_grad()
             self.manual_backward(loss)
             norm = nn.utils.get_total_norm([p.grad for p in discriminator.parameters() if p.grad is not None])
             if torch.isfinite(norm):
                 optimizer.step()
                 self.statistics.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
-        return self.adversarial_losses(discriminator, output, target)
-
-    def discriminator_loss(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss that the discriminator minimises.
-
-        Args:
-            discriminator: gives logits and features.
-            output: decoded waveforms ``[batch, 1, samples]``; no gradient reaches them.
-            target: original waveforms of the same shape.
-
-        Returns:
-            A scalar.
-        """
-        kind = self.recipe.adversarial.loss
-        return discriminator_loss(kind, discriminator(target).logits, discriminator(output.detach()).logits)
-
-    def adversarial_losses(self, discriminator: nn.Module, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Compute the losses by which the codec learns from the discriminator, whose weights get no gradient.
-
-        Args:
-            discriminator: gives logits and features.
-            output: decoded waveforms ``[batch, 1, samples]``.
-            target: original waveforms of the same shape.
-
-        Returns:
-            The scalars ``adversarial`` and ``features`` (feature matching).
-        """
-        kind = self.recipe.adversarial.loss
-        discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real = discriminator(target)
-        fake = discriminator(output)
-        discriminator.requires_grad_(True)
-        self.statistics.add(**discriminator_statistics(kind, real.logits, fake.logits))
-        return {
-            "adversarial": generator_loss(kind, fake.logits),
-            "features": feature_matching(real.features, fake.features),
-        }
+        objective = codec_objective(discriminator, adversarial.loss, output, target)
+        self.statistics.add(**objective.statistics)
+        return objective.terms
 
     @torch.no_grad()
     def update_average(self) -> None:

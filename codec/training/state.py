@@ -10,8 +10,10 @@ _STORED = ("step", "validated", "first_loss", "skipped_in_a_row")
 
 @dataclass
 class TrainingState:
-    """Progress of a training. The training step and the callbacks update it; the training data and the schedule of the
-    learning rate follow it."""
+    """Progress of a training.
+
+    The training step and the callbacks update it; the training data and the schedule of the learning rate follow it.
+    """
 
     step: int = 0
     """Finished training steps. (Lightning's ``global_step`` counts the steps of every optimiser.)"""

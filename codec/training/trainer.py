@@ -29,9 +29,8 @@ from codec.training.checkpointing import (
     continue_from_best,
 )
 from codec.training.data import CodecData
-from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import fit_tables
-from codec.training.forecast import forecast
+from codec.training.forecast import choose_validation_interval, forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
 from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
 from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
@@ -190,11 +189,7 @@ class _Training:
         record_trained_clips(run, self.data.train_crops.split, init_from)
 
     def fit(self) -> None:
-        """Train until the run is over.
-
-        Raises:
-            UserError, KeyboardInterrupt: see :func:`train`.
-        """
+        """Train until the run is over; the exceptions are those of :func:`train`."""
         trainer = self._make_trainer()
         if not self.quiet:
             self._forecast(trainer.strategy.root_device)
@@ -267,20 +262,6 @@ class _Training:
             best_validation_loss=self.best.best,
             minutes=self.limit.elapsed_s / 60,
         )
-
-
-def choose_validation_interval(recipe: Recipe, steps: int) -> int:
-    """Choose the steps between validations, so that there are enough for a diagnosis.
-
-    Args:
-        recipe: gives the usual interval, ``train.validate_every``.
-        steps: expected steps of the run.
-
-    Returns:
-        The recipe's interval, or a tenth of the run if that is too short for three validations.
-    """
-    every = recipe.train.validate_every
-    return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
 
 
 def _print(quiet: bool, text: str) -> None:

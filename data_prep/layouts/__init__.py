@@ -1,7 +1,7 @@
-"""Recognise the layout of a corpus, so that what belongs together stays in one split.
+"""Layouts of public corpora, which state the groups: speakers, recordings, songs.
 
-Each module holds the recognisers of one family. A recogniser looks at the names below a folder (:class:`Tree`) and at
-the corpus' own tables, decodes nothing, and returns a :class:`Layout`, or None where the folder is something else.
+Each module has the recognisers of one family. A recogniser reads the names below a folder (:class:`FolderTree`) and the
+corpus' own tables, decodes nothing, and returns a :class:`CorpusLayout`, or None for any other folder.
 """
 
 from data_prep.layouts import listed, music, sounds, speech
@@ -10,11 +10,17 @@ from data_prep.layouts.tree import CorpusLayout, FolderTree
 __all__ = ["Layout", "Tree", "recognise"]
 
 RECOGNISERS = (*listed.LISTED_LAYOUTS, *speech.SPEECH_CORPORA, *music.MUSIC_CORPORA, *sounds.SOUND_CORPORA)
-"""In order: lists that name their files come before corpora that are known by their names."""
+"""In the order in which they are tried: lists of files come before corpora that are recognised by file names."""
 
 
 def recognise(tree: FolderTree) -> CorpusLayout | None:
-    """Return the layout of the folder itself, None where it has none that is known.
+    """Recognise the layout of a folder.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None if no recogniser knows it.
 
     Raises:
         UserError: a table of the corpus cannot be read.

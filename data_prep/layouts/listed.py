@@ -12,14 +12,28 @@ _HUGGING_FACE = ("metadata.csv", "metadata.jsonl")
 
 
 def recognise_own_manifest(tree: FolderTree) -> CorpusLayout | None:
-    """``manifest.csv`` with a column ``path``."""
+    """Recognise ``manifest.csv`` with a column ``path``, a list of this project.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     if _OWN not in tree.names or "path" not in read_header(tree.root / _OWN):
         return None
     return _layout(tree, [_OWN], "manifest")
 
 
 def recognise_hugging_face(tree: FolderTree) -> CorpusLayout | None:
-    """``metadata.csv`` or ``metadata.jsonl`` with ``file_name``, as the audio folders of Hugging Face have it."""
+    """Recognise an audio folder of Hugging Face: ``metadata.csv`` or ``metadata.jsonl`` with ``file_name``.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     for name in _HUGGING_FACE:
         if name in tree.names and "file_name" in _columns(tree, name):
             return _layout(tree, [name], "Hugging Face metadata")
@@ -27,12 +41,26 @@ def recognise_hugging_face(tree: FolderTree) -> CorpusLayout | None:
 
 
 def recognise_kaldi(tree: FolderTree) -> CorpusLayout | None:
-    """``wav.scp``, with the speakers in ``utt2spk``: Kaldi and ESPnet."""
+    """Recognise a data folder of Kaldi or ESPnet: ``wav.scp``, with the speakers in ``utt2spk``.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     return _layout(tree, ["wav.scp"], "Kaldi data folder", "utt2spk") if "wav.scp" in tree.names else None
 
 
 def recognise_lhotse(tree: FolderTree) -> CorpusLayout | None:
-    """Recordings, or cuts where there are none, as lhotse writes them."""
+    """Recognise manifests of lhotse: recordings, or cuts if there are none.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     lists = sorted(name for name in tree.names if name.endswith((".jsonl", ".jsonl.gz")))
     for word, key in (("recordings", "sources"), ("cuts", "recording")):
         if found := [name for name in lists if word in name and key in _columns(tree, name)]:
@@ -41,7 +69,14 @@ def recognise_lhotse(tree: FolderTree) -> CorpusLayout | None:
 
 
 def recognise_nemo(tree: FolderTree) -> CorpusLayout | None:
-    """JSON Lines with ``audio_filepath``."""
+    """Recognise a manifest of NeMo: JSON Lines with ``audio_filepath``.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     lists = sorted(name for name in tree.names if name.endswith((".jsonl", ".json")) and "manifest" in name)
     found = [name for name in lists if "audio_filepath" in _columns(tree, name)]
     return _layout(tree, found, "NeMo manifest") if found else None

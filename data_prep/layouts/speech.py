@@ -1,10 +1,10 @@
-"""Speech corpora: the group is the speaker, and the passage where there is one speaker only."""
+"""Speech corpora: the group is the speaker, or the passage if there is only one speaker."""
 
 import re
 from pathlib import Path
 
 from codec.batch.inputs import read_text
-from data_prep.layouts.tree import CorpusLayout, FolderTree, pattern, stem
+from data_prep.layouts.tree import CorpusLayout, FolderTree, file_stem, recogniser_by_names
 from data_prep.tables import read_csv
 
 _COMMON_VOICE_TABLES = ("validated", "invalidated", "other", "train", "dev", "test")
@@ -12,27 +12,41 @@ _PASSAGE = re.compile(r"(LJ\d{3})-\d{4}")
 
 
 def recognise_lj_speech(tree: FolderTree) -> CorpusLayout | None:
-    """LJSpeech and the many corpora in its form: ``wavs/`` beside ``metadata.csv`` with bars, without a header.
+    """Recognise LJSpeech and corpora in its form: ``wavs/`` next to ``metadata.csv`` with bars and no header.
 
     There is one speaker. In LJSpeech itself the clips of a passage (LJ001, …) were read in one go and stay together
     (Ito and Johnson 2017).
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
     """
     if "metadata.csv" not in tree.names or not {"wavs", "wav"}.intersection(tree.folders):
         return None
     if "|" not in read_text(tree.root / "metadata.csv", "list").split("\n", 1)[0]:
         return None
-    if any(_PASSAGE.fullmatch(stem(path)) for path in tree.audio):
+    if any(_PASSAGE.fullmatch(file_stem(path)) for path in tree.audio):
         return CorpusLayout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
     return CorpusLayout("LJSpeech form", "wavs/ beside metadata.csv with bars", "file (one speaker)", "speech")
 
 
 def _passage(path: str) -> str:
-    match = _PASSAGE.fullmatch(stem(path))
+    match = _PASSAGE.fullmatch(file_stem(path))
     return match[1] if match else ""
 
 
 def recognise_common_voice(tree: FolderTree) -> CorpusLayout | None:
-    """Mozilla Common Voice: ``clips/`` beside tables such as ``validated.tsv``, in which ``client_id`` is the voice."""
+    """Recognise Mozilla Common Voice: ``clips/`` next to tables such as ``validated.tsv``, whose ``client_id`` is the
+    speaker.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+    """
     tables = [f"{name}.tsv" for name in _COMMON_VOICE_TABLES if f"{name}.tsv" in tree.names]
     if "clips" not in tree.folders or not tables:
         return None
@@ -41,11 +55,11 @@ def recognise_common_voice(tree: FolderTree) -> CorpusLayout | None:
         for row in read_csv(tree.root / table):
             if row.get("client_id") and row.get("path"):
                 # Older editions name clips without a suffix.
-                speakers.setdefault(stem(row["path"]), row["client_id"])
+                speakers.setdefault(file_stem(row["path"]), row["client_id"])
     if not speakers:
         return None
     evidence = f"clips/ beside {tables[0]}"
-    return CorpusLayout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(stem(path), ""))
+    return CorpusLayout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(file_stem(path), ""))
 
 
 def _archive_and_subset(file: Path) -> str:
@@ -53,7 +67,7 @@ def _archive_and_subset(file: Path) -> str:
     return "/".join([folder for folder in file.parts[1:-3] if folder != "audio"][-2:])
 
 
-libri = pattern(
+libri = recogniser_by_names(
     "LibriSpeech family",
     # speaker-book-utterance in a folder of the book: LibriSpeech has hyphens, LibriTTS and MLS underscores.
     r"(?:^|/)(?P<book>\d+)/(?P<group>\d+)[-_](?P=book)[-_]\d+(?:_\d+)?\.\w+$",
@@ -62,49 +76,49 @@ libri = pattern(
     domain="speech",
     source=_archive_and_subset,
 )
-vctk = pattern(
+vctk = recogniser_by_names(
     "VCTK",
     r"(?:^|/)(?P<recording>(?P<group>p\d{3}|s5)_\d{3})(?:_mic[12])?\.\w+$",
     evidence="files named pNNN_MMM",
     grouping="speaker",
     domain="speech",
 )
-vox_celeb = pattern(
+vox_celeb = recogniser_by_names(
     "VoxCeleb",
     r"(?:^|/)(?P<recording>(?P<group>id\d{5})[/-][\w-]{11})[/-]\d{5}\.\w+$",
     evidence="files named idNNNNN/VIDEO/NNNNN",
     grouping="speaker",
     domain="speech",
 )
-aishell = pattern(
+aishell = recogniser_by_names(
     "AISHELL",
     r"(?:^|/)BAC009(?P<group>S\d{4})W\d{4}\.\w+$",
     evidence="files named BAC009SNNNNWNNNN",
     grouping="speaker",
     domain="speech",
 )
-aishell3 = pattern(
+aishell3 = recogniser_by_names(
     "AISHELL-3",
     r"(?:^|/)(?P<group>SSB\d{4})\d{4}\.\w+$",
     evidence="files named SSBNNNNMMMM",
     grouping="speaker",
     domain="speech",
 )
-aishell2 = pattern(
+aishell2 = recogniser_by_names(
     "AISHELL-2",
     r"(?:^|/)I(?P<group>[CD]\d{4})W\d{4}\.\w+$",
     evidence="files named ICNNNNWMMMM",
     grouping="speaker",
     domain="speech",
 )
-speech_commands = pattern(
+speech_commands = recogniser_by_names(
     "Speech Commands",
     r"(?:^|/)(?P<group>[0-9a-f]{8})_nohash_\d+\.\w+$",
     evidence="files named SPEAKER_nohash_N",
     grouping="speaker, not the word that the folder names",
     domain="speech",
 )
-timit = pattern(
+timit = recogniser_by_names(
     "TIMIT",
     r"(?i:(?:^|/)dr[1-8]/(?P<group>[fm][a-z]{2}[a-z0-9]\d)/(?:sa|si|sx)\d+(?:\.\w+)+$)",
     evidence="folders DR1 to DR8",

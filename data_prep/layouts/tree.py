@@ -1,4 +1,4 @@
-"""The names below a folder, as recognisers see them, and what they return."""
+"""Names below a folder, from which recognisers tell the layout of a corpus."""
 
 import re
 from bisect import bisect_left
@@ -10,24 +10,34 @@ from pathlib import Path, PurePosixPath
 from data_prep.entries import AudioEntry
 
 MATCHING_SHARE = 0.9
-"""Of the audio files below a folder must have the names of a corpus, so that it is taken for that corpus."""
+"""Smallest share of the audio files below a folder that must have the names of a corpus to be taken for it."""
 
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder: ``audio`` and ``others`` are the paths of all files below it, relative to it, sorted, with slashes."""
+    """A folder with all files below it. Paths are relative to it and sorted, with forward slashes."""
 
     root: Path
+    """Path of the folder."""
     audio: Sequence[str]
+    """Paths of the audio files."""
     others: Sequence[str]
+    """Paths of all other files."""
 
     def below(self, name: str) -> "FolderTree":
-        """Return the subfolder of this name."""
+        """Return a subfolder.
+
+        Args:
+            name: name of the subfolder.
+
+        Returns:
+            The subfolder with the files below it.
+        """
         return FolderTree(self.root / name, _below(self.audio, name), _below(self.others, name))
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Names of the files in the folder itself that are no audio."""
+        """Names of the files in the folder itself that are not audio."""
         return frozenset(path for path in self.others if "/" not in path)
 
     @cached_property
@@ -44,30 +54,27 @@ def _below(paths: Sequence[str], name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class CorpusLayout:
-    """A corpus that was recognised.
-
-    Args:
-        name: of the corpus, or of the kind of list.
-        evidence: what it was recognised by.
-        grouping: what one group is, in a word or two ("speaker", "song").
-        domain: of all files; empty where the corpus does not say.
-        groups: the group of a file by its path below the folder; empty where the corpus says nothing.
-        recordings: likewise, what one recording is where that is more than a file.
-        source: what the manifest calls the source of a file; None for the name of the folder.
-        entries: the files, where a list names them, in place of those below the folder.
-    """
+    """Layout of a corpus that was recognised."""
 
     name: str
+    """Name of the corpus, or of the type of list."""
     evidence: str
+    """Files or folders by which it was recognised, for the user."""
     grouping: str
+    """Meaning of a group, such as "speaker" or "song"; empty if there are none."""
     domain: str = ""
+    """Domain of all files; empty if the corpus does not state one."""
     groups: Callable[[str], str] = lambda path: ""
+    """Returns the group of a file by its path below the folder; empty if the corpus does not state one."""
     recordings: Callable[[str], str] = lambda path: ""
+    """Likewise returns the name of the recording, if it has several files."""
     source: Callable[[Path], str] | None = None
+    """Returns the name of the source by the path of a file; None: the name of the folder."""
     entries: tuple[AudioEntry, ...] | None = field(default=None, repr=False)
+    """Files that a list names; None: all audio files below the folder."""
 
 
-def pattern(
+def recogniser_by_names(
     name: str,
     expression: str,
     *,
@@ -77,13 +84,21 @@ def pattern(
     prefix: str = "",
     source: Callable[[Path], str] | None = None,
 ) -> Callable[[FolderTree], CorpusLayout | None]:
-    """Make the recogniser of a corpus that is known by the names of its files.
+    """Make the recogniser of a corpus with characteristic file names.
 
     Args:
-        expression: found in the path of each file below the folder; its part ``group`` is the group, and the part
-            ``recording``, if it has one, what the files of one recording share.
-        prefix: put before the group, for numbers that would mean something else in another corpus.
-        source: see :class:`Layout`.
+        name: name of the corpus.
+        expression: regular expression that matches the path of a file below the folder. Its group ``group`` is the
+            group, and its group ``recording``, if there is one, the name that all files of a recording share.
+        evidence: names of files and folders by which the corpus is recognised, for the user.
+        grouping: meaning of a group, such as "speaker".
+        domain: domain of all files.
+        prefix: text before the group, for numbers that would mean something else in another corpus.
+        source: see :class:`CorpusLayout`.
+
+    Returns:
+        Function that returns the layout of a folder, or None if fewer than :data:`MATCHING_SHARE` of its audio files
+        match.
     """
     compiled = re.compile(expression)
 
@@ -93,7 +108,7 @@ def pattern(
         return f"{prefix}{found}" if found else ""
 
     def recogniser(tree: FolderTree) -> CorpusLayout | None:
-        # A few names spread over the folder decide for most folders that they are something else.
+        # Most other folders are ruled out by a few names from all over the folder.
         if not any(compiled.search(path) for path in tree.audio[:: 1 + len(tree.audio) // 10]):
             return None
         if sum(compiled.search(path) is not None for path in tree.audio) < MATCHING_SHARE * len(tree.audio):
@@ -111,6 +126,13 @@ def pattern(
     return recogniser
 
 
-def stem(path: str) -> str:
-    """Return the name of a file without folders and without its last suffix."""
+def file_stem(path: str) -> str:
+    """Return the name of a file without folders and without its last suffix.
+
+    Args:
+        path: path with forward slashes.
+
+    Returns:
+        The name.
+    """
     return PurePosixPath(path).stem

@@ -35,11 +35,25 @@ class Objective:
     bits_weight: float = 0.0
 
     def codes(self, scale: Tensor) -> Tensor:
-        """Quantize the values with ``scale`` and return whole numbers, ``[number]``."""
+        """Quantize the values.
+
+        Args:
+            scale: step size, above 0, without dimensions.
+
+        Returns:
+            Whole numbers ``[number]``.
+        """
         return (self.values / scale).round().clamp(-self.levels // 2, self.levels // 2 - 1).detach()
 
     def bits(self, scale: Tensor) -> float:
-        """Return the order-0 entropy of a code in bits."""
+        """Return the order-0 entropy of a code.
+
+        Args:
+            scale: step size, above 0, without dimensions.
+
+        Returns:
+            Bits.
+        """
         share = torch.unique(self.codes(scale), return_counts=True)[1].double() / len(self.values)
         return float(-(share * share.log2()).sum())
 
@@ -126,7 +140,11 @@ def laplacian(number: int = 20_000) -> Tensor:
 
 
 def compare_methods() -> Table:
-    """Return a table of what both methods find on two objectives."""
+    """Compare both methods on two objectives.
+
+    Returns:
+        A row for each objective and method.
+    """
     rows = []
     for name, weight in (("error", 0.0), ("error + 0.05 per bit", 0.05)):
         objective = Objective(laplacian(), bits_weight=weight)

@@ -21,7 +21,7 @@ from codec.coding.files import decode_file, encode_file
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_parameters
+from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_module_parameters
 
 BUDGET_S = 20.0
 """Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
@@ -119,7 +119,7 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
         for mode in (PLAIN, BEST):
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
             kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
-            count = count_parameters(one)
+            count = count_module_parameters(one)
             systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems
 

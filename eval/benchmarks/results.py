@@ -31,7 +31,11 @@ class Machine:
     """10⁹ multiply-adds per second in a float32 linear layer."""
 
     def text(self) -> str:
-        """Return all of it in one line."""
+        """Return all of it in one line.
+
+        Returns:
+            One line of text.
+        """
         return (
             f"{self.processor}, {self.cores} cores, torch {self.torch}, Python {self.python}, {self.threads} thread"
             f"{'s' if self.threads > 1 else ''}, float32; load average before the run {self.load_average:.1f}; a linear"
@@ -80,7 +84,11 @@ class SpeedResult:
     training: list[TrainingSpeed]
 
     def tables(self) -> list[Table]:
-        """Return every table of the page."""
+        """Return every table of the page.
+
+        Returns:
+            Tables in the order of the page.
+        """
         return [
             *(_timing_table(self.timings, mode, self.compiled) for mode in (PLAIN, BEST)),
             _file_table(self.files),
@@ -93,13 +101,21 @@ class SpeedResult:
         ]
 
     def text(self) -> str:
-        """Return the tables for the screen."""
+        """Return the tables for the screen.
+
+        Returns:
+            Several lines of text.
+        """
         parts = [self.machine.text(), *self.absent]
         parts += [f"\n{table.title}: {table.note}\n{table.text()}" for table in self.tables()]
         return "\n".join(parts)
 
     def markdown(self) -> str:
-        """Return the tables as a page in Markdown."""
+        """Return the tables as a page in Markdown.
+
+        Returns:
+            The page, with the command that makes it.
+        """
         parts = [
             "# Speed",
             f"Written by\n\n```sh\n{self.command}\n```",

@@ -16,7 +16,7 @@ from codec.losses.discriminators import DiscriminatorOutput
 from codec.runtime.extras import installed
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
-from eval.systems.architectures import count_parameters, dac_24k, encodec_24k, import_peer
+from eval.systems.architectures import count_module_parameters, dac_24k, encodec_24k, import_peer
 
 BATCH, CROP_S = 4, 1.0
 
@@ -144,7 +144,9 @@ def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | N
         module.training_step(target, 0)
 
     used = module.discriminator
-    return TimedStep(name, kind, count_parameters(module.codec), count_parameters(used) if used else 0, run)
+    return TimedStep(
+        name, kind, count_module_parameters(module.codec), count_module_parameters(used) if used else 0, run
+    )
 
 
 def _batch(sample_rate: int) -> Tensor:
@@ -228,7 +230,9 @@ def _peer_step(
         optimizer.step()
 
     kind = "and its own discriminator" if discriminator else "L1 and 7-scale mel"
-    return TimedStep(name, kind, count_parameters(model), count_parameters(discriminator) if discriminator else 0, run)
+    return TimedStep(
+        name, kind, count_module_parameters(model), count_module_parameters(discriminator) if discriminator else 0, run
+    )
 
 
 PEER_STEPS: dict[str, Callable[[dict[str, Recipe]], list[TimedStep]]] = {

@@ -90,6 +90,9 @@ class PlanOverrides:
     def words(self) -> list[str]:
         """Return the options of ``codec compare`` that make these changes.
 
+        Returns:
+            Words of a command.
+
         >>> PlanOverrides(steps=100, only=["ours"]).words()
         ['--steps', '100', '--only', 'ours']
         """

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eval.comparison.results import CandidateResult, ComparisonResult, MetricCell, RateRow, count_comparisons
-from eval.evaluation.candidate_scoring import METRICS
+from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.bootstrap import describe_correction
 from eval.metrics.registry import describe_editions, metric
@@ -47,12 +47,12 @@ def _explain(result: ComparisonResult) -> list[str]:
         " each by itself; ▲ better and ▼ worse mark differences that are significant after the correction stated above"
         " the table. † marks a metric that is also a training loss of that row; do not rank by it. kbps is the cross"
         " entropy of the codes under order-0 tables fitted to training clips, with the nominal bit rate in brackets."
-        + "".join(f" {line}." for line in describe_editions(METRICS)),
+        + "".join(f" {line}." for line in describe_editions(COMPARISON_METRICS)),
     ]
 
 
 def _rate_section(asked: float, rows: Sequence[RateRow]) -> list[str]:
-    names = [name for name in METRICS if any(name in row.metrics for row in rows)]
+    names = [name for name in COMPARISON_METRICS if any(name in row.metrics for row in rows)]
     lines = ["", f"## About {asked:g} kbps", ""]
     if comparisons := count_comparisons(rows):
         lines += [f"▲, ▼: {describe_correction(comparisons)}.", ""]
@@ -69,7 +69,7 @@ def _seed_section(rows: Sequence[RateRow]) -> list[str]:
     """Return the means of each seed, for candidates with several."""
     if not rows:
         return []
-    names = [name for name in METRICS if any(name in row.metrics for row in rows)]
+    names = [name for name in COMPARISON_METRICS if any(name in row.metrics for row in rows)]
     cells = [
         [row.candidate, f"{row.asked_kbps:g}", str(seed)]
         + [format_value(name, means[name]) if name in means else "–" for name in names]

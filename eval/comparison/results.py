@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.evaluation.candidate_scoring import METRICS
+from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips, mean_over_clips
 from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference, significant_signs
 from eval.systems.complexity import Complexity
@@ -97,7 +97,11 @@ class ComparisonResult:
     """Whether a training ended in an error."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as a dictionary for JSON."""
+        """Return all fields as a dictionary for JSON.
+
+        Returns:
+            Field to value; :class:`~pathlib.Path` and others are left to the encoder.
+        """
         return asdict(self)
 
 
@@ -137,7 +141,7 @@ def _make_cells(
 ) -> dict[str, MetricCell]:
     groups = {clip.clip_id: clip.group for clip in scores[0].clips}
     cells = {}
-    for name in METRICS:
+    for name in COMPARISON_METRICS:
         values = average_seeds(scores, name)
         defined = {clip: value for clip, value in values.items() if value is not None}
         if values:
@@ -178,5 +182,5 @@ def count_comparisons(rows: Sequence[RateRow]) -> int:
 
 
 def _average_metrics(scores: CodecScores) -> dict[str, float]:
-    means = {name: mean_over_clips([scores], name) for name in METRICS}
+    means = {name: mean_over_clips([scores], name) for name in COMPARISON_METRICS}
     return {name: mean for name, mean in means.items() if mean is not None}

@@ -33,7 +33,7 @@ from eval.comparison.plan import (
 )
 from eval.comparison.report import comparison_markdown
 from eval.comparison.results import CandidateResult, ComparisonResult, TrainedRun, compare_rates
-from eval.evaluation.candidate_scoring import METRICS, ScoringOptions, score_candidate
+from eval.evaluation.candidate_scoring import COMPARISON_METRICS, ScoringOptions, score_candidate
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.complexity import Complexity, matching_width, measure_complexity
@@ -221,7 +221,7 @@ def _read_run(job: _Job, plan: ComparisonPlan, data: Path) -> TrainedRun:
 
 def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[CodecScores]:
     """Return the stored scores of a run, or score it and store them."""
-    installed = [name for name in METRICS if not metric(name).absent]
+    installed = [name for name in COMPARISON_METRICS if not metric(name).absent]
     request = {"kbps": plan.kbps, "clips": plan.clips, "metrics": installed}
     scores = read_scores(job.folder / _SCORES, request)
     if scores is None:
@@ -247,7 +247,7 @@ def _summarise(
         candidates_on_validation=count_candidates(data),
         candidates=candidates,
         rates=compare_rates(candidates, plan.kbps),
-        absent_metrics={name: metric(name).missing for name in METRICS if metric(name).absent},
+        absent_metrics={name: metric(name).missing for name in COMPARISON_METRICS if metric(name).absent},
         failed=failed,
     )
 

@@ -25,7 +25,7 @@ from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.evaluation.codec_scores import CodecScores
 from eval.evaluation.scoring import Coding, score_excerpt
 
-METRICS = ("pesq", "estoi", "stoi", "mel", "nmr")
+COMPARISON_METRICS = ("pesq", "estoi", "stoi", "mel", "nmr")
 """Metrics of a comparison."""
 TABLE_CLIPS = 32
 """Training excerpts whose codes the frequency tables are fitted on."""
@@ -39,7 +39,7 @@ class ScoringOptions:
     """Over all channels; of each, the number of codebooks that comes nearest is used."""
     clips: int
     """The largest number of validation excerpts."""
-    metrics: Sequence[str] = METRICS
+    metrics: Sequence[str] = COMPARISON_METRICS
 
 
 def fit_order_0_tables(codes: Tensor, size: int) -> FrequencyTables:
@@ -133,7 +133,9 @@ def score_candidate(
     train, validation = (open_split(data, split, config.sample_rate, channels) for split in ("train", "val"))
     clips, learnt = choose_excerpts(validation, options.clips), choose_excerpts(train, TABLE_CLIPS)
     if not clips:
-        raise UserError(f"{data}: no validation clip lasts {clip_selection.SHORTEST_S:g} s; prepare longer recordings")
+        raise UserError(
+            f"{data}: no validation clip lasts {clip_selection.MIN_EXCERPT_S:g} s; prepare longer recordings"
+        )
     codec = codec.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     full, per_codebook = config.quantizer.codebooks, config.kbps_per_codebook * channels
     found = []

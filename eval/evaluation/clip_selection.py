@@ -1,4 +1,4 @@
-"""Which clips are judged: a sample spread over the groups, excerpts for candidates, and the halves of validation.
+"""The choice of clips: a sample spread over the groups, excerpts for candidates, and the halves of validation.
 
 Whoever takes the best of many candidates takes the luckiest, too: the score that made it the best is too good. So the
 groups of the validation split are halved. One half selects; the other, which had no say, reports.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
 
-SHORTEST_S, LONGEST_S = 3.2, 8.0
+MIN_EXCERPT_S, MAX_EXCERPT_S = 3.2, 8.0
 """Clips that are shorter make no excerpt; of longer ones the beginning is taken."""
 
 
@@ -57,21 +57,21 @@ def choose_clips(clips: Sequence[Clip], limit: int | None) -> list[int]:
 
 
 def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
-    """Choose excerpts of clips that last at least :data:`SHORTEST_S`, spread over the groups; always the same ones.
+    """Choose excerpts of clips that last at least :data:`MIN_EXCERPT_S`, spread over the groups; always the same ones.
 
     Args:
         split: the clips.
         limit: the largest number of excerpts.
 
     Returns:
-        The first :data:`LONGEST_S` of each chosen clip, in the order of the split.
+        The first :data:`MAX_EXCERPT_S` of each chosen clip, in the order of the split.
     """
-    long = [index for index, clip in enumerate(split.clips) if clip.frames >= SHORTEST_S * split.sample_rate]
+    long = [index for index, clip in enumerate(split.clips) if clip.frames >= MIN_EXCERPT_S * split.sample_rate]
     chosen = [long[index] for index in choose_clips([split.clips[index] for index in long], limit)]
     found = []
     for index in chosen:
         clip = split.clips[index]
-        waveform = split.waveform(index, 0, int(LONGEST_S * split.sample_rate))
+        waveform = split.waveform(index, 0, int(MAX_EXCERPT_S * split.sample_rate))
         found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate))
     return found
 

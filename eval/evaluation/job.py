@@ -125,7 +125,8 @@ def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> Eva
 
 def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions) -> str:
     """Return the command that repeats the evaluation: the options that change its results, always in this order, so
-    that commands can be compared."""
+    that commands can be compared.
+    """
     words = ["codec", "evaluate", model_name(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / FOLDERS[options.split] else []
     words += ["--split", options.split] if options.split != "test" else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from codec.errors import UserError
 from codec.runtime.file_lock import exclusive
 from codec.runtime.json_files import read_json
-from eval.evaluation.tables import CLIPS, DIFFERENCES, RATES, SUMMARY
+from eval.evaluation.tables import CLIPS_CSV, DIFFERENCES_CSV, RATES_CSV, RESULTS_MD
 
 RESULTS, REPORT, CODED = "results.json", "report.html", "coded"
 WORK = ".work"
@@ -86,5 +86,5 @@ def publish_evaluation(work: Path, out: Path) -> None:
     if (out / CODED).exists():
         os.replace(out / CODED, work / "replaced")
     os.replace(work / CODED, out / CODED)
-    for name in (CLIPS, RATES, DIFFERENCES, SUMMARY, RESULTS, REPORT):
+    for name in (CLIPS_CSV, RATES_CSV, DIFFERENCES_CSV, RESULTS_MD, RESULTS, REPORT):
         os.replace(work / name, out / name)

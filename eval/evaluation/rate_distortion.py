@@ -1,5 +1,6 @@
 """Rate–distortion points and differences: quality over bit rate for every system, operating point, domain and metric,
-and how far we are from each of the other systems, clip by clip, at the nearest bit rate."""
+and how far we are from each of the other systems, clip by clip, at the nearest bit rate.
+"""
 
 import math
 from collections.abc import Mapping, Sequence

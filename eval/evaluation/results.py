@@ -8,7 +8,7 @@ from codec.dataset.ledger import LedgerEntry
 from codec.training.fit_diagnosis import Diagnosis
 from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import Score
-from eval.systems.own import CodebookUsage
+from eval.systems.own import CodebookStatistics
 from eval.systems.system import System
 
 
@@ -210,7 +210,7 @@ class EvaluationResult:
     """In distribution first, then out of it, then by domain if there are several."""
     others: list[Row]
     """The clips of the first row by the other systems, in the order of ``rates``."""
-    usage: list[CodebookUsage]
+    usage: list[CodebookStatistics]
     clips: list[ClipResult] = field(repr=False)
     split: Literal["test", "val"] = "test"
     """On validation the result is about the half of the groups that reports."""

@@ -37,7 +37,7 @@ from eval.evaluation.rate_distortion import SystemClips
 from eval.evaluation.results import ClipResult, EvaluationResult, Row
 from eval.evaluation.scoring import DecodeScores, ScoringJob, score_coded_clips
 from eval.evaluation.summary import list_systems, print_progress, summarise_evaluation, summarise_model
-from eval.evaluation.tables import write_tables
+from eval.evaluation.tables import write_evaluation_tables
 from eval.pages.evaluation_page import write_report
 from eval.systems.baselines import (
     code_models,
@@ -176,7 +176,7 @@ def _write(result: EvaluationResult, coded: CodedSystems, systems: Sequence[Syst
     print_progress("writing report and tables")
     write_report(result, coded.reporting, coded.others, work / REPORT)
     (work / RESULTS).write_text(json.dumps(result.to_dict(), indent=1) + "\n")
-    write_tables(result, systems, work)
+    write_evaluation_tables(result, systems, work)
 
 
 def _headline(result: EvaluationResult) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table, csv_cell, markdown_text
 from eval.systems.system import System
 
-CLIPS, RATES, DIFFERENCES, SUMMARY = "clips.csv", "rates.csv", "differences.csv", "results.md"
+CLIPS_CSV, RATES_CSV, DIFFERENCES_CSV, RESULTS_MD = "clips.csv", "rates.csv", "differences.csv", "results.md"
 
 
-def write_tables(result: EvaluationResult, systems: Sequence[SystemClips], folder: Path) -> None:
+def write_evaluation_tables(result: EvaluationResult, systems: Sequence[SystemClips], folder: Path) -> None:
     """Write clips.csv, rates.csv, differences.csv and results.md.
 
     Args:
@@ -32,10 +32,10 @@ def write_tables(result: EvaluationResult, systems: Sequence[SystemClips], folde
         systems: the clips of each system.
         folder: where the files go.
     """
-    _write_clips(folder / CLIPS, systems)
-    _write_rows(folder / RATES, RatePoint, result.rates)
-    _write_rows(folder / DIFFERENCES, Difference, result.differences)
-    (folder / SUMMARY).write_text(evaluation_markdown(result), encoding="utf-8", errors="replace")
+    _write_clips(folder / CLIPS_CSV, systems)
+    _write_rows(folder / RATES_CSV, RatePoint, result.rates)
+    _write_rows(folder / DIFFERENCES_CSV, Difference, result.differences)
+    (folder / RESULTS_MD).write_text(evaluation_markdown(result), encoding="utf-8", errors="replace")
 
 
 def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Difference]) -> None:
@@ -47,7 +47,8 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
 
 def _write_clips(path: Path, systems: Sequence[SystemClips]) -> None:
     """Write a row per clip; a cell is empty if the metric is not defined. The last column has the reasons, and names
-    the values that are the worst, of decodes that could not be judged."""
+    the values that are the worst, of decodes that could not be judged.
+    """
     columns = "clip_id path domain group in_distribution seconds bytes container_bytes kbps encode_s decode_s".split()
     names = [entry.name for entry in METRICS]
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:

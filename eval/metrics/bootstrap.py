@@ -1,12 +1,12 @@
-"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
+r"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
 
 Clips of one speaker or recording resemble each other, so that the groups are the independent observations. The mean is
-over clips, each group counting by its share of them: :math:`m = \\sum_g w_g \\bar y_g`. With group means of a common
+over clips, each group counting by its share of them: :math:`m = \sum_g w_g \bar y_g`. With group means of a common
 variance,
 
     E[(ȳ_g - m)²] = σ² (1 - 2 w_g + S),  Var[m] = σ² S,  S = Σ w_g²,
 
-so :math:`v = \\sum_g w_g^2 (\\bar y_g - m)^2 / (1 - 2 w_g + S)` is an unbiased estimate of the variance of the mean
+so :math:`v = \sum_g w_g^2 (\bar y_g - m)^2 / (1 - 2 w_g + S)` is an unbiased estimate of the variance of the mean
 however unequal the groups are, and its degrees of freedom are those of Satterthwaite. With groups of one size this is
 the t interval over the group means. It is the cluster-robust variance "CR2" of R. M. Bell, D. F. McCaffrey, "Bias
 reduction in standard errors for linear regression with multi-stage samples" (2002) for a mean, under a working model

@@ -1,10 +1,10 @@
-"""What a metric is: a function of a clip and its decode, with guards against the ways in which it fails.
+"""A metric: a function of a clip and its decode, with guards against the ways in which it fails.
 
 PESQ and STOI return numbers for what they cannot judge, and ViSQOL gives a silent reference 4.7 and cuts different
-lengths without a word. Here a clip has a value by a metric if, and only if, the metric can judge its reference. Whether
-a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. Where the reference can be
-judged and the decode cannot, the decode has failed and scores the metric's worst value: a codec gains nothing by making
-silence of what is hard to code. docs/metrics.md has the definitions.
+lengths without a warning. Here a clip has a value by a metric if and only if the metric can judge its reference.
+Whether a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. If the metric can
+judge the reference but not the decode, the decode has failed and scores the metric's worst value: a codec gains nothing
+by making silence of what is hard to code. docs/metrics.md has the definitions.
 
 Waveforms are float32 ``[channels, samples]`` at the codec's own rate; the reference is the codec's input.
 """
@@ -31,7 +31,7 @@ MAX_SECONDS = 30.0
 SILENCE_DBFS = -70.0
 """A clip whose RMS level is below this is silent."""
 UNSTATED = ("", "audio")
-"""Domains of clips whose folders did not say what they are: they may be speech, and are judged both ways."""
+"""Domains of clips whose folders do not name a domain: they may be speech, and are judged both ways."""
 
 
 def is_speech(domain: str) -> bool:
@@ -82,7 +82,7 @@ class Metric:
     """Decimals that are printed."""
     shortest_s: float = 0.0
     """Clips that are shorter cannot be judged."""
-    sound: bool = False
+    rejects_silence: bool = False
     """Whether silence cannot be judged."""
     use: Literal["all", "speech", "audio"] = "all"
     """Clips on which it is measured, see :meth:`applies`."""
@@ -192,7 +192,7 @@ class Metric:
             return "empty"
         if wave.shape[-1] < self.shortest_s * sample_rate:
             return f"too short (under {self.shortest_s:g} s)"
-        if self.sound and _level_dbfs(wave) < SILENCE_DBFS:
+        if self.rejects_silence and _level_dbfs(wave) < SILENCE_DBFS:
             return "silent"
         return ""
 

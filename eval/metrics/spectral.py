@@ -95,15 +95,27 @@ def _batch(wave: FloatArray) -> torch.Tensor:
 
 
 MEL = Metric("mel", "Mel distance", "lower", mel_distance_of, about="7 scales, log10 amplitude")
-NOISE_TO_MASK = Metric(
-    "nmr", "Noise to mask", "lower", noise_to_mask_of, about="log10(1 + noise / masking threshold)"
-)  # fmt: skip
+NOISE_TO_MASK = Metric("nmr", "Noise to mask", "lower", noise_to_mask_of, about="log10(1 + noise / masking threshold)")
 STFT = Metric("stft", "STFT distance", "lower", stft_distance_of, about=UNRANKED)
 LOUDNESS = Metric(
-    "loudness", "Loudness difference", "lower", loudness_difference_lu, "LU", shortest_s=BLOCK_S, sound=True,
-    about="of programme loudness (BS.1770), either way", worst=70.0,
-)  # fmt: skip
+    "loudness",
+    "Loudness difference",
+    "lower",
+    loudness_difference_lu,
+    "LU",
+    shortest_s=BLOCK_S,
+    rejects_silence=True,
+    about="of programme loudness (BS.1770), either way",
+    worst=70.0,
+)
 BANDWIDTH = Metric(
-    "bandwidth", "Bandwidth", "higher", bandwidth_khz, "kHz", digits=1, sound=True, worst=0.0,
+    "bandwidth",
+    "Bandwidth",
+    "higher",
+    bandwidth_khz,
+    "kHz",
+    digits=1,
+    rejects_silence=True,
+    worst=0.0,
     about="of the decode; above it there is 60 dB less energy than in the strongest octave",
-)  # fmt: skip
+)

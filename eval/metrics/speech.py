@@ -67,14 +67,43 @@ def _estoi_16k(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> 
 
 
 PESQ = Metric(
-    "pesq", "PESQ-WB", "higher", pesq_wb, "MOS", shortest_s=3.0, sound=True, use="speech", package="pesq",
-    about=f"{PESQ_EDITION}, at 16 kHz", worst=1.0, longest_s=15.0, edition=PESQ_EDITION,
-)  # fmt: skip
+    "pesq",
+    "PESQ-WB",
+    "higher",
+    pesq_wb,
+    "MOS",
+    shortest_s=3.0,
+    rejects_silence=True,
+    use="speech",
+    package="pesq",
+    about=f"{PESQ_EDITION}, at 16 kHz",
+    worst=1.0,
+    longest_s=15.0,
+    edition=PESQ_EDITION,
+)
 ESTOI = Metric(
-    "estoi", "ESTOI", "higher", _estoi_16k, digits=3, shortest_s=3.0, sound=True, use="speech", package="pystoi",
-    about=_INTELLIGIBILITY, worst=0.0,
-)  # fmt: skip
+    "estoi",
+    "ESTOI",
+    "higher",
+    _estoi_16k,
+    digits=3,
+    shortest_s=3.0,
+    rejects_silence=True,
+    use="speech",
+    package="pystoi",
+    about=_INTELLIGIBILITY,
+    worst=0.0,
+)
 STOI = Metric(
-    "stoi", "STOI", "higher", stoi_16k, digits=3, shortest_s=3.0, sound=True, use="speech", package="pystoi",
-    about=_INTELLIGIBILITY, worst=0.0,
-)  # fmt: skip
+    "stoi",
+    "STOI",
+    "higher",
+    stoi_16k,
+    digits=3,
+    shortest_s=3.0,
+    rejects_silence=True,
+    use="speech",
+    package="pystoi",
+    about=_INTELLIGIBILITY,
+    worst=0.0,
+)

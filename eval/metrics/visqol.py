@@ -65,10 +65,28 @@ def _mos(mode: str, reference: FloatArray, decoded: FloatArray, sample_rate: int
 
 
 VISQOL_SPEECH = Metric(
-    "visqol_speech", "ViSQOL speech", "higher", visqol_speech, "MOS", shortest_s=3.0, sound=True, use="speech",
-    package="visqol", about="16 kHz, exponential mapping", worst=1.0,
-)  # fmt: skip
+    "visqol_speech",
+    "ViSQOL speech",
+    "higher",
+    visqol_speech,
+    "MOS",
+    shortest_s=3.0,
+    rejects_silence=True,
+    use="speech",
+    package="visqol",
+    about="16 kHz, exponential mapping",
+    worst=1.0,
+)
 VISQOL_AUDIO = Metric(
-    "visqol_audio", "ViSQOL audio", "higher", visqol_audio, "MOS", shortest_s=3.0, sound=True, use="audio",
-    package="visqol", about="at 48 kHz, against the reference at the codec's rate", worst=1.0,
-)  # fmt: skip
+    "visqol_audio",
+    "ViSQOL audio",
+    "higher",
+    visqol_audio,
+    "MOS",
+    shortest_s=3.0,
+    rejects_silence=True,
+    use="audio",
+    package="visqol",
+    about="at 48 kHz, against the reference at the codec's rate",
+    worst=1.0,
+)

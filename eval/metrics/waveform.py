@@ -63,6 +63,8 @@ def mean_squared_error(reference: FloatArray, decoded: FloatArray, sample_rate: 
     return float(np.mean(np.square(reference - decoded), dtype=np.float64))
 
 
-SI_SDR = Metric("si_sdr", "SI-SDR", "higher", si_sdr_db, "dB", digits=1, sound=True, worst=-60.0, about=UNRANKED)
+SI_SDR = Metric(
+    "si_sdr", "SI-SDR", "higher", si_sdr_db, "dB", digits=1, rejects_silence=True, worst=-60.0, about=UNRANKED
+)
 L1 = Metric("l1", "L1", "lower", mean_absolute_error, digits=4, about="mean absolute error of the waveform")
 L2 = Metric("l2", "L2", "lower", mean_squared_error, digits=5, about="mean squared error of the waveform")

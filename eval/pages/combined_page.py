@@ -55,8 +55,7 @@ class Search:
     link: str
     title: str
     metric: str
-    judged: int
-    """Number of candidates."""
+    candidates: int
     on_front: int
 
 
@@ -124,7 +123,7 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         evaluations=evaluations,
         searches=searches,
-        alike=len({entry.clips for entry in evaluations}) <= 1,
+        same_clips=len({entry.clips for entry in evaluations}) <= 1,
         curves=rate_figures(rates),
         series=series_colours(rates),
         tables=system_tables(rates),
@@ -223,7 +222,7 @@ def _search(result: _Front, folder: Path, out: Path) -> Search:
         link=_link(folder / "front.html", out),
         title=result.title,
         metric=result.metric,
-        judged=len(result.rows),
+        candidates=len(result.rows),
         on_front=sum(row.front for row in result.rows),
     )
 
@@ -235,7 +234,8 @@ def _link(page: Path, out: Path) -> str:
 
 def _disambiguate_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Append the folder of the evaluation to names that stand for different systems: different models, systems on
-    different clips, and systems whose values differ, such as two folders of decodes that were given one name."""
+    different clips, and systems whose values differ, such as two folders of decodes that were given one name.
+    """
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
     points: dict[tuple[str, ...], RatePoint] = {}

@@ -12,11 +12,11 @@ from eval.metrics.registry import METRICS
 from eval.pages.spectrograms import data_url, spectrogram_images
 from eval.systems.own import CodedClip
 
-SHORTEST_S, LONGEST_S = 4.0, 8.0
+_SHORTEST_S, _LONGEST_S = 4.0, 8.0
 """Length of an excerpt, the beginning of its clip."""
-MOST_BYTES = 9_000_000
+_MAX_BYTES = 9_000_000
 """Of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
-BYTES_PER_SAMPLE = 1.6
+_BYTES_PER_SAMPLE = 1.6
 """About the size of FLAC at 16 bits in base64."""
 
 
@@ -32,7 +32,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Version:
+class AudioVersion:
     """A version of a clip that can be played."""
 
     label: str
@@ -52,7 +52,7 @@ class ListeningExample:
     ranks: dict[str, str]
     """Label of a view to the rank of the clip in it."""
     seconds: float
-    sounds: list[Version]
+    versions: list[AudioVersion]
     """The original, ours, and the other system's."""
     pictures: list[str]
     """Spectrograms of the original, of ours, and of the difference, as ``data:`` URLs."""
@@ -114,15 +114,15 @@ def choose_listening_examples(
     if not offered:
         return ListeningExamples([], [])
     first = audio.read(coded[0].original)
-    per_second = BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(others))
-    most = int(MOST_BYTES / (SHORTEST_S * per_second))
+    per_second = _BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(others))
+    most = int(_MAX_BYTES / (_SHORTEST_S * per_second))
     shown: dict[int, None] = {}
     kept: list[View] = []
     for view in offered:
         if not kept or len(shown | dict.fromkeys(view.ranks)) <= most:
             shown |= dict.fromkeys(view.ranks)
             kept.append(view)
-    seconds = min(LONGEST_S, max(SHORTEST_S, MOST_BYTES / (len(shown) * per_second)))
+    seconds = min(_LONGEST_S, max(_SHORTEST_S, _MAX_BYTES / (len(shown) * per_second)))
     examples = [
         _example(
             i,
@@ -149,7 +149,7 @@ def _example(
         clip,
         ranks,
         waves[0].shape[1] / rate,
-        [Version(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
+        [AudioVersion(label, _flac(wave, rate), gain) for label, wave, gain in zip(paths, waves, gains)],
         spectrogram_images(waves[0], waves[1], rate),
     )
 

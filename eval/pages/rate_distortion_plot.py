@@ -1,5 +1,6 @@
 """Rate–distortion curves as figures of a page: all systems in one plot; clips in distribution, clips out of it and each
-domain have plots of their own."""
+domain have plots of their own.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def markdown_text(text: str) -> str:
-    """Escape text for a line of Markdown (CommonMark, with the tables of GFM).
+    r"""Escape text for a line of Markdown (CommonMark, with the tables of GFM).
 
     Args:
         text: any text.
@@ -25,7 +25,7 @@ def markdown_text(text: str) -> str:
         Markdown that is shown as the text, letter by letter.
 
     >>> markdown_text("a*b|c")
-    'a\\\\*b\\\\|c'
+    'a\\*b\\|c'
     """
     escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
     return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")

@@ -37,7 +37,7 @@ from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.packing import CodedPackets, FixedWidthPacking, RangeCodedPacking
 from eval.search.plan import OperatingSettings, SearchPlan
 from eval.search.space import CandidateSettings
-from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_module_parameters
 
 RUNTIMES = ("eager", "compiled", "onnx")
 
@@ -110,7 +110,7 @@ class OperatingPointCandidates:
         """
         config, use = self.model.config, self.check_settings(settings)
         waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
-        return Size(count_parameters(self.model), config.latency_ms + waited_ms)
+        return Size(count_module_parameters(self.model), config.latency_ms + waited_ms)
 
     def system(self, settings: CandidateSettings) -> SpeedSubject:
         """Build what is timed and scored: waveform to packets and back, with entropy coding and rate control.
@@ -141,7 +141,9 @@ class OperatingPointCandidates:
                 return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
-        return SpeedSubject("the candidate", PLAIN, self.sample_rate, kbps, count_parameters(model), encode, decode)
+        return SpeedSubject(
+            "the candidate", PLAIN, self.sample_rate, kbps, count_module_parameters(model), encode, decode
+        )
 
     def _get_model(self, use: OperatingSettings) -> Codec:
         key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1

@@ -44,7 +44,11 @@ class PickedCandidate:
     """Of an operating point: how to apply the settings that the command does not take."""
 
     def text(self) -> str:
-        """Return all of it for the screen."""
+        """Return all of it for the screen.
+
+        Returns:
+            Settings, quality, and the next command.
+        """
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in self.settings.items())
         notes = "".join(f"\n  {note}" for note in self.notes)
         quality = f"{metric(self.metric).label} {format_value(self.metric, self.quality)}"

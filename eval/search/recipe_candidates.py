@@ -21,7 +21,7 @@ from eval.search.cost import Size
 from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.plan import SearchPlan
 from eval.search.space import CandidateSettings
-from eval.systems.architectures import PLAIN, SpeedSubject, count_parameters
+from eval.systems.architectures import PLAIN, SpeedSubject, count_module_parameters
 
 
 class RecipeCandidates:
@@ -62,7 +62,7 @@ class RecipeCandidates:
         """
         recipe = self._recipe(settings)
         CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)  # raises an error for unknown losses
-        return Size(count_parameters(build_untrained(recipe.codec)), recipe.codec.latency_ms)
+        return Size(count_module_parameters(build_untrained(recipe.codec)), recipe.codec.latency_ms)
 
     def system(self, settings: CandidateSettings) -> SpeedSubject:
         """Build the untrained codec as a subject of timing.
@@ -134,4 +134,6 @@ class RecipeCandidates:
 def _make_subject(name: str, config: CodecConfig) -> SpeedSubject:
     codec = build_untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
-    return SpeedSubject(name, PLAIN, config.sample_rate, kbps, count_parameters(codec), codec.encode, codec.decode)
+    return SpeedSubject(
+        name, PLAIN, config.sample_rate, kbps, count_module_parameters(codec), codec.encode, codec.decode
+    )

@@ -117,7 +117,11 @@ class SearchResult:
         return [f"use.{name}" if self.kind == "operating" else name for name in self.space]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as a dictionary for JSON."""
+        """Return all fields as a dictionary for JSON.
+
+        Returns:
+            Field to value; :class:`~pathlib.Path` and others are left to the encoder.
+        """
         return asdict(self)
 
 

@@ -111,11 +111,19 @@ class CandidateSampler:
         return self._study.get_trials(deepcopy=False, states=states or None)
 
     def count_accepted(self) -> int:
-        """Return the number of proposals that were not pruned."""
+        """Return the number of proposals that were not pruned.
+
+        Returns:
+            A number up to the plan's ``candidates``.
+        """
         return len(self._trials(*ACCEPTED))
 
     def count_pruned(self) -> int:
-        """Return the number of proposals that were pruned."""
+        """Return the number of proposals that were pruned.
+
+        Returns:
+            A number without limit.
+        """
         return len(self._trials(TrialState.PRUNED))
 
     @property
@@ -127,7 +135,11 @@ class CandidateSampler:
         return len(last) == MAX_PRUNED_IN_A_ROW and all(trial.state == TrialState.PRUNED for trial in last)
 
     def ask(self) -> Candidate:
-        """Propose the next candidate."""
+        """Propose the next candidate.
+
+        Returns:
+            The candidate, whose proposal is running until a result is told.
+        """
         self._study.sampler = self._make_sampler(len(self._trials()))
         return self._to_candidate(self._study.ask(self._distributions))
 

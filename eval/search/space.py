@@ -82,7 +82,11 @@ class Dimension:
         return not self.whole or (isinstance(value, int) and (value - self.low) % self.step == 0)
 
     def distribution(self) -> "BaseDistribution":
-        """Return the distribution for Optuna; choices are JSON texts, since they may be lists or mappings."""
+        """Return the distribution for Optuna.
+
+        Returns:
+            Uniform, also on a logarithmic scale. Choices are JSON texts, since they may be lists or mappings.
+        """
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices is not None:

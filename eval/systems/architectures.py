@@ -119,7 +119,7 @@ def fold_weight_norm(model: nn.Module) -> None:
             parametrize.remove_parametrizations(module, "weight")
 
 
-def count_parameters(*modules: nn.Module) -> int:
+def count_module_parameters(*modules: nn.Module) -> int:
     """Count the parameters of modules.
 
     Args:
@@ -159,7 +159,9 @@ def _encodec() -> list[SpeedSubject]:
             model.set_target_bandwidth(kbps)
             parts = (model.encoder, model.decoder)
             name = f"EnCodec 24 kHz, {kbps:g} kbps"
-            return SpeedSubject(name, mode, 24000, kbps, count_parameters(*parts), model.encode, model.decode, parts)
+            return SpeedSubject(
+                name, mode, 24000, kbps, count_module_parameters(*parts), model.encode, model.decode, parts
+            )
 
         return wrap
 
@@ -189,7 +191,7 @@ def _dac() -> list[SpeedSubject]:
             return wave
 
         parts = (model.encoder, model.decoder)
-        return SpeedSubject("DAC 24 kHz", mode, 24000, 24.0, count_parameters(model), encode, decode, parts)
+        return SpeedSubject("DAC 24 kHz", mode, 24000, 24.0, count_module_parameters(model), encode, decode, parts)
 
     return _both(dac_24k, wrap)
 
@@ -211,7 +213,7 @@ def _snac() -> list[SpeedSubject]:
     def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
         return SpeedSubject(
-            "SNAC 24 kHz", mode, 24000, 0.98, count_parameters(model), model.encode, model.decode, parts
+            "SNAC 24 kHz", mode, 24000, 0.98, count_module_parameters(model), model.encode, model.decode, parts
         )
 
     return _both(build, wrap)
@@ -225,7 +227,9 @@ def _mimi() -> list[SpeedSubject]:
 
     def wrap(model: Any, mode: str) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
-        return SpeedSubject("Mimi 24 kHz", mode, 24000, 4.4, count_parameters(model), model.encode, model.decode, parts)
+        return SpeedSubject(
+            "Mimi 24 kHz", mode, 24000, 4.4, count_module_parameters(model), model.encode, model.decode, parts
+        )
 
     return _both(build, wrap)
 
@@ -244,7 +248,9 @@ def _vocos() -> list[SpeedSubject]:
             return mel
 
         name = "Vocos 24 kHz (mel to wave, no codes)"
-        return SpeedSubject(name, mode, 24000, 0.0, count_parameters(model), encode, model.decode, (model.backbone,))
+        return SpeedSubject(
+            name, mode, 24000, 0.0, count_module_parameters(model), encode, model.decode, (model.backbone,)
+        )
 
     return _both(build, wrap)
 

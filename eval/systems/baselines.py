@@ -1,5 +1,6 @@
 """The systems that a model is compared with, on the same clips: more of its operating points, other models, Opus, MP3
-and AAC, and decodes that other codecs made elsewhere."""
+and AAC, and decodes that other codecs made elsewhere.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -85,7 +86,7 @@ class CodedSystem:
 
 
 def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[str, Codec]:
-    """Load the models to be judged, by the names of their folders.
+    """Load the models to be evaluated, by the names of their folders.
 
     Args:
         run: folder of the model that the report is about.

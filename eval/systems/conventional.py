@@ -25,9 +25,9 @@ from eval.metrics.alignment import advance, find_delay
 from eval.metrics.registry import is_speech
 from eval.systems.own import CodedClip
 
-MAX_SHIFT_S = 0.0005
+_MAX_SHIFT_S = 0.0005
 """A decode is moved by less than this."""
-MIN_CORRELATION = 0.3
+_MIN_CORRELATION = 0.3
 """A decode whose correlation with the original is nowhere this large is not moved: the maximum would be chance."""
 
 
@@ -242,5 +242,5 @@ def _align(decoded: FloatArray, original: FloatArray, sample_rate: int) -> Float
     """Cut or pad a decode to the length of the original, and move it to where it resembles that most."""
     samples = original.shape[1]
     decoded = np.pad(decoded, ((0, 0), (0, max(0, samples - decoded.shape[1]))))
-    delay = find_delay(decoded[:, :samples], original, round(MAX_SHIFT_S * sample_rate), MIN_CORRELATION)
+    delay = find_delay(decoded[:, :samples], original, round(_MAX_SHIFT_S * sample_rate), _MIN_CORRELATION)
     return advance(decoded, delay)[:, :samples]

@@ -19,17 +19,17 @@ from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from eval.metrics.alignment import Correlation, correlate
 
-AUDIO_SUFFIXES = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
-BYTES = "bytes.csv"
-MAX_LENGTH_ERROR_S = 0.02
+_DECODE_SUFFIXES = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
+_BYTES_CSV = "bytes.csv"
+_MAX_LENGTH_ERROR_S = 0.02
 """A decode is cut or padded with silence if its length differs by no more than this."""
-MAX_DELAY_S = 0.001
-MIN_CORRELATION, MIN_RATIO = 0.5, 1.2
+_MAX_DELAY_S = 0.001
+_MIN_CORRELATION, _MIN_RATIO = 0.5, 1.2
 """A decode is shifted if its correlation with the original, of either polarity, is somewhere else at least the first,
 and at least the second times that near no delay. It is of inverted polarity if its correlation with the inverted
 original, near no delay, exceeds the first, and the second times that with the original."""
 
-Key = tuple[str, ...]
+_Key = tuple[str, ...]
 """A path below the folder, without its suffix."""
 
 
@@ -60,7 +60,7 @@ def check_folders(decoded: Mapping[str, Path]) -> None:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder of decodes by {name}")
         if not _by_key(folder, audio_files=True):
-            raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(AUDIO_SUFFIXES[:3])} and the like)")
+            raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(_DECODE_SUFFIXES[:3])} and the like)")
 
 
 def find_decodes(
@@ -114,7 +114,7 @@ def check_alignment(
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
         original = split.waveform(index)
         correlation = correlate(audio.read(one.decoded).samples, original)
-        tolerance = round(MAX_DELAY_S * split.sample_rate)
+        tolerance = round(_MAX_DELAY_S * split.sample_rate)
         if correlation is not None and (late := _delay(correlation, tolerance)):
             shift = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
             raise UserError(f"{one.source}: begins {shift} against its recording; take out the delay of the codec")
@@ -138,22 +138,22 @@ def describe_polarity(found: Sequence[ExternalDecode]) -> str:
     return f"polarity is inverted{which}"
 
 
-def _by_key(folder: Path, *, audio_files: bool) -> dict[Key, list[Path]]:
-    found: dict[Key, list[Path]] = {}
+def _by_key(folder: Path, *, audio_files: bool) -> dict[_Key, list[Path]]:
+    found: dict[_Key, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and (path.suffix.lower() in AUDIO_SUFFIXES) == audio_files:
+        if path.is_file() and (path.suffix.lower() in _DECODE_SUFFIXES) == audio_files:
             found.setdefault(_key(path.relative_to(folder)), []).append(path)
     return found
 
 
-def _key(path: Path) -> Key:
+def _key(path: Path) -> _Key:
     return (*path.parts[:-1], path.stem)
 
 
 def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[Path]:
     files = _by_key(folder, audio_files=True)
-    matched: dict[int, Key] = {}
-    owner: dict[Key, int] = {}
+    matched: dict[int, _Key] = {}
+    owner: dict[_Key, int] = {}
     for index, clip in enumerate(clips):
         name = _key(clip.path)
         keys = [(clip.clip_id,), *(name[start:] for start in range(len(name)))]
@@ -176,22 +176,22 @@ def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[
 
 
 def _sizes(folder: Path, files: Sequence[Path]) -> list[int | None]:
-    if (folder / BYTES).is_file():
-        listed = _listed(folder / BYTES)
+    if (folder / _BYTES_CSV).is_file():
+        listed = _listed(folder / _BYTES_CSV)
         keys = [_key(file.relative_to(folder)) for file in files]
         if missing := [file for file, key in zip(files, keys) if key not in listed]:
-            raise UserError(f"{folder / BYTES}: has no line for {missing[0].relative_to(folder)}")
+            raise UserError(f"{folder / _BYTES_CSV}: has no line for {missing[0].relative_to(folder)}")
         return [listed[key] for key in keys]
     others = _by_key(folder, audio_files=False)
     coded = [others.get(_key(file.relative_to(folder)), []) for file in files]
     if several := next((paths for paths in coded if len(paths) > 1), None):
-        raise UserError(f"{several[0]}: there is also {several[1].name}; list the bytes of each decode in {BYTES}")
+        raise UserError(f"{several[0]}: there is also {several[1].name}; list the bytes of each decode in {_BYTES_CSV}")
     if any(coded) and (missing := [file for file, paths in zip(files, coded) if not paths]):
         raise UserError(f"{missing[0]}: has no coded file of the same name, though others have one")
     return [paths[0].stat().st_size if paths else None for paths in coded]
 
 
-def _listed(path: Path) -> dict[Key, int]:
+def _listed(path: Path) -> dict[_Key, int]:
     found = {}
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -200,7 +200,7 @@ def _listed(path: Path) -> dict[Key, int]:
                     raise ValueError(f"{size} bytes for {row['file']}")
                 # a name may have dots in it: taken with the suffix of the decode, and without
                 name = Path(row["file"])
-                found[_key(name) if name.suffix.lower() in AUDIO_SUFFIXES else name.parts] = size
+                found[_key(name) if name.suffix.lower() in _DECODE_SUFFIXES else name.parts] = size
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a table with columns file and bytes ({error})") from error
     return found
@@ -213,7 +213,7 @@ def _convert(path: Path, channels: int, samples: int, sample_rate: int) -> Float
     if len(wave) != channels:
         wave = np.repeat(wave.mean(0, keepdims=True), channels, axis=0)
     wave = audio.resample(wave, clip.sample_rate, sample_rate)
-    if abs(wave.shape[1] - samples) > MAX_LENGTH_ERROR_S * sample_rate:
+    if abs(wave.shape[1] - samples) > _MAX_LENGTH_ERROR_S * sample_rate:
         raise UserError(
             f"{path}: lasts {wave.shape[1] / sample_rate:.2f} s, its recording {samples / sample_rate:.2f} s"
         )
@@ -225,10 +225,10 @@ def _delay(correlation: Correlation, tolerance: int) -> int:
     values = np.abs(correlation.values)
     best = int(values.argmax())
     near = np.abs(correlation.near(tolerance)).max()
-    return best - correlation.centre if values[best] > MIN_CORRELATION and values[best] > MIN_RATIO * near else 0
+    return best - correlation.centre if values[best] > _MIN_CORRELATION and values[best] > _MIN_RATIO * near else 0
 
 
 def _is_inverted(correlation: Correlation, tolerance: int) -> bool:
     """Return whether the decode clearly resembles the inverted original, and more than the original."""
     near = correlation.near(tolerance)
-    return bool(-near.min() > MIN_CORRELATION and -near.min() > MIN_RATIO * near.max())
+    return bool(-near.min() > _MIN_CORRELATION and -near.min() > _MIN_RATIO * near.max())

@@ -90,7 +90,7 @@ def code_clips(
 
 
 @dataclass(frozen=True)
-class CodebookUsage:
+class CodebookStatistics:
     """How clips used one codebook."""
 
     used: float
@@ -108,7 +108,7 @@ class CodeCounts:
     ideal_bits: float
     """Bits of the codes, and of the numbers of codes, under the model's tables."""
 
-    def usage(self) -> list[CodebookUsage]:
+    def usage(self) -> list[CodebookStatistics]:
         """Compute how much of each codebook is used.
 
         Returns:
@@ -117,7 +117,7 @@ class CodeCounts:
         found = []
         for row in self.counts:
             share = row[row > 0] / max(1, row.sum())
-            found.append(CodebookUsage(float((row > 0).mean()), float(2 ** -(share * np.log2(share)).sum())))
+            found.append(CodebookStatistics(float((row > 0).mean()), float(2 ** -(share * np.log2(share)).sum())))
         return found
 
 

@@ -1,6 +1,6 @@
 """The one import of torchaudio: everything else takes it from here.
 
-The torchaudio wheel of the package index is a CUDA build: beside a CPU-only torch its native extension cannot be
+The torchaudio wheel of the package index is a CUDA build: with a CPU-only torch, its native extension cannot be
 loaded, and the whole import fails with ``OSError``. We need only its Python layer (mel filter banks, data set
 classes), which never calls that extension, and torchaudio itself goes on without the extension where its file is
 absent. So when the first import fails, the second one is made not to find that file.

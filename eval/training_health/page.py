@@ -46,7 +46,7 @@ class CodebookCell:
     row: int
     share: float
     """Perplexity relative to the size of the codebook."""
-    told: str
+    title: str
     """Text that is shown when the pointer is over the cell."""
 
 
@@ -251,10 +251,10 @@ def _map(curves: Curves, recipe: Recipe) -> CodebookMap | None:
         chosen = np.unique(np.linspace(0, len(curve) - 1, min(_COLUMNS, len(curve))).round().astype(int))
         for column, index in enumerate(chosen):
             step, value = curve.steps[index], curve.values[index]
-            told = f"step {step:,}, codebook {row + 1}: perplexity {value:.0f} of {size:,}"
+            title = f"step {step:,}, codebook {row + 1}: perplexity {value:.0f} of {size:,}"
             if row < len(used):
-                told += f", {1 - used[row].at(step):.0%} unused"
-            cells.append(CodebookCell(column, row, min(1.0, value / size), told))
+                title += f", {1 - used[row].at(step):.0%} unused"
+            cells.append(CodebookCell(column, row, min(1.0, value / size), title))
     if not cells:
         return None
     high = math.ceil(10 * max(cell.share for cell in cells)) / 10

@@ -41,7 +41,7 @@ def make(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1,
     return path
 
 
-def read_shard(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -167,7 +167,7 @@ def test_what_is_not_read_is_named(tmp_path, model, monkeypatch, capsys):
     assert status == 0 and "left out" not in told
     status, told, _ = run("decode", "in", "encode", "--out", "in", "--json")
     assert json.loads(told)["summary"]["left_out"] == counts
-    with pytest.raises(UserError, match=r"in/x: no sound files in this folder; .*1 \.txt"):
+    with pytest.raises(UserError, match=r"in/x: .*1 \.txt"):
         encode_batch([Path("in/x")], Path("none"), load_model(str(model)))
 
 
@@ -175,14 +175,14 @@ def test_inputs_that_name_nothing_are_one_line(tree):
     Path("blank").write_text("\n \n")
     Path("wrong").write_text("in/*.ogg\n")
     for sources, lists, says in (
-        ([], [], "no sound files given"),
-        (["in/*.mp3"], [], r"in/\*.mp3: no sound files match"),
-        (["in/x/y/*.txt"], [], "no sound files match"),
-        ([], ["blank"], "blank: no paths in this list"),
-        ([], ["wrong"], r"in/\*.ogg: no sound files match"),
-        ([], ["none"], "none: this list cannot be read"),
-        (["in/x/a.wav"], ["wrong"], "no sound files match"),
-        (["in/a.wav", "in/x/a.wav"], [], "in/a.wav and in/x/a.wav would both become out/a.nac"),
+        ([], [], "--list"),
+        (["in/*.mp3"], [], r"^in/\*.mp3: "),
+        (["in/x/y/*.txt"], [], r"^in/x/y/\*.txt: "),
+        ([], ["blank"], "^blank: "),
+        ([], ["wrong"], r"^in/\*.ogg: "),
+        ([], ["none"], "^none: "),
+        (["in/x/a.wav"], ["wrong"], r"^in/\*.ogg: "),
+        (["in/a.wav", "in/x/a.wav"], [], "in/a.wav and in/x/a.wav .* out/a.nac"),
     ):
         with pytest.raises(UserError, match=says) as error:
             planned(*sources, lists=[Path(path) for path in lists])
@@ -201,7 +201,7 @@ def test_processes_write_what_one_writes_and_report_the_same(tmp_path, codec, mo
     spread = decode_batch(
         [tmp_path / "nac"], tmp_path / "2", ModelFinder([model]), DecodingOptions(), BatchOptions(workers=2)
     )
-    assert read_shard(tmp_path / "1") == read_shard(tmp_path / "2") and len(alone.reports) == 3
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") and len(alone.reports) == 3
     assert [one.source for one in spread.reports] == [one.source for one in alone.reports]
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
@@ -281,7 +281,7 @@ def test_interrupts_end_all_files_at_once_and_leave_nothing_half_written(busy, t
     assert busy.returncode == 130 and out == "" and "Traceback" not in complaints
     assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to go on"]
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & read_shard(tmp_path / "out").keys()
+    assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & contents(tmp_path / "out").keys()
 
 
 def test_processes_leave_interrupts_to_their_parent(busy):
@@ -304,7 +304,7 @@ def test_a_process_that_is_killed_costs_its_file_alone(busy, tmp_path, codec):
     assert told["failed"][0]["reason"] in complaints and "signal 9" in told["failed"][0]["reason"]
     (tmp_path / f"in/{source}.wav").unlink()
     assert not encode_batch([tmp_path / "in"], tmp_path / "alone", LoadedModel(codec)).failures
-    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone") and len(told["done"]) == 3
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone") and len(told["done"]) == 3
 
 
 def test_processes_end_and_clean_up_when_their_parent_is_killed(busy, tmp_path):
@@ -327,7 +327,7 @@ def test_two_commands_on_one_folder_do_not_harm_each_other(tmp_path, model, code
     complaints = [one.communicate()[1].decode() for one in both]
     assert [one.returncode for one in both] == [0, 0] and "error" not in "".join(complaints)
     assert len(encode_batch([tmp_path / "in"], tmp_path / "alone", LoadedModel(codec)).reports) == 6
-    assert read_shard(tmp_path / "out") == read_shard(tmp_path / "alone")
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
 
 
 def test_parts_of_killed_processes_are_removed(tmp_path, codec):
@@ -340,7 +340,7 @@ def test_parts_of_killed_processes_are_removed(tmp_path, codec):
         (out / name).touch()
         os.utime(out / name, (1e9, 1e9))
     encode_batch([tmp_path / "in"], out, LoadedModel(codec))
-    assert sorted(read_shard(out)) == sorted([*old[1:], "a.nac"])
+    assert sorted(contents(out)) == sorted([*old[1:], "a.nac"])
     (out / old[0]).touch()  # by a process of this number on another machine
     encode_batch([tmp_path / "in"], out, LoadedModel(codec))
     assert (out / old[0]).exists()
@@ -372,7 +372,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, model, 
 
 def refused(batch: BatchReport) -> list[str]:
     assert not batch.reports and not batch.skipped
-    assert all("is there already" in one.reason and "--force" in one.reason for one in batch.failures)
+    assert all("--force" in one.reason for one in batch.failures)
     return [one.path.name for one in batch.failures]
 
 
@@ -382,11 +382,11 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     for name in ("a.wav", "b.wav"):
         make(x / name)
     assert len(encode_batch([x], x, LoadedModel(codec), CodingOptions(codebooks=2)).reports) == 2
-    before = read_shard(x)
+    before = contents(x)
     for mtime in (1e9, 2e9):  # originals older and newer than what was made of them
         os.utime(x / "a.wav", (mtime, mtime))
         assert refused(decode_batch([x], x, LoadedModel(codec))) == ["a.nac", "b.nac"]
-    assert read_shard(x) == before
+    assert contents(x) == before
     assert len(decode_batch([x], x, LoadedModel(codec), DecodingOptions(), BatchOptions(force=True)).reports) == 2
     assert len(decode_batch([x], x, LoadedModel(codec), bits="24").reports) == 2  # earlier outputs by now
 
@@ -394,7 +394,7 @@ def test_nothing_is_replaced_but_earlier_outputs(tmp_path, codec):
     assert refused(encode_batch([x], x, LoadedModel(codec), CodingOptions(codebooks=3))) == ["a.wav", "b.wav"]
     make(y / "a.wav", 0.7)
     assert refused(encode_batch([y / "a.wav"], x, LoadedModel(codec), CodingOptions(codebooks=2))) == ["a.wav"]
-    assert all(read_shard(x)[name] == before[name] for name in ("a.nac", "b.nac"))
+    assert all(contents(x)[name] == before[name] for name in ("a.nac", "b.nac"))
     make(y / "b.wav")
     (y / "b.nac").write_text("other work")
     assert refused(encode_batch([y / "b.wav"], y, LoadedModel(codec))) == ["b.wav"]
@@ -411,7 +411,7 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
     a, b = make(Path("a.wav")), make(Path("b.wav"))
     encode_batch([a], Path("nac"), LoadedModel(codec))
     assert encode_batch([a], Path("new/one.nac"), LoadedModel(codec)).reports[0].target == Path("new/one.nac")
-    assert read_shard(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
+    assert contents(Path("new")) == {"one.nac": Path("nac/a.nac").read_bytes()}
     assert encode_batch([a], Path("new/one.nac"), LoadedModel(codec)).skipped
     assert refused(encode_batch([make(Path("c.wav"), 0.7)], Path("new/one.nac"), LoadedModel(codec))) == ["c.wav"]
     for suffix in (".wav", ".flac", ".ogg"):
@@ -419,17 +419,17 @@ def test_a_single_file_becomes_the_file_that_out_names(tmp_path, codec, monkeypa
         assert decode_batch([Path("new/one.nac")], Path(f"new/x{suffix}"), LoadedModel(codec)).skipped
         assert soundfile.info(f"new/x{suffix}").format == suffix[1:].upper()
     assert refused(decode_batch([Path("new/one.nac")], a, LoadedModel(codec))) == ["one.nac"]
-    before = read_shard(tmp_path)
+    before = contents(tmp_path)
     for run, what, out, more, says in (
         (encode_batch, [a, b], "two.nac", {}, "two.nac: one file, but 2 are to be written; name a folder"),
         (encode_batch, [a], "a.wav", {}, "a.wav: encode writes .nac files"),
         (decode_batch, [Path("nac"), Path("new")], "two.wav", {}, "two.wav: one file, but 2"),
-        (decode_batch, [Path("new/one.nac")], "x.wav", {"suffix": ".flac"}, "--suffix .flac contradicts this name"),
+        (decode_batch, [Path("new/one.nac")], "x.wav", {"suffix": ".flac"}, "--suffix .flac"),
         (decode_batch, [Path("new/one.nac")], "x.mp3", {}, "cannot decode to '.mp3'; use one of .wav"),
     ):
         with pytest.raises(UserError, match=says):
             run(what, Path(out), codec, **more)
-    assert read_shard(tmp_path) == before
+    assert contents(tmp_path) == before
     Path("folder.nac").mkdir()
     assert encode_batch([a], Path("folder.nac"), LoadedModel(codec)).reports[0].target == Path("folder.nac/a.nac")
     assert encode_tokens([a], Path("tok"), LoadedModel(codec)).reports
@@ -460,7 +460,7 @@ def test_every_kind_of_source_is_coded_like_its_samples_in_float(tmp_path, codec
         soundfile.write(source, samples, 22050, subtype="FLOAT")
     assert not encode_batch([tmp_path / "in"], tmp_path / "nac", LoadedModel(codec)).failures
     assert not encode_batch([tmp_path / "float"], tmp_path / "expected", LoadedModel(codec)).failures
-    assert read_shard(tmp_path / "nac") == read_shard(tmp_path / "expected")
+    assert contents(tmp_path / "nac") == contents(tmp_path / "expected")
     assert not decode_batch([tmp_path / "nac"], tmp_path / "out", LoadedModel(codec), suffix="flac").failures
     for path in (tmp_path / "float").iterdir():
         source, back = soundfile.info(path), soundfile.info(tmp_path / f"out/{path.stem}.flac")
@@ -531,17 +531,17 @@ def test_samples_of_sources_beyond_full_scale_are_counted(tmp_path, codec):
         ("good.wav", 0),
         ("loud.wav", 30),
     ]
-    assert "30 samples of the sources are beyond full scale" in coded.summary.text()
+    assert "30 samples" in coded.summary.text()
     assert encode_tokens([tmp_path / "loud.wav"], tmp_path / "tok", LoadedModel(codec)).summary.too_loud_samples == 30
     quiet = encode_batch([tmp_path / "good.wav"], tmp_path / "one", LoadedModel(codec))
-    assert quiet.summary.too_loud_samples == 0 and "full scale" not in quiet.summary.text()
+    assert quiet.summary.too_loud_samples == 0 and "loud" not in quiet.summary.text()
     with (tmp_path / "loud.wav").open("rb") as source, (tmp_path / "live.nac").open("wb") as output:
         assert encode_stream(source, output, LoadedModel(codec)).over_full_scale == 30
 
 
 @pytest.mark.parametrize(("suffix", "bits", "says"), [(".flac", "32f", ".wav"), (".ogg", "16", ".wav or .flac")])
 def test_bits_that_a_format_cannot_hold_are_one_line(tmp_path, codec, suffix, bits, says):
-    with pytest.raises(UserError, match=f"{suffix} cannot hold samples of {bits} bits; use --suffix {says}"):
+    with pytest.raises(UserError, match=f"^{suffix} .*{bits} bits.* --suffix {says}"):
         decode_batch([tmp_path], tmp_path / "out", LoadedModel(codec), suffix=suffix, bits=bits)
     assert not (tmp_path / "out").exists()
 
@@ -554,7 +554,7 @@ def test_sounds_that_flac_cannot_hold_are_one_line(tmp_path, codec, seconds, cha
     make(tmp_path / "a.wav", seconds, channels=channels)
     assert not encode_batch([tmp_path / "a.wav"], tmp_path, LoadedModel(codec)).failures
     (failure,) = decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=".flac").failures
-    assert f"{says}; use --suffix .wav" in failure.reason and not read_shard(tmp_path / "out")
+    assert f"{says}; use --suffix .wav" in failure.reason and not contents(tmp_path / "out")
     for suffix in (".wav", ".ogg"):
         assert decode_batch([tmp_path / "a.nac"], tmp_path / "out", LoadedModel(codec), suffix=suffix).reports
         assert soundfile.info(tmp_path / f"out/a{suffix}").frames == 16000 * seconds
@@ -565,21 +565,24 @@ def test_files_are_coded_on_a_gpu(tmp_path, codec, model):
     for number, rate in enumerate((16000, 8000, 44100)):
         make(tmp_path / f"in/{number}.wav", 10.0 + number, rate, channels=1 + number)
     there = load_model(str(model), "cuda")
-    for place, one, models in (("cpu", codec, ModelFinder([model])), ("gpu", there, ModelFinder([model], "cuda"))):
+    for place, one, models in (
+        ("cpu", LoadedModel(codec), ModelFinder([model])),
+        ("gpu", there, ModelFinder([model], "cuda")),
+    ):
         assert not encode_batch(
             [tmp_path / "in"],
             tmp_path / f"nac/{place}",
-            LoadedModel(one),
+            one,
             CodingOptions(kbps=1),
             BatchOptions(concurrent_files=3),
         ).failures
         assert not encode_tokens(
-            [tmp_path / "in"], tmp_path / f"tok/{place}", LoadedModel(one), BatchOptions(concurrent_files=3)
+            [tmp_path / "in"], tmp_path / f"tok/{place}", one, BatchOptions(concurrent_files=3)
         ).failures
         assert not decode_batch(
             [tmp_path / "nac/cpu"],
             tmp_path / f"wav/{place}",
-            LoadedModel(models),
+            models,
             DecodingOptions(),
             BatchOptions(concurrent_files=3),
             bits="32f",
@@ -599,11 +602,11 @@ def test_bit_rates_that_the_model_does_not_have_are_told_of_beforehand(tmp_path,
     one, two, bad = make(tmp_path / "a.wav"), make(tmp_path / "b.wav", channels=2), tmp_path / "bad.wav"
     least, *_, most = LoadedModel(codec).expected_kbps(1)
     for sources, kbps, says in (
-        ([one], 0.9 * least, "below that, frames are left without codes"),
+        ([one], 0.9 * least, f"--kbps {0.9 * least:g}"),
         ([one], 1.1 * least, ""),
         ([one, two], 0.9 * most, "below" if 0.9 * most < 2 * least else ""),
         ([two], 1.1 * most, ""),
-        ([bad, two, one], 1.1 * most, f"{most:.2g} kbit/s for 1 channel; where --kbps {1.1 * most:g} is above"),
+        ([bad, two, one], 1.1 * most, f"{most:.2g} kbit/s for 1 channel; --kbps {1.1 * most:g}"),
         ([two], 2.2 * most, "kbit/s for 2 channels;"),
     ):
         said: list[str] = []
@@ -654,7 +657,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
         return capsys.readouterr()
 
     shown, bars = run()
-    files = read_shard(tmp_path / "out")
+    files = contents(tmp_path / "out")
     size = sum(map(len, files.values()))
     lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert lines["files"] == "2 done, 0 were there already, 1 failed"
@@ -664,7 +667,7 @@ def test_summary_and_progress_bar_tell_what_the_files_say(tmp_path, model, monke
     assert re.match(r"encode 3/3 files, 0\.01/0\.01 h 100%\|.*\| \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last), last
 
     told = json.loads(run("--force", "--json")[0])
-    assert read_shard(tmp_path / "out") == files
+    assert contents(tmp_path / "out") == files
     summary = told["summary"]
     assert (summary["done"], summary["skipped"], summary["failed"], summary["clipped_samples"]) == (2, 0, 1, 0)
     assert summary["hours"] == pytest.approx(0.01) and summary["bytes"] == size

@@ -72,7 +72,7 @@ def test_all_commands_are_here():
 def test_standard_output_is_json_alone(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     for module, quick in (
-        (clip_selection, {"SHORTEST_S": 3.0, "LONGEST_S": 3.2}),
+        (clip_selection, {"MIN_EXCERPT_S": 3.0, "MAX_EXCERPT_S": 3.2}),
         (candidate_scoring, {"TABLE_CLIPS": 2}),
         (cost, {"TIMING_ROUNDS": 2, "TIMED_SECONDS": 0.5}),
     ):

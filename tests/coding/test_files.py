@@ -30,9 +30,10 @@ from codec.errors import UserError
 from codec.model import streaming
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables
+from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
-from codec.pretrained.registry import DEFAULT_MODEL, load_model
+from codec.pretrained.registry import load_model
 
 
 def make_codec(codebooks: int = 16, contexts: int = 1) -> Codec:
@@ -182,7 +183,7 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
 
 @pytest.mark.parametrize("kbps", [1.5, 6.0])
 def test_short_files_are_hardly_above_the_bit_rate(tmp_path, kbps):
-    codec = load_model(DEFAULT_MODEL)
+    codec = load_model(DEFAULT_MODEL).codec
     swelling = np.hanning(16000 * 5) * sound(1, 16000 * 5, 16000)[0]
     for seconds in (0.1, 0.5, 1, 3, 5):
         soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)
@@ -348,7 +349,7 @@ def test_any_part_is_that_part_of_the_whole(tmp_path, codec, long, rate):
         if part.size:
             np.testing.assert_array_equal(audio.read(tmp_path / "b.wav").samples, part)
     for start, end in [(-1, None), (12, None), (3, 2), (math.nan, None), (0, math.nan)]:
-        assert "other times" in fails(
+        assert str(long / f"{rate}.nac") in fails(
             decode_file,
             long / f"{rate}.nac",
             tmp_path / "c.wav",

@@ -326,24 +326,24 @@ def test_columns_of_the_manifest_go_along(sounds, codec):
         key: json.loads(members["json"])["manifest"] for key, members in read(*Path("alone").glob("*.tar")).items()
     }
     assert alone == {key: told[key] for key in ("a", "x/b%2Ec")}
-    with pytest.raises(UserError, match="no sound files given"):
+    with pytest.raises(UserError, match="--list"):
         encode_tokens([], Path("alone"), LoadedModel(codec))
 
     Path("other.csv").write_text("name\na.wav\n")
     Path("none.csv").write_text("path\nb.wav\n")
-    for name, says in (("other", "with a column named path"), ("none", "names none of"), ("gone", "cannot be read")):
-        with pytest.raises(UserError, match=f"^{name}.csv: .*{says}"):
+    for name in ("other", "none", "gone"):
+        with pytest.raises(UserError, match=f"^{name}.csv: "):
             encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), manifest=Path(f"{name}.csv"))
     Path("blank.csv").write_text("path,group\n")
-    with pytest.raises(UserError, match=r"^blank.csv: names no files"):
+    with pytest.raises(UserError, match=r"^blank\.csv: "):
         encode_tokens([], Path("tok"), LoadedModel(codec), manifest=Path("blank.csv"))
 
 
 def test_what_would_mix_up_files_is_refused(sounds, codec, model, capsys):
-    with pytest.raises(UserError, match=r"in/a.wav and other/a.wav would both become tok/a"):
+    with pytest.raises(UserError, match=r"in/a.wav and other/a.wav .* tok/a"):
         encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), LoadedModel(codec))
     encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=1)
-    with pytest.raises(UserError, match=r"tok/tokens-000001.tar: of other files or another --per-shard; delete it"):
+    with pytest.raises(UserError, match=r"^tok/tokens-000001.tar: .*--per-shard"):
         encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=9)
     for more, says in ((["--codebooks", "9"], "1 to 3 codebooks, not 9"), (["--per-shard", "0"], "above 0")):
         with pytest.raises(SystemExit) as ended:
@@ -385,14 +385,14 @@ def with_header(text: bytes) -> bytes:
     ("changed", "codes", "says"),
     [
         ({"samples": -1}, CODES, "samples -1 is outside"),
-        ({"samples": 1 << 62}, CODES, r"shape \[1, 2, 3\] in place of"),
+        ({"samples": 1 << 62}, CODES, r"\[1, 2, 3\]"),
         ({"samples": True}, CODES, "samples is True"),
         ({"channels": 2}, CODES, "shape"),
         ({"sample_rate": "16000"}, CODES, "sample_rate is '16000'"),
         ({"model": "0" * 16}, CODES, "pass the right --model"),
         ({"source": None}, CODES, "source is None"),
         ({}, numpy_bytes(np.full((2, 3), 16)), "not all from 0 to 15"),
-        ({}, numpy_bytes(np.zeros((4, 3), int)), "4 quantizers, of which the model has 3"),
+        ({}, numpy_bytes(np.zeros((4, 3), int)), "4 codebooks.* 3"),
         ({}, numpy_bytes(np.zeros((2, 3))), "float64 in C order, not integers"),
         ({}, numpy_bytes(np.array([["a"]], object)), "not integers"),
         ({}, CODES.replace(b"(2, 3)", b"(9, 3)"), "cannot be read"),

@@ -13,6 +13,7 @@ from codec.dataset import packed, sealed_test
 from codec.errors import UserError
 from data_prep.excerpts import GAP_S, SHORTEST_S, divide_recording
 from data_prep.manifest import read_rows
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from data_prep.split import SPLITS, SplitRatios
 
@@ -28,7 +29,7 @@ def long_file(path: Path, seconds: float = 200, seed: int = 0) -> Path:
 
 def run(sources: list[Path], out: Path, **options: object) -> dict[str, str]:
     """Prepare, and the split of each row by its key."""
-    prepare(sources, out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
+    prepare(sources, out, PrepareOptions(sample_rate=RATE, workers=1, **options))  # type: ignore[arg-type]
     return {row.segment.key: row.split for row in read_rows(out / "manifest.csv") if row.used}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from codec import audio
 from codec.errors import UserError
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from data_prep.sources import find_audio
 from data_prep.synthetic_corpus import synthesise_corpus
@@ -22,7 +23,7 @@ def digest(folder: Path) -> str:
 
 
 def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> None:
-    summary = prepare([corpus], tmp_path / "data", sample_rate=16000, workers=1)
+    summary = prepare([corpus], tmp_path / "data", PrepareOptions(sample_rate=16000, workers=1))
     assert summary.advice == () and not summary.excluded
     assert all(split.groups >= 10 for split in summary.splits)
     assert 7 < 60 * sum(split.hours for split in summary.splits) < 9

@@ -21,6 +21,7 @@ from codec.dataset.ledger import (
 )
 from codec.dataset.packed import Clip
 from codec.errors import UserError
+from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 
 
@@ -31,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples = np.random.default_rng(number).integers(-8000, 8000, (16000 + 100 * number, 2), dtype=np.int16)
         (folder / f"audio/g{number}").mkdir(parents=True)
         soundfile.write(folder / f"audio/g{number}/a.wav", samples, 16000)
-    prepare([folder / "audio"], folder / "data", sample_rate=16000, channels=2, workers=1)
+    prepare([folder / "audio"], folder / "data", PrepareOptions(sample_rate=16000, channels=2, workers=1))
     return folder / "data"
 
 
@@ -242,5 +243,9 @@ def test_a_flipped_bit_shows_in_the_checksum(copy: Path) -> None:
 def test_the_fingerprint_is_of_the_clips_not_of_their_place(data: Path, copy: Path, tmp_path: Path) -> None:
     one, two = (packed.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
     assert one == two != packed.open_split(data, "val", 16000, 2).fingerprint
-    prepare([data.parent / "audio"], tmp_path / "other", sample_rate=16000, channels=2, ratios="6:2:2", workers=1)
+    prepare(
+        [data.parent / "audio"],
+        tmp_path / "other",
+        PrepareOptions(sample_rate=16000, channels=2, ratios="6:2:2", workers=1),
+    )
     assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one

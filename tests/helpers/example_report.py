@@ -15,7 +15,7 @@ from eval.metrics.bootstrap import Estimate
 from eval.metrics.registry import Score
 from eval.pages.evaluation_page import write_report
 from eval.systems.baselines import CodedSystem
-from eval.systems.own import CodebookUsage, CodedClip
+from eval.systems.own import CodebookStatistics, CodedClip
 from eval.systems.system import System
 from tests.helpers.packed_data import RATE
 
@@ -61,7 +61,7 @@ def write_example_report(folder: Path) -> EvaluationResult:
         ),
         diagnosis=Diagnosis("overfitted", 5, "validation rose", "Train on audio from more groups.", "mel"),
         others=[],
-        rows=build_rows(clips), usage=[CodebookUsage(0.5, 321.0)] * 6, clips=clips,
+        rows=build_rows(clips), usage=[CodebookStatistics(0.5, 321.0)] * 6, clips=clips,
     )  # fmt: skip
     systems = [SystemClips(System("ours", "6 codebooks"), clips)] + [
         SystemClips(

@@ -16,8 +16,8 @@ SEARCH_SPACE = {
     "optim.lr": {"low": 1e-3, "high": 3e-3, "log": True},
 }
 _QUICK = {
-    "eval.evaluation.clip_selection.SHORTEST_S": 3.0,
-    "eval.evaluation.clip_selection.LONGEST_S": 3.2,
+    "eval.evaluation.clip_selection.MIN_EXCERPT_S": 3.0,
+    "eval.evaluation.clip_selection.MAX_EXCERPT_S": 3.2,
     "eval.evaluation.candidate_scoring.TABLE_CLIPS": 2,
     "eval.search.cost.TIMING_ROUNDS": 2,
     "eval.search.cost.TIMED_SECONDS": 0.5,

@@ -8,10 +8,10 @@ from dataclasses import replace
 import markdown
 import pytest
 
-from codec.runtime.text import escape_invisible
+from codec.runtime.text import escape_invisible, format_duration
 from eval.evaluation.rate_distortion import SystemClips, rate_points
 from eval.evaluation.rows import build_rows
-from eval.evaluation.tables import evaluation_markdown, write_tables
+from eval.evaluation.tables import evaluation_markdown, write_evaluation_tables
 from eval.pages.rate_distortion_plot import rate_figures
 from eval.pages.text_table import Table, csv_cell, markdown_text
 from eval.systems.system import System
@@ -71,7 +71,7 @@ def test_the_files_of_an_evaluation_show_hostile_names(tmp_path):
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", named.text()) and "\\x1b[31mred" in named.text()
     page = evaluation_markdown(named)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", page) and "<script>" not in page
-    write_tables(named, systems, tmp_path)
+    write_evaluation_tables(named, systems, tmp_path)
     for name in ("clips.csv", "rates.csv"):
         with (tmp_path / name).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -81,3 +81,9 @@ def test_the_files_of_an_evaluation_show_hostile_names(tmp_path):
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == [clip.seconds for clip in clips]
     dollars = [replace(point, domain=HOSTILE[-1]) for point in named.rates if point.domain == "all"]
     assert "$x^$" in str(rate_figures(dollars)[0].svg)
+
+
+def test_durations_have_two_units():
+    assert [format_duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
+        "4 s", "59 s", "75 s", "2 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
+    ]  # fmt: skip

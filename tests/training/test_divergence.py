@@ -21,11 +21,11 @@ from codec.training.module import CodecModule
 from codec.training.monitors import MAX_SKIPPED
 from codec.training.status import training_status
 from codec.training.trainer import train
-from tests.training.test_training import curves, recipe
+from tests.helpers.runs import before_step, read_metrics, tiny_recipe
 
 
-def not_finite_at(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
-    """In these steps the batch holds a value that is no number, as no file that is packed can."""
+def spoil_batches(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Put a NaN into the batches of these steps, which packed files cannot contain."""
     step = CodecModule.training_step
 
     def spoiled(self, target, index):
@@ -38,7 +38,7 @@ def not_finite_at(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
 
 @pytest.mark.parametrize("extra", [[], ["--adversarial.weight=0.1", "--adversarial.width=4"]], ids=["plain", "gan"])
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tmp_path, prepared, monkeypatch, capsys, extra):
-    not_finite_at(monkeypatch, {6, 7})
+    spoil_batches(monkeypatch, {6, 7})
     seen, step = [], CodecModule.training_step
 
     def watched(self, *given):
@@ -48,31 +48,31 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tmp_path, prep
         seen.append(all(same))
 
     monkeypatch.setattr(CodecModule, "training_step", watched)
-    result = train(recipe(*extra), prepared, tmp_path, quiet=True)
+    result = train(tiny_recipe(*extra), prepared, tmp_path, quiet=True)
     assert result.steps == 12 and seen == [step in (6, 7) for step in range(12)]
-    assert [int(row["step"]) for row in curves(tmp_path) if row["term"] == "skipped"] == [7, 8]
-    assert all(math.isfinite(float(row["value"])) for row in curves(tmp_path) if row["split"] != "train")
+    assert [int(row["step"]) for row in read_metrics(tmp_path) if row["term"] == "skipped"] == [7, 8]
+    assert all(math.isfinite(float(row["value"])) for row in read_metrics(tmp_path) if row["split"] != "train")
     clips = open_split(prepared, "train", 16000, 1).clips
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: step")]
     assert len(warnings) == 2 and all(any(str(clip.path) in line for clip in clips) for line in warnings)
 
 
-def test_many_steps_that_are_not_finite_end_the_run_and_name_their_clips(tmp_path, prepared, monkeypatch):
+def test_many_steps_that_are_not_finite_end_the_run_and_their_clips_are_named(tmp_path, prepared, monkeypatch):
     monkeypatch.setattr(monitors, "MAX_SKIPPED", 3)
-    not_finite_at(monkeypatch, {5, 6, 7})
-    with pytest.raises(UserError, match="not finite") as error:
-        train(recipe(), prepared, tmp_path, quiet=True)
-    crops = CodecData(prepared, recipe()).train_crops
-    assert crops.describe(7) in str(error.value) and "--from-best" in str(error.value)
+    spoil_batches(monkeypatch, {5, 6, 7})
+    with pytest.raises(UserError, match="--from-best") as error:
+        train(tiny_recipe(), prepared, tmp_path, quiet=True)
+    crops = CodecData(prepared, tiny_recipe()).train_crops
+    assert crops.describe(7) in str(error.value)
     state = read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)
     assert state["step"] == 4 and all(value.isfinite().all() for value in state["state_dict"].values())
     monkeypatch.undo()
-    assert train(recipe(), prepared, tmp_path, quiet=True).steps == 12
+    assert train(tiny_recipe(), prepared, tmp_path, quiet=True).steps == 12
     assert MAX_SKIPPED > 3
 
 
-def test_the_clips_of_a_batch_are_those_whose_sound_is_in_it(prepared):
-    crops = CodecData(prepared, recipe("--data.batch_size=3")).train_crops
+def test_the_described_clips_contain_the_crops_of_the_batch(prepared):
+    crops = CodecData(prepared, tiny_recipe("--data.batch_size=3")).train_crops
     rate, split = 16000, crops.split
     for wave, text in zip(crops[2], crops.describe(2).split(", "), strict=True):
         path, at = text.rsplit(" at ", 1)
@@ -84,11 +84,11 @@ def test_the_clips_of_a_batch_are_those_whose_sound_is_in_it(prepared):
 
 
 @pytest.mark.parametrize("every", [1, 4])
-def test_a_loss_that_explodes_ends_the_run_and_the_best_is_kept(tmp_path, prepared, every):
-    wild = recipe("--optim.lr=10", "--optim.clip_norm=1e9", f"--train.validate_every={every}", "--train.steps=40")
+def test_a_divergent_loss_ends_the_run_and_the_best_is_kept(tmp_path, prepared, every):
+    wild = tiny_recipe("--optim.lr=10", "--optim.clip_norm=1e9", f"--train.validate_every={every}", "--train.steps=40")
     with pytest.raises(UserError, match=r"diverged|not finite"):
         train(wild, prepared, tmp_path, quiet=True)
-    calm = recipe(f"--train.validate_every={every}", "--train.steps=8")
+    calm = tiny_recipe(f"--train.validate_every={every}", "--train.steps=8")
     kept = list(tmp_path.glob("checkpoints/*"))
     assert bool(kept) == (every == 1)  # else the first validation, which was the first to write one, is too far off
     for path in kept:
@@ -98,22 +98,26 @@ def test_a_loss_that_explodes_ends_the_run_and_the_best_is_kept(tmp_path, prepar
     assert train(calm, prepared, tmp_path, from_best=bool(kept), quiet=True).steps == 8
 
 
-def test_time_left_is_known_where_a_validation_was_dropped(tmp_path):
+def test_the_time_left_is_known_if_the_last_validation_is_not_finite(tmp_path):
     rows = ["4,val,total,6", "4,val,minutes,1", "4,val,judging_s,2", "8,val,total,nan", "8,val,minutes,2"]
     (tmp_path / "metrics.csv").write_text("\n".join(["step,split,term,value", *rows]) + "\n")
-    found = training_status(read_curves(tmp_path), recipe("--train.steps=16", "--train.max_minutes=0"))
+    found = training_status(read_curves(tmp_path), tiny_recipe("--train.steps=16", "--train.max_minutes=0"))
     # from step 8 on, two stretches of four steps in a minute each, and a validation of 2 s for each
     assert found is not None and found.left_s == pytest.approx(2 * 60 + 2 * 2)
 
 
-def test_data_without_any_sound_is_said_before_training(tmp_path, prepared):
+def test_silent_data_is_refused_before_training(tmp_path, prepared):
     with pytest.raises(UserError, match=r"data\.silence_dbfs"):
-        train(recipe("--data.silence_dbfs=-10", "--train.steps=1"), quiet(prepared, tmp_path), tmp_path / "run")
+        train(
+            tiny_recipe("--data.silence_dbfs=-10", "--train.steps=1"),
+            copy_quieter(prepared, tmp_path),
+            tmp_path / "run",
+        )
     assert not (tmp_path / "run").exists()
 
 
-def quiet(prepared: Path, folder: Path) -> Path:
-    """The same data with a factor of 1/4 in the table's place: arrays with a quarter of the level."""
+def copy_quieter(prepared: Path, folder: Path) -> Path:
+    """Copy the data with arrays of a quarter of the level."""
     shutil.copytree(prepared, folder / "data")
     for path in (folder / "data").rglob("*.npy"):
         np.save(path, np.load(path) // 4)
@@ -123,21 +127,10 @@ def quiet(prepared: Path, folder: Path) -> Path:
 # --- processes that load data -------------------------------------------------------------------------------------
 
 
-def at_step(monkeypatch: pytest.MonkeyPatch, at: int, act) -> None:
-    step = CodecModule.training_step
-
-    def acting(self, *given):
-        if self.state.step == at:
-            act()
-        return step(self, *given)
-
-    monkeypatch.setattr(CodecModule, "training_step", acting)
-
-
 @pytest.mark.usefixtures("interruptible")
-def test_a_killed_loader_ends_the_run_in_one_line_and_it_goes_on(tmp_path, prepared, monkeypatch):
-    plan = recipe("--data.workers=1", "--train.validate_every=12")
-    at_step(monkeypatch, 3, lambda: [child.kill() for child in multiprocessing.active_children()])
+def test_a_killed_loader_ends_the_run_with_a_message_and_it_can_be_resumed(tmp_path, prepared, monkeypatch):
+    plan = tiny_recipe("--data.workers=1", "--train.validate_every=12")
+    before_step(monkeypatch, 3, lambda: [child.kill() for child in multiprocessing.active_children()])
     with pytest.raises(UserError, match=r"data\.workers") as error:
         train(plan, prepared, tmp_path, quiet=True)
     assert "\n" not in str(error.value)
@@ -146,12 +139,12 @@ def test_a_killed_loader_ends_the_run_in_one_line_and_it_goes_on(tmp_path, prepa
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_that_reaches_the_loaders_too_writes_the_checkpoint(tmp_path, prepared, monkeypatch):
+def test_after_ctrl_c_in_all_processes_a_checkpoint_is_written(tmp_path, prepared, monkeypatch):
     def interrupt_all() -> None:
         for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
             os.kill(process.pid, signal.SIGINT)
 
-    at_step(monkeypatch, 3, interrupt_all)
+    before_step(monkeypatch, 3, interrupt_all)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe("--data.workers=1"), prepared, tmp_path, quiet=True)
+        train(tiny_recipe("--data.workers=1"), prepared, tmp_path, quiet=True)
     assert read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)["step"] == 4

@@ -1,4 +1,4 @@
-"""The diagnosis on real runs: one that has seen three clips only, one that was stopped long before it was done."""
+"""The diagnosis of real runs: one trained on three clips alone, one with a far too low learning rate."""
 
 from pathlib import Path
 
@@ -27,21 +27,21 @@ def voices(clips: list[np.ndarray]) -> list[MadeClip]:
     return [MadeClip("voice", f"voice{i}", clip) for i, clip in enumerate(clips)]
 
 
-def diagnosed(data: Path, run: Path, steps: int, validations: int, *settings: str) -> Diagnosis:
+def train_and_diagnose(data: Path, run: Path, steps: int, validations: int, *settings: str) -> Diagnosis:
     timing = [f"--train.steps={steps}", f"--train.validate_every={steps // validations}"]
     train(read_recipe("quickstart", [*SMALL, *timing, *settings]), data, run, quiet=True)
     return diagnose_run(run, noise_distance(data))
 
 
 def noise_distance(data: Path) -> float:
-    """The baseline that ``codec evaluate`` prints, on these clips."""
+    """Return the mel distance of noise on the validation clips."""
     split = open_split(data, "val", RATE, 1)
     waves = [split.waveform(i) for i in range(len(split))]
     pairs = [(torch.from_numpy(w[None]) for w in (matched_noise(wave, RATE), wave)) for wave in waves]
     return float(torch.stack([mel_distance(noise, wave, RATE) for noise, wave in pairs]).mean())
 
 
-def test_runs_are_told_apart(tmp_path):
+def test_overfitted_and_underfitted_runs_are_recognised(tmp_path):
     files = sorted(synthesise_corpus(tmp_path / "audio", minutes=2.0).glob("voice/*/*.flac"))
     clips = [(audio.read(file).samples[0] * 32767).astype(np.int16) for file in files]
     half = len(clips) // 2
@@ -52,9 +52,8 @@ def test_runs_are_told_apart(tmp_path):
         pack_clips(tmp_path / data, "train", voices(training))
         pack_clips(tmp_path / data, "val", voices(clips[half:]))
 
-    overfitted = diagnosed(tmp_path / "three", tmp_path / "overfitted", 400, 10)
+    overfitted = train_and_diagnose(tmp_path / "three", tmp_path / "overfitted", 400, 10)
     assert overfitted.verdict == "overfitted", overfitted
-    assert "more groups" in overfitted.action
 
-    starved = diagnosed(tmp_path / "many", tmp_path / "starved", 40, 8, "--optim.lr=1e-5")
+    starved = train_and_diagnose(tmp_path / "many", tmp_path / "starved", 40, 8, "--optim.lr=1e-5")
     assert starved.verdict == "underfitted", starved

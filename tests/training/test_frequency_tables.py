@@ -1,29 +1,37 @@
-"""Tables of the range coder fitted to little: on sound that they were not fitted to they cost no more than codes of
-fixed width, nor than the tables that were there before."""
+"""Frequency tables fitted to the training split: exact counts, contexts, and no loss with little data.
+
+On other clips, tables that were fitted to little data must cost no more than codes of fixed width, nor than the tables
+before."""
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
+from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
 from codec.dataset.packed import PackedSplit, open_split
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
-from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.checkpoint import load_codec, save_model
+from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
+from codec.training import fit_frequency_tables
 from codec.training.fit_frequency_tables import fit_tables
-from codec.training.frequency_smoothing import Counts, coding_cost, smooth
+from codec.training.frequency_smoothing import UNIFORM_PRIORS, Counts, coding_cost, smooth
+from codec.training.trainer import train
+from tests.helpers.runs import tiny_recipe
 from tests.helpers.tiny import TINY
 
 
-def some(split: PackedSplit, first: int, stop: int) -> PackedSplit:
+def part_of(split: PackedSplit, first: int, stop: int) -> PackedSplit:
     return PackedSplit(split._folder, split.clips[first:stop], split._locations[first:stop], 16000, 1)
 
 
 def bits_per_frame(codec: Codec, split: PackedSplit) -> float:
-    """As in files: packets of two seconds, coded under the tables of the codec."""
+    """Return the cost in packets of two seconds under the tables of the codec."""
     coder, bits, frames = RangeCoder(codec.tables.to_numpy()), 0.0, 0
     for i in range(len(split)):
         wave = torch.from_numpy(split.waveform(i))
@@ -35,23 +43,23 @@ def bits_per_frame(codec: Codec, split: PackedSplit) -> float:
 
 @pytest.fixture(scope="module")
 def large(prepared) -> Codec:
-    """Codes of 10 bits, of which few are seen in a minute, from an encoder that has heard the data."""
+    """A model with codes of 10 bits, of which few occur in a minute, initialised from the data."""
     torch.manual_seed(0)
     made = Codec(read_recipe("speech_16k", [*TINY, "--codec.quantizer.codebook_size=1024"]).codec)
     split = open_split(prepared, "train", 16000, 1)
-    heard = torch.cat([torch.from_numpy(split.waveform(i, 0, 16000))[None] for i in range(8)])
-    made.initialise(heard, torch.Generator().manual_seed(0))
+    first_seconds = torch.cat([torch.from_numpy(split.waveform(i, 0, 16000))[None] for i in range(8)])
+    made.initialise(first_seconds, torch.Generator().manual_seed(0))
     return made.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("classes", [1, 32])
 @pytest.mark.parametrize("clips", [1, 12])
-def test_tables_fitted_to_little_cost_no_more_than_fixed_width_on_other_clips(large, prepared, classes, clips):
+def test_tables_fitted_to_few_clips_cost_no_more_than_fixed_width_on_others(large, prepared, classes, clips):
     codec = copy.copy(large)
     codec.tables = FrequencyTables(3, 1024, classes)
-    fit_tables(codec, some(open_split(prepared, "train", 16000, 1), 0, clips), quiet=True)
+    fit_tables(codec, part_of(open_split(prepared, "train", 16000, 1), 0, clips), quiet=True)
     codec.tables.to_numpy()
-    unseen = bits_per_frame(codec, some(open_split(prepared, "val", 16000, 1), 0, 4))
+    unseen = bits_per_frame(codec, part_of(open_split(prepared, "val", 16000, 1), 0, 4))
     assert unseen <= 1.01 * 30.0
 
 
@@ -60,15 +68,15 @@ def test_tables_of_many_large_codebooks_fitted_to_half_a_minute(prepared, start)
     """The built-in model's, whose own tables were fitted to an hour of speech. Fitted without looking at what is held
     out, they take 1.18 times the fixed width here."""
     codec = load_codec(find_model("speech_16k_v2"))
-    unseen = some(open_split(prepared, "val", 16000, 1), 0, 3)
+    unseen = part_of(open_split(prepared, "val", 16000, 1), 0, 3)
     parent = bits_per_frame(codec, unseen)
     if start == "uniform":
         codec.tables = FrequencyTables(24, 1024, 32)
-    fit_tables(codec, some(open_split(prepared, "train", 16000, 1), 0, 12), quiet=True)
+    fit_tables(codec, part_of(open_split(prepared, "train", 16000, 1), 0, 12), quiet=True)
     assert bits_per_frame(codec, unseen) <= 1.02 * (min(parent, 240.0) if start == "parent" else 240.0)
 
 
-def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
+def test_smoothing_becomes_weaker_with_more_data():
     generator = torch.Generator().manual_seed(0)
     shares = torch.rand(1, 4, 64, generator=generator).double() ** 4 + 1e-3
     shares = shares / shares.sum(2, keepdim=True)
@@ -85,6 +93,73 @@ def test_smoothing_is_as_strong_as_what_is_held_out_asks_for():
         excess.append(float(coding_cost(fresh, found)) / entropy)
         assert excess[-1] < float(coding_cost(fresh, to_frequencies(torch.zeros_like(shares)))) / entropy + 0.02
     assert excess[0] > excess[1] > excess[2] and excess[2] < 1.01
-    # the bits that it states are those of what was held out, under tables of the rest
+    # the stated bits are those of the held-out symbols under tables from the others
     counts = Counts(drawn(5000), drawn(600))
     assert float(smooth(counts).bits) >= 0.98 * -float((counts.held_out * shares.log2()).sum())
+
+
+def test_tables_are_the_smoothed_frequencies_of_the_training_codes(tmp_path, prepared):
+    """Fitted when training is over, whether or not it was cut short in between."""
+    plan = tiny_recipe("--codec.quantizer.contexts=1")
+    train(plan, prepared, tmp_path, quiet=True)
+    codec, info = load_codec(tmp_path), read_training_info(tmp_path)
+    split = open_split(prepared, "train", 16000, 1)
+    counts = np.zeros((3, 16), np.int64)
+    for i, clip in enumerate(split.clips):
+        wave = torch.from_numpy(split.waveform(i))[None]
+        assert clip.seconds < 30
+        for row, codes in zip(counts, codec.encode(wave)[0]):
+            row += np.bincount(codes, minlength=16)
+    assert info["tables"] == {"seconds": pytest.approx(sum(c.seconds for c in split.clips)), "frames": counts[0].sum()}
+    for row, found in zip(counts, codec.tables.frequencies.double() / 2**24):
+        spread = [max(np.sqrt(row.sum()), share * 16) for share in UNIFORM_PRIORS]
+        expected = [(row + extra / 16) / (row.sum() + extra) for extra in spread]
+        assert any(np.allclose(found, one, atol=2e-6, rtol=0) for one in expected)
+
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    codec.tables.fit(torch.zeros(3, 16))  # as the run is between the last step and the fit
+    save_model(tmp_path / "model", codec, {name: known for name, known in info.items() if name != "tables"})
+    (tmp_path / "run.json").unlink()
+    train(plan, prepared, tmp_path, quiet=True)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_training_info(tmp_path) == info
+    train(tiny_recipe("--codec.quantizer.contexts=1", "--train.steps=16"), prepared, tmp_path, quiet=True)
+    assert "tables" in read_training_info(tmp_path)
+
+
+def test_contexts_find_the_dependence_of_codes():
+    """The first code mostly follows from the one before, the second mostly from the first, the third is random."""
+    rng, size, packets, frames = np.random.default_rng(0), 8, 400, 50
+    sure = rng.random((2, packets, frames)) < 0.9
+    codes = rng.integers(size, size=(packets, 3, frames))
+    for t in range(1, frames):
+        codes[:, 0, t] = np.where(sure[0][:, t], (codes[:, 0, t - 1] + 1) % size, codes[:, 0, t])
+    codes[:, 1] = np.where(sure[1], (3 * codes[:, 0]) % size, codes[:, 1])
+    level = np.repeat(rng.random((packets, 1, frames // 10)), 10, axis=2)
+    need = torch.from_numpy(level - 0.3 * np.arange(3)[:, None]).float()
+    fitted = FrequencyTables(3, size, 8)
+    entries = torch.randn(3, size + 1, 4, generator=torch.Generator().manual_seed(0))
+    fit_frequency_tables.fit_contexts(
+        fitted, torch.from_numpy(codes), need, torch.arange(packets) % 8 == 0, entries, quiet=True
+    )
+    coder = RangeCoder(fitted.to_numpy())
+    spent = [coder.bits(codes[:, : k + 1], False) / codes[:, 0].size for k in range(3)]
+    # 0.9 + 0.1 / 8 for the code that is expected, 0.1 / 8 for each other one: 0.82 bits; without contexts, 3
+    steps = np.diff([0, *spent])
+    assert (steps[:2] > 0.8).all() and (steps[:2] < 1.6).all() and steps[2] == pytest.approx(3.0, abs=0.02)
+    one = torch.from_numpy(codes).masked_fill(need < 0.4, NO_CODE).numpy()
+    counts = (one != NO_CODE).sum(1)
+    without = RangeCoder(FrequencyTables(3, size, 8).to_numpy()).bits(one, True)
+    assert coder.bits(one, True) < 0.8 * without and np.unique(counts).size > 1
+
+
+def test_tables_are_fitted_to_a_fixed_part_of_much_audio(prepared, monkeypatch):
+    split, codec = (
+        open_split(prepared, "train", 16000, 1),
+        Codec(tiny_recipe("--codec.quantizer.contexts=1").codec).eval(),
+    )
+    monkeypatch.setattr(fit_frequency_tables, "MAX_FITTED_S", 10.0)
+    monkeypatch.setattr(fit_frequency_tables, "PIECE_S", 0.7)
+    assert fit_frequency_tables.fit_tables(codec, split, quiet=True).seconds == 10.0
+    first = codec.tables.frequencies.clone()
+    fit_frequency_tables.fit_tables(codec, split, quiet=True)
+    assert torch.equal(first, codec.tables.frequencies)

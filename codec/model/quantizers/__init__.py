@@ -13,7 +13,7 @@ from codec.model.quantizers.rvq import ResidualVQ
 Quantizer = ResidualVQ | ResidualFSQ
 
 InferenceQuantizer = FusedVQ | ResidualFSQ
-"""What :meth:`Quantizer.fused` returns."""
+"""Quantizer for inference, from ``fused()``."""
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:

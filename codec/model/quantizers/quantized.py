@@ -1,4 +1,4 @@
-"""What a quantizer hands to training."""
+"""Result of a quantizer, for training."""
 
 from dataclasses import dataclass
 

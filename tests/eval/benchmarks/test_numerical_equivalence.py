@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codec import api, audio
-from codec.pretrained.registry import DEFAULT_MODEL
+from codec.pretrained import DEFAULT_MODEL
 from eval.benchmarks.numerical_equivalence import (
     RunConfiguration,
     compare_configurations,

@@ -23,7 +23,7 @@ from tests.helpers.plans import TINY_SETTINGS, write_comparison_plan
 def quick_scoring():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("eval.evaluation.candidate_scoring.TABLE_CLIPS", 3)
-        patch.setattr("eval.evaluation.clip_selection.SHORTEST_S", 3.0)  # the small corpus has few longer clips
+        patch.setattr("eval.evaluation.clip_selection.MIN_EXCERPT_S", 3.0)  # the small corpus has few longer clips
         yield
 
 

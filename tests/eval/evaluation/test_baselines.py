@@ -1,5 +1,4 @@
-"""Other codecs and models beside ours, in one opening; curves and paired differences; the half of validation that
-reports; and a test split that does not open for another candidate unless asked to."""
+"""Evaluation with other systems: one opening of the test split, curves, differences, the halves of validation."""
 
 import csv
 import json
@@ -77,7 +76,7 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
+def test_all_systems_are_evaluated_on_the_same_clips_in_one_opening(folder, result):
     assert [row.name for row in result.others] == [
         "1 codebooks", "finalist, 4 codebooks", "finalist, 1 codebooks", "Opus 24", "MP3 16", "AAC 16", "Theirs"
     ]  # fmt: skip
@@ -87,19 +86,19 @@ def test_all_are_judged_on_the_same_clips_in_one_opening(folder, result):
     assert entry.result is not None and list(entry.result["beside"]) == [row.name for row in result.others]
 
 
-def test_what_cannot_be_coded_is_listed_with_the_reason(folder, result):
+def test_an_unavailable_codec_is_listed_with_the_reason(folder, result):
     assert result.absent_systems == {"MP3 6": "MP3 has bit rates of 8 to 160 kbps at 16 kHz"}
     line = "MP3 6: absent: MP3 has bit rates of 8 to 160 kbps at 16 kHz"
     assert line in result.text() and line in (folder / "run/evaluation/results.md").read_text()
 
 
-def test_containers_stand_apart_from_payloads_and_ours_has_none(result):
+def test_containers_are_stated_apart_from_payloads(result):
     rows = {row.name: row for row in result.others}
     assert result.main.container_kbps is None and rows["1 codebooks"].container_kbps is None
     assert all(rows[name].container_kbps > 0 for name in ("Opus 24", "MP3 16", "AAC 16"))
 
 
-def test_supplied_decodes_score_as_the_same_codec_does_here(result):
+def test_external_decodes_have_the_scores_of_the_codec_that_made_them(result):
     here, there = (next(row for row in result.others if row.name == name) for name in ("Opus 24", "Theirs"))
     assert there.kbps == here.kbps
     for name, found in here.metrics.items():
@@ -154,7 +153,7 @@ def test_differences_are_paired_at_the_nearest_bit_rate(folder, result):
     assert not any(system == "run" for system, *_ in rows)
 
 
-def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_is_not(folder, result):
+def test_another_model_is_refused_unless_the_split_may_be_opened_again(folder, result):
     before = (folder / "data/ledger.jsonl").read_text()
     with pytest.raises(
         SealedError, match=rf"{model_checksum(load_codec(folder / 'run'))}.* of run.*--open-test-again"
@@ -168,7 +167,7 @@ def test_another_candidate_is_refused_in_one_line_and_the_report_tells_when_it_i
     assert once_more.opened_before == 2
 
 
-def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, result):
+def test_validation_reports_on_one_half_and_leaves_the_test_split_closed(folder, result):
     opened = (folder / "data/ledger.jsonl").read_text()
     found = evaluate(
         folder / "run",
@@ -196,7 +195,7 @@ def test_on_validation_the_other_half_reports_and_nothing_is_opened(folder, resu
         evaluate(folder / "run", folder / "data", EvaluationOptions(split="val", again=True))
 
 
-def test_two_of_one_name_are_refused(folder):
+def test_two_systems_of_one_name_are_refused(folder):
     with pytest.raises(UserError, match="called Opus"):
         evaluate(
             folder / "run",
@@ -214,7 +213,7 @@ def test_two_of_one_name_are_refused(folder):
         (lambda path: path.with_suffix(".packets").unlink(), "test2"),
     ],
 )
-def test_decodes_that_do_not_fit_cost_no_opening(folder, tmp_path, spoil, words):
+def test_decodes_that_do_not_fit_are_refused_before_the_test_split_is_opened(folder, tmp_path, spoil, words):
     shutil.copytree(folder / "theirs", tmp_path / "theirs")
     spoil(tmp_path / "theirs" / "somewhere" / "test2.wav")
     before = read_ledger(folder / "data")

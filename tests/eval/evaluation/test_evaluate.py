@@ -52,7 +52,7 @@ def result(folder):
     return evaluate(folder / "run", folder / "data", EvaluationOptions(workers=1))
 
 
-def test_the_ledger_has_the_opening_and_what_came_of_it(folder, result):
+def test_the_ledger_has_the_opening_and_its_result(folder, result):
     entry = read_ledger(folder / "data")[0]
     assert entry.purpose == "evaluation" and entry.run == str(folder / "run")
     assert entry.weights == [model_checksum(load_codec(folder / "run"))]
@@ -67,7 +67,7 @@ def test_test_clips_that_were_trained_on_are_counted(folder, result):
     assert "3 of the 5 test clips were trained on" in result.text()
 
 
-def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
+def test_bit_rate_is_that_of_the_files_and_of_codec_info(folder, result):
     files = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))
     infos = [file_info(path) for path in files]
     assert len(files) == len(result.clips) == 5
@@ -85,7 +85,7 @@ def test_bit_rate_is_that_of_the_files_and_what_codec_info_says(folder, result):
     )
 
 
-def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_path):
+def test_the_coded_files_decode_to_what_was_scored(folder, result, tmp_path):
     codec = load_codec(folder / "run")
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
     decode_file(path, tmp_path / "decoded.wav", LoadedModel(codec))
@@ -97,7 +97,7 @@ def test_what_was_judged_is_what_the_kept_files_decode_to(folder, result, tmp_pa
     assert again.value == pytest.approx(result.clips[1].scores["mel"].value, rel=1e-6)
 
 
-def test_rows_in_and_out_of_distribution_stand_apart(result):
+def test_clips_in_and_out_of_distribution_have_rows_of_their_own(result):
     assert [clip.in_distribution for clip in result.clips] == [True, True, True, False, False]
     rows = {row.name: row for row in result.rows}
     assert list(rows) == ["in distribution", "out of distribution", "speech", "strings"]
@@ -108,7 +108,7 @@ def test_rows_in_and_out_of_distribution_stand_apart(result):
     assert "pesq" not in rows["strings"].metrics and "pesq" not in rows["strings"].failed
 
 
-def test_the_screen_names_each_row(result):
+def test_the_text_has_a_line_for_each_row(result):
     lines = result.text().splitlines()
     assert lines[0] == f"3 test clips in distribution, 2 groups, {result.rows[0].kbps:.2f} kbps measured"
     for row in result.rows[1:]:
@@ -116,7 +116,7 @@ def test_the_screen_names_each_row(result):
         assert any(line.startswith(beginning) for line in lines)
 
 
-def test_one_group_has_no_interval_and_the_reason(result):
+def test_one_group_has_no_interval(result):
     def heading(row):
         return replace(result, rows=[row]).text().splitlines()[1]
 
@@ -137,7 +137,7 @@ def test_baseline_and_other_codes_and_speed_are_there(result):
     assert result.trained.steps == 7 and result.trained.groups == 2
 
 
-def test_json_and_table_say_the_same_as_the_result(folder, result):
+def test_json_and_csv_hold_the_result(folder, result):
     out = folder / "run" / "evaluation"
     assert sorted(path.name for path in out.iterdir()) == [
         ".lock",
@@ -209,7 +209,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         ({"out": "damaged"}, "holds the results of another command"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, change, words):
+def test_wrong_options_are_refused_before_the_test_split_is_opened(folder, result, change, words):
     (folder / "theirs" / "coded").mkdir(parents=True, exist_ok=True)
     (folder / "damaged").mkdir(exist_ok=True)
     (folder / "damaged" / "results.json").write_text("{")
@@ -225,7 +225,7 @@ def test_bad_input_is_one_line_and_leaves_the_test_split_sealed(folder, result, 
     assert not list(folder.rglob(WORK))
 
 
-def test_the_same_command_may_replace_its_own_and_force_what_another_made(folder, result):
+def test_a_command_may_replace_its_own_results_and_with_force_those_of_another(folder, result):
     out = result.report.parent
     check_replaceable(out, result.command, force=False)
     check_replaceable(out, result.command + " --open-test-again", force=False)
@@ -271,7 +271,7 @@ def test_usage_counts_the_codes_in_the_files(folder, result):
         assert found.perplexity == pytest.approx(np.prod(share**-share))
 
 
-def test_processes_find_what_one_does(tmp_path):
+def test_several_processes_give_the_scores_of_one(tmp_path):
     from codec.audio import write
 
     jobs = []

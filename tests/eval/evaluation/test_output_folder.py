@@ -1,4 +1,4 @@
-"""The folder of an evaluation: one at a time, and nothing stays of one that was killed."""
+"""The output folder of an evaluation: one evaluation at a time, and no leftovers."""
 
 import errno
 import time
@@ -17,7 +17,7 @@ def evaluate_for_ever(out, at_work):
         time.sleep(3600)
 
 
-def test_a_second_evaluation_is_refused_and_what_a_killed_one_left_is_removed(tmp_path):
+def test_a_second_evaluation_is_refused_and_leftovers_are_removed(tmp_path):
     at_work = CONTEXT.Event()
     with running(evaluate_for_ever, tmp_path, at_work) as process:
         wait_until(at_work.is_set, process)
@@ -30,7 +30,7 @@ def test_a_second_evaluation_is_refused_and_what_a_killed_one_left_is_removed(tm
     assert not (tmp_path / WORK).exists()
 
 
-def test_a_full_disk_is_one_line_and_nothing_stays(tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="No space left") as error, working_folder(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "\n" not in str(error.value) and not (tmp_path / WORK).exists()

@@ -1,4 +1,4 @@
-"""Intervals cover what they say and comparisons err as often as they say, shown by simulation and by known formulas."""
+"""Coverage of intervals and error rates of comparisons, by simulation and by known formulas."""
 
 import numpy as np
 import pytest
@@ -43,13 +43,13 @@ def coverage(count: int, effects: str, clips: str, spread: float, trials: int = 
 
 @pytest.mark.parametrize("clips", ["equal", "unequal"])
 @pytest.mark.parametrize("count", GROUPS)
-def test_intervals_cover_the_true_mean_as_often_as_they_say(count, clips):
+def test_intervals_cover_the_true_mean_in_95_percent_of_cases(count, clips):
     assert coverage(count, "normal", clips, 1.0) >= 0.93
     assert coverage(count, "normal", clips, 0.1, 500) >= 0.93
 
 
 @pytest.mark.parametrize("count", GROUPS)
-def test_intervals_of_few_skewed_groups_cover_a_little_less_as_the_documentation_says(count):
+def test_intervals_of_few_skewed_groups_cover_as_documented(count):
     assert coverage(count, "exponential", "equal", 1.0) >= 0.87
 
 
@@ -79,7 +79,7 @@ def test_with_groups_of_one_size_it_is_the_t_interval_over_group_means():
     assert found == Estimate(pytest.approx(means.mean()), pytest.approx(wanted[0]), pytest.approx(wanted[1]), 24, 6)
 
 
-def test_with_groups_of_unlike_size_the_variance_has_no_bias_and_the_interval_is_about_the_mean_over_clips():
+def test_the_variance_is_unbiased_for_groups_of_different_sizes():
     rng, counts = np.random.default_rng(1), np.array([1, 2, 4, 20])
     names = [str(group) for group, count in enumerate(counts) for _ in range(count)]
     weights = counts / counts.sum()
@@ -167,7 +167,7 @@ def test_a_rival_that_is_clearly_better_is_still_found_among_thirty():
     assert [place for place, sign in enumerate(significant_signs(found)) if sign == 1] == [7]
 
 
-def test_one_group_decides_nothing_and_the_number_of_comparisons_is_said():
+def test_one_group_decides_nothing_and_the_number_of_comparisons_is_stated():
     untested = PairedDifference(5.0, None, None, 3, 1, None)
     sure = PairedDifference(-1.0, -1.1, -0.9, 30, 10, SIGNIFICANCE / 2.5)
     assert significant_signs([untested, sure, sure]) == [0, -1, -1]

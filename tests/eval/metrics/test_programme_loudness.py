@@ -1,4 +1,4 @@
-"""Loudness after BS.1770, by which sounds are matched."""
+"""Programme loudness after BS.1770, and gains that match it."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_a_full_scale_tone_has_the_loudness_that_the_standard_states():
     assert loudness_lufs(np.repeat(tone(1.0), 2, 0), 48000) == pytest.approx(0.0, abs=0.05)  # channels add up
 
 
-def test_short_silent_and_empty_sounds_are_no_trouble():
+def test_short_silent_and_empty_waveforms():
     assert loudness_lufs(tone(0.5, 0.1), 48000) == pytest.approx(-9.03, abs=0.3)
     assert loudness_lufs(np.zeros((1, 48000), np.float32), 48000) is None
     assert loudness_lufs(np.zeros((1, 0), np.float32), 48000) is None

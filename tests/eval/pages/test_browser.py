@@ -1,5 +1,4 @@
-"""The report in a real browser, without a network: it plays, switches, sorts, and is light or dark. And evaluations
-joined on one page."""
+"""Pages in a real browser without a network: playing, switching, sorting, light and dark, and the combined page."""
 
 import json
 import re
@@ -98,7 +97,7 @@ def open_page(chromium):
     assert faults == []
 
 
-def test_sound_plays_and_switching_keeps_position_and_loudness(evaluated, open_page):
+def test_audio_plays_and_switching_keeps_position_and_loudness(evaluated, open_page):
     page = open_page(evaluated / "report.html")
     player = page.locator(".ab:not([hidden])").first
     names = player.locator(".switch button").all_text_contents()
@@ -164,7 +163,7 @@ def test_a_table_sorts_by_click_and_by_key(evaluated, open_page):
     assert table.locator("th[aria-sort]").count() == 1
 
 
-def test_light_or_dark_as_the_system_has_it_or_the_button_says(evaluated, open_page):
+def test_light_or_dark_follows_the_system_or_the_button(evaluated, open_page):
     def colours(page) -> list[str]:
         body, line = page.locator("body"), page.locator("#rates figure:visible svg path[style*='--series-1']").first
         return [
@@ -181,7 +180,7 @@ def test_light_or_dark_as_the_system_has_it_or_the_button_says(evaluated, open_p
     assert colours(page) == light
 
 
-def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
+def test_evaluations_are_combined(evaluated, tmp_path, open_page, capsys):
     other = tmp_path / "other"
     shutil.copytree(evaluated, other)
     content = json.loads((other / "results.json").read_text())
@@ -200,7 +199,7 @@ def test_evaluations_are_joined(evaluated, tmp_path, open_page, capsys):
     assert page.get_by_text("Not on the same clips").count() == 0
 
 
-def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
+def test_unreadable_results_are_refused_with_their_path(evaluated, tmp_path):
     for content, words in (("{}", "results.json"), ("[", "results.json"), (None, "results.json")):
         if content is not None:
             (tmp_path / "results.json").write_text(content)
@@ -212,7 +211,7 @@ def test_what_cannot_be_joined_is_said_in_a_line(evaluated, tmp_path):
         write_combined_page([evaluated], tmp_path / "nowhere" / "joined.html")
 
 
-def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
+def test_evaluations_of_different_clips_are_marked(evaluated, tmp_path):
     content = json.loads((evaluated / "results.json").read_text())
     content["clips"] = content["clips"][1:]
     for point in content["rates"]:
@@ -227,7 +226,7 @@ def test_other_clips_are_told_and_kept_apart(evaluated, tmp_path):
     assert f"{most - 1} to {most} clips, depending on the system" in html and f"· {most} clips<" not in html
 
 
-def test_two_decodes_of_one_name_are_both_kept(evaluated, tmp_path):
+def test_two_external_systems_of_one_name_are_distinguished(evaluated, tmp_path):
     """Decodes of another folder under the name of the first one, and those of the first one judged once more."""
     content = json.loads((evaluated / "results.json").read_text())
     for name, factor in (("first", 1.0), ("again", 1.0 + 1e-6), ("other", 1.1)):

@@ -1,4 +1,4 @@
-"""The page: whole, self-contained, and saying what the results say."""
+"""The report page: complete, self-contained, and with the numbers of the result."""
 
 import base64
 import io
@@ -115,14 +115,14 @@ def test_the_page_carries_the_results_themselves(made):
     assert json.loads(inside) == json.loads(json.dumps(result.to_dict()))
 
 
-def test_verdict_demonstration_and_ledger_are_said(made):
+def test_verdict_demonstration_and_ledger_are_shown(made):
     text = Page(made[1]).text
     assert "Overfitted since step 5" in text and "Train on audio from more groups." in text
     assert "demonstration" in text and "opened 3 times before" in text
     assert "2 runs have been compared" in text
 
 
-def test_failed_and_absent_are_told_apart_from_numbers(made):
+def test_failed_and_absent_values_are_marked(made):
     text = Page(made[1]).text
     assert "1 × silent decode (ESTOI)" in text and "1 failed" in text
     assert "1 × silent reference (STOI)" in text and "1 left out" in text
@@ -132,7 +132,7 @@ def test_failed_and_absent_are_told_apart_from_numbers(made):
     assert "lathe-codec[eval]" in text
 
 
-def test_names_and_recipe_cannot_break_out(made):
+def test_names_and_recipe_are_escaped(made):
     html = made[1]
     assert "<b>bold &" not in html and "<script>alert" not in html
     assert "<b>bold & co" in Page(html).text
@@ -182,7 +182,7 @@ def test_curves_hold_every_system_in_and_out_of_distribution_apart(made):
     ]
 
 
-def test_differences_absent_systems_and_the_gap_are_told(made):
+def test_differences_absent_systems_and_the_gap_are_shown(made):
     result, html = made
     text = Page(html).text
     assert "AAC 16 is absent: the encoder was refused" in text and "234 MB" in text
@@ -202,7 +202,7 @@ def test_the_domain_with_one_clip_can_be_heard(made):
     assert re.search(r"music \(one of each domain\).* music · g3", Page(made[1]).text)
 
 
-def test_a_tone_stands_at_its_frequency_and_the_difference_of_equals_is_black():
+def test_a_tone_is_drawn_at_its_frequency_and_equal_waveforms_have_no_difference():
     t = np.arange(RATE) / RATE
     wave = (0.5 * np.sin(2 * np.pi * 2000 * t))[None].astype(np.float32)
     picture = spectrogram_db(wave, RATE)

@@ -1,4 +1,4 @@
-"""The codecs beside us: decodes as long as the clip, in step with it, at the bits asked for; what cannot be is said."""
+"""Conventional codecs: length, alignment and bits of their decodes."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_bits_are_about_those_asked_for(voice, codec, kbps):
 @pytest.mark.parametrize("codec", (OPUS, MP3, AAC), ids=lambda codec: codec.name)
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_decodes_are_as_long_as_the_clip_and_in_step_with_it(codec, rate, channels):
+def test_decodes_have_the_length_of_the_clip_and_no_delay(codec, rate, channels):
     for samples in (1, 479, 8000, 30011):
         wave = 0.1 * np.random.default_rng(0).standard_normal((channels, samples), dtype=np.float32)
         found = code(codec, wave, rate, 96.0).waveform
@@ -81,13 +81,13 @@ def syllables(corpus) -> np.ndarray:
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_decodes_are_in_step_to_a_hundredth_of_a_millisecond(syllables, codec, kbps, speech, rate):
+def test_decodes_are_aligned_to_a_hundredth_of_a_millisecond(syllables, codec, kbps, speech, rate):
     wave = audio.resample(syllables, 16000, rate)
     found = round_trip(codec, wave, rate, kbps, speech=speech).waveform
     assert found.shape == wave.shape and abs(delay_ms(found[0], wave[0], rate)) < 0.01
 
 
-def test_delays_of_a_fraction_of_a_sample_are_found_and_taken_back(syllables):
+def test_delays_of_a_fraction_of_a_sample_are_found_and_undone(syllables):
     wave = syllables[:, 8000:24000]
     for late in (-3.25, 0.0, 0.5, 7.75):
         moved = advance(wave, -late)
@@ -99,7 +99,7 @@ def test_delays_of_a_fraction_of_a_sample_are_found_and_taken_back(syllables):
 
 
 @pytest.mark.parametrize("kbps", [8.0, 24.0])
-def test_mp3_of_full_band_sound_is_in_step_where_it_has_to_be_brought_to_24_khz(voice, kbps):
+def test_mp3_at_24_khz_of_full_band_audio_is_aligned(voice, kbps):
     wave = audio.resample(voice[:, :40000], 16000, 44100)
     found = code(MP3, wave, 44100, kbps)
     assert found.bits / (wave.shape[1] / 44.1) == pytest.approx(kbps, rel=0.1)
@@ -130,6 +130,6 @@ def test_mp3_takes_the_nearest_bit_rate_that_is_legal(voice):
         (ConventionalCodec("Nothing", "libnothing", "ogg", "flt", OPUS.setting), 24.0, 1, "libnothing"),
     ],
 )
-def test_what_cannot_be_coded_is_refused_with_the_reason(codec, kbps, channels, words):
+def test_codecs_and_bit_rates_that_are_unavailable_are_refused(codec, kbps, channels, words):
     with pytest.raises(UnavailableError, match=words):
         code(codec, np.zeros((channels, 16000), np.float32), 16000, kbps)

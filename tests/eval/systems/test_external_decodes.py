@@ -1,4 +1,4 @@
-"""Folders of decodes: matched with the recordings by name, measured by the bytes stated, refused where out of step."""
+"""Folders of external decodes: matched with recordings by name, with their bytes, refused if they do not fit."""
 
 import csv
 import shutil
@@ -84,13 +84,13 @@ def test_bytes_come_from_the_table(theirs, split, name):
     assert [one.bytes for one in find(theirs, split)] == [10, 11, 12]
 
 
-def test_bytes_come_from_the_files_beside(theirs, split):
+def test_bytes_come_from_coded_files_in_the_folder(theirs, split):
     for size, name in enumerate(NAMES, 5):
         (theirs / name).with_suffix(".bin").write_bytes(bytes(size))
     assert [one.bytes for one in find(theirs, split)] == [5, 6, 7]
 
 
-def test_a_little_longer_or_shorter_is_made_as_long(theirs, split, waves):
+def test_a_slightly_different_length_is_corrected(theirs, split, waves):
     write(theirs / "anna/1.wav", waves[0][:, :-100], RATE)
     write(theirs / "anna/2.wav", np.pad(waves[1], ((0, 0), (0, 300))), RATE)
     assert [read(one.decoded).samples.shape for one in find(theirs, split)] == [wave.shape for wave in waves]
@@ -124,14 +124,14 @@ def text(name: str, content: str):
         (text("anna/1.wav", "no sound"), r"anna/1\.wav"),
     ],
 )
-def test_what_does_not_fit_is_one_line(theirs, split, waves, spoil, words):
+def test_decodes_that_do_not_fit_are_refused_in_one_line(theirs, split, waves, spoil, words):
     spoil(theirs, waves)
     with pytest.raises(UserError, match=words) as caught:
         find(theirs, split)
     assert "\n" not in str(caught.value)
 
 
-def test_inverted_polarity_is_judged_with_a_note_and_is_no_delay(theirs, split, waves):
+def test_inverted_polarity_is_noted_and_is_no_delay(theirs, split, waves):
     for name, wave in zip(NAMES, waves):
         write((theirs / name).with_suffix(".wav"), -wave, RATE)
     found = find(theirs, split)

@@ -1,4 +1,4 @@
-"""torchaudio comes in through one module, also where its native extension does not load."""
+"""torchaudio is imported by one module, even if its native extension does not load."""
 
 import subprocess
 import sys

@@ -1,10 +1,9 @@
-"""A run's health: findings on curves that were made to have them, and a real run with its log, sounds and page."""
+"""Training health: findings on made curves, and a real run with its log, audio samples and page."""
 
 import base64
 import csv
 import io
 import json
-import math
 import re
 import shutil
 from pathlib import Path
@@ -12,18 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from codec.cli import main
 from codec.errors import UserError
-from codec.losses.adversarial import discriminator_statistics
 from codec.recipe import read_recipe, write_recipe
-from codec.runtime.text import format_duration
-from codec.training.audio_samples import select_steps_to_keep
-from codec.training.metrics_log import Curve, read_curves
+from codec.training.metrics_log import read_curves
 from codec.training.run_folder import TrainingResult, audio_sample_folders
-from codec.training.status import explain_best, explain_early_stop, training_status
-from codec.training.step_statistics import StepStatistics
 from codec.training.trainer import train
 from eval.training_health.examine import RunHealth, examine
 from eval.training_health.page import write_health_page
@@ -84,7 +77,7 @@ def test_the_verdict_is_the_one_the_curves_were_made_for(tmp_path, verdict):
         assert 2500 <= found.diagnosis.since <= 5500 and f"since step {found.diagnosis.since:,}" in found.text()
 
 
-def test_before_there_is_a_verdict_the_run_is_not_called_all_right(tmp_path):
+def test_a_run_without_a_verdict_is_not_called_good(tmp_path):
     few = {key: values[:1] for key, values in WELL.items()}
     steady = few | {("train", "grad_norm"): np.full(1, 2.0), ("train", "clipped"): np.full(1, 0.5)}
     found = examine(made(tmp_path / "early", steady, ended=False))
@@ -138,7 +131,7 @@ def test_a_run_that_began_well_is_judged_by_noise_or_by_its_first_batch(tmp_path
         ("discriminator", "discriminator_right", np.full(20, 0.8), np.full(20, 0.5), "watch"),
     ],
 )
-def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, expected):
+def test_problems_are_found_and_named(tmp_path, topic, term, good, other, expected):
     recipe = read_recipe("quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000"])
     for name, values, wanted in (("good", good, "good"), ("other", other, expected)):
         norms = {("train", "grad_norm"): np.full(20, 2.0), ("train", "clipped"): np.full(20, 0.5)}
@@ -148,7 +141,7 @@ def test_what_is_amiss_is_found_and_named(tmp_path, topic, term, good, other, ex
         assert (topic in found.answer) == (wanted != "good")
 
 
-def test_speeds_are_told_with_their_time(tmp_path):
+def test_a_slowdown_is_described_with_its_speeds(tmp_path):
     slowed = np.array([22.0] * 15 + [8.0] * 4 + [27.0])
     run = made(tmp_path / "run", WELL | {("train", "audio_s_per_s"): slowed})
     found = examine(run)
@@ -160,7 +153,7 @@ def test_speeds_are_told_with_their_time(tmp_path):
 
 
 @pytest.mark.parametrize("start", [5_000, 6_250, 8_750, 9_900])
-def test_steps_that_the_discriminator_slows_are_no_other_work(tmp_path, start):
+def test_the_start_of_the_discriminator_is_no_slowdown(tmp_path, start):
     """A value tells of the 500 steps up to it: one may be of both stages."""
     recipe = read_recipe(
         "quickstart", [*TINY, *ADVERSARIAL, "--train.steps=10000", f"--adversarial.start_step={start}"]
@@ -189,7 +182,7 @@ def test_codebooks_that_are_not_used_are_found(tmp_path, used, expected):
     assert f"{1 - used:.0%} of entries unused" in found.text()
 
 
-def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
+def test_runs_of_earlier_versions_list_what_was_not_recorded(tmp_path, capsys):
     run = made(tmp_path / "old", WELL)
     with pytest.raises(SystemExit) as ended:
         main(["health", str(run), "--json"])
@@ -201,77 +194,6 @@ def test_old_runs_say_what_was_not_recorded(tmp_path, capsys):
         assert absent in re.search(r"Not recorded in this run: (.*?)</p>", page)[1]
     with pytest.raises(UserError, match=r"metrics\.csv"):
         examine(tmp_path)
-
-
-# --- where a run stands -------------------------------------------------------------------------------------
-
-
-def test_time_left_is_what_the_remaining_steps_and_validations_take():
-    minutes = {("val", "minutes"): Curve((500, 1000), (5.0, 9.0)), ("val", "total"): Curve((500, 1000), (2.0, 1.0))}
-    found = training_status(minutes, RECIPE)
-    assert found.left_s == pytest.approx(60 * 9000 / 125) and found.share == pytest.approx(0.1)
-    judged = minutes | {("val", "judging_s"): Curve((500, 1000), (30.0, 10.0))}
-    assert training_status(judged, RECIPE).left_s == pytest.approx(60 * 9000 / 125 + 18 * 10)
-    limited = read_recipe("quickstart", [*TINY, "--train.steps=10000", "--train.max_minutes=12"])
-    assert (
-        training_status(minutes, limited).left_s == pytest.approx(180)
-        and training_status(minutes, limited).share == 0.75
-    )
-    # 2 crops of 0.24 s in a step, 500 steps in 4 minutes
-    assert found.audio_s_per_s == pytest.approx(0.48 * 500 / 240)
-    assert training_status({}, RECIPE) is None
-
-
-def test_reasons_name_the_step_and_by_how_much():
-    validation = Curve((10, 20, 30, 40), (2.0, 1.0, 1.25, 1.1))
-    assert "step 20 has the lowest validation loss, 1 " in explain_best(validation)
-    assert "9.1% below the second best, step 40" in explain_best(validation) and "10.0% higher" in explain_best(
-        validation
-    )
-    assert explain_best(validation, 20) == explain_best(validation) and "step 40, with" in explain_best(validation, 40)
-    assert "2 validations without improvement on step 20" in explain_early_stop(validation, 2)
-    assert "since then 1.1" in explain_early_stop(validation, 2)
-
-
-def test_durations_are_told_in_two_units():
-    assert [format_duration(s) for s in (4.4, 59.4, 75, 100, 3599, 3600, 11_100)] == [
-        "4 s", "59 s", "75 s", "2 min", "1 h 0 min", "1 h 0 min", "3 h 5 min",
-    ]  # fmt: skip
-
-
-def test_a_window_tells_means_and_of_gradients_median_and_largest_and_survives_a_checkpoint():
-    window, values = StepStatistics(), [3.0, 1.0, 100.0]
-    for value in values[:2]:
-        window.add(grad_norm=torch.tensor(value), restarted=value)
-    other = StepStatistics()
-    other.load_state_dict(json.loads(json.dumps(window.state_dict())))
-    for one in (window, other):
-        one.add(grad_norm=torch.tensor(values[2]), restarted=values[2])
-    told = window.summarise()
-    assert told == {"grad_norm": 3.0, "grad_norm_max": 100.0, "restarted": pytest.approx(104 / 3)}
-    assert other.summarise() == told and window.summarise() == {}
-
-
-@pytest.mark.parametrize("kind", ["least_squares", "hinge", "bce"])
-def test_the_balance_is_one_for_who_knows_and_a_half_for_who_guesses(kind):
-    middle = 0.5 if kind == "least_squares" else 0.0
-    real, fake = [torch.full((2, 7), middle + 1), torch.full((3,), middle + 1)], [torch.full((4,), middle - 1)] * 2
-    found = discriminator_statistics(kind, real, fake)
-    assert found["discriminator_right"] == 1
-    assert found["real_score"] - found["fake_score"] == pytest.approx(2)
-    assert discriminator_statistics(kind, fake, real)["discriminator_right"] == 0
-    same = [middle + torch.randn(5000, generator=torch.Generator().manual_seed(0))]
-    assert discriminator_statistics(kind, same, same)["discriminator_right"] == 0.5
-
-
-def test_of_many_validations_few_sounds_stay():
-    folders: list[int] = []
-    for step in range(10, 20_000, 10):
-        folders = sorted({*folders, step})
-        best = max(10, step // 30 * 10)  # any
-        folders = sorted(select_steps_to_keep([*folders], best, 10) & set(folders))
-        assert len(folders) <= 8 and folders[-1] == step and folders[0] == 10
-    assert {step for step in folders if math.log2(step / 10).is_integer()} >= {10, 1280, 2560, 5120, 10240}
 
 
 # --- a real run ---------------------------------------------------------------------------------------------
@@ -291,7 +213,7 @@ def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
     return run, [line for line in lines if line.startswith("step ")]
 
 
-def test_a_line_at_each_validation_says_where_the_run_stands(ran):
+def test_each_validation_prints_the_status(ran):
     run, lines = ran
     assert [re.match(r"step (\d+) ", line)[1] for line in lines] == [str(step) for step in range(2, 17, 2)]
     for line in lines:
@@ -306,7 +228,7 @@ def test_a_line_at_each_validation_says_where_the_run_stands(ran):
     )
 
 
-def test_what_it_recorded_is_bounded_as_it_must_be(ran):
+def test_recorded_values_are_within_their_bounds(ran):
     curves = read_curves(ran[0])
     assert curves["noise", "mel"].steps == (0,) and 1 < curves["noise", "mel"].values[0] < 10
     for name in ("grad_norm", "discriminator_grad_norm"):
@@ -320,7 +242,7 @@ def test_what_it_recorded_is_bounded_as_it_must_be(ran):
     assert all(speed > 0 for speed in curves["train", "audio_s_per_s"].values)
 
 
-def test_sounds_are_those_of_the_run_as_it_went(ran, prepared):
+def test_audio_samples_are_decodes_of_the_run(ran, prepared):
     sounds = ran[0] / "sounds"
     best = json.loads((ran[0] / "run.json").read_text())["best_step"]
     assert set(audio_sample_folders(sounds)) == {2, 4, 8, 16, best}
@@ -336,7 +258,7 @@ def test_sounds_are_those_of_the_run_as_it_went(ran, prepared):
     assert not np.array_equal(last, first)
 
 
-def test_the_page_has_it_all_and_loads_nothing(ran, capsys):
+def test_the_page_is_complete_and_loads_nothing(ran, capsys):
     run = ran[0]
     with pytest.raises(SystemExit) as ended:
         main(["health", str(run), "--out", str(run / "page.html")])
@@ -356,7 +278,7 @@ def test_the_page_has_it_all_and_loads_nothing(ran, capsys):
     np.testing.assert_array_equal(sounds[0], soundfile.read(run / "sounds/original/clip_1.flac")[0])
 
 
-def test_train_leaves_the_page_and_says_why(prepared, tmp_path, capsys):
+def test_train_writes_the_page_and_prints_why_it_stopped(prepared, tmp_path, capsys):
     write_recipe(
         tmp_path / "tiny.yaml", read_recipe("quickstart", [*TINY, "--train.steps=2", "--train.validate_every=1"])
     )

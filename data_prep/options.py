@@ -1,0 +1,33 @@
+"""Options of a preparation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codec.config import TargetConfig
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How :func:`data_prep.prepare.prepare` chooses, divides and packs audio."""
+
+    sample_rate: int
+    """Sample rate of the packed arrays, in Hz."""
+    channels: int = 1
+    """Channels of the packed arrays; files with another number are mixed down to one, which is repeated."""
+    ratios: str = "8:1:1"
+    """Shares of the seconds in training, validation and test. A share of 0 leaves the split empty."""
+    group_by: str | None = None
+    """Rule for the groups, see :func:`data_prep.groups.group_entries`; None: that of the corpus or list, else by
+    folder."""
+    plain: bool = False
+    """Recognise no corpus, and take folders as they are."""
+    domains: Sequence[str] = ()
+    """Use only files of these domains; empty: of all."""
+    seed: int = 0
+    """Seed of the order in which groups are assigned to splits."""
+    min_seconds: float = 0.5
+    """Shorter files are excluded."""
+    target: TargetConfig | None = None
+    """Target distribution of a recipe; the summary states how far the training split is from it."""
+    workers: int = 2
+    """Number of processes."""

@@ -1,0 +1,60 @@
+"""Interrupts at any moment."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from codec.cli import INTERRUPTED
+from codec.dataset.packed import packed_folder
+from codec.runtime import signals
+from tests.helpers.command_line import Ran, python
+from tests.helpers.disk import contents
+
+INTERRUPTED_AFTER = """
+import os, signal, sys, threading
+from codec.cli import main
+from codec.runtime import process_pool
+process_pool.INLINE_S = 0.0
+threading.Timer(float(sys.argv[1]), lambda: os.killpg(0, signal.SIGINT)).start()
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("after_s", [0.05, 0.4, 0.8])
+def test_ctrl_c_while_libraries_load_is_one_line(place, tmp_path, after_s):
+    words = ["encode", place / "good.wav", "--out", tmp_path / "nac", "--model", place / "model"]
+    done = python(INTERRUPTED_AFTER, after_s, *words, start_new_session=True)
+    ran = Ran(done.returncode, done.stdout, done.stderr)
+    assert ran.status == INTERRUPTED and ran.complaint.startswith("interrupted; run the same command again")
+    assert not contents(tmp_path)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("after_s", [0.6, 0.9])
+def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, corpus, prepared, tmp_path, after_s):
+    words = ["prepare", corpus, "--out", tmp_path, "-j", 2]
+    done = python(INTERRUPTED_AFTER, after_s, *words, start_new_session=True)
+    ran = Ran(done.returncode, done.stdout, done.stderr)
+    assert ran.status == INTERRUPTED and "interrupted" in ran.complaint and not list(tmp_path.rglob("*.part"))
+    assert codec(*words[:-1], 1).status == 0
+    table = packed_folder(tmp_path, 16000, 1) / "train.csv"
+    assert table.read_bytes() == (packed_folder(prepared, 16000, 1) / "train.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", signals.SIGNALS)
+def test_an_interrupt_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path, number):
+    def interrupt_when_it_trains() -> None:
+        while not (tmp_path / "metrics.csv").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    other = threading.Thread(target=interrupt_when_it_trains, daemon=True)
+    other.start()
+    ran = codec("train", place / "tiny.yaml", "--data", prepared, "--run", tmp_path, "--train.steps=300")
+    other.join()
+    assert ran.status == INTERRUPTED and ran.complaint == "interrupted; run the same command again to go on"
+    assert (tmp_path / "checkpoints/last.ckpt").is_file() and not list(tmp_path.rglob("*.part"))

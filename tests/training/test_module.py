@@ -1,0 +1,63 @@
+"""The training step: schedule, random codebooks, moving average, discriminator."""
+
+import numpy as np
+import pytest
+import torch
+
+from codec.training.learning_rate import learning_rate_ratio
+from codec.training.module import CodecModule
+from codec.training.trainer import train
+from tests.helpers.runs import tiny_recipe
+
+
+def test_the_learning_rate_warms_up_and_ends_at_the_final_ratio():
+    plan = tiny_recipe("--train.steps=1000", "--optim.warmup_steps=10", "--optim.final_lr_ratio=0.1")
+    ratios = [learning_rate_ratio(plan, step) for step in range(1001)]
+    assert ratios[:10] == pytest.approx(np.arange(1, 11) / 10, rel=1e-3)
+    assert ratios[500] == pytest.approx(0.55) and ratios[1000] == pytest.approx(0.1)
+    assert all(np.diff(ratios[10:]) < 0)
+
+
+def test_the_number_of_codebooks_has_the_distribution_of_the_recipe():
+    module = CodecModule(tiny_recipe("--codec.quantizer.full_rate_share=0.4"))
+    drawn = module.draw_codebooks(30000, module.generator_at(0))
+    some = drawn[drawn < 3]
+    assert len(some) / 30000 == pytest.approx(0.6, abs=0.02) and drawn.max() == 3
+    torch.testing.assert_close(torch.histc(some, 4, 1, 3) / len(some), torch.full((4,), 0.25), atol=0.02, rtol=0)
+
+
+def test_the_average_has_the_decay_of_the_recipe(tmp_path, prepared, monkeypatch):
+    seen, update = [], CodecModule.update_average
+
+    def watched(self):
+        before = self.average.decoder.last.weight.clone()
+        update(self)
+        seen.append(
+            (
+                self.state.step,
+                before,
+                self.codec.decoder.last.weight.clone(),
+                self.average.decoder.last.weight.clone(),
+            )
+        )
+
+    monkeypatch.setattr(CodecModule, "update_average", watched)
+    train(tiny_recipe("--optim.ema_decay=0.3"), prepared, tmp_path, quiet=True)
+    for step, before, weight, after in seen:
+        decay = min(0.3, (1 + step) / (10 + step))
+        torch.testing.assert_close(after, decay * before + (1 - decay) * weight)
+    assert len(seen) == 12 and not torch.equal(seen[-1][2], seen[-1][3])
+
+
+def test_the_discriminator_starts_at_its_step_and_steps_are_counted_once(tmp_path, prepared):
+    extra = [
+        "--adversarial.weight=0.1",
+        "--adversarial.width=4",
+        "--adversarial.start_step=8",
+        "--adversarial.loss=bce",
+    ]
+    assert train(tiny_recipe(*extra), prepared, tmp_path, quiet=True).steps == 12
+    state = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    generator, discriminator = state["optimizer_states"]
+    assert {int(entry["step"]) for entry in generator["state"].values()} == {12}
+    assert {int(entry["step"]) for entry in discriminator["state"].values()} == {4}
