@@ -117,8 +117,8 @@ import sys
 from pathlib import Path
 from codec.runtime import own_packages
 own_packages.put_first()
-from eval.benchmarks.memory import peak_mb
-print(peak_mb(Path(sys.argv[1]), 1.0, 16000))
+from eval.benchmarks.memory import coding_peak_mb
+print(coding_peak_mb(Path(sys.argv[1]), 1.0, 16000))
 """
     done = run(sys.executable, "-c", script, model, cwd=users_folder, env=elsewhere(installed))
     assert done.returncode == 0 and float(done.stdout) > 1, done.stderr
