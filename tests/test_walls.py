@@ -41,7 +41,10 @@ def loaded_by(statement: str, *libraries: str) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("folder", ["codec/audio", "codec/batch", "codec/bitstream", "codec/coding", "codec/runtime"])
+@pytest.mark.parametrize(
+    "folder",
+    [f"codec/{room}" for room in ("audio", "batch", "bitstream", "coding", "config", "dataset", "runtime")],
+)
 def test_no_module_of_the_room_imports_torch(folder: str) -> None:
     assert loaded_by(f"import {', '.join(modules(folder))}", *HEAVY_LIBRARIES) == set()
 
@@ -49,6 +52,17 @@ def test_no_module_of_the_room_imports_torch(folder: str) -> None:
 def test_the_registry_of_models_imports_no_torch() -> None:
     names = ("registry", "loaded_model", "model_folder", "onnx_backend")
     assert loaded_by(f"import {', '.join(f'codec.pretrained.{name}' for name in names)}", *HEAVY_LIBRARIES) == set()
+
+
+def test_a_run_is_read_without_torch() -> None:
+    names = ("fit_diagnosis", "metrics_log", "provenance", "run_folder", "status")
+    assert loaded_by(f"import {', '.join(f'codec.training.{name}' for name in names)}", *HEAVY_LIBRARIES) == set()
+
+
+def test_only_one_function_opens_the_sealed_test() -> None:
+    sources = [path for folder in ("codec", "eval", "data_prep") for path in (ROOT / folder).rglob("*.py")]
+    users = [str(path.relative_to(ROOT)) for path in sources if "_open_any_split" in path.read_text(encoding="utf-8")]
+    assert sorted(users) == ["codec/dataset/packed.py", "codec/dataset/sealed_test.py"]
 
 
 @pytest.mark.parametrize(

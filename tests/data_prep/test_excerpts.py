@@ -82,8 +82,8 @@ def test_stems_are_cut_at_the_same_times(tmp_path: Path) -> None:
     assert all(after[0] - before[1] > GAP_S - 0.02 for before, after in itertools.pairwise(ends))
 
 
-def test_what_was_divided_stays_as_it_was(tmp_path: Path) -> None:
-    """With other ratios, without the option, under another name, beside a copy, and when it was gone for a while."""
+def test_a_divided_recording_keeps_its_excerpts(tmp_path: Path) -> None:
+    """With other ratios, without the option, under another name, next to a copy, and after a run without it."""
     path = long_file(tmp_path / "audio/a.wav")
     other = long_file(tmp_path / "audio/b.wav", seed=1)
     before = run([tmp_path / "audio"], tmp_path / "out", group_by="time")
@@ -101,7 +101,7 @@ def test_what_was_divided_stays_as_it_was(tmp_path: Path) -> None:
     assert run([tmp_path / "audio"], tmp_path / "out") == before
 
 
-def test_what_was_whole_stays_whole(tmp_path: Path) -> None:
+def test_a_recording_that_was_whole_stays_whole(tmp_path: Path) -> None:
     for number in range(3):
         long_file(tmp_path / f"audio/{number}.wav", seed=number)
     before = run([tmp_path / "audio"], tmp_path / "out")
@@ -110,13 +110,13 @@ def test_what_was_whole_stays_whole(tmp_path: Path) -> None:
     assert {key: after[key] for key in before} == before and len(after) == 6
 
 
-def test_without_long_recordings_it_says_so(tmp_path: Path) -> None:
+def test_without_long_recordings_another_rule_is_offered(tmp_path: Path) -> None:
     long_file(tmp_path / "audio/a.wav", 20)
     with pytest.raises(UserError, match="--group-by file"):
         run([tmp_path / "audio"], tmp_path / "out", group_by="time")
 
 
-def test_one_long_recording_is_offered_to_be_divided(tmp_path: Path) -> None:
+def test_one_long_recording_leads_to_the_offer_to_divide_it(tmp_path: Path) -> None:
     long_file(tmp_path / "audio/a.wav")
     with pytest.raises(UserError, match="--group-by time") as question:
         run([tmp_path / "audio"], tmp_path / "out")

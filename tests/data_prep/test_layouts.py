@@ -66,7 +66,7 @@ CORPORA = {
 
 @pytest.mark.parametrize("name", CORPORA)
 @pytest.mark.parametrize("above", ["", "corpora/here/"])
-def test_a_corpus_is_known_by_its_names(tmp_path: Path, name: str, above: str) -> None:
+def test_corpora_are_recognised_by_their_names(tmp_path: Path, name: str, above: str) -> None:
     files, wanted, domain = CORPORA[name]
     touch_files(tmp_path / above, files)
     touch_files(tmp_path, ["plain/x.wav"] * bool(above))  # another folder beside the nested corpus
@@ -83,7 +83,7 @@ def test_the_documentation_names_every_corpus() -> None:
     assert [name for name in CORPORA if name.strip() not in text] == []
 
 
-def test_two_microphones_are_one_recording_and_so_are_stems(tmp_path: Path) -> None:
+def test_two_microphones_and_stems_are_one_recording(tmp_path: Path) -> None:
     touch_files(tmp_path / "vctk", CORPORA["VCTK"][0])
     _, groups = files_by_group(tmp_path / "vctk", rule="file")
     assert groups["p225_001"] == ["p225_001_mic1.flac", "p225_001_mic2.flac"] and len(groups) == 4
@@ -122,7 +122,7 @@ def test_lj_speech(tmp_path: Path) -> None:
         assert {entry.domain for entry in content.entries} == {"speech"}
 
 
-def test_the_form_of_lj_speech_with_other_names_is_grouped_by_file(tmp_path: Path) -> None:
+def test_corpora_in_the_form_of_lj_speech_are_grouped_by_file(tmp_path: Path) -> None:
     touch_files(tmp_path, [f"wavs/take_{n}.wav" for n in range(6)])
     (tmp_path / "metadata.csv").write_text("".join(f"take_{n}|some words\n" for n in range(6)))
     content, groups = files_by_group(tmp_path)
@@ -174,7 +174,7 @@ def test_kaldi_and_espnet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["u1 sph2pipe -f wav x.sph |", "u1 cat x.wav |", "u1 raw_wav.1.ark:1034", "u1 -", "u1"]
 )
-def test_what_kaldi_would_run_is_refused(tmp_path: Path, line: str) -> None:
+def test_commands_and_archives_of_kaldi_are_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "wav.scp").write_text(f"u0 x.wav\n{line}\n")
     with pytest.raises(UserError, match="line 2") as refusal:
         find_audio([tmp_path])

@@ -1,3 +1,6 @@
+"""The synthetic corpus: splits, levels, pitch, and dependence on the seed."""
+
+import csv
 import hashlib
 from pathlib import Path
 
@@ -8,6 +11,8 @@ from codec import audio
 from codec.errors import UserError
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
+from data_prep.scan import scan_file
+from data_prep.segments import AudioSegment
 from data_prep.sources import find_audio
 from data_prep.synthetic_corpus import synthesise_corpus
 
@@ -22,7 +27,7 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(audio.read(file).samples.tobytes() for file in files)).hexdigest()
 
 
-def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> None:
+def test_every_split_has_ten_groups(corpus: Path, tmp_path: Path) -> None:
     summary = prepare([corpus], tmp_path / "data", PrepareOptions(sample_rate=16000, workers=1))
     assert summary.advice == () and not summary.excluded
     assert all(split.groups >= 10 for split in summary.splits)
@@ -32,12 +37,24 @@ def test_it_divides_into_splits_of_ten_groups(corpus: Path, tmp_path: Path) -> N
     assert len({entry.group for entry in entries if entry.domain == "voice"}) >= 30
 
 
-def test_clips_are_sound(corpus: Path) -> None:
-    for file in corpus.rglob("*.flac"):
-        clip = audio.read(file)
-        assert clip.sample_rate == 16000
-        assert 3.0 <= clip.samples.shape[1] / 16000 + 0.02 and clip.samples.shape[1] <= 8.0 * 16000
-        assert np.abs(clip.samples).max() < 1.0
+def test_clips_have_the_stated_length_level_and_bandwidth(corpus: Path) -> None:
+    """Every clip lasts 3 to 8 s, does not clip, has the RMS level that was drawn unless its peak limits it, and no
+    digital silence, and the manifest has its duration."""
+    with (corpus / "manifest.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    files = sorted(corpus.rglob("*.flac"))
+    assert sorted(file.relative_to(corpus).as_posix() for file in files) == sorted(rows)
+    for file in files:
+        record = scan_file(AudioSegment(file))
+        stats, row = record.stats, rows[file.relative_to(corpus).as_posix()]
+        assert (record.error, record.format, stats.sample_rate, stats.channels) == ("", "FLAC/PCM_16", 16000, 1)
+        assert 2.98 <= record.seconds <= 8.0 and float(row["seconds"]) == pytest.approx(record.seconds, abs=1e-3)
+        assert (row["domain"], row["group"]) == file.parts[-3:-1]
+        assert stats.peak_dbfs < 0 and stats.clipped_share < 1e-4
+        limited = stats.peak_dbfs > 20 * np.log10(0.95) - 0.1
+        assert stats.rms_dbfs < -18.9 and (limited or stats.rms_dbfs > -27.1)
+        assert -90 < stats.noise_dbfs < stats.rms_dbfs
+        assert stats.bandwidth_hz > 1000
 
 
 def test_voices_have_pitch_and_pauses(corpus: Path) -> None:
@@ -57,7 +74,7 @@ def test_voices_have_pitch_and_pauses(corpus: Path) -> None:
     assert voiced > 100 and quiet > 20
 
 
-def test_the_seed_decides(tmp_path: Path) -> None:
+def test_samples_depend_on_the_seed_alone(tmp_path: Path) -> None:
     digests = [
         digest(synthesise_corpus(tmp_path / str(number), seed=seed, minutes=0.5, sample_rate=rate))
         for number, (seed, rate) in enumerate([(0, 8000), (0, 8000), (1, 8000)])
@@ -65,6 +82,6 @@ def test_the_seed_decides(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_it_refuses_nonsense(tmp_path: Path) -> None:
+def test_a_duration_of_zero_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 min"):
         synthesise_corpus(tmp_path, minutes=0)

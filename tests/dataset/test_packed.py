@@ -251,10 +251,3 @@ def test_the_fingerprint_depends_on_the_clips_and_not_on_their_folder(data: Path
         PrepareOptions(sample_rate=16000, channels=2, ratios="6:2:2", workers=1),
     )
     assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one
-
-
-def test_only_the_dataset_room_can_open_a_split_without_regard_to_the_seal() -> None:
-    root = Path(__file__).parents[2]
-    sources = [path for folder in ("codec", "eval", "data_prep") for path in (root / folder).rglob("*.py")]
-    users = [str(path.relative_to(root)) for path in sources if "_open_any_split" in path.read_text(encoding="utf-8")]
-    assert sorted(users) == ["codec/dataset/packed.py", "codec/dataset/sealed_test.py"]
