@@ -13,6 +13,7 @@ from codec import audio
 from codec.batch.encode import NAC, has_length
 from codec.batch.inputs import FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
+from codec.batch.report import BatchReport, Failure, Skipped
 from codec.batch.runner import BatchTask, attempt, run_batch
 from codec.bitstream.header import Header
 from codec.bitstream.loss_concealment import find_losses
@@ -21,7 +22,7 @@ from codec.coding import shards
 from codec.coding.files import decode_file, sample_range
 from codec.coding.nac_reader import FindModel, resolve_model
 from codec.coding.options import DecodingOptions
-from codec.coding.report import BatchReport, Failure, FileReport, Progress, Skipped
+from codec.coding.report import FileReport, Progress
 from codec.coding.token_arrays import TokenInfo, read_token_info
 from codec.coding.token_decoding import decode_tokens
 from codec.errors import UserError

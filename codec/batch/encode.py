@@ -12,13 +12,14 @@ from codec import audio
 from codec.batch.inputs import AUDIO_FILES, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.progress import expected_seconds
+from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import BatchTask, run_batch
 from codec.bitstream.header import Header
 from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
-from codec.coding.report import BatchReport, FileReport, Progress, Skipped
+from codec.coding.report import FileReport, Progress
 from codec.errors import UserError
 from codec.runtime.read_once import ReadOnce
 

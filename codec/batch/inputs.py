@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
-from codec.coding.report import Failure
+from codec.batch.report import Failure
 from codec.errors import UserError
 from codec.runtime.file_walk import FoundFiles, count_suffixes, describe_left_out, find_files, list_folders
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
 from codec.batch.jobs import AnyJob
-from codec.coding.report import Failure
+from codec.batch.report import Failure
 from codec.runtime.atomic_files import temporary_path
 from codec.runtime.signals import sigint_blocked
 
@@ -36,7 +36,7 @@ def run_in_processes(
         progress: receives what ``function`` reports, in this process.
 
     Yields:
-        Each job with what ``function`` returned, or with a :class:`codec.coding.report.Failure` if its process died, in
+        Each job with what ``function`` returned, or with a :class:`codec.batch.report.Failure` if its process died, in
         the order they end.
     """
     # pickled here: multiprocessing's own pickling uses shared memory for weights, of which containers have little

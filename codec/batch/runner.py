@@ -20,8 +20,9 @@ from codec.batch.inputs import Inputs
 from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
 from codec.batch.progress import BatchProgress
+from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
 from codec.batch.threads import run_in_threads
-from codec.coding.report import BatchReport, Failure, FileOutcome, FileReport, Progress, Skipped
+from codec.coding.report import FileReport, Progress
 from codec.errors import UserError
 from codec.runtime.atomic_files import remove_abandoned_parts
 

@@ -18,12 +18,13 @@ from codec.batch.inputs import AUDIO_FILES, Inputs, below_common, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, unique_jobs
 from codec.batch.manifest import find_rows, read_manifest
 from codec.batch.progress import expected_seconds
+from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
 from codec.batch.runner import BatchTask, attempt, run_batch
 from codec.batch.threads import run_in_threads
-from codec.coding import shards
+from codec.coding import shard_writer, shards
 from codec.coding.bit_rate import check_options
 from codec.coding.options import CodingOptions
-from codec.coding.report import BatchReport, Failure, FileOutcome, Progress, Skipped
+from codec.coding.report import Progress
 from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_info
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
@@ -201,7 +202,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         }
         left = [entry for entry in job.entries if entry.key not in samples]
         ended = run_in_threads(partial(self._encode, job), left, self.concurrent_files, lambda _, s: progress(s))
-        with shards.Members(job.members) as members, contextlib.closing(ended):
+        with shard_writer.Members(job.members) as members, contextlib.closing(ended):
             for entry, made in ended:
                 if isinstance(made, Failure):
                     outcomes[entry.key] = made
@@ -225,7 +226,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
             job.target.unlink()  # an empty shard does not state its model, and could not be replaced
         elif samples != old:
             ordered = (samples[entry.key] for entry in job.entries if entry.key in samples)
-            shards.write_shard(job.target, ordered, checked_ns)
+            shard_writer.write_shard(job.target, ordered, checked_ns)
         job.members.unlink(missing_ok=True)
 
     def _usable(self, job: _ShardJob, path: Path) -> dict[str, shards.Sample]:

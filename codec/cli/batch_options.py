@@ -13,7 +13,7 @@ from codec.errors import UserError
 from codec.pretrained import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from codec.coding.report import BatchReport
+    from codec.batch.report import BatchReport
 
 GPU_BATCH = 16
 """Files whose blocks a GPU computes together by default: some thousand frames."""

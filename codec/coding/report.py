@@ -1,14 +1,13 @@
-"""Reports: what became of one file, and of a batch of files; and the meter that collects the figures of one file."""
+"""The report on one file, and the meter that collects its figures."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codec.audio import FloatArray, count_over_full_scale
-from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD, AboveBandMeter
-from codec.runtime.file_walk import describe_left_out
+from codec.audio.bandwidth import AboveBandMeter
 
 Progress = Callable[[float], None]
 """Called after each block with the number of further seconds of audio that are done."""
@@ -173,147 +172,4 @@ class FileMeter:
             over_full_scale=self._over_full_scale,
             above_band=self._band.share if self._band else 0.0,
             **further,
-        )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A file that could not be processed."""
-
-    path: Path
-    reason: str
-    """One line that names the path."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A source whose output was up to date already."""
-
-    path: Path
-    lost: tuple[tuple[float, float], ...] = ()
-    """Start and end in seconds of each damaged part of a source to be decoded."""
-    cut_off: float | None = None
-    """Where everything is missing from, in seconds; None if the source is not cut off."""
-
-
-FileOutcome = FileReport | Failure | Skipped
-"""What became of one source of a batch."""
-
-
-@dataclass(frozen=True)
-class BatchSummary:
-    """A batch in figures. Bytes and bit rates are those of the coded files that were written or decoded now, or of
-    their packets that were read. The field names are the keys of ``--json``.
-    """
-
-    done: int
-    skipped: int
-    failed: int
-    damaged: int
-    """Files, done or skipped, of which something was lost."""
-    hours: float
-    """Duration of the audio."""
-    bytes: int
-    payload_kbps: float
-    """Bit rate of the range-coded codes alone."""
-    kbps: float
-    times_real_time: float
-    """Duration of the audio divided by the time of the whole batch, including the start of processes."""
-    clipped_samples: int
-    too_loud_samples: int
-    above_band: int = 0
-    """Sources with audio above the band of the model, see :mod:`codec.audio.bandwidth`."""
-    pictures: int = 0
-    """Pictures in the sources; ``.nac`` files and shards hold none."""
-    tags_left_out: int = 0
-    """Tags of the sources that are too long for a ``.nac`` file."""
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Files of other kinds in the folders and patterns, counted by suffix."""
-
-    def text(self) -> str:
-        """Format the figures for people.
-
-        Returns:
-            One line for each figure that matters.
-        """
-        lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
-        if self.hours:
-            lines += [
-                ("audio", f"{self.hours:.3f} hours"),
-                ("size", f"{self.bytes:,} bytes"),
-                ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
-                ("speed", f"{self.times_real_time:.0f} x real time"),
-            ]
-        lines += self._notes()
-        if self.left_out:
-            lines.append(("others", describe_left_out(self.left_out)))
-        return "\n".join(f"{name:8}{value}" for name, value in lines)
-
-    def _notes(self) -> list[tuple[str, str]]:
-        notes = []
-        if self.damaged:
-            files = "1 file is" if self.damaged == 1 else f"{self.damaged} files are"
-            notes.append(("damaged", f"{files} damaged; the parts named above are lost"))
-        if self.clipped_samples:
-            notes.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
-        if self.too_loud_samples:
-            what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale, which models distort"
-            notes.append(("loud", f"{what}; scale these files to a peak of 1 (--json names them)"))
-        if self.above_band:
-            files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
-            what = f"{files} audio above the band of the model, which is not coded"
-            notes.append(("band", f"{what}; use a model of a higher sample rate (--json names the files)"))
-        missing = [(self.pictures, "pictures in the sources, which .nac files do not hold")]
-        missing += [(self.tags_left_out, "tags too long for a .nac file")]
-        if any(count for count, _ in missing):
-            notes.append(("without", ", ".join(f"{count:,} {what}" for count, what in missing if count)))
-        return notes
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """What became of each source of a batch."""
-
-    reports: list[FileReport]
-    failures: list[Failure]
-    skipped: list[Skipped]
-    """Sources whose outputs were up to date already."""
-    elapsed_seconds: float
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Files of other kinds in the folders and patterns, counted by suffix."""
-
-    @property
-    def damaged(self) -> dict[Path, tuple[tuple[float, float], ...]]:
-        """Decoded sources, now or earlier, and their damaged parts: starts and ends in seconds."""
-        lost = {one.source: one.lost for one in self.reports} | {one.path: one.lost for one in self.skipped}
-        return {path: spans for path, spans in lost.items() if spans}
-
-    @property
-    def cut_off(self) -> dict[Path, float]:
-        """Decoded sources that were cut off, and where everything is missing from, in seconds."""
-        ends = {one.source: one.cut_off for one in self.reports} | {one.path: one.cut_off for one in self.skipped}
-        return {path: end for path, end in ends.items() if end is not None}
-
-    @property
-    def summary(self) -> BatchSummary:
-        """The batch in figures."""
-        seconds = sum(report.seconds for report in self.reports)
-        size = sum(report.bytes_total for report in self.reports)
-        coded_seconds = sum(report.bytes_seconds for report in self.reports)
-        return BatchSummary(
-            done=len(self.reports),
-            skipped=len(self.skipped),
-            failed=len(self.failures),
-            damaged=len(self.damaged),
-            hours=seconds / 3600,
-            bytes=size,
-            payload_kbps=kbps(sum(report.bytes_payload for report in self.reports), coded_seconds),
-            kbps=kbps(size, coded_seconds),
-            times_real_time=seconds / self.elapsed_seconds,
-            clipped_samples=sum(report.clipped for report in self.reports),
-            too_loud_samples=sum(report.over_full_scale for report in self.reports),
-            above_band=sum(report.above_band > ABOVE_BAND_THRESHOLD for report in self.reports),
-            pictures=sum(report.pictures for report in self.reports),
-            tags_left_out=sum(report.tags_left_out for report in self.reports),
-            left_out=self.left_out,
         )

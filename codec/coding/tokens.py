@@ -10,7 +10,7 @@ from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.bitstream.codes import IntArray
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
-from codec.coding.shards import ArrayParts
+from codec.coding.shard_writer import ArrayParts
 from codec.coding.token_arrays import DTYPE, TokenInfo
 from codec.errors import UserError
 

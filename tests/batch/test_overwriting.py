@@ -9,9 +9,9 @@ import soundfile
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
+from codec.batch.report import BatchReport
 from codec.batch.tokenize import encode_tokens
 from codec.coding.options import CodingOptions, DecodingOptions
-from codec.coding.report import BatchReport
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
 from tests.helpers.coding import read_files, write_noise

@@ -9,10 +9,10 @@ import pytest
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions, Job
 from codec.batch.progress import BatchProgress
+from codec.batch.report import Failure
 from codec.batch.runner import attempt
 from codec.cli import FAILED, main
 from codec.coding.options import CodingOptions
-from codec.coding.report import Failure
 from codec.pretrained.loaded_model import LoadedModel
 from tests.helpers.coding import read_files, write_noise
 

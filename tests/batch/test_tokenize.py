@@ -21,12 +21,12 @@ import torch
 from codec.batch.decode import decode_batch, token_jobs
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
+from codec.batch.report import BatchReport
 from codec.batch.tokenize import default_per_shard, encode_tokens
 from codec.bitstream.reader import PacketReader
 from codec.cli import BAD_INPUT, FAILED, main
-from codec.coding import shards
+from codec.coding import shard_writer, shards
 from codec.coding.options import CodingOptions, DecodingOptions
-from codec.coding.report import BatchReport
 from codec.errors import UserError
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
@@ -245,15 +245,17 @@ def test_a_killed_command_is_continued(sounds, codec, model):
 
 def test_a_changed_source_is_encoded_again(sounds, codec):
     """Even while the shard was not finished."""
-    with shards.Members(Path("x.members")) as members:
-        members.append("a", shards.ArrayParts([np.zeros((2, 3), np.int32)]), {})
+    with shard_writer.Members(Path("x.members")) as members:
+        members.append("a", shard_writer.ArrayParts([np.zeros((2, 3), np.int32)]), {})
     begun = Path("x.members").stat().st_mtime_ns
-    with shards.Members(Path("x.members")) as members:
-        size = members.append("b", shards.ArrayParts([np.ones((2, 1), np.int32), np.zeros((2, 0), np.int32)]), {"x": 1})
+    with shard_writer.Members(Path("x.members")) as members:
+        size = members.append(
+            "b", shard_writer.ArrayParts([np.ones((2, 1), np.int32), np.zeros((2, 0), np.int32)]), {"x": 1}
+        )
         assert list(members.samples) == ["a", "b"] and size == 2048
         np.testing.assert_array_equal(shards.read_array(members.samples["b"]), np.ones((2, 1)))
     assert Path("x.members").stat().st_mtime_ns == begun
-    shards.write_shard(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
+    shard_writer.write_shard(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
     assert list(read(Path("x.tar"))) == ["b", "a"] and Path("x.tar").stat().st_mtime_ns == begun
 
 

@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from codec import audio
+from codec.audio import reader as audio_reader
 from codec.audio.channels import channels_to_streams
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
@@ -144,9 +145,9 @@ def test_one_computation_at_other_sample_rates(tmp_path, codec, rate, monkeypatc
     """However the source's samples are cut into blocks."""
     write_band_noise(tmp_path / "a.wav", 2, 3 * rate, rate)
     encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec))
-    blocks = audio.blocks
+    blocks = audio_reader.blocks
     for size in (777, 40_000):
-        monkeypatch.setattr(audio, "blocks", lambda path, *_: blocks(path, size))  # noqa: B023
+        monkeypatch.setattr(audio_reader, "blocks", lambda path, *_: blocks(path, size))  # noqa: B023
         encode_file(tmp_path / "a.wav", tmp_path / "b.nac", LoadedModel(codec))
         assert (tmp_path / "a.nac").read_bytes() == (tmp_path / "b.nac").read_bytes()
 

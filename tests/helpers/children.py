@@ -15,7 +15,7 @@ LIMIT_S = 120.0
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
-    "conftest",
+    "tests.conftest",
     "codec.training.trainer",
     "eval.search.run",
     "librosa.filters",
