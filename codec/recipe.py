@@ -4,7 +4,6 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +12,12 @@ import yaml
 from codec.config import Recipe
 from codec.config.ranges import shorten
 from codec.errors import UserError
+from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 
 SettingsT = TypeVar("SettingsT")
 
+_RECIPES = own_packages.FOLDER / "recipes"
 _MAX_LEVELS, _MAX_ALIASES = 8, 16
 """Nesting levels and aliases of a YAML file. Aliases of aliases multiply: a few dozen can stand for more than fits into
 memory."""
@@ -36,8 +37,7 @@ def recipe_names(folder: str = "") -> list[str]:
     >>> "speech_16k" in recipe_names()
     True
     """
-    items = (resources.files("recipes") / folder).iterdir()
-    return sorted(item.name[:-5] for item in items if item.name.endswith(".yaml"))
+    return sorted(path.stem for path in (_RECIPES / folder).glob("*.yaml"))
 
 
 def find_recipe(name: str, folder: str = "") -> Path:
@@ -54,7 +54,7 @@ def find_recipe(name: str, folder: str = "") -> Path:
         UserError: there is no such recipe.
     """
     if name in recipe_names(folder):
-        return Path(str(resources.files("recipes") / folder / f"{name}.yaml"))
+        return _RECIPES / folder / f"{name}.yaml"
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():

@@ -7,7 +7,7 @@ from codec.errors import UserError
 from data_prep.excerpts import SHORTEST_S
 from data_prep.groups import FILE, TIME, Grouping
 from data_prep.manifest import ManifestRow
-from data_prep.split import SPLITS, SplitRatios
+from data_prep.split_ratios import SPLITS, SplitRatios
 
 _BY_FILE = "--group-by file (each of {} files is a group)"
 _BY_TIME = f"--group-by time (recordings of {SHORTEST_S:g} s or more are divided)"

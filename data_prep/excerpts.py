@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from data_prep.manifest import ManifestRow
 from data_prep.segments import AudioSegment
-from data_prep.split import SPLITS, SplitRatios
+from data_prep.split_ratios import SPLITS, SplitRatios
 
 GAP_S = 5.0
 """Seconds that are left out between two excerpts."""

@@ -1,8 +1,7 @@
 """Pack the clips of every split into 16-bit arrays that can be memory-mapped.
 
-A clip is mixed to the requested channels, resampled once and rounded to 16 bits. A clip that would exceed full scale
-(float files, overshoot of the resampling filter) is scaled down as a whole, so that nothing clips. The arrays of a
-split are its shards; ``shards.json`` has their checksums.
+The arrays of a split are its shards; ``shards.json`` has their checksums. For the conversion of the samples see
+:mod:`data_prep.clip_writer`.
 """
 
 import csv
@@ -10,27 +9,24 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from codec import audio
 from codec.dataset.array_checksums import SHARDS_FILE, Shard, file_sha256, read_shards
 from codec.dataset.packed import PACKED_VERSION, Clip, ClipLocation, packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, temporary_path, write_text
 from codec.runtime.process_pool import PoolOptions, map_in_processes
+from data_prep.clip_writer import ClipTask, write_clip
 from data_prep.manifest import ManifestRow
 from data_prep.segments import AudioSegment
-from data_prep.split import SPLITS
+from data_prep.split_ratios import SPLITS
 
 SHARD_BYTES = 256 * 2**20
 """Largest size of an array in bytes; a single clip may be larger."""
-_TOP = 32767 / 32768
-"""Largest sample that 16 bits hold."""
 _COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
 
 
@@ -66,19 +62,6 @@ class _Format:
 
     def pool(self, description: str) -> PoolOptions:
         return PoolOptions(self.workers, description, inline_first=True, max_chunk=8)
-
-
-@dataclass(frozen=True)
-class _ClipTask:
-    """A clip to write into an array."""
-
-    segment: AudioSegment
-    target: Path
-    offset: int
-    """Place in the file, in bytes."""
-    frames: int
-    sample_rate: int
-    channels: int
 
 
 def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: int) -> PackedSplits:
@@ -223,7 +206,7 @@ def _write_shard(shard: Path, clips: Sequence[PlacedClip], form: _Format, label:
     try:
         head = _allocate(part, shard, frames, form.channels)
         tasks = [
-            _ClipTask(
+            ClipTask(
                 placed.segment,
                 part,
                 head + frame_bytes * placed.place.start,
@@ -233,7 +216,7 @@ def _write_shard(shard: Path, clips: Sequence[PlacedClip], form: _Format, label:
             )
             for placed in clips
         ]
-        for _ in map_in_processes(_write_clip, tasks, form.pool(label)):
+        for _ in map_in_processes(write_clip, tasks, form.pool(label)):
             pass
         part.replace(shard)
     except OSError as error:
@@ -254,63 +237,3 @@ def _allocate(part: Path, shard: Path, frames: int, channels: int) -> int:
             raise UserError(f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}")
         file.truncate(head + 2 * frames * channels)
     return head
-
-
-def _write_clip(task: _ClipTask) -> None:
-    peak = _store(task, 1.0)
-    if peak > 1.0:
-        _store(task, 1.0 / peak)
-
-
-def _store(task: _ClipTask, gain: float) -> float:
-    """Write the clip and return its peak before the gain, relative to the largest that fits 16 bits."""
-    peak, done = 0.0, 0
-    with task.target.open("r+b") as file:
-        file.seek(task.offset)
-        for block in convert_audio(task.segment, task.sample_rate, task.channels):
-            block = block[:, : task.frames - done]
-            if block.size:
-                peak = max(peak, float(block.max()) / _TOP, -float(block.min()))
-            done += block.shape[1]
-            file.write(to_int16(block * np.float32(gain)).tobytes())
-    if done != task.frames:
-        raise UserError(f"{task.segment.path}: the file changed while it was being packed; run the command again")
-    return peak
-
-
-def to_int16(waveform: audio.FloatArray) -> npt.NDArray[np.int16]:
-    """Round a waveform to 16 bits: round(32768 x), the inverse of reading a 16-bit file.
-
-    Args:
-        waveform: float ``[channels, n]``, full scale 1; what exceeds it is clipped.
-
-    Returns:
-        int16 ``[n, channels]``.
-
-    >>> to_int16(np.array([[0.5, -1.0, 1.0]], np.float32)).T
-    array([[ 16384, -32768,  32767]], dtype=int16)
-    """
-    return np.rint(waveform.T * 32768.0).clip(-32768, 32767).astype("<i2")
-
-
-def convert_audio(segment: AudioSegment, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
-    """Read audio at a sample rate and channel count.
-
-    Args:
-        segment: the audio.
-        sample_rate: sample rate in Hz.
-        channels: channels. If the file has another number, every channel is the mean of the file's.
-
-    Yields:
-        Blocks of float32 ``[channels, n]``.
-
-    Raises:
-        AudioError: the file cannot be decoded.
-    """
-    file_rate = audio.info(segment.path).sample_rate
-    resampler = audio.StreamResampler(file_rate, sample_rate, channels)
-    for block in segment.blocks(file_rate):
-        if len(block) != channels:
-            block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
-        yield resampler.push(block)
-    yield resampler.flush()

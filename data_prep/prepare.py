@@ -19,7 +19,8 @@ from data_prep.pack import pack_splits
 from data_prep.scan import SCAN_JOURNAL, ScanRecord, check_clip, read_content_hashes, scan_files
 from data_prep.segments import AudioSegment
 from data_prep.sources import Sources, find_audio
-from data_prep.split import KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
+from data_prep.split import KnownSplit, SplitAssignment, SplitCandidate, assign_splits
+from data_prep.split_ratios import SplitRatios
 from data_prep.summary import PreparationSummary, summarise_preparation
 
 

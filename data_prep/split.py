@@ -7,63 +7,15 @@ below was never passed over in favour of one that was less than d below. Groups 
 """
 
 import hashlib
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from codec.errors import UserError
+from data_prep.split_advice import advise_on_splits
+from data_prep.split_ratios import SPLITS, SplitRatios, find_empty_splits
 
-SPLITS = ("train", "val", "test")
-"""Names of the splits."""
-FEW_GROUPS = 10
-"""Splits with fewer groups are mentioned in the advice."""
 LARGE_GROUP = 0.25
 """Groups with more than this share of the seconds of the smallest split are assigned first."""
-
-
-@dataclass(frozen=True)
-class SplitRatios:
-    """Shares of the seconds, which sum to 1."""
-
-    train: float
-    val: float
-    test: float
-
-    @staticmethod
-    def parse(text: str) -> "SplitRatios":
-        """Parse the option ``--ratios``.
-
-        Args:
-            text: three numbers, train:val:test, in any unit; the first is above 0.
-
-        Returns:
-            The shares.
-
-        Raises:
-            UserError: the text is not of that form.
-
-        >>> SplitRatios.parse("6:2:2")
-        SplitRatios(train=0.6, val=0.2, test=0.2)
-        """
-        try:
-            parts = [float(part) for part in text.split(":")]
-        except ValueError:
-            parts = []
-        if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts) or parts[0] == 0:
-            raise UserError(f"--ratios {text}: give train:val:test, such as 8:1:1 or 9:0.5:0.5")
-        return SplitRatios(*(part / sum(parts) for part in parts))
-
-    def share(self, split: str) -> float:
-        """Return the share of a split.
-
-        Args:
-            split: name of the split.
-
-        Returns:
-            Its share, from 0 to 1.
-        """
-        return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
 @dataclass(frozen=True)
@@ -144,12 +96,8 @@ def assign_splits(
     _assign_new_groups(kept, ratios, seed, splits)
     seconds = _sum_seconds(kept)
     filled = _fill_empty_splits(seconds, ratios, splits, locked)
-    advice = (
-        *_advise_on_empty_splits(seconds, ratios, splits, filled),
-        *_advise_on_ratios(seconds, ratios, splits, locked),
-        *_advise_on_few_groups(seconds, ratios, splits),
-    )
-    return SplitAssignment(splits, rejected, tuple(filled), advice)
+    advice = advise_on_splits(seconds, ratios, splits, filled, locked)
+    return SplitAssignment(splits, rejected, tuple(filled), tuple(advice))
 
 
 def _reject_duplicates(
@@ -251,7 +199,7 @@ def _fill_empty_splits(
     size to its share. Return the splits that were filled.
     """
     filled = []
-    for empty in _find_empty(seconds, ratios, splits):
+    for empty in find_empty_splits(seconds, ratios, splits):
         counts = {split: sum(splits[group] == split for group in seconds) for split in SPLITS}
         movable = [group for group in seconds if group not in locked and counts[splits[group]] > 1]
         if movable:
@@ -260,45 +208,3 @@ def _fill_empty_splits(
             splits[moved] = empty
             filled.append(empty)
     return filled
-
-
-def _find_empty(seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str]) -> list[str]:
-    """Return the splits that have a share, but no group."""
-    return [
-        split for split in SPLITS if ratios.share(split) > 0 and not any(splits[group] == split for group in seconds)
-    ]
-
-
-def _advise_on_empty_splits(
-    seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str], filled: Sequence[str]
-) -> list[str]:
-    groups = "1 group" if len(seconds) == 1 else f"{len(seconds)} groups"
-    lines = [f"{groups}: the ratios are not met, so that the {split} split is not empty" for split in filled]
-    empty = _find_empty(seconds, ratios, splits)
-    return [*lines, *(f"the {split} split is empty: {groups} cannot fill three splits" for split in empty)]
-
-
-def _advise_on_ratios(
-    seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str], locked: frozenset[str]
-) -> list[str]:
-    total, largest = sum(seconds.values()), max(seconds.values(), default=0.0)
-    lines = []
-    for split in SPLITS:
-        members = [group for group in seconds if splits[group] == split]
-        reached = sum(seconds[group] for group in members)
-        if abs(reached - ratios.share(split) * total) > largest and any(group in locked for group in members):
-            lines.append(
-                f"{split} has {100 * reached / total:.1f} % of the seconds instead of "
-                f"{100 * ratios.share(split):.1f} %: groups that were assigned earlier keep their splits"
-            )
-    return lines
-
-
-def _advise_on_few_groups(seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str]) -> list[str]:
-    counts = {split: sum(splits[group] == split for group in seconds) for split in SPLITS if ratios.share(split) > 0}
-    few = ", ".join(f"{split} {count}" for split, count in counts.items() if count < FEW_GROUPS)
-    if not few:
-        return []
-    wide = ratios.val >= 0.2 and ratios.test >= 0.2
-    cure = "add recordings of more groups" if wide else "try --ratios 6:2:2 with a new --out"
-    return [f"some splits have fewer than {FEW_GROUPS} groups ({few}), so results will be uncertain; {cure}"]

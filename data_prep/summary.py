@@ -11,7 +11,7 @@ from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import MANIFEST_NAME, ManifestRow
 from data_prep.options import PrepareOptions
 from data_prep.sources import Sources
-from data_prep.split import SPLITS, SplitRatios
+from data_prep.split_ratios import SPLITS, SplitRatios
 from data_prep.target_distance import TargetDistance, measure_target_distance
 
 LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)

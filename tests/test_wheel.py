@@ -55,16 +55,24 @@ def test_the_wheel_holds_every_file_of_the_packages_and_the_licence(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*")}
     files = {name for name in files if (ROOT / name).is_file() and "__pycache__" not in name}
-    assert {"recipes/speech_16k.yaml", "eval/templates/report.html.j2", "codec/py.typed"} <= files <= names
+    assert {"recipes/speech_16k.yaml", "eval/pages/templates/report.html.j2", "codec/py.typed"} <= files
+    assert {name if name.startswith("codec/") else f"codec/_packages/{name}" for name in files} <= names
     (licence,) = (name for name in names if name.endswith("licenses/LICENSE"))
     text = zipfile.ZipFile(wheel).read(licence).decode()
     assert text == (ROOT / "LICENSE").read_text() and "Apache License" in text
-    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+
+
+def test_the_wheel_claims_no_top_level_name_but_codec(wheel):
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in tops if not name.endswith(".dist-info")} == {"codec"}
 
 
 def test_the_installed_packages_are_found_and_their_recipes_by_name(installed, tmp_path):
     script = """
-import sys, codec.recipe, data_prep.prepare, eval, recipes
+import sys, codec.recipe
+from codec.runtime import own_packages
+own_packages.put_first()
+import data_prep.prepare, eval, recipes
 for name in sys.argv[1:]:
     codec.recipe.read_recipe(name)
 print(*(module.__file__ for module in (codec.recipe, data_prep.prepare, eval, recipes)), sep="\\n")
@@ -72,6 +80,60 @@ print(*(module.__file__ for module in (codec.recipe, data_prep.prepare, eval, re
     done = run(sys.executable, "-c", script, *recipe_names(), cwd=tmp_path, env=elsewhere(installed))
     assert done.returncode == 0, done.stderr
     assert all(Path(name).is_relative_to(installed) for name in done.stdout.split())
+
+
+@pytest.fixture(params=["folders", "packages"])
+def users_folder(request, tmp_path) -> Path:
+    """A folder of a user who has an ``eval``, a ``data_prep`` and a ``recipes``: plain folders, or Python packages."""
+    for name in ("data_prep", "eval", "recipes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "theirs.py").write_text("")
+        if request.param == "packages":
+            (tmp_path / name / "__init__.py").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [["bin/codec"], [sys.executable, "-m", "codec"]], ids=["codec", "python -m codec"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prepare", "not there", "--out", "out"],
+        ["train", "speech_16k", "--data", "not there", "--run", "run"],
+        ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_users_folders_do_not_hide_ours(installed, users_folder, command, words):
+    """Each of the commands imports all that it runs with before it looks for what it was given."""
+    command = [installed / word if word.startswith("bin/") else word for word in command]
+    done = run(*command, *words, cwd=users_folder, env=elsewhere(installed))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "not there" in done.stderr
+
+
+def test_a_users_folders_do_not_hide_ours_from_processes_that_are_started(installed, users_folder, model):
+    script = """
+import sys
+from pathlib import Path
+from codec.runtime import own_packages
+own_packages.put_first()
+from eval.benchmarks.memory import coding_peak_mb
+print(coding_peak_mb(Path(sys.argv[1]), 1.0, 16000))
+"""
+    done = run(sys.executable, "-c", script, model, cwd=users_folder, env=elsewhere(installed))
+    assert done.returncode == 0 and float(done.stdout) > 1, done.stderr
+
+
+def test_a_program_that_imports_codec_keeps_its_own_packages(installed, users_folder):
+    script = """
+import codec
+codec.load("speech_16k_v2")
+import data_prep.theirs, eval.theirs, recipes.theirs
+print(*(module.__file__ for module in (data_prep.theirs, eval.theirs, recipes.theirs)), sep="\\n")
+"""
+    done = run(sys.executable, "-c", script, cwd=users_folder, env=elsewhere(installed))
+    assert done.returncode == 0, done.stderr
+    assert all(Path(name).is_relative_to(users_folder) for name in done.stdout.split())
 
 
 def test_the_installed_command_codes_a_file(installed, tmp_path, model, codec):

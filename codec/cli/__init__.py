@@ -29,8 +29,9 @@ from codec.cli import (
     train,
 )
 from codec.cli.common import BAD_INPUT, FAILED, INTERRUPTED, Parser, Run, print_error
+from codec.cli.extras import require_extras
 from codec.errors import UserError
-from codec.runtime import signals
+from codec.runtime import own_packages, signals
 from codec.runtime.command import recorded_command
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Idle OpenMP threads that spin slow training a hundredfold if other work shares the cores (measured). The variable
     # is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own_packages.put_first()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:
@@ -81,6 +83,7 @@ def _run(words: Sequence[str] | None) -> int:
     arguments, rest = parser.parse_known_args(words)
     if rest and arguments.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    require_extras(arguments.command)
     return int(arguments.run_command(arguments, rest))
 
 

@@ -1,6 +1,5 @@
 """Export of trained models: smaller files to keep and to pass on, and ONNX graphs."""
 
-import importlib.util
 import logging
 import shutil
 import warnings
@@ -22,8 +21,9 @@ from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
 from codec.pretrained.model_folder import read_training_info
-from codec.pretrained.onnx_backend import DECODER, ENCODER, INSTALL
+from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import replacing
+from codec.runtime.extras import require
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
@@ -82,9 +82,7 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     Raises:
         UserError: no ONNX exporter is installed, or the files cannot be written.
     """
-    for name in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"ONNX graphs need {name}; {INSTALL}")
+    require("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
     wave = torch.zeros(2, FEW_POINTS * config.latent_hop)

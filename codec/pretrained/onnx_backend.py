@@ -18,12 +18,12 @@ import numpy.typing as npt
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
+from codec.runtime.extras import require
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
-INSTALL = "pip install 'lathe-codec[onnx]'"
 
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
@@ -184,10 +184,9 @@ def _read(path: Path) -> bytes:
 
 
 def _session(path: Path, graph: bytes, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"the device onnx needs onnxruntime; {INSTALL}") from error
+    require("the device onnx", "onnx", modules=["onnxruntime"])
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
     options.log_severity_level = 3

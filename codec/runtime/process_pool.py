@@ -20,8 +20,8 @@ from tqdm import tqdm
 from codec.errors import UserError
 from codec.runtime.signals import sigint_blocked
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 INLINE_S = 2.0
 """Seconds of :attr:`PoolOptions.inline_first`: starting processes takes about as long."""
@@ -48,8 +48,8 @@ class PoolOptions:
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], options: PoolOptions
-) -> Generator[Result, None, None]:
+    function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+) -> Generator[_Result, None, None]:
     """Yield ``function(item)`` of every item, in order.
 
     Closing the generator, or an interrupt, ends the processes after the items that they are computing. Processes are
@@ -85,8 +85,8 @@ def map_in_processes(
 
 
 def _map_in_pool(
-    function: Callable[[Item], Result], items: Sequence[Item], options: PoolOptions
-) -> Generator[Result, None, None]:
+    function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+) -> Generator[_Result, None, None]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(options.workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
     chunk = min(options.max_chunk, 1 + len(items) // (4 * options.workers))

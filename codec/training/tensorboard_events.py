@@ -3,10 +3,10 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec.runtime.extras import installed
 from codec.training.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def record_tensorboard_events(metrics: MetricsLog, run: Path, purge_step: int | 
     Raises:
         OSError: the files cannot be written.
     """
-    if find_spec("tensorboard") is None:
+    if not installed("tensorboard"):
         yield
         return
     events = _TensorBoardEvents(run / _FOLDER, purge_step)

@@ -19,7 +19,13 @@ from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.torch_threads import torch_threads
 
 _BLOCK = 1 << 20
-_CHILD = "import sys; from eval.benchmarks.memory import _code; _code(*sys.argv[1:])"
+_CHILD = """
+import sys
+from codec.runtime import own_packages
+own_packages.put_first()
+from eval.benchmarks.memory import _code
+_code(*sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)

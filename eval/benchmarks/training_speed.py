@@ -1,6 +1,5 @@
 """Speed of whole training steps of our recipes and of peers, which take turns: seconds of audio per second."""
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from codec.config import Recipe
 from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import DiscriminatorOutput
+from codec.runtime.extras import installed
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
 from eval.systems.architectures import count_module_parameters, dac_24k, encodec_24k, import_peer
@@ -70,7 +70,7 @@ def build_steps(recipes: dict[str, Recipe], peers: bool) -> TimedSteps:
             step.run()
             found.steps.append(step)
     for module, build in PEER_STEPS.items() if peers else ():
-        if importlib.util.find_spec(module) is None:
+        if not installed(module):
             continue  # already listed with the systems whose coding is timed
         try:
             with warnings.catch_warnings():

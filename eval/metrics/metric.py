@@ -9,7 +9,6 @@ by making silence of what is hard to code. docs/metrics.md has the definitions.
 Waveforms are float32 ``[channels, samples]`` at the codec's own rate; the reference is the codec's input.
 """
 
-import importlib.util
 import math
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from codec.audio import FloatArray
+from codec.runtime.extras import install_command, installed
 
 MetricFunction = Callable[[FloatArray, FloatArray, int], float]
 """Of a reference and a decode ``[channels, samples]`` and a sample rate in Hz; may raise, or return what is not
@@ -154,12 +154,12 @@ class Metric:
     @property
     def absent(self) -> bool:
         """Whether its package is not installed."""
-        return bool(self.package) and importlib.util.find_spec(self.package) is None
+        return bool(self.package) and not installed(self.package)
 
     @property
     def missing(self) -> str:
         """The note to print if it is absent."""
-        return f"absent: {self.package} is not installed; install lathe-codec[eval]"
+        return f"absent: {self.package} is not installed; {install_command('eval')}"
 
     def score(self, reference: FloatArray, decoded: FloatArray, sample_rate: int) -> Score:
         """Judge a decode. Never raises for what is in the waveforms, never returns NaN.

@@ -5,7 +5,6 @@ again with weight normalisation folded into the weights before coding.
 """
 
 import importlib
-import importlib.util
 import os
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, remove_weight_norm
+
+from codec.runtime.extras import installed
+from eval.systems.peer_installation import peer_install_command
 
 PLAIN, BEST = "plain", "best"
 REFERENCE = "EnCodec 24 kHz, 6 kbps"
@@ -54,8 +56,9 @@ def build_peers() -> Peers:
     """
     found = Peers()
     for package, (module, build) in PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
-            found.absent.append(f"{package}: not installed; pip install {package}")
+        install = peer_install_command(package)
+        if not installed(module):
+            found.absent.append(f"{package}: not installed; {install}")
             continue
         try:
             import_peer(module)
@@ -65,9 +68,7 @@ def build_peers() -> Peers:
                 found.systems.extend(build())
         except Exception as error:  # whatever it is, it is that package's, and the others can be timed
             reason = (str(error).splitlines() or [""])[0]
-            found.absent.append(
-                f"{package}: does not run here ({type(error).__name__}: {reason}); pip install {package}"
-            )
+            found.absent.append(f"{package}: does not run here ({type(error).__name__}: {reason}); {install}")
     return found
 
 

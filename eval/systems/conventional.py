@@ -9,7 +9,6 @@ its high-pass filter turns the phase of low tones by an amount that depends on t
 maximum of its cross-correlation with the original, see :mod:`eval.metrics.alignment`. MP3 and AAC come without delay.
 """
 
-import importlib.util
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -201,10 +200,8 @@ def round_trip(
         The aligned decode, and its bits.
 
     Raises:
-        UnavailableError: PyAV or its encoder is missing, the codec has no such bit rate, or the encoder fails.
+        UnavailableError: FFmpeg has no such encoder here, the codec has no such bit rate, or the encoder fails.
     """
-    if importlib.util.find_spec("av") is None:
-        raise UnavailableError("PyAV is not installed; install lathe-codec[eval]")
     import av
 
     channels = wave.shape[0]

@@ -4,19 +4,19 @@ Each has its own quantizer, with as many codebooks as the recipe's, or ours. All
 our recipe does, by their strides; the published ones code one for 320. Latents have as many features as the recipe's.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which on some machines needs this
 from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.quantizers import build_quantizer
+from codec.runtime.extras import installed
 from codec.training.module import CodecBuilder
+from eval.systems.peer_installation import peer_install_command
 from eval.systems.peer_networks import DacQuantizer, EncodecQuantizer, Peer
 
 STRIDES = {
@@ -73,19 +73,12 @@ class PeerPackage:
     @property
     def absent(self) -> bool:
         """Whether it is not installed."""
-        return importlib.util.find_spec(self.module) is None
+        return not installed(self.module)
 
 
 PEERS = {
-    "encodec": PeerPackage("encodec", "pip install encodec", 32, _encodec),
-    "dac": PeerPackage(
-        "dac",
-        # its dependencies ask for an old protobuf, which training does not need
-        "pip install --no-deps descript-audio-codec descript-audiotools && pip install einops argbind flatten-dict"
-        " julius randomname markdown2 ffmpy pyloudnorm torch_stoi importlib_resources ipython rich",
-        64,
-        _dac,
-    ),
+    "encodec": PeerPackage("encodec", peer_install_command("encodec"), 32, _encodec),
+    "dac": PeerPackage("dac", peer_install_command("descript-audio-codec"), 64, _dac),
 }
 
 
@@ -104,6 +97,8 @@ def codec_builder(architecture: str, width: int, quantizer: str = "own") -> Code
         return Codec
 
     def build(config: CodecConfig) -> Peer:
+        import eval.systems.torchaudio_compat  # noqa: F401  # the peers import torchaudio, which needs it on some machines
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that parts of torch which the packages use have newer versions
             return PEERS[architecture].build(config, width, quantizer == "own")

@@ -15,7 +15,7 @@ from data_prep.excerpts import GAP_S, SHORTEST_S, divide_recording
 from data_prep.manifest import read_rows
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
-from data_prep.split import SPLITS, SplitRatios
+from data_prep.split_ratios import SPLITS, SplitRatios
 
 RATE = 8000
 

@@ -9,6 +9,7 @@ from codec import audio
 from codec.dataset import packed, sealed_test
 from codec.errors import UserError
 from data_prep import pack
+from data_prep.clip_writer import ClipTask, write_clip
 from data_prep.segments import AudioSegment
 from tests.helpers.audio import write_audio
 from tests.helpers.disk import contents
@@ -53,7 +54,7 @@ def test_loud_clips_are_scaled_not_clipped(tmp_path: Path, sign: int, stored_pea
     path = write_audio(tmp_path / "loud.wav", wave, RATE, subtype="FLOAT")
     target = tmp_path / "stored"
     target.touch()
-    pack._write_clip(pack._ClipTask(AudioSegment(path), target, 0, RATE, RATE, 1))
+    write_clip(ClipTask(AudioSegment(path), target, 0, RATE, RATE, 1))
     stored = np.fromfile(target, "<i2")
     assert stored[700] == stored_peak
     np.testing.assert_allclose(stored, wave * stored_peak / wave[700], atol=0.51)
@@ -63,13 +64,12 @@ def test_arrays_of_an_interrupted_run_cannot_be_opened(tmp_path: Path, monkeypat
     audio_dir, out = write_groups(tmp_path / "audio", groups=30), tmp_path / "out"
     run_prepare(audio_dir, out)
     write_audio(audio_dir / "speaker00/more.flac", seconds_of_noise(1.0, 12345), RATE)
-    write_clip = pack._write_clip
-    monkeypatch.setattr(pack, "_write_clip", lambda task: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(pack, "write_clip", lambda task: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         run_prepare(audio_dir, out)
     with pytest.raises(UserError, match="interrupted"):
         packed.open_split(out, "train", RATE, 1)
-    monkeypatch.setattr(pack, "_write_clip", write_clip)
+    monkeypatch.setattr(pack, "write_clip", write_clip)
     run_prepare(audio_dir, out)
     assert_packed_equals_sources(out)
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.errors import UserError
-from data_prep.split import SPLITS, KnownSplit, SplitAssignment, SplitCandidate, SplitRatios, assign_splits
+from data_prep.split import KnownSplit, SplitAssignment, SplitCandidate, assign_splits
+from data_prep.split_ratios import SPLITS, SplitRatios
 
 RATIOS = st.sampled_from(["8:1:1", "9:0.5:0.5", "6:2:2", "1:1:1", "5:3:2", "90:10:0"])
 

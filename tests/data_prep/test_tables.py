@@ -15,7 +15,8 @@ from codec.errors import UserError
 from data_prep.groups import choose_grouping, group_entries
 from data_prep.lists import read_audio_list
 from data_prep.sources import find_audio
-from data_prep.split import SplitCandidate, SplitRatios, assign_splits
+from data_prep.split import SplitCandidate, assign_splits
+from data_prep.split_ratios import SplitRatios
 from tests.helpers.audio import write_noise
 from tests.helpers.preparation import rows_by_name, run_prepare
 

@@ -55,7 +55,7 @@ def write_example_report(folder: Path) -> EvaluationResult:
         made="2030-01-02T03:04:05+00:00", demonstration=True, opened_before=3, candidates=2, clips_in_split=9,
         operating_point="6 codebooks", kbps=3.21, nominal_kbps=3.0, ideal_kbps=2.72,
         encode_times_real_time=123.0, decode_times_real_time=98.0,
-        other_codes_mel=None, absent={"pesq": "absent: pesq is not installed; install lathe-codec[eval]"},
+        other_codes_mel=None, absent={"pesq": "absent: pesq is not installed; pip install 'lathe-codec[eval]'"},
         trained=ModelSummary(
             RATE, 1, 1_234_567, 6, 1000, "0123456789abcdef", 30.0, 1500, 40, 11, 9900.0, {"speech": 9900.0}
         ),

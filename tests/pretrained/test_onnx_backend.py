@@ -167,6 +167,6 @@ def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
         export_model(exported, exported)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"need onnx; pip install 'lathe-codec\[onnx\]'"):
+    with pytest.raises(UserError, match=r"\(onnx, onnxscript\); pip install 'lathe-codec\[onnx\]'"):
         export_model(exported, tmp_path / "new", onnx=True)
     assert not list(tmp_path.iterdir())

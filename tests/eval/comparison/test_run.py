@@ -136,7 +136,7 @@ def test_peers_that_are_not_installed_are_listed_with_the_way_to_install_them(tm
     plan = write_comparison_plan(tmp_path, candidates=candidates, clips=1, kbps=[0.6])
     found = compare(plan, prepared, tmp_path / "out")
     assert not found.failed and not found.candidates[1].runs
-    assert "pip install encodec" in found.candidates[1].state
+    assert "pip install 'lathe-codec[peers]'" in found.candidates[1].state
     assert "- theirs: " in comparison_markdown(found)
 
 

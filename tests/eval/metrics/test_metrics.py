@@ -233,7 +233,7 @@ def test_a_missing_package_is_the_reason_for_no_score():
     gone = replace(here, package="no_such_package_here")
     assert not here.absent and gone.absent
     assert gone.score(wave, wave, RATE) == Score(None, gone.missing)
-    assert "install lathe-codec[eval]" in gone.missing
+    assert "pip install 'lathe-codec[eval]'" in gone.missing
 
 
 def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():

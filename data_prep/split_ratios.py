@@ -1,0 +1,70 @@
+"""Names of the splits, and the shares of the seconds that they are to have."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from codec.errors import UserError
+
+SPLITS = ("train", "val", "test")
+"""Names of the splits."""
+
+
+@dataclass(frozen=True)
+class SplitRatios:
+    """Shares of the seconds, which sum to 1."""
+
+    train: float
+    val: float
+    test: float
+
+    @staticmethod
+    def parse(text: str) -> "SplitRatios":
+        """Parse the option ``--ratios``.
+
+        Args:
+            text: three numbers, train:val:test, in any unit; the first is above 0.
+
+        Returns:
+            The shares.
+
+        Raises:
+            UserError: the text is not of that form.
+
+        >>> SplitRatios.parse("6:2:2")
+        SplitRatios(train=0.6, val=0.2, test=0.2)
+        """
+        try:
+            parts = [float(part) for part in text.split(":")]
+        except ValueError:
+            parts = []
+        if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts) or parts[0] == 0:
+            raise UserError(f"--ratios {text}: give train:val:test, such as 8:1:1 or 9:0.5:0.5")
+        return SplitRatios(*(part / sum(parts) for part in parts))
+
+    def share(self, split: str) -> float:
+        """Return the share of a split.
+
+        Args:
+            split: name of the split.
+
+        Returns:
+            Its share, from 0 to 1.
+        """
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+
+def find_empty_splits(seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str]) -> list[str]:
+    """Return the splits that have a share, but no group.
+
+    Args:
+        seconds: seconds of each group with clips.
+        ratios: shares of the splits.
+        splits: split of each group.
+
+    Returns:
+        Names of the splits.
+    """
+    return [
+        split for split in SPLITS if ratios.share(split) > 0 and not any(splits[group] == split for group in seconds)
+    ]
