@@ -193,7 +193,7 @@ class _Comparison:
     """None if it was not scored."""
     front: set[str]
     reference_encode: list[float]
-    """Speed of the reference beside each candidate."""
+    """Speed of the reference in the measurement of each candidate."""
     reference_decode: list[float]
 
 
