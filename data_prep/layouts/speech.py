@@ -28,8 +28,8 @@ def recognise_lj_speech(tree: FolderTree) -> CorpusLayout | None:
     if "|" not in read_text(tree.root / "metadata.csv", "list").split("\n", 1)[0]:
         return None
     if any(_PASSAGE.fullmatch(file_stem(path)) for path in tree.audio):
-        return CorpusLayout("LJSpeech", "wavs/ beside metadata.csv", "passage", "speech", groups=_passage)
-    return CorpusLayout("LJSpeech form", "wavs/ beside metadata.csv with bars", "file (one speaker)", "speech")
+        return CorpusLayout("LJSpeech", "wavs/ next to metadata.csv", "passage", "speech", groups=_passage)
+    return CorpusLayout("LJSpeech form", "wavs/ next to metadata.csv with bars", "file (one speaker)", "speech")
 
 
 def _passage(path: str) -> str:
@@ -58,7 +58,7 @@ def recognise_common_voice(tree: FolderTree) -> CorpusLayout | None:
                 speakers.setdefault(file_stem(row["path"]), row["client_id"])
     if not speakers:
         return None
-    evidence = f"clips/ beside {tables[0]}"
+    evidence = f"clips/ next to {tables[0]}"
     return CorpusLayout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(file_stem(path), ""))
 
 

@@ -1,4 +1,4 @@
-"""Loss terms against other implementations, and what the bank promises of sums, gradients and types."""
+"""Loss terms against other implementations; sums, gradients and types of the composite loss."""
 
 import warnings
 from collections import Counter
@@ -15,19 +15,11 @@ from codec.errors import UserError
 from codec.losses import LOSS_TERMS, CompositeLoss
 from codec.losses.spectral import a_weights
 from codec.losses.spectrograms import ALL_MEL_SCALES, SpectrogramPair, magnitude_spectrogram
+from tests.helpers.tensors import noise_tensor, sine_tensor
 
 RATE, HOP = 16000, 160
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 EVERY = dict.fromkeys(LOSS_TERMS, 1.0)
-
-
-def noise(*shape: int, level: float = 0.1, seed: int = 0) -> Tensor:
-    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def tone(hz: float, samples: int = RATE, rate: int = RATE) -> Tensor:
-    phase = 2 * torch.pi * hz / rate * torch.arange(samples, dtype=torch.float64)
-    return phase.sin().float()[None, None]
 
 
 def term(name: str, output: Tensor, target: Tensor, rate: int = RATE) -> Tensor:
@@ -43,8 +35,8 @@ def gradient(loss, output: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_magnitudes_are_those_of_torch_stft(window):
-    wave = noise(2, 5000)
+def test_magnitudes_agree_with_torch_stft(window):
+    wave = noise_tensor(2, 5000)
     theirs = torch.stft(wave, window, window // 4, window=torch.hann_window(window), return_complex=True)
     torch.testing.assert_close(magnitude_spectrogram(wave, window), theirs.abs().mT, atol=3e-6, rtol=1e-5)
 
@@ -64,14 +56,18 @@ def librosa_mel(output: Tensor, target: Tensor, rate: int) -> float:
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("level", [0.0, 1e-4, 0.1])
-def test_mel_is_librosas(rate, level):
-    output, target = noise(2, 1, 8000, level=level, seed=1), noise(2, 1, 8000)
+def test_mel_agrees_with_librosa(rate, level):
+    output, target = noise_tensor(2, 1, 8000, level=level, seed=1), noise_tensor(2, 1, 8000)
     expected = librosa_mel(output, target, rate)
     assert term("mel", output, target, rate).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_estimates_from_some_mel_scales_average_to_the_whole():
-    bank, output, target = CompositeLoss({"mel": 1.0}, RATE, HOP), noise(1, 1, 8000, seed=1), noise(1, 1, 8000)
+def test_estimates_from_some_mel_scales_are_unbiased():
+    bank, output, target = (
+        CompositeLoss({"mel": 1.0}, RATE, HOP),
+        noise_tensor(1, 1, 8000, seed=1),
+        noise_tensor(1, 1, 8000),
+    )
     whole = bank(output, target).total
     for scales in ([[scale] for scale in ALL_MEL_SCALES], [[i, (i + 3) % 7] for i in range(7)]):
         estimates = torch.stack([bank(output, target, mel_scales=some).total for some in scales])
@@ -84,8 +80,8 @@ def auraloss_stft(**options) -> MultiResolutionSTFTLoss:
     return MultiResolutionSTFTLoss(sizes, [size // 4 for size in sizes], sizes, eps=1e-12, **options)
 
 
-def test_stft_and_its_gradient_are_auralosss():
-    output, target = noise(2, 1, 8000, level=0.07, seed=1), noise(2, 1, 8000)
+def test_stft_and_its_gradient_agree_with_auraloss():
+    output, target = noise_tensor(2, 1, 8000, level=0.07, seed=1), noise_tensor(2, 1, 8000)
     torch.testing.assert_close(term("stft", output, target), auraloss_stft()(output, target))
     ours = gradient(lambda wave: term("stft", wave, target), output)
     theirs = gradient(lambda wave: auraloss_stft()(wave, target), output)
@@ -93,7 +89,7 @@ def test_stft_and_its_gradient_are_auralosss():
 
 
 def test_silent_targets_count_in_the_logarithmic_part_of_stft_alone():
-    output, sound = noise(2, 1, 8000, level=0.07, seed=1), noise(1, 1, 8000)
+    output, sound = noise_tensor(2, 1, 8000, level=0.07, seed=1), noise_tensor(1, 1, 8000)
     silence = torch.zeros_like(sound)
     logarithmic = auraloss_stft(w_sc=0.0)
     expected = logarithmic(output[:1], silence)
@@ -105,7 +101,7 @@ def test_silent_targets_count_in_the_logarithmic_part_of_stft_alone():
 
 
 def test_l1_and_l2_are_means_of_the_error():
-    output, target = noise(3, 1, 1600, seed=1), noise(3, 1, 1600)
+    output, target = noise_tensor(3, 1, 1600, seed=1), noise_tensor(3, 1, 1600)
     error = output.double().numpy() - target.double().numpy()
     assert term("l1", output, target).item() == pytest.approx(np.abs(error).mean(), rel=1e-5)
     assert term("l2", output, target).item() == pytest.approx((error**2).mean(), rel=1e-5)
@@ -120,13 +116,13 @@ def test_mdct_l1_is_the_mean_difference_of_coefficients(hop):
         waves = np.sin(np.pi / 2 / hop * n)[:, None] * np.cos(np.pi / hop * np.outer(n + hop / 2, k))
         return np.sqrt(2 / hop) * frames @ waves
 
-    output, target = noise(2, 1, 10 * hop, seed=1), noise(2, 1, 10 * hop)
+    output, target = noise_tensor(2, 1, 10 * hop, seed=1), noise_tensor(2, 1, 10 * hop)
     expected = np.abs(mdct(output) - mdct(target)).mean()
     found = CompositeLoss({"mdct_l1": 1.0}, RATE, hop)(output, target).total
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_curve_is_the_published_one():
+def test_the_a_curve_is_that_of_the_standard():
     """IEC 61672-1, table 3, at its exact frequencies, which are powers of 10^0.1; one bin per hertz."""
     table = {18: -26.2, 21: -16.1, 24: -8.6, 27: -3.2, 30: 0.0, 33: 1.2, 36: 1.0, 39: -1.1, 42: -6.6}
     gains_db = 20 * a_weights(48000, 48000, torch.device("cpu")).log10()
@@ -134,25 +130,25 @@ def test_a_curve_is_the_published_one():
         assert gains_db[round(10 ** (tenth_decade / 10))].item() == pytest.approx(level_db, abs=0.15)
 
 
-def test_a_weighted_is_relative_and_hears_as_the_curve_says():
-    target = noise(2, 1, RATE)
+def test_a_weighted_is_relative_to_the_target_and_follows_the_a_curve():
+    target = noise_tensor(2, 1, RATE)
     for change in (0.5, 0.9, 1.3):
         assert term("a_weighted", change * target, target).item() == pytest.approx(abs(change - 1), rel=1e-4)
-    low, high = 0.1 * tone(125.9), 0.1 * tone(1995)
+    low, high = 0.1 * sine_tensor(125.9, RATE, RATE)[None, None], 0.1 * sine_tensor(1995, RATE, RATE)[None, None]
     both = low + high
     ratio = term("a_weighted", both + 0.1 * low, both) / term("a_weighted", both + 0.1 * high, both)
     assert 20 * ratio.log10().item() == pytest.approx(-16.1 - 1.2, abs=1.0)
 
 
-def test_inaudible_noise_beside_a_silent_target_weighs_little():
+def test_a_silent_target_is_weighted_by_a_fixed_level():
     silence = torch.zeros(1, 1, RATE)
-    assert 0 < term("a_weighted", noise(1, 1, RATE, level=1e-5), silence) < 0.5
-    soft, loud = (term("a_weighted", noise(1, 1, RATE, level=level), silence) for level in (1e-3, 1e-2))
+    assert 0 < term("a_weighted", noise_tensor(1, 1, RATE, level=1e-5), silence) < 0.5
+    soft, loud = (term("a_weighted", noise_tensor(1, 1, RATE, level=level), silence) for level in (1e-3, 1e-2))
     assert loud.item() == pytest.approx(10 * soft.item(), rel=1e-3)  # of a fixed level, not of nothing
 
 
 def test_metrics_are_the_terms_without_gradients():
-    output, target = noise(2, 1, 8000, seed=1).requires_grad_(), noise(2, 1, 8000)
+    output, target = noise_tensor(2, 1, 8000, seed=1).requires_grad_(), noise_tensor(2, 1, 8000)
     for name, metric in [
         ("mel", losses.mel_distance),
         ("stft", lambda output, target, rate: losses.stft_distance(output, target)),
@@ -165,7 +161,7 @@ def test_metrics_are_the_terms_without_gradients():
 
 @pytest.mark.parametrize("name", LOSS_TERMS)
 def test_identical_waves_are_at_zero_distance(name):
-    for wave in (noise(2, 1, 8000), torch.zeros(2, 1, 8000), tone(440)):
+    for wave in (noise_tensor(2, 1, 8000), torch.zeros(2, 1, 8000), sine_tensor(440, RATE, RATE)[None, None]):
         assert abs(term(name, wave, wave.clone()).item()) < 1e-6
 
 
@@ -174,8 +170,8 @@ def test_identical_waves_are_at_zero_distance(name):
 
 @pytest.mark.parametrize("name", [name for name in LOSS_TERMS if name != "stft"])  # see the test of its gradient
 def test_gradient_along_a_path_adds_up_to_the_change_of_the_loss(name):
-    target = noise(1, 1, 1600, level=0.3)
-    start, way = target + noise(1, 1, 1600, seed=1), noise(1, 1, 1600, level=0.2, seed=2)
+    target = noise_tensor(1, 1, 1600, level=0.3)
+    start, way = target + noise_tensor(1, 1, 1600, seed=1), noise_tensor(1, 1, 1600, level=0.2, seed=2)
     slopes = [
         (gradient(lambda wave: term(name, wave, target), start + (step + 0.5) / 32 * way) * way).sum()
         for step in range(32)
@@ -184,16 +180,19 @@ def test_gradient_along_a_path_adds_up_to_the_change_of_the_loss(name):
     torch.testing.assert_close(torch.stack(slopes).mean(), change, rtol=0.01, atol=0)
 
 
-SQUARE = tone(441).sign()
+SQUARE = sine_tensor(441, RATE, RATE)[None, None].sign()
 HAZARDS = {
     "silence": (torch.zeros(1, 1, RATE), torch.zeros(1, 1, RATE)),
-    "silent target": (noise(1, 1, RATE), torch.zeros(1, 1, RATE)),
-    "silent output": (torch.zeros(1, 1, RATE), noise(1, 1, RATE)),
-    "identical": (noise(1, 1, RATE), noise(1, 1, RATE)),
-    "one silent item": (noise(2, 1, RATE), torch.cat([torch.zeros(1, 1, RATE), noise(1, 1, RATE, seed=1)])),
-    "400 samples": (noise(2, 1, 400), noise(2, 1, 400, seed=1)),
+    "silent target": (noise_tensor(1, 1, RATE), torch.zeros(1, 1, RATE)),
+    "silent output": (torch.zeros(1, 1, RATE), noise_tensor(1, 1, RATE)),
+    "identical": (noise_tensor(1, 1, RATE), noise_tensor(1, 1, RATE)),
+    "one silent item": (
+        noise_tensor(2, 1, RATE),
+        torch.cat([torch.zeros(1, 1, RATE), noise_tensor(1, 1, RATE, seed=1)]),
+    ),
+    "400 samples": (noise_tensor(2, 1, 400), noise_tensor(2, 1, 400, seed=1)),
     "400 silent samples": (torch.zeros(2, 1, 400), torch.zeros(2, 1, 400)),
-    "square wave": (SQUARE, noise(1, 1, RATE)),
+    "square wave": (SQUARE, noise_tensor(1, 1, RATE)),
     "opposite square waves": (-SQUARE, SQUARE),
     "constant": (torch.ones(1, 1, RATE), -torch.ones(1, 1, RATE)),
 }
@@ -210,7 +209,7 @@ def test_values_and_gradients_are_finite(hazard):
 
 
 def test_no_gradient_reaches_the_target():
-    output, target = noise(1, 1, 4000, seed=1).requires_grad_(), noise(1, 1, 4000).requires_grad_()
+    output, target = noise_tensor(1, 1, 4000, seed=1).requires_grad_(), noise_tensor(1, 1, 4000).requires_grad_()
     CompositeLoss(EVERY, RATE, HOP)(output, target).total.backward()
     assert output.grad.abs().sum() > 0 and target.grad is None
 
@@ -220,23 +219,23 @@ def test_no_gradient_reaches_the_target():
     [  # of sizes and rates that nothing else has filled the caches for
         lambda wave: magnitude_spectrogram(wave[:, 0], 16).sum(),
         lambda wave: magnitude_spectrogram(wave[:, 0], 4096).sum(),
-        lambda wave: term("mel", wave, noise(1, 1, 4000), 22050),
-        lambda wave: term("nmr", wave, noise(1, 1, 4000), 22050),
-        lambda wave: term("a_weighted", wave, noise(1, 1, 4000), 22050),
+        lambda wave: term("mel", wave, noise_tensor(1, 1, 4000), 22050),
+        lambda wave: term("nmr", wave, noise_tensor(1, 1, 4000), 22050),
+        lambda wave: term("a_weighted", wave, noise_tensor(1, 1, 4000), 22050),
     ],
     ids=["matrix", "window", "mel", "nmr", "a_weighted"],
 )
-def test_training_can_follow_judging(distance):
+def test_gradients_after_a_call_in_inference_mode(distance):
     with torch.inference_mode():
-        distance(noise(1, 1, 4000))
-    assert gradient(distance, noise(1, 1, 4000, seed=1)).isfinite().all()
+        distance(noise_tensor(1, 1, 4000))
+    assert gradient(distance, noise_tensor(1, 1, 4000, seed=1)).isfinite().all()
 
 
 # --- the bank -----------------------------------------------------------------------------------------------
 
 
-def test_total_is_the_weighted_sum_and_weight_0_is_only_logged():
-    output, target = noise(2, 1, 4000, seed=1), noise(2, 1, 4000)
+def test_the_total_is_the_weighted_sum_and_terms_of_weight_0_are_only_logged():
+    output, target = noise_tensor(2, 1, 4000, seed=1), noise_tensor(2, 1, 4000)
     weights = {"l1": 3.0, "mel": 0.5, "nmr": 0.0, "stft": 0.25}
     bank = CompositeLoss(weights, RATE, HOP)
     report, logged = bank(output, target), bank(output, target, log_all=True)
@@ -247,8 +246,8 @@ def test_total_is_the_weighted_sum_and_weight_0_is_only_logged():
     torch.testing.assert_close(report.total, sum(weights[name] * alone[name] for name in report.terms))
 
 
-def test_what_is_only_logged_keeps_nothing_for_the_gradient():
-    output, target = noise(1, 1, 4000, seed=1).requires_grad_(), noise(1, 1, 4000)
+def test_terms_that_are_only_logged_keep_no_tensors_for_gradients():
+    output, target = noise_tensor(1, 1, 4000, seed=1).requires_grad_(), noise_tensor(1, 1, 4000)
     bank = CompositeLoss({"stft": 1.0, "l1": 1.0}, RATE, HOP)
 
     def kept(log_all: bool) -> list[torch.Size]:
@@ -261,8 +260,8 @@ def test_what_is_only_logged_keeps_nothing_for_the_gradient():
     assert kept(False) == kept(True) != []
 
 
-def test_a_spectrum_first_seen_without_gradients_has_them_later():
-    pair = SpectrogramPair(noise(1, 1, 4000).requires_grad_(), noise(1, 1, 4000, seed=1))
+def test_a_spectrogram_computed_without_gradients_is_computed_again_with_them():
+    pair = SpectrogramPair(noise_tensor(1, 1, 4000).requires_grad_(), noise_tensor(1, 1, 4000, seed=1))
     with torch.no_grad():
         assert not pair.output_spectrogram(512).requires_grad
     assert pair.output_spectrogram(512).requires_grad and not pair.target_spectrogram(512).requires_grad
@@ -270,19 +269,19 @@ def test_a_spectrum_first_seen_without_gradients_has_them_later():
 
 @pytest.mark.parametrize("weights", [{}, {"l1": 0.0}])
 def test_no_terms_sum_to_zero(weights):
-    report = CompositeLoss(weights, RATE, HOP)(noise(1, 1, 4000), noise(1, 1, 4000, seed=1), log_all=True)
+    report = CompositeLoss(weights, RATE, HOP)(noise_tensor(1, 1, 4000), noise_tensor(1, 1, 4000, seed=1), log_all=True)
     assert report.total == 0 and report.terms["l1"] > 0
 
 
-def test_unknown_names_are_named():
-    with pytest.raises(UserError, match=r"no loss called mell, zzz; .* mel"):
+def test_unknown_terms_are_an_error_with_their_names():
+    with pytest.raises(UserError, match=r"mell, zzz; .*\bmel\b"):
         CompositeLoss({"zzz": 1.0, "l1": 1.0, "mell": 0.0}, RATE, HOP)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_everything_is_computed_in_float32(dtype):
     bank = CompositeLoss(EVERY, RATE, HOP)
-    output, target = noise(1, 1, 4000, seed=1).to(dtype), noise(1, 1, 4000).to(dtype)
+    output, target = noise_tensor(1, 1, 4000, seed=1).to(dtype), noise_tensor(1, 1, 4000).to(dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = bank(output, target)
     single = bank(output.float(), target.float())
@@ -291,7 +290,7 @@ def test_everything_is_computed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("weights", [EVERY, {"mel": 1.0}, {"l1": 1.0, "stft": 1.0}])
-def test_each_spectrum_is_computed_once(weights, monkeypatch):
+def test_each_spectrogram_is_computed_once(weights, monkeypatch):
     computed, rfft = Counter(), torch.fft.rfft
 
     def counted(frames: Tensor) -> Tensor:
@@ -299,10 +298,10 @@ def test_each_spectrum_is_computed_once(weights, monkeypatch):
         return rfft(frames)
 
     monkeypatch.setattr(torch.fft, "rfft", counted)
-    output = noise(1, 1, 4000, seed=1).requires_grad_()
-    CompositeLoss(weights, RATE, HOP)(output, noise(1, 1, 4000), log_all=True)
+    output = noise_tensor(1, 1, 4000, seed=1).requires_grad_()
+    CompositeLoss(weights, RATE, HOP)(output, noise_tensor(1, 1, 4000), log_all=True)
     assert computed == {256: 2, 512: 2, 1024: 2, 2048: 2}  # shorter ones are matrix products
 
 
-def test_nothing_is_kept_in_a_checkpoint():
+def test_the_loss_has_no_entries_in_a_checkpoint():
     assert not CompositeLoss(EVERY, RATE, HOP).state_dict()

@@ -11,20 +11,12 @@ from codec.losses.bark import hz_to_bark, threshold_in_quiet_db_spl
 from codec.losses.noise_baseline import matched_noise
 from codec.losses.noise_to_mask import masking_bands, masking_threshold, masking_window
 from codec.losses.spectrograms import magnitude_spectrogram
+from tests.helpers.tensors import noise_tensor, sine_tensor
 
 RATES = (16000, 24000, 44100)
 CPU = torch.device("cpu")
 ZWICKER_HZ = [100, 200, 300, 400, 510, 630, 770, 920, 1080, 1270, 1480, 1720]
 ZWICKER_HZ += [2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500, 12000, 15500]
-
-
-def sine(rate: int, hz: float, amplitude: float = 1.0) -> Tensor:
-    phase = 2 * torch.pi * hz / rate * torch.arange(rate, dtype=torch.float64)
-    return amplitude * phase.sin().float()[None]
-
-
-def white(rate: int, level: float = 0.1, seed: int = 0) -> Tensor:
-    return level * torch.randn(1, rate, generator=torch.Generator().manual_seed(seed))
 
 
 def frames(wave: Tensor, rate: int) -> Tensor:
@@ -68,16 +60,16 @@ def test_bands_cover_all_bins_in_order_and_half_a_bark_each(rate):
 @pytest.mark.parametrize("hz", [200.0, 1234.5, 6000.0])
 def test_powers_of_a_full_scale_sine_add_up_to_its_mean_square(rate, hz):
     bands = masking_bands(rate, CPU)
-    powers = frames(sine(rate, hz), rate).square() @ bands.assignment * bands.scale
+    powers = frames(sine_tensor(hz, rate, rate)[None], rate).square() @ bands.assignment * bands.scale
     torch.testing.assert_close(powers.sum(-1), torch.full_like(powers[..., 0], 0.5), rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("place", [9.0, 13.0, 17.0])
-def test_a_tone_masks_as_schroeder_and_johnston_say(rate, place):
+def test_masking_by_a_tone_follows_schroeder_and_johnston(rate, place):
     bands = masking_bands(rate, CPU)
     band, hz = band_and_its_hz(rate, place)
-    found_db = 10 * masking_threshold(frames(sine(rate, hz), rate), bands).log10()[0]
+    found_db = 10 * masking_threshold(frames(sine_tensor(hz, rate, rate)[None], rate), bands).log10()[0]
     x = (bands.bark - bands.bark[band] + 0.474).numpy()
     tonal_offset_db = 14.5 + bands.bark.numpy()
     expected_db = 10 * np.log10(0.5) + 15.81 + 7.5 * x - 17.5 * np.hypot(1, x) - tonal_offset_db
@@ -100,13 +92,13 @@ def test_noise_masks_more_than_tones(rate):
     tonal = torch.full_like(bands.bark, 2.507 / 60)
     expected_db = tonal * (14.5 + bands.bark) + (1 - tonal) * 5.5
     loud = (bands.bark > 2) & (bands.bark < 22)  # beyond, the threshold in quiet is above
-    torch.testing.assert_close(offset_db(white(rate))[loud], expected_db[loud], atol=0.2, rtol=0)
+    torch.testing.assert_close(offset_db(noise_tensor(1, rate))[loud], expected_db[loud], atol=0.2, rtol=0)
     band, hz = band_and_its_hz(rate, 10.0)
-    assert offset_db(sine(rate, hz))[band].item() == pytest.approx(14.5 + 10.0, abs=0.5)
+    assert offset_db(sine_tensor(hz, rate, rate)[None])[band].item() == pytest.approx(14.5 + 10.0, abs=0.5)
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_silence_masks_as_the_threshold_in_quiet(rate):
+def test_silence_has_the_threshold_in_quiet(rate):
     """And nothing masks less."""
     bands = masking_bands(rate, CPU)
     khz = torch.tensor([band_and_its_hz(rate, place)[1] for place in bands.bark.tolist()]) / 1000
@@ -116,7 +108,7 @@ def test_silence_masks_as_the_threshold_in_quiet(rate):
     found_db = 10 * threshold.log10()[0, 0]
     # in the lowest bands the nearest bin is not near
     torch.testing.assert_close(found_db[4:], quiet_db[4:], atol=1.0, rtol=0)
-    for wave in (sine(rate, 1000.0), white(rate), white(rate, 1e-5)):
+    for wave in (sine_tensor(1000.0, rate, rate)[None], noise_tensor(1, rate), noise_tensor(1, rate, level=1e-5)):
         assert (masking_threshold(frames(wave, rate), bands) >= threshold[:, :1]).all()
 
 
@@ -127,15 +119,17 @@ def test_silence_masks_as_the_threshold_in_quiet(rate):
 def test_noise_at_the_threshold_counts_log10_of_2(rate):
     _, hz = band_and_its_hz(rate, 12.0)
     amplitude = 10 ** ((threshold_in_quiet_db_spl(torch.tensor(hz)).item() - 96) / 20)
-    value = noise_to_mask_ratio(sine(rate, hz, amplitude)[None], torch.zeros(1, 1, rate), rate)
+    value = noise_to_mask_ratio(sine_tensor(hz, rate, rate, amplitude)[None][None], torch.zeros(1, 1, rate), rate)
     assert value.item() * len(masking_bands(rate, CPU).bark) == pytest.approx(np.log10(2), rel=0.05)
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_identical_waves_and_silence_are_at_0(rate):
-    for wave in (white(rate), sine(rate, 440.0), torch.zeros(1, rate)):
+def test_identical_waveforms_have_ratio_0(rate):
+    for wave in (noise_tensor(1, rate), sine_tensor(440.0, rate, rate)[None], torch.zeros(1, rate)):
         assert noise_to_mask_ratio(wave[None], wave[None].clone(), rate) == 0
-    assert noise_to_mask_ratio(white(rate, 1e-6)[None], torch.zeros(1, 1, rate), rate) < 0.02  # inaudible
+    assert (
+        noise_to_mask_ratio(noise_tensor(1, rate, level=1e-6)[None], torch.zeros(1, 1, rate), rate) < 0.02
+    )  # inaudible
 
 
 def with_noise(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -161,7 +155,7 @@ def white_like(wave: np.ndarray, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("seed", range(3))
-def test_shaped_noise_is_heard_less_than_white_noise(rate, seed):
+def test_matched_noise_has_a_lower_ratio_than_white_noise(rate, seed):
     wave = complex_tone(rate, seed)
     for snr_db in (10.0, 26.0):
         shaped = ratio(with_noise(wave, matched_noise(wave, rate, seed), snr_db), wave, rate)
@@ -169,7 +163,7 @@ def test_shaped_noise_is_heard_less_than_white_noise(rate, seed):
 
 
 @pytest.mark.parametrize("kind", ["voice", "strings"])
-def test_shaped_noise_is_heard_less_in_speech_and_music(corpus, kind):
+def test_matched_noise_has_a_lower_ratio_in_speech_and_music(corpus, kind):
     for path in sorted(corpus.rglob(f"{kind}*.flac"))[:4]:
         clip = audio.read(path)
         wave, rate = clip.samples, clip.sample_rate
@@ -178,7 +172,7 @@ def test_shaped_noise_is_heard_less_in_speech_and_music(corpus, kind):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_less_noise_is_heard_less(rate):
+def test_the_ratio_falls_with_the_noise(rate):
     wave = complex_tone(rate, 0)
     for noise in (white_like(wave, 0), matched_noise(wave, rate)):
         heard = [ratio(with_noise(wave, noise, snr_db), wave, rate) for snr_db in range(0, 90, 10)]
