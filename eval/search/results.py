@@ -113,7 +113,8 @@ class SearchResult:
     @property
     def setting_headings(self) -> list[str]:
         """Column headings of the settings. Those of operating settings begin with ``use.``: the requested bit rate,
-        ``use.kbps``, is not the real one."""
+        ``use.kbps``, is not the real one.
+        """
         return [f"use.{name}" if self.kind == "operating" else name for name in self.space]
 
     def to_dict(self) -> dict[str, Any]:
