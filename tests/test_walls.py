@@ -103,3 +103,21 @@ def test_codec_audio_imports_no_other_room_than_runtime(path: Path) -> None:
     ours = {name for name in imports(path) if name.startswith(("codec", "eval", "data_prep"))}
     allowed = ("codec.audio", "codec.errors", "codec.runtime")
     assert [name for name in ours if not name.startswith(allowed)] == []
+
+
+def test_the_library_imports_evaluation_and_data_preparation_only_when_a_command_runs() -> None:
+    for path in (ROOT / "codec").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        nodes = at_once if path.is_relative_to(ROOT / "codec/cli") else ast.walk(tree)
+        for node in nodes:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not {name.split(".")[0] for name in names} & {"eval", "data_prep"}, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "codec/model").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_model_knows_no_files_no_training_and_no_command_line(path: Path) -> None:
+    ours = {name for name in imports(path) if name.startswith(("codec", "eval", "data_prep"))}
+    allowed = ("codec.model", "codec.config", "codec.errors", "codec.bitstream.codes", "codec.bitstream.tables")
+    assert [name for name in ours if not name.startswith((*allowed, "codec.audio.waveform"))] == []
