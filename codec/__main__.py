@@ -1,4 +1,4 @@
-"""python -m codec"""
+"""Run the command line as ``python -m codec``."""
 
 from codec.cli import main
 

@@ -113,7 +113,7 @@ def encoding_model(name: str | None) -> str:
 
 
 def _output_path(text: str) -> Path:
-    """The live profile is for pipes alone: the header of the archive profile is completed at the end."""
+    """Refuse standard output: files have the archive profile, whose header is completed at the end."""
     if text == "-":
         raise argparse.ArgumentTypeError(
             "must be a folder or file; for pipes: codec encode - < IN | codec decode - > OUT"

@@ -180,6 +180,6 @@ class CodecData(L.LightningDataModule):
 
 
 def _ignore_signals(worker: int) -> None:
-    """A signal to all processes of a run must not end those that load data: the present step needs them."""
+    """Ignore signals to all processes of a run in those that load data, which the present step needs."""
     for number in RUN_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -161,7 +161,7 @@ class EncodecDiscriminator(nn.Module):
         self.network = import_peer("encodec.msstftd").MultiScaleSTFTDiscriminator(filters=32)
 
     def forward(self, wave: Tensor) -> DiscriminatorOutput:
-        """Judge a waveform.
+        """Score a waveform.
 
         Args:
             wave: ``[batch, 1, samples]``.

@@ -94,7 +94,8 @@ def draw_panels(result: SearchResult) -> dict[str, Markup]:
 
 def _draw_panel(axes: Axes, result: SearchResult, panel: Panel, palette: _Palette) -> None:
     """Draw the quality on the half that reports. Pale: candidates that were trained less than the front. Bars: the
-    intervals of the front. Lines: the best candidates of each sampler as far as this panel shows. Outlined: front."""
+    intervals of the front. Lines: the best candidates of each sampler as far as this panel shows. Outlined: front.
+    """
     shown = [row for row in result.rows if row.reported is not None]
     for sampler, colour in palette.samplers.items():
         rows = [row for row in shown if row.is_from(sampler)]

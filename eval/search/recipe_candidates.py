@@ -117,7 +117,8 @@ class RecipeCandidates:
 
     def _recipe_for_rung(self, settings: CandidateSettings, run: Path, rung: int, seed: int) -> Recipe:
         """Return the recipe with the budget of a rung. There is a validation at the end of each rung; between the ends
-        there is one after every length of the first rung."""
+        there is one after every length of the first rung.
+        """
         first, budget = self._plan.budget(0), self._plan.budget(rung)
         if (run / "recipe.yaml").is_file():
             recipe = read_recipe(str(run / "recipe.yaml"))

@@ -113,7 +113,8 @@ class SearchResult:
     @property
     def setting_headings(self) -> list[str]:
         """Column headings of the settings. Those of operating settings begin with ``use.``: the requested bit rate,
-        ``use.kbps``, is not the real one."""
+        ``use.kbps``, is not the real one.
+        """
         return [f"use.{name}" if self.kind == "operating" else name for name in self.space]
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,7 +194,7 @@ class _Comparison:
     """None if it was not scored."""
     front: set[str]
     reference_encode: list[float]
-    """Speed of the reference beside each candidate."""
+    """Speed of the reference in the measurement of each candidate."""
     reference_decode: list[float]
 
 

@@ -186,7 +186,8 @@ class _Worker:
 
     def _execute(self, job: RungJob) -> None:
         """Do a job and store its result. A failure is stored, too, but not one of the disk, which the next run may not
-        have."""
+        have.
+        """
         store, record = job.store, job.store.read()
         if record.outcome is not None or record.get_scores(job.rung, job.seed) is not None:
             return  # another process was faster

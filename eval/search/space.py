@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 SIGNIFICANT_DIGITS = 4
-"""Drawn numbers are rounded to so many digits, which keeps recipes readable."""
+"""Drawn numbers are rounded to this many significant digits, which keeps recipes readable."""
 
 CandidateSettings = Mapping[str, Any]
 """Dotted name to value, such as ``{"optim.lr": 3e-4}``."""
