@@ -64,7 +64,7 @@ class PreparationSummary:
     """Number of rows used with a warning, by kind of reason."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """Lines about what was recognised and chosen; not part of the text, since it is printed before anything is decoded."""
+    """Lines about what was recognised and chosen; they are printed before anything is decoded, not in the text."""
     left_out: dict[str, int]
     """Number of files in the folders that are not audio, by suffix."""
     unlisted: tuple[str, ...]
