@@ -79,7 +79,7 @@ def test_links_and_folders_that_are_named_are_there(document):
     text = path.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert all((path.parent / link).exists() for link in links), links
-    folders = re.findall(r"^\| `(\w+/)` \|", text, re.MULTILINE)
+    folders = re.findall(r"^\| `(\w+/)` \|", text, re.MULTILINE) if document == "README.md" else []
     assert all((ROOT / folder).is_dir() for folder in folders), folders
 
 
