@@ -1,4 +1,4 @@
-"""Audio files that were found in the sources, with what is known about them before anything is decoded."""
+"""Audio files that were found in the sources, with everything that is known before they are decoded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ OTHER_DOMAIN = "audio"
 
 @dataclass(frozen=True)
 class AudioEntry:
-    """One audio file."""
+    """An audio file."""
 
     path: Path
     """Absolute path of the file."""

@@ -24,7 +24,7 @@ NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 
 @dataclass(frozen=True)
 class Grouping:
-    """How groups are made."""
+    """Method by which groups are made."""
 
     rule: str | None
     """Rule of the user for all files, or None."""

@@ -71,7 +71,7 @@ class ManifestRow:
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What an earlier run left in the data folder."""
+    """Result of an earlier run on a data folder."""
 
     rows: tuple[ManifestRow, ...] = ()
     grouping: Grouping | None = None

@@ -8,7 +8,7 @@ from codec.config import TargetConfig
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How :func:`data_prep.prepare.prepare` chooses, divides and packs audio."""
+    """Options of :func:`data_prep.prepare.prepare`."""
 
     sample_rate: int
     """Sample rate of the packed arrays, in Hz."""
@@ -20,7 +20,7 @@ class PrepareOptions:
     """Rule for the groups, see :func:`data_prep.groups.group_entries`; None: that of the corpus or list, else by
     folder."""
     plain: bool = False
-    """Recognise no corpus, and take folders as they are."""
+    """Recognise no corpus, and treat all folders as plain folders."""
     domains: Sequence[str] = ()
     """Use only files of these domains; empty: of all."""
     seed: int = 0

@@ -26,7 +26,7 @@ from data_prep.summary import PreparationSummary, summarise_preparation
 
 @dataclass(frozen=True)
 class _Plan:
-    """What was found and chosen before anything is decoded."""
+    """Everything that is found and chosen before anything is decoded."""
 
     out: Path
     options: PrepareOptions

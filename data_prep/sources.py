@@ -55,7 +55,7 @@ def find_audio(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: b
     Args:
         sources: folders, lists (see :mod:`data_prep.lists`) or single files.
         domains: use only files of these domains; empty: of all.
-        plain: recognise no corpus, and take folders as they are.
+        plain: recognise no corpus, and treat all folders as plain folders.
 
     Returns:
         The files, and what was recognised and left out.

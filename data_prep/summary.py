@@ -20,7 +20,7 @@ LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split. The names of the fields are keys of ``summary.json``."""
+    """Summary of a split. The names of the fields are keys of ``summary.json``."""
 
     split: str
     hours: float
@@ -64,7 +64,7 @@ class PreparationSummary:
     """Number of rows used with a warning, by kind of reason."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
-    """What was recognised and chosen; not part of the text, since it is printed before anything is decoded."""
+    """Lines about what was recognised and chosen; they are printed before anything is decoded, not in the text."""
     left_out: dict[str, int]
     """Number of files in the folders that are not audio, by suffix."""
     unlisted: tuple[str, ...]
@@ -94,7 +94,7 @@ class PreparationSummary:
 
     def _split_lines(self) -> list[str]:
         return [
-            "split     hours   groups    clips   seconds %  asked %",
+            "split     hours   groups    clips   seconds %  ratio %",
             *(
                 f"{split.split:<6}{split.hours:>9.3f}{split.groups:>9}{split.clips:>9}"
                 f"{100 * split.share_reached:>12.1f}{100 * split.share_asked:>9.1f}"

@@ -50,7 +50,7 @@ class _String:
     """Time in which a tone falls by 60 dB."""
     brightness: float
     pluck: float
-    """Where the string is plucked, as a share of its length."""
+    """Position of the pluck, as a share of the string's length."""
 
 
 def _pluck(string: _String, rng: np.random.Generator, hz: float, length: int, rate: int) -> _Samples:

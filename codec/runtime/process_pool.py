@@ -29,14 +29,14 @@ INLINE_S = 2.0
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """How :func:`map_in_processes` computes, and what it shows."""
+    """Options of :func:`map_in_processes`: processes and progress bar."""
 
     workers: int
     """Number of processes. With 1, everything is computed in the calling process."""
     description: str = ""
     """Text of the progress bar; without it, there is none."""
     unit: str = "file"
-    """What the progress bar counts."""
+    """Unit of the progress bar."""
     inline_first: bool = False
     """Compute in the calling process for :data:`INLINE_S`, so that short work starts no other process."""
     max_chunk: int = 1
@@ -44,7 +44,7 @@ class PoolOptions:
     initializer: Callable[[], object] | None = None
     """Called in each started process before its first item; it is pickled."""
     advice: str = "run the same command again: finished work is kept"
-    """What to do if a process dies: the end of the error message."""
+    """Advice at the end of the error message if a process dies."""
 
 
 def map_in_processes(

@@ -1,4 +1,4 @@
-"""Whole preparations: repeated and killed runs, splits, notes, and what is refused."""
+"""Whole preparations: repeated and killed runs, splits, notes and errors."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.
     assert {row.group for row in rows} >= {f"more/speaker{n:02d}" for n in range(20, 30)}
     assert len(list((out / "packed/16000x1").glob("train-*.npy"))) > 3
     assert_packed_equals_sources(out)
-    # What had left returns to where it was.
+    # Files that return go back to their splits.
     shutil.move(audio_dir / "more", tmp_path / "more")
     write_groups(audio_dir, groups=20)
     run_prepare(audio_dir, out)
