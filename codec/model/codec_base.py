@@ -35,7 +35,7 @@ class CodecBase(nn.Module):
     decoder alone."""
 
     def initialise(self, waveform: Tensor, generator: torch.Generator) -> None:
-        """Fit the first weights to audio, as far as the architecture permits.
+        """Fit the initial weights to audio, as far as the architecture permits.
 
         Args:
             waveform: ``[batch, 1, samples]``.

@@ -16,11 +16,11 @@ MODULES: dict[str, Sequence[str]] = {
     "tensorboard": ("tensorboard",),
     "peers": ("encodec", "torchaudio"),
 }
-"""What cannot be done without, by extra. An extra can install more, such as metrics, of which each is optional."""
+"""Required modules of each extra. An extra can install more, such as metrics that are each optional."""
 
 
 def installed(module: str) -> bool:
-    """Tell whether a top-level module could be imported, without importing it.
+    """Determine whether a top-level module could be imported, without importing it.
 
     A folder of this name that holds no code does not count.
     """
@@ -39,10 +39,10 @@ def install_command(*extras: str) -> str:
 
 
 def require(purpose: str, *extras: str, modules: Sequence[str] = ()) -> None:
-    """Go on only if what a purpose needs is installed.
+    """Check that the packages for a purpose are installed.
 
     Args:
-        purpose: what needs it, as it stands at the beginning of the message.
+        purpose: the purpose, as the beginning of the error message
         extras: names in :data:`MODULES`.
         modules: those of their modules that the purpose needs; by default all.
 

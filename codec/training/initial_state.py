@@ -1,4 +1,4 @@
-"""The beginning of a run: first weights, or the checkpoint at which an earlier call stopped."""
+"""The beginning of a run: initial weights, or the checkpoint at which an earlier call stopped."""
 
 import math
 from pathlib import Path
@@ -46,7 +46,7 @@ def new_module(
 
 
 def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """Set the first weights of a new run.
+    """Initialise the weights of a new run.
 
     They are those of another model, to which codebooks are added if the recipe has more, or those of a transform codec
     fitted to the first batches.

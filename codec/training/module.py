@@ -24,8 +24,8 @@ from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
 
 COMMITMENT_WEIGHT = 0.02
-"""Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. At the published 0.25 the
-encoder gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing gained with
+"""Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. With the published 0.25 the
+encoder discards more of the signal than quantization gains (measured: 4 dB less without quantization, no gain with
 it)."""
 LOG_EVERY = 100
 """Steps between records of loss terms and step statistics."""
@@ -107,7 +107,7 @@ class CodecModule(L.LightningModule):
         """Make the random generator of a step.
 
         Args:
-            step: number of the step; -1 for the first weights.
+            step: number of the step; -1 for the initial weights.
 
         Returns:
             A generator seeded with the recipe's seed and the step.
@@ -226,7 +226,10 @@ class CodecModule(L.LightningModule):
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Move the average towards the current weights; early on by more, so that it forgets the random start."""
+        """Update the exponential moving average (EMA) of the weights.
+
+        The decay is lower in the first steps, so that the average soon forgets the initial weights.
+        """
         decay = min(self.recipe.optim.ema_decay, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - decay)
         for averaged, current in zip(self.average.buffers(), self.codec.buffers()):
