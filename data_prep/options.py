@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codec.config import TargetConfig
+from data_prep.split_ratios import DEFAULT_RATIOS
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,8 @@ class PrepareOptions:
     sample_rate: int
     """Sample rate of the packed arrays, in Hz."""
     channels: int = 1
-    """Channels of the packed arrays; files with another number are mixed down to one, which is repeated."""
-    ratios: str = "8:1:1"
+    """Channels of the packed arrays; files with another number are mixed down to one channel, which is repeated."""
+    ratios: str = DEFAULT_RATIOS
     """Shares of the seconds in training, validation and test. A share of 0 leaves the split empty."""
     group_by: str | None = None
     """Rule for the groups, see :func:`data_prep.groups.group_entries`; None: that of the corpus or list, else by
@@ -28,6 +29,6 @@ class PrepareOptions:
     min_seconds: float = 0.5
     """Shorter files are excluded."""
     target: TargetConfig | None = None
-    """Target distribution of a recipe; the summary states how far the training split is from it."""
+    """Target distribution of a recipe; the summary gives the distance of the training split from it."""
     workers: int = 2
     """Number of processes."""

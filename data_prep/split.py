@@ -1,9 +1,8 @@
 """Divide groups among training, validation and test. Pure functions: no files, no clock, no global random state.
 
 Every domain is divided on its own. A new group goes to the split that is furthest below its share of the domain's
-seconds, in an order that depends on the seed and the group's name alone. So no split ends further from its share than
-one (the largest) group: a split above its share was below it before its last group, and a split that ends d seconds
-below was never passed over in favour of one that was less than d below. Groups that were assigned earlier do not move.
+seconds, in an order that depends on the seed and the group's name alone. So no split misses its share by more than the
+size of the largest group. Groups that were assigned earlier do not move.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ class KnownSplit:
     split: str
     path: str = ""
     sha256: str = ""
-    """SHA-256 of the clip's samples, which belong to the split, too; empty if they do not."""
+    """SHA-256 of samples already assigned to this split; empty if only the group was assigned."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class SplitAssignment:
     rejected: dict[str, str]
     """Reasons for clips that are not used, by path."""
     filled: tuple[str, ...]
-    """Splits that have a group only because the ratios were given up."""
+    """Splits that got a group only by departing from the requested ratios."""
     advice: tuple[str, ...]
     """Lines for the user about what was not possible as requested."""
 
@@ -103,8 +102,8 @@ def assign_splits(
 def _reject_duplicates(
     candidates: Sequence[SplitCandidate], splits: Mapping[str, str], content: Mapping[str, KnownSplit]
 ) -> dict[str, str]:
-    """Reject all but one of the clips with the same samples: keep the one that was used before, else one of an assigned
-    group, else the first.
+    """Reject all but one of the clips with the same samples: prefer the clip used in an earlier run, then a clip whose
+    group already has a split, then the first by path.
     """
     same: dict[str, list[SplitCandidate]] = defaultdict(list)
     for clip in candidates:
@@ -120,8 +119,8 @@ def _reject_duplicates(
 
         first, *others = sorted(clips, key=rank)
         for clip in others:
-            across = "" if clip.group == first.group else f", which is of another group ({first.group})"
-            rejected[clip.path] = f"duplicate: of {first.path}{across}"
+            across = "" if clip.group == first.group else f", which belongs to another group ({first.group})"
+            rejected[clip.path] = f"duplicate: same samples as {first.path}{across}"
     return rejected
 
 
@@ -134,16 +133,14 @@ def _reject_content_of_other_splits(
         earlier = content.get(clip.sha256)
         if earlier and splits[clip.group] != earlier.split:
             rejected[clip.path] = (
-                f"duplicate: of {earlier.path}, which is in {earlier.split}; "
+                f"duplicate: same samples as {earlier.path}, which is in {earlier.split}; "
                 f"its own group {clip.group} is in {splits[clip.group]}"
             )
     return rejected
 
 
 def _follow_content(clips: Iterable[SplitCandidate], splits: dict[str, str], content: Mapping[str, KnownSplit]) -> None:
-    """Assign new groups with clips that belong to a split already (files that were moved) to the split of most of
-    them.
-    """
+    """Give a new group the split that already holds most of its audio (for example after files were moved)."""
     known_seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for clip in clips:
         if clip.group not in splits and clip.sha256 in content:
@@ -168,7 +165,7 @@ def _assign_new_groups(clips: Iterable[SplitCandidate], ratios: SplitRatios, see
         return max(sorted(groups[group]), key=lambda name: groups[group][name])
 
     def order(group: str) -> tuple[float, bytes]:
-        """Large groups first, which assigns them to training: none must make up most of a small split."""
+        """Sort large groups first: they then go to training instead of dominating a small split."""
         seconds = max(groups[group].values())
         total = totals[main_domain(group)]
         return (-seconds if seconds > LARGE_GROUP * smallest * total else 0.0, _digest(group, seed))
@@ -195,8 +192,9 @@ def _sum_seconds(clips: Iterable[SplitCandidate]) -> dict[str, float]:
 def _fill_empty_splits(
     seconds: Mapping[str, float], ratios: SplitRatios, splits: dict[str, str], locked: frozenset[str]
 ) -> list[str]:
-    """Fill splits that the ratios alone leave empty, as they do with few groups: each receives the new group closest in
-    size to its share. Return the splits that were filled.
+    """Fill splits that the ratios leave empty, which happens with few groups, and return the splits that were filled.
+
+    Each receives the group, not assigned in an earlier run, whose duration is closest to the split's share.
     """
     filled = []
     for empty in find_empty_splits(seconds, ratios, splits):

@@ -1,4 +1,4 @@
-"""Names of the splits, and the shares of the seconds that they are to have."""
+"""Names of the splits and their shares of the seconds."""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ from codec.errors import UserError
 
 SPLITS = ("train", "val", "test")
 """Names of the splits."""
+DEFAULT_RATIOS = "8:1:1"
+"""Shares in the form of the option ``--ratios``."""
 
 
 @dataclass(frozen=True)

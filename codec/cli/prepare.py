@@ -14,6 +14,8 @@ def add_parser(command: AddCommand) -> None:
     Args:
         command: adds a command, see :func:`codec.cli.build_parser`.
     """
+    from data_prep.split_ratios import DEFAULT_RATIOS
+
     parser = command(
         "prepare",
         _run,
@@ -37,7 +39,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument("--rate", type=positive, metavar="HZ", help="sample rate (default: the recipe's)")
     parser.add_argument("--channels", type=int, choices=(1, 2), help="channels (default: the recipe's)")
     parser.add_argument(
-        "--ratios", default="8:1:1", help="train:val:test, such as 9:0.5:0.5 or 6:2:2 (default: %(default)s)"
+        "--ratios", default=DEFAULT_RATIOS, help="train:val:test, such as 9:0.5:0.5 or 6:2:2 (default: %(default)s)"
     )
     parser.add_argument(
         "--group-by",

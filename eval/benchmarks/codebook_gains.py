@@ -16,7 +16,7 @@ from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
-from eval.metrics.bootstrap import PairedDifference, describe_correction, paired_difference, significant_signs
+from eval.metrics.confidence import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.metrics.registry import Metric, describe_editions, metric
 from eval.pages.text_table import Table
 

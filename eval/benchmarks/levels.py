@@ -16,7 +16,7 @@ from codec.pretrained.loaded_model import LoadedModel
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.evaluation.formatting import format_estimate
-from eval.metrics.bootstrap import estimate
+from eval.metrics.confidence import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table
 

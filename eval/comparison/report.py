@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from eval.comparison.results import CandidateResult, ComparisonResult, MetricCell, RateRow, count_comparisons
 from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.formatting import format_estimate, format_value
-from eval.metrics.bootstrap import describe_correction
+from eval.metrics.confidence import describe_correction
 from eval.metrics.registry import describe_editions, metric
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips, mean_over_clips
-from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference, significant_signs
+from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference, significant_signs
 from eval.systems.complexity import Complexity
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from eval.evaluation.results import Row
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.metrics.registry import metric
 
 

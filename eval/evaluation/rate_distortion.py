@@ -9,7 +9,7 @@ from typing import Literal
 
 from eval.evaluation.results import ClipResult, Difference, RatePoint
 from eval.evaluation.rows import estimate_scores, real_kbps
-from eval.metrics.bootstrap import SIGNIFICANCE, holm, paired_difference
+from eval.metrics.confidence import SIGNIFICANCE, holm, paired_difference
 from eval.metrics.registry import METRICS, metric
 from eval.systems.system import System
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from codec.dataset.ledger import LedgerEntry
 from codec.training.fit_diagnosis import Diagnosis
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.metrics.registry import Score
 from eval.systems.own import CodebookStatistics
 from eval.systems.system import System

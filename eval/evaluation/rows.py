@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from eval.evaluation.results import ClipResult, Halves, Row
-from eval.metrics.bootstrap import Estimate, estimate, estimate_gap
+from eval.metrics.confidence import Estimate, estimate, estimate_gap
 from eval.metrics.registry import METRICS, Score
 
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in distribution", "out of distribution"

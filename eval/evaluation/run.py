@@ -1,7 +1,7 @@
 """``codec evaluate``: code, score and report the clips of the sealed test split, or of the validation split.
 
-:func:`evaluate` runs these phases: prepare (models, recipe, options), select clips, open the split (on record), code,
-score, summarise, and write the report.
+:func:`evaluate` runs these phases: prepare (models, recipe, options), select clips, open the split (test: recorded in
+the ledger), code, score, summarise, and write the report.
 """
 
 import json
@@ -52,17 +52,17 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
     """Evaluate the model of a run on the test or validation split.
 
     Writes into the output folder: report.html, results.json and results.md, clips.csv, rates.csv, differences.csv, and
-    coded/ with the ``.nac`` files whose sizes give the bit rate. Nothing there changes before all is done. Each opening
-    of the test split is a line in the ledger of the data, written when everything has been checked that can be checked
-    without the audio of the clips; each model that is evaluated on validation counts as a candidate.
+    coded/ with the ``.nac`` files whose sizes give the bit rate. The folder is replaced only at the end. Each opening
+    of the test split is recorded in the ledger, after all checks that need no audio; each model evaluated on validation
+    is recorded as a candidate, so that reports can state how many were tried.
 
     Args:
         run: folder of the run.
         data: folder that ``codec prepare`` wrote.
-        options: what is evaluated, and how; None: the defaults.
+        options: options of the evaluation; None: the defaults.
 
     Returns:
-        The result, which ``results.json`` has as well.
+        The result, as in ``results.json``.
 
     Raises:
         SealedError: the test split was opened before for other models, and ``again`` is not set.
@@ -81,7 +81,7 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
         _write(result, coded, list_systems(job, coded, scored), work)
         publish_evaluation(work, job.out)
         if opened.key is not None:
-            record_result(job.data, opened.key, _headline(result))
+            record_result(job.data, opened.key, _ledger_entry(result))
         return result
 
 
@@ -94,8 +94,8 @@ def _select_clips(job: EvaluationJob, work: Path) -> SelectedClips:
     reporting = [index for index in chosen if index not in selecting]
     if not reporting:
         raise UserError(
-            f"{job.data}: all of these validation clips are of groups that select, none of groups that report; prepare"
-            " more groups"
+            f"{job.data}: all chosen validation clips belong to the half of the groups that is reserved for model"
+            " selection; prepare recordings of more groups, or raise --clips"
         )
     external = find_external_decodes(job.options.references, listed, reporting, rate, channels, work)
     return SelectedClips(listed, reporting, selecting, external, trained)
@@ -132,7 +132,9 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
 
 
 def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSystems:
-    """Score all clips, those of the model with noise and other clips' decodes as baselines."""
+    """Score all clips. The clips of the evaluated model are also scored with two baselines: noise, and the decode of an
+    unrelated clip.
+    """
     own = [*coded.reporting, *coded.selecting]
     jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed)) for seed, entry in enumerate(own)]
     jobs += [ScoringJob(entry) for system in coded.others for entry in system.coded]
@@ -147,7 +149,7 @@ def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSys
 
 
 def _find_unrelated(coded: Sequence[CodedClip], index: int) -> Path | None:
-    """Return the decode of the next clip of another group, or of the next clip if there is one group only."""
+    """Return the decoded file of the next clip of another group, or of the next clip if there is one group only."""
     following = [*coded[index + 1 :], *coded[:index]]
     strangers = [entry for entry in following if entry.clip.group != coded[index].clip.group]
     return next((entry.decoded for entry in strangers or following), None)
@@ -179,8 +181,8 @@ def _write(result: EvaluationResult, coded: CodedSystems, systems: Sequence[Syst
     write_evaluation_tables(result, systems, work)
 
 
-def _headline(result: EvaluationResult) -> dict[str, Any]:
-    """Return what the ledger keeps: means of the model, and of all other systems."""
+def _ledger_entry(result: EvaluationResult) -> dict[str, Any]:
+    """Return the figures for the ledger: means of the model and of all other systems."""
 
     def means(row: Row) -> Mapping[str, float | None]:
         return {"kbps": row.kbps, **{name: found.mean for name, found in row.metrics.items()}}

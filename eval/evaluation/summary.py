@@ -23,7 +23,7 @@ from eval.evaluation.output_folder import (
 from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
 from eval.evaluation.results import ClipResult, EvaluationResult, ModelSummary, Row
 from eval.evaluation.rows import build_rows, compare_halves, estimate_scores
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.metrics.registry import METRICS
 from eval.systems.baselines import (
     CodedSystem,

@@ -16,7 +16,7 @@ from eval.evaluation.formatting import (
 from eval.evaluation.rate_distortion import ALL, SystemClips
 from eval.evaluation.results import ClipResult, Difference, EvaluationResult, RatePoint, Row
 from eval.evaluation.screen_text import describe_history, gap_table
-from eval.metrics.bootstrap import Estimate, describe_correction
+from eval.metrics.confidence import Estimate, describe_correction
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table, csv_cell, markdown_text
 from eval.systems.system import System

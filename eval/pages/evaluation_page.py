@@ -15,7 +15,7 @@ from codec.training.metrics_log import read_curves
 from eval.evaluation.formatting import format_value
 from eval.evaluation.results import ClipResult, Difference, EvaluationResult
 from eval.evaluation.screen_text import describe_history
-from eval.metrics.bootstrap import describe_correction
+from eval.metrics.confidence import describe_correction
 from eval.metrics.registry import METRICS, Score, describe_editions, metric
 from eval.pages.listening_examples import choose_listening_examples
 from eval.pages.page import Tile, as_json, write_page

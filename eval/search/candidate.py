@@ -1,4 +1,4 @@
-"""A candidate of a search, and what is known of it."""
+"""A candidate of a search, its costs, scores and outcome."""
 
 import hashlib
 import json
@@ -17,23 +17,23 @@ class Candidate:
     sampler: str
     """Name of the sampler."""
     number: int
-    """Of the proposal in its sampler's study (Optuna's trial number)."""
+    """Number of the proposal in its sampler's study (Optuna's trial number)."""
     settings: dict[str, Any]
     """Empty if the process that asked for the proposal died before all settings were drawn."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a candidate went no further."""
+    """The end of a candidate before its last rung, because it was pruned or failed."""
 
     refused: bool
-    """Pruned before its training because it is infeasible; else it failed."""
+    """True: pruned before its training because it is infeasible; false: failed."""
     reason: str
 
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """What the files of a candidate state at one moment."""
+    """Content of the files of a candidate at one moment."""
 
     settings: CandidateSettings
     cost: CandidateCost | None = None

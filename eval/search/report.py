@@ -11,7 +11,7 @@ from typing import Any
 from codec.runtime.atomic_files import write_text
 from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import format_estimate, format_value
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.search_page import SearchText, write_search_page
 from eval.pages.text_table import Table, csv_cell, markdown_text

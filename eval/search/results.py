@@ -9,7 +9,7 @@ from typing import Any
 from codec.dataset.ledger import count_candidates
 from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.evaluation.codec_scores import average_seeds, count_failed_clips, mean_over_clips
-from eval.metrics.bootstrap import Estimate, PairedDifference, estimate, paired_difference
+from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference
 from eval.search.candidate import CandidateRecord
 from eval.search.cost import times_real_time
 from eval.search.halving import find_front, find_last_finished_rung

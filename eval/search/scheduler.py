@@ -1,7 +1,7 @@
 """The queue of a search: which candidate is trained and scored next.
 
 First come all candidates of the samplers on the first rung, then those that successive halving promotes, rung by rung,
-and at last the front of the last rung with each further seed. The caller holds the lock of the search.
+and finally the Pareto front of the last rung, once for each remaining seed. The caller holds the lock of the search.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,10 @@ from eval.search.store import CandidateStore
 
 @dataclass(frozen=True)
 class RungJob:
-    """A candidate to be trained to the end of a rung and scored. The lock of its store is held."""
+    """A candidate to be trained to the end of a rung and scored.
+
+    The store's lock is acquired for the caller, who must release it.
+    """
 
     store: CandidateStore
     rung: int
@@ -28,14 +31,17 @@ class RungJob:
 
 
 class Idle(Enum):
-    """Why there is no job now."""
+    """Reasons why there is no job now."""
 
-    WAIT = "everything that is left depends on work of other processes"
+    WAIT = "all remaining jobs depend on work of other processes"
     DONE = "nothing is left to do"
 
 
 def find_next_job(state: SearchState) -> RungJob | Idle:
     """Find the next job that no other process works on.
+
+    A candidate ends with an outcome if it is pruned (it is infeasible, and is not trained) or fails (its training ended
+    in an error). The store's lock is acquired for the caller, who must release it.
 
     Args:
         state: snapshot of the search.
@@ -44,7 +50,7 @@ def find_next_job(state: SearchState) -> RungJob | Idle:
         A job, or the reason why there is none.
     """
     for sampler in state.samplers:
-        for candidate in sampler.candidates(TrialState.RUNNING):  # of other processes, which may have died
+        for candidate in sampler.candidates(TrialState.RUNNING):  # started by other processes, which may have died
             if (job := _start(state, sampler, candidate)) is not None:
                 return job
     for sampler in sorted(state.samplers, key=CandidateSampler.count_accepted):
@@ -57,7 +63,9 @@ def find_next_job(state: SearchState) -> RungJob | Idle:
 
 
 def _start(state: SearchState, sampler: CandidateSampler, candidate: Candidate) -> RungJob | None:
-    """Return a job on the first rung, unless the candidate is infeasible, finished or another process's."""
+    """Return a job on the first rung, unless the candidate is infeasible, finished or being worked on
+    by another process.
+    """
     if not candidate.settings or _is_repeated(sampler, candidate):
         sampler.tell_pruned(candidate.number)
         return None
@@ -100,7 +108,7 @@ def _find_unscored(state: SearchState, candidates: Iterable[CandidateSettings], 
 
 
 def tell_samplers(state: SearchState, settings: CandidateSettings) -> None:
-    """Report what became of a candidate to the samplers that have proposed it.
+    """Report the outcome of a candidate to the samplers that have proposed it.
 
     Args:
         state: snapshot of the search, made after the work on the candidate.
@@ -113,7 +121,10 @@ def tell_samplers(state: SearchState, settings: CandidateSettings) -> None:
 
 
 def _tell(state: SearchState, sampler: CandidateSampler, candidate: Candidate) -> bool:
-    """Return whether there was a result to report. A candidate that failed on a later rung was scored on the first."""
+    """Report the candidate's outcome to the sampler, if there is one; return whether there was.
+
+    A candidate that failed on a later rung still has a score on the first.
+    """
     outcome = state.get_record(candidate.settings).outcome
     if state.get_scores(candidate.settings, 0) is not None:
         sampler.tell_scored(candidate.number, state.compute_costs(candidate.settings, 0))

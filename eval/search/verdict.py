@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.evaluation.formatting import format_difference
-from eval.metrics.bootstrap import PairedDifference, describe_correction, significant_signs
+from eval.metrics.confidence import PairedDifference, describe_correction, significant_signs
 from eval.metrics.registry import metric
 from eval.search.objectives import count_speed_steps
 from eval.search.results import CandidateRow, SearchResult

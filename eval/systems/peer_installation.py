@@ -1,4 +1,4 @@
-"""How the packages of other codecs are installed beside this one."""
+"""Commands that install the packages of other codecs."""
 
 from codec.runtime.extras import install_command
 
@@ -17,5 +17,8 @@ def peer_install_command(package: str) -> str:
 
     Args:
         package: its name in the package index.
+
+    Returns:
+        A shell command.
     """
     return _COMMANDS.get(package, f"pip install {package}")

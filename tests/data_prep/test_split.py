@@ -123,7 +123,8 @@ def test_a_new_duplicate_of_another_split_is_rejected() -> None:
     rest = [clip for clip in clips if clip is not held_out]
     after = assign_splits([*rest, copy], SplitRatios.parse("8:1:1"), known=known_from(clips, before))
     assert after.rejected == {
-        "/copy": f"duplicate: of {held_out.path}, which is in test; its own group {trained.group} is in train"
+        "/copy": f"duplicate: same samples as {held_out.path}, which is in test; "
+        f"its own group {trained.group} is in train"
     }
 
 

@@ -11,7 +11,7 @@ from codec.training.fit_diagnosis import Diagnosis
 from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
 from eval.evaluation.results import ClipResult, EvaluationResult, Halves, ModelSummary
 from eval.evaluation.rows import build_rows
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.metrics.registry import Score
 from eval.pages.evaluation_page import write_report
 from eval.systems.baselines import CodedSystem

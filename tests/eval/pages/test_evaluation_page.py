@@ -15,7 +15,7 @@ from PIL import Image
 from codec.training.metrics_log import Curve
 from eval.evaluation.formatting import format_value
 from eval.evaluation.tables import evaluation_markdown
-from eval.metrics.bootstrap import Estimate
+from eval.metrics.confidence import Estimate
 from eval.pages.listening_examples import views
 from eval.pages.plots import loss_curves_svg
 from eval.pages.spectrograms import spectrogram_db, spectrogram_images

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval.benchmarks.coding_speed import TimingQuantiles
-from eval.metrics.bootstrap import Estimate, PairedDifference
+from eval.metrics.confidence import Estimate, PairedDifference
 from eval.search.report import explain_search
 from eval.search.results import CandidateRow, SearchResult
 from eval.search.verdict import describe_verdict, find_rivals

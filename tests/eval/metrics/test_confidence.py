@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.metrics.bootstrap import (
+from eval.metrics.confidence import (
     SIGNIFICANCE,
     Estimate,
     PairedDifference,
