@@ -23,6 +23,12 @@ def installed(module: str) -> bool:
     """Determine whether a top-level module could be imported, without importing it.
 
     A folder of this name that holds no code does not count.
+
+    Args:
+        module: name of the module
+
+    Returns:
+        True if it could be imported.
     """
     found = importlib.util.find_spec(module)
     return found is not None and found.origin is not None
@@ -31,9 +37,14 @@ def installed(module: str) -> bool:
 def install_command(*extras: str) -> str:
     """Return the command that installs extras.
 
-    Example:
-        >>> install_command("train", "eval")
-        "pip install 'lathe-codec[train,eval]'"
+    Args:
+        *extras: names in :data:`MODULES`
+
+    Returns:
+        The command.
+
+    >>> install_command("train", "eval")
+    "pip install 'lathe-codec[train,eval]'"
     """
     return f"pip install 'lathe-codec[{','.join(extras)}]'"
 

@@ -31,7 +31,7 @@ LOG_EVERY = 100
 """Steps between records of loss terms and step statistics."""
 CodecBuilder = Callable[[CodecConfig], CodecBase]
 CHECKPOINT_FORMAT = 2
-"""Version of the checkpoint format. Checkpoints of version 1 did not state it."""
+"""Version of the checkpoint format. Checkpoints of version 1 do not contain it."""
 DISCRIMINATOR_PREFIX = "discriminator."
 """Prefix of the names of the discriminator's weights in a checkpoint."""
 
@@ -39,21 +39,21 @@ DISCRIMINATOR_PREFIX = "discriminator."
 @dataclass(frozen=True)
 class _StepLosses:
     total: Tensor
-    """What the codec minimises."""
+    """Objective of the codec."""
     metric_total: Tensor
     """Weighted sum of the recipe's losses alone."""
     terms: dict[str, Tensor]
 
 
 class CodecModule(L.LightningModule):
-    """Trains ``codec``, and keeps ``average``, an exponential moving average of its weights.
+    """Trains ``codec``, and maintains ``average``, an exponential moving average of its weights.
 
-    The average is what is validated and saved. All randomness of a step is drawn from the recipe's seed and the number
+    The average is validated and saved. All randomness of a step is drawn from the recipe's seed and the number
     of the step, so that a resumed run computes what an uninterrupted one would have computed.
 
     Args:
         recipe: architecture, losses and settings.
-        build: makes a codec from its configuration.
+        build: function that makes a codec from its configuration
         state: progress that data and callbacks share; by default a new one.
         metrics: table that values are written to; None: they are not recorded.
     """
@@ -87,7 +87,7 @@ class CodecModule(L.LightningModule):
         """Fingerprints of the training and validation clips."""
 
     def start_from(self, codec: CodecBase) -> None:
-        """Take over the weights and tables of another codec.
+        """Copy the weights and tables of another codec.
 
         Args:
             codec: a codec of the same architecture.
@@ -132,7 +132,7 @@ class CodecModule(L.LightningModule):
     # --- training --------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Apply the recipe's settings in place of the checkpoint's, and make up for a validation that was cut off."""
+        """Apply the recipe's settings instead of the checkpoint's, and repeat an interrupted validation."""
         for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
             for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
                 group.update({name: wanted[name] for name in wanted.keys() - {"params", "lr"}})  # each step sets lr
@@ -142,7 +142,7 @@ class CodecModule(L.LightningModule):
             self.trainer.training = True
 
     def training_step(self, target: Tensor, batch_index: int) -> None:
-        """Do one step of the codec, and of the discriminator if it takes part.
+        """Run one training step of the codec, and of the discriminator if it takes part.
 
         Args:
             target: waveforms ``[batch, 1, samples]``.
@@ -275,7 +275,7 @@ class CodecModule(L.LightningModule):
         """Record values of the present step in the metrics, if there are any.
 
         Args:
-            split: what the values were measured on.
+            split: split that the values were measured on
             terms: scalars by name.
         """
         if self.metrics is not None:
@@ -285,7 +285,7 @@ class CodecModule(L.LightningModule):
     # --- checkpoints -----------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the state; Lightning's own counters are left out, since the step alone decides how a run goes on."""
+        """Add the state; Lightning's own counters are left out, since the step alone determines how a run continues."""
         checkpoint.pop("loops", None)
         checkpoint["decodes"], checkpoint["window"] = self.average.compatible_fingerprints, self.statistics.state_dict()
         checkpoint |= {"format": CHECKPOINT_FORMAT, "data_fingerprints": self.data_fingerprints}

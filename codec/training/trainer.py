@@ -1,4 +1,4 @@
-"""A training run from its recipe: read the data, begin or resume, train, and leave a model behind."""
+"""A training run from its recipe: read the data, begin or resume, train, and save the model."""
 
 import logging
 import os
