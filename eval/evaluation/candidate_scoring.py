@@ -1,8 +1,8 @@
-"""Scores a trained candidate of any architecture on validation excerpts, at several bit rates.
+"""Scoring of a trained candidate of any architecture on validation excerpts, at several bit rates.
 
 Candidates have no file format, so they are coded in memory. Their bits are the cross entropy of the codes under order-0
 frequency tables that are fitted on training excerpts: the same for every architecture, without packets and headers, and
-therefore not to be compared with the sizes of files that ``codec evaluate`` states.
+therefore not comparable with the sizes of files that ``codec evaluate`` gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,12 +33,12 @@ TABLE_CLIPS = 32
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """At which rates a candidate is scored, on how much, and by which metrics."""
+    """Bit rates, number of clips and metrics of the scoring of a candidate."""
 
     kbps: Sequence[float]
-    """Over all channels; of each, the number of codebooks that comes nearest is used."""
+    """Bit rates in kbit/s over all channels; for each, the number of codebooks with the nearest bit rate is used."""
     clips: int
-    """The largest number of validation excerpts."""
+    """Maximum number of validation excerpts."""
     metrics: Sequence[str] = COMPARISON_METRICS
 
 
@@ -58,11 +58,11 @@ def fit_order_0_tables(codes: Tensor, size: int) -> FrequencyTables:
 
 
 def cross_entropy_bits(codes: Tensor, tables: FrequencyTables) -> float:
-    """Count the bits that codes cost under frequency tables, ideally coded.
+    """Compute the bits of ideally coded codes under frequency tables.
 
     Args:
         codes: ``[codebooks, number]``.
-        tables: of at least as many codebooks.
+        tables: frequency tables of at least as many codebooks.
 
     Returns:
         Bits of all codes together.
@@ -71,10 +71,10 @@ def cross_entropy_bits(codes: Tensor, tables: FrequencyTables) -> float:
 
 
 class CandidateCoder:
-    """Codes excerpts with a candidate, in memory.
+    """Coder of excerpts in memory with a candidate.
 
     Args:
-        codec: in evaluation mode.
+        codec: the candidate, in evaluation mode.
         training: excerpts that the frequency tables are fitted on.
         progress: called after each excerpt that was coded.
     """
@@ -89,21 +89,21 @@ class CandidateCoder:
         self._tables = fit_order_0_tables(torch.cat([nothing, *codes], 1), quantizer.size)
 
     def code(self, waveform: FloatArray, codebooks: int) -> Coding:
-        """Code and decode a waveform.
+        """Encode and decode a waveform.
 
         Args:
-            waveform: ``[channels, samples]``.
+            waveform: waveform ``[channels, samples]``.
             codebooks: number of codebooks to use.
 
         Returns:
-            The decode, and the cross entropy of the codes.
+            The decoded waveform and the cross entropy of the codes.
         """
         decoded, codes = self._round_trip(waveform, codebooks)
         return Coding(decoded, cross_entropy_bits(codes, self._tables))
 
     @torch.no_grad()
     def _round_trip(self, waveform: FloatArray, codebooks: int) -> tuple[FloatArray, Tensor]:
-        """Return the decode and the codes ``[codebooks, channels * frames]``."""
+        """Return the decoded waveform and the codes ``[codebooks, channels * frames]``."""
         stereo = self._codec.config.stereo
         streams = torch.from_numpy(channels_to_streams(np.ascontiguousarray(waveform), stereo))
         decoded, codes = self._codec.round_trip(streams.to(next(self._codec.parameters()).device), codebooks)
@@ -117,11 +117,11 @@ def score_candidate(
     """Code and score validation excerpts at each of the bit rates.
 
     Args:
-        codec: moved to the GPU if there is one, and put into evaluation mode.
+        codec: the candidate; it is moved to the GPU if there is one, and set to evaluation mode.
         data: folder that ``codec prepare`` wrote.
-        channels: of the packed clips.
+        channels: number of channels of the packed clips.
         options: what is to be scored.
-        name: of the candidate, for the progress bar.
+        name: name of the candidate, for the progress bar.
 
     Returns:
         The scores at each rate.

@@ -1,7 +1,8 @@
 """The choice of clips: a sample spread over the groups, excerpts for candidates, and the halves of validation.
 
-Whoever takes the best of many candidates takes the luckiest, too: the score that made it the best is too good. So the
-groups of the validation split are halved. One half selects; the other, which had no say, reports.
+The score by which a candidate was selected as the best of many is biased upwards by chance. So the groups of the
+validation split are halved: one half selects the candidate, and the other half, not used for selection, gives the
+reported score.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
 
 MIN_EXCERPT_S, MAX_EXCERPT_S = 3.2, 8.0
-"""Clips that are shorter make no excerpt; of longer ones the beginning is taken."""
+"""Shorter clips give no excerpt; longer clips are truncated."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Excerpt:
     waveform: FloatArray
     """``[channels, samples]``."""
     sample_rate: int
-    """In Hz."""
+    """Sample rate in Hz."""
 
     @property
     def seconds(self) -> float:
@@ -34,11 +35,11 @@ class Excerpt:
 
 
 def choose_clips(clips: Sequence[Clip], limit: int | None) -> list[int]:
-    """Choose clips, one from each group in turn, in an order that depends on their names alone.
+    """Choose clips, one from each group in turn, in an order that depends on their names only.
 
     Args:
-        clips: of a split.
-        limit: the largest number of clips to choose; None: all of them.
+        clips: clips of a split.
+        limit: maximum number of clips; None: all.
 
     Returns:
         The indices of the chosen clips, ascending.
@@ -61,7 +62,7 @@ def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
 
     Args:
         split: the clips.
-        limit: the largest number of excerpts.
+        limit: maximum number of excerpts.
 
     Returns:
         The first :data:`MAX_EXCERPT_S` of each chosen clip, in the order of the split.
@@ -79,7 +80,7 @@ def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
 def selects(group: str) -> bool:
     """Return whether the clips of a validation group select candidates; those of the other groups report.
 
-    The name alone decides, so that a group stays in its half when others are added.
+    Only the name decides, so that a group stays in its half when others are added.
 
     Args:
         group: name of the group.

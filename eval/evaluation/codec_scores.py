@@ -1,4 +1,4 @@
-"""The scores of a codec at one bit rate, clip by clip, and the files that they are kept in."""
+"""The scores of a codec at one bit rate, clip by clip, and the files that store them."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from eval.evaluation.clip_selection import selects
 from eval.metrics.registry import Score
 
 SCORING = "a failed decode has the worst value"
-"""The rules of scoring, kept with the scores: a file of scores that were made by other rules is not read."""
+"""The rules of scoring, saved with the scores: a file of scores by other rules is not read."""
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """A clip that was coded: what it took, and the scores of its decode by metric."""
+    """A coded clip: its bits, and its scores by metric."""
 
     clip_id: str
     group: str
@@ -33,7 +33,7 @@ class CodecScores:
     asked_kbps: float
     codebooks: int
     nominal_kbps: float
-    """Of codes of fixed width, in kbit/s over all channels."""
+    """Bit rate of codes of fixed width, in kbit/s over all channels."""
     clips: list[ClipScores]
 
     @property
@@ -45,7 +45,7 @@ class CodecScores:
         """Restrict the scores to one half of the groups, see :func:`~eval.evaluation.clip_selection.selects`.
 
         Args:
-            selecting: take the half that selects; else the half that reports.
+            selecting: true: the half for model selection; false: the half for the report.
 
         Returns:
             The scores of the clips of that half.
@@ -57,8 +57,8 @@ def average_seeds(runs: Sequence[CodecScores], name: str) -> dict[str, float | N
     """Average a metric over runs that differ in their seed, clip by clip.
 
     Args:
-        runs: of one candidate, scored on the same clips.
-        name: of the metric.
+        runs: runs of one candidate, scored on the same clips.
+        name: name of the metric.
 
     Returns:
         Clip to mean; None for a clip for which the metric is not defined. Clips that it was not measured on are left
@@ -74,11 +74,11 @@ def average_seeds(runs: Sequence[CodecScores], name: str) -> dict[str, float | N
 
 
 def mean_over_clips(runs: Sequence[CodecScores], name: str) -> float | None:
-    """Average a metric over the clips for which it is defined, each of which has its mean over the runs.
+    """Average a metric over the clips for which it is defined, after averaging each clip over the runs.
 
     Args:
-        runs: of one candidate, scored on the same clips.
-        name: of the metric.
+        runs: runs of one candidate, scored on the same clips.
+        name: name of the metric.
 
     Returns:
         The mean; None if the metric is defined for no clip.
@@ -88,11 +88,11 @@ def mean_over_clips(runs: Sequence[CodecScores], name: str) -> float | None:
 
 
 def count_failed_clips(runs: Sequence[CodecScores], name: str) -> int:
-    """Count the clips of which the decode of any run had the metric's worst value.
+    """Count the clips that failed, and so had the metric's worst value, in any run.
 
     Args:
-        runs: of one candidate, scored on the same clips.
-        name: of the metric.
+        runs: runs of one candidate, scored on the same clips.
+        name: name of the metric.
 
     Returns:
         Number of clips.
@@ -107,9 +107,9 @@ def write_scores(path: Path, scores: Sequence[CodecScores], request: dict[str, A
     """Write scores as JSON, whole or not at all.
 
     Args:
-        path: of the file.
+        path: path of the file.
         scores: a codec at one or several operating points.
-        request: what was to be scored; :func:`read_scores` returns the scores for the same request alone.
+        request: what was to be scored; :func:`read_scores` returns the scores only for the same request.
     """
     content = {"scoring": SCORING, "asked": request, "judged": [asdict(entry) for entry in scores]}
     write_text(path, json.dumps(content) + "\n")
@@ -119,7 +119,7 @@ def read_scores(path: Path, request: dict[str, Any]) -> list[CodecScores] | None
     """Read scores that :func:`write_scores` wrote.
 
     Args:
-        path: of the file.
+        path: path of the file.
         request: what is to be scored.
 
     Returns:

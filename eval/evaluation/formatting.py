@@ -1,4 +1,4 @@
-"""Numbers and reasons as they are printed on the screen, in tables and on pages."""
+"""Formatting of numbers and reasons for the screen, tables and pages."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ def format_kbps(kbps: float | None) -> str:
     """Format a bit rate.
 
     Args:
-        kbps: in kbit/s; None if it is unknown.
+        kbps: bit rate in kbit/s; None if it is unknown.
 
     Returns:
-        Such as "2.95 kbps".
+        A text such as "2.95 kbps".
     """
     return "bit rate unknown" if kbps is None else f"{kbps:.2f} kbps"
 
@@ -23,7 +23,7 @@ def format_value(name: str, value: float) -> str:
     """Format a value of a metric with its number of decimals.
 
     Args:
-        name: of the metric.
+        name: name of the metric.
         value: the value.
 
     Returns:
@@ -39,11 +39,11 @@ def format_estimate(name: str, found: Estimate) -> str:
     """Format a mean with its interval, if it has one.
 
     Args:
-        name: of the metric.
+        name: name of the metric.
         found: the estimate.
 
     Returns:
-        Such as "3.22 [3.01, 3.43]".
+        A text such as "3.22 [3.01, 3.43]".
     """
     mean = format_value(name, found.mean)
     if found.low is None or found.high is None:
@@ -55,18 +55,18 @@ def format_difference(name: str, found: Estimate) -> str:
     """Format a mean difference like :func:`format_estimate`, always with its sign.
 
     Args:
-        name: of the metric.
+        name: name of the metric.
         found: the estimate.
 
     Returns:
-        Such as "+0.22 [0.01, 0.43]".
+        A text such as "+0.22 [0.01, 0.43]".
     """
     plus = "" if format_value(name, found.mean).startswith("-") else "+"
     return plus + format_estimate(name, found)
 
 
 def describe_missing(row: Row) -> list[str]:
-    """Describe which decodes counted as failed, and which clips were left out because of their references.
+    """Describe the clips that failed, and the clips that were left out because of their references.
 
     Args:
         row: some clips.
@@ -78,13 +78,13 @@ def describe_missing(row: Row) -> list[str]:
 
 
 def describe_failed(row: Row) -> list[str]:
-    """Describe which decodes scored the worst value.
+    """Describe the clips that failed, and so scored the worst value.
 
     Args:
         row: some clips.
 
     Returns:
-        A line for each reason, with the metrics that it concerns.
+        A line for each reason, with the metrics concerned.
     """
     return _describe(row.failed, "failed, and counted with the worst value")
 

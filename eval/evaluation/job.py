@@ -1,4 +1,4 @@
-"""The job of an evaluation: its options, the models, and what each phase hands to the next."""
+"""The job of an evaluation: its options, the models, and the results that each phase passes to the next."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,26 +28,27 @@ from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip
 
 FOLDERS = {"test": "evaluation", "val": "validation"}
-"""Split to the folder of a run that its report goes to."""
+"""Split to the folder of its report in the folder of the run."""
 NO_REFERENCES = ReferenceSystems()
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated, and how."""
+    """Options of an evaluation."""
 
     out: Path | None = None
     """Folder of the report; None: ``RUN/evaluation``, or ``RUN/validation``."""
     points: Sequence[OperatingPoint] = ()
-    """Operating points, of which the report is about the first; none: with all codebooks."""
+    """Operating points; the report is about the first. None: with all codebooks."""
     references: ReferenceSystems = NO_REFERENCES
     """Other systems that are evaluated on the same clips, in the same opening of the test split."""
     split: Literal["test", "val"] = "test"
-    """On ``val`` the report is about the groups that report, with the gap to those that select."""
+    """With ``val``, the report is about the half of the groups not used for model selection, with the gap to the other
+    half."""
     again: bool = False
     """Open the test split for models other than those that it was opened for before."""
     demonstration: bool = False
-    """Record the opening of the test split as a demonstration; opens it again, too."""
+    """Record the opening of the test split as a demonstration, even if it was opened before for other models."""
     max_clips: int | None = None
     """Evaluate no more clips than this, spread over the groups."""
     workers: int = 2
@@ -66,7 +67,7 @@ class EvaluationJob:
     options: EvaluationOptions
     points: Sequence[OperatingPoint]
     models: Mapping[str, Codec]
-    """Name to model; the one that the report is about is the first."""
+    """Name to model; the report is about the first."""
     recipe: Recipe
     command: str
 
@@ -82,12 +83,12 @@ class EvaluationJob:
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """Sample rate in Hz."""
         return self.codec.config.sample_rate
 
     @property
     def channels(self) -> int:
-        """Of the packed clips."""
+        """Number of channels of the packed clips."""
         return self.recipe.data.channels
 
 
@@ -97,7 +98,7 @@ def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> Eva
     Args:
         run: folder of the run that the report is about.
         data: folder that ``codec prepare`` wrote.
-        options: what is evaluated, and how.
+        options: options of the evaluation.
 
     Returns:
         The job.
@@ -117,7 +118,7 @@ def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> Eva
             point.check(model)
     options.references.check()
     if options.again and options.split != "test":
-        raise UserError("--open-test-again is about the test split, which stays closed here")
+        raise UserError("--open-test-again applies to the test split, which stays closed here")
     if options.max_clips is not None and options.max_clips < 1:
         raise UserError(f"at least 1 clip must be evaluated, not {options.max_clips}")
     return EvaluationJob(run, data, out, options, points, models, recipe, _command(run, data, out, points, options))
@@ -149,32 +150,32 @@ class SelectedClips:
     reporting: list[int]
     """Indices of the clips that the report is about."""
     selecting: list[int]
-    """Indices of the clips of the validation groups that select."""
+    """Indices of the clips of the validation groups for model selection."""
     external: Mapping[str, Sequence[ExternalDecode]]
-    """Name of another codec to its decodes of the reporting clips."""
+    """Name of another codec to its decoded files of the reporting clips."""
     trained: ModelSummary
 
 
 @dataclass(frozen=True)
 class OpenedSplit:
-    """The split whose audio is read from now on."""
+    """The opened split, whose audio can be read."""
 
     split: PackedSplit
     openings: list[LedgerEntry]
-    """Of the test split, before this one."""
+    """Openings of the test split before this one."""
     key: str | None
-    """Of this opening in the ledger; None on validation."""
+    """Key of this opening in the ledger; None on validation."""
 
 
 @dataclass(frozen=True)
 class CodedSystems:
-    """The clips as every system coded them."""
+    """The clips coded by every system."""
 
     reporting: list[CodedClip]
     selecting: list[CodedClip]
-    """Coded by the model at its first operating point alone."""
+    """Clips for model selection, coded only by the model at its first operating point."""
     others: list[CodedSystem]
-    """The reporting clips by the other systems."""
+    """The reporting clips, coded by the other systems."""
     absent: dict[str, str]
     """System that could not code the clips, to the reason."""
 

@@ -1,4 +1,4 @@
-"""The folder that an evaluation is written to, and how a new evaluation replaces what is there."""
+"""The output folder of an evaluation, and its replacement by a new evaluation."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ from eval.evaluation.tables import CLIPS_CSV, DIFFERENCES_CSV, RATES_CSV, RESULT
 RESULTS, REPORT, CODED = "results.json", "report.html", "coded"
 WORK = ".work"
 OPEN_AGAIN = " --open-test-again"
-"""Ends a command; it is about the ledger, and changes nothing in the results."""
+"""End of a command; the option concerns the ledger and does not change the results."""
 
 
 @contextmanager
 def working_folder(out: Path) -> Iterator[Path]:
     """Provide an empty folder in ``out`` for the files of an evaluation while it runs.
 
-    It is removed at the end of the block; what a killed evaluation left of it is removed at the beginning.
+    It is removed at the end of the block; the remains of a killed evaluation are removed at the beginning.
 
     Args:
         out: folder of the evaluation.
@@ -53,11 +53,11 @@ def check_replaceable(out: Path, command: str, force: bool) -> None:
 
     Args:
         out: folder of the evaluation.
-        command: that is to write there; it may replace results that the same command made.
-        force: replace the results of another command, too.
+        command: command of the new evaluation; it may replace results of the same command.
+        force: also replace the results of another command.
 
     Raises:
-        UserError: ``out`` holds what is not from an evaluation, or the results of another command.
+        UserError: ``out`` holds files that are not from an evaluation, or the results of another command.
     """
     if not (out / RESULTS).exists():
         if (out / CODED).exists():
@@ -77,7 +77,7 @@ def _read_command(results: Path) -> str | None:
 
 
 def publish_evaluation(work: Path, out: Path) -> None:
-    """Move the finished files to their place, the report last.
+    """Move the finished files to the output folder, the report last.
 
     Args:
         work: the folder that :func:`working_folder` provided.

@@ -1,5 +1,5 @@
 """Rate–distortion points and differences: quality over bit rate for every system, operating point, domain and metric,
-and how far we are from each of the other systems, clip by clip, at the nearest bit rate.
+and our difference to each of the other systems, clip by clip, at the nearest bit rate.
 """
 
 import math
@@ -19,7 +19,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class SystemClips:
-    """The clips of a report as one system made them; all systems have the same clips in the same order."""
+    """The clips of a report, coded by one system; all systems have the same clips in the same order."""
 
     system: System
     clips: list[ClipResult]
@@ -27,24 +27,24 @@ class SystemClips:
 
 @dataclass(frozen=True)
 class _Subset:
-    """Clips that are averaged together, by their places."""
+    """Clips that are averaged together, by their indices."""
 
     domain: str
     distribution: Literal["in", "out"]
-    places: list[int]
+    indices: list[int]
 
     def of(self, system: SystemClips) -> list[ClipResult]:
-        return [system.clips[place] for place in self.places]
+        return [system.clips[index] for index in self.indices]
 
 
 def _subsets(clips: Sequence[ClipResult]) -> list[_Subset]:
     """Return the clips in and those out of distribution, which are never averaged together: as a whole, by domain."""
     found = []
     for inside in (True, False):
-        some = [place for place, clip in enumerate(clips) if clip.in_distribution == inside]
-        for domain in (ALL, *sorted({clips[place].domain for place in some})):
-            if places := [place for place in some if domain in (ALL, clips[place].domain)]:
-                found.append(_Subset(domain or "unstated", "in" if inside else "out", places))
+        some = [index for index, clip in enumerate(clips) if clip.in_distribution == inside]
+        for domain in (ALL, *sorted({clips[index].domain for index in some})):
+            if indices := [index for index in some if domain in (ALL, clips[index].domain)]:
+                found.append(_Subset(domain or "unstated", "in" if inside else "out", indices))
     return found
 
 
@@ -52,7 +52,7 @@ def rate_points(systems: Sequence[SystemClips]) -> list[RatePoint]:
     """Compute the points of the rate–distortion curves.
 
     Args:
-        systems: with the same clips.
+        systems: systems with the same clips.
 
     Returns:
         A point for each system, subset of the clips and metric that has a value.
@@ -83,7 +83,7 @@ def _point(system: System, subset: _Subset, clips: Sequence[ClipResult], name: s
 
 
 def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> list[Difference]:
-    """Compare each of the other systems with whichever of ours is nearest in bit rate.
+    """Compare each of the other systems with our operating point of the nearest bit rate.
 
     All comparisons on the same clips, of every system by every metric, are corrected for their number together.
 

@@ -25,15 +25,15 @@ class ClipResult:
     bytes: int | None
     """Size of the whole ``.nac`` file; of Opus, MP3 and AAC, size of the payload; None if unknown."""
     kbps: float | None
-    """These bits per second of audio, in kbit/s."""
+    """Bit rate of ``bytes``, in kbit/s."""
     encode_s: float
     decode_s: float
     scores: dict[str, Score]
-    """Of the metrics that apply to the clip."""
+    """Metric to score, for the metrics that apply to the clip."""
     baseline: dict[str, Score]
-    """The same of noise that is matched to the clip."""
+    """Metric to score of noise that is matched to the clip."""
     other_codes_mel: Score
-    """Mel distance to the decode of another clip."""
+    """Mel distance to the decoded audio of another clip."""
     container_bytes: int | None = None
     """Size of the file around a payload; not counted in ``bytes``."""
 
@@ -47,23 +47,23 @@ class Row:
     groups: int
     seconds: float
     kbps: float | None
-    """None if unknown."""
+    """Bit rate; None if unknown."""
     metrics: dict[str, Estimate]
     baseline: dict[str, Estimate]
     failed: dict[str, dict[str, int]]
-    """Metric to reason to number of clips whose decode could not be judged, and has the metric's worst value."""
+    """Metric to reason to number of clips whose decoded audio could not be judged, and has the metric's worst value."""
     container_kbps: float | None = None
-    """Bit rate of the containers around the payload that is counted; None if whole files are counted."""
+    """Bit rate of the containers, in addition to that of the payloads; None if ``kbps`` is that of whole files."""
     note: str = ""
-    """How it differs from what its name says."""
+    """Deviation from the operating point in its name."""
     undefined: dict[str, dict[str, int]] = field(default_factory=dict)
     """Metric to reason to number of clips whose reference it cannot judge; its mean leaves them out for every codec."""
 
     def count_failed(self, name: str) -> int:
-        """Return the number of clips whose decode scored the worst value.
+        """Return the number of clips that failed, and so scored the worst value.
 
         Args:
-            name: of the metric.
+            name: name of the metric.
 
         Returns:
             Number of clips.
@@ -74,7 +74,7 @@ class Row:
         """Return the number of clips that the metric's mean leaves out.
 
         Args:
-            name: of the metric.
+            name: name of the metric.
 
         Returns:
             Number of clips.
@@ -89,9 +89,9 @@ class RatePoint:
     system: str
     point: str
     domain: str
-    """Of the clips; "all": of any."""
+    """Domain of the clips; "all": any domain."""
     distribution: Literal["in", "out"]
-    """Whether the clips are in the target distribution."""
+    """``in``: the clips are in the target distribution; ``out``: they are not."""
     metric: str
     kbps: float | None
     """Measured over all these clips; None if unknown."""
@@ -102,7 +102,7 @@ class RatePoint:
     clips: int
     """Number of clips that have a value."""
     failed: int
-    """Number of decodes with the metric's worst value."""
+    """Number of clips that failed, and so scored the metric's worst value."""
 
     @property
     def identity(self) -> System:
@@ -130,13 +130,13 @@ class Difference:
     groups: int
     clips: int
     p: float | None
-    """Of the t test over groups, this comparison by itself."""
+    """p value of the t test over groups for this comparison by itself."""
     p_holm: float | None
-    """Corrected for the number of ``comparisons``."""
+    """p value corrected for the number of ``comparisons``."""
     comparisons: int
-    """Of all systems by all metrics on these clips."""
+    """Number of comparisons with all systems by all metrics on these clips."""
     better: Literal["ours", "theirs", ""]
-    """Which is better, if ``p_holm`` is at most 5 %."""
+    """The better system, if ``p_holm`` is at most 5 %; else empty."""
 
     @property
     def identity(self) -> System:
@@ -146,16 +146,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Halves:
-    """On validation: the half of the groups that selects, and the gap to it from the half that the report is about."""
+    """On validation: the half of the groups for model selection, and the gap to it from the half of the report."""
 
     selecting: Row
     gap: dict[str, Estimate]
-    """Metric to mean on the half that reports less mean on the half that selects."""
+    """Metric to mean on the half of the report less mean on the half for model selection."""
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """The model and its training, as far as run and data tell."""
+    """The model and its training, as recorded in the run and the data folder."""
 
     sample_rate: int
     channels: int
@@ -176,20 +176,20 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """All that an evaluation found."""
+    """The result of an evaluation."""
 
     run: str
     data: str
     report: Path
     command: str
-    """Repeats this evaluation."""
+    """Command that repeats this evaluation."""
     made: str
     """Date and time, UTC."""
     demonstration: bool
     opened_before: int
     """Number of openings of the test split before this one."""
     candidates: int
-    """Number of runs that were ever compared on validation."""
+    """Number of runs compared on validation so far."""
     clips_in_split: int
     operating_point: str
     kbps: float
@@ -201,30 +201,30 @@ class EvaluationResult:
     encode_times_real_time: float
     decode_times_real_time: float
     other_codes_mel: Estimate | None
-    """Over the clips of the first row."""
+    """Mean over the clips of the first row."""
     absent: dict[str, str]
-    """Metric to the reason for which it was not measured."""
+    """Metric to the reason why it was not measured."""
     trained: ModelSummary
     diagnosis: Diagnosis
     rows: list[Row]
     """In distribution first, then out of it, then by domain if there are several."""
     others: list[Row]
-    """The clips of the first row by the other systems, in the order of ``rates``."""
+    """Rows of the other systems on the clips of the first row, in the order of ``rates``."""
     usage: list[CodebookStatistics]
     clips: list[ClipResult] = field(repr=False)
     split: Literal["test", "val"] = "test"
-    """On validation the result is about the half of the groups that reports."""
+    """With ``val``, the result is about the half of the groups not used for model selection."""
     system: str = ""
     """Name of the model in ``rates`` and ``differences``."""
     openings: list[LedgerEntry] = field(default_factory=list)
     """Openings of the test split before this one."""
     absent_systems: dict[str, str] = field(default_factory=dict)
-    """System that was asked for and could not code the clips, to the reason."""
+    """Requested system that could not code the clips, to the reason."""
     rates: list[RatePoint] = field(default_factory=list, repr=False)
     differences: list[Difference] = field(default_factory=list, repr=False)
     halves: Halves | None = None
     memory_mb: float | None = None
-    """Peak memory of a process that codes and decodes a minute of audio, with the interpreter and all libraries."""
+    """Peak memory of a process that encodes and decodes a minute of audio, with the interpreter and all libraries."""
     trained_clips: int | None = None
     """Number of clips of the split that the model was ever trained on; None if that was not recorded."""
 

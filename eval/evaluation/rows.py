@@ -13,7 +13,7 @@ def build_rows(clips: Sequence[ClipResult]) -> list[Row]:
     """Summarise clips in distribution, out of distribution, and by domain if there are several.
 
     Args:
-        clips: of one system.
+        clips: clips of one system.
 
     Returns:
         Rows that have clips, in this order.
@@ -53,10 +53,10 @@ def real_kbps(clips: Sequence[ClipResult]) -> float | None:
     """Compute the bit rate of clips: bits of all over seconds of all.
 
     Args:
-        clips: of one system.
+        clips: clips of one system.
 
     Returns:
-        kbit/s; None if the bits of a clip are unknown.
+        The bit rate in kbit/s; None if the bits of a clip are unknown.
     """
     return _kbps(clips, [clip.bytes for clip in clips])
 
@@ -79,10 +79,10 @@ def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | No
     """Estimate the mean of the scores that are defined, with its interval over groups.
 
     Args:
-        scores: each with the group of its clip.
+        scores: scores, each with the group of its clip.
 
     Returns:
-        None if no score is defined.
+        The estimate; None if no score is defined.
     """
     judged = [(score.value, group) for score, group in scores if score and score.value is not None]
     return estimate([value for value, _ in judged], [group for _, group in judged])
@@ -92,11 +92,11 @@ def compare_halves(reporting: Sequence[ClipResult], selecting: Sequence[ClipResu
     """Compare the two halves of the validation groups, on clips in distribution, or on all if there are none.
 
     Args:
-        reporting: clips of the half that reports.
-        selecting: clips of the half that selects.
+        reporting: clips of the half for the report.
+        selecting: clips of the half for model selection.
 
     Returns:
-        None if no clips of that kind select.
+        The halves; None if there are no such clips for model selection.
     """
     name = build_rows(reporting)[0].name
     row = next((row for row in build_rows(selecting) if row.name == name), None)

@@ -1,7 +1,7 @@
-"""How decodes are scored, whoever made them: the clips of ``codec evaluate`` and the candidates of compare and search.
+"""Scoring of decoded audio, the same for the clips of ``codec evaluate`` and the candidates of compare and search.
 
-:func:`score_decode` is the one way from a clip and its decode to scores. ``codec evaluate`` calls it on sound files, in
-several processes, with decodes of noise and of other clips as baselines (:func:`score_coded_clips`); candidates are
+:func:`score_decode` scores every clip. ``codec evaluate`` calls it on sound files, in several processes, with matched
+noise and the decoded audio of other clips as baselines (:func:`score_coded_clips`); candidates are
 coded in memory and scored one by one (:func:`score_excerpt`).
 """
 
@@ -31,13 +31,13 @@ NOISE_METRICS = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
 def score_decode(
     reference: FloatArray, decoded: FloatArray, sample_rate: int, domain: str, metrics: Collection[str] = ALL_METRICS
 ) -> dict[str, Score]:
-    """Score a decode by the metrics that are installed and meant for its clip.
+    """Score decoded audio by the metrics that are installed and meant for its clip.
 
     Args:
-        reference: ``[channels, samples]``, the input of the codec.
-        decoded: ``[channels, samples]``.
-        sample_rate: in Hz.
-        domain: of the clip, such as ``speech``.
+        reference: input of the codec, ``[channels, samples]``.
+        decoded: output of the codec, ``[channels, samples]``.
+        sample_rate: sample rate in Hz.
+        domain: domain of the clip, such as ``speech``.
         metrics: names of the metrics to be considered.
 
     Returns:
@@ -60,7 +60,7 @@ class Coding:
     decoded: FloatArray
     """``[channels, samples]``."""
     bits: float
-    """Of its codes, however these are counted: see the coder that made it."""
+    """Bits of its codes; the coder defines how they are counted."""
 
 
 def score_excerpt(excerpt: Excerpt, coding: Coding, metrics: Collection[str]) -> ClipScores:
@@ -68,7 +68,7 @@ def score_excerpt(excerpt: Excerpt, coding: Coding, metrics: Collection[str]) ->
 
     Args:
         excerpt: the original.
-        coding: what a codec made of it.
+        coding: its decoded audio and bits.
         metrics: names of the metrics to be considered.
 
     Returns:
@@ -83,18 +83,18 @@ def score_excerpt(excerpt: Excerpt, coding: Coding, metrics: Collection[str]) ->
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """A clip whose decode is to be scored."""
+    """A coded clip to be scored."""
 
     clip: CodedClip
     noise_seed: int | None = None
-    """Seed of the matched noise that is scored as well; None: no baselines."""
+    """Seed of the matched noise of the baseline; None: no baselines."""
     unrelated: Path | None = None
-    """Decode of another clip, of any length; scored by mel distance if there are baselines."""
+    """Decoded file of another clip, of any length; scored by mel distance if there are baselines."""
 
 
 @dataclass(frozen=True)
 class DecodeScores:
-    """Scores of a decode and of its baselines."""
+    """Scores of a decoded clip and of its baselines."""
 
     decoded: dict[str, Score]
     noise: dict[str, Score]
@@ -102,13 +102,13 @@ class DecodeScores:
 
 
 def score_coded_clip(job: ScoringJob) -> DecodeScores:
-    """Read the files of a clip and score its decode.
+    """Read the files of a clip and score its decoded audio.
 
     Args:
-        job: the clip, and which baselines are wanted.
+        job: the clip and its baselines.
 
     Returns:
-        The scores by every metric that applies; of noise by those of :data:`NOISE_METRICS`.
+        Scores of the clip by all metrics that apply, and of noise by those of :data:`NOISE_METRICS`.
     """
     domain = job.clip.clip.domain
     original, decoded = audio.read(job.clip.original), audio.read(job.clip.decoded)

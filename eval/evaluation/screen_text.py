@@ -1,4 +1,4 @@
-"""The result of an evaluation as it is printed on the screen, and the sentences that pages and tables share with it."""
+"""The result of an evaluation as text for the screen, and sentences that pages and tables share with it."""
 
 from codec.dataset.ledger import describe_openings
 from codec.runtime.text import escape_invisible
@@ -14,7 +14,7 @@ from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table
 
 _COLUMNS = 100
-"""Columns of a terminal that tables keep to."""
+"""Maximum width of tables in columns of a terminal."""
 
 
 def format_evaluation(result: EvaluationResult) -> str:
@@ -43,7 +43,7 @@ def format_evaluation(result: EvaluationResult) -> str:
 
 
 def describe_history(result: EvaluationResult) -> str:
-    """Describe what was known of the clips before: in training, from openings of the test split, by other candidates.
+    """Describe the earlier use of the clips: in training, in openings of the test split, and by other candidates.
 
     Args:
         result: of an evaluation.
@@ -55,13 +55,13 @@ def describe_history(result: EvaluationResult) -> str:
     kind = "test" if result.split == "test" else "validation"
     if result.trained_clips:
         sentences.append(
-            f"{result.trained_clips} of the {result.clips_in_split} {kind} clips were trained on, so quality on new"
-            " audio may be lower."
+            f"{result.trained_clips} of the {result.clips_in_split} {kind} clips were used in training, so quality on"
+            " new audio may be lower."
         )
     if result.split == "test":
         sentences.append(_describe_openings(result))
     else:
-        sentences.append("These clips are of the half of the validation groups that reports.")
+        sentences.append("These clips belong to the half of the validation groups not used for model selection.")
     runs = "1 run has" if result.candidates == 1 else f"{result.candidates} runs have"
     return " ".join([*sentences, f"{runs} been compared on the validation split so far."])
 
@@ -77,13 +77,13 @@ def _describe_openings(result: EvaluationResult) -> str:
 
 
 def gap_table(result: EvaluationResult) -> Table | None:
-    """Tabulate how far the half of validation that reports is from the half that selects.
+    """Tabulate the gap between the validation half of the report and the half for model selection.
 
     Args:
         result: of an evaluation.
 
     Returns:
-        The table; None on the test split, or if no clips select.
+        The table; None on the test split, or if there are no clips for model selection.
     """
     if result.halves is None:
         return None
@@ -92,7 +92,7 @@ def gap_table(result: EvaluationResult) -> Table | None:
         [metric(name).heading, format_value(name, selected[name].mean), format_estimate(name, found)]
         for name, found in result.halves.gap.items()
     ]
-    return Table("", "", ["", "half that selects", "gap to it"], rows)
+    return Table("", "", ["", "half for model selection", "gap to it"], rows)
 
 
 def _main_lines(result: EvaluationResult) -> list[str]:

@@ -38,13 +38,13 @@ MEMORY_SECONDS = 60.0
 def summarise_evaluation(
     job: EvaluationJob, clips: SelectedClips, opened: OpenedSplit, coded: CodedSystems, scored: ScoredSystems
 ) -> EvaluationResult:
-    """Compute means, intervals, bit rates and differences, and measure the memory that coding takes.
+    """Compute means, intervals, bit rates and differences, and measure the memory of coding.
 
     Args:
         job: the options and models.
-        clips: that were selected.
+        clips: the selected clips.
         opened: the split.
-        coded: the clips by all systems.
+        coded: the clips coded by all systems.
         scored: their scores.
 
     Returns:
@@ -122,7 +122,7 @@ def _split_by_name(systems: Sequence[SystemClips], name: str) -> tuple[list[Syst
 
 def _measure_memory(job: EvaluationJob) -> float | None:
     """Return the peak in MB, or None if it cannot be measured: the rest of the evaluation is not lost for that."""
-    print_progress(f"measuring the memory that coding {MEMORY_SECONDS:g} s of audio takes")
+    print_progress(f"measuring the memory for coding {MEMORY_SECONDS:g} s of audio")
     try:
         return coding_peak_mb(job.run, MEMORY_SECONDS, job.sample_rate, job.channels)
     except UserError:
@@ -134,7 +134,7 @@ def list_systems(job: EvaluationJob, coded: CodedSystems, scored: ScoredSystems)
 
     Args:
         job: the options and models.
-        coded: the clips by all systems.
+        coded: the clips coded by all systems.
         scored: their scores.
 
     Returns:
@@ -147,7 +147,7 @@ def list_systems(job: EvaluationJob, coded: CodedSystems, scored: ScoredSystems)
 
 @dataclass(frozen=True)
 class _Training:
-    """Of a model's ``config.json``."""
+    """The part of a model's ``config.json`` about the training."""
 
     steps: int | None = None
     trained_on: DatasetSummary | None = None
@@ -159,8 +159,8 @@ def summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int) 
     Args:
         run: its folder.
         codec: the model.
-        split: the training split, which a model of an earlier version, that does not name its data, is taken to be of.
-        channels: of the packed clips.
+        split: training split; a model of an earlier version that does not name its data is assumed to be trained on it.
+        channels: number of channels of the packed clips.
 
     Returns:
         The summary.
@@ -191,6 +191,6 @@ def print_progress(phase: str) -> None:
     """Print a phase of the evaluation to standard error, where progress bars are as well.
 
     Args:
-        phase: in words.
+        phase: description of the phase.
     """
     print(f"{phase} …", file=sys.stderr, flush=True)

@@ -30,7 +30,7 @@ def write_evaluation_tables(result: EvaluationResult, systems: Sequence[SystemCl
     Args:
         result: of the evaluation.
         systems: the clips of each system.
-        folder: where the files go.
+        folder: folder for the files.
     """
     _write_clips(folder / CLIPS_CSV, systems)
     _write_rows(folder / RATES_CSV, RatePoint, result.rates)
@@ -46,8 +46,8 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
 
 
 def _write_clips(path: Path, systems: Sequence[SystemClips]) -> None:
-    """Write a row per clip; a cell is empty if the metric is not defined. The last column has the reasons, and names
-    the values that are the worst, of decodes that could not be judged.
+    """Write a row per clip; a cell is empty if the metric is not defined. The last column gives the reasons, and
+    names the worst values, of clips that failed.
     """
     columns = "clip_id path domain group in_distribution seconds bytes container_bytes kbps encode_s decode_s".split()
     names = [entry.name for entry in METRICS]
@@ -86,7 +86,7 @@ def evaluation_markdown(result: EvaluationResult) -> str:
         heading = f"## {markdown_text(result.operating_point)}, by kind of clip"
         sections.append([heading, "", _quality([(row.name, row) for row in result.rows])])
     if gaps := gap_table(result):
-        sections.append(["## The half that reports less the half that selects", "", gaps.markdown()])
+        sections.append(["## The half of the report less the half for model selection", "", gaps.markdown()])
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The delay of a decode against its original: the peak of the cross-correlation, to a fraction of a sample.
+"""Delay of decoded audio relative to its original: the peak of the cross-correlation, to a fraction of a sample.
 
 >>> import numpy as np
 >>> original = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
@@ -16,7 +16,7 @@ from scipy.fft import next_fast_len
 from codec.audio import FloatArray
 
 _NEIGHBOURS = 64
-"""Lags on either side that the correlation is interpolated from."""
+"""Number of lags on either side from which the correlation is interpolated."""
 _STEPS = 64
 """Grid points of a sample, at which the peak is sought."""
 
@@ -48,10 +48,10 @@ class Correlation:
         """Return the value at a lag.
 
         Args:
-            lag: in samples; positive if the decode is late.
+            lag: lag in samples; positive if the decoded audio is late.
 
         Returns:
-            -1 to 1.
+            A number from -1 to 1.
         """
         return float(self.values[self.centre + lag])
 
@@ -78,7 +78,7 @@ def correlate(decoded: FloatArray, original: FloatArray) -> Correlation | None:
 
 
 def find_delay(decoded: FloatArray, original: FloatArray, limit: int, min_correlation: float) -> float:
-    """Find the delay of a decode of unchanged polarity, at which its correlation with the original is largest.
+    """Find the delay at which the correlation of decoded audio with the original is largest; polarity is unchanged.
 
     Args:
         decoded: ``[channels, samples]``.

@@ -1,10 +1,10 @@
-"""A metric: a function of a clip and its decode, with guards against the ways in which it fails.
+"""A metric: a function of a clip and its decoded audio, with guards against the ways in which it fails.
 
-PESQ and STOI return numbers for what they cannot judge, and ViSQOL gives a silent reference 4.7 and cuts different
-lengths without a warning. Here a clip has a value by a metric if and only if the metric can judge its reference.
-Whether a clip counts therefore depends on no codec, and all codecs are averaged over the same clips. If the metric can
-judge the reference but not the decode, the decode has failed and scores the metric's worst value: a codec gains nothing
-by making silence of what is hard to code. docs/metrics.md has the definitions.
+PESQ and STOI return numbers for audio that they cannot judge, and ViSQOL scores a silent reference 4.7 and truncates
+different lengths without a warning. Here a clip has a value by a metric if and only if the metric can judge its
+reference, so that all codecs are averaged over the same clips. If the metric can judge the reference but not the
+decoded audio, this has failed and scores the metric's worst value: a codec gains nothing by making silence of a passage
+that is hard to code. docs/metrics.md has the definitions.
 
 Waveforms are float32 ``[channels, samples]`` at the codec's own rate; the reference is the codec's input.
 """
@@ -21,8 +21,8 @@ from codec.audio import FloatArray
 from codec.runtime.extras import install_command, installed
 
 MetricFunction = Callable[[FloatArray, FloatArray, int], float]
-"""Of a reference and a decode ``[channels, samples]`` and a sample rate in Hz; may raise, or return what is not
-finite."""
+"""Function of a reference and decoded audio ``[channels, samples]`` and a sample rate in Hz; it may raise an exception
+or return NaN or infinity."""
 
 SPEECH_HZ = 16000
 """Sample rate at which the speech metrics are defined."""
@@ -51,49 +51,49 @@ class Score:
     """The value of a metric for one clip."""
 
     value: float | None
-    """Finite; None if the metric is not defined for the reference. With a ``reason`` it is the worst value, which a
-    decode gets that cannot be judged."""
+    """Finite; None if the metric is not defined for the reference. With a ``reason`` it is the worst
+    value, the score of decoded audio that cannot be judged."""
     reason: str = ""
-    """Why there is no value, or why it is the worst one."""
+    """Reason why there is no value, or why it is the worst value."""
 
     @property
     def undefined(self) -> bool:
-        """Whether the metric cannot judge the reference, whatever the decode."""
+        """True if the metric cannot judge the reference."""
         return self.value is None
 
     @property
     def failed(self) -> bool:
-        """Whether the reference can be judged, and the decode cannot."""
+        """True if the metric can judge the reference, but not the decoded audio."""
         return self.value is not None and self.reason != ""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of the registry."""
+    """A metric of the registry."""
 
     name: str
     """Key in results and tables."""
     label: str
-    """As it is printed."""
+    """Name in reports."""
     better: Literal["lower", "higher"]
     function: MetricFunction
     unit: str = ""
     digits: int = 2
-    """Decimals that are printed."""
+    """Number of decimals in reports."""
     shortest_s: float = 0.0
     """Clips that are shorter cannot be judged."""
     rejects_silence: bool = False
-    """Whether silence cannot be judged."""
+    """True if silence cannot be judged."""
     use: Literal["all", "speech", "audio"] = "all"
-    """Clips on which it is measured, see :meth:`applies`."""
+    """Clips that it is measured on, see :meth:`applies`."""
     package: str = ""
-    """Module that comes with the extra ``[eval]``."""
+    """Module that it needs, from the extra ``[eval]``; empty if none."""
     about: str = ""
     """A line for the reader of a report."""
     worst: float | None = None
-    """Value of a decode that cannot be judged; None if silence can be judged: such a decode then counts as silence."""
+    """Score of decoded audio that cannot be judged; None: it is scored as silence, which the metric can judge."""
     longest_s: float = math.inf
-    """Longer clips are judged in equal parts, of which the mean is taken."""
+    """Longer clips are judged in equal parts, and their mean is taken."""
     edition: str = ""
     """Edition of the standard, if editions differ in value."""
 
@@ -137,8 +137,8 @@ class Metric:
         """Return whether the metric is meant for clips of a domain at a sample rate.
 
         Args:
-            domain: of the clip, such as ``speech``.
-            sample_rate: of the codec, in Hz.
+            domain: domain of the clip, such as ``speech``.
+            sample_rate: sample rate of the codec, in Hz.
 
         Returns:
             For metrics of speech: whether the clip is or may be speech, at 16 kHz or more. For metrics of general
@@ -153,7 +153,7 @@ class Metric:
 
     @property
     def absent(self) -> bool:
-        """Whether its package is not installed."""
+        """True if its package is not installed."""
         return bool(self.package) and not installed(self.package)
 
     @property
@@ -162,15 +162,15 @@ class Metric:
         return f"absent: {self.package} is not installed; {install_command('eval')}"
 
     def score(self, reference: FloatArray, decoded: FloatArray, sample_rate: int) -> Score:
-        """Judge a decode. Never raises for what is in the waveforms, never returns NaN.
+        """Score decoded audio. No content of the waveforms raises an exception or yields NaN.
 
         Args:
-            reference: float32 ``[channels, samples]``.
-            decoded: of the same shape; one of another shape has failed.
-            sample_rate: in Hz.
+            reference: original waveform, float32 ``[channels, samples]``.
+            decoded: decoded waveform of the same shape; a waveform of another shape has failed.
+            sample_rate: sample rate in Hz.
 
         Returns:
-            The value, or the reason for which there is none.
+            The value, or the reason why there is none.
         """
         if self.absent:
             return Score(None, self.missing)
@@ -187,7 +187,7 @@ class Metric:
         return Score(sum(values) / len(values), next((score.reason for score in scores if score.failed), ""))
 
     def _find_fault(self, wave: FloatArray, sample_rate: int) -> str:
-        """Return why the metric cannot judge a waveform, as reference or as decode, or an empty string."""
+        """Return the reason why the metric cannot judge a waveform, or an empty string."""
         if not wave.size:
             return "empty"
         if wave.shape[-1] < self.shortest_s * sample_rate:
@@ -230,7 +230,7 @@ def _level_dbfs(wave: FloatArray) -> float:
 
 
 def _find_mismatch(reference: FloatArray, decoded: FloatArray) -> str:
-    """Return why this cannot be a decode of the reference, or an empty string."""
+    """Return the reason why this cannot be the decoded reference, or an empty string."""
     if reference.shape != decoded.shape:
         return f"different lengths ({reference.shape[-1]} and {decoded.shape[-1]} samples)"
     return "" if np.isfinite(decoded).all() else "NaN or infinity"

@@ -1,1 +1,1 @@
-"""The codecs that are evaluated: our models, conventional codecs, decodes made elsewhere, and peers."""
+"""The codecs that are evaluated: our models, conventional codecs, audio decoded elsewhere, and peers."""

@@ -33,7 +33,7 @@ class SpeedSubject:
     kbps: float
     parameters: int
     encode: Callable[[Tensor], Any]
-    """Of a waveform ``[1, 1, samples]``; returns whatever ``decode`` takes."""
+    """Function of a waveform ``[1, 1, samples]``; returns the argument of ``decode``."""
     decode: Callable[[Any], Tensor]
     networks: tuple[nn.Module, ...] = ()
     """The networks that ``--compile`` compiles."""

@@ -1,5 +1,5 @@
 """The systems that a model is compared with, on the same clips: more of its operating points, other models, Opus, MP3
-and AAC, and decodes that other codecs made elsewhere.
+and AAC, and audio decoded by other codecs outside this evaluation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from eval.systems.system import System
 
 @dataclass(frozen=True)
 class ReferenceSystems:
-    """Which systems a model is compared with."""
+    """Systems that a model is compared with."""
 
     models: Sequence[Path] = ()
     """Folders of other runs or models at the same sample rate; they code at the same operating points."""
@@ -39,7 +39,7 @@ class ReferenceSystems:
     aac: Sequence[float] = ()
     """Bit rates of AAC."""
     decoded: Mapping[str, Path] = field(default_factory=dict)
-    """Name of a codec to the folder of its decodes, see :mod:`eval.systems.external_decodes`."""
+    """Name of a codec to the folder of its decoded files, see :mod:`eval.systems.external_decodes`."""
 
     @property
     def conventional(self) -> list[tuple[ConventionalCodec, float]]:
@@ -54,7 +54,7 @@ class ReferenceSystems:
         """Check bit rates and folders.
 
         Raises:
-            UserError: a number cannot be a bit rate, or a folder holds no decodes.
+            UserError: a number is no possible bit rate, or a folder holds no decoded audio.
         """
         for _, rates in self._rates:
             check_rates(rates)
@@ -76,13 +76,13 @@ class ReferenceSystems:
 
 @dataclass(frozen=True)
 class CodedSystem:
-    """The clips as one system coded them."""
+    """The clips coded by one system."""
 
     system: System
     coded: list[CodedClip]
     """The same clips, in the same order, for each system."""
     note: str = ""
-    """How it differs from what its name says."""
+    """Deviation from the operating point in its name."""
 
 
 def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[str, Codec]:
@@ -110,7 +110,7 @@ def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[s
     rate = codec.config.sample_rate
     for name, other in zip(names, codecs):
         if other.config.sample_rate != rate:
-            raise UserError(f"{name}: codes at {other.config.sample_rate} Hz, not {rate} Hz like {names[0]}")
+            raise UserError(f"{name}: its sample rate is {other.config.sample_rate} Hz, not {rate} Hz as of {names[0]}")
     return dict(zip(names, codecs))
 
 
@@ -122,18 +122,18 @@ def find_external_decodes(
     channels: int,
     work: Path,
 ) -> dict[str, list[ExternalDecode]]:
-    """Find and convert the decodes that other codecs made of the clips.
+    """Find and convert the clips decoded by other codecs.
 
     Args:
-        references: with the folders of decodes.
+        references: systems with the folders of decoded files.
         clips: all clips of the split.
-        indices: of the clips whose decodes are wanted.
-        sample_rate: of the packed clips, in Hz.
-        channels: of the packed clips.
+        indices: indices of the clips to find.
+        sample_rate: sample rate of the packed clips, in Hz.
+        channels: number of channels of the packed clips.
         work: folder for the converted files.
 
     Returns:
-        Name of the codec to its decodes, in the order of ``indices``.
+        Name of the codec to its decoded files, in the order of ``indices``.
 
     Raises:
         UserError: see :func:`eval.systems.external_decodes.find_decodes`.
@@ -155,12 +155,12 @@ def code_models(
     """Code the clips with every model at every operating point, except for the first model at the first point.
 
     Args:
-        models: name to model, the one that the report is about first.
+        models: name to model, the model of the report first.
         points: the operating points.
         split: the clips.
-        indices: of the clips to code.
+        indices: indices of the clips to code.
         originals: folder of their sound files.
-        work: folder for what is coded.
+        work: folder for coded and decoded files.
 
     Returns:
         The systems, model by model.
@@ -182,13 +182,13 @@ def code_references(
     external: Mapping[str, Sequence[ExternalDecode]],
     work: Path,
 ) -> tuple[list[CodedSystem], dict[str, str]]:
-    """Code the clips with the conventional codecs, and take the decodes that were made elsewhere.
+    """Code the clips with the conventional codecs, and add the clips decoded by external codecs.
 
     Args:
         references: the conventional codecs.
-        coded: the clips as the model coded them.
-        external: name of a codec to its decodes of the same clips.
-        work: folder for the decodes.
+        coded: the clips coded by the model.
+        external: name of a codec to its decoded files of the same clips.
+        work: folder for the decoded files.
 
     Returns:
         The systems; and the label of each conventional codec that is unavailable, with the reason.

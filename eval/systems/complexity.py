@@ -19,9 +19,9 @@ class Complexity:
 
     parameters: int
     gmacs: float
-    """Of coding and decoding with all codebooks, in 10^9 multiply-adds per second of audio."""
+    """Encoding and decoding with all codebooks, in 10^9 multiply-adds per second of audio."""
     decoder_gmacs: float
-    """Of the decoder's network alone."""
+    """The decoder's network only, in the same unit."""
 
 
 @torch.no_grad()
@@ -29,7 +29,7 @@ def measure_complexity(build: CodecBuilder, config: CodecConfig) -> Complexity:
     """Count the matrix products and convolutions of an untrained codec over about a second.
 
     Args:
-        build: builds the codec.
+        build: function that builds the codec.
         config: its configuration.
 
     Returns:
@@ -55,7 +55,7 @@ def matching_width(architecture: str, quantizer: str, config: CodecConfig, gmacs
     Args:
         architecture: a key of :data:`PEERS`.
         quantizer: "own" or "ours", see :func:`codec_builder`.
-        config: of the recipe.
+        config: configuration of the recipe.
         gmacs: the number, in 10^9 multiply-adds per second of audio.
 
     Returns:

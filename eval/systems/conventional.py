@@ -1,12 +1,12 @@
 """Conventional codecs on the same clips: Opus, MP3 and AAC by FFmpeg's encoders and decoders, through PyAV.
 
 Each is coded in its usual file (Ogg, MP3, MP4) and with its own default rate control. Bits are those of the payload;
-those that the file adds are stated apart.
+those of the container are given separately.
 
-The file tells the decoder how much of the beginning is the encoder's delay, but only in whole samples of 48 kHz and not
-for every mode: Opus stays 5 samples of 48 kHz late where SILK codes, and with application "voip" up to 8 early, since
-its high-pass filter turns the phase of low tones by an amount that depends on the clip. So each decode is moved to the
-maximum of its cross-correlation with the original, see :mod:`eval.metrics.alignment`. MP3 and AAC come without delay.
+The file gives the encoder's delay to the decoder, but only in whole samples of 48 kHz and not for every mode: Opus
+stays 5 samples of 48 kHz late if SILK is used, and with application "voip" up to 8 early, since its high-pass filter
+turns the phase of low tones by an amount that depends on the clip. So decoded audio is shifted to the maximum of its
+cross-correlation with the original, see :mod:`eval.metrics.alignment`. MP3 and AAC come without delay.
 """
 
 import io
@@ -26,23 +26,24 @@ from eval.metrics.registry import is_speech
 from eval.systems.own import CodedClip
 
 _MAX_SHIFT_S = 0.0005
-"""A decode is moved by less than this."""
+"""Decoded audio is shifted by less than this."""
 _MIN_CORRELATION = 0.3
-"""A decode whose correlation with the original is nowhere this large is not moved: the maximum would be chance."""
+"""Decoded audio is not shifted if its correlation with the original is below this at all lags: the maximum would be
+chance."""
 
 
 class UnavailableError(Exception):
-    """The codec is not installed here, or cannot code this; the message is the reason."""
+    """The codec is not installed, or cannot code the audio; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class EncoderSetting:
-    """What an encoder is set to."""
+    """Settings of an encoder."""
 
     rate_hz: int
-    """Sample rate of the audio that it is given."""
+    """Sample rate of its input."""
     kbps: float
-    """Over all channels."""
+    """Bit rate over all channels."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,20 @@ class ConventionalCodec:
     sample_format: str
     """FFmpeg's name of the format of samples that the encoder takes."""
     setting: Callable[[float, int, int], EncoderSetting]
-    """Of a bit rate in kbit/s, a sample rate in Hz and a number of channels: the nearest that the codec offers; raises
-    :class:`UnavailableError` if it offers nothing near."""
+    """Function of a bit rate in kbit/s, a sample rate in Hz and a number of channels: returns the nearest settings that
+    the codec offers; raises :class:`UnavailableError` if there are none."""
 
 
 @dataclass(frozen=True)
 class ConventionalDecode:
-    """A decode by a conventional codec, and what it took."""
+    """Audio decoded by a conventional codec, and the bits that it was coded with."""
 
     waveform: FloatArray
-    """``[channels, samples]``, aligned with the original and of its length."""
+    """``[channels, samples]``, aligned with the original and of the same length."""
     bits: int
-    """Of all packets."""
+    """Bits of all packets."""
     container_bits: int
-    """That the file has in addition."""
+    """Bits of the container."""
 
 
 def _next_above(rates_hz: Sequence[int], sample_rate: int) -> int:
@@ -79,9 +80,9 @@ def _next_above(rates_hz: Sequence[int], sample_rate: int) -> int:
 
 
 def _opus(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
-    most = min(510, 256 * channels)
-    if not 6 <= kbps <= most:
-        raise UnavailableError(f"Opus has bit rates of 6 to {most} kbps for {channels} channels")
+    highest = min(510, 256 * channels)
+    if not 6 <= kbps <= highest:
+        raise UnavailableError(f"Opus has bit rates of 6 to {highest} kbps for {channels} channels")
     return EncoderSetting(_next_above((8000, 12000, 16000, 24000, 48000), sample_rate), kbps)
 
 
@@ -110,24 +111,24 @@ _AAC_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 6
 
 
 def _aac(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
-    """Return the bit rate asked for: a frame of 1024 samples has at most 6144 bits for each channel."""
+    """Return the requested bit rate: a frame of 1024 samples has at most 6144 bits for each channel."""
     rate = _next_above(_AAC_HZ, sample_rate)
-    if kbps > (most := 6 * rate * channels / 1000):
-        raise UnavailableError(f"AAC has bit rates of at most {most:g} kbps at {rate / 1000:g} kHz")
+    if kbps > (highest := 6 * rate * channels / 1000):
+        raise UnavailableError(f"AAC has bit rates of at most {highest:g} kbps at {rate / 1000:g} kHz")
     return EncoderSetting(rate, kbps)
 
 
 OPUS = ConventionalCodec("Opus", "libopus", "ogg", "flt", _opus)
 MP3 = ConventionalCodec("MP3", "libmp3lame", "mp3", "fltp", _mp3)
 AAC = ConventionalCodec("AAC", "aac", "mp4", "fltp", _aac)
-"""AAC-LC, the only profile of FFmpeg's encoder; it spends more than it is asked for below about 10 kbit/s at 16 kHz."""
+"""AAC-LC, the only profile of FFmpeg's encoder; it exceeds the requested bit rate below about 10 kbit/s at 16 kHz."""
 
 
 def check_rates(rates_kbps: Sequence[float]) -> None:
-    """Check that numbers can be bit rates.
+    """Check that numbers are possible bit rates.
 
     Args:
-        rates_kbps: in kbit/s.
+        rates_kbps: bit rates in kbit/s.
 
     Raises:
         UserError: one is not above 0, or not finite.
@@ -140,13 +141,13 @@ def check_rates(rates_kbps: Sequence[float]) -> None:
 def code_conventionally(
     codec: ConventionalCodec, kbps: float, coded: Sequence[CodedClip], folder: Path
 ) -> list[CodedClip]:
-    """Code and decode clips with a conventional codec.
+    """Encode and decode clips with a conventional codec.
 
     Args:
         codec: such as :data:`OPUS`.
-        kbps: over all channels.
+        kbps: bit rate over all channels.
         coded: the clips as a model coded them.
-        folder: to be made, for the decodes.
+        folder: folder to create for the decoded files.
 
     Returns:
         The same clips in the same order, without times.
@@ -167,15 +168,16 @@ def code_conventionally(
 
 
 def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[CodedClip]) -> str:
-    """Describe the bit rate and sample rate that are used if the codec does not have those asked for.
+    """Describe the bit rate and sample rate in use if the codec does not offer the requested ones.
 
     Args:
         codec: such as :data:`OPUS`.
-        kbps: that was asked for, over all channels.
+        kbps: requested bit rate over all channels.
         coded: the clips, of one sample rate.
 
     Returns:
-        Such as "coded at 32 kbps and 24 kHz"; empty if the codec has just this bit rate at the clips' sample rate.
+        A phrase such as "coded at 32 kbps and 24 kHz"; empty if the codec offers this bit rate at the clips' sample
+        rate.
     """
     clip = audio.info(coded[0].original)
     setting = codec.setting(kbps, clip.sample_rate, clip.channels)
@@ -187,17 +189,17 @@ def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[Code
 def round_trip(
     codec: ConventionalCodec, wave: FloatArray, sample_rate: int, kbps: float, *, speech: bool
 ) -> ConventionalDecode:
-    """Code and decode a waveform.
+    """Encode and decode a waveform.
 
     Args:
         codec: such as :data:`OPUS`.
-        wave: ``[channels, samples]``, of one or two channels.
-        sample_rate: in Hz.
-        kbps: over all channels.
-        speech: chooses the application "voip" of Opus, in place of "audio".
+        wave: waveform ``[channels, samples]`` of one or two channels.
+        sample_rate: sample rate in Hz.
+        kbps: bit rate over all channels.
+        speech: use the application "voip" of Opus instead of "audio".
 
     Returns:
-        The aligned decode, and its bits.
+        The aligned decoded audio and the bits that it was coded with.
 
     Raises:
         UnavailableError: FFmpeg has no such encoder here, the codec has no such bit rate, or the encoder fails.
@@ -239,7 +241,7 @@ def round_trip(
 
 
 def _align(decoded: FloatArray, original: FloatArray, sample_rate: int) -> FloatArray:
-    """Cut or pad a decode to the length of the original, and move it to where it resembles that most."""
+    """Truncate or pad decoded audio to the length of the original, and shift it to the best alignment."""
     samples = original.shape[1]
     decoded = np.pad(decoded, ((0, 0), (0, max(0, samples - decoded.shape[1]))))
     delay = find_delay(decoded[:, :samples], original, round(_MAX_SHIFT_S * sample_rate), _MIN_CORRELATION)

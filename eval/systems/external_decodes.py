@@ -1,4 +1,4 @@
-"""Decodes of another codec, in a folder that the user provides, with the bytes that they took.
+"""Audio decoded by another codec, in a folder that the user provides, and the sizes of its coded files.
 
 Decoded files have the names of the recordings (as much of the end of their path as tells them apart, with any suffix of
 a sound file) or the ``clip_id`` of the packed clip. The bytes are listed in ``bytes.csv`` (columns file, bytes), or are
@@ -22,12 +22,12 @@ from eval.metrics.alignment import Correlation, correlate
 _DECODE_SUFFIXES = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 _BYTES_CSV = "bytes.csv"
 _MAX_LENGTH_ERROR_S = 0.02
-"""A decode is cut or padded with silence if its length differs by no more than this."""
+"""Decoded audio is truncated or padded with silence if its length differs by no more than this."""
 _MAX_DELAY_S = 0.001
 _MIN_CORRELATION, _MIN_RATIO = 0.5, 1.2
-"""A decode is shifted if its correlation with the original, of either polarity, is somewhere else at least the first,
-and at least the second times that near no delay. It is of inverted polarity if its correlation with the inverted
-original, near no delay, exceeds the first, and the second times that with the original."""
+"""Decoded audio counts as delayed if the largest absolute correlation with the original exceeds the first number, and
+exceeds the largest near lag 0 by the factor of the second. Its polarity counts as inverted if, near lag 0, the
+correlation with the inverted original exceeds the first number, and that with the original by the second factor."""
 
 _Key = tuple[str, ...]
 """A path below the folder, without its suffix."""
@@ -35,53 +35,55 @@ _Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ExternalDecode:
-    """A decode that was made elsewhere."""
+    """A clip decoded outside this evaluation."""
 
     source: Path
     """The file in the user's folder."""
     decoded: Path
     """A sound file at the clip's rate, channels and length."""
     bytes: int | None
-    """None if unknown."""
+    """Size of the coded file; None if unknown."""
     inverted: bool = False
-    """Whether its polarity is inverted, as :func:`check_alignment` finds out."""
+    """True if the polarity is inverted; set by :func:`check_alignment`."""
 
 
 def check_folders(decoded: Mapping[str, Path]) -> None:
-    """Check that folders hold decodes.
+    """Check that folders hold decoded audio.
 
     Args:
-        decoded: name of a codec to the folder of its decodes.
+        decoded: name of a codec to the folder of its decoded files.
 
     Raises:
         UserError: a folder is missing or holds no sound files.
     """
     for name, folder in decoded.items():
         if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder of decodes by {name}")
+            raise UserError(f"{folder}: there is no such folder of audio decoded by {name}")
         if not _by_key(folder, audio_files=True):
-            raise UserError(f"{folder}: holds no decodes by {name} ({', '.join(_DECODE_SUFFIXES[:3])} and the like)")
+            raise UserError(
+                f"{folder}: holds no audio decoded by {name} ({', '.join(_DECODE_SUFFIXES[:3])} and the like)"
+            )
 
 
 def find_decodes(
     folder: Path, clips: Sequence[Clip], indices: Sequence[int], sample_rate: int, channels: int, work: Path
 ) -> list[ExternalDecode]:
-    """Find, check and convert the decodes of clips. The audio of the clips themselves is not needed.
+    """Find, check and convert the decoded files of clips. The audio of the clips themselves is not needed.
 
     Args:
-        folder: of the decodes.
+        folder: folder of the decoded files.
         clips: all clips of the split.
-        indices: of the clips whose decodes are wanted.
-        sample_rate: at which the clips are packed, in Hz.
-        channels: of the packed clips.
+        indices: indices of the clips to find.
+        sample_rate: sample rate of the packed clips, in Hz.
+        channels: number of channels of the packed clips.
         work: folder to be made, for the converted files.
 
     Returns:
-        The decodes in the order of ``indices``.
+        The decoded files in the order of ``indices``.
 
     Raises:
-        UserError: a decode is missing, could be that of several recordings, cannot be read, or lasts longer or shorter
-            than its recording; or the bytes of some are known and of others not.
+        UserError: a decoded file is missing, could be that of several recordings, cannot be read, or lasts longer or
+            shorter than its recording; or the sizes of only some coded files are known.
     """
     files = _match(folder, clips, indices)
     sizes = _sizes(folder, files)
@@ -97,18 +99,18 @@ def find_decodes(
 def check_alignment(
     found: Sequence[ExternalDecode], split: PackedSplit, indices: Sequence[int]
 ) -> list[ExternalDecode]:
-    """Check that decodes are not delayed, and find those of inverted polarity.
+    """Check that decoded files are not delayed, and find those of inverted polarity.
 
     Args:
-        found: the decodes.
+        found: the decoded files.
         split: the clips.
-        indices: of the clips, in the order of the decodes.
+        indices: indices of the clips, in the order of ``found``.
 
     Returns:
-        The decodes with their polarity.
+        The decoded files with their polarity.
 
     Raises:
-        UserError: a decode is delayed or early against its recording.
+        UserError: a decoded file is late or early relative to its recording.
     """
     checked = []
     for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
@@ -117,16 +119,16 @@ def check_alignment(
         tolerance = round(_MAX_DELAY_S * split.sample_rate)
         if correlation is not None and (late := _delay(correlation, tolerance)):
             shift = f"{abs(late) / split.sample_rate * 1000:.1f} ms {'late' if late > 0 else 'early'}"
-            raise UserError(f"{one.source}: begins {shift} against its recording; take out the delay of the codec")
+            raise UserError(f"{one.source}: is {shift} relative to its recording; remove the delay of the codec")
         checked.append(replace(one, inverted=correlation is not None and _is_inverted(correlation, tolerance)))
     return checked
 
 
 def describe_polarity(found: Sequence[ExternalDecode]) -> str:
-    """Describe how many decodes are of inverted polarity.
+    """Describe the number of decoded files of inverted polarity.
 
     Args:
-        found: the decodes of a codec.
+        found: decoded files of a codec.
 
     Returns:
         A note for a table; empty if there are none.
@@ -134,7 +136,7 @@ def describe_polarity(found: Sequence[ExternalDecode]) -> str:
     inverted = sum(one.inverted for one in found)
     if not inverted:
         return ""
-    which = "" if inverted == len(found) else f" in {inverted} of {len(found)} decodes"
+    which = "" if inverted == len(found) else f" in {inverted} of {len(found)} decoded files"
     return f"polarity is inverted{which}"
 
 
@@ -161,17 +163,17 @@ def _match(folder: Path, clips: Sequence[Clip], indices: Sequence[int]) -> list[
             if key in owner:
                 both = " and ".join(str(clips[i].path) for i in (owner[key], index))
                 raise UserError(
-                    f"{files[key][0]}: could be {both}; put decodes in folders like those of the recordings"
+                    f"{files[key][0]}: could be {both}; put decoded files in folders like those of the recordings"
                 )
             owner[key], matched[index] = index, key
     if missing := [clips[index].path for index in indices if index not in matched]:
         raise UserError(
-            f"{folder}: no decode of {len(missing)} of {len(indices)} recordings, such as {missing[0]}; name decodes"
-            " like the recordings, or by their clip_id"
+            f"{folder}: no decoded file for {len(missing)} of {len(indices)} recordings, such as {missing[0]}; name"
+            " decoded files like the recordings, or by their clip_id"
         )
     found = [files[matched[index]] for index in indices]
     if twice := next((paths for paths in found if len(paths) > 1), None):
-        raise UserError(f"{twice[0]}: there is also {twice[1].name}; keep only the one that is the decode")
+        raise UserError(f"{twice[0]}: there is also {twice[1].name}; keep only the decoded file")
     return [paths[0] for paths in found]
 
 
@@ -185,9 +187,9 @@ def _sizes(folder: Path, files: Sequence[Path]) -> list[int | None]:
     others = _by_key(folder, audio_files=False)
     coded = [others.get(_key(file.relative_to(folder)), []) for file in files]
     if several := next((paths for paths in coded if len(paths) > 1), None):
-        raise UserError(f"{several[0]}: there is also {several[1].name}; list the bytes of each decode in {_BYTES_CSV}")
+        raise UserError(f"{several[0]}: there is also {several[1].name}; list the coded sizes in {_BYTES_CSV}")
     if any(coded) and (missing := [file for file, paths in zip(files, coded) if not paths]):
-        raise UserError(f"{missing[0]}: has no coded file of the same name, though others have one")
+        raise UserError(f"{missing[0]}: has no coded file of the same name, but other decoded files have one")
     return [paths[0].stat().st_size if paths else None for paths in coded]
 
 
@@ -198,7 +200,7 @@ def _listed(path: Path) -> dict[_Key, int]:
             for row in csv.DictReader(file):
                 if (size := int(row["bytes"])) <= 0:
                     raise ValueError(f"{size} bytes for {row['file']}")
-                # a name may have dots in it: taken with the suffix of the decode, and without
+                # A name may contain dots: accept it with the suffix of the decoded file and without.
                 name = Path(row["file"])
                 found[_key(name) if name.suffix.lower() in _DECODE_SUFFIXES else name.parts] = size
     except (KeyError, ValueError, TypeError) as error:
@@ -207,7 +209,9 @@ def _listed(path: Path) -> dict[_Key, int]:
 
 
 def _convert(path: Path, channels: int, samples: int, sample_rate: int) -> FloatArray:
-    """Return the decode as ``[channels, samples]`` of the recording's shape; channels are handled as in packing."""
+    """Return the decoded audio in the shape ``[channels, samples]`` of the recording; channels are handled as in
+    packing.
+    """
     clip = audio.read(path)
     wave = clip.samples
     if len(wave) != channels:
@@ -221,7 +225,7 @@ def _convert(path: Path, channels: int, samples: int, sample_rate: int) -> Float
 
 
 def _delay(correlation: Correlation, tolerance: int) -> int:
-    """Return the clear delay of the decode in samples, whatever its polarity, or 0."""
+    """Return the delay of the decoded audio in samples for either polarity, or 0 if no delay is clear."""
     values = np.abs(correlation.values)
     best = int(values.argmax())
     near = np.abs(correlation.near(tolerance)).max()
@@ -229,6 +233,6 @@ def _delay(correlation: Correlation, tolerance: int) -> int:
 
 
 def _is_inverted(correlation: Correlation, tolerance: int) -> bool:
-    """Return whether the decode clearly resembles the inverted original, and more than the original."""
+    """Return whether the decoded audio clearly resembles the inverted original, and more than the original."""
     near = correlation.near(tolerance)
     return bool(-near.min() > _MIN_CORRELATION and -near.min() > _MIN_RATIO * near.max())

@@ -10,14 +10,14 @@ from codec.pretrained.loaded_model import LoadedModel
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """How a model codes: at a bit rate, with a number of codebooks, or (neither) with all of them.
+    """The setting of a model: a bit rate, a number of codebooks, or (neither) all codebooks.
 
     >>> str(OperatingPoint(kbps=3.0)), str(OperatingPoint(codebooks=12)), str(OperatingPoint())
     ('3 kbps', '12 codebooks', 'all codebooks')
     """
 
     kbps: float | None = None
-    """In kbit/s over all channels."""
+    """Bit rate in kbit/s over all channels."""
     codebooks: int | None = None
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ class OperatingPoint:
 
     @property
     def options(self) -> CodingOptions:
-        """The same as options of encoding."""
+        """Options of encoding at this operating point."""
         return CodingOptions(self.kbps, self.codebooks)
 
     def check(self, codec: Codec) -> None:
@@ -37,6 +37,6 @@ class OperatingPoint:
             codec: the model.
 
         Raises:
-            UserError: it has not.
+            UserError: the model does not have it.
         """
         check_options(LoadedModel(codec), self.options)

@@ -1,4 +1,4 @@
-"""Clips through a model as a user's files go: sound file to ``.nac`` file to sound file."""
+"""Coding of clips by a model through files, as users do: sound file to ``.nac`` file to sound file."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from eval.systems.operating_point import OperatingPoint
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A clip, and what a codec made of it. Bytes and times are measured, not estimated."""
+    """A clip coded by a codec. Bytes and times are measured, not estimated."""
 
     clip: Clip
     original: Path
@@ -33,11 +33,11 @@ class CodedClip:
     """Sound file."""
     seconds: float
     bytes: int | None
-    """None if they are unknown, as of decodes that were made elsewhere."""
+    """Size of the coded file; None if unknown, as may be for audio decoded outside this evaluation."""
     encode_s: float
     decode_s: float
     container_bytes: int | None = None
-    """Of a file around the payload; not counted in ``bytes``."""
+    """Bytes of the container around the payload, not counted in ``bytes``."""
 
 
 def code_clips(
@@ -49,18 +49,18 @@ def code_clips(
     point: OperatingPoint,
     label: str,
 ) -> list[CodedClip]:
-    """Code and decode clips through files, one after the other on one thread.
+    """Encode and decode clips through files, one after the other on one thread.
 
     Writes ``folder/coded/*.nac`` and ``folder/decoded/*.wav``.
 
     Args:
         split: the clips.
-        indices: of the clips to code.
+        indices: indices of the clips to code.
         codec: the model.
-        originals: folder of the sound files to code; those that are not there yet are written.
+        originals: folder of the sound files to code; missing files are written.
         folder: a folder without folders of these names.
         point: how to code.
-        label: of the progress bar.
+        label: label of the progress bar.
 
     Returns:
         The clips in the order of ``indices``.
@@ -91,7 +91,7 @@ def code_clips(
 
 @dataclass(frozen=True)
 class CodebookStatistics:
-    """How clips used one codebook."""
+    """Usage of one codebook."""
 
     used: float
     """Share of its entries that occur."""
@@ -101,10 +101,10 @@ class CodebookStatistics:
 
 @dataclass(frozen=True)
 class CodeCounts:
-    """How often each code occurs in some files."""
+    """Counts of the codes in some files."""
 
     counts: npt.NDArray[np.int64]
-    """``[codebooks, size]``, of the codebooks that occur at all."""
+    """``[codebooks, size]``, for the codebooks that occur."""
     ideal_bits: float
     """Bits of the codes, and of the numbers of codes, under the model's tables."""
 
@@ -125,7 +125,7 @@ def count_codes(paths: Sequence[Path], codec: Codec) -> CodeCounts:
     """Count the codes in ``.nac`` files.
 
     Args:
-        paths: of the files.
+        paths: paths of the files.
         codec: the model that coded them.
 
     Returns:

@@ -11,12 +11,12 @@ class System:
     """A codec at one operating point."""
 
     name: str
-    """Of the codec, such as the folder of a run, or "Opus"."""
+    """Name of the codec, such as the folder of a run, or "Opus"."""
     point: str
-    """As it is printed, such as "3 kbps" or "12 codebooks"."""
+    """Operating point in reports, such as "3 kbps" or "12 codebooks"."""
     kind: Kind = field(default="unknown", compare=False)
-    """A model of this project; a conventional codec; decodes that were made elsewhere; or, in tables that do not record
-    it, unknown."""
+    """A model of this project; a conventional codec; audio decoded outside this evaluation; or, in tables without this
+    record, unknown."""
 
     def label(self, main: str) -> str:
         """Return the heading of the system's row in a report.

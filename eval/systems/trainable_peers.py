@@ -67,12 +67,12 @@ class PeerPackage:
     install: str
     """Command that installs it."""
     width: int
-    """Of the first layer, as published."""
+    """Published width of the first layer."""
     build: Callable[[CodecConfig, int, bool], Peer]
 
     @property
     def absent(self) -> bool:
-        """Whether it is not installed."""
+        """True if it is not installed."""
         return not installed(self.module)
 
 
@@ -87,8 +87,8 @@ def codec_builder(architecture: str, width: int, quantizer: str = "own") -> Code
 
     Args:
         architecture: "ours", whose widths are in the configuration, or a key of :data:`PEERS`.
-        width: of a peer's first layer.
-        quantizer: of a peer: "own", or "ours" with the configuration's settings.
+        width: width of a peer's first layer.
+        quantizer: quantizer of a peer: "own", or "ours" with the configuration's settings.
 
     Returns:
         The function.

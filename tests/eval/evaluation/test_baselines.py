@@ -207,7 +207,7 @@ def test_two_systems_of_one_name_are_refused(folder):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: path.unlink(), "no decode of 1 of 4"),
+        (lambda path: path.unlink(), "no decoded file for 1 of 4"),
         (lambda path: path.write_text("no sound"), "test2"),
         (lambda path: write(path, waves()[2][:, :8000], RATE), "lasts 0.50 s, its recording 0.90"),
         (lambda path: path.with_suffix(".packets").unlink(), "test2"),
@@ -228,7 +228,7 @@ def test_decodes_that_do_not_fit_are_refused_before_the_test_split_is_opened(fol
 
 def test_decodes_of_no_validation_clip_count_no_candidate(folder):
     before = count_candidates(folder / "data")
-    with pytest.raises(UserError, match="no decode of"):
+    with pytest.raises(UserError, match="no decoded file for"):
         evaluate(
             folder / "finalist",
             folder / "data",

@@ -64,7 +64,7 @@ def test_the_ledger_has_the_opening_and_its_result(folder, result):
 def test_test_clips_that_were_trained_on_are_counted(folder, result):
     assert result.trained_clips == 3
     assert json.loads((folder / "run/evaluation/results.json").read_text())["trained_clips"] == 3
-    assert "3 of the 5 test clips were trained on" in result.text()
+    assert "3 of the 5 test clips were used in training" in result.text()
 
 
 def test_bit_rate_is_that_of_the_files_and_of_codec_info(folder, result):

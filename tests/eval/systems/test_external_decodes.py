@@ -112,10 +112,13 @@ def text(name: str, content: str):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda folder, waves: (folder / "anna/2.wav").unlink(), r"no decode of 1 of 3 .*, such as .*anna/2\.flac"),
+        (
+            lambda folder, waves: (folder / "anna/2.wav").unlink(),
+            r"for 1 of 3 .*, such as .*anna/2\.flac",
+        ),
         (put("anna/2.wav", slice(4000)), "lasts 0.25 s, its recording 0.51"),
-        (lambda folder, waves: late(folder, waves, 160), r"bert/1\.wav: begins 10\.0 ms late"),
-        (lambda folder, waves: late(folder, waves, -32), r"begins 2\.0 ms early"),
+        (lambda folder, waves: late(folder, waves, 160), r"bert/1\.wav: is 10\.0 ms late"),
+        (lambda folder, waves: late(folder, waves, -32), r"is 2\.0 ms early"),
         (put("anna/2.flac"), r"anna/2\.flac.*2\.wav|anna/2\.wav.*2\.flac"),
         (text("anna/1.bin", "x"), r"anna/2\.wav|bert/1\.wav"),
         (text("bytes.csv", "file,bytes\nanna/1.wav,9\n"), "no line for anna/2"),
@@ -144,7 +147,7 @@ def test_inverted_polarity_is_noted_and_is_no_delay(theirs, split, waves):
     np.testing.assert_allclose(read(found[1].decoded).samples, -waves[1], atol=1 / 32768)
     late(theirs, [-wave for wave in waves], 160)
     shutil.rmtree(theirs.parent / "work")
-    with pytest.raises(UserError, match=r"bert/1\.wav: begins 10\.0 ms late"):
+    with pytest.raises(UserError, match=r"bert/1\.wav: is 10\.0 ms late"):
         find(theirs, split)
 
 
@@ -158,8 +161,8 @@ def test_a_name_that_two_recordings_share_is_refused(tmp_path, split, waves):
 
 def test_folders_are_checked_before_anything_is_opened(tmp_path, theirs):
     check_folders({"Theirs": theirs})
-    with pytest.raises(UserError, match="no such folder of decodes by Theirs"):
+    with pytest.raises(UserError, match="no such folder of audio decoded by Theirs"):
         check_folders({"Theirs": tmp_path / "none"})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no decodes by Theirs"):
+    with pytest.raises(UserError, match="holds no audio decoded by Theirs"):
         check_folders({"Theirs": tmp_path / "empty"})
