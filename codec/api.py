@@ -77,7 +77,7 @@ def load(
     """Load a model, ready to encode and decode.
 
     Args:
-        model: name of a built-in model, or the folder of a run or of an exported model.
+        model: name of a built-in model, or the folder of a run or of an exported model
         device: device of the model, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the
             graphs that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
         dtype: data type of the decoder: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact.
@@ -100,9 +100,9 @@ def open(
     """Open a ``.nac`` file, to seek in it and read any part of its audio.
 
     Args:
-        path: the file.
-        model: a codec, or the name or folder of a model (default: the built-in model that the file names).
-        strict: whether damage is an error; otherwise it is concealed.
+        path: the file
+        model: a codec, or the name or folder of a model (default: the built-in model that the file names)
+        strict: whether damage is an error; otherwise it is concealed
 
     Returns:
         The reader; close it, or use it in a ``with`` statement.
@@ -130,9 +130,9 @@ class AudioCodec:
     """A model, and the precision and the number of threads that it computes with. See :func:`load`.
 
     Args:
-        model: the model, or its networks; from here on it belongs to this object.
+        model: the model, or its networks; from here on it belongs to this object
         dtype: data type of the decoder, one of :data:`DTYPES`
-        threads: CPU threads.
+        threads: CPU threads
 
     Raises:
         UserError: no such type, or one that the device cannot compute in; less than one thread.
@@ -192,8 +192,8 @@ class AudioCodec:
             wave: ``[samples]`` or ``[channels, samples]``, floating-point numbers with full scale 1. Two channels are
                 encoded as mid and side, unless the model keeps them separate.
             sample_rate: sample rate of the waveform in Hz
-            codebooks: number of codebooks to use (default: all).
-            quantize: whether to return codes; otherwise the continuous latents that would be quantized.
+            codebooks: number of codebooks to use (default: all)
+            quantize: whether to return codes; otherwise the continuous latents that would be quantized
 
         Returns:
             Codes or latents, with the sample rate and length of the waveform.
@@ -238,7 +238,7 @@ class AudioCodec:
         """Look up codes in the codebooks: the quantized latents that the decoder receives.
 
         Args:
-            codes: as for :meth:`decode`.
+            codes: as for :meth:`decode`
 
         Returns:
             float32 ``[features, frames]`` or ``[channels, features, frames]``; as :class:`Latents` if ``codes`` are
@@ -288,10 +288,10 @@ class AudioCodec:
         """Encode a waveform to a ``.nac`` file, which :func:`open` reads.
 
         Args:
-            path: the file.
-            wave: as for :meth:`encode`.
+            path: the file
+            wave: as for :meth:`encode`
             sample_rate: sample rate of the waveform in Hz
-            kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`.
+            kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`
             codebooks: number of codebooks, instead of a bit rate (default: all)
             tags: title, date and other tags to store in the file
 
@@ -317,7 +317,7 @@ class AudioCodec:
         Args:
             sample_rate: sample rate of the audio in Hz (default: the model's)
             channels: number of channels of the audio
-            codebooks: number of codebooks to use (default: all).
+            codebooks: number of codebooks to use (default: all)
             block: number of latent frames that are computed at once. 1 means the least latency; with 16 and more, the
                 codes are exactly those of :meth:`encode`, with fewer, one in 100,000 may differ.
 

@@ -32,7 +32,7 @@ def channels_to_streams(waveform: WaveformArray, stereo: StereoMode) -> Waveform
     """Turn the channels of a waveform into mono streams.
 
     Args:
-        waveform: ``[channels, samples]``.
+        waveform: ``[channels, samples]``
         stereo: coding of two channels; without effect for any other number of channels
 
     Returns:
@@ -49,7 +49,7 @@ def streams_to_channels(streams: WaveformArray, stereo: StereoMode) -> WaveformA
     """Turn mono streams back into the channels of a waveform; the inverse of :func:`channels_to_streams`.
 
     Args:
-        streams: ``[channels, 1, samples]``.
+        streams: ``[channels, 1, samples]``
         stereo: same value as for :func:`channels_to_streams`
 
     Returns:

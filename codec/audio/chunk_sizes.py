@@ -14,7 +14,7 @@ def is_chunk_header(header: bytes) -> bool:
     """Return whether some bytes can be the header of a chunk: four printable characters and a size of 32 bits.
 
     Args:
-        header: at least 8 bytes, or False is returned.
+        header: at least 8 bytes, or False is returned
 
     Returns:
         Whether a chunk can begin there.
@@ -47,7 +47,7 @@ def describe_cut_off(present: int, stated: int) -> str:
     """Return the reason for refusing a file that is shorter than the length in its header.
 
     Args:
-        present: number of bytes in the file.
+        present: number of bytes in the file
         stated: number of bytes according to its header
 
     Returns:

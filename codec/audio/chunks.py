@@ -49,9 +49,9 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     """Read bytes at a position.
 
     Args:
-        file: open for reading; its position is moved.
-        offset: first byte.
-        count: number of bytes.
+        file: open for reading; its position is moved
+        offset: first byte
+        count: number of bytes
 
     Returns:
         ``count`` bytes, or fewer at the end of the file.
@@ -64,10 +64,10 @@ def iter_chunks(file: BinaryIO, layout: ChunkLayout, start: int, end: int) -> It
     """Iterate over the chunks of a file.
 
     Args:
-        file: open for reading; its position is moved.
-        layout: layout of the chunk headers.
-        start: first byte of the first chunk.
-        end: length of the file.
+        file: open for reading; its position is moved
+        layout: layout of the chunk headers
+        start: first byte of the first chunk
+        end: length of the file
 
     Yields:
         The chunks with the sizes in their headers; the last one may exceed ``end``.
@@ -92,9 +92,9 @@ def iter_boxes(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
     """Iterate over the boxes of an MP4 or QuickTime file, or over those in a box.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first box.
-        end: byte after the last box.
+        file: open for reading; its position is moved
+        start: first byte of the first box
+        end: byte after the last box
 
     Yields:
         The boxes with the sizes in their headers; the last one may exceed ``end``.
@@ -116,9 +116,9 @@ def iter_elements(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
     """Iterate over the EBML elements of a Matroska file.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first element.
-        end: length of the file.
+        file: open for reading; its position is moved
+        start: first byte of the first element
+        end: length of the file
 
     Yields:
         The elements with the sizes in their headers. One of unknown size has :data:`UNKNOWN_64` and is the last.

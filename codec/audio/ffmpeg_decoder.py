@@ -54,8 +54,8 @@ class FFmpegDecoder:
     """A file that FFmpeg demuxes and decodes, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.

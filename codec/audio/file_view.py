@@ -11,9 +11,9 @@ class FileView:
 
     Args:
         file: open for reading. The view moves its position, and closes it together with itself.
-        start: first byte of the view.
-        end: byte after its last one.
-        patches: bytes that replace those of the file, by their offset into the view.
+        start: first byte of the view
+        end: byte after its last one
+        patches: bytes that replace those of the file, by their offset into the view
 
     >>> import io
     >>> FileView(io.BytesIO(b"....RIFX...."), 4, 12, {3: b"F"}).read(6)
@@ -56,7 +56,7 @@ class FileView:
         """Read into a buffer.
 
         Args:
-            buffer: filled from its start.
+            buffer: filled from its start
 
         Returns:
             Number of bytes read.
@@ -70,7 +70,7 @@ class FileView:
 
         Args:
             offset: offset relative to ``whence``
-            whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``.
+            whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``
 
         Returns:
             The new position, which may lie beyond the end.

@@ -33,8 +33,8 @@ class FlacDecoder:
     """One FLAC file, or several joined byte by byte, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.

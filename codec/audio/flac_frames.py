@@ -26,7 +26,7 @@ def flac_sample_count(header: bytes) -> int:
     """Return the length in the header of a FLAC file.
 
     Args:
-        header: the first 26 bytes of the file.
+        header: the first 26 bytes of the file
 
     Returns:
         Samples per channel, 0 if the length is unknown.
@@ -38,7 +38,7 @@ def flac_bits_per_sample(header: bytes) -> int:
     """Return the number of bits per sample of a FLAC file.
 
     Args:
-        header: the first 26 bytes of the file.
+        header: the first 26 bytes of the file
 
     Returns:
         4 to 32 bits.
@@ -50,9 +50,9 @@ def ends_at_stated_length(file: BinaryIO, start: int, end: int) -> bool:
     """Return whether a FLAC file has its length in the header and its last frame ends there.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the FLAC file in it.
-        end: byte after the last one.
+        file: open for reading; its position is moved
+        start: first byte of the FLAC file in it
+        end: byte after the last one
 
     Returns:
         Whether libFLAC reads all samples of the file.

@@ -55,8 +55,8 @@ def detect_format(file: BinaryIO, size: int) -> FileFormat | NotAudio:
     """Detect the format of a file.
 
     Args:
-        file: the file, open for reading; its position is moved.
-        size: its length in bytes.
+        file: the file, open for reading; its position is moved
+        size: its length in bytes
 
     Returns:
         Its format and the back end to read it with, or the reason why it cannot be read. Lengths in the header are

@@ -39,8 +39,8 @@ class MpegDecoder:
     """An MPEG audio file, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
     """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:

@@ -68,7 +68,7 @@ def parse_frame_header(head: bytes) -> FrameHeader | None:
     """Parse the header of a frame.
 
     Args:
-        head: the first bytes of the frame, at least 4.
+        head: the first bytes of the frame, at least 4
 
     Returns:
         The header; None if these bytes are not a valid one.
@@ -102,9 +102,9 @@ def find_free_format_length(file: BinaryIO, start: int, end: int) -> int:
     """Find the length of frames in free format, whose headers do not give it.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of a frame.
-        end: byte after the last frame.
+        file: open for reading; its position is moved
+        start: first byte of a frame
+        end: byte after the last frame
 
     Returns:
         Bytes of a frame without padding; 0 unless two frames of the same format follow at that distance.
@@ -144,9 +144,9 @@ def find_first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     A recording of a stream may begin in the middle of a frame, and tags may be followed by stray bytes.
 
     Args:
-        file: open for reading; its position is moved.
-        start: byte at which the search begins.
-        end: byte after the last one of the stream.
+        file: open for reading; its position is moved
+        start: byte at which the search begins
+        end: byte after the last one of the stream
 
     Returns:
         Position of the frame; None if there is none.
@@ -188,8 +188,8 @@ def parse_encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | N
     """Parse the header that an encoder puts in the first frame.
 
     Args:
-        frame: the whole frame.
-        header: its frame header.
+        frame: the whole frame
+        header: its frame header
 
     Returns:
         The encoder's header; None if the frame holds samples instead.

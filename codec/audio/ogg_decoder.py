@@ -59,8 +59,8 @@ class OggDecoder:
     """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.

@@ -50,7 +50,7 @@ def page_checksum(page: bytes) -> int:
     zlib computes the CRC with reflected bits and inverted ends; the bytes, both ends and the result are reflected here.
 
     Args:
-        page: the whole page, with zeros in its checksum field.
+        page: the whole page, with zeros in its checksum field
 
     Returns:
         The checksum.
@@ -66,8 +66,8 @@ def iter_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
     """Iterate over the pages of a file, and check them.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first page.
+        file: open for reading; its position is moved
+        start: first byte of the first page
 
     Yields:
         The pages in order. Bytes after the last page of a stream that are not a page (tags) end the iteration.
@@ -132,9 +132,9 @@ def read_last_granule(file: BinaryIO, end: int, serial: int) -> int | None:
     """Read the granule position of the last page of a file.
 
     Args:
-        file: open for reading; its position is moved.
-        end: byte after the last one of the container.
-        serial: serial number of a stream.
+        file: open for reading; its position is moved
+        end: byte after the last one of the container
+        serial: serial number of a stream
 
     Returns:
         The granule position; None if the last page is not of this stream or has none.

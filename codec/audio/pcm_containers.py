@@ -36,9 +36,9 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect WAV and its variants with 64-bit sizes, RF64 and BW64, and AVI.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -152,9 +152,9 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect AIFF and AIFF-C.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -187,9 +187,9 @@ def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect Sony Wave64. libsndfile reads any extensible format as integers, so these are left to FFmpeg.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -218,9 +218,9 @@ def detect_nist(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect NIST SPHERE, whose header is text. libsndfile ignores its sample count.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -244,9 +244,9 @@ def detect_au(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect Sun and NeXT audio (AU), of either byte order.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -275,9 +275,9 @@ def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     whole packets there, so that fewer samples are not an error.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.

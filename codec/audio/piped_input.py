@@ -71,9 +71,9 @@ def open_piped_audio(
     """Open audio that comes through a pipe, as a context manager.
 
     Args:
-        source: binary file, read to its end at most once.
-        raw: format of the samples if they come without a header.
-        name: name of the source, for messages.
+        source: binary file, read to its end at most once
+        raw: format of the samples if they come without a header
+        name: name of the source, for messages
 
     Yields:
         The audio, open for reading.

@@ -59,7 +59,7 @@ class AudioInfo:
         """Return the samples of the file in blocks, none for an empty file whose header is correct.
 
         Args:
-            block_frames: samples per channel in a block; see :func:`blocks`.
+            block_frames: samples per channel in a block; see :func:`blocks`
 
         Returns:
             An iterable of float32 ``[channels, 1 <= n <= block_frames]``.
@@ -86,7 +86,7 @@ def info(path: Path) -> AudioInfo:
     """Read the header and the tags of an audio file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Its properties. Only the first frame is decoded, and only if the header does not give all of them.
@@ -119,8 +119,8 @@ def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray
     more samples are read, fewer are an error.
 
     Args:
-        path: the file.
-        block_frames: samples per channel in a block; the last one may be shorter.
+        path: the file
+        block_frames: samples per channel in a block; the last one may be shorter
 
     Yields:
         float32 ``[channels, 1 <= n <= block_frames]``, full scale 1.
@@ -138,7 +138,7 @@ def read(path: Path) -> Audio:
     """Read a whole audio file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Its samples and its sample rate.

@@ -17,7 +17,7 @@ def repair_text(text: str) -> str:
     r"""Repair text that was decoded in the wrong encoding.
 
     Args:
-        text: text that was decoded as Latin-1, or as UTF-8 with surrogate escapes.
+        text: text that was decoded as Latin-1, or as UTF-8 with surrogate escapes
 
     Returns:
         The text in the detected encoding; the same text if it cannot have been decoded wrongly.
@@ -39,7 +39,7 @@ def decode_text(data: bytes) -> str:
     """Decode text of unknown encoding.
 
     Args:
-        data: the encoded text.
+        data: the encoded text
 
     Returns:
         The text, decoded as UTF-8, Shift-JIS, Windows-1252 or Latin-1: the first that fits.

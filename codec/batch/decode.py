@@ -64,13 +64,13 @@ def decode_batch(
     ``batch.force``; outputs are never skipped if only a part is decoded or damage is an error.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: the folder, or a file if it has the suffix of an audio file and is no folder.
-        model: decodes all files, or a function that finds the model for the fingerprint in a file.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: the folder, or a file if it has the suffix of an audio file and is no folder
+        model: decodes all files, or a function that finds the model for the fingerprint in a file
         options: part to decode, and whether damage is an error; its ``subtype`` is not used
         batch: overwriting and concurrency
-        lists: text files that name further sources.
-        suffix: ``wav``, ``flac`` or ``ogg`` (default: that of the file ``out``, otherwise ``wav``).
+        lists: text files that name further sources
+        suffix: ``wav``, ``flac`` or ``ogg`` (default: that of the file ``out``, otherwise ``wav``)
         bits: bits per sample, see :data:`SUBTYPES`
 
     Returns:
@@ -130,8 +130,8 @@ def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[DecodeJob], li
     """Make a job for each array in a shard.
 
     Args:
-        shard: the tar file.
-        out: folder of the outputs.
+        shard: the tar file
+        out: folder of the outputs
         suffix: suffix of the outputs
 
     Returns:

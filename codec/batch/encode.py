@@ -47,13 +47,13 @@ def encode_batch(
     sample rate and channel count of the source, and the source was not itself decoded from codes.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: the folder, or a file if it ends in ``.nac`` and is no folder.
-        model: encodes.
-        options: bit rate or number of codebooks, and further tags.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: the folder, or a file if it ends in ``.nac`` and is no folder
+        model: encodes
+        options: bit rate or number of codebooks, and further tags
         batch: overwriting and concurrency
-        lists: text files that name further sources.
-        note: receives a sentence before work begins if the model does not have the bit rate.
+        lists: text files that name further sources
+        note: receives a sentence before work begins if the model does not have the bit rate
 
     Returns:
         The outcome of each source.

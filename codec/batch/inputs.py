@@ -44,7 +44,7 @@ class FileKinds:
         """Check whether a file is expected in the same folders.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             Whether its name matches one of the companions.
@@ -66,7 +66,7 @@ def read_text(path: Path, kind: str) -> str:
     """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
 
     Args:
-        path: the file; it is unpacked if its name ends in ``.gz``.
+        path: the file; it is unpacked if its name ends in ``.gz``
         kind: kind of file, for messages
 
     Returns:
@@ -96,7 +96,7 @@ def read_path_list(path: Path) -> list[Path]:
     """Read a list of paths.
 
     Args:
-        path: a text file with one path per line, see :func:`read_text`.
+        path: a text file with one path per line, see :func:`read_text`
 
     Returns:
         The paths in their order.
@@ -119,7 +119,7 @@ def find_inputs(sources: Sequence[Path], kinds: FileKinds, lists: Sequence[Path]
         sources: files, folders, and patterns with ``*``, ``?``, ``[…]`` and ``**``. A file given by its name may have
             any suffix.
         kinds: kinds of files used from folders and patterns, see :mod:`codec.runtime.file_walk`; others are counted
-        lists: text files that name further sources, one per line.
+        lists: text files that name further sources, one per line
 
     Returns:
         The files, those left out, and folders that could not be listed.
@@ -145,7 +145,7 @@ def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Place files in one tree, below the deepest folder that holds the trees of all.
 
     Args:
-        found: files, each with its path in the tree of its source.
+        found: files, each with its path in the tree of its source
 
     Returns:
         The same files, each with its path below this folder.

@@ -70,7 +70,7 @@ def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:
     """Drop jobs whose source was named twice.
 
     Args:
-        jobs: in any order.
+        jobs: in any order
 
     Returns:
         The jobs, one for each target, in the same order.
@@ -90,7 +90,7 @@ def names_file(out: Path, suffixes: Collection[str]) -> bool:
     """Decide whether an output path means a file rather than a folder.
 
     Args:
-        out: the path.
+        out: the path
         suffixes: suffixes of files, in lower case and with their dot
 
     Returns:
@@ -103,8 +103,8 @@ def with_target(jobs: Sequence[AnyJob], out: Path) -> list[AnyJob]:
     """Direct the only job to a file.
 
     Args:
-        jobs: exactly one.
-        out: the file.
+        jobs: exactly one
+        out: the file
 
     Returns:
         The job, with the file as its target.

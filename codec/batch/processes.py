@@ -32,7 +32,7 @@ def run_in_processes(
     Args:
         function: called with a job and a function that takes the seconds of audio that were processed; it is pickled
         jobs: the queue, processed in this order
-        workers: number of processes.
+        workers: number of processes
         progress: called in this process with each job and the seconds that ``function`` reports for it
 
     Yields:

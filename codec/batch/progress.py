@@ -31,8 +31,8 @@ class BatchProgress:
     """Shows files, hours of audio, speed and remaining time. A context manager.
 
     Args:
-        verb: what is done to the files.
-        planned: expected seconds of audio of each job; the total is corrected when there are more or fewer.
+        verb: what is done to the files
+        planned: expected seconds of audio of each job; the total is corrected when there are more or fewer
     """
 
     def __init__(self, verb: str, planned: dict[Job, float]) -> None:

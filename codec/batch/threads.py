@@ -42,7 +42,7 @@ def run_in_threads(
     Args:
         work: called with an item and a function that takes the seconds of audio that were processed
         items: the items, processed in this order
-        threads: number of concurrent calls; one means no threads at all.
+        threads: number of concurrent calls; one means no threads at all
         progress: called in the calling thread with each item and the seconds that ``work`` reports for it
 
     Yields:

@@ -89,15 +89,15 @@ def encode_tokens(
     reused, unless ``batch.force``. Without ``batch.force``, no file other than such a shard is replaced.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: folder of the shards.
-        model: encodes.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: folder of the shards
+        model: encodes
         batch: overwriting and concurrency; a process works on a whole shard, and within a shard several files may be
-            encoded concurrently.
+            encoded concurrently
         lists: text files that name further sources. Without sources and lists, all files of the manifest are encoded.
-        codebooks: number of codebooks (default: all).
-        per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`).
-        manifest: CSV table whose columns become part of the metadata.
+        codebooks: number of codebooks (default: all)
+        per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`)
+        manifest: CSV table whose columns become part of the metadata
 
     Returns:
         The outcome of each source.
@@ -154,7 +154,7 @@ def default_per_shard(files: int) -> int:
     """Choose the number of files per shard.
 
     Args:
-        files: number of files in all.
+        files: number of files in all
 
     Returns:
         At most :data:`MOST_PER_SHARD`, and a power of two as long as that leaves fewer than :data:`FEWEST_SHARDS`

@@ -32,7 +32,7 @@ class CodesWithImportance:
         """Return the codes of at least a given importance.
 
         Args:
-            threshold: Importance; compared in float32.
+            threshold: importance; compared in float32
 
         Returns:
             ``codes``, in which those of less importance are :data:`NO_CODE`.
@@ -47,7 +47,7 @@ class CodesWithImportance:
         """Split in time.
 
         Args:
-            size: Frames per part.
+            size: frames per part
 
         Returns:
                 Parts of ``size`` frames, and a last part with the remaining frames, which may be none.
@@ -61,7 +61,7 @@ class CodesWithImportance:
         """Join in time.
 
         Args:
-            parts: At least one part, of the same streams and codebooks.
+            parts: at least one part, of the same streams and codebooks
 
         Returns:
             The parts, one after the other.
@@ -92,8 +92,8 @@ class PacketCoder(Protocol):
         """Encode the codes of one packet.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have fewer codes than codebooks.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have fewer codes than codebooks
 
         Returns:
             The payload of the packet.
@@ -103,11 +103,11 @@ class PacketCoder(Protocol):
         """Decode the payload of one packet.
 
         Args:
-            data: Payload, of untrusted origin.
-            channels: Channels of the file.
-            codebooks: Codebooks of the file.
-            frames: Latent frames of the packet.
-            variable: Whether frames may have fewer codes than codebooks.
+            data: payload, of untrusted origin
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of the packet
+            variable: whether frames may have fewer codes than codebooks
 
         Returns:
             Existing codes ``[channels, codebooks, frames]``.

@@ -52,7 +52,7 @@ def packet_frames(frame_rate_hz: float) -> int:
     """Return the number of latent frames in a packet of about :data:`PACKET_S`.
 
     Args:
-        frame_rate_hz: Latent frames per second.
+        frame_rate_hz: latent frames per second
 
     Returns:
         Frames, from 1 to 255.
@@ -69,8 +69,8 @@ def frame_packet(number: int, payload: bytes) -> bytes:
     The length comes first, 7 bits per byte, the least significant ones first; the checksum comes last.
 
     Args:
-        number: Number of the packet, from 0.
-        payload: Coded codes, at least one byte.
+        number: number of the packet, from 0
+        payload: coded codes, at least one byte
 
     Returns:
         The packet.
@@ -93,7 +93,7 @@ class Framing:
     """Access to the packets of one file by their positions.
 
     Args:
-        read: Function that reads the file.
+        read: function that reads the file
         longest: maximum size of a payload
     """
 
@@ -105,8 +105,8 @@ class Framing:
         """Parse the length of a packet.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
+            place: position of the packet
+            limit: position by which it must end
 
         Returns:
             The positions that it gives; None if no packet can have this length.
@@ -124,9 +124,9 @@ class Framing:
         """Read the packet at a position.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
-            number: Expected number; the packet may have another one.
+            place: position of the packet
+            limit: position by which it must end
+            number: expected number; the packet may have another one
 
         Returns:
             The packet; None if there is no intact one.
@@ -148,9 +148,9 @@ class Framing:
         are no packet, one in millions is mistaken for one of the few numbers that can follow.
 
         Args:
-            place: Position of the damaged packet.
-            limit: Position by which the next one must end.
-            number: Number of the damaged packet.
+            place: position of the damaged packet
+            limit: position by which the next one must end
+            number: number of the damaged packet
             stop: upper limit of its number, exclusive
 
         Returns:
@@ -189,8 +189,8 @@ class FramingVersion1(Framing):
         """Parse the length of a packet; see :meth:`Framing.parse_length`.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
+            place: position of the packet
+            limit: position by which it must end
 
         Returns:
             The positions that it gives; None if no packet can have this length.
@@ -205,9 +205,9 @@ class FramingVersion1(Framing):
         """Read the packet at a position.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
-            number: Number of the packet.
+            place: position of the packet
+            limit: position by which it must end
+            number: number of the packet
 
         Returns:
             The packet; None if it is damaged or has another number.

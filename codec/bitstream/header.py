@@ -32,7 +32,7 @@ def max_payload_bytes(symbols: int) -> int:
     """Return the maximum size of a payload, for any tables.
 
     Args:
-        symbols: Codes, and in variable files numbers of codes, of the packet.
+        symbols: codes, and in variable files numbers of codes, of the packet
 
     Returns:
         Bytes: a word for each symbol, and two at the end.
@@ -106,7 +106,7 @@ class Header:
         """Return the number of latent frames in a packet.
 
         Args:
-            packet: Number of the packet, from 0.
+            packet: number of the packet, from 0
 
         Returns:
             Frames; fewer in the last packet.
@@ -117,7 +117,7 @@ class Header:
         """Return the maximum size of the payload of a packet.
 
         Args:
-            packet: Number of the packet, from 0.
+            packet: number of the packet, from 0
 
         Returns:
             Bytes; see :func:`max_payload_bytes`.
@@ -129,7 +129,7 @@ class Header:
         """Return the time at which a latent frame begins, to within one frame.
 
         Args:
-            frame: Number of the frame, from 0.
+            frame: number of the frame, from 0
 
         Returns:
             Seconds.
@@ -166,7 +166,7 @@ class Header:
         """Serialise the header, in the layout of :data:`FORMAT_VERSION`.
 
         Args:
-            tags: Tags of the source.
+            tags: tags of the source
 
         Returns:
             Header and tags.

@@ -13,7 +13,7 @@ def repair_byte(data: bytes) -> bytes:
     """Repair one damaged byte.
 
     Args:
-        data: Header, its checksum included.
+        data: header, its checksum included
 
     Returns:
         The header as it was before the damage; ``data`` itself if it is intact, or damaged beyond that.

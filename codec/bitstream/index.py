@@ -17,7 +17,7 @@ def index_size(packets: int) -> int:
     """Return the size of an index.
 
     Args:
-        packets: Packets of the file.
+        packets: packets of the file
 
     Returns:
         Bytes, the checksum included.
@@ -32,7 +32,7 @@ def index_bytes(group_bytes: Sequence[int]) -> bytes:
     """Serialise an index.
 
     Args:
-        group_bytes: Bytes of each group of :data:`PACKETS_PER_ENTRY` packets.
+        group_bytes: bytes of each group of :data:`PACKETS_PER_ENTRY` packets
 
     Returns:
         The index, its checksum included.
@@ -45,8 +45,8 @@ def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
 
     Args:
         data: bytes at the end of the file; their number is given by :func:`index_size`
-        start: Position of the first packet in the file.
-        stop: Position behind the last packet.
+        start: position of the first packet in the file
+        stop: position behind the last packet
 
     Returns:
         The positions at which the groups start, and ``stop``; None if the index is damaged or contradicts the file.

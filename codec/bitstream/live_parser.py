@@ -47,10 +47,10 @@ class LiveParser:
     Behind a damaged frame, parsing continues at two intact frames in a row, or an intact frame and the end.
 
     Args:
-        header: Header of the stream.
+        header: header of the stream
 
     Attributes:
-        next: Number of the next frame.
+        next: number of the next frame
         end: end record of the stream; it is sent shortly before the end
         done: whether parsing has ended: the end was reached, or the search behind damage was given up
     """
@@ -69,7 +69,7 @@ class LiveParser:
         """Add bytes.
 
         Args:
-            data: Any number of bytes.
+            data: any number of bytes
 
         Returns:
             The frames that are complete by now.

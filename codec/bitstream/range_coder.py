@@ -26,7 +26,7 @@ class RangeCoder:
     """Range coder for the codes of packets, each of which is coded independently.
 
     Args:
-        tables: Tables of the model that made the codes.
+        tables: tables of the model that made the codes
 
     >>> import numpy as np
     >>> from codec.bitstream.tables import CodeTables
@@ -59,8 +59,8 @@ class RangeCoder:
         """Encode the codes of one packet.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have absent codes (:data:`NO_CODE`); their numbers of codes are coded then.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have absent codes (:data:`NO_CODE`); their numbers of codes are coded then
 
         Returns:
             The payload, a multiple of four bytes.
@@ -96,10 +96,10 @@ class RangeCoder:
 
         Args:
             data: payload. For any content, the codes are within their tables.
-            channels: Channels of the file.
-            codebooks: Codebooks of the file.
-            frames: Latent frames of the packet.
-            variable: Whether frames may have absent codes.
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of the packet
+            variable: whether frames may have absent codes
 
         Returns:
             Codes ``[channels, codebooks, frames]``.
@@ -163,7 +163,7 @@ class RangeCoder:
 
         Args:
             codes: codes of one packet ``[channels, codebooks, frames]``
-            variable: Whether frames may have absent codes.
+            variable: whether frames may have absent codes
 
         Returns:
             Classes ``[codebooks in use, channels, frames]``; without meaning where a code is absent.
@@ -185,8 +185,8 @@ class RangeCoder:
         """Return the information content of a packet under the tables.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have absent codes; their numbers of codes count then.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have absent codes; their numbers of codes count then
 
         Returns:
             Bits of an ideal entropy coder.
@@ -238,7 +238,7 @@ def count_features(counts: IntArray) -> list[IntArray]:
     """Return the numbers of codes that are context features of each frame.
 
     Args:
-        counts: Numbers of codes of one packet ``[channels, frames]``, or :data:`UNKNOWN_COUNT` everywhere.
+        counts: numbers of codes of one packet ``[channels, frames]``, or :data:`UNKNOWN_COUNT` everywhere
 
     Returns:
         Four arrays of that shape: the number of the frame before, of the frame itself and of the frame after, and the
@@ -257,8 +257,8 @@ def shift_frames(values: IntArray, step: int) -> IntArray:
     """Return the value of a neighbouring frame for each frame.
 
     Args:
-        values: ``[channels, frames]``.
-        step: Distance of the neighbour in frames; negative for earlier ones.
+        values: ``[channels, frames]``
+        step: distance of the neighbour in frames; negative for earlier ones
 
     Returns:
         ``values[:, t + step]`` for each frame ``t``, and -1 beyond the ends.

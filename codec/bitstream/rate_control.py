@@ -32,7 +32,7 @@ def payload_bits(coder: RangeCoder) -> Callable[[CodeArray], float]:
     """Return the cost function of packets of the archive profile.
 
     Args:
-        coder: Range coder of the model.
+        coder: range coder of the model
 
     Returns:
         A function from variable codes ``[channels, codebooks, frames]`` of a packet to the bits of its payload: their
@@ -45,11 +45,11 @@ class RateControl:
     """Rate control of one stream of packets.
 
     Args:
-        kbps: Target of the payloads, all channels together, in kbit/s; infinity to send all codes.
-        frame_rate_hz: Latent frames per second.
-        packet_frames: Latent frames per packet.
-        cost: Function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to its bits;
-            see :func:`payload_bits`.
+        kbps: target of the payloads, all channels together, in kbit/s; infinity to send all codes
+        frame_rate_hz: latent frames per second
+        packet_frames: latent frames per packet
+        cost: function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to its bits;
+            see :func:`payload_bits`
     """
 
     def __init__(self, kbps: float, frame_rate_hz: float, packet_frames: int, cost: Callable[[CodeArray], float]):
@@ -68,7 +68,7 @@ class RateControl:
         """Add codes of the encoder, and choose those of complete packets.
 
         Args:
-            coded: Any number of frames.
+            coded: any number of frames
 
         Returns:
             Codes ``[channels, codebooks, frames]`` of the packets that are complete by now; those not to be sent are

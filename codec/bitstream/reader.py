@@ -37,18 +37,18 @@ class PacketReader:
     It is a context manager that closes the file.
 
     Args:
-        path: The file.
+        path: the file
 
     Attributes:
-        path: The file.
-        header: Header of the file. For a live stream, ``samples`` and ``frames`` are taken from the end record, or
+        path: the file
+        header: header of the file. For a live stream, ``samples`` and ``frames`` are taken from the end record, or
             counted from the frames present if there is none.
-        tags: Tags of the source; none if they are damaged.
-        tags_damaged: Whether the checksum of the tags is wrong.
-        repaired: Whether a damaged byte of the header was repaired.
-        ended: Whether a live stream was closed by its sender.
-        file_bytes: Size of the file.
-        payload_bytes: Size of the intact payloads that were read so far.
+        tags: tags of the source; none if they are damaged
+        tags_damaged: whether the checksum of the tags is wrong
+        repaired: whether a damaged byte of the header was repaired
+        ended: whether a live stream was closed by its sender
+        file_bytes: size of the file
+        payload_bytes: size of the intact payloads that were read so far
 
     Raises:
         UserError: The file cannot be read, is not a ``.nac`` file, or of an unknown version, or its header is damaged
@@ -163,9 +163,9 @@ class PacketReader:
         """Read the codes of the file.
 
         Args:
-            coder: Range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
-                live streams; consecutive frames are then grouped into one item.
-            first: Number of the packet to begin with.
+            coder: range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
+                live streams; consecutive frames are then grouped into one item
+            first: number of the packet to begin with
 
         Yields:
             One item per packet, in order and without gaps. For damaged frames ``codes`` is None. Ends where a
@@ -212,7 +212,7 @@ class PacketReader:
         """Read the codes of an undamaged file.
 
         Args:
-            coder: As for :meth:`packets`.
+            coder: as for :meth:`packets`
 
         Yields:
             Codes ``[channels, codebooks, frames]`` of each packet.
@@ -234,7 +234,7 @@ class PacketReader:
         """Return the error that reports a damaged packet.
 
         Args:
-            packet: A packet without codes.
+            packet: a packet without codes
 
         Returns:
             An error, to be raised.
@@ -305,8 +305,8 @@ def read_nac_header(path: Path, whole: bool = True) -> Header:
     """Read the header of a file.
 
     Args:
-        path: The file.
-        whole: Also check that the file is complete, see :meth:`PacketReader.check`.
+        path: the file
+        whole: also check that the file is complete, see :meth:`PacketReader.check`
 
     Returns:
         The header.

@@ -15,7 +15,7 @@ class SearchBudget:
         """Count the search at one position.
 
         Args:
-            size: Bytes read there.
+            size: bytes read there
 
         Returns:
             Whether the budget still suffices; otherwise the search is to be given up.

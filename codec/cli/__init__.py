@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 for an interruption.
 
     Args:
-        arguments: words after the program's name; those of the process by default.
+        arguments: words after the program's name; those of the process by default
 
     Raises:
         SystemExit: always.

@@ -24,7 +24,7 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
     """Add the arguments of a command on many files.
 
     Args:
-        parser: parser of the command.
+        parser: parser of the command
         inputs: kind of the files, for the help
         model: the default model, for the help
         one_file: suffixes of the output of a single file, for the help, if the command can write one; ``-`` is then
@@ -124,7 +124,7 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
 
     Args:
         batch: the outcome of each file
-        as_json: print JSON instead of a summary in words.
+        as_json: print JSON instead of a summary in words
 
     Returns:
         The exit status: not 0 if a file failed or was damaged.

@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         """Report wrong arguments.
 
         Args:
-            message: what is wrong with them.
+            message: what is wrong with them
 
         Raises:
             UserError: always.
@@ -51,7 +51,7 @@ def positive(text: str) -> int:
     """Convert an argument to a whole number above 0.
 
     Args:
-        text: the argument.
+        text: the argument
 
     Returns:
         The number.
@@ -68,7 +68,7 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Collect tags by name.
 
     Args:
-        pairs: name and text of each ``--tag``; a name may occur several times.
+        pairs: name and text of each ``--tag``; a name may occur several times
 
     Returns:
         Text by name; several values of a name are joined as :func:`codec.audio.join_values` joins them.
@@ -83,7 +83,7 @@ def print_error(message: str, status: int) -> int:
 
     Args:
         message: one sentence with the fault and its remedy
-        status: exit status of the process.
+        status: exit status of the process
 
     Returns:
         ``status``.
@@ -96,7 +96,7 @@ def print_note(message: str) -> None:
     """Print a note for the user to standard error.
 
     Args:
-        message: one sentence.
+        message: one sentence
     """
     print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
@@ -105,7 +105,7 @@ def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None)
     """Describe the lost parts of a decoded file.
 
     Args:
-        spans: start and end of each lost span, in seconds; the first few are listed.
+        spans: start and end of each lost span, in seconds; the first few are listed
         cut_off: time in seconds at which a truncated file ends, else None; the loss from there on is not concealed
 
     Returns:
@@ -138,8 +138,8 @@ def print_result(result: Any, as_json: bool) -> None:
     """Print the result of a command.
 
     Args:
-        result: a dataclass with a method ``text()``.
-        as_json: print its fields as JSON instead of that text.
+        result: a dataclass with a method ``text()``
+        as_json: print its fields as JSON instead of that text
     """
     assert is_dataclass(result) and not isinstance(result, type)
     if as_json:

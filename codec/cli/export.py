@@ -11,7 +11,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command("export", _run, "export a model without training state, for archiving or distribution")
     parser.add_argument("run", help="folder of a run or model, or name of a built-in model")

@@ -114,7 +114,7 @@ def raw_format(text: str) -> "PcmFormat":
     """Parse the value of ``--raw``.
 
     Args:
-        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``.
+        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``
 
     Returns:
         The format of the samples.

@@ -13,7 +13,7 @@ def file_info(path: Path) -> dict[str, Any]:
     """Describe a ``.nac`` file, and check its packets.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         The fields of its header, rates in kbit/s, ``damaged_packets``, and ``fault``, the reason if it is incomplete.

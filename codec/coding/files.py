@@ -37,9 +37,9 @@ def encode_file(
 
     Args:
         source: the audio file, or its description if it has been read already
-        target: the ``.nac`` file; nothing appears there unless all of it was written.
+        target: the ``.nac`` file; nothing appears there unless all of it was written
         model: the codec to encode with
-        options: bit rate or number of codebooks, and further tags.
+        options: bit rate or number of codebooks, and further tags
         progress: called after each block with the block's duration in seconds
 
     Returns:
@@ -64,11 +64,11 @@ def encode_waveform(
     """Encode a waveform as a ``.nac`` file.
 
     Args:
-        blocks: float32 ``[channels, n]``, full scale 1.
+        blocks: float32 ``[channels, n]``, full scale 1
         meter: measures the blocks; gives sample rate and channels
-        target: the ``.nac`` file; nothing appears there unless all of it was written.
+        target: the ``.nac`` file; nothing appears there unless all of it was written
         model: the codec to encode with
-        options: bit rate or number of codebooks, and all tags.
+        options: bit rate or number of codebooks, and all tags
 
     Returns:
         The figures of the file.
@@ -102,9 +102,9 @@ def decode_file(
     Damaged parts are concealed, a truncated file is decoded up to its end, and the report lists the lost parts.
 
     Args:
-        source: the ``.nac`` file.
+        source: the ``.nac`` file
         target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format; nothing appears there unless all of it
-            was written.
+            was written
         model: the codec to decode with
         options: part to decode, sample format, and whether damage is an error
         progress: called after each block with the block's duration in seconds

@@ -32,7 +32,7 @@ class NacReader:
     canonical block that is at least the decoder's receptive field earlier. Damage is concealed and listed in ``lost``.
 
     Args:
-        path: the file.
+        path: the file
         model: the codec to decode with
         strict: raise an error for damage instead of concealing it
 
@@ -115,8 +115,8 @@ class NacReader:
         """Read a part of the audio.
 
         Args:
-            start: first sample.
-            samples: number of samples per channel.
+            start: first sample
+            samples: number of samples per channel
 
         Returns:
             float32 ``[channels, samples]``; fewer samples if the audio ends earlier.
@@ -133,8 +133,8 @@ class NacReader:
         """Read a part of the audio in blocks, in constant memory.
 
         Args:
-            start: first sample.
-            end: the sample after the last one (default: the end of the audio).
+            start: first sample
+            end: the sample after the last one (default: the end of the audio)
 
         Returns:
             An iterator over float32 ``[channels, n]``, which ends early if the file is truncated.

@@ -37,14 +37,14 @@ def encode_blocks(
     """Encode a waveform that comes in blocks, in constant memory.
 
     Args:
-        model: encodes.
-        blocks: float32 ``[channels, n]``, full scale 1.
+        model: encodes
+        blocks: float32 ``[channels, n]``, full scale 1
         sample_rate: sample rate of the waveform in Hz
         channels: number of channels of the waveform
-        codebooks: number of codebooks to use (default: all).
+        codebooks: number of codebooks to use (default: all)
         quantize: whether to return codes; otherwise continuous latents
         block: latent frames that are computed at once, see :meth:`codec.model.codec.Codec.stream_encoder` (default: a
-            canonical block).
+            canonical block)
 
     Yields:
         Codes ``[channels, codebooks, frames]`` with their importance, of zero or more frames.
@@ -81,8 +81,8 @@ class DecodingPipeline:
         """Decode a part of the waveform, in constant memory.
 
         Args:
-            start: first sample.
-            end: the sample after the last one (default: the end of the waveform).
+            start: first sample
+            end: the sample after the last one (default: the end of the waveform)
 
         Yields:
             float32 ``[channels, n]``.
@@ -144,10 +144,10 @@ class StreamingEncoder:
     """Encodes audio as it arrives: :meth:`push` each piece, then :meth:`flush` once.
 
     Args:
-        model: encodes.
+        model: encodes
         sample_rate: sample rate of the audio in Hz
         channels: number of channels of the audio
-        codebooks: number of codebooks to use (default: all).
+        codebooks: number of codebooks to use (default: all)
         block: number of latent frames that are computed at once; 1 for the least delay
     """
 
@@ -162,7 +162,7 @@ class StreamingEncoder:
         """Encode the next piece.
 
         Args:
-            wave: float32 ``[channels, n]``, any number of samples.
+            wave: float32 ``[channels, n]``, any number of samples
 
         Returns:
             The codes ``[channels, codebooks, frames]`` that are ready, of zero or more frames.
@@ -189,7 +189,7 @@ class StreamingDecoder:
     """Decodes codes as they arrive: :meth:`push` each piece, then :meth:`flush` once.
 
     Args:
-        model: decodes.
+        model: decodes
         sample_rate: sample rate of the audio in Hz
         channels: number of channels of the audio
         block: number of latent frames that are computed at once; 1 for the least delay
@@ -204,7 +204,7 @@ class StreamingDecoder:
         """Decode the next piece.
 
         Args:
-            codes: ``[channels, codebooks, frames]``, any number of frames.
+            codes: ``[channels, codebooks, frames]``, any number of frames
 
         Returns:
             The samples float32 ``[channels, n]`` that are ready, zero or more.

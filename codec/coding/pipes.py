@@ -53,11 +53,11 @@ def encode_stream(
     only then is the ``fault`` of the report known.
 
     Args:
-        source: binary file with audio or, if ``raw`` describes them, samples alone.
-        output: binary file that receives the stream.
-        model: encodes.
-        options: bit rate or number of codebooks, and tags.
-        raw: format of samples without a header.
+        source: binary file with audio or, if ``raw`` describes them, samples alone
+        output: binary file that receives the stream
+        model: encodes
+        options: bit rate or number of codebooks, and tags
+        raw: format of samples without a header
 
     Returns:
         The figures of the stream.
@@ -110,12 +110,12 @@ def decode_stream(
     A ``.nac`` file of the archive profile is decoded as well, once all of it has arrived.
 
     Args:
-        source: binary file with the stream.
-        output: binary file that receives the audio.
-        model: decodes, or a function that finds the model for the fingerprint in the stream.
-        strict: whether damage is an error.
-        encoding: sample format of the output.
-        raw: whether the output has no WAV header.
+        source: binary file with the stream
+        output: binary file that receives the audio
+        model: decodes, or a function that finds the model for the fingerprint in the stream
+        strict: whether damage is an error
+        encoding: sample format of the output
+        raw: whether the output has no WAV header
         name: name of the source in error messages
 
     Returns:

@@ -28,7 +28,7 @@ def write_shard(path: Path, samples: Iterable[Sample], changed_ns: int) -> None:
     """Write a shard of samples from other tar files; it appears complete or not at all.
 
     Args:
-        path: the shard.
+        path: the shard
         samples: the samples, in their order
         changed_ns: modification time of the shard, in ns since the epoch
 
@@ -55,7 +55,7 @@ class Members:
     file is the time at which it was begun, so that sources that change later are newer than its samples.
 
     Args:
-        path: the file.
+        path: the file
 
     Raises:
         OSError: the disk is full, or the file cannot be written.

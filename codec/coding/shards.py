@@ -73,7 +73,7 @@ def sample_key(relative: Path) -> str:
     """Encode a path as a key.
 
     Args:
-        relative: path of a file in its tree, without its suffix.
+        relative: path of a file in its tree, without its suffix
 
     Returns:
         The key.
@@ -106,7 +106,7 @@ def read_shard(path: Path) -> ShardContents:
     """List the contents of a shard by its tar headers.
 
     Args:
-        path: the shard.
+        path: the shard
 
     Returns:
         Its samples, and whether it is damaged.
@@ -145,7 +145,7 @@ def is_shard(path: Path) -> bool:
     """Check whether a file is a shard.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Whether it is a tar file whose first member is that of a shard.

@@ -35,9 +35,9 @@ def token_settings(model: LoadedModel, codebooks: int, source: Path, columns: Ma
     """Return the metadata that are known before a file is read.
 
     Args:
-        model: encodes.
-        codebooks: number of codebooks.
-        source: the audio file.
+        model: encodes
+        codebooks: number of codebooks
+        source: the audio file
         columns: columns of the manifest's row for this file
 
     Returns:
@@ -68,10 +68,10 @@ def encode_to_tokens(
     Args:
         source: description of the audio file
         target: the shard, for the report
-        model: encodes.
-        codebooks: number of codebooks.
+        model: encodes
+        codebooks: number of codebooks
         columns: columns of the manifest's row for this file
-        progress: called after each block with the seconds of audio that it holds.
+        progress: called after each block with the seconds of audio that it holds
 
     Returns:
         Codes, metadata and figures.

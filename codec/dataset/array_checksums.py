@@ -23,7 +23,7 @@ def read_shards(folder: Path) -> dict[str, Shard]:
     """Read the records of the arrays in a folder of packed clips.
 
     Args:
-        folder: the folder of the arrays.
+        folder: the folder of the arrays
 
     Returns:
         The records by file name; empty if the file is missing or damaged.
@@ -39,7 +39,7 @@ def file_sha256(path: Path) -> str:
     """Compute the SHA-256 digest of a file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         64 hexadecimal digits, or an empty string if the file cannot be read.
@@ -60,7 +60,7 @@ def cached_file_sha256(path: Path) -> str:
     A search trains on the same arrays many times in one process.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         See :func:`file_sha256`.

@@ -77,9 +77,9 @@ def packed_folder(data: Path, sample_rate: int, channels: int) -> Path:
     """Return the folder of the packed clips of one sample rate and channel count.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The folder, whether it exists or not.
@@ -96,11 +96,11 @@ class PackedSplit:
     Memory maps are opened on first use, also after pickling into another process.
 
     Args:
-        folder: the folder of the arrays, see :func:`packed_folder`.
-        clips: the clips of the split.
-        locations: where each clip is stored, in the order of ``clips``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        folder: the folder of the arrays, see :func:`packed_folder`
+        clips: the clips of the split
+        locations: where each clip is stored, in the order of ``clips``
+        sample_rate: in Hz
+        channels: number of channels
     """
 
     def __init__(
@@ -134,9 +134,9 @@ class PackedSplit:
         """Return the samples of a clip, or of a part of it.
 
         Args:
-            index: number of the clip in :attr:`clips`.
-            start: first frame of the part; beyond the ends of the clip it is moved to the nearest end.
-            frames: length of the part; None: up to the end of the clip.
+            index: number of the clip in :attr:`clips`
+            start: first frame of the part; beyond the ends of the clip it is moved to the nearest end
+            frames: length of the part; None: up to the end of the clip
 
         Returns:
             float32 ``[channels, frames]``, full scale ±1; shorter than ``frames`` if the clip ends before.
@@ -197,10 +197,10 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
     """Open the training or validation clips at a sample rate and channel count.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        split: ``"train"`` or ``"val"``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        split: ``"train"`` or ``"val"``
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The split, checked against its table.
@@ -218,10 +218,10 @@ def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: 
     """Read the table of a split, without its audio; this is also allowed for the sealed test split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        split: ``"train"``, ``"val"`` or ``"test"``
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The clips, in the order of the table.

@@ -42,9 +42,9 @@ def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequ
     """Return the loss of the discriminators, which is low if they distinguish real from decoded waveforms.
 
     Args:
-        kind: name of the loss.
-        real: logits of real waveforms, one tensor of any shape per discriminator.
-        fake: logits of decoded waveforms, likewise.
+        kind: name of the loss
+        real: logits of real waveforms, one tensor of any shape per discriminator
+        fake: logits of decoded waveforms, likewise
 
     Returns:
         The loss in float32, a scalar.
@@ -57,8 +57,8 @@ def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
     """Return the adversarial loss of the codec, which is low if decoded waveforms are classified as real.
 
     Args:
-        kind: name of the loss.
-        fake: logits of decoded waveforms, one tensor of any shape per discriminator.
+        kind: name of the loss
+        fake: logits of decoded waveforms, one tensor of any shape per discriminator
 
     Returns:
         The loss in float32, a scalar.
@@ -75,9 +75,9 @@ def discriminator_statistics(
     """Return statistics of the discriminators for the log of a training.
 
     Args:
-        kind: name of the loss.
-        real: logits of real waveforms, one tensor of any shape per discriminator.
-        fake: logits of decoded waveforms, likewise.
+        kind: name of the loss
+        real: logits of real waveforms, one tensor of any shape per discriminator
+        fake: logits of decoded waveforms, likewise
 
     Returns:
         ``real_score`` and ``fake_score``, the mean logits, and ``discriminator_right``, the accuracy: the share of
@@ -96,8 +96,8 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Return the distance between the features that the discriminators compute of real and of decoded waveforms.
 
     Args:
-        real: features of real waveforms, one tensor per layer; they receive no gradients.
-        fake: features of decoded waveforms, likewise.
+        real: features of real waveforms, one tensor per layer; they receive no gradients
+        fake: features of decoded waveforms, likewise
 
     Returns:
         Mean over the layers of the mean absolute difference, relative to the mean magnitude of ``real``; a scalar.

@@ -36,7 +36,7 @@ class BandNetwork(nn.Module):
     """Convolutional network of one band.
 
     Args:
-        width: number of feature channels.
+        width: number of feature channels
     """
 
     def __init__(self, width: int):
@@ -49,7 +49,7 @@ class BandNetwork(nn.Module):
         """Return the features of every layer.
 
         Args:
-            x: real and imaginary parts, ``[batch, 2, frames, bins]``.
+            x: real and imaginary parts, ``[batch, 2, frames, bins]``
 
         Returns:
             One tensor per layer, ``[batch, width, frames, bins]`` with a third of the bins of the layer before.
@@ -65,8 +65,8 @@ class WindowDiscriminator(nn.Module):
     """Discriminator of the STFT of one window.
 
     Args:
-        window: length of the window in samples; the hop is a quarter of it.
-        width: number of feature channels.
+        window: length of the window in samples; the hop is a quarter of it
+        width: number of feature channels
     """
 
     hann: Tensor
@@ -84,7 +84,7 @@ class WindowDiscriminator(nn.Module):
         """Return logits and features.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
+            waveform: ``[batch, 1, samples]``
 
         Returns:
             The logits, ``[batch, 1, frames, bins]``, and the features of every layer of every band.
@@ -108,7 +108,7 @@ class BandSTFTDiscriminator(nn.Module):
     """Discriminators for windows of 2048, 1024 and 512 samples; 0.69 M parameters at width 32.
 
     Args:
-        width: number of feature channels.
+        width: number of feature channels
     """
 
     def __init__(self, width: int):
@@ -119,7 +119,7 @@ class BandSTFTDiscriminator(nn.Module):
         """Return logits and features of all windows.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
+            waveform: ``[batch, 1, samples]``
 
         Returns:
             Logits and features.

@@ -49,7 +49,7 @@ def loudness_window(sample_rate: int) -> int:
     """Return the length of the STFT window: 21 to 32 ms, as in PESQ.
 
     Args:
-        sample_rate: sample rate in Hz.
+        sample_rate: sample rate in Hz
 
     Returns:
         Length in samples.
@@ -62,8 +62,8 @@ def loudness_bands(sample_rate: int, device: torch.device) -> LoudnessBands:
     """Return the constants of the loudness model.
 
     Args:
-        sample_rate: sample rate in Hz.
-        device: device of the tensors.
+        sample_rate: sample rate in Hz
+        device: device of the tensors
 
     Returns:
         The constants, in float32.
@@ -82,8 +82,8 @@ def specific_loudness(power: Tensor, bands: LoudnessBands) -> Tensor:
     """Return Zwicker's specific loudness of powers in critical bands.
 
     Args:
-        power: powers relative to 0 dB SPL, ``[..., bands]``.
-        bands: constants of the loudness model.
+        power: powers relative to 0 dB SPL, ``[..., bands]``
+        bands: constants of the loudness model
 
     Returns:
         Loudness in sone per Bark, of the same shape; 0 below the threshold in quiet.
@@ -95,8 +95,8 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     """Return the loudness disturbance as a loss.
 
     Args:
-        pair: output and target.
-        sample_rate: sample rate in Hz.
+        pair: output and target
+        sample_rate: sample rate in Hz
 
     Returns:
         Mean over the batch of the approximate loss in the raw PESQ score, a scalar: 0 for identical waveforms, 1 to 3
@@ -126,7 +126,7 @@ def average_over_time(frames: Tensor) -> Tensor:
     """Average the disturbances of frames as PESQ does, so that short bad passages weigh more than their length.
 
     Args:
-        frames: disturbance of each frame, ``[batch, frames]``.
+        frames: disturbance of each frame, ``[batch, frames]``
 
     Returns:
         ``[batch]``: the root of the mean square over pieces of :data:`PIECE_FRAMES` that overlap by half, each of which

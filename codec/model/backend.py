@@ -29,7 +29,7 @@ class BlockStep(Protocol):
         """Return the state before the first block.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             State of all streams.
@@ -39,7 +39,7 @@ class BlockStep(Protocol):
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Arrays without frames.
@@ -49,7 +49,7 @@ class BlockStep(Protocol):
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``; see :class:`InferenceBackend`.
+            block: ``[streams, ...]``; see :class:`InferenceBackend`
             state: state after the previous block
 
         Returns:
@@ -60,7 +60,7 @@ class BlockStep(Protocol):
         """Return the state of all streams of several states, in order.
 
         Args:
-            states: At least one state.
+            states: at least one state
 
         Returns:
             One state.
@@ -70,8 +70,8 @@ class BlockStep(Protocol):
         """Split a state; the inverse of :meth:`join_states`.
 
         Args:
-            state: State of several streams.
-            sizes: Number of streams of each part.
+            state: state of several streams
+            sizes: number of streams of each part
 
         Returns:
             One state for each part.
@@ -85,7 +85,7 @@ class InferenceBackend(Protocol):
         """Return the step of an encoder.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms float32 ``[streams, frames * latent_hop]`` at the model's sample rate to two outputs
@@ -106,7 +106,7 @@ def join_arrays(parts: Sequence[BlockOutputs], axis: int = 0) -> BlockOutputs:
     """Join outputs.
 
     Args:
-        parts: At least one tuple of arrays.
+        parts: at least one tuple of arrays
         axis: axis along which the arrays of the same position are joined
 
     Returns:
@@ -119,8 +119,8 @@ def split_streams(outputs: BlockOutputs, sizes: Sequence[int]) -> list[BlockOutp
     """Split outputs by streams.
 
     Args:
-        outputs: Arrays whose first dimension is the streams.
-        sizes: Number of streams of each part.
+        outputs: arrays whose first dimension is the streams
+        sizes: number of streams of each part
 
     Returns:
         One tuple of arrays for each part.

@@ -36,7 +36,7 @@ class Codec(CodecBase):
     networks are relative to it, so that a step of training moves quiet high frequencies as much as loud low ones.
 
     Args:
-        config: Architecture.
+        config: architecture
     """
 
     spread: Tensor
@@ -66,8 +66,8 @@ class Codec(CodecBase):
         k-means. So training has to learn only what a linear transform cannot do.
 
         Args:
-            waveform: Some minutes of audio ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            waveform: some minutes of audio ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         self.spread.fill_(1)
         spectrum = self._spectrum(self._whole_frames(waveform))
@@ -109,9 +109,9 @@ class Codec(CodecBase):
         The frequency tables remain unchanged.
 
         Args:
-            other: Codec with no more codebooks, see :meth:`can_grow_from`.
-            waveform: Audio to fit codebooks to ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            other: codec with no more codebooks, see :meth:`can_grow_from`
+            waveform: audio to fit codebooks to ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
         self.load_state_dict(kept, strict=False)
@@ -125,7 +125,7 @@ class Codec(CodecBase):
         """Update the codebooks from the last training batch (EMA and dead-code restart).
 
         Args:
-            generator: Source of random numbers, on the CPU.
+            generator: source of random numbers, on the CPU
 
         Returns:
             Number of dead-code restarts.
@@ -138,9 +138,9 @@ class Codec(CodecBase):
         """Compute latents.
 
         Args:
-            waveform: ``[batch, frames * latent_hop]``.
-            previous: State of the MDCT.
-            state: State of the encoder.
+            waveform: ``[batch, frames * latent_hop]``
+            previous: state of the MDCT
+            state: state of the encoder
 
         Returns:
             Latents ``[batch, frames, dimension]``, and the next state of the encoder.
@@ -164,9 +164,9 @@ class Codec(CodecBase):
         """Compute waveforms.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            previous: State of the MDCT.
-            state: State of the decoder.
+            latent: ``[batch, frames, dimension]``
+            previous: state of the MDCT
+            state: state of the decoder
 
         Returns:
             Waveforms ``[batch, frames * latent_hop]``, and the next states of the MDCT and of the decoder.
@@ -182,8 +182,8 @@ class Codec(CodecBase):
         """Encode and decode with gradients, in one block.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+            waveform: ``[batch, 1, samples]``
+            codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the result of the quantizer.
@@ -225,8 +225,8 @@ class Codec(CodecBase):
         """Return an encoder for streams, which takes and gives NumPy arrays.
 
         Args:
-            streams: Number of streams.
-            codebooks: Number of codebooks to use (default: all).
+            streams: number of streams
+            codebooks: number of codebooks to use (default: all)
             block: number of latent frames that are computed at once. Fewer than 16 mean less delay, more computation,
                 and codes that may differ if two entries are equally near to within rounding.
             quantize: whether to return codes; otherwise continuous latents ``[streams, dimension, frames]``
@@ -247,7 +247,7 @@ class Codec(CodecBase):
         """Return a decoder for streams, which takes and gives NumPy arrays.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
             block: number of latent frames that are computed at once, see :meth:`stream_encoder`
             quantized: whether the input is codes; otherwise continuous latents ``[streams, dimension, frames]``
 
@@ -263,8 +263,8 @@ class Codec(CodecBase):
         """Encode whole waveforms.
 
         Args:
-            waveform: ``[batch, 1, samples]`` at the model's sample rate, full scale 1.
-            codebooks: Number of codebooks to use (default: all).
+            waveform: ``[batch, 1, samples]`` at the model's sample rate, full scale 1
+            codebooks: number of codebooks to use (default: all)
 
         Returns:
             Codes ``[batch, codebooks, frames]`` (int64), on the model's device.
@@ -284,8 +284,8 @@ class Codec(CodecBase):
         """Encode and decode without gradients, with the same number of codebooks in each frame.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Number of codebooks to use.
+            waveform: ``[batch, 1, samples]``
+            codebooks: number of codebooks to use
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.
@@ -298,8 +298,8 @@ class Codec(CodecBase):
 
         Args:
             codes: ``[batch, codebooks, frames]``; some may be :data:`codec.bitstream.codes.NO_CODE`
-            length: Samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
-                latent frame more).
+            length: samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
+                latent frame more)
 
         Returns:
             Waveforms ``[batch, 1, length]``, on the model's device.

@@ -38,8 +38,8 @@ class CodecBase(nn.Module):
         """Fit the initial weights to audio, as far as the architecture permits.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            waveform: ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         raise NotImplementedError
 
@@ -47,7 +47,7 @@ class CodecBase(nn.Module):
         """Update the parts that learn from the last batch without gradients; called after each training step.
 
         Args:
-            generator: Source of random numbers, on the CPU.
+            generator: source of random numbers, on the CPU
 
         Returns:
             Number of dead-code restarts.
@@ -58,8 +58,8 @@ class CodecBase(nn.Module):
         """Encode and decode with gradients.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+            waveform: ``[batch, 1, samples]``
+            codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
 
         Returns:
             The decoded waveform, and the result of the quantizer.
@@ -70,8 +70,8 @@ class CodecBase(nn.Module):
         """Encode and decode without gradients, with the same number of codebooks in each frame.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Number of codebooks to use.
+            waveform: ``[batch, 1, samples]``
+            codebooks: number of codebooks to use
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.

@@ -23,9 +23,9 @@ class FrequencyTables(nn.Module):
         of a packet.
 
     Args:
-        codebooks: Number of codebooks.
-        size: Number of values of a code.
-        classes: Number of context classes of each codebook.
+        codebooks: number of codebooks
+        size: number of values of a code
+        classes: number of context classes of each codebook
     """
 
     frequencies: Tensor
@@ -73,7 +73,7 @@ class FrequencyTables(nn.Module):
         share, but a small one even if the codebook is large and the data is small.
 
         Args:
-            counts: How often each code occurred ``[codebooks, size]``.
+            counts: how often each code occurred ``[codebooks, size]``
         """
         seen = counts.sum(1, keepdim=True).double()
         self.frequencies.copy_(to_frequencies(counts + seen.sqrt().clamp(min=1) / counts.shape[1]))
@@ -100,7 +100,7 @@ def to_frequencies(weights: Tensor) -> Tensor:
     """Convert weights to integer frequencies in proportion.
 
     Args:
-        weights: ``[..., size]``, each at least 0; if all of a table are 0, its frequencies are uniform.
+        weights: ``[..., size]``, each at least 0; if all of a table are 0, its frequencies are uniform
 
     Returns:
         int32 of that shape; each at least 1, those of a table adding up to ``2**PRECISION``.

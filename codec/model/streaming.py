@@ -33,7 +33,7 @@ def padded_frames(frames: int, block: int) -> int:
 
     Args:
         frames: remaining latent frames
-        block: Latent frames per block.
+        block: latent frames per block
 
     Returns:
         A few more frames; whole blocks if several files are computed together, since only blocks of one length can be.
@@ -71,10 +71,10 @@ class StreamEncoder:
     """Encoder of several streams, which takes their samples in pieces of any length.
 
     Args:
-        config: Configuration of the model.
-        step: Step of the encoder, from a :class:`codec.model.backend.InferenceBackend`.
-        streams: Number of streams.
-        block: Latent frames per block.
+        config: configuration of the model
+        step: step of the encoder, from a :class:`codec.model.backend.InferenceBackend`
+        streams: number of streams
+        block: latent frames per block
     """
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
@@ -88,7 +88,7 @@ class StreamEncoder:
         """Add samples, and encode complete blocks.
 
         Args:
-            waveform: Any number of samples ``[streams, 1, samples]`` at the model's sample rate, full scale 1.
+            waveform: any number of samples ``[streams, 1, samples]`` at the model's sample rate, full scale 1
 
         Returns:
             Codes ``[streams, codebooks, frames]`` of the blocks that are complete by now, of none or more frames.
@@ -123,10 +123,10 @@ class StreamDecoder:
     """Decoder of several streams, which takes their codes in pieces of any length.
 
     Args:
-        config: Configuration of the model.
-        step: Step of the decoder, from a :class:`codec.model.backend.InferenceBackend`.
-        streams: Number of streams.
-        block: Latent frames per block.
+        config: configuration of the model
+        step: step of the decoder, from a :class:`codec.model.backend.InferenceBackend`
+        streams: number of streams
+        block: latent frames per block
     """
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
@@ -142,7 +142,7 @@ class StreamDecoder:
         Args:
             codes: any number of frames ``[streams, codebooks, frames]``; some codes may be
                 :data:`codec.bitstream.codes.NO_CODE`; float latents ``[streams, dimension, frames]`` if the step takes
-                these.
+                these
 
         Returns:
             Samples ``[streams, 1, samples]`` that are ready by now, none or more, float32 at the model's sample rate.

@@ -24,7 +24,7 @@ class TorchBackend:
     """Inference with the layers of a codec, on its device.
 
     Args:
-        codec: Model. Changes to its weights apply to steps that are made later.
+        codec: model. Changes to its weights apply to steps that are made later.
         quantize: whether streams are of codes; otherwise continuous latents ``[streams, dimension, frames]``
     """
 
@@ -35,7 +35,7 @@ class TorchBackend:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms to codes and their importances.
@@ -66,7 +66,7 @@ class TensorStep(Protocol):
         """Return the state before the first block.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors whose first dimension is the streams.
@@ -76,7 +76,7 @@ class TensorStep(Protocol):
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors without frames.
@@ -86,8 +86,8 @@ class TensorStep(Protocol):
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``.
-            state: state after the previous block; the first dimension of each of its tensors is the streams.
+            block: ``[streams, ...]``
+            state: state after the previous block; the first dimension of each of its tensors is the streams
 
         Returns:
             The outputs, and the state after this block.
@@ -99,7 +99,7 @@ class TorchStep:
     """A :class:`TensorStep` that takes and gives NumPy arrays.
 
     Args:
-        compute: The step on tensors.
+        compute: the step on tensors
     """
 
     compute: TensorStep
@@ -108,7 +108,7 @@ class TorchStep:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors whose first dimension is the streams.
@@ -120,7 +120,7 @@ class TorchStep:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Arrays without frames.
@@ -132,7 +132,7 @@ class TorchStep:
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``.
+            block: ``[streams, ...]``
             state: state after the previous block
 
         Returns:
@@ -147,7 +147,7 @@ class TorchStep:
         """Return the state of all streams of several states, in order.
 
         Args:
-            states: At least one state.
+            states: at least one state
 
         Returns:
             One state.
@@ -158,8 +158,8 @@ class TorchStep:
         """Split a state; the inverse of :meth:`join_states`.
 
         Args:
-            state: State of several streams.
-            sizes: Number of streams of each part.
+            state: state of several streams
+            sizes: number of streams of each part
 
         Returns:
             One state for each part.
@@ -172,10 +172,10 @@ class EncodeBlock:
     """Encoder of a block: waveforms ``[streams, frames * latent_hop]`` to codes and importances.
 
     Args:
-        codec: Model.
-        codebooks: Number of codebooks to use.
-        quantize: Whether ``quantizer`` makes codes.
-        quantizer: Quantizer for inference, which follows from the others.
+        codec: model
+        codebooks: number of codebooks to use
+        quantize: whether ``quantizer`` makes codes
+        quantizer: quantizer for inference, which follows from the others
     """
 
     codec: Codec
@@ -187,7 +187,7 @@ class EncodeBlock:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             That of the transform ``[streams, hop]``, and those of the encoder's blocks.
@@ -198,7 +198,7 @@ class EncodeBlock:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Codes and importances ``[streams, codebooks, 0]``.
@@ -210,7 +210,7 @@ class EncodeBlock:
         """Encode a block. Codes of digital silence get the importance 0.
 
         Args:
-            block: Waveforms ``[streams, frames * latent_hop]``.
+            block: waveforms ``[streams, frames * latent_hop]``
             state: state after the previous block
 
         Returns:
@@ -237,9 +237,9 @@ class DecodeBlock:
     """Decoder of a block: codes ``[streams, codebooks, frames]`` to waveforms.
 
     Args:
-        codec: Model.
-        quantize: Whether ``quantizer`` takes codes.
-        quantizer: Quantizer for inference, which follows from the others.
+        codec: model
+        quantize: whether ``quantizer`` takes codes
+        quantizer: quantizer for inference, which follows from the others
     """
 
     codec: Codec
@@ -250,7 +250,7 @@ class DecodeBlock:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             That of the transform ``[streams, hop]``, and those of the decoder's blocks.
@@ -261,7 +261,7 @@ class DecodeBlock:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Waveforms ``[streams, 0]``.
@@ -272,7 +272,7 @@ class DecodeBlock:
         """Decode a block.
 
         Args:
-            block: Codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``.
+            block: codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``
             state: state after the previous block
 
         Returns:

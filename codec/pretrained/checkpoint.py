@@ -28,7 +28,7 @@ def fingerprint(codec: Codec) -> str:
     """Compute the fingerprint of a model, which each coded file stores: two models with the same one decode alike.
 
     Args:
-        codec: the model.
+        codec: the model
 
     Returns:
         16 hexadecimal digits of a hash over decoder, codebooks and frequency tables.
@@ -42,7 +42,7 @@ def model_checksum(codec: Codec) -> str:
     """Compute the checksum of a whole model, its encoder included.
 
     Args:
-        codec: the model.
+        codec: the model
 
     Returns:
         16 hexadecimal digits.
@@ -70,10 +70,10 @@ def save_model(
 
     Args:
         folder: folder to write; it is created if it is missing, and a model in it is replaced
-        codec: the model.
-        info: information about its training (steps, tables, recipe), stored with the architecture in ``config.json``.
+        codec: the model
+        info: information about its training (steps, tables, recipe), stored with the architecture in ``config.json``
         stored: data type of the stored weights of the networks, whose values must be representable in it
-        graphs: SHA-256 of each ONNX graph in the folder, by file name.
+        graphs: SHA-256 of each ONNX graph in the folder, by file name
 
     Raises:
         UserError: a file cannot be written.
@@ -121,7 +121,7 @@ def save_weights(folder: Path, codec: CodecBase) -> None:
 
     Args:
         folder: folder to write; it is created if it is missing
-        codec: any architecture.
+        codec: any architecture
 
     Raises:
         UserError: the file cannot be written.
@@ -152,7 +152,7 @@ def load_codec(path: Path) -> Codec:
     :func:`codec.pretrained.registry.load_model` loads a model by name, ready to code.
 
     Args:
-        path: the folder of a model, or of the run that trained it.
+        path: the folder of a model, or of the run that trained it
 
     Returns:
         The model on the CPU, whose fingerprint and checksum agree with those stored.

@@ -38,9 +38,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     same waveform. The recipe and curves of a run and the list of its training clips are copied.
 
     Args:
-        source: the folder of a run or model.
+        source: the folder of a run or model
         folder: folder to create; if it exists, it must be empty
-        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`.
+        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
 
     Returns:
         The exported model.
@@ -74,9 +74,9 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     The graphs compute in float32. ``config.json`` names them by their SHA-256.
 
     Args:
-        codec: the model.
+        codec: the model
         folder: folder to write; it is created if it is missing
-        info: about its training, see :func:`codec.pretrained.checkpoint.save_model`.
+        info: about its training, see :func:`codec.pretrained.checkpoint.save_model`
         stored: data type of the stored weights of the networks
 
     Raises:

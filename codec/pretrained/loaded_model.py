@@ -19,7 +19,7 @@ class LoadedModel:
     process that receives it makes a range coder of its own.
 
     Args:
-        codec: the networks, in evaluation mode, on the device that computes.
+        codec: the networks, in evaluation mode, on the device that computes
         name: name of the model in messages, such as ``speech_16k_v2`` or the path of its folder
     """
 
@@ -100,7 +100,7 @@ class LoadedModel:
         header, which matters only in short files.
 
         Args:
-            channels: number of channels of the file.
+            channels: number of channels of the file
 
         Returns:
             One bit rate in kbit/s, all channels together, for each number of codebooks, if codes occur as often as the

@@ -32,10 +32,10 @@ class OnnxBackend:
     """Computes a model's streams in ONNX Runtime, on the CPU; a :class:`codec.model.backend.InferenceBackend`.
 
     Args:
-        folder: Folder of the graphs.
-        digests: SHA-256 of each graph by file name, as exported with the model.
-        codebooks: Number of codebooks of the model.
-        threads: CPU threads that ONNX Runtime may use.
+        folder: folder of the graphs
+        digests: SHA-256 of each graph by file name, as exported with the model
+        codebooks: number of codebooks of the model
+        threads: CPU threads that ONNX Runtime may use
 
     Raises:
         UserError: ONNX Runtime is not installed, or the graphs are not there or not those that were exported.
@@ -69,7 +69,7 @@ class OnnxBackend:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms to codes and their importances.
@@ -89,9 +89,9 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
     """Return a codec that computes streams of codes with the ONNX graphs in a folder.
 
     Args:
-        codec: Model.
-        folder: Folder to which this model was exported with its graphs.
-        threads: CPU threads that ONNX Runtime may use.
+        codec: model
+        folder: folder to which this model was exported with its graphs
+        threads: CPU threads that ONNX Runtime may use
 
     Returns:
         The same codec with another backend; its weights are shared.

@@ -100,9 +100,9 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1) 
     """Load a model, ready to code.
 
     Args:
-        name: as for :func:`find_model`.
-        device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`.
-        threads: CPU threads of ONNX Runtime; without effect on other devices.
+        name: as for :func:`find_model`
+        device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`
+        threads: CPU threads of ONNX Runtime; without effect on other devices
 
     Returns:
         The model on the device.
@@ -142,7 +142,7 @@ class ModelFinder:
     models that it has loaded are pickled with it.
 
     Args:
-        others: folders of models or runs that are searched ahead of the built-in models.
+        others: folders of models or runs that are searched ahead of the built-in models
         device: device of the models, see :func:`load_model`
 
     Raises:
@@ -190,7 +190,7 @@ def describe_model(name: str, place: Path) -> ModelDescription:
 
     Args:
         name: name under which it is listed
-        place: its folder, or that of a run.
+        place: its folder, or that of a run
 
     Returns:
         The figures.

@@ -54,8 +54,8 @@ def require(purpose: str, *extras: str, modules: Sequence[str] = ()) -> None:
 
     Args:
         purpose: the purpose, as the beginning of the error message
-        extras: names in :data:`MODULES`.
-        modules: those of their modules that the purpose needs; by default all.
+        extras: names in :data:`MODULES`
+        modules: those of their modules that the purpose needs; by default all
 
     Raises:
         UserError: something is not installed. The message has the command that installs it.

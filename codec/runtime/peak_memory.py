@@ -30,7 +30,7 @@ def rss_bytes(maximum: int) -> int:
     """Convert the field ``ru_maxrss`` of a ``struct rusage`` to bytes.
 
     Args:
-        maximum: the field: bytes on macOS, KiB on other systems (getrusage(2)).
+        maximum: the field: bytes on macOS, KiB on other systems (getrusage(2))
 
     Returns:
         Bytes.

@@ -57,9 +57,9 @@ def map_in_processes(
     spawned: a fork of a process in which PyTorch has used its threads can hang.
 
     Args:
-        function: function to compute; it is pickled, so it is defined at the top level of a module.
-        items: arguments of the calls.
-        options: number of processes, progress bar and the like.
+        function: function to compute; it is pickled, so it is defined at the top level of a module
+        items: arguments of the calls
+        options: number of processes, progress bar and the like
 
     Yields:
         The results in the order of the items.

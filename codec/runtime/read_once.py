@@ -13,7 +13,7 @@ class ReadOnce(Generic[Value]):
     An object can be pickled, with the value if it has been read.
 
     Args:
-        path: the file.
+        path: the file
         read: function that reads the value; it can be pickled
     """
 

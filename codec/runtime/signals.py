@@ -37,8 +37,8 @@ def install_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNAL
     """Let signals call a function, unless they are ignored. Only the main thread may do this.
 
     Args:
-        handler: called with the number of the signal and the frame that it interrupted.
-        numbers: the signals.
+        handler: called with the number of the signal and the frame that it interrupted
+        numbers: the signals
 
     Returns:
         The previous handler of each signal.
@@ -52,8 +52,8 @@ def signal_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS
     """Let signals call a function while the block runs, unless they are ignored.
 
     Args:
-        handler: as for :func:`install_handler`.
-        numbers: the signals.
+        handler: as for :func:`install_handler`
+        numbers: the signals
 
     Yields:
         Nothing.
@@ -73,7 +73,7 @@ def interrupt_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None
     Further signals within :data:`REPEATED_S` are ignored, so that they do not disturb the cleaning up.
 
     Args:
-        numbers: the signals.
+        numbers: the signals
 
     Yields:
         Nothing.

@@ -11,7 +11,7 @@ def escape_invisible(text: str) -> str:
     r"""Escape the characters of a name that are invisible or that terminals interpret.
 
     Args:
-        text: any text, such as the name of a file.
+        text: any text, such as the name of a file
 
     Returns:
         The text with escapes, such as ``\x1b``, instead of them.
@@ -26,7 +26,7 @@ def format_duration(seconds: float) -> str:
     """Format a duration in the units that a reader expects for its length.
 
     Args:
-        seconds: the duration, 0 or more.
+        seconds: the duration, 0 or more
 
     Returns:
         Seconds below a minute and a half, else minutes, or hours and minutes.

@@ -24,9 +24,9 @@ def discriminator_objective(discriminator: nn.Module, kind: AdversarialKind, out
 
     Args:
         discriminator: the discriminator
-        kind: the recipe's ``adversarial.loss``.
-        output: decoded waveforms ``[batch, 1, samples]``; no gradient reaches them.
-        target: original waveforms of the same shape.
+        kind: the recipe's ``adversarial.loss``
+        output: decoded waveforms ``[batch, 1, samples]``; no gradient reaches them
+        target: original waveforms of the same shape
 
     Returns:
         A scalar.
@@ -41,9 +41,9 @@ def codec_objective(
 
     Args:
         discriminator: the discriminator
-        kind: the recipe's ``adversarial.loss``.
-        output: decoded waveforms ``[batch, 1, samples]``.
-        target: original waveforms of the same shape.
+        kind: the recipe's ``adversarial.loss``
+        output: decoded waveforms ``[batch, 1, samples]``
+        target: original waveforms of the same shape
 
     Returns:
         The losses, and statistics of the discriminator.

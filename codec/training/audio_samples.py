@@ -31,9 +31,9 @@ def select_steps_to_keep(steps: Sequence[int], best: int, every: int) -> set[int
     """Select the validations whose audio samples are preserved, so that their number stays bounded.
 
     Args:
-        steps: steps of all validations with audio samples, ascending.
-        best: step of the best validation.
-        every: steps between validations.
+        steps: steps of all validations with audio samples, ascending
+        best: step of the best validation
+        every: steps between validations
 
     Returns:
         The first, the last and the best step, and the latest five whose number of validations is a power of two.
@@ -49,8 +49,8 @@ class AudioSampleLogger(Callback):
     """Writer of ``original/`` and ``step_N/``, each with the same clips as FLAC files.
 
     Args:
-        folder: folder of all audio samples of the run.
-        split: validation clips.
+        folder: folder of all audio samples of the run
+        split: validation clips
         module: the training; the average of its weights decodes the clips
         best: callback that determines the best step; it must come before this one
     """

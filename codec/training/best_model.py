@@ -30,7 +30,7 @@ class BestModelCheckpoint(Callback):
     Ends the run if the loss diverged, and stops it after ``train.patience`` validations without improvement.
 
     Args:
-        folder: folder of the model.
+        folder: folder of the model
         module: the training; the average of its weights is saved
         trained_on: summary of the training data
         criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
@@ -115,8 +115,8 @@ def set_model_aside(run: Path, step: int) -> Path | None:
     """Move the model of a run before validations are evaluated by another criterion.
 
     Args:
-        run: folder of the run.
-        step: the step that the run continues from.
+        run: folder of the run
+        step: the step that the run continues from
 
     Returns:
         The new folder of the model; None if there was no model.

@@ -32,8 +32,8 @@ def read_checkpoint(path: Path, run: Path) -> dict[str, Any]:
     """Read a checkpoint of a run.
 
     Args:
-        path: the checkpoint.
-        run: folder of the run, for messages.
+        path: the checkpoint
+        run: folder of the run, for messages
 
     Returns:
         Its contents by name.
@@ -61,7 +61,7 @@ def continue_from_best(run: Path) -> None:
     """Make the checkpoint of the best validation the one that the run continues from.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Raises:
         UserError: there is no such checkpoint.
@@ -87,7 +87,7 @@ class CheckpointFiles(CheckpointIO):
     """Reads and writes checkpoint files for Lightning; a file gets its name when all of it is on the disk.
 
     Args:
-        run: folder of the run, for messages.
+        run: folder of the run, for messages
     """
 
     def __init__(self, run: Path):
@@ -97,9 +97,9 @@ class CheckpointFiles(CheckpointIO):
         """Write a checkpoint.
 
         Args:
-            checkpoint: its contents by name.
-            path: the file.
-            storage_options: not used.
+            checkpoint: its contents by name
+            path: the file
+            storage_options: not used
 
         Raises:
             OSError: it cannot be written, as on a full disk.
@@ -120,7 +120,7 @@ class CheckpointFiles(CheckpointIO):
         """Read a checkpoint, see :func:`read_checkpoint`.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             Its contents by name.
@@ -131,7 +131,7 @@ class CheckpointFiles(CheckpointIO):
         """Remove a checkpoint.
 
         Args:
-            path: the file.
+            path: the file
         """
         Path(path).unlink(missing_ok=True)
 
@@ -143,10 +143,10 @@ class RunCheckpoint(Callback):
     not finite. A checkpoint records the length of ``metrics.csv``, which is truncated to it when the run is resumed.
 
     Args:
-        run: folder of the run.
-        state: progress of the training.
+        run: folder of the run
+        state: progress of the training
         best: callback that determines the best step; it must come before this one
-        metrics: table of the run.
+        metrics: table of the run
     """
 
     state_key = "checkpoint"  # type: ignore[assignment]  # a property there, which takes the name of the class

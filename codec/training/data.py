@@ -34,10 +34,10 @@ class Crops(Dataset[Tensor]):
     channels of stereo crops become streams (see :mod:`codec.audio.channels`), adjacent in the batch.
 
     Args:
-        split: clips that crops are taken from.
+        split: clips that crops are taken from
         recipe: size and number of the crops
-        augmentation: the augmentation of the crops.
-        seed: seed of all random draws.
+        augmentation: the augmentation of the crops
+        seed: seed of all random draws
     """
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
@@ -79,7 +79,7 @@ class Crops(Dataset[Tensor]):
         """Name the clips of a batch.
 
         Args:
-            step: number of the batch.
+            step: number of the batch
 
         Returns:
             Paths of the first clips with the positions of the crops, and the number of further ones.
@@ -94,7 +94,7 @@ class Crops(Dataset[Tensor]):
         """Check that batches are not all silent.
 
         Args:
-            batches: crops of these clips.
+            batches: crops of these clips
 
         Raises:
             UserError: no crop is louder than ``data.silence_dbfs``.
@@ -114,7 +114,7 @@ class RemainingSteps(Sampler[int]):
 
     Args:
         recipe: number of steps of the run
-        state: progress of the training.
+        state: progress of the training
     """
 
     def __init__(self, recipe: Recipe, state: TrainingState):
@@ -135,8 +135,8 @@ class CodecData(L.LightningDataModule):
     the two shows over- and underfitting.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        recipe: settings of the run.
+        data: the folder that ``codec prepare`` wrote
+        recipe: settings of the run
         state: progress of the training, which determines the next batches; by default its beginning
 
     Raises:

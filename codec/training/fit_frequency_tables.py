@@ -64,10 +64,10 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     """Fit the frequency tables of a codec to the codes of a split.
 
     Args:
-        codec: the codec, whose tables are replaced.
+        codec: the codec, whose tables are replaced
         split: training clips. Of a large split, random pieces of two hours in total are used, which depend on nothing
             but the split.
-        quiet: show no progress bars.
+        quiet: show no progress bars
 
     Returns:
         Size of the data that was used.
@@ -124,8 +124,8 @@ def _choose_held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
     """Choose the packets that are held out: if possible from other groups than the rest, like the files to be coded.
 
     Args:
-        clips: clip of each piece.
-        sizes: number of packets of each piece.
+        clips: clip of each piece
+        sizes: number of packets of each piece
 
     Returns:
         bool ``[packets]``.
@@ -180,13 +180,13 @@ def fit_contexts(
     """Fit tables with several context classes; a codebook whose previous table is better retains it.
 
     Args:
-        tables: the tables, which are replaced.
-        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet.
-        importances: importance of each code, of the same shape.
-        held_out: bool ``[packets]``: packets that tables are compared on.
+        tables: the tables, which are replaced
+        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet
+        importances: importance of each code, of the same shape
+        held_out: bool ``[packets]``: packets that tables are compared on
         vectors: latent vector of each code ``[codebooks, size + 1, dimension]``, of mean power 1; the last one, of an
-            absent code, is zero.
-        quiet: show no progress bar.
+            absent code, is zero
+        quiet: show no progress bar
     """
     before = copy.deepcopy(tables)
     variants = [Packets(codes, variable=False)]

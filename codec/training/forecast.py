@@ -51,7 +51,7 @@ class Forecast:
         """Describe the forecast in one line.
 
         Args:
-            validate_every: steps between validations.
+            validate_every: steps between validations
 
         Returns:
             Speeds, memory and time.
@@ -119,7 +119,7 @@ def choose_validation_interval(recipe: Recipe, steps: int) -> int:
 
     Args:
         recipe: settings with the usual interval, ``train.validate_every``
-        steps: expected steps of the run.
+        steps: expected steps of the run
 
     Returns:
         The recipe's interval, or a tenth of the run if that is too short for three validations.
@@ -132,8 +132,8 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
     """Time a few steps: loading, forward pass, losses and backward pass.
 
     Args:
-        trial: a module that is not used afterwards.
-        crops: training crops.
+        trial: a module that is not used afterwards
+        crops: training crops
         device: device of the measurement
         adversarial: whether the discriminator takes part, which is trained on its share of the steps
 

@@ -48,8 +48,8 @@ def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> Smoo
     """Smooth each table so that the held-out packets cost least.
 
     Args:
-        counts: occurrences of the symbols.
-        class_priors: prior strengths to try for the classes.
+        counts: occurrences of the symbols
+        class_priors: prior strengths to try for the classes
 
     Returns:
         The tables and their costs.
@@ -81,8 +81,8 @@ def coding_cost(counts: Tensor, frequencies: Tensor) -> Tensor:
     """Compute the bits that symbols cost under integer frequencies.
 
     Args:
-        counts: occurrences ``[tables, classes, size]``.
-        frequencies: of the same shape, each class adding up to ``2**PRECISION``.
+        counts: occurrences ``[tables, classes, size]``
+        frequencies: of the same shape, each class adding up to ``2**PRECISION``
 
     Returns:
         Bits ``[tables]``.

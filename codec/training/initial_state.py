@@ -33,10 +33,10 @@ def new_module(
     """Make the module of a training, with random weights that depend on nothing but the recipe's seed.
 
     Args:
-        recipe: architecture, losses and settings.
+        recipe: architecture, losses and settings
         build: function that makes a codec from its configuration
-        state: progress that data and callbacks share; by default a new one.
-        metrics: table that values are written to; None: they are not recorded.
+        state: progress that data and callbacks share; by default a new one
+        metrics: table that values are written to; None: they are not recorded
 
     Returns:
         The module; its weights are set by :func:`set_first_weights` or :func:`restore_run`.
@@ -52,9 +52,9 @@ def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None)
     fitted to the first batches.
 
     Args:
-        module: the training.
-        crops: training crops.
-        init_from: folder of the other model; None: fit a transform codec.
+        module: the training
+        crops: training crops
+        init_from: folder of the other model; None: fit a transform codec
 
     Raises:
         UserError: the model's architecture does not fit the recipe, all crops are silent, or
@@ -107,10 +107,10 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
     Args:
         module: the training, as :func:`new_module` makes it, with a metrics log. Its weights follow when the trainer
             loads the checkpoint.
-        checkpoint: the checkpoint.
-        run: folder of the run.
-        criterion: digest of everything that validations depend on now, see :func:`codec.training.provenance.criterion`.
-        quiet: print nothing.
+        checkpoint: the checkpoint
+        run: folder of the run
+        criterion: digest of everything that validations depend on now, see :func:`codec.training.provenance.criterion`
+        quiet: print nothing
 
     Raises:
         UserError: the checkpoint cannot be read, or has another architecture.

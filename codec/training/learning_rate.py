@@ -17,9 +17,9 @@ def learning_rate_ratio(recipe: Recipe, step: int, time_share: float = 0.0) -> f
 
     Args:
         recipe: schedule and number of steps
-        step: number of finished steps.
+        step: number of finished steps
         time_share: share of ``train.max_minutes`` that is used up, see
-            :attr:`codec.training.state.TrainingState.time_share`.
+            :attr:`codec.training.state.TrainingState.time_share`
 
     Returns:
         A factor from 0 to 1.

@@ -51,7 +51,7 @@ def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
 
     Args:
         recipe: the recipe to train
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
 
     Returns:
         The losses and a suggestion.

@@ -41,7 +41,7 @@ class Curve:
         """Return the part from a step on.
 
         Args:
-            step: the first step of the part.
+            step: the first step of the part
 
         Returns:
             The points at ``step`` and later.
@@ -53,7 +53,7 @@ class Curve:
         """Interpolate the curve linearly.
 
         Args:
-            step: position; beyond the ends of the curve its first or last value is returned.
+            step: position; beyond the ends of the curve its first or last value is returned
 
         Returns:
             The value there.
@@ -75,9 +75,9 @@ class EventWriter(Protocol):
         """Record values of one step.
 
         Args:
-            step: training step.
+            step: training step
             split: split that the values were measured on
-            terms: values by name.
+            terms: values by name
         """
 
 
@@ -85,7 +85,7 @@ class MetricsLog:
     """Writer of the table of a run.
 
     Args:
-        path: the table; it is created with the first value.
+        path: the table; it is created with the first value
     """
 
     def __init__(self, path: Path):
@@ -102,9 +102,9 @@ class MetricsLog:
         """Append a row for each value.
 
         Args:
-            step: training step.
+            step: training step
             split: split that the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
-            terms: values by name.
+            terms: values by name
         """
         new = self.size == 0
         with self.path.open("a", newline="") as file:
@@ -120,8 +120,8 @@ class MetricsLog:
         """Remove the rows that a resumed run writes again, and incomplete rows.
 
         Args:
-            step: step of the checkpoint; rows of later steps are removed.
-            size: bytes of the table at the checkpoint; the rest is removed.
+            step: step of the checkpoint; rows of later steps are removed
+            size: bytes of the table at the checkpoint; the rest is removed
         """
         if not self.path.exists():
             return
@@ -136,7 +136,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
     """Read the table of a run.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The curves by split and term; of a step that occurs twice, the last value. Values that are not finite and
@@ -163,7 +163,7 @@ def comparable_curves(curves: Curves) -> dict[tuple[str, str], Curve]:
     """Cut the curves of validations to the part that was evaluated by the criterion of the last validation.
 
     Args:
-        curves: all curves of a run.
+        curves: all curves of a run
 
     Returns:
         The curves, without those that are empty after the cut.

@@ -52,10 +52,10 @@ class CodecModule(L.LightningModule):
     of the step, so that a resumed run computes what an uninterrupted one would have computed.
 
     Args:
-        recipe: architecture, losses and settings.
+        recipe: architecture, losses and settings
         build: function that makes a codec from its configuration
-        state: progress that data and callbacks share; by default a new one.
-        metrics: table that values are written to; None: they are not recorded.
+        state: progress that data and callbacks share; by default a new one
+        metrics: table that values are written to; None: they are not recorded
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class CodecModule(L.LightningModule):
         """Copy the weights and tables of another codec.
 
         Args:
-            codec: a codec of the same architecture.
+            codec: a codec of the same architecture
         """
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
@@ -107,7 +107,7 @@ class CodecModule(L.LightningModule):
         """Make the random generator of a step.
 
         Args:
-            step: number of the step; -1 for the initial weights.
+            step: number of the step; -1 for the initial weights
 
         Returns:
             A generator seeded with the recipe's seed and the step.
@@ -118,8 +118,8 @@ class CodecModule(L.LightningModule):
         """Draw the number of codebooks for each item, so that one model serves every bit rate.
 
         Args:
-            batch: number of items.
-            generator: source of the random numbers.
+            batch: number of items
+            generator: source of the random numbers
 
         Returns:
             ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
@@ -145,8 +145,8 @@ class CodecModule(L.LightningModule):
         """Run one training step of the codec, and of the discriminator if it takes part.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``.
-            batch_index: not used; the step is counted in :attr:`state`.
+            target: waveforms ``[batch, 1, samples]``
+            batch_index: not used; the step is counted in :attr:`state`
         """
         state, generator = self.state, self.generator_at(self.state.step)
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout
@@ -241,9 +241,9 @@ class CodecModule(L.LightningModule):
         """Evaluate the averaged weights at the full bit rate on one batch of fixed crops.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``.
-            batch_index: not used.
-            dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`.
+            target: waveforms ``[batch, 1, samples]``
+            batch_index: not used
+            dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`
         """
         output = self.average(target)
         report = self.losses(output.waveform, target, log_all=True)
@@ -276,7 +276,7 @@ class CodecModule(L.LightningModule):
 
         Args:
             split: split that the values were measured on
-            terms: scalars by name.
+            terms: scalars by name
         """
         if self.metrics is not None:
             values = {term: value.detach() if isinstance(value, Tensor) else value for term, value in terms.items()}
@@ -308,7 +308,7 @@ class CodecModule(L.LightningModule):
         """Compare the shape of the discriminator with that of a checkpoint.
 
         Args:
-            weights: all weights of the checkpoint.
+            weights: all weights of the checkpoint
 
         Returns:
             True if both have the same tensors, or no discriminator.

@@ -29,9 +29,9 @@ class CollapseMonitor(Callback):
     A step is skipped if its gradient is not finite.
 
     Args:
-        state: progress of the training.
-        stop_on_collapse: the recipe's ``train.stop_on_collapse``: stop when a codebook collapses.
-        crops: training crops, whose clips are named in warnings.
+        state: progress of the training
+        stop_on_collapse: the recipe's ``train.stop_on_collapse``: stop when a codebook collapses
+        crops: training crops, whose clips are named in warnings
     """
 
     def __init__(self, state: TrainingState, stop_on_collapse: bool, crops: Crops):
@@ -74,11 +74,11 @@ class StatusLogger(Callback):
     At the start, records the mel distance of noise on the validation clips, the baseline of the diagnosis.
 
     Args:
-        run: folder of the run, whose curves are read.
-        recipe: settings of the run.
-        state: progress of the training.
-        metrics: table that the distance of noise is written to.
-        crops: validation crops.
+        run: folder of the run, whose curves are read
+        recipe: settings of the run
+        state: progress of the training
+        metrics: table that the distance of noise is written to
+        crops: validation crops
     """
 
     def __init__(self, run: Path, recipe: Recipe, state: TrainingState, metrics: MetricsLog, crops: Crops):

@@ -13,7 +13,7 @@ def build_optimizers(recipe: Recipe, codec: nn.Module, discriminator: nn.Module 
     Args:
         recipe: learning rates, momenta and weight decay
         codec: the codec whose trainable parameters are optimised
-        discriminator: the discriminator, if there is one.
+        discriminator: the discriminator, if there is one
 
     Returns:
         The optimiser of the codec, then that of the discriminator.

@@ -15,7 +15,7 @@ class TrainingProgressBar(Callback):
     """One bar over all steps of a run, with the speed and the remaining time.
 
     Args:
-        state: progress of the training.
+        state: progress of the training
         time_limit: callback that estimates the number of steps; it must come before this one
     """
 

@@ -38,7 +38,7 @@ class TrainingResult:
         """Write the result into the folder of a run.
 
         Args:
-            run: folder of the run.
+            run: folder of the run
         """
         write_text(run / RESULT_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
@@ -47,7 +47,7 @@ def read_result(run: Path) -> TrainingResult | None:
     """Read the result of a run.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The result; None if the run has not ended, or the file is damaged.
@@ -62,8 +62,8 @@ def keep_recipe(run: Path, step: int) -> Path:
     """Save a copy of a run's recipe before it is resumed with other settings.
 
     Args:
-        run: folder of the run.
-        step: step that the run continues from.
+        run: folder of the run
+        step: step that the run continues from
 
     Returns:
         The copy.
@@ -78,7 +78,7 @@ def earlier_recipes(run: Path) -> dict[int, Path]:
     """Find the copies of earlier recipes.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The copies by the step until which each was used, ascending.
@@ -91,8 +91,8 @@ def audio_sample_folder(sounds: Path, step: int) -> Path:
     """Return the folder of the audio samples of one validation.
 
     Args:
-        sounds: folder of all audio samples of a run.
-        step: step of the validation.
+        sounds: folder of all audio samples of a run
+        step: step of the validation
 
     Returns:
         The folder, whether it exists or not.
@@ -104,7 +104,7 @@ def audio_sample_folders(sounds: Path) -> dict[int, Path]:
     """Find the folders of audio samples.
 
     Args:
-        sounds: folder of all audio samples of a run.
+        sounds: folder of all audio samples of a run
 
     Returns:
         The folders by their step, ascending.
@@ -120,7 +120,7 @@ def lock_run_folder(run: Path) -> Iterator[None]:
     Incomplete files of a killed run are removed, and so is a new folder that remained empty.
 
     Args:
-        run: folder of the run; it is created if it does not exist.
+        run: folder of the run; it is created if it does not exist
 
     Yields:
         Nothing.

@@ -36,7 +36,7 @@ class TrainingState:
         """Decide whether a validation follows the steps done so far.
 
         Args:
-            run_is_over: no further training step follows.
+            run_is_over: no further training step follows
 
         Returns:
             True if a validation is due at this step and has not been done.
@@ -61,7 +61,7 @@ class TrainingState:
         """Restore the values of a checkpoint, except for ``validate_every``, which is a setting.
 
         Args:
-            checkpoint: a mapping that holds the values of :meth:`to_checkpoint`.
+            checkpoint: a mapping that holds the values of :meth:`to_checkpoint`
         """
         for name in _STORED:
             setattr(self, name, checkpoint[name])

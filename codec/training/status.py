@@ -101,8 +101,8 @@ def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
     """Find the status of a run at its last validation.
 
     Args:
-        curves: curves of the run.
-        recipe: settings of the run.
+        curves: curves of the run
+        recipe: settings of the run
 
     Returns:
         The status; None before the first validation by the present criterion.
@@ -142,7 +142,7 @@ def describe_best_so_far(validation: Curve) -> str:
     """Compare the last validation with the best one.
 
     Args:
-        validation: validation loss over the steps.
+        validation: validation loss over the steps
 
     Returns:
         Whether the last one is the best, and its distance from the best other one.
@@ -165,8 +165,8 @@ def explain_best(validation: Curve, saved_step: int | None = None) -> str:
     """Explain the selection of the step whose weights became the model of a run.
 
     Args:
-        validation: validation loss over the steps.
-        saved_step: step of the model; None: that with the lowest loss.
+        validation: validation loss over the steps
+        saved_step: step of the model; None: that with the lowest loss
 
     Returns:
         The step, its loss, and the distance from the second best and the last one.
@@ -194,8 +194,8 @@ def explain_early_stop(validation: Curve, patience: int) -> str:
     """Explain why early stopping ended a run.
 
     Args:
-        validation: validation loss over the steps.
-        patience: the recipe's ``train.patience``.
+        validation: validation loss over the steps
+        patience: the recipe's ``train.patience``
 
     Returns:
         The number of validations without improvement, and their losses.
@@ -213,8 +213,8 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     """Find the speed of training over the steps.
 
     Args:
-        curves: curves of the run.
-        recipe: settings of the run.
+        curves: curves of the run
+        recipe: settings of the run
 
     Returns:
         Seconds of audio per second: as recorded or, if validations are more frequent than records, computed from the
@@ -263,8 +263,8 @@ def codebook_curves(curves: Curves, name: str) -> list[Curve]:
     """Collect one curve of each codebook.
 
     Args:
-        curves: curves of the run.
-        name: ``usage`` or ``perplexity``.
+        curves: curves of the run
+        name: ``usage`` or ``perplexity``
 
     Returns:
         The curves in the order of the codebooks.

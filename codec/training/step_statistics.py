@@ -21,7 +21,7 @@ class StepStatistics:
         """Add values of one step.
 
         Args:
-            **values: scalars by name.
+            **values: scalars by name
         """
         for name, value in values.items():
             self._values.setdefault(name, []).append(value)
@@ -54,6 +54,6 @@ class StepStatistics:
         """Replace the values by those of a checkpoint.
 
         Args:
-            state: as :meth:`state_dict` returns it.
+            state: as :meth:`state_dict` returns it
         """
         self._values = {name: [*values] for name, values in state.items()}

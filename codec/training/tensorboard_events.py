@@ -42,9 +42,9 @@ def record_tensorboard_events(metrics: MetricsLog, run: Path, purge_step: int | 
     Without the ``tensorboard`` package, nothing is written; ``metrics.csv`` holds the same values.
 
     Args:
-        metrics: the table of the run.
-        run: folder of the run.
-        purge_step: when a run is resumed, values of earlier event files from this step on are hidden.
+        metrics: the table of the run
+        run: folder of the run
+        purge_step: when a run is resumed, values of earlier event files from this step on are hidden
 
     Yields:
         Nothing.

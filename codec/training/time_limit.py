@@ -21,9 +21,9 @@ class TimeLimit(Callback):
 
     Args:
         recipe: settings with ``train.steps`` and ``train.max_minutes``
-        state: progress of the training.
-        metrics: table that the minutes and the speed are written to.
-        lock: holder of the lock that steps wait for; it must come after this callback.
+        state: progress of the training
+        metrics: table that the minutes and the speed are written to
+        lock: holder of the lock that steps wait for; it must come after this callback
     """
 
     state_key = "time_limit"  # type: ignore[assignment]  # a property there, which takes the name of the class

@@ -84,13 +84,13 @@ def train(
 
     Args:
         recipe: settings of the run. When a run is resumed, all but the architecture may change.
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
         run: folder of the run. Only one process at a time may use it.
-        init_from: folder of a model whose weights a new run starts from.
-        from_best: continue from the checkpoint of the best validation instead of the last one.
+        init_from: folder of a model whose weights a new run starts from
+        from_best: continue from the checkpoint of the best validation instead of the last one
         quiet: print no messages and no forecast. Unless quiet, ``validate_every`` is also shortened so that ``codec
             health`` has enough validations.
-        options: for programs that train codecs of their own; see :class:`TrainingOptions`.
+        options: for programs that train codecs of their own; see :class:`TrainingOptions`
 
     Returns:
         How the run ended.

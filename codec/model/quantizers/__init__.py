@@ -20,7 +20,7 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
     """Build an untrained quantizer.
 
     Args:
-        config: Its kind and sizes.
+        config: its kind and sizes
 
     Returns:
         The quantizer of ``config.kind``.

@@ -11,7 +11,7 @@ class ContinuousLatents:
     frames]``.
 
     Args:
-        quantizer: Quantizer whose range the latents have.
+        quantizer: quantizer whose range the latents have
     """
 
     def __init__(self, quantizer: InferenceQuantizer):
@@ -21,8 +21,8 @@ class ContinuousLatents:
         """Return latents in the layout of codes.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Not used: latents have no codebooks.
+            latent: ``[batch, frames, dimension]``
+            codebooks: not used: latents have no codebooks
 
         Returns:
             The latents, and zeros as importances, both ``[batch, dimension, frames]``.
@@ -34,7 +34,7 @@ class ContinuousLatents:
         """Return latents in the layout of the decoder.
 
         Args:
-            latents: ``[batch, dimension, frames]``.
+            latents: ``[batch, dimension, frames]``
 
         Returns:
             ``[batch, frames, dimension]``.

@@ -17,8 +17,8 @@ def code_importances(error: Tensor, level: Tensor) -> Tensor:
     """Compute the importance of each code of a frame.
 
     Args:
-        error: Squared error without that code and those after it ``[batch, codebooks, frames]``.
-        level: Squared length of the latent ``[batch, frames]``.
+        error: squared error without that code and those after it ``[batch, codebooks, frames]``
+        level: squared length of the latent ``[batch, frames]``
 
     Returns:
         Importances of the shape of ``error``, falling from codebook to codebook.
@@ -30,8 +30,8 @@ def importance_thresholds(importances: Tensor, codebooks: Tensor) -> Tensor:
     """Compute the thresholds at which frames use given numbers of codebooks on average.
 
     Args:
-        importances: Of typical frames ``[batch, codebooks, frames]``; at most 2^24 values.
-        codebooks: Mean numbers of codebooks ``[items]``.
+        importances: of typical frames ``[batch, codebooks, frames]``; at most 2^24 values
+        codebooks: mean numbers of codebooks ``[items]``
 
     Returns:
         Thresholds ``[items, 1, 1]``.

@@ -46,9 +46,9 @@ class VectorStage(nn.Module):
     relative to uniform use.
 
     Args:
-        dimension: Dimension of the latents.
-        size: Entries of the codebook.
-        dim: Dimension of the subspace.
+        dimension: dimension of the latents
+        size: entries of the codebook
+        dim: dimension of the subspace
     """
 
     basis: Tensor
@@ -67,7 +67,7 @@ class VectorStage(nn.Module):
         """Return the entries of codes.
 
         Args:
-            codes: ``[...]``.
+            codes: ``[...]``
 
         Returns:
             Latents ``[..., dimension]``.
@@ -90,9 +90,9 @@ class VectorStage(nn.Module):
         """Fit the stage to vectors: their principal directions, and k-means in that subspace.
 
         Args:
-            residual: ``[vectors, dimension]``.
-            generator: Source of random numbers, on the CPU.
-            iterations: Rounds of k-means.
+            residual: ``[vectors, dimension]``
+            generator: source of random numbers, on the CPU
+            iterations: rounds of k-means
         """
         _, directions = torch.linalg.eigh((residual.T @ residual).double())
         self.basis.copy_(directions.flip(1)[:, : len(self.basis)].T)
@@ -112,9 +112,9 @@ class VectorStage(nn.Module):
         """Move entries towards the vectors of the last batch (EMA), and restart dead entries from these vectors.
 
         Args:
-            generator: Source of random numbers, on the CPU.
-            decay: Decay of the moving averages per batch.
-            threshold: Entries used less than this share of an even share are restarted.
+            generator: source of random numbers, on the CPU
+            decay: decay of the moving averages per batch
+            threshold: entries used less than this share of an even share are restarted
 
         Returns:
             Number of restarted entries.
@@ -139,7 +139,7 @@ class ResidualVQ(nn.Module):
     """Residual vector quantizer.
 
     Args:
-        config: Numbers and sizes of its codebooks.
+        config: numbers and sizes of its codebooks
     """
 
     def __init__(self, config: QuantizerConfig):
@@ -155,8 +155,8 @@ class ResidualVQ(nn.Module):
         """Quantize latents for training at a variable rate: frames of item b use codebooks[b] codebooks on average.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`.
+            latent: ``[batch, frames, dimension]``
+            codebooks: mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`
 
         Returns:
             The latents quantized with the codes in use, and the commitment loss of these.
@@ -199,8 +199,8 @@ class ResidualVQ(nn.Module):
         """Fit the codebooks to latents, one after the other.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            generator: Source of random numbers, on the CPU.
+            latent: ``[batch, frames, dimension]``
+            generator: source of random numbers, on the CPU
             first: first codebook to fit; those before it remain unchanged
         """
         residual = latent.flatten(0, 1)
@@ -214,9 +214,9 @@ class ResidualVQ(nn.Module):
         """Update all codebooks from the last training batch; see :meth:`VectorStage.update_codebook`.
 
         Args:
-            generator: Source of random numbers, on the CPU.
-            decay: Decay of the moving averages per batch.
-            threshold: Entries used less than this share of an even share are restarted.
+            generator: source of random numbers, on the CPU
+            decay: decay of the moving averages per batch
+            threshold: entries used less than this share of an even share are restarted
 
         Returns:
             Number of dead-code restarts.
