@@ -39,7 +39,7 @@ class CodingRun:
     encode_s: float
     decode_s: float
     peak_mb: float
-    """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not state it."""
+    """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not report it."""
 
 
 def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:

@@ -1,4 +1,4 @@
-"""Results of ``codec speed`` as dataclasses, of which ``--json`` is made, and the tables that show them."""
+"""Results of ``codec speed`` as dataclasses, which give ``--json``, and tables of these results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Machine:
     processor: str
     cores: int
     load_average: float
-    """Of the minute before. Above the number of idle cores, other programs disturbed the measurement."""
+    """Load average of the last minute. Above the number of idle cores, other programs disturbed the measurement."""
     torch: str
     python: str
     threads: int

@@ -53,7 +53,7 @@ class PairedDifference(Estimate):
 class _Moments:
     mean: float
     variance: float
-    """Of the mean; NaN for one group."""
+    """Variance of the mean; NaN for one group."""
     degrees: float
 
 
@@ -80,7 +80,7 @@ def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
 def paired_difference(
     values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
 ) -> PairedDifference | None:
-    """Estimate the mean of the differences clip by clip, over the clips of which both have a value.
+    """Estimate the mean of the differences clip by clip, over the clips for which both have a value.
 
     Args:
         values: clip to value.

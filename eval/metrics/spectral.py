@@ -74,7 +74,7 @@ def loudness_difference_lu(reference: FloatArray, decoded: FloatArray, sample_ra
 
 
 def bandwidth_khz(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:
-    """Measure the bandwidth of the decode.
+    """Measure the bandwidth of the decoded audio.
 
     Args:
         reference: ``[channels, samples]``; has no influence.
@@ -117,5 +117,5 @@ BANDWIDTH = Metric(
     digits=1,
     rejects_silence=True,
     worst=0.0,
-    about="of the decode; above it there is 60 dB less energy than in the strongest octave",
+    about="of the decoded audio; above it there is 60 dB less energy than in the strongest octave",
 )

@@ -26,7 +26,7 @@ def si_sdr_db(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> f
         sample_rate: in Hz; has no influence.
 
     Returns:
-        The ratio in dB; 200 dB or more for a decode that equals the reference up to a factor.
+        The ratio in dB; 200 dB or more for decoded audio that equals the reference up to a factor.
     """
     target, estimate = (
         torch.from_numpy((wave - wave.mean(1, keepdims=True)).astype(np.float64)).reshape(1, -1)

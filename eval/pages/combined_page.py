@@ -31,7 +31,7 @@ class Evaluation:
     """To its report."""
     system: str
     checksum: str
-    """Of the model."""
+    """Checksum of the model."""
     data: str
     split: str
     made: str
@@ -234,7 +234,7 @@ def _link(page: Path, out: Path) -> str:
 
 def _disambiguate_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Append the folder of the evaluation to names that stand for different systems: different models, systems on
-    different clips, and systems whose values differ, such as two folders of decodes that were given one name.
+    different clips, and systems whose values differ, such as two folders of decoded files with one name.
     """
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
@@ -293,7 +293,7 @@ def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
         rates: of all evaluations.
 
     Returns:
-        A table for each distribution and domain that has a plot, too.
+        A table for each distribution and domain with a plot.
     """
     found = []
     for cell in shown_subsets(rates):

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that holds everything, audio and pictures as well."""
+"""The report of an evaluation: one HTML file with all audio and pictures."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +119,7 @@ class SystemDifferences:
 
     system: System
     kbps: float | None
-    """Of the other system."""
+    """Bit rate of the other system."""
     ours: str
     """Our operating point."""
     our_kbps: float | None
@@ -136,7 +136,7 @@ class DifferenceTable:
     metrics: list[str]
     pairs: list[SystemDifferences]
     significance: str
-    """When a difference is marked as significant."""
+    """Criterion for marking a difference as significant."""
 
 
 def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable]:
@@ -146,7 +146,7 @@ def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable
         differences: of an evaluation.
 
     Returns:
-        A table for each distribution and domain that has a plot, too.
+        A table for each distribution and domain with a plot.
     """
     found = []
     for cell in shown_subsets(differences):

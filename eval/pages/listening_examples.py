@@ -15,7 +15,7 @@ from eval.systems.own import CodedClip
 _SHORTEST_S, _LONGEST_S = 4.0, 8.0
 """Length of an excerpt, the beginning of its clip."""
 _MAX_BYTES = 9_000_000
-"""Of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
+"""Maximum size of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
 _BYTES_PER_SAMPLE = 1.6
 """About the size of FLAC at 16 bits in base64."""
 
@@ -25,7 +25,7 @@ class View:
     """A choice of clips."""
 
     name: str
-    """Of a metric, or "domains"."""
+    """Name of a metric, or "domains"."""
     label: str
     ranks: dict[int, str]
     """Index of a clip to its rank in this view, such as "best"."""

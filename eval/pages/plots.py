@@ -1,6 +1,6 @@
 """Plots by Matplotlib as SVG elements of a page, which take the page's colours, in light and in dark.
 
-They are drawn in placeholder colours, each of which becomes a CSS variable of ``style.css``.
+They are drawn in placeholder colours, which become CSS variables of ``style.css``.
 """
 
 import io

@@ -60,7 +60,7 @@ class Table:
     """A paragraph about the table."""
     header: list[str]
     rows: list[list[str]]
-    """Of as many cells as the header."""
+    """Rows with the same number of cells as the header."""
 
     def text(self) -> str:
         """Format the table for the screen: the first column to the left, the others to the right.

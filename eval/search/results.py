@@ -28,7 +28,7 @@ class CandidateRow:
     settings: dict[str, Any]
     default: bool
     front: bool
-    """Whether it is on the Pareto front."""
+    """True if the candidate is on the Pareto front."""
     rung: int
     seeds: list[int]
     kbps: float
@@ -60,7 +60,7 @@ class CandidateRow:
 
     @property
     def gap(self) -> float | None:
-        """Mean on the half that reports less mean on the half that selects."""
+        """Mean on the half of the report less mean on the half for model selection."""
         return None if self.reported is None else self.reported.mean - self.selected
 
     def is_from(self, sampler: str) -> bool:
@@ -77,7 +77,7 @@ class CandidateRow:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has found so far."""
+    """Results of a search so far."""
 
     title: str
     kind: str
@@ -187,11 +187,11 @@ def _mean_gap(rows: Sequence[CandidateRow]) -> float | None:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What the rows of all candidates have in common."""
+    """Values that the rows of all candidates share."""
 
     metric: str
     default: CandidateRecord | None
-    """None if it was not scored."""
+    """The default; None if it was not scored."""
     front: set[str]
     reference_encode: list[float]
     """Speed of the reference in the measurement of each candidate."""

@@ -1,6 +1,6 @@
 """The findings about a run, topic by topic: fit, gradients, codebooks, discriminator and speed.
 
-The bounds are rules of thumb; each says what it is compared with.
+The bounds are rules of thumb; each names its reference.
 """
 
 import statistics
@@ -30,7 +30,7 @@ SLOWED = 0.7
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one topic."""
+    """A finding about one topic."""
 
     topic: str
     state: State

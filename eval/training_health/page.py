@@ -75,7 +75,7 @@ class CodebookMap:
 
 @dataclass(frozen=True)
 class SampleVersion:
-    """A decode of an audio sample."""
+    """A decoded audio sample."""
 
     name: str
     """Such as the step."""
