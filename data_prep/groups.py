@@ -17,7 +17,7 @@ CONTAINERS = frozenset(
     "train training dev devel test testing val valid validation eval evaluation"
     " wav wavs wave waves flac mp3 ogg opus audio audios clips sounds".split()
 )
-"""Folder names that tell how a corpus is stored or divided, not what belongs together."""
+"""Folder names that describe the storage or division of a corpus and define no groups."""
 NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 """Patterns for the part that file names may share: all before the first separator, or all before the last."""
 

@@ -1,4 +1,4 @@
-"""Names below a folder, from which recognisers tell the layout of a corpus."""
+"""Names below a folder, from which the layout of a corpus is recognised."""
 
 import re
 from bisect import bisect_left

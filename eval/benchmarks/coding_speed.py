@@ -129,7 +129,7 @@ def noise_waveform(seconds: float, sample_rate: int) -> Tensor:
 
     Args:
         seconds: duration.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Waveform ``[1, 1, samples]``, the same in every call.

@@ -193,8 +193,8 @@ def _file_table(files: Sequence[FileTiming]) -> Table:
 def _stream_table(streams: Sequence[StreamTiming]) -> Table:
     return Table(
         "One frame at a time",
-        "A stream of single latent frames on one thread: the median frame of each stream, of which the median"
-        " (lowest–highest) of the rounds is given.",
+        "A stream of single latent frames on one thread: the median frame of each stream, as the median"
+        " (lowest–highest) over the rounds.",
         ["system", "frame lasts, ms", "encode, ms", "decode, ms", "both, x real time"],
         [
             [

@@ -22,7 +22,7 @@ class TrainedRun:
     """Seconds of audio that it has learnt from."""
     minutes: float
     stopped: str
-    """Why the training ended."""
+    """Reason why the training ended."""
     best_step: int
     judged: list[CodecScores]
     """Scores at each bit rate of the plan."""
@@ -40,7 +40,7 @@ class CandidateResult:
     losses: list[str]
     """Losses that it was trained on."""
     state: str
-    """Why there are no runs, or fewer than planned; empty if there are all."""
+    """Reason why there are no runs, or fewer than planned; empty if all are there."""
     runs: list[TrainedRun]
 
 
@@ -56,7 +56,7 @@ class MetricCell:
     failed: int
     """Number of clips that failed with any seed, and so had the metric's worst value."""
     undefined: int
-    """Clips for which the metric is not defined, whatever the candidate."""
+    """Number of clips for which the metric is not defined, the same for all candidates."""
     sign: int = 0
     """1 if the difference is significantly above 0, -1 if below, corrected for all comparisons at that bit rate."""
 

@@ -131,7 +131,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust the p values of several tests for their number.
 
     If values up to ``SIGNIFICANCE`` after adjustment count as significant, the probability that any true hypothesis is
-    rejected is at most that, whatever the dependence between the tests (S. Holm, "A simple sequentially rejective
+    rejected is at most that, for any dependence between the tests (S. Holm, "A simple sequentially rejective
     multiple test procedure", Scand. J. Statist. 6, 1979).
 
     Args:
@@ -156,7 +156,7 @@ def significant_signs(differences: Sequence[PairedDifference]) -> list[int]:
     """Test several differences, corrected for their number.
 
     Args:
-        differences: that are tested together.
+        differences: differences that are tested together.
 
     Returns:
         For each, 1 if it is significantly above 0, -1 if it is significantly below, 0 if neither.

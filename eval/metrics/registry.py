@@ -24,7 +24,7 @@ def metric(name: str) -> Metric:
     """Return the metric of a name.
 
     Args:
-        name: such as ``pesq``.
+        name: name such as ``pesq``.
 
     Returns:
         The entry of :data:`METRICS`.
@@ -42,7 +42,7 @@ def describe_editions(names: Collection[str]) -> list[str]:
     """Name the editions of the standards whose editions differ in value.
 
     Args:
-        names: of metrics.
+        names: names of metrics.
 
     Returns:
         A line for each of the metrics whose value depends on the edition.

@@ -16,8 +16,8 @@ def mel_distance_of(reference: FloatArray, decoded: FloatArray, sample_rate: int
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The distance; 0 for equal waveforms.
@@ -30,8 +30,8 @@ def stft_distance_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The distance; 0 for equal waveforms.
@@ -44,8 +44,8 @@ def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Mean of log10(1 + noise / masking threshold).
@@ -54,12 +54,12 @@ def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
 
 def loudness_difference_lu(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:
-    """Compute the difference of programme loudness, whichever is louder.
+    """Compute the absolute difference of programme loudness.
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The difference in LU, 0 or more.
@@ -78,8 +78,8 @@ def bandwidth_khz(reference: FloatArray, decoded: FloatArray, sample_rate: int) 
 
     Args:
         reference: ``[channels, samples]``; has no influence.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The frequency in kHz above which there is 60 dB less energy than in the strongest octave.

@@ -88,7 +88,7 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
     """Write a page with several evaluations and searches.
 
     Args:
-        folders: of evaluations and searches.
+        folders: folders of evaluations and searches.
         out: the HTML file.
 
     Raises:
@@ -290,7 +290,7 @@ def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
     """Group points by the clips that they are about.
 
     Args:
-        rates: of all evaluations.
+        rates: rates of all evaluations.
 
     Returns:
         A table for each distribution and domain with a plot.

@@ -34,10 +34,10 @@ def write_report(
     """Write the report.
 
     Args:
-        result: of the evaluation.
+        result: result of the evaluation.
         coded: the clips as the model coded them, in the order of ``result.clips``; some of them can be listened to.
         others: the clips as the other systems coded them; the one with the nearest bit rate can be listened to.
-        path: of the HTML file.
+        path: path of the HTML file.
 
     Raises:
         UserError: the file cannot be written.
@@ -143,7 +143,7 @@ def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable
     """Group differences by the clips that they are about.
 
     Args:
-        differences: of an evaluation.
+        differences: differences of an evaluation.
 
     Returns:
         A table for each distribution and domain with a plot.

@@ -62,7 +62,7 @@ def views(clips: Sequence[ClipResult]) -> list[View]:
     """Choose the best, median and worst clip by each metric, and the median of each domain by mel distance.
 
     Args:
-        clips: of the report.
+        clips: clips of the report.
 
     Returns:
         A view for each metric; and one for the domains, if there are several.
@@ -103,7 +103,7 @@ def choose_listening_examples(
     """Choose clips to listen to, and embed their audio.
 
     Args:
-        clips: of the report.
+        clips: clips of the report.
         coded: the same clips as the model coded them.
         others: label of another system to the same clips by it.
 

@@ -35,7 +35,7 @@ def csv_cell(value: Any) -> Any:
     """Mark text that a spreadsheet would compute as text, by an apostrophe in front.
 
     Args:
-        value: of a cell.
+        value: value of a cell.
 
     Returns:
         The value; other text and numbers as they are.

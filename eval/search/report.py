@@ -129,10 +129,11 @@ def _explain_quality(result: SearchResult) -> str:
     label = metric(result.metric).label
     return (
         f"{len(result.rows)} candidates were compared here; {result.candidates_on_validation} have ever been scored on"
-        f" this split. {label} is given on the half of the groups that reports, with 95 % t intervals over groups, and"
-        f" in the column selected on the half for model selection. To default is the difference to the default on the"
-        f" reporting half, paired by clip; its interval is that of one comparison, while the verdict is corrected for"
-        f" the number of candidates. Failed clips count with the metric's worst value.{_describe_bias(result)}"
+        f" this split. {label} is given on the half of the groups not used for model selection, with 95 % t intervals"
+        f" over groups, and in the column selected on the other half. To default is the difference to the default on"
+        f" the half of the report, paired by clip; its interval is that of one comparison, while the verdict is"
+        f" corrected for the number of candidates. Failed clips count with the metric's worst value."
+        + _describe_bias(result)
         + "".join(f" {line}." for line in describe_editions([result.metric]))
     )
 

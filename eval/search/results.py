@@ -51,7 +51,7 @@ class CandidateRow:
     latency_ms: float
     memory_mb: float | None
     reason: str
-    """Why it went no further; empty if nothing went wrong."""
+    """Reason why it went no further; empty if it was neither pruned nor failed."""
 
     @property
     def label(self) -> str:
@@ -105,7 +105,7 @@ class SearchResult:
     gap: float | None
     """Mean gap between the halves over the front."""
     gap_of_all: float | None
-    """The same over all candidates of that rung: how much the halves differ without selection."""
+    """Mean gap over all candidates of that rung: the difference of the halves without selection."""
     candidates_on_validation: int
     rows: list[CandidateRow]
     """All candidates that were scored, the front first."""

@@ -48,7 +48,7 @@ class SearchState:
             settings: settings of the candidate.
 
         Returns:
-            Its record, as it was when it was first asked for.
+            Its record at the time of the first request.
         """
         key = settings_key(settings)
         if key not in self._records:

@@ -39,7 +39,7 @@ class RunHealth:
     progress: str
     """Progress of the run, or the reason why it ended."""
     best: str
-    """Step of the saved weights, and the reason for it."""
+    """Step of the saved weights and its validation loss, compared with other steps."""
     diagnosis: Diagnosis
     """Verdict on the fit, at the last validation."""
     standing: TrainingStatus | None
@@ -87,7 +87,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
 
     Args:
         run: its folder.
-        name: of the run in the result; empty: the folder.
+        name: name of the run in the result; empty: the folder.
 
     Returns:
         The findings.
@@ -127,7 +127,7 @@ def kept_step(run: Path, result: TrainingResult | None) -> int | None:
 
     Args:
         run: its folder.
-        result: of the run; None if it has not ended.
+        result: result of the run; None if it has not ended.
 
     Returns:
         The step; None if it is not known.
