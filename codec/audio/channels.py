@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 WaveformArray = TypeVar("WaveformArray", np.ndarray, "torch.Tensor")
-"""A NumPy array or a PyTorch tensor: the functions below return the type that they are given."""
+"""A NumPy array or a PyTorch tensor: the functions below return the type of their argument."""
 StereoMode = Literal["mid_side", "separate"]
-"""How two channels are coded: as mid and side, or as they are."""
+"""Coding of two channels: as mid and side, or as left and right."""
 
 
 def _rotate(pair: WaveformArray) -> WaveformArray:
@@ -33,7 +33,7 @@ def channels_to_streams(waveform: WaveformArray, stereo: StereoMode) -> Waveform
 
     Args:
         waveform: ``[channels, samples]``.
-        stereo: how two channels are coded; of no effect for any other number of channels.
+        stereo: coding of two channels; without effect for any other number of channels
 
     Returns:
         ``[channels, 1, samples]``: a batch of mono streams, mid first.
@@ -50,7 +50,7 @@ def streams_to_channels(streams: WaveformArray, stereo: StereoMode) -> WaveformA
 
     Args:
         streams: ``[channels, 1, samples]``.
-        stereo: as it was given to :func:`channels_to_streams`.
+        stereo: same value as for :func:`channels_to_streams`
 
     Returns:
         The waveform ``[channels, samples]``.

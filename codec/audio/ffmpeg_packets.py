@@ -19,7 +19,7 @@ FLOAT_OPTIONS = {"request_sample_fmt": "flt"}
 """Decoder options that keep libopus from rounding to 16 bits."""
 
 _MAX_PLANES = 7
-"""Largest number of channels whose planes PyAV gives access to; frames of more are interleaved first."""
+"""Maximum number of channels whose planes PyAV gives access to; frames with more channels are interleaved first."""
 _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),

@@ -31,7 +31,7 @@ class FileView:
         """Read from the current position.
 
         Args:
-            count: number of bytes; -1 for all that are left.
+            count: number of bytes; -1 for all remaining ones
 
         Returns:
             ``count`` bytes, or fewer at the end.
@@ -39,7 +39,7 @@ class FileView:
         left = max(0, self._size - self._at)
         count = left if count < 0 else min(count, left)
         if not count:
-            return b""  # damaged files make decoders seek to where no file can end, which the real one would refuse
+            return b""  # damaged files make decoders seek beyond any possible file size, which a file refuses
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
         for offset, new in self._patches.items():
@@ -69,7 +69,7 @@ class FileView:
         """Move the position.
 
         Args:
-            offset: relative to the place that ``whence`` names.
+            offset: offset relative to ``whence``
             whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``.
 
         Returns:

@@ -1,4 +1,4 @@
-"""FLAC headers (RFC 9639), and a check that a file ends where its header states: libFLAC stops there."""
+"""FLAC headers (RFC 9639), and a check that a file ends at the length in its header: libFLAC stops there."""
 
 import re
 from typing import BinaryIO
@@ -23,7 +23,7 @@ _CRC8 = _crc8_table()
 
 
 def flac_sample_count(header: bytes) -> int:
-    """Return the length that the header of a FLAC file states.
+    """Return the length in the header of a FLAC file.
 
     Args:
         header: the first 26 bytes of the file.
@@ -47,7 +47,7 @@ def flac_bits_per_sample(header: bytes) -> int:
 
 
 def ends_at_stated_length(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether a FLAC file states its length and its last frame ends there.
+    """Return whether a FLAC file has its length in the header and its last frame ends there.
 
     Args:
         file: open for reading; its position is moved.

@@ -1,4 +1,4 @@
-"""PCM samples on pipes, read and written as they come; see also :mod:`codec.audio.piped_input`."""
+"""PCM samples on pipes, read and written as they arrive; see also :mod:`codec.audio.piped_input`."""
 
 import itertools
 import struct
@@ -137,7 +137,7 @@ def read_exactly(source: BinaryIO, count: int) -> bytes:
         count: number of bytes.
 
     Returns:
-        ``count`` bytes, or fewer if the pipe ends before.
+        ``count`` bytes, or fewer if the pipe ends first.
     """
     parts: list[bytes] = []
     while count and (part := source.read(count)):
@@ -206,7 +206,7 @@ class PcmWriter:
     Args:
         output: binary file; it is flushed after each write.
         format: format of the samples.
-        header: whether to begin with a WAV header. Its sizes state that the length is unknown.
+        header: whether to begin with a WAV header. Its sizes mean that the length is unknown.
     """
 
     def __init__(self, output: BinaryIO, format: PcmFormat, header: bool = True) -> None:

@@ -97,9 +97,9 @@ class StreamResampler:
         """Finish the stream.
 
         Returns:
-            The samples that are left after the last block, float32 ``[channels, m]``.
+            The remaining samples after the last block, float32 ``[channels, m]``.
         """
-        # Silence after the end, so that the last output sample, which is covered partly, exists as well.
+        # Silence after the end, so that the last output sample, which is only partly covered, is computed as well.
         silence = np.zeros((self._channels, math.ceil(self._from_hz / self._to_hz) + 1), np.float32)
         if self._stream is None:
             return silence[:, :0]
@@ -153,7 +153,7 @@ class SegmentResampler:
         self._margin = int(step * -(-(_MARGIN_SAMPLES * max(from_hz, to_hz) // to_hz) // step))
 
     def input_range(self, start: int, end: int) -> tuple[int, int]:
-        """Return which samples of the input are needed for a range of the output.
+        """Return the range of the input that is needed for a range of the output.
 
         Args:
             start: first sample wanted, at ``to_hz``.

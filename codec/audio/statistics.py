@@ -53,7 +53,7 @@ def _decibel(power: float) -> float:
 
 
 class _Frames:
-    """Cut a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]`` and keep the rest."""
+    """Cut a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]``; the rest is buffered."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -1,4 +1,4 @@
-"""Codes as the format sees them: arrays of integers, the mark of an absent code, and what codes them as bytes."""
+"""Codes in the format: arrays of integers, the value of an absent code, and the interface of entropy coders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from codec.audio.waveform import FloatArray
 
 NO_CODE = -1
-"""Value in place of a code that is absent."""
+"""Value of an absent code."""
 
 CodeArray = npt.NDArray[np.int64]
 """Codes ``[channels, codebooks, frames]``; within a frame, absent codes are the last ones."""
@@ -50,7 +50,7 @@ class CodesWithImportance:
             size: Frames per part.
 
         Returns:
-            Parts of ``size`` frames, and as the last one the frames that are left, which may be none.
+                Parts of ``size`` frames, and a last part with the remaining frames, which may be none.
         """
         cuts = range(size, self.codes.shape[2] + 1, size)
         parts = zip(np.split(self.codes, cuts, 2), np.split(self.importances, cuts, 2))

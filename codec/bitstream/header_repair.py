@@ -1,4 +1,4 @@
-"""Repair of a header of which one byte is damaged, with the help of its checksum.
+"""Repair of a header with one damaged byte, by its checksum.
 
 The checksum is linear, so the error in it depends on the damage alone. Each of the 58 · 255 ways in which one byte can
 be damaged causes another error.
@@ -32,7 +32,7 @@ def repair_byte(data: bytes) -> bytes:
 
 @functools.cache
 def _one_byte_errors(size: int) -> dict[int, tuple[int, int]]:
-    """Return, for each error of the checksum that one damaged byte causes, the place of the byte and the bits that
+    """Return, for each error of the checksum that one damaged byte causes, the offset of the byte and the bits that
     differ.
     """
     intact = crc32_error(bytes(size))

@@ -1,4 +1,6 @@
-"""The index at the end of a ``.nac`` file: the bytes of each group of packets, and a checksum; docs/bitstream.md."""
+"""The index at the end of a ``.nac`` file, to seek to packets: size of each group of packets in bytes, and a checksum;
+docs/bitstream.md.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -42,7 +44,7 @@ def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
     """Parse an index; the inverse of :func:`index_bytes`.
 
     Args:
-        data: Bytes at the end of the file, as many as :func:`index_size` says.
+        data: bytes at the end of the file; their number is given by :func:`index_size`
         start: Position of the first packet in the file.
         stop: Position behind the last packet.
 

@@ -1,7 +1,7 @@
 """The live profile: one latent frame per packet, codes of fixed width, length known at the end; docs/bitstream.md.
 
 A frame is a number of codes for each channel, the codes, and a checksum to which the frame's number is added, so that a
-receiver that lost bytes learns where it is.
+receiver that lost bytes can determine its position.
 """
 
 import zlib
@@ -20,7 +20,7 @@ FRAME_CHECKSUM_BYTES = 2
 END_BYTES = 1 + 8 + 8 + 4
 """Size of the end of a stream."""
 END_MARK = 255
-"""First byte of the end of a stream, which no number of codes is."""
+"""First byte of the end of a stream; a number of codes never has this value."""
 NUMBER_MODULUS = 1 << 8 * FRAME_CHECKSUM_BYTES
 """Frames are numbered modulo this."""
 
@@ -42,7 +42,7 @@ class LiveFrames:
     first: int
     """Number of the first frame."""
     bodies: Sequence[bytes | None]
-    """Frames without their checksums; None in place of a lost one."""
+    """Frames without their checksums; None for a lost one."""
 
 
 class FixedWidthCoder:
@@ -52,7 +52,7 @@ class FixedWidthCoder:
         size: Number of values of a code.
 
     >>> coder = FixedWidthCoder(8)
-    >>> body = coder.pack(np.array([[5, 2], [7, -1]]))  # two channels, the second of which has one code
+    >>> body = coder.pack(np.array([[5, 2], [7, -1]]))  # two channels; the second one has one code
     >>> coder.unpack(body, channels=2, codebooks=2).tolist()
     [[5, 2], [7, -1]]
     """
@@ -88,7 +88,7 @@ class FixedWidthCoder:
             Codes ``[channels, codebooks]``.
 
         Raises:
-            ValueError: There is a code that does not exist.
+            ValueError: a code is out of range.
         """
         codes = np.full((channels, codebooks), NO_CODE, np.int64)
         value, mask = int.from_bytes(body[channels:], "little"), (1 << self.bits) - 1

@@ -1,10 +1,10 @@
-"""Packet loss concealment: codes in place of lost ones, and a log of what was lost.
+"""Packet loss concealment: replacement of lost codes, and a log of the losses.
 
-The last frame is repeated for a moment, and the frames after it have no codes, which the decoder turns into silence.
-With that a single lost frame is hardly heard: the log spectrum around it is 2.7 dB off, against 5.0 dB with silence
-(measured on 20 files). A longer gap cannot be guessed; it fades out and back in over the overlap of the transform's
-windows, without a click. Since it is done in codes alone, it is the same for streams and files, and decoders need
-nothing for it.
+The last frame is repeated for a short time, and the frames after it have no codes, which the decoder turns into
+silence. A single lost frame is then hardly audible: the log spectrum around it has an error of 2.7 dB, compared with
+5.0 dB for silence (measured on 20 files). A longer gap cannot be predicted; it fades out and back in over the overlap
+of the transform's windows, without a click. Since concealment works on codes alone, it is the same for streams and
+files, and decoders need no support for it.
 """
 
 import math
@@ -55,7 +55,7 @@ class Concealment:
         return codes
 
     def fill_in(self, frames: int) -> CodeArray:
-        """Make codes in place of lost frames.
+        """Make codes to replace lost frames.
 
         Args:
             frames: Number of lost frames.
@@ -76,7 +76,7 @@ class LossLog:
         hop: Hop of the model's transform, in samples at the model's rate.
 
     Attributes:
-        cut_off: Time in seconds from which on nothing follows, if the file was cut off.
+        cut_off: time in seconds at which a truncated file ends; None otherwise
     """
 
     def __init__(self, header: Header, hop: int):

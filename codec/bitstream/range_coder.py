@@ -1,4 +1,4 @@
-"""CodeArray to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
+"""Codes to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
 
 The coder is constriction's, with words of 32 bits, a state of 64 and frequencies that add up to 2^24. It takes
 probabilities as floating-point numbers, scales them, and gives each symbol a frequency one above the integer part.
@@ -49,7 +49,7 @@ class RangeCoder:
             self._count_models = [_categorical(row) for row in tables.count_frequencies]
 
     def _model(self, table: int) -> stream.model.Categorical:
-        """Return the table of index ``codebook * classes + class``, made on first use; most are never needed."""
+        """Return the table of index ``codebook * classes + class``, made on first use; the majority is never needed."""
         model = self._models[table]
         if model is None:
             model = self._models[table] = _categorical(self._frequencies[table])
@@ -95,14 +95,14 @@ class RangeCoder:
         """Decode the payload of one packet; the inverse of :meth:`encode`.
 
         Args:
-            data: Payload. Whatever it holds, the codes are within their tables.
+            data: payload. For any content, the codes are within their tables.
             channels: Channels of the file.
             codebooks: Codebooks of the file.
             frames: Latent frames of the packet.
             variable: Whether frames may have absent codes.
 
         Returns:
-            CodeArray ``[channels, codebooks, frames]``.
+            Codes ``[channels, codebooks, frames]``.
 
         Raises:
             ValueError: ``data`` is, as far as can be determined, not a payload that :meth:`encode` made.
@@ -162,7 +162,7 @@ class RangeCoder:
         """Determine the context class of each code.
 
         Args:
-            codes: CodeArray of one packet ``[channels, codebooks, frames]``.
+            codes: codes of one packet ``[channels, codebooks, frames]``
             variable: Whether frames may have absent codes.
 
         Returns:

@@ -25,11 +25,11 @@ _LISTED_SPANS = 5
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports wrong arguments in one line, as all bad input, and knows no abbreviated options, which new
-    options would break.
+    """A parser that reports wrong arguments in one line, like other bad input. It accepts no abbreviated options, which
+    new options would break.
 
     Args:
-        **options: those of ``argparse.ArgumentParser``.
+        **options: options of ``argparse.ArgumentParser``
     """
 
     def __init__(self, **options: Any) -> None:
@@ -79,10 +79,10 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def print_error(message: str, status: int) -> int:
-    """Print an error to standard error, with control characters escaped, since terminals obey them.
+    """Print an error to standard error, with control characters escaped, since terminals interpret them.
 
     Args:
-        message: one sentence: what is wrong, and what to do.
+        message: one sentence with the fault and its remedy
         status: exit status of the process.
 
     Returns:
@@ -93,7 +93,7 @@ def print_error(message: str, status: int) -> int:
 
 
 def print_note(message: str) -> None:
-    """Print to standard error something that the user may want to know and that stops nothing.
+    """Print a note for the user to standard error.
 
     Args:
         message: one sentence.
@@ -102,11 +102,11 @@ def print_note(message: str) -> None:
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
-    """Describe what is missing in a decoded file.
+    """Describe the lost parts of a decoded file.
 
     Args:
         spans: start and end of each lost span, in seconds; the first few are listed.
-        cut_off: time in seconds at which the file was cut off, if it was; what is lost from there on is not concealed.
+        cut_off: time in seconds at which a truncated file ends, else None; the loss from there on is not concealed
 
     Returns:
         Part of a sentence.
@@ -119,13 +119,13 @@ def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None)
     if cut_off is not None:
         until = spans[-1][1] if spans else cut_off
         rest = f" up to {until:.2f} s" if until > cut_off else ""
-        parts.append(f"cut off at {cut_off:.2f} s; the rest{rest} is missing")
+        parts.append(f"truncated at {cut_off:.2f} s; the rest{rest} is missing")
     return "; ".join(parts)
 
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Send what trainings print to standard error while the block runs: it is progress, not the command's result.
+    """Redirect standard output to standard error while the block runs: trainings print progress, not the result.
 
     Yields:
         Nothing.

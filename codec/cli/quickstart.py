@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Path:
-    """Prepare audio, train a small codec and evaluate it on clips that it has never heard.
+    """Prepare audio, train a small codec and evaluate it on clips that were not used for training.
 
     The same call continues after an interruption.
 
@@ -54,7 +54,7 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         group_by: rule of :func:`data_prep.prepare.prepare` for the groups that must not be divided among splits.
 
     Returns:
-        The path of the report, which is printed, too.
+        The path of the report, which is also printed.
 
     Raises:
         UserError: there is no audio or too little, or ``out`` cannot be written to or is in use for other audio.

@@ -16,7 +16,7 @@ def add_parser(command: AddCommand) -> None:
         "report",
         _run,
         "combine evaluations and searches into one HTML page",
-        "Combines evaluations and searches into one page that loads nothing: a table of all systems, their"
+        "Combines evaluations and searches into one self-contained page: a table of all systems, their"
         " rate-distortion curves in one plot, and links to each report.",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Bit rates and numbers of codebooks: what a model offers, and what a file is given."""
+"""Bit rates and numbers of codebooks: those of a model, and the choice for a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def expected_bits(
     frequencies: npt.NDArray[np.integer[Any]], shares: npt.NDArray[np.integer[Any]] | None
 ) -> npt.NDArray[np.float64]:
-    """Compute the average cost of a code if codes occur as often as the frequency tables state.
+    """Compute the average cost of a code if codes occur as often as the frequency tables predict.
 
     Args:
         frequencies: integer frequencies ``[codebooks, size]``, or ``[codebooks, classes, size]`` with context classes.
@@ -65,7 +65,7 @@ def check_options(model: LoadedModel, options: CodingOptions) -> None:
 
     Args:
         model: encodes.
-        options: of encoding.
+        options: options of encoding
 
     Raises:
         UserError: more codebooks than the model has, or none.
@@ -80,7 +80,7 @@ def choose_codebooks(model: LoadedModel, channels: int, options: CodingOptions) 
     Args:
         model: encodes.
         channels: number of channels of the file.
-        options: of encoding.
+        options: options of encoding
 
     Returns:
         The number asked for; all, if frames may have different numbers of codes or no bit rate is given; otherwise as
@@ -98,7 +98,7 @@ def choose_codebooks(model: LoadedModel, channels: int, options: CodingOptions) 
 
 
 def describe_unreachable_rate(model: LoadedModel, kbps: float, channels: int) -> str | None:
-    """Describe what becomes of a bit rate that a model does not have.
+    """Describe the result of a bit rate that a model does not have.
 
     Args:
         model: encodes.
@@ -127,9 +127,9 @@ def new_header(
 
     Args:
         model: encodes.
-        sample_rate: of the source, in Hz.
-        channels: of the source.
-        options: of encoding.
+        sample_rate: sample rate of the source in Hz
+        channels: number of channels of the source
+        options: options of encoding
         live: whether it is a live stream, whose packets are single frames with codes of fixed width.
 
     Returns:
@@ -160,8 +160,8 @@ def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[CodeArr
 
     Args:
         model: encodes.
-        header: states the bit rate, and whether frames may have different numbers of codes.
-        cost: bits that a packet of codes takes.
+        header: bit rate, and whether frames may have different numbers of codes
+        cost: function from a packet of codes to its size in bits
 
     Returns:
         A rate control that lets all codes pass unless frames may have different numbers of them.

@@ -10,7 +10,7 @@ from codec.audio import FloatArray, count_over_full_scale
 from codec.audio.bandwidth import AboveBandMeter
 
 Progress = Callable[[float], None]
-"""Called after each block with the number of further seconds of audio that are done."""
+"""Called after each block with the block's duration in seconds."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FileReport:
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of each damaged part, which is concealed, or missing at the end."""
     cut_off: float | None = None
-    """Where everything is missing from, in seconds; None if the source was not cut off."""
+    """Time in seconds at which a truncated source ends; None if it is complete."""
     fault: str | None = None
     """Why a pipe delivered less than it announced."""
     above_band: float = 0.0

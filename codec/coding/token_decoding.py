@@ -36,7 +36,7 @@ def decode_tokens(
         sample: the array and its metadata.
         target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format.
         model: decodes.
-        options: which part, and the sample format.
+        options: part to decode, and sample format
         progress: called after each block with the seconds of audio that it holds.
 
     Returns:

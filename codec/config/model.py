@@ -9,7 +9,7 @@ from codec.config.ranges import SHARE, Range, check_settings, require
 MAX_PARAMETERS = 10**9
 """Parameters of a model, about 4 GB."""
 MAX_CODEBOOK_SIZE_WITH_CONTEXTS = 1 << 13
-"""For larger codebooks, the tables of context scores would be most of the model."""
+"""For larger codebooks, the tables of context scores would be larger than the rest of the model."""
 
 
 @dataclass(frozen=True)

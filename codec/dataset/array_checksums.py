@@ -16,7 +16,7 @@ class Shard:
     key: str
     """Digest of the clips that the array was made from."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
 
 
 def read_shards(folder: Path) -> dict[str, Shard]:
@@ -55,7 +55,7 @@ def file_sha256(path: Path) -> str:
 
 
 def cached_file_sha256(path: Path) -> str:
-    """Compute the digest of a file, and remember it until the file is written again.
+    """Compute the digest of a file, and cache it until the file is written again.
 
     A search trains on the same arrays many times in one process.
 

@@ -1,4 +1,4 @@
-"""The target distribution of a recipe: which clips the codec is meant for."""
+"""The target distribution of a recipe: the clips for which the codec is designed."""
 
 from typing import Protocol
 

@@ -24,7 +24,7 @@ from codec.runtime.json_files import from_json, parse_json
 LEDGER_FILE = "ledger.jsonl"
 CANDIDATES_FILE = "candidates.jsonl"
 FOLDER_VARIABLE = "LATHE_LEDGERS"
-"""Environment variable: the folder of these files, for data on a file system that cannot be written to."""
+"""Environment variable with the folder of these files, for data on a read-only file system."""
 
 Purpose = Literal["evaluation", "demonstration"]
 
@@ -107,12 +107,12 @@ def open_ledger(
     Args:
         data: the folder that ``codec prepare`` wrote.
         run: name of the run or model that is evaluated.
-        weights: checksums of all models that are evaluated.
-        purpose: reason for the opening.
-        again: open it for models other than those that it was opened for before.
+        weights: checksums of all models that are evaluated
+        purpose: reason for the opening
+        again: open it for models other than those that it was opened for before
 
     Returns:
-        The new opening, and those before it, oldest first.
+        The new opening, and the earlier ones, oldest first.
 
     Raises:
         SealedError: it was opened before, not for all of these weights, and ``again`` is False.
@@ -124,7 +124,7 @@ def open_ledger(
         if before and not known.issuperset(weights) and not again:
             raise SealedError(
                 f"{data}: the test split was opened before ({describe_openings(before)}); to evaluate another"
-                " candidate on it, add --open-test-again; the report will state this"
+                " candidate on it, add --open-test-again; the report will mention this"
             )
         entry = LedgerEntry(_now(), purpose, list(weights), run, key=uuid.uuid4().hex)
         _append(ledger_folder(data) / LEDGER_FILE, asdict(entry), "the test split stays sealed")
@@ -242,7 +242,7 @@ def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
     try:
         with path.open("a+b") as file:
             file.seek(max(0, size - 1))
-            cut_off = file.read(1) not in (b"", b"\n")  # after a line cut off by a power failure, begin a new one
+            cut_off = file.read(1) not in (b"", b"\n")  # after a line truncated by a power failure, begin a new one
             file.write(b"\n" * cut_off + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

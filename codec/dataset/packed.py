@@ -26,7 +26,7 @@ _FULL_SCALE = 32768
 """The 16-bit value that stands for a sample of 1.0."""
 _REMEDY = "run codec prepare again, which writes damaged arrays anew"
 _ARRAY_NAME = re.compile(r"\w[\w.-]*\.npy")
-"""File names of arrays; none leads out of the folder."""
+"""File names of arrays; none contains a path."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipLocation:
-    """Where the samples of a clip are stored."""
+    """Location of the samples of a clip."""
 
     shard: str
     """File name of the array."""
@@ -182,7 +182,7 @@ class PackedSplit:
             path = self._folder / shard
             try:
                 array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
-            except Exception as error:  # a damaged header ends in whatever its parser raises
+            except Exception as error:  # a damaged header can raise any error of its parser
                 raise UserError(f"{path}: missing or damaged; {_REMEDY}") from error
             if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
                 raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_REMEDY}")
@@ -215,7 +215,7 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
 
 
 def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
-    """Read the table of a split, without its audio; this is allowed for the sealed test split, too.
+    """Read the table of a split, without its audio; this is also allowed for the sealed test split.
 
     Args:
         data: the folder that ``codec prepare`` wrote.
@@ -249,7 +249,7 @@ def _open_any_split(data: Path, split: str, sample_rate: int, channels: int) -> 
     if (stated := counts.get(split, len(clips))) != len(clips):
         raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_REMEDY}")
     if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
-        raise UserError(f"{folder}: its audio has another rate or channel count than its name states; {_REMEDY}")
+        raise UserError(f"{folder}: its audio does not have the rate and channel count in its name; {_REMEDY}")
     if not clips:
         raise UserError(
             f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"

@@ -39,7 +39,7 @@ _CRITERIA: dict[AdversarialKind, Callable[[Tensor, bool], Tensor]] = {
 
 
 def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Return the loss of the discriminators, which is low if they tell real from decoded waveforms.
+    """Return the loss of the discriminators, which is low if they distinguish real from decoded waveforms.
 
     Args:
         kind: name of the loss.
@@ -54,7 +54,7 @@ def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequ
 
 
 def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
-    """Return the adversarial loss of the codec, which is low if decoded waveforms pass for real ones.
+    """Return the adversarial loss of the codec, which is low if decoded waveforms are classified as real.
 
     Args:
         kind: name of the loss.
@@ -72,7 +72,7 @@ def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
 def discriminator_statistics(
     kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """Return what the discriminators answer, for the log of a training.
+    """Return statistics of the discriminators for the log of a training.
 
     Args:
         kind: name of the loss.

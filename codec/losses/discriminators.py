@@ -1,7 +1,7 @@
 """Discriminator over complex spectrograms in bands.
 
-For each window the STFT is cut into bands, and a small 2-D convolutional network judges each band from its real and
-imaginary parts. The networks are small: three layers each, not shared among bands, strided in frequency.
+For each window the STFT is divided into bands, and a small 2-D convolutional network classifies each band from its real
+and imaginary parts. The networks are small: three layers each, not shared among bands, strided in frequency.
 
 Source: the multi-band complex STFT discriminator of R. Kumar et al., "High-fidelity audio compression with improved
 RVQGAN", 2023, at a fraction of its size.
@@ -24,7 +24,7 @@ NEGATIVE_SLOPE = 0.1
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """Answers of the discriminators to a batch."""
+    """Outputs of the discriminators for a batch."""
 
     logits: list[Tensor]
     """One tensor per window, ``[batch, 1, frames, bins]`` with the bins of all bands one after the other."""

@@ -20,7 +20,7 @@ from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, thresh
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
 
 SPEECH_DB_SPL = 79.0
-"""Level at which the target is assumed to be played, whatever its level in the file."""
+"""Level at which the target is assumed to be played, independent of its level in the file."""
 LEAST_DBFS = -50.0
 """Lowest RMS level of a target that is raised to :data:`SPEECH_DB_SPL`; quieter targets are raised by as much."""
 SONE = 0.1866
@@ -99,8 +99,8 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
         sample_rate: sample rate in Hz.
 
     Returns:
-        Mean over the batch of about what the raw PESQ score would lose, a scalar: 0 for identical waveforms, 1 to 3 for
-        codecs.
+        Mean over the batch of the approximate loss in the raw PESQ score, a scalar: 0 for identical waveforms, 1 to 3
+        for codecs.
     """
     bands, window = loudness_bands(sample_rate, pair.output.device), loudness_window(sample_rate)
     level = pair.target.square().mean(1).clamp(min=10 ** (LEAST_DBFS / 10))
@@ -108,7 +108,7 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     with torch.no_grad():
         target = pair.target_spectrogram(window).square() @ bands.assignment * gain
         target_loudness = specific_loudness(target, bands)
-        # quiet frames are heard more than their loudness suggests (P.862, 10.2.10)
+        # disturbances of quiet frames are more audible than their loudness suggests (P.862, 10.2.10)
         emphasis = ((target.sum(-1) + 1e5) / 1e7) ** -0.04
     output = pair.output_spectrogram(window).square() @ bands.assignment * gain
     output_loudness = specific_loudness(output, bands)

@@ -19,7 +19,7 @@ from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, thresh
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
 
 FULL_SCALE_DB_SPL = 96.0
-"""Sound pressure level that a sine at full scale is assumed to have."""
+"""Assumed sound pressure level of a sine at full scale."""
 
 
 @dataclass(frozen=True)

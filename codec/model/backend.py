@@ -1,8 +1,8 @@
-"""Interface of inference backends: what computes the blocks of a stream.
+"""Interface of inference backends, which compute the blocks of a stream.
 
-It speaks NumPy, so that a backend needs no PyTorch. :mod:`codec.model.torch_backend` runs the layers of a model,
-:mod:`codec.pretrained.onnx_backend` runs exported graphs. A backend provides *steps*: from a
-block and the state after the block before to the outputs and the state after it.
+Inputs and outputs are NumPy arrays, so that a backend needs no PyTorch. :mod:`codec.model.torch_backend` runs the
+layers of a model, :mod:`codec.pretrained.onnx_backend` runs exported graphs. A backend provides *steps*: functions from
+a block and the previous state to the outputs and the next state.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 BlockState = Any
-"""State of streams between two blocks, such as tensors on a GPU; only the step that made it knows what it is."""
+"""State of streams between two blocks, such as tensors on a GPU; its type is private to the step that made it."""
 
 BlockOutputs = tuple[npt.NDArray[Any], ...]
 """Arrays whose first dimension is the streams."""
@@ -50,7 +50,7 @@ class BlockStep(Protocol):
 
         Args:
             block: ``[streams, ...]``; see :class:`InferenceBackend`.
-            state: State after the block before.
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -107,10 +107,10 @@ def join_arrays(parts: Sequence[BlockOutputs], axis: int = 0) -> BlockOutputs:
 
     Args:
         parts: At least one tuple of arrays.
-        axis: Axis along which the arrays of the same place are joined.
+        axis: axis along which the arrays of the same position are joined
 
     Returns:
-        One array for each place.
+        One array for each position.
     """
     return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays, axis) for arrays in zip(*parts))
 

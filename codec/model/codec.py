@@ -1,7 +1,7 @@
 """The codec: MDCT, encoder, quantizer, decoder and inverse MDCT, for mono streams.
 
-Training runs the layers over a crop as one block; inference runs the same layers in blocks whose state is handed on,
-see :mod:`codec.model.streaming`.
+Training runs the layers over a crop as one block; inference runs the same layers block by block and passes their state
+on, see :mod:`codec.model.streaming`.
 """
 
 from dataclasses import replace
@@ -23,8 +23,8 @@ from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
 
 MIN_RELATIVE_SCALE = 0.02
-"""Least scale of a coefficient relative to all, since coefficients that the data hardly has must not be divided by
-nothing."""
+"""Minimum scale of a coefficient relative to all, so that coefficients without energy in the data are not divided by
+zero."""
 
 _GROWING_BATCH = 64
 
@@ -48,7 +48,7 @@ class Codec(CodecBase):
         super().__init__()
         self.config = config
         self.backend: InferenceBackend | None = None
-        """Computes streams of codes in place of the layers, if set."""
+        """Backend that computes streams of codes instead of the layers, if set."""
         hop = config.latent_hop
         self.mdct = MDCT(config.hop)
         self.register_buffer("spread", torch.ones(hop))
@@ -87,10 +87,10 @@ class Codec(CodecBase):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Determine whether this is another codec with more codebooks, or as many.
+        """Determine whether this codec differs from another only in having at least as many codebooks.
 
         Args:
-            other: Codec to take over weights from.
+            other: the other codec
 
         Returns:
             Whether :meth:`grow_from` is possible.
@@ -104,9 +104,9 @@ class Codec(CodecBase):
 
     @torch.no_grad()
     def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
-        """Take over another codec's weights, and fit the codebooks that it lacks to what it leaves over.
+        """Copy another codec's weights, and fit the additional codebooks to its residual.
 
-        The frequency tables stay as they are.
+        The frequency tables remain unchanged.
 
         Args:
             other: Codec with no more codebooks, see :meth:`can_grow_from`.
@@ -132,7 +132,7 @@ class Codec(CodecBase):
         """
         return self.quantizer.update_codebooks(generator)
 
-    # --- the layers, as used by training and inference alike -------------------------------------
+    # --- the layers, as used by training and inference -------------------------------------------
 
     def analyse(self, waveform: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """Compute latents.
@@ -186,7 +186,7 @@ class Codec(CodecBase):
             codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
 
         Returns:
-            The decoded waveform ``[batch, 1, samples]``, and what the quantizer did.
+            The decoded waveform ``[batch, 1, samples]``, and the result of the quantizer.
         """
         batch, _, samples = waveform.shape
         if codebooks is None:
@@ -227,9 +227,9 @@ class Codec(CodecBase):
         Args:
             streams: Number of streams.
             codebooks: Number of codebooks to use (default: all).
-            block: Latent frames that are waited for. Fewer than 16 mean less delay, more work, and codes that may
-                differ if two entries are equally near to within rounding.
-            quantize: Give codes; else continuous latents ``[streams, dimension, frames]`` in their place.
+            block: number of latent frames that are computed at once. Fewer than 16 mean less delay, more computation,
+                and codes that may differ if two entries are equally near to within rounding.
+            quantize: whether to return codes; otherwise continuous latents ``[streams, dimension, frames]``
 
         Returns:
             The encoder, in its initial state.
@@ -248,8 +248,8 @@ class Codec(CodecBase):
 
         Args:
             streams: Number of streams.
-            block: Latent frames that are waited for, see :meth:`stream_encoder`.
-            quantized: Take codes; else continuous latents ``[streams, dimension, frames]`` in their place.
+            block: number of latent frames that are computed at once, see :meth:`stream_encoder`
+            quantized: whether the input is codes; otherwise continuous latents ``[streams, dimension, frames]``
 
         Returns:
             The decoder, in its initial state.
@@ -297,7 +297,7 @@ class Codec(CodecBase):
         """Decode whole streams of codes.
 
         Args:
-            codes: ``[batch, codebooks, frames]``, some of which may be :data:`codec.bitstream.codes.NO_CODE`.
+            codes: ``[batch, codebooks, frames]``; some may be :data:`codec.bitstream.codes.NO_CODE`
             length: Samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
                 latent frame more).
 

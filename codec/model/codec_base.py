@@ -20,7 +20,7 @@ class CodecOutput:
 
 
 class CodecBase(nn.Module):
-    """A codec as training needs it.
+    """Interface of a codec for training.
 
     :class:`codec.model.codec.Codec` is the architecture of this library; others that are trained for comparison have
     the same interface.
@@ -35,7 +35,7 @@ class CodecBase(nn.Module):
     decoder alone."""
 
     def initialise(self, waveform: Tensor, generator: torch.Generator) -> None:
-        """Fit the first weights to audio, as far as the architecture permits.
+        """Fit the initial weights to audio, as far as the architecture permits.
 
         Args:
             waveform: ``[batch, 1, samples]``.
@@ -44,7 +44,7 @@ class CodecBase(nn.Module):
         raise NotImplementedError
 
     def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update what learns from the last batch without gradients, to be called after each step of training.
+        """Update the parts that learn from the last batch without gradients; called after each training step.
 
         Args:
             generator: Source of random numbers, on the CPU.
@@ -62,7 +62,7 @@ class CodecBase(nn.Module):
             codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
 
         Returns:
-            The decoded waveform, and what the quantizer did.
+            The decoded waveform, and the result of the quantizer.
         """
         raise NotImplementedError
 

@@ -1,7 +1,7 @@
 """Causal ConvNeXt blocks at frame rate: every layer takes ``(x, state)`` to ``(y, state)``.
 
 Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix
-product. Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
+product. There is no normalisation over time and no recurrence: a block sees the previous ``kernel - 1`` frames.
 
 Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022; used at frame rate by H. Siuzdak, "Vocos", ICLR 2024.
 """
@@ -47,9 +47,9 @@ class CausalDepthwise(nn.Module):
         frames = x.shape[1]
         x = torch.cat([state.to(x.dtype), x], 1)
         y, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
-        if frames == 1:  # a stream of single frames: its time goes into calls, so make few (measured)
+        if frames == 1:  # a stream of single frames: call overhead dominates, so make few calls (measured)
             return y + (x * weights).sum(1, keepdim=True), x[:, 1:]
-        for tap, weight in enumerate(weights):  # faster than a convolution, which wants the frames last (measured)
+        for tap, weight in enumerate(weights):  # faster than a convolution, which needs the frames last (measured)
             y = torch.addcmul(y, x[:, tap : tap + frames], weight)
         return y, x[:, frames:]
 

@@ -96,7 +96,7 @@ class DynamicBatcher:
         Args:
             step: What to compute.
             block: ``[streams, ...]``.
-            state: State after the block before.
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -150,7 +150,7 @@ def batched(step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tupl
     Args:
         step: What to compute.
         block: ``[streams, ...]``.
-        state: State after the block before.
+        state: state after the previous block
 
     Returns:
         The outputs, and the state after this block.

@@ -69,8 +69,8 @@ class FrequencyTables(nn.Module):
     def fit(self, counts: Tensor) -> None:
         """Set tables of order 0 from occurrences of codes.
 
-        As many occurrences as the square root of their number are added, spread evenly, so that unseen codes have a
-        share too, but a small one even if the codebook is large and the data is small.
+        The square root of the number of occurrences is added as uniform pseudo-counts, so that unseen codes also have a
+        share, but a small one even if the codebook is large and the data is small.
 
         Args:
             counts: How often each code occurred ``[codebooks, size]``.
@@ -79,7 +79,7 @@ class FrequencyTables(nn.Module):
         self.frequencies.copy_(to_frequencies(counts + seen.sqrt().clamp(min=1) / counts.shape[1]))
 
     def order_0(self) -> "FrequencyTables":
-        """Return tables with one class per codebook: the frequencies of its codes whatever their context.
+        """Return tables with one class per codebook: the frequencies of its codes independent of context.
 
         Returns:
             New tables, or these ones if they have one class.

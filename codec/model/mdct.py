@@ -79,8 +79,8 @@ class MDCT(nn.Module):
 
         Args:
             coefficients: ``[batch, frames, hop]``.
-            previous: State after the block before ``[batch, hop]`` (default: zeros): samples to which the next frame is
-                still to be added.
+            previous: state after the previous block ``[batch, hop]`` (default: zeros): samples to which the next frame
+                is still to be added
 
         Returns:
             Samples ``[batch, frames * hop]``, which end in the middle of the last frame, and the next state.

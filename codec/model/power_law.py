@@ -1,7 +1,7 @@
 """Power-law compression of MDCT coefficients, which evens out their range.
 
-The networks see, and the losses of quantization weigh, compressed coefficients, in which quiet ones are closer to loud
-ones, as they are for the ear.
+The networks and the quantization losses use compressed coefficients, in which quiet ones are closer to loud ones, as in
+hearing.
 """
 
 from torch import Tensor
@@ -17,7 +17,7 @@ def compress(x: Tensor, exponent: float) -> Tensor:
 
     Args:
         x: Coefficients of any shape.
-        exponent: The exponent ``p``, from 0 to 1; 1 leaves them as they are.
+        exponent: The exponent ``p``, from 0 to 1; 1 leaves them unchanged
 
     Returns:
         Compressed coefficients.

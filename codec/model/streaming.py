@@ -1,7 +1,8 @@
 """Streaming inference: waveforms and codes in pieces of any length, as NumPy arrays.
 
-All computation is in canonical blocks of :data:`BLOCK` latent frames whose state is handed on. So a whole file, a
-stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on length.
+All computation is in canonical blocks of :data:`BLOCK` latent frames, each of which receives the state of the previous
+one. So a whole file, a stream in pieces of any length and a batch are the same computation, product for product, and
+memory does not depend on length.
 """
 
 from typing import Any
@@ -20,8 +21,8 @@ BLOCK = 256
 
 ROW_MULTIPLE = 32
 """The last block is padded to a multiple of this number of frames. From 16 rows on, matrix products of any size were
-seen to agree bit for bit. Powers are rounded differently where they are computed one by one, as the remainder of 16
-numbers is (measured), or of 32 with AVX-512."""
+seen to agree bit for bit. Powers are rounded differently if they are computed one by one, as for the remainder of 16
+numbers (measured), or of 32 with AVX-512."""
 
 MAX_STREAMS = 16
 """Streams that are computed at once, so that memory does not grow with the channels of a file (up to 255)."""
@@ -31,7 +32,7 @@ def padded_frames(frames: int, block: int) -> int:
     """Return the number of latent frames to compute for the end of a stream.
 
     Args:
-        frames: Latent frames that are left.
+        frames: remaining latent frames
         block: Latent frames per block.
 
     Returns:
@@ -102,7 +103,7 @@ class StreamEncoder:
         return CodesWithImportance(*(join_arrays(outputs, 2) if outputs else self._nothing))
 
     def flush(self) -> CodesWithImportance:
-        """Encode the samples that are left; afterwards the encoder is used up.
+        """Encode the remaining samples; afterwards the encoder cannot be used again.
 
         Returns:
             Codes of the last, partly filled block.
@@ -139,7 +140,7 @@ class StreamDecoder:
         """Add codes, and decode complete blocks.
 
         Args:
-            codes: Any number of frames ``[streams, codebooks, frames]``, some of which may be
+            codes: any number of frames ``[streams, codebooks, frames]``; some codes may be
                 :data:`codec.bitstream.codes.NO_CODE`; float latents ``[streams, dimension, frames]`` if the step takes
                 these.
 
@@ -154,7 +155,7 @@ class StreamDecoder:
         return np.concatenate([self._nothing, *waveforms], 1)[:, None]
 
     def flush(self) -> FloatArray:
-        """Decode the codes that are left; afterwards the decoder is used up.
+        """Decode the remaining codes; afterwards the decoder cannot be used again.
 
         Returns:
             Samples of the last, partly filled block.

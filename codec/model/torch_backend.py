@@ -25,8 +25,7 @@ class TorchBackend:
 
     Args:
         codec: Model. Changes to its weights apply to steps that are made later.
-        quantize: Whether streams are of codes; else continuous latents ``[streams, dimension, frames]`` take their
-            place.
+        quantize: whether streams are of codes; otherwise continuous latents ``[streams, dimension, frames]``
     """
 
     codec: Codec
@@ -57,7 +56,7 @@ class TorchBackend:
 
 
 class TensorStep(Protocol):
-    """Step of a stream on tensors, as it is exported too."""
+    """Step of a stream on tensors, also used for export."""
 
     @property
     def codec(self) -> Codec:
@@ -88,7 +87,7 @@ class TensorStep(Protocol):
 
         Args:
             block: ``[streams, ...]``.
-            state: State after the block before; the first dimension of each of its tensors is the streams.
+            state: state after the previous block; the first dimension of each of its tensors is the streams.
 
         Returns:
             The outputs, and the state after this block.
@@ -134,7 +133,7 @@ class TorchStep:
 
         Args:
             block: ``[streams, ...]``.
-            state: State after the block before.
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -212,7 +211,7 @@ class EncodeBlock:
 
         Args:
             block: Waveforms ``[streams, frames * latent_hop]``.
-            state: State after the block before.
+            state: state after the previous block
 
         Returns:
             Codes and importances ``[streams, codebooks, frames]``, and the state after this block.
@@ -274,7 +273,7 @@ class DecodeBlock:
 
         Args:
             block: Codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``.
-            state: State after the block before.
+            state: state after the previous block
 
         Returns:
             Waveforms ``[streams, frames * latent_hop]``, and the state after this block.

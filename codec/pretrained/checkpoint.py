@@ -69,10 +69,10 @@ def save_model(
     """Write a model.
 
     Args:
-        folder: is made if need be; a model in it is replaced.
+        folder: folder to write; it is created if it is missing, and a model in it is replaced
         codec: the model.
-        info: about its training (steps, tables, recipe), stored with the architecture in ``config.json``.
-        stored: type in which the file holds the weights of the networks, whose values must be of that type.
+        info: information about its training (steps, tables, recipe), stored with the architecture in ``config.json``.
+        stored: data type of the stored weights of the networks, whose values must be representable in it
         graphs: SHA-256 of each ONNX graph in the folder, by file name.
 
     Raises:
@@ -120,7 +120,7 @@ def save_weights(folder: Path, codec: CodecBase) -> None:
     """Write the weights alone, of an architecture that is trained for comparison only.
 
     Args:
-        folder: is made if need be.
+        folder: folder to write; it is created if it is missing
         codec: any architecture.
 
     Raises:
@@ -134,8 +134,8 @@ def load_weights(folder: Path, codec: CodecBase) -> None:
     """Load weights into an existing architecture.
 
     Args:
-        folder: written by :func:`save_model` or :func:`save_weights`.
-        codec: receives the weights.
+        folder: folder written by :func:`save_model` or :func:`save_weights`
+        codec: the codec that receives the weights
 
     Raises:
         UserError: the file is missing, damaged, or holds another architecture.

@@ -1,4 +1,4 @@
-"""A model that is ready to code: its networks, and what follows from them, computed once."""
+"""A model that is ready to code: its networks, and values derived from them, computed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LoadedModel:
 
     Args:
         codec: the networks, in evaluation mode, on the device that computes.
-        name: how messages name the model, such as ``speech_16k_v2`` or the path of its folder.
+        name: name of the model in messages, such as ``speech_16k_v2`` or the path of its folder
     """
 
     def __init__(self, codec: Codec, name: str = "") -> None:
@@ -104,7 +104,7 @@ class LoadedModel:
 
         Returns:
             One bit rate in kbit/s, all channels together, for each number of codebooks, if codes occur as often as the
-            frequency tables state.
+            frequency tables predict.
         """
         with self._lock:
             if channels not in self._expected_kbps:

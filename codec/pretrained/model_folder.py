@@ -54,7 +54,7 @@ def model_folder(path: Path) -> Path:
 
 
 def read_fingerprints(path: Path) -> list[str]:
-    """Read which files a model can decode.
+    """Read the fingerprints of the files that a model can decode.
 
     Args:
         path: as for :func:`model_folder`.
@@ -73,7 +73,7 @@ def read_fingerprints(path: Path) -> list[str]:
 
 
 def read_training_info(path: Path) -> dict[str, Any]:
-    """Read what was stored with a model about its training, such as ``step``, ``recipe`` and ``tables``.
+    """Read the information about training that is stored with a model, such as ``step``, ``recipe`` and ``tables``.
 
     Args:
         path: as for :func:`model_folder`.
@@ -92,7 +92,7 @@ def read_training_info(path: Path) -> dict[str, Any]:
 
 
 def read_graphs(path: Path) -> ExportedGraphs:
-    """Read which ONNX graphs belong to a model.
+    """Read the digests of the ONNX graphs that belong to a model.
 
     Args:
         path: as for :func:`model_folder`.
@@ -155,10 +155,10 @@ def read_arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
 
     Args:
         path: as for :func:`model_folder`.
-        names: of the arrays, as they are stored.
+        names: names of the arrays, as they are stored
 
     Returns:
-        One array for each name, empty where the model has none of this name.
+        One array for each name, empty if the model has none of this name.
 
     Raises:
         UserError: no model there, or damaged.
@@ -203,8 +203,8 @@ def damaged_model(folder: Path, error: Exception) -> UserError:
     """Build the error for a model that cannot be read.
 
     Args:
-        folder: of the model.
-        error: what was raised; its first line becomes the reason.
+        folder: folder of the model
+        error: the exception; its first line becomes the reason
 
     Returns:
         The error to raise.

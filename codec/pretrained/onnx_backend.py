@@ -54,7 +54,7 @@ class OnnxBackend:
         return self._open(DECODER)
 
     def _open(self, name: str) -> Any:
-        """Make a session of the very bytes whose digest was compared."""
+        """Make a session from the same bytes whose digest was compared."""
         path = self.folder / name
         graph = _read(path)
         if sha256(graph).hexdigest() != self.digests.get(name):
@@ -133,7 +133,7 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Step:
-    """What the steps of encoder and decoder share. Steps of the same graphs and codebooks are equal."""
+    """Base of the steps of encoder and decoder. Steps of the same graphs and codebooks are equal."""
 
     folder: Path
     codebooks: int

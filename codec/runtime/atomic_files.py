@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all."""
+"""Write files and folders completely or not at all."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def make_folder(folder: Path) -> None:
 
 
 def temporary_path(path: Path, process: int | None = None) -> Path:
-    """Return the path that a file has while it is written.
+    """Return the temporary path of a file that is being written.
 
     Args:
         path: its final path.
@@ -85,7 +85,7 @@ def remove_abandoned_parts(folder: Path, names: Collection[str]) -> None:
     """Remove temporary files whose process has ended.
 
     Args:
-        folder: where they lie.
+        folder: their folder
         names: names of the files that they were to become; other temporary files stay.
     """
     for path in folder.glob(".*.part"):
@@ -113,7 +113,7 @@ def write_text(path: Path, text: str) -> None:
 
     Args:
         path: a file there is replaced.
-        text: its content. Line breaks are kept as they are, and so are file names that are not UTF-8.
+        text: its content. Line breaks remain unchanged, and so do file names that are not UTF-8.
 
     Raises:
         UserError: the disk is full, or writing is not permitted.
@@ -127,7 +127,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def commit_file(part: Path, path: Path) -> None:
-    """Give a finished file its final name, once its bytes are on the disk: ``path`` is whole even after a power cut.
+    """Give a finished file its final name, once its bytes are on the disk.
+
+    So ``path`` is complete even after a power failure.
 
     Args:
         part: the file, in the folder of ``path``.

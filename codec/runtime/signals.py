@@ -15,7 +15,7 @@ from threading import Event
 from types import FrameType
 from typing import Any, BinaryIO
 
-MESSAGE = "interrupted; run the same command again to go on"
+MESSAGE = "interrupted; run the same command again to continue"
 STATUS = 130
 
 
@@ -120,7 +120,7 @@ def end_input_on_interrupt(file: BinaryIO) -> Iterator[Event]:
     """Let an interrupt end an input file while the block runs, so that the data read so far is processed as usual.
 
     Args:
-        file: the input, such as standard input; a read that waits for data ends, too.
+        file: the input, such as standard input; a read that waits for data also ends
 
     Yields:
         An event that the interrupt sets. A second interrupt raises ``KeyboardInterrupt``.

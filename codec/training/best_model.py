@@ -31,10 +31,10 @@ class BestModelCheckpoint(Callback):
 
     Args:
         folder: folder of the model.
-        module: the training, whose average is saved.
-        trained_on: summary of the training data.
+        module: the training; the average of its weights is saved
+        trained_on: summary of the training data
         criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
-            best value of another criterion is forgotten.
+            best value by another criterion is discarded.
     """
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
@@ -58,7 +58,7 @@ class BestModelCheckpoint(Callback):
         return {name: getattr(self, name) for name in _STORED}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the best validation of a checkpoint, unless its criterion was another."""
+        """Restore the best validation of a checkpoint, unless its criterion was different."""
         self._criterion_changed = state["criterion"] != self.criterion
         if not self._criterion_changed:
             for name in _STORED:

@@ -22,7 +22,7 @@ from codec.model.frequency_tables import FrequencyTables
 _SEED = 30_000
 _MAX_STEPS, _BATCH, _LEARNING_RATE = 2000, 1024, 2e-2
 _MAX_EPOCHS = 3
-"""With little data there are fewer steps, so that on average no code is used more often."""
+"""Maximum average use of a code: with little data there are fewer steps."""
 
 
 @dataclass(frozen=True)

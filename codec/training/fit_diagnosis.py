@@ -4,7 +4,7 @@ Both curves are measured in evaluation mode, on the same crops each time, at the
 so that they can be compared. They are the mel distance or, if that was not recorded, the total loss. "Training" is the
 training-evaluation subset. The first of these rules that holds decides:
 
-1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is not known, of its own first value
+1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is unknown, of its own first value
    or that of the first batch, whichever is higher), and validation no longer falls as in rule 4. Little was learned,
    and more steps alone would not help.
 2. overfitted (*turned*): validation ends more than 3 % above its lowest value, while training has fallen by 3 % or more

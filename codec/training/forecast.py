@@ -77,9 +77,9 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     """Time a few training steps, with and without the discriminator, and a batch of validation.
 
     Args:
-        module: the training; copies of it are timed, and it is left as it is.
-        data: its data.
-        device: where it will be trained.
+        module: the training; copies of it are timed, and it remains unchanged
+        data: its data
+        device: device of the training
 
     Returns:
         The forecast of the rest of the run.
@@ -118,7 +118,7 @@ def choose_validation_interval(recipe: Recipe, steps: int) -> int:
     """Choose the steps between validations, so that there are enough for a diagnosis.
 
     Args:
-        recipe: gives the usual interval, ``train.validate_every``.
+        recipe: settings with the usual interval, ``train.validate_every``
         steps: expected steps of the run.
 
     Returns:
@@ -134,8 +134,8 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
     Args:
         trial: a module that is not used afterwards.
         crops: training crops.
-        device: where it is timed.
-        adversarial: with the discriminator, which is trained on its share of the steps.
+        device: device of the measurement
+        adversarial: whether the discriminator takes part, which is trained on its share of the steps
 
     Returns:
         Median seconds of a step.

@@ -1,4 +1,4 @@
-"""Frequencies from counts, smoothed as much as held-out packets call for.
+"""Frequencies from counts, with the smoothing that is best for held-out packets.
 
 The distribution of a class with few occurrences is drawn towards that of its whole table, and this towards uniform.
 Each is a Dirichlet prior, whose strength is chosen by trial: empirical Bayes with held-out likelihood, as in
@@ -29,9 +29,9 @@ class Counts:
     """Numbers of occurrences of each symbol in each class, float64 ``[tables, classes, size]``."""
 
     fitted: Tensor
-    """In the packets that tables are fitted to."""
+    """Counts in the packets that tables are fitted to."""
     held_out: Tensor
-    """In the packets that are held out."""
+    """Counts in the packets that are held out."""
 
 
 @dataclass(frozen=True)

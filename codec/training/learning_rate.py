@@ -16,7 +16,7 @@ def learning_rate_ratio(recipe: Recipe, step: int, time_share: float = 0.0) -> f
     step or, if that comes first, at the end of the time limit.
 
     Args:
-        recipe: gives the schedule and the number of steps.
+        recipe: schedule and number of steps
         step: number of finished steps.
         time_share: share of ``train.max_minutes`` that is used up, see
             :attr:`codec.training.state.TrainingState.time_share`.

@@ -1,6 +1,6 @@
 """The metrics of a run: the table ``metrics.csv`` (columns step, split, term, value), written and read.
 
-The table is the record of a run. TensorBoard, where it is installed, shows the same values
+The table is the record of a run. TensorBoard, if it is installed, shows the same values
 (:mod:`codec.training.tensorboard_events`). Nothing here needs torch, so that a report can read curves quickly.
 """
 
@@ -18,12 +18,12 @@ from codec.runtime.atomic_files import write_text
 METRICS_FILE = "metrics.csv"
 COLUMNS = ("step", "split", "term", "value")
 VALIDATION = "val"
-"""Split of what was measured on fixed crops of the validation clips."""
+"""Split of values measured on fixed crops of the validation clips."""
 TRAINING_EVALUATION = "train_fixed"
-"""Split of what was measured on the training-evaluation subset: fixed crops of training clips, without augmentation,
+"""Split of values measured on the training-evaluation subset: fixed crops of training clips, without augmentation,
 evaluated like those of the validation clips."""
 CRITERION_CHANGED = ("run", "judged_anew")
-"""Curve with a point whenever a run went on under another criterion, such as other losses or validation clips: the
+"""Curve with a point whenever a run continued with another criterion, such as other losses or validation clips: the
 first step whose validation was evaluated by it."""
 
 
@@ -76,7 +76,7 @@ class EventWriter(Protocol):
 
         Args:
             step: training step.
-            split: what the values were measured on.
+            split: split that the values were measured on
             terms: values by name.
         """
 
@@ -91,7 +91,7 @@ class MetricsLog:
     def __init__(self, path: Path):
         self.path = path
         self.events: EventWriter | None = None
-        """Where each value is written, too."""
+        """Further destinations of each value."""
 
     @property
     def size(self) -> int:
@@ -103,7 +103,7 @@ class MetricsLog:
 
         Args:
             step: training step.
-            split: what the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
+            split: split that the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
             terms: values by name.
         """
         new = self.size == 0
@@ -117,7 +117,7 @@ class MetricsLog:
             self.events.write(step, split, terms)
 
     def go_back(self, step: int, size: int) -> None:
-        """Remove what a resumed run writes again, and rows that were cut off.
+        """Remove the rows that a resumed run writes again, and incomplete rows.
 
         Args:
             step: step of the checkpoint; rows of later steps are removed.
@@ -140,7 +140,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
 
     Returns:
         The curves by split and term; of a step that occurs twice, the last value. Values that are not finite and
-        damaged rows are left out; without a table there are no curves.
+        damaged rows are skipped; without a table there are no curves.
     """
     path = run / METRICS_FILE
     points: dict[tuple[str, str], dict[int, float]] = {}
@@ -149,7 +149,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
             for row in csv.DictReader(file):
                 try:
                     step, value = int(float(row["step"])), float(row["value"])
-                except (TypeError, ValueError, KeyError):  # a line cut off by a kill
+                except (TypeError, ValueError, KeyError):  # a line truncated by a kill
                     continue
                 if np.isfinite(value):
                     points.setdefault((row["split"], row["term"]), {})[step] = value

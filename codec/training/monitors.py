@@ -37,7 +37,7 @@ class CollapseMonitor(Callback):
     def __init__(self, state: TrainingState, stop_on_collapse: bool, crops: Crops):
         self.state, self.stop_on_collapse, self.crops = state, stop_on_collapse, crops
         self.reason = ""
-        """Why this callback stopped the run; empty if it did not."""
+        """Reason if this callback stopped the run, else empty."""
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Warn of collapsed codebooks."""
@@ -71,7 +71,7 @@ class CollapseMonitor(Callback):
 class StatusLogger(Callback):
     """Prints the status of the training at each validation.
 
-    At the start, records the mel distance of noise on the validation clips, which the diagnosis compares with.
+    At the start, records the mel distance of noise on the validation clips, the baseline of the diagnosis.
 
     Args:
         run: folder of the run, whose curves are read.

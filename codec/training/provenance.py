@@ -1,4 +1,4 @@
-"""What a model was trained on and selected by: its training clips, and the criterion of its validations."""
+"""Provenance of a model: its training clips, and the criterion of its validations."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
     """Compute a digest of everything but the weights that a validation loss depends on.
 
     Args:
-        recipe: gives the losses and the crops.
+        recipe: losses and crops
         validation: the validation clips.
 
     Returns:
@@ -44,7 +44,7 @@ def record_trained_clips(run: Path, split: PackedSplit, parent: Path | None) -> 
     Args:
         run: folder of the run.
         split: clips that the run is trained on from now on.
-        parent: folder of the model that the run starts from, whose clips are added, too.
+        parent: folder of the model that the run starts from, whose clips are also added
     """
     before = trained_clips(run)
     known = (before or frozenset()) | (trained_clips(parent) or frozenset() if parent else frozenset())

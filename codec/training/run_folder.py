@@ -22,7 +22,7 @@ _STEP_FOLDER, _EARLIER_RECIPE = re.compile(r"step_(\d+)"), re.compile(r"recipe-u
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended; its fields are the keys of ``run.json``."""
+    """Result of a run; its fields are the keys of ``run.json``."""
 
     steps: int
     """Training steps, over all resumptions."""
@@ -44,7 +44,7 @@ class TrainingResult:
 
 
 def read_result(run: Path) -> TrainingResult | None:
-    """Read how a run ended.
+    """Read the result of a run.
 
     Args:
         run: folder of the run.
@@ -59,7 +59,7 @@ def read_result(run: Path) -> TrainingResult | None:
 
 
 def keep_recipe(run: Path, step: int) -> Path:
-    """Keep a copy of a run's recipe, before it is resumed with other settings.
+    """Save a copy of a run's recipe before it is resumed with other settings.
 
     Args:
         run: folder of the run.
@@ -117,7 +117,7 @@ def audio_sample_folders(sounds: Path) -> dict[int, Path]:
 def lock_run_folder(run: Path) -> Iterator[None]:
     """Reserve the folder of a run for this process while the block runs.
 
-    Incomplete files that a killed run left are removed. So is a new folder that nothing was written into.
+    Incomplete files of a killed run are removed, and so is a new folder that remained empty.
 
     Args:
         run: folder of the run; it is created if it does not exist.

@@ -58,7 +58,7 @@ class TrainingState:
         return {name: getattr(self, name) for name in (*_STORED, "validate_every")}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take over the values of a checkpoint, except for ``validate_every``, which is a setting.
+        """Restore the values of a checkpoint, except for ``validate_every``, which is a setting.
 
         Args:
             checkpoint: a mapping that holds the values of :meth:`to_checkpoint`.

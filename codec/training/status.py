@@ -13,7 +13,7 @@ from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
 from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION, Curve, Curves, comparable_curves
 
 COLLAPSED_BELOW = 0.1
-"""A codebook of which less than this share of the entries is in use has collapsed."""
+"""A codebook has collapsed if less than this share of its entries is in use."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class CodebookUsage:
     """Use of the codebooks on the validation clips; its fields are keys of ``codec health --json``."""
 
     unused: float
-    """Share of the entries that did not occur, of those that could occur; mean over the codebooks."""
+    """Share of unused entries among those that could occur; mean over the codebooks."""
     perplexity: float
-    """Mean over the codebooks."""
+    """Mean perplexity over the codebooks."""
     each_unused: tuple[float, ...]
     each_perplexity: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """Status at the last validation; None for what was not recorded or does not apply.
+    """Status at the last validation; None for values that were not recorded or do not apply.
 
     Its fields are keys of ``codec health --json``.
     """
@@ -162,7 +162,7 @@ def describe_best_so_far(validation: Curve) -> str:
 
 
 def explain_best(validation: Curve, saved_step: int | None = None) -> str:
-    """Explain why the weights of one step became the model of a run.
+    """Explain the selection of the step whose weights became the model of a run.
 
     Args:
         validation: validation loss over the steps.
@@ -239,7 +239,7 @@ def _estimate_remaining_s(curves: Curves, recipe: Recipe) -> float | None:
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    step = minutes.steps[-1]  # recorded for a validation whose loss is not finite, too
+    step = minutes.steps[-1]  # also recorded for a validation whose loss is not finite
     interval = step - steps_before
     steps_per_minute = interval / max(1e-9, minutes.values[-1] - minutes_before)
     left = max(0.0, (train.steps - step) / max(1e-9, steps_per_minute))

@@ -1,4 +1,4 @@
-"""Statistics that arise in every training step and are logged now and then: gradients, discriminator, restarts."""
+"""Statistics of every training step that are logged at intervals: gradients, discriminator, restarts."""
 
 import statistics
 
@@ -8,7 +8,7 @@ from torch import Tensor
 class StepStatistics:
     """Values of the steps since they were last logged.
 
-    They are kept as tensors, so that no step has to wait for the device.
+    They remain tensors, so that no step has to wait for the device.
     """
 
     def __init__(self) -> None:
@@ -27,10 +27,10 @@ class StepStatistics:
             self._values.setdefault(name, []).append(value)
 
     def summarise(self) -> dict[str, float]:
-        """Summarise the values since the last call, and forget them.
+        """Summarise the values since the last call, and discard them.
 
         Returns:
-            The mean of each value. Of gradient norms, where a single large one would dominate a mean, the median and,
+            The mean of each value. For gradient norms, where a single large one would dominate a mean, the median and,
             as ``NAME_max``, the largest.
         """
         summary: dict[str, float] = {}

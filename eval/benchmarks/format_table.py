@@ -163,7 +163,7 @@ def make_format_table(cases: Sequence[Format] = CASES) -> str:
     Returns:
         A table in Markdown.
     """
-    heads = ["format", "back end", "independent decoder", "samples compared", "count, more", "late by", "difference"]
+    heads = ["format", "back end", "independent decoder", "samples compared", "extra samples", "delay", "difference"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for case in cases:
         with tempfile.TemporaryDirectory() as name:

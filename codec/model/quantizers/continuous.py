@@ -1,4 +1,4 @@
-"""Streams of continuous latents in place of codes."""
+"""Streams of continuous latents instead of codes."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from codec.model.quantizers import InferenceQuantizer
 
 
 class ContinuousLatents:
-    """A quantizer for inference that does not quantize; in place of codes it has latents ``[batch, dimension,
+    """A quantizer for inference that does not quantize; instead of codes it has latents ``[batch, dimension,
     frames]``.
 
     Args:
@@ -25,7 +25,7 @@ class ContinuousLatents:
             codebooks: Not used: latents have no codebooks.
 
         Returns:
-            The latents and zeros in place of importances, both ``[batch, dimension, frames]``.
+            The latents, and zeros as importances, both ``[batch, dimension, frames]``.
         """
         latents = self._quantizer.continuous(latent).transpose(1, 2)
         return latents, torch.zeros_like(latents)

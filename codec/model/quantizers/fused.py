@@ -75,7 +75,7 @@ class FusedVQ:
         """Return the latents of codes.
 
         Args:
-            codes: ``[batch, codebooks, frames]``, some of which may be :data:`NO_CODE`.
+            codes: ``[batch, codebooks, frames]``; some may be :data:`NO_CODE`
 
         Returns:
             ``[batch, frames, dimension]``.

@@ -1,8 +1,8 @@
-"""Importance of codes: which ones a frame gets if bits are scarce.
+"""Importance of codes, by which they are selected at a limited bit rate.
 
-A frame gets its codes as long as their importance reaches a threshold, which depends on the bit rate. So bits are spent
-where they lower the error most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of information theory",
-section 10.3). Training thins out codes in the same way, so that one model serves all bit rates.
+A frame gets the codes whose importance reaches a threshold, which depends on the bit rate. So bits are spent where they
+reduce the error the most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of information theory", section
+10.3). Training drops codes in the same way, so that one model serves all bit rates.
 """
 
 import torch

@@ -5,8 +5,8 @@ restarted from vectors of the batch.
 
 Sources: RVQ, N. Zeghidour et al., "SoundStream: an end-to-end neural audio codec", 2021; EMA codebooks, A. van den Oord
 et al., "Neural discrete representation learning", 2017. Codebooks in few dimensions are those of R. Kumar et al.,
-"High-fidelity audio compression with improved RVQGAN", 2023, without their normalisation: entries of one length cannot
-follow the level of the signal, and a codec that starts as a transform codec lost 4 dB by it (measured).
+"High-fidelity audio compression with improved RVQGAN", 2023, without their normalisation: unit-norm entries cannot
+represent the level of the signal, and a codec that is initialised as a transform codec loses quality with them.
 """
 
 from collections.abc import Sequence
@@ -41,9 +41,9 @@ class VectorStage(nn.Module):
     """One codebook of vectors in a subspace: entry ``i`` is ``codebook[i] @ basis``.
 
     The rows of ``basis`` are orthonormal, so the entry nearest to a residual is the one nearest to its projection: a
-    search in ``dim`` dimensions. The subspace holds the strongest directions of what the stages before left over; it is
-    chosen once, by :meth:`initialise`. ``usage`` is a moving average of how often an entry is chosen, relative to an
-    even share.
+    search in ``dim`` dimensions. The subspace is spanned by principal directions of the residual of the previous
+    stages; it is chosen once, by :meth:`initialise`. ``usage`` is a moving average of how often an entry is chosen,
+    relative to uniform use.
 
     Args:
         dimension: Dimension of the latents.
@@ -78,7 +78,7 @@ class VectorStage(nn.Module):
         """Find the nearest entries.
 
         Args:
-            residual: What the stages before left over ``[vectors, dimension]``.
+            residual: the residual of the previous stages ``[vectors, dimension]``
 
         Returns:
             The coordinates in the subspace, and the codes.
@@ -87,7 +87,7 @@ class VectorStage(nn.Module):
         return StageUsage(points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0])
 
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 8) -> None:
-        """Fit the stage to vectors: the strongest directions, and k-means in them.
+        """Fit the stage to vectors: their principal directions, and k-means in that subspace.
 
         Args:
             residual: ``[vectors, dimension]``.
@@ -126,7 +126,7 @@ class VectorStage(nn.Module):
         share = counts * (size / len(codes))
         self.usage.lerp_(share, 1 - decay)
         means = torch.zeros_like(self.codebook).index_add_(0, codes, points) / counts.clamp(min=1)[:, None]
-        # the average over vectors: a batch weighs as much as its part of all those that usage remembers
+        # weighted mean over vectors: the batch's weight is its share of the vectors accumulated in `usage`
         weight = (1 - decay) * share / self.usage.clamp(min=1e-6)
         self.codebook.lerp_(means, weight[:, None])
         unused = self.usage < threshold
@@ -152,7 +152,7 @@ class ResidualVQ(nn.Module):
         self._fused_from: list[tuple[int, int]] = []
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
-        """Quantize latents for training; a frame of item ``b`` uses ``codebooks[b]`` of its codes on average.
+        """Quantize latents for training at a variable rate: frames of item b use codebooks[b] codebooks on average.
 
         Args:
             latent: ``[batch, frames, dimension]``.
@@ -182,12 +182,12 @@ class ResidualVQ(nn.Module):
         return Quantized(latent + (total - latent).detach(), codes, commitment)
 
     def direction_scales(self, power: Tensor) -> Tensor:
-        """Return the divisors of the signal's directions before quantization: the same for all.
+        """Return the scale that each latent dimension is divided by before quantization.
 
-        So the stages spend their bits where the power is, as reverse water-filling does.
+        It is the same for all dimensions, so that bits go to those of high power, as in reverse water-filling.
 
         Args:
-            power: Mean power of each direction ``[dimension]``.
+            power: mean power of each latent dimension ``[dimension]``
 
         Returns:
             ``[dimension]``; the mean power of the latent becomes 1.
@@ -201,7 +201,7 @@ class ResidualVQ(nn.Module):
         Args:
             latent: ``[batch, frames, dimension]``.
             generator: Source of random numbers, on the CPU.
-            first: Codebook to begin with; those before it are kept.
+            first: first codebook to fit; those before it remain unchanged
         """
         residual = latent.flatten(0, 1)
         for index, stage in enumerate(self.stages):
