@@ -2,8 +2,8 @@
 
 Waveforms are ``[samples]`` (one channel) or ``[channels, samples]``, floating-point numbers with full scale 1, at any
 sample rate. NumPy arrays give NumPy arrays, and tensors give tensors on the same device. Codes are
-``[codebooks, frames]`` or ``[channels, codebooks, frames]`` like the waveform, int64; latents have features in place of
-codebooks and are float32.
+``[codebooks, frames]`` or ``[channels, codebooks, frames]`` like the waveform, int64; latents have features instead
+of codebooks and are float32.
 
 >>> import codec, numpy as np
 >>> speech = codec.load()
@@ -44,31 +44,31 @@ from codec.runtime.torch_threads import torch_threads
 ArrayT = TypeVar("ArrayT", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-"""Types in which the decoder can compute."""
+"""Data types in which the decoder can compute."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded(Generic[ArrayT]):
-    """Codes, and what is needed to decode them to a waveform of the original sample rate and length."""
+    """Codes, with the sample rate and length of the original waveform, which decoding needs."""
 
     codes: ArrayT
     """``[codebooks, frames]`` or ``[channels, codebooks, frames]``."""
     sample_rate: int
-    """Of the waveform, in Hz."""
+    """Sample rate of the waveform in Hz."""
     samples: int
-    """Of the waveform, per channel."""
+    """Number of samples of the waveform per channel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Latents(Generic[ArrayT]):
-    """Continuous latents, and what is needed to decode them to a waveform of the original sample rate and length."""
+    """Continuous latents, with the sample rate and length of the original waveform, which decoding needs."""
 
     latents: ArrayT
     """``[features, frames]`` or ``[channels, features, frames]``."""
     sample_rate: int
-    """Of the waveform, in Hz."""
+    """Sample rate of the waveform in Hz."""
     samples: int
-    """Of the waveform, per channel."""
+    """Number of samples of the waveform per channel."""
 
 
 def load(
@@ -77,10 +77,10 @@ def load(
     """Load a model, ready to encode and decode.
 
     Args:
-        model: name of a built-in model, or the folder of a run or of an exported model.
-        device: where it computes, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the graphs
-            that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
-        dtype: in which the decoder computes: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact.
+        model: name of a built-in model, or the folder of a run or of an exported model
+        device: device of the model, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the
+            graphs that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
+        dtype: data type of the decoder: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, which are less exact.
             The encoder always computes in float32, since one code that differs changes most codes after it in its
             frame.
         threads: CPU threads. With another number, a code in 100,000 may differ from those in files.
@@ -97,12 +97,12 @@ def load(
 def open(
     path: str | Path, model: "AudioCodec | Codec | str | Path | None" = None, *, strict: bool = False
 ) -> NacReader:
-    """Open a ``.nac`` file, to read its audio from any position on.
+    """Open a ``.nac`` file, to seek in it and read any part of its audio.
 
     Args:
-        path: the file.
-        model: a codec, or the name or folder of a model (default: the built-in model that the file names).
-        strict: whether damage is an error; otherwise it is concealed.
+        path: the file
+        model: a codec, or the name or folder of a model (default: the built-in model that the file names)
+        strict: whether damage is an error; otherwise it is concealed
 
     Returns:
         The reader; close it, or use it in a ``with`` statement.
@@ -122,7 +122,7 @@ def open(
 
 @functools.cache
 def _built_in_models() -> ModelFinder:
-    """Return a finder that keeps the models that it has loaded."""
+    """Return a finder that caches the models that it has loaded."""
     return ModelFinder()
 
 
@@ -130,9 +130,9 @@ class AudioCodec:
     """A model, and the precision and the number of threads that it computes with. See :func:`load`.
 
     Args:
-        model: the model, or its networks; from here on it belongs to this object.
-        dtype: in which the decoder computes, one of :data:`DTYPES`.
-        threads: CPU threads.
+        model: the model, or its networks; from here on it belongs to this object
+        dtype: data type of the decoder, one of :data:`DTYPES`
+        threads: CPU threads
 
     Raises:
         UserError: no such type, or one that the device cannot compute in; less than one thread.
@@ -144,7 +144,7 @@ class AudioCodec:
         if threads < 1:
             raise UserError(f"at least 1 thread, not {threads}")
         self.model = LoadedModel(model) if isinstance(model, Codec) else model
-        """The networks, and what follows from them."""
+        """The networks, and values derived from them."""
         self.fingerprint = self.model.fingerprint
         """16 hexadecimal digits that are in the files it writes."""
         self.threads = threads
@@ -157,7 +157,7 @@ class AudioCodec:
 
     @property
     def sample_rate(self) -> int:
-        """Sample rate in Hz at which the model works. Waveforms may have any other."""
+        """Sample rate in Hz at which the model works. Waveforms may have any other rate."""
         return self.model.sample_rate
 
     @property
@@ -191,9 +191,9 @@ class AudioCodec:
         Args:
             wave: ``[samples]`` or ``[channels, samples]``, floating-point numbers with full scale 1. Two channels are
                 encoded as mid and side, unless the model keeps them separate.
-            sample_rate: of the waveform, in Hz.
-            codebooks: number of codebooks to use (default: all).
-            quantize: whether to return codes; otherwise the continuous latents that would be quantized.
+            sample_rate: sample rate of the waveform in Hz
+            codebooks: number of codebooks to use (default: all)
+            quantize: whether to return codes; otherwise the continuous latents that would be quantized
 
         Returns:
             Codes or latents, with the sample rate and length of the waveform.
@@ -214,7 +214,7 @@ class AudioCodec:
         """Decode codes to a waveform.
 
         Args:
-            codes: what :meth:`encode` returned; or codes alone, for example from a language model, which give a
+            codes: result of :meth:`encode`; or codes alone, for example from a language model, which give a
                 waveform at the model's rate. There may be fewer codebooks than the model has, and -1 stands for a code
                 that is missing.
 
@@ -238,7 +238,7 @@ class AudioCodec:
         """Look up codes in the codebooks: the quantized latents that the decoder receives.
 
         Args:
-            codes: as for :meth:`decode`.
+            codes: as for :meth:`decode`
 
         Returns:
             float32 ``[features, frames]`` or ``[channels, features, frames]``; as :class:`Latents` if ``codes`` are
@@ -260,7 +260,7 @@ class AudioCodec:
         """Decode continuous latents to a waveform.
 
         Args:
-            latents: what :meth:`encode` or :meth:`codes_to_latents` returned, or any others of such a shape.
+            latents: result of :meth:`encode` or :meth:`codes_to_latents`, or any latents of such a shape
 
         Returns:
             float32 ``[samples]`` or ``[channels, samples]``.
@@ -288,15 +288,15 @@ class AudioCodec:
         """Encode a waveform to a ``.nac`` file, which :func:`open` reads.
 
         Args:
-            path: the file.
-            wave: as for :meth:`encode`.
-            sample_rate: of the waveform, in Hz.
-            kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`.
-            codebooks: number of codebooks, in place of a bit rate (default: all).
-            tags: title, date and the like, to be stored in the file.
+            path: the file
+            wave: as for :meth:`encode`
+            sample_rate: sample rate of the waveform in Hz
+            kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`
+            codebooks: number of codebooks, instead of a bit rate (default: all)
+            tags: title, date and other tags to store in the file
 
         Returns:
-            Figures such as the real bit rate, ``kbps``.
+            Figures such as the measured bit rate, ``kbps``.
 
         Raises:
             ValueError: not such a waveform, or NaN or infinity in it.
@@ -315,11 +315,11 @@ class AudioCodec:
         """Make an encoder for audio that arrives piece by piece.
 
         Args:
-            sample_rate: of the audio, in Hz (default: the model's).
-            channels: of the audio.
-            codebooks: number of codebooks to use (default: all).
-            block: latent frames that are waited for. 1 means the least latency; with 16 and more, the codes are exactly
-                those of :meth:`encode`, with fewer, one in 100,000 may differ.
+            sample_rate: sample rate of the audio in Hz (default: the model's)
+            channels: number of channels of the audio
+            codebooks: number of codebooks to use (default: all)
+            block: number of latent frames that are computed at once. 1 means the least latency; with 16 and more, the
+                codes are exactly those of :meth:`encode`, with fewer, one in 100,000 may differ.
 
         Returns:
             An encoder, whose ``push`` takes NumPy arrays and returns tensors of codes.
@@ -333,9 +333,9 @@ class AudioCodec:
         """Make a decoder for codes that arrive piece by piece.
 
         Args:
-            sample_rate: of the audio, in Hz (default: the model's).
-            channels: of the audio.
-            block: latent frames that are waited for, see :meth:`stream_encoder`.
+            sample_rate: sample rate of the audio in Hz (default: the model's)
+            channels: number of channels of the audio
+            block: number of latent frames that are computed at once, see :meth:`stream_encoder`
 
         Returns:
             A decoder, whose ``push`` takes tensors of codes and returns NumPy arrays.

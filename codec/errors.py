@@ -1,4 +1,4 @@
-"""The one exception that users see: a single line that says what is wrong and what to do."""
+"""The one exception that users see: a single line with the fault and its remedy."""
 
 
 class UserError(Exception):

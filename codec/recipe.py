@@ -29,7 +29,7 @@ def recipe_names(folder: str = "") -> list[str]:
     """List the recipes that come with the package.
 
     Args:
-        folder: folder of the package's recipes, such as ``compare``; by default that of the recipes themselves.
+        folder: folder of the package's recipes, such as ``compare``; by default that of the recipes themselves
 
     Returns:
         Names, sorted.
@@ -44,8 +44,8 @@ def find_recipe(name: str, folder: str = "") -> Path:
     """Find the YAML file of a recipe.
 
     Args:
-        name: name of a recipe that comes with the package, or path of a file that ends in ``.yaml`` or ``.yml``.
-        folder: see :func:`recipe_names`.
+        name: name of a recipe that comes with the package, or path of a file that ends in ``.yaml`` or ``.yml``
+        folder: see :func:`recipe_names`
 
     Returns:
         The file.
@@ -68,8 +68,8 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply overrides.
 
     Args:
-        name: name or path of the recipe, see :func:`find_recipe`.
-        overrides: options as on the command line, such as ``["--optim.lr", "3e-4"]`` or ``["--optim.lr=3e-4"]``.
+        name: name or path of the recipe, see :func:`find_recipe`
+        overrides: options as on the command line, such as ``["--optim.lr", "3e-4"]`` or ``["--optim.lr=3e-4"]``
 
     Returns:
         The recipe.
@@ -87,9 +87,9 @@ def read_settings(path: Path, defaults: SettingsT, overrides: Sequence[str] = ()
     """Read settings of any kind from a YAML file.
 
     Args:
-        path: the file.
-        defaults: instance of the dataclass of the settings, with the values of keys that the file does not have.
-        overrides: as for :func:`read_recipe`.
+        path: the file
+        defaults: instance of the dataclass of the settings, with the values of keys that the file does not have
+        overrides: as for :func:`read_recipe`
 
     Returns:
         The settings, in the dataclass of ``defaults``.
@@ -195,8 +195,8 @@ def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """List the settings of a recipe, or of other settings.
 
     Args:
-        value: the dataclass.
-        path: prefix of the names.
+        value: the dataclass
+        path: prefix of the names
 
     Yields:
         Dotted name and value of each setting.
@@ -216,8 +216,8 @@ def changes(before: Any, after: Any) -> list[str]:
     """Describe the differences between settings of the same kind.
 
     Args:
-        before: earlier settings.
-        after: later settings.
+        before: earlier settings
+        after: later settings
 
     Returns:
         Changes such as ``--optim.lr 0.002 -> 0.001``.
@@ -230,7 +230,7 @@ def override_words(settings: Mapping[str, Any]) -> list[str]:
     """Format settings as overrides.
 
     Args:
-        settings: values by dotted name.
+        settings: values by dotted name
 
     Returns:
         Overrides for :func:`read_recipe` and the command line.
@@ -246,8 +246,8 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write a recipe with all its settings, so that it stays the same when defaults change.
 
     Args:
-        path: the file.
-        recipe: the recipe.
+        path: the file
+        recipe: the recipe
     """
     write_text(path, yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
 

@@ -27,7 +27,7 @@ class ClipTask:
     target: Path
     """File of the array."""
     offset: int
-    """Place of the first sample in the file, in bytes."""
+    """Offset of the first sample in the file, in bytes."""
     frames: int
     """Samples per channel."""
     sample_rate: int
@@ -40,7 +40,7 @@ def write_clip(task: ClipTask) -> None:
     """Write a clip into an array.
 
     Args:
-        task: the clip and its place.
+        task: the clip and its location.
 
     Raises:
         UserError: the file has another length than when it was scanned.
@@ -70,7 +70,7 @@ def to_int16(waveform: audio.FloatArray) -> npt.NDArray[np.int16]:
     """Round a waveform to 16 bits: round(32768 x), the inverse of reading a 16-bit file.
 
     Args:
-        waveform: float ``[channels, n]``, full scale 1; what exceeds it is clipped.
+        waveform: float ``[channels, n]``, full scale 1; larger values are clipped.
 
     Returns:
         int16 ``[n, channels]``.

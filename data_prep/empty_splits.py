@@ -15,7 +15,7 @@ _ALL_TRAINING = "--ratios 1:0:0 (all for training)"
 
 
 def refuse_too_few_groups(n_files: int, n_groups: int, ratios: SplitRatios, grouping: Grouping) -> None:
-    """Refuse, before anything is decoded, too few groups if there are files enough.
+    """Refuse too few groups before decoding, if there are enough files for all splits.
 
     Args:
         n_files: number of files.

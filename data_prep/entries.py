@@ -1,12 +1,12 @@
-"""Audio files that were found in the sources, with everything that is known before they are decoded."""
+"""Audio files in the sources, with their properties known before decoding."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
-"""Folder names that state the domain of the recordings below them."""
+"""Folder names that give the domain of the recordings below them."""
 OTHER_DOMAIN = "audio"
-"""Domain of recordings for which nothing states one."""
+"""Domain of recordings without a given domain."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class AudioEntry:
     domain: str
     """``speech``, ``music``, ``general`` or any other word that a list uses."""
     group: str = ""
-    """Group according to the corpus or list; empty if neither states one."""
+    """Group according to the corpus or list; empty if neither gives one."""
     recording: str = ""
     """Name of the recording, if it has several files (two microphones, stems of a song, clips of one original)."""
     plain: bool = False
-    """No corpus was recognised and no list states a group, so that the folders alone decide the group."""
+    """No corpus was recognised and no list gives a group, so that only the folders decide the group."""
     fields: dict[str, str] = field(default_factory=dict)
     """All columns of the file's row in its list."""
 

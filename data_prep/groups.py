@@ -17,7 +17,7 @@ CONTAINERS = frozenset(
     "train training dev devel test testing val valid validation eval evaluation"
     " wav wavs wave waves flac mp3 ogg opus audio audios clips sounds".split()
 )
-"""Folder names that tell how a corpus is stored or divided, not what belongs together."""
+"""Folder names that describe the storage or division of a corpus and define no groups."""
 NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 """Patterns for the part that file names may share: all before the first separator, or all before the last."""
 
@@ -29,7 +29,7 @@ class Grouping:
     rule: str | None
     """Rule of the user for all files, or None."""
     plain_rule: str
-    """Without a rule: ``folder`` or ``file``, for files whose group no corpus or list states."""
+    """Without a rule: ``folder`` or ``file``, for files without a group from a corpus or list."""
     notes: tuple[str, ...] = ()
     """Lines for the user about what was chosen."""
 
@@ -75,7 +75,7 @@ def group_entries(entries: Sequence[AudioEntry], grouping: Grouping) -> dict[str
 
     Rules:
 
-    - None: the group that the corpus or list states, else ``grouping.plain_rule``;
+    - None: the group given by the corpus or list, else ``grouping.plain_rule``;
     - ``folder``: the folder of the file, without names such as "train" or "wav";
     - ``file``: each recording is a group;
     - ``time``: likewise, and long recordings are divided (:mod:`data_prep.excerpts`);

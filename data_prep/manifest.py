@@ -1,4 +1,4 @@
-"""Manifest of a data folder: a table with one row for every file that was found, which people open, too."""
+"""Manifest of a data folder: a table for programs and people with one row for every file that was found."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ class ManifestRow:
     status: str
     """``ok``, ``warned`` or ``excluded``."""
     reason: str
-    """Why the file is excluded or used with a warning."""
+    """Reason why the file is excluded or used with a warning."""
     seconds: float
     sample_rate: int
     """Sample rate of the file, in Hz."""
@@ -75,7 +75,7 @@ class EarlierRun:
 
     rows: tuple[ManifestRow, ...] = ()
     grouping: Grouping | None = None
-    """None if there was no run, or one of a version that did not store it."""
+    """None if there was no earlier run, or its version did not store the grouping."""
 
 
 def read_rows(path: Path) -> list[ManifestRow]:
@@ -88,13 +88,13 @@ def read_rows(path: Path) -> list[ManifestRow]:
         Its rows; empty if there is no manifest.
 
     Raises:
-        UserError: this is no manifest of ``codec prepare``, or it is cut off.
+        UserError: this is no manifest of ``codec prepare``, or it is truncated.
     """
     if not path.is_file():
         return []
     types = {field.name: field.type for field in fields(ManifestRow)}
     if not read_text(path, "manifest").endswith("\n"):
-        raise UserError(f"{path}: the manifest is cut off in its last line; restore it, or choose another --out")
+        raise UserError(f"{path}: the last line of the manifest is truncated; restore it, or choose another --out")
     try:
         return [
             ManifestRow(
@@ -110,7 +110,7 @@ def read_rows(path: Path) -> list[ManifestRow]:
 
 
 def read_earlier_run(out: Path) -> EarlierRun:
-    """Read what an earlier run left in a data folder.
+    """Read the manifest and settings of an earlier run from a data folder.
 
     Args:
         out: the data folder.

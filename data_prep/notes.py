@@ -1,4 +1,4 @@
-"""Lines for the user about what was found and chosen, most of them printed before anything is decoded."""
+"""Lines for the user about the files found and the groups chosen; most are printed before decoding."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,10 @@ from data_prep.sources import Corpus, Sources
 
 
 def describe_sources(sources: Sources) -> list[str]:
-    """Describe what is left out of the sources.
+    """Describe the files of the sources that are left out.
 
     Args:
-        sources: what the sources hold.
+        sources: content of the sources.
 
     Returns:
         A line about files that are not audio and one about folders that could not be listed, if there are any.
@@ -28,7 +28,7 @@ def describe_groups(sources: Sources, groups: Mapping[str, str], grouping: Group
     """Describe how files are grouped.
 
     Args:
-        sources: what the sources hold.
+        sources: content of the sources.
         groups: names of the groups by path.
         grouping: how groups were made.
 
@@ -78,7 +78,7 @@ def describe_repairs(repaired: Sequence[str]) -> list[str]:
     Returns:
         One line, or none if there are none.
     """
-    return [f"packed arrays that had been damaged were written again: {', '.join(repaired)}"] if repaired else []
+    return [f"damaged packed arrays were written again: {', '.join(repaired)}"] if repaired else []
 
 
 def _count_files(count: int) -> str:

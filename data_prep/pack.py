@@ -32,7 +32,7 @@ _COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwi
 
 @dataclass(frozen=True)
 class PlacedClip:
-    """A clip and its place in the arrays."""
+    """A clip and its location in the arrays."""
 
     clip: Clip
     segment: AudioSegment
@@ -49,12 +49,12 @@ class PackedSplits:
     clips: dict[str, list[Clip]]
     """Clips of every split."""
     repaired: tuple[str, ...]
-    """Names of arrays that were damaged and have been written again."""
+    """Names of damaged arrays that were written again."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """Sample rate and channels of the arrays, and how many processes write them."""
+    """Sample rate and channels of the arrays, and the number of processes that write them."""
 
     sample_rate: int
     channels: int
@@ -65,7 +65,7 @@ class _Format:
 
 
 def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: int) -> PackedSplits:
-    """Pack the used rows of every split. Arrays that exist and are intact are kept.
+    """Pack the used rows of every split. Existing intact arrays are not written again.
 
     The caller holds the lock of ``data``.
 
@@ -226,7 +226,7 @@ def _write_shard(shard: Path, clips: Sequence[PlacedClip], form: _Format, label:
 
 
 def _allocate(part: Path, shard: Path, frames: int, channels: int) -> int:
-    """Write an array of zeros and return the place of its first sample in the file."""
+    """Write an array of zeros and return the offset of its first sample in the file, in bytes."""
     with part.open("wb") as file:
         shape = {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)}
         np.lib.format.write_array_header_1_0(file, shape)
@@ -234,6 +234,6 @@ def _allocate(part: Path, shard: Path, frames: int, channels: int) -> int:
         # Fails now if the disk is too small, not after an hour of resampling.
         free = shutil.disk_usage(shard.parent).free
         if free < 2 * frames * channels:
-            raise UserError(f"{shard.parent}: the disk has {free / 1e9:.2f} GB left, too little for {shard.name}")
+            raise UserError(f"{shard.parent}: only {free / 1e9:.2f} GB are free, too little for {shard.name}")
         file.truncate(head + 2 * frames * channels)
     return head

@@ -26,7 +26,7 @@ from data_prep.summary import PreparationSummary, summarise_preparation
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything that is found and chosen before anything is decoded."""
+    """Files, groups and options, before decoding."""
 
     out: Path
     options: PrepareOptions
@@ -44,16 +44,16 @@ def prepare(
     """Scan, split and pack audio into a data folder; see :mod:`codec.dataset.packed` for its content.
 
     A run after an interruption, or with more files, continues: files already measured are not decoded again, groups
-    keep their splits, and finished arrays are kept if their checksums are right.
+    keep their splits, and finished arrays with correct checksums are not written again.
 
     Args:
         sources: folders, corpora, lists (see :mod:`data_prep.lists`) or single files.
         out: data folder to write.
         options: rate, channels, ratios of the splits, rule for the groups and the like.
-        note: called before anything is decoded with a line for each recognised corpus and each choice.
+        note: called before decoding, with a line for each recognised corpus and each choice.
 
     Returns:
-        The summary, which is written to ``summary.json``, too.
+        The summary, which is also written to ``summary.json``.
 
     Raises:
         UserError: a source does not exist or has no audio, no file can be used, a split would be empty, the groups are

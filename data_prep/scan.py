@@ -23,9 +23,9 @@ SCAN_JOURNAL = "inventory.jsonl"
 SILENT_DBFS = -60.0
 """Clips below this RMS level are excluded."""
 CLIPPED_SHARE = 1e-3
-"""Clips of which a larger share of the samples is clipped are excluded."""
+"""Clips with a larger share of clipped samples are excluded."""
 CLIPPED_SHARE_WARNING = 1e-4
-"""Clips of which a larger share of the samples is clipped are used with a warning."""
+"""Clips with a larger share of clipped samples are used with a warning."""
 _VERSION = 2
 """Version of the measurements. Lines of other versions are ignored."""
 
@@ -36,13 +36,13 @@ class ScanRecord:
 
     path: str
     size: int
-    """Size of the file in bytes; with ``mtime_ns``, it tells whether the file has changed since."""
+    """Size of the file in bytes; with ``mtime_ns``, it shows whether the file has changed since."""
     mtime_ns: int
     """Time of the last change, in nanoseconds."""
     error_kind: str = ""
-    """Why the file could not be decoded completely, in a word or two; empty if it could."""
+    """Reason, in one or two words, why the file could not be decoded completely; empty if it could."""
     error: str = ""
-    """The same in detail."""
+    """Details of the reason."""
     format: str = ""
     """Container and encoding, such as ``WAV/PCM_16``."""
     stats: AudioStats = field(default_factory=AudioStats)
@@ -79,7 +79,7 @@ def scan_file(segment: AudioSegment) -> ScanRecord:
         segment: the audio.
 
     Returns:
-        Its measurements. A file that cannot be decoded is no error here: the record states the reason.
+        Its measurements. A file that cannot be decoded is no error here: the record gives the reason.
     """
     try:
         stat = segment.path.stat()
@@ -145,7 +145,7 @@ def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: int) ->
 
 
 def _is_current(record: ScanRecord | None) -> bool:
-    """Tell whether the file still has the size and time of the record."""
+    """Return whether the file still has the size and time of the record."""
     if record is None:
         return False
     try:
@@ -156,7 +156,7 @@ def _is_current(record: ScanRecord | None) -> bool:
 
 
 def _is_cut_off(file: BinaryIO) -> bool:
-    """Tell whether the last line has no end, so that another must not follow in it."""
+    """Return whether the last line is truncated, so that a new line must be started before writing."""
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)
@@ -212,7 +212,7 @@ def read_journal(journal: Path) -> dict[str, ScanRecord]:
 
 
 def read_content_hashes(journal: Path) -> dict[str, str]:
-    """Read which samples each file held when it was measured.
+    """Read the SHA-256 of the samples of each file when it was measured.
 
     Args:
         journal: path of the journal.
@@ -228,7 +228,7 @@ def check_clip(record: ScanRecord, *, min_seconds: float, sample_rate: int, chan
 
     Args:
         record: measurements of the clip.
-        min_seconds: shortest duration that is accepted.
+        min_seconds: minimum duration of a usable clip.
         sample_rate: sample rate of the packed arrays, in Hz.
         channels: channels of the packed arrays; for 1, the level of the mixed channels counts.
 

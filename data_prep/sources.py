@@ -20,7 +20,7 @@ _DEPTH = 2
 _PREPARED = {"manifest.csv", "inventory.jsonl"}
 """Files of a folder that ``codec prepare`` wrote. Within a source, its manifest is not taken for a corpus."""
 _MOST_FOLDERS = 64
-"""A folder with more subfolders is no collection of corpora, and none is looked for in them."""
+"""A folder with more subfolders is no collection of corpora, and its subfolders are not searched for corpora."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _plain_entry(source: Path, path: str) -> AudioEntry:
 
 
 def _corpora(tree: FolderTree, source: Path) -> Iterator[Corpus]:
-    """Yield the corpora in a source, none of which lies within another."""
+    """Yield the corpora in a source; none lies within another."""
     found = list(_search(tree, source, _DEPTH))
     if not found and (layout := _of_parent(tree)):
         found = [_corpus(layout, tree, source, f"{source.name}/")]
@@ -135,7 +135,7 @@ def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[Corpus]:
 
 
 def _of_parent(tree: FolderTree) -> CorpusLayout | None:
-    """Return the layout of a corpus of which the tree is one folder, None if there is none."""
+    """Return the layout of a corpus that the tree is one folder of, or None."""
     parent, name = tree.root.parent, tree.root.name
     try:
         siblings = sorted(path.name for path in parent.iterdir() if path.is_file())
@@ -146,7 +146,7 @@ def _of_parent(tree: FolderTree) -> CorpusLayout | None:
 
 
 def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = "") -> Corpus:
-    """Return the corpus in a tree. ``prefix`` begins the paths of its files as the layout has them."""
+    """Return the corpus in a tree. ``prefix`` is the beginning of the paths of its files in the layout."""
     if layout.entries is not None:
         below = {str(tree.root / path) for path in tree.audio}
         unlisted = len(below.difference(str(entry.path) for entry in layout.entries))

@@ -51,7 +51,7 @@ class SplitAssignment:
     filled: tuple[str, ...]
     """Splits that got a group only by departing from the requested ratios."""
     advice: tuple[str, ...]
-    """Lines for the user about what was not possible as requested."""
+    """Lines for the user about departures from the request."""
 
 
 def assign_splits(

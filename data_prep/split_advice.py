@@ -15,13 +15,13 @@ def advise_on_splits(
     filled: Sequence[str],
     locked: frozenset[str],
 ) -> list[str]:
-    """Describe what is not as requested: empty splits, ratios that are not met, splits of few groups.
+    """Describe departures from the request: empty splits, other ratios, splits of few groups.
 
     Args:
         seconds: seconds of each group with clips.
         ratios: shares of the splits.
         splits: split of each group.
-        filled: splits that have a group only because the ratios were given up.
+        filled: splits that got a group only by departing from the requested ratios.
         locked: groups that were assigned by an earlier run.
 
     Returns:

@@ -134,9 +134,9 @@ def summarise_preparation(
         rows: rows of the manifest.
         clips: packed clips by split.
         options: options of the preparation.
-        sources: what the sources hold.
+        sources: content of the sources.
         notes: lines about what was recognised and chosen.
-        advice: lines about what was not possible as requested.
+        advice: lines about departures from the request.
 
     Returns:
         The summary.
@@ -192,8 +192,8 @@ def _advise_on_domains(clips: dict[str, list[Clip]]) -> list[str]:
         return []
     words = ", ".join(sorted(DOMAIN_WORDS))
     return [
-        f'the domain of all clips is "{OTHER_DOMAIN}", since neither a folder nor a list states another: they are'
+        f'the domain of all clips is "{OTHER_DOMAIN}", since neither a folder nor a list gives another: they are'
         " scored by the metrics for speech and by those for other audio, and are outside the targets of recipes for"
-        f" speech or music. To state the domain, put them below a folder called {words}, or give a list with a"
+        f" speech or music. To set the domain, put them below a folder called {words}, or give a list with a"
         " column domain"
     ]

@@ -92,7 +92,7 @@ def synthesise_voice(character: np.random.Generator, rng: np.random.Generator, s
 
 
 class _ScoreWriter:
-    """Collects the points of a :class:`_Score`."""
+    """Builder of the points of a :class:`_Score`."""
 
     def __init__(self) -> None:
         self._points: list[tuple[float, ...]] = []

@@ -1,7 +1,7 @@
 """Read the text tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
 
 For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a vertical bar,
-whichever separates most known column names in the header.
+the one that separates the largest number of known column names in the header.
 """
 
 import csv
@@ -140,7 +140,9 @@ def _object(value: object, where: str) -> dict[str, object]:
 
 
 def _separator(path: Path, first: str, known: Collection[str]) -> str:
-    """Return the separator of a table: the one that yields most known names from its header, a comma in doubt."""
+    """Return the separator of a table: the one that gives the largest number of known names in its header; by default a
+    comma.
+    """
     if path.suffix.lower() == ".tsv":
         return "\t"
 

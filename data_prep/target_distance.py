@@ -1,4 +1,4 @@
-"""Distance between the training split and the target distribution that a recipe states."""
+"""Distance between the training split and the target distribution of a recipe."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class TargetDistance:
 
 
 def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> TargetDistance:
-    """Measure how far clips are from a target, weighted by their seconds.
+    """Measure the distance of clips from a target, weighted by their seconds.
 
     Args:
         clips: clips of the training split.

@@ -43,7 +43,7 @@ def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
         The files.
 
     Raises:
-        UserError: a line is a command or a place in an archive, which are not read, or is no pair.
+        UserError: a line is not a pair of words, or names a command or an offset in an archive, which are not read.
     """
     pairs = _pairs(scp)
     for number, (_, name) in enumerate(pairs, 1):
@@ -52,7 +52,7 @@ def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
                 f"{scp}: line {number} is a command ({name[:60]}), which is not run; write audio files first"
             )
         if _ARCHIVE.search(name):
-            raise UserError(f"{scp}: line {number} is a place in an archive ({name[:60]}); write audio files first")
+            raise UserError(f"{scp}: line {number} is an offset in an archive ({name[:60]}); write audio files first")
     speakers = _kaldi_speakers(scp.parent)
     folder = Path(os.path.abspath(scp.parent))
     base = _base(folder, pairs[0][1] if pairs else "")

@@ -16,7 +16,7 @@ def read_apev2_tags(path: Path) -> tuple[dict[str, list[str]], int]:
     """Read the APEv2 tag at the end of a file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         The values of each text item by its name, and the number of pictures. A damaged tag is read as far as possible.

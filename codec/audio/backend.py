@@ -8,7 +8,7 @@ from codec.audio.waveform import FloatArray
 
 
 class AudioDamage(Exception):
-    """The file is cut off or damaged; the message says how, without the path."""
+    """The file is truncated or damaged; the message says how, without the path."""
 
 
 class UnsupportedAudio(Exception):
@@ -39,8 +39,8 @@ class Decoder(Protocol):
             The samples in order, float32 ``[channels, n]`` with any ``n``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
-            UnsupportedAudio: something in it cannot be read.
+            AudioDamage: the file is truncated or damaged.
+            UnsupportedAudio: the file cannot be read.
         """
         ...
 

@@ -22,8 +22,8 @@ class AboveBandMeter:
     """A meter of the energy above a model's band, fed block by block, in constant memory.
 
     Args:
-        sample_rate: sample rate of the source, in Hz.
-        model_rate: sample rate of the model, in Hz.
+        sample_rate: sample rate of the source, in Hz
+        model_rate: sample rate of the model, in Hz
 
     >>> seconds = np.arange(48000) / 48000
     >>> meter = AboveBandMeter(48000, 16000)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 WaveformArray = TypeVar("WaveformArray", np.ndarray, "torch.Tensor")
-"""A NumPy array or a PyTorch tensor: the functions below return the type that they are given."""
+"""A NumPy array or a PyTorch tensor: the functions below return the type of their argument."""
 StereoMode = Literal["mid_side", "separate"]
-"""How two channels are coded: as mid and side, or as they are."""
+"""Coding of two channels: as mid and side, or as left and right."""
 
 
 def _rotate(pair: WaveformArray) -> WaveformArray:
@@ -32,8 +32,8 @@ def channels_to_streams(waveform: WaveformArray, stereo: StereoMode) -> Waveform
     """Turn the channels of a waveform into mono streams.
 
     Args:
-        waveform: ``[channels, samples]``.
-        stereo: how two channels are coded; of no effect for any other number of channels.
+        waveform: ``[channels, samples]``
+        stereo: coding of two channels; without effect for any other number of channels
 
     Returns:
         ``[channels, 1, samples]``: a batch of mono streams, mid first.
@@ -49,8 +49,8 @@ def streams_to_channels(streams: WaveformArray, stereo: StereoMode) -> WaveformA
     """Turn mono streams back into the channels of a waveform; the inverse of :func:`channels_to_streams`.
 
     Args:
-        streams: ``[channels, 1, samples]``.
-        stereo: as it was given to :func:`channels_to_streams`.
+        streams: ``[channels, 1, samples]``
+        stereo: same value as for :func:`channels_to_streams`
 
     Returns:
         The waveform ``[channels, samples]``.

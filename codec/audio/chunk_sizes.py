@@ -14,7 +14,7 @@ def is_chunk_header(header: bytes) -> bool:
     """Return whether some bytes can be the header of a chunk: four printable characters and a size of 32 bits.
 
     Args:
-        header: at least 8 bytes, or False is returned.
+        header: at least 8 bytes, or False is returned
 
     Returns:
         Whether a chunk can begin there.
@@ -23,14 +23,14 @@ def is_chunk_header(header: bytes) -> bool:
 
 
 def is_unknown_size(size: int, following: bytes = b"") -> bool:
-    """Return whether the size that a chunk of samples states means "to the end of the stream".
+    """Return whether the size in the header of a chunk of samples means "to the end of the stream".
 
     A file that really is that large has to be recognised by the caller.
 
     Args:
-        size: stated number of bytes, of 32 bits.
-        following: the first 8 bytes after the header of the chunk, or all that there are. A size of 0 is correct if
-            they begin another chunk or if nothing follows.
+        size: number of bytes in the header, 32 bits
+        following: the first 8 bytes after the header of the chunk, or fewer at the end of the file. A size of 0 is
+            correct if they begin another chunk or if nothing follows.
 
     Returns:
         Whether the size is unknown.
@@ -44,13 +44,13 @@ def is_unknown_size(size: int, following: bytes = b"") -> bool:
 
 
 def describe_cut_off(present: int, stated: int) -> str:
-    """Return the reason for refusing a file that holds fewer bytes than it states.
+    """Return the reason for refusing a file that is shorter than the length in its header.
 
     Args:
-        present: number of bytes in the file.
-        stated: number of bytes that its header states.
+        present: number of bytes in the file
+        stated: number of bytes according to its header
 
     Returns:
         One line without the path.
     """
-    return f"cut off: it holds {present} of the {stated} bytes that its header states"
+    return f"truncated: it holds {present} of the {stated} bytes given in its header"

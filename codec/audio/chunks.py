@@ -35,7 +35,7 @@ class Chunk:
     start: int
     """First byte of its body."""
     size: int
-    """Length of its body as stated, which may exceed the file."""
+    """Length of its body by its header, which may exceed the file."""
     next: int
     """First byte of the part that follows."""
 
@@ -49,9 +49,9 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     """Read bytes at a position.
 
     Args:
-        file: open for reading; its position is moved.
-        offset: first byte.
-        count: number of bytes.
+        file: open for reading; its position is moved
+        offset: first byte
+        count: number of bytes
 
     Returns:
         ``count`` bytes, or fewer at the end of the file.
@@ -64,13 +64,13 @@ def iter_chunks(file: BinaryIO, layout: ChunkLayout, start: int, end: int) -> It
     """Iterate over the chunks of a file.
 
     Args:
-        file: open for reading; its position is moved.
-        layout: layout of the chunk headers.
-        start: first byte of the first chunk.
-        end: length of the file.
+        file: open for reading; its position is moved
+        layout: layout of the chunk headers
+        start: first byte of the first chunk
+        end: length of the file
 
     Yields:
-        The chunks as they are stated, of which the last may exceed ``end``.
+        The chunks with the sizes in their headers; the last one may exceed ``end``.
 
     >>> import io
     >>> data = b"fmt " + (2).to_bytes(4, "little") + b"xx" + b"data" + (9).to_bytes(4, "little") + b"yyy"
@@ -92,14 +92,14 @@ def iter_boxes(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
     """Iterate over the boxes of an MP4 or QuickTime file, or over those in a box.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first box.
-        end: byte after the last box.
+        file: open for reading; its position is moved
+        start: first byte of the first box
+        end: byte after the last box
 
     Yields:
-        The boxes as they are stated, of which the last may exceed ``end``.
+        The boxes with the sizes in their headers; the last one may exceed ``end``.
     """
-    while start + 8 <= end and len(head := read_at(file, start, 8)) == 8:  # an outer box may be cut off
+    while start + 8 <= end and len(head := read_at(file, start, 8)) == 8:  # an outer box may be truncated
         size, name = struct.unpack(">I4s", head)
         length = 8
         if size == 1:
@@ -116,12 +116,12 @@ def iter_elements(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
     """Iterate over the EBML elements of a Matroska file.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first element.
-        end: length of the file.
+        file: open for reading; its position is moved
+        start: first byte of the first element
+        end: length of the file
 
     Yields:
-        The elements as they are stated. One of unknown size has :data:`UNKNOWN_64` and is the last.
+        The elements with the sizes in their headers. One of unknown size has :data:`UNKNOWN_64` and is the last.
     """
     while start < end:
         head = read_at(file, start, 12)

@@ -108,7 +108,7 @@ class ClippingMeter:
         """Examine the next block.
 
         Args:
-            block: float32 ``[channels, n]``, full scale 1.
+            block: float32 ``[channels, n]``, full scale 1
         """
         if not self._extremes:
             self._extremes = [(_Extreme(), _Extreme()) for _ in block]

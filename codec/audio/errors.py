@@ -13,9 +13,9 @@ class AudioError(UserError):
     """An audio file cannot be read or written. The message is one line with the path and the reason.
 
     Args:
-        path: the file.
-        kind: class of failure, under which reports count such files.
-        reason: the reason in one line, without the path.
+        path: the file
+        kind: class of failure, under which reports count such files
+        reason: the reason in one line, without the path
     """
 
     def __init__(self, path: Path, kind: AudioErrorKind, reason: str) -> None:

@@ -1,7 +1,7 @@
 """Decoding by FFmpeg's demuxers and decoders (PyAV).
 
 FFmpeg applies edit lists, encoder delays and the padding that containers state. Corrected here are: the end of MP4,
-whose duration is rounded; Opus, which libopus decodes instead of FFmpeg's own decoder; WMA, of which FFmpeg drops one
+whose duration is rounded; Opus, which libopus decodes instead of FFmpeg's own decoder; WMA, where FFmpeg drops one
 frame too many; ALAC and AAC in CAF, whose padding it removes twice.
 """
 
@@ -38,9 +38,9 @@ _NAMES = {
 _CHECKED = {"flac", "wavpack", "tta", "ape", "alac"}
 """Lossless codings, in which a wrong checksum is an error."""
 _COUNTED = {"FLAC", "WavPack", "TTA", "Monkey's Audio", "TAK"}
-"""Containers that state their number of samples exactly."""
+"""Containers with an exact number of samples in their header."""
 _STREAMS = {"AAC", "AC3", "DTS", "AMR"}
-"""Bare sequences of frames, of which the last may be incomplete, as in any recording of a stream."""
+"""Bare sequences of frames; the last one may be incomplete, as in any recording of a stream."""
 _OPUS = {"opus", "libopus"}
 _WMA = {"wmav1", "wmav2"}
 """Codings whose delay is one frame, while FFmpeg drops two at the start."""
@@ -54,8 +54,8 @@ class FFmpegDecoder:
     """A file that FFmpeg demuxes and decodes, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.
@@ -102,7 +102,7 @@ class FFmpegDecoder:
         name = context.name
         if name in _OPUS:
             if self._file_format.container == "MPEG-TS":
-                reason = "Opus in MPEG-TS does not state where it begins and ends; convert it with another program"
+                reason = "Opus in MPEG-TS has no record of its start and end; convert it with another program"
                 raise UnsupportedAudio(reason)
             self._decoder = PacketDecoder(
                 create_decoder_context("libopus", "opus", extradata=context.extradata or b""), FLOAT_OPTIONS
@@ -116,7 +116,7 @@ class FFmpegDecoder:
         self._decoder = PacketDecoder(context, options)
 
     def _describe(self) -> StreamInfo:
-        """Decode the first frame: the container does not state implicit SBR and parametric stereo."""
+        """Decode the first frame: the container has no information on implicit SBR and parametric stereo."""
         self._blocks = self._decoded()
         self._first = next(self._blocks, None)
         context, container = self._stream.codec_context, self._file_format.container
@@ -127,7 +127,7 @@ class FFmpegDecoder:
         return StreamInfo(container, subtype, rate, channels, frames, others)
 
     def _stated(self, sample_rate: int) -> int | None:
-        """Return the samples that the header counts; None if it states none, or a duration in milliseconds."""
+        """Return the number of samples in the header; None if it has none, or only a duration in milliseconds."""
         if self._file_format.container == "DSF":  # FFmpeg counts whole blocks
             with self._path.open("rb") as file:
                 return int.from_bytes(read_at(file, self._file_format.start + 64, 8), "little") // 8 or None
@@ -143,7 +143,7 @@ class FFmpegDecoder:
             float32 ``[channels, n]``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
+            AudioDamage: the file is truncated or damaged.
             UnsupportedAudio: something in it cannot be read.
         """
         wanted = self._file_format.max_frames
@@ -154,7 +154,7 @@ class FFmpegDecoder:
                 done += heard.shape[1]
         stated = self.stream_info.frames
         if stated is not None and done < stated:
-            raise AudioDamage(f"cut off: only {done} of {stated} samples could be read")
+            raise AudioDamage(f"truncated: only {done} of {stated} samples could be read")
 
     def _decoded(self) -> Iterator[FloatArray]:
         """Decode the packets of the stream."""

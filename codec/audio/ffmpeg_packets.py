@@ -19,7 +19,7 @@ FLOAT_OPTIONS = {"request_sample_fmt": "flt"}
 """Decoder options that keep libopus from rounding to 16 bits."""
 
 _MAX_PLANES = 7
-"""Largest number of channels whose planes PyAV gives access to; frames of more are interleaved first."""
+"""Maximum number of channels whose planes PyAV gives access to; frames with more channels are interleaved first."""
 _TYPES: dict[str, tuple[npt.DTypeLike, float]] = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),
@@ -35,8 +35,8 @@ def frames_to_waveform(frames: Sequence[av.AudioFrame], channels: int) -> FloatA
     """Return the samples of decoded frames.
 
     Args:
-        frames: frames in order, in any sample format.
-        channels: their number of channels.
+        frames: frames in order, in any sample format
+        channels: their number of channels
 
     Returns:
         float32 ``[channels, n]``, full scale 1: integers of ``b`` bits are divided by ``2^(b - 1)``.
@@ -81,8 +81,8 @@ class FormatGuard:
         """Compare a frame with those before.
 
         Args:
-            sample_rate: its sample rate, in Hz.
-            channels: its number of channels.
+            sample_rate: its sample rate, in Hz
+            channels: its number of channels
 
         Raises:
             UnsupportedAudio: the sample rate or the number of channels changes here.
@@ -100,7 +100,7 @@ class FormatGuard:
         """Check and count decoded frames.
 
         Args:
-            frames: frames in order.
+            frames: frames in order
 
         Returns:
             Their samples, float32 ``[channels, n]``.
@@ -118,8 +118,8 @@ def create_decoder_context(*names: str, extradata: bytes = b"") -> av.AudioCodec
     """Create a decoder for packets that were found without FFmpeg's demuxers.
 
     Args:
-        names: names of decoders, in order of preference; the first that this build of FFmpeg has is used.
-        extradata: the decoder's configuration, as containers hold it.
+        names: names of decoders, in order of preference; the first that this build of FFmpeg has is used
+        extradata: the decoder's configuration, as containers hold it
 
     Returns:
         The decoder's context, to be passed to :class:`PacketDecoder`.
@@ -141,8 +141,8 @@ class PacketDecoder:
     """A decoder of FFmpeg, on one thread, so that its output does not depend on the machine.
 
     Args:
-        context: context of a stream, or one from :func:`create_decoder_context`.
-        options: options of the decoder.
+        context: context of a stream, or one from :func:`create_decoder_context`
+        options: options of the decoder
     """
 
     def __init__(self, context: av.AudioCodecContext, options: dict[str, str] | None = None) -> None:
@@ -154,7 +154,7 @@ class PacketDecoder:
         """Decode a packet.
 
         Args:
-            packet: the packet; None at the end of the stream.
+            packet: the packet; None at the end of the stream
 
         Returns:
             The frames that are ready.
@@ -179,7 +179,7 @@ def ffmpeg_reason(error: Exception) -> str:
     """Return the reason for an error of FFmpeg.
 
     Args:
-        error: the error.
+        error: the error
 
     Returns:
         The reason in one line, without error number and function name.

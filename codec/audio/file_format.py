@@ -24,15 +24,14 @@ class FileFormat:
     demuxer: str = ""
     """FFmpeg's name of the container."""
     max_frames: int | None = None
-    """Samples per channel that the container states reliably, for decoders that return more; None if there is no such
-    statement."""
+    """Reliable number of samples per channel in the container, for decoders that return more; None if there is none."""
     delay: int = 0
     """Samples before those, which are the encoder's delay and are dropped."""
     patches: Mapping[int, bytes] = field(default_factory=dict)
     """Bytes that replace those of the file, by their offset into the container, so that the back end reads it
     correctly."""
     fault: str = ""
-    """Why the file is cut off or damaged; empty if it is not. Such a file is decoded as far as possible."""
+    """Why the file is truncated or damaged; empty if it is not. Such a file is decoded as far as possible."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ class FileView:
 
     Args:
         file: open for reading. The view moves its position, and closes it together with itself.
-        start: first byte of the view.
-        end: byte after its last one.
-        patches: bytes that replace those of the file, by their offset into the view.
+        start: first byte of the view
+        end: byte after its last one
+        patches: bytes that replace those of the file, by their offset into the view
 
     >>> import io
     >>> FileView(io.BytesIO(b"....RIFX...."), 4, 12, {3: b"F"}).read(6)
@@ -31,7 +31,7 @@ class FileView:
         """Read from the current position.
 
         Args:
-            count: number of bytes; -1 for all that are left.
+            count: number of bytes; -1 for all remaining ones
 
         Returns:
             ``count`` bytes, or fewer at the end.
@@ -39,7 +39,7 @@ class FileView:
         left = max(0, self._size - self._at)
         count = left if count < 0 else min(count, left)
         if not count:
-            return b""  # damaged files make decoders seek to where no file can end, which the real one would refuse
+            return b""  # damaged files make decoders seek beyond any possible file size, which a file refuses
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
         for offset, new in self._patches.items():
@@ -56,7 +56,7 @@ class FileView:
         """Read into a buffer.
 
         Args:
-            buffer: filled from its start.
+            buffer: filled from its start
 
         Returns:
             Number of bytes read.
@@ -69,8 +69,8 @@ class FileView:
         """Move the position.
 
         Args:
-            offset: relative to the place that ``whence`` names.
-            whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``.
+            offset: offset relative to ``whence``
+            whence: ``os.SEEK_SET``, ``os.SEEK_CUR`` or ``os.SEEK_END``
 
         Returns:
             The new position, which may lie beyond the end.

@@ -1,7 +1,7 @@
 """Decoding of FLAC by libFLAC if it reads the file correctly, because it is faster, else by FFmpeg.
 
-libFLAC (through libsndfile) stops at the length that the header states, and libsndfile does not support every number of
-bits. FFmpeg's demuxer merges frames at the seams of joined files. Joined files are therefore split at their signatures,
+libFLAC (through libsndfile) stops at the length in the header, and libsndfile does not support every number of bits.
+FFmpeg's demuxer merges frames at the seams of joined files. Joined files are therefore split at their signatures,
 and each part is read by the back end that is right for it.
 """
 
@@ -33,8 +33,8 @@ class FlacDecoder:
     """One FLAC file, or several joined byte by byte, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.
@@ -80,7 +80,7 @@ class FlacDecoder:
             float32 ``[channels, n]``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
+            AudioDamage: the file is truncated or damaged.
             UnsupportedAudio: something in it cannot be read.
         """
         shape = FormatGuard()

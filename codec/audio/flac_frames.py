@@ -1,4 +1,4 @@
-"""FLAC headers (RFC 9639), and a check that a file ends where its header states: libFLAC stops there."""
+"""FLAC headers (RFC 9639), and a check that a file ends at the length in its header: libFLAC stops there."""
 
 import re
 from typing import BinaryIO
@@ -23,10 +23,10 @@ _CRC8 = _crc8_table()
 
 
 def flac_sample_count(header: bytes) -> int:
-    """Return the length that the header of a FLAC file states.
+    """Return the length in the header of a FLAC file.
 
     Args:
-        header: the first 26 bytes of the file.
+        header: the first 26 bytes of the file
 
     Returns:
         Samples per channel, 0 if the length is unknown.
@@ -38,7 +38,7 @@ def flac_bits_per_sample(header: bytes) -> int:
     """Return the number of bits per sample of a FLAC file.
 
     Args:
-        header: the first 26 bytes of the file.
+        header: the first 26 bytes of the file
 
     Returns:
         4 to 32 bits.
@@ -47,12 +47,12 @@ def flac_bits_per_sample(header: bytes) -> int:
 
 
 def ends_at_stated_length(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether a FLAC file states its length and its last frame ends there.
+    """Return whether a FLAC file has its length in the header and its last frame ends there.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the FLAC file in it.
-        end: byte after the last one.
+        file: open for reading; its position is moved
+        start: first byte of the FLAC file in it
+        end: byte after the last one
 
     Returns:
         Whether libFLAC reads all samples of the file.

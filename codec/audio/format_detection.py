@@ -1,7 +1,7 @@
 """Detection of the format of an audio file from its bytes, never from its suffix.
 
-A signature counts only where the format puts it. The back end for each format was chosen by measurement; the table is
-in docs/formats.md, and a test checks each row.
+A signature counts only at the offset that the format defines. The back end for each format was chosen by measurement;
+the table is in docs/formats.md, and a test checks each row.
 """
 
 import struct
@@ -55,12 +55,12 @@ def detect_format(file: BinaryIO, size: int) -> FileFormat | NotAudio:
     """Detect the format of a file.
 
     Args:
-        file: the file, open for reading; its position is moved.
-        size: its length in bytes.
+        file: the file, open for reading; its position is moved
+        size: its length in bytes
 
     Returns:
-        Its format and the back end to read it with, or the reason why it cannot be read. Lengths that the header states
-        are compared with ``size``.
+        Its format and the back end to read it with, or the reason why it cannot be read. Lengths in the header are
+        compared with ``size``.
 
     >>> import io
     >>> detect_format(io.BytesIO(b"plain text"), 10)
@@ -171,7 +171,7 @@ def _mp4(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
 
 
 def _channel_orders(file: BinaryIO, box: Chunk) -> Iterator[int]:
-    """Yield the positions of the names of boxes that state an order of channels (QuickTime's ``chan``)."""
+    """Yield the positions of the names of boxes with an order of channels (QuickTime's ``chan``)."""
     if box.name == b"stsd":
         for entry in iter_boxes(file, box.start + 8, box.stop):
             version = int.from_bytes(read_at(file, entry.start + 8, 2), "big")

@@ -32,7 +32,7 @@ def libsndfile_reason(error: Exception) -> str:
     """Return the reason for an error of libsndfile.
 
     Args:
-        error: the error.
+        error: the error
 
     Returns:
         The reason in one line, without the path; the number of an error for which libsndfile has no text.
@@ -47,8 +47,8 @@ class LibsndfileDecoder:
     """A file that libsndfile decodes, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
         descriptor: descriptor of the open file, for a caller that needs to know how far it was read. The caller closes
             it.
 
@@ -82,7 +82,7 @@ class LibsndfileDecoder:
             float32 ``[channels, n]``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
+            AudioDamage: the file is truncated or damaged.
             UnsupportedAudio: something in it cannot be read.
         """
         announced, done = self._frames, 0

@@ -1,8 +1,8 @@
 """Decoding of MPEG audio (MP3, MP2, MP1): our own parser of frames, FFmpeg's decoders; libsndfile for free format.
 
-A file is a sequence of sections, more than one if files were joined. Each may begin with a header of its encoder, which
-states how many samples are delay and how many are padding at the end. A stated count is a claim: if more frames follow,
-they are read; if there are fewer, the file is cut off.
+A file is a sequence of sections, more than one if files were joined. Each may begin with a header of its encoder with
+the delay at the start and the padding at the end, in samples. A count in that header is not trusted: if more frames
+follow, they are read; if there are fewer, the file is truncated.
 """
 
 from collections.abc import Iterator
@@ -39,8 +39,8 @@ class MpegDecoder:
     """An MPEG audio file, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
     """
 
     def __init__(self, path: Path, file_format: FileFormat) -> None:
@@ -100,7 +100,7 @@ class MpegDecoder:
             float32 ``[channels, n]``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
+            AudioDamage: the file is truncated or damaged.
             UnsupportedAudio: something in it cannot be read.
         """
         if self._free_bytes:
@@ -129,9 +129,7 @@ class MpegDecoder:
                 continue
             wanted += header.samples
         if stated and stated.frames and wanted < (stated.frames - 1) * header.samples:
-            raise AudioDamage(
-                f"cut off: only {wanted} of the stated {stated.frames * header.samples} samples are there"
-            )
+            raise AudioDamage(f"truncated: only {wanted} of {stated.frames * header.samples} samples are present")
         wanted = self.stream_info.frames or wanted
         # libmpg123 gets a range without gaps, about which it would print warnings.
         decoder = LibsndfileDecoder(self._path, replace(self._file_format, start=start, end=end))
@@ -187,6 +185,6 @@ class _Section:
             return rest
         # Some encoders count their own header as a frame.
         if stated.frames and self._frames < stated.frames - 1:
-            raise AudioDamage(f"cut off: only {self._frames} of the stated {stated.frames} MPEG frames are there")
+            raise AudioDamage(f"truncated: only {self._frames} of {stated.frames} MPEG frames are present")
         exact = stated.frames is None or self._frames <= stated.frames
         return rest + self._trim.end(stated.padding if exact else 0)

@@ -1,7 +1,7 @@
 """MPEG audio frames, layers I to III: their headers, and the headers that encoders put in the first frame.
 
 FFmpeg's demuxer loses the stated number of samples if tags follow, and fails at the seams of joined files; libsndfile
-stops at an estimate of the end. Here every frame is found by the length that the frame before it states.
+stops at an estimate of the end. Here every frame is found by the length of the frame before it.
 
 Sources: ISO/IEC 11172-3 and 13818-3, MPEG 2.5 as LAME writes it; the Xing header as LAME extends it (LAME tag,
 revision 1), the VBRI header of Fraunhofer IIS.
@@ -55,7 +55,7 @@ class FrameHeader:
     padding: int
     """Bytes by which the frame is longer than others at this bit rate."""
     side_bytes: int
-    """Offset in the frame at which an encoder's header stands in layer III."""
+    """Offset of an encoder's header in a frame of layer III."""
 
     @property
     def format(self) -> tuple[int, int, int]:
@@ -68,7 +68,7 @@ def parse_frame_header(head: bytes) -> FrameHeader | None:
     """Parse the header of a frame.
 
     Args:
-        head: the first bytes of the frame, at least 4.
+        head: the first bytes of the frame, at least 4
 
     Returns:
         The header; None if these bytes are not a valid one.
@@ -99,12 +99,12 @@ def parse_frame_header(head: bytes) -> FrameHeader | None:
 
 
 def find_free_format_length(file: BinaryIO, start: int, end: int) -> int:
-    """Find the length of frames in free format, which do not state it.
+    """Find the length of frames in free format, whose headers do not give it.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of a frame.
-        end: byte after the last frame.
+        file: open for reading; its position is moved
+        start: first byte of a frame
+        end: byte after the last frame
 
     Returns:
         Bytes of a frame without padding; 0 unless two frames of the same format follow at that distance.
@@ -144,9 +144,9 @@ def find_first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     A recording of a stream may begin in the middle of a frame, and tags may be followed by stray bytes.
 
     Args:
-        file: open for reading; its position is moved.
-        start: byte at which the search begins.
-        end: byte after the last one of the stream.
+        file: open for reading; its position is moved
+        start: byte at which the search begins
+        end: byte after the last one of the stream
 
     Returns:
         Position of the frame; None if there is none.
@@ -175,21 +175,21 @@ class EncoderHeader:
     """The header that an encoder puts in the first frame instead of samples (Xing, Info or VBRI)."""
 
     frames: int | None
-    """Number of frames that follow; None if it is not stated."""
+    """Number of frames that follow; None if it is unknown."""
     bytes: int | None
-    """Bytes of the stream with this frame; None if it is not stated."""
+    """Bytes of the stream with this frame; None if it is unknown."""
     delay: int = 0
     """Samples to drop at the start, including the decoder's delay."""
     padding: int = 0
-    """Samples to drop at the end, without those that the decoder's delay keeps back."""
+    """Samples to drop at the end, without those that the decoder's delay holds back."""
 
 
 def parse_encoder_header(frame: bytes, header: FrameHeader) -> EncoderHeader | None:
     """Parse the header that an encoder puts in the first frame.
 
     Args:
-        frame: the whole frame.
-        header: its frame header.
+        frame: the whole frame
+        header: its frame header
 
     Returns:
         The encoder's header; None if the frame holds samples instead.

@@ -1,7 +1,7 @@
 """Decoding of Ogg: our own parser of pages and packets, libopus or FFmpeg's decoders.
 
 A file may be a chain of streams, one after the other, like recordings of internet radio; all of them are read. Granule
-positions on the pages state where the audio of each begins and ends. Opus is always decoded at 48 kHz: the sample
+positions on the pages give the start and end of each. Opus is always decoded at 48 kHz: the sample
 rate in its header is that of the encoder's input and may be unspecified (RFC 7845, section 5.1). FFmpeg's decoders
 return channels in the order of WAV.
 
@@ -22,7 +22,7 @@ from codec.audio.waveform import FloatArray
 
 _OPUS_HZ = 48000
 _LONGEST_PAGE = 1 << 16
-"""Samples that are held back until the last page of a stream states how many of them are padding."""
+"""Samples that are held back until the last page of a stream gives the number of padding samples."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class OggDecoder:
     """An Ogg file of Opus, Vorbis, FLAC or Speex, see :class:`codec.audio.backend.Decoder`.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Raises:
         UnsupportedAudio: the file cannot be read.
@@ -92,7 +92,7 @@ class OggDecoder:
             float32 ``[channels, n]``.
 
         Raises:
-            AudioDamage: the file is cut off or damaged.
+            AudioDamage: the file is truncated or damaged.
             UnsupportedAudio: something in it cannot be read.
         """
         shape = FormatGuard()
@@ -139,7 +139,7 @@ class _LogicalStream:
         self._offset: int | None = None
         """Granule position before the first sample."""
         self._end: int | None = None
-        """Granule position after the last sample, if the last page states it."""
+        """Granule position after the last sample, if the last page gives it."""
         self._ended = False
         self._sequence: int | None = None
 
@@ -196,7 +196,7 @@ class _LogicalStream:
         self._done += here
         if page.granule is not None and self._offset is None and self._done:
             offset = page.granule - self._done
-            # A page that is both the first and the last states where the audio ends.
+            # A page that is both the first and the last gives the end of the audio.
             self._offset = 0 if page.last and offset < 0 else offset
             self._trim = Trimmer(self._head.delay + max(0, -self._offset), _LONGEST_PAGE)
         if page.last and page.granule is not None:
@@ -212,10 +212,10 @@ class _LogicalStream:
         """Yield the rest of the stream.
 
         Args:
-            followed: whether another stream follows, so that this one ends even if no page states it.
+            followed: whether another stream follows, so that this one ends even if no page marks its end
         """
         if self._part or not (self._ended or followed):
-            raise AudioDamage("cut off: no page states the end of the stream")
+            raise AudioDamage("truncated: no page marks the end of the stream")
         padding = 0
         if self._end is not None and self._offset is not None:
             padding = max(0, self._done - (self._end - self._offset))

@@ -50,7 +50,7 @@ def page_checksum(page: bytes) -> int:
     zlib computes the CRC with reflected bits and inverted ends; the bytes, both ends and the result are reflected here.
 
     Args:
-        page: the whole page, with zeros in its checksum field.
+        page: the whole page, with zeros in its checksum field
 
     Returns:
         The checksum.
@@ -66,14 +66,14 @@ def iter_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
     """Iterate over the pages of a file, and check them.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the first page.
+        file: open for reading; its position is moved
+        start: first byte of the first page
 
     Yields:
         The pages in order. Bytes after the last page of a stream that are not a page (tags) end the iteration.
 
     Raises:
-        AudioDamage: the file is cut off within a page, or has a page with a wrong checksum or bytes between pages.
+        AudioDamage: the file is truncated within a page, or has a page with a wrong checksum or bytes between pages.
     """
     file.seek(start)
     complete = False
@@ -84,7 +84,7 @@ def iter_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
             raise AudioDamage(f"damaged: no Ogg page at byte {start}")
         page = _whole_page(file, header)
         if page is None:
-            raise AudioDamage(f"cut off in the page at byte {start}")
+            raise AudioDamage(f"truncated in the page at byte {start}")
         if page_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
             raise AudioDamage(f"damaged page at byte {start}")
         found = _parse(page, start)
@@ -132,12 +132,12 @@ def read_last_granule(file: BinaryIO, end: int, serial: int) -> int | None:
     """Read the granule position of the last page of a file.
 
     Args:
-        file: open for reading; its position is moved.
-        end: byte after the last one of the container.
-        serial: serial number of a stream.
+        file: open for reading; its position is moved
+        end: byte after the last one of the container
+        serial: serial number of a stream
 
     Returns:
-        The granule position; None if the last page is not of this stream or states none.
+        The granule position; None if the last page is not of this stream or has none.
     """
     start = max(0, end - _TAIL_BYTES)
     tail = read_at(file, start, end - start)

@@ -1,8 +1,8 @@
 """Detection of WAV, RF64, BW64, W64, AIFF, AU, CAF and NIST SPHERE files, and comparison of stated and real sizes.
 
-libsndfile believes stated sizes. Sizes that mean "unknown", sample counts of block codings and files that end early are
-found here. Descriptions of the order of channels, which are not used, are hidden from FFmpeg: without them it only
-counts the channels.
+libsndfile trusts the sizes in headers. Sizes that mean "unknown", sample counts of block codings and files that end
+early are found here. Descriptions of the order of channels, which are not used, are hidden from FFmpeg: without them it
+only counts the channels.
 """
 
 import struct
@@ -21,7 +21,7 @@ _IN_FRAMES = {_PCM, _FLOAT, _A_LAW, _MU_LAW}
 _EXTENSIBLE = 0xFFFE
 _DS64_BYTES = 24
 _SOX_AIFF_BYTES = 0x7F000000
-"""Size that sox states for samples on a pipe, rounded down to whole frames."""
+"""Size that sox writes for samples on a pipe, rounded down to whole frames."""
 _NIST, _NIST_BYTES = b"NIST_1A", 1024
 _W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
@@ -36,9 +36,9 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect WAV and its variants with 64-bit sizes, RF64 and BW64, and AVI.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -50,9 +50,9 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         return NotAudio(f"a RIFF file of type {head[8:].decode('latin-1')!r}, which is not audio")
     wav = _read_wav_header(file, start, size, big_endian=head[:4] == b"RIFX")
     if wav is None:
-        return NotAudio("WAV without samples, cut off in its header or damaged; record or copy it again")
+        return NotAudio("WAV without samples, truncated in its header or damaged; record or copy it again")
     if len(wav.format) < 16:
-        return NotAudio("WAV that does not state its format before the samples; convert it with another program")
+        return NotAudio("WAV without its format before the samples; convert it with another program")
     wide = head[:4] in (b"RF64", b"BW64")
     patches: dict[int, bytes] = {0: b"RF64"} if head[:4] == b"BW64" else {}
     present = size - wav.data.start
@@ -152,9 +152,9 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect AIFF and AIFF-C.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -169,14 +169,14 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == b"SSND":
             break
     else:
-        return NotAudio("AIFF without samples, cut off in its header or damaged; record or copy it again")
+        return NotAudio("AIFF without samples, truncated in its header or damaged; record or copy it again")
     present = size - chunk.start
     unknown = chunk.size == 0 or is_unknown_size(chunk.size) or 0 <= chunk.size - 8 - _SOX_AIFF_BYTES + 64 <= 64
     if chunk.size > present and not unknown and not _counts_its_header(chunk.size, size - start):
         fault = describe_cut_off(present, chunk.size)
     elif not unknown and (joined := _second_file(file, "AIFF", chunk.next, size, "AIFF", (b"FORM",))):
         return NotAudio(joined)
-    # With one byte to a frame, the byte that makes the chunk's length even would pass for a sample.
+    # With one byte per frame, the padding byte of the chunk would be read as a sample.
     padded = frames % 2 == 1 and frame_bytes == 1 and not unknown
     return FileFormat(
         "AIFF", "libsndfile", start, size, "aiff", frames if padded else None, patches=hidden, fault=fault
@@ -184,12 +184,12 @@ def detect_aiff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
 
 
 def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
-    """Detect Sony Wave64. libsndfile takes any extensible format for integers, so that FFmpeg reads these.
+    """Detect Sony Wave64. libsndfile reads any extensible format as integers, so these are left to FFmpeg.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -208,19 +208,19 @@ def detect_w64(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
             for after in (chunk.stop, chunk.next) if known else ():  # libsndfile does not fill the last chunk
                 if read_at(file, after, 4) == b"riff":
                     return NotAudio(f"a second W64 file follows at byte {after}; split it there")
-            # libsndfile takes what follows the chunk for samples.
+            # libsndfile reads the bytes after the chunk as samples.
             frames = chunk.size // frame_bytes if known and frame_bytes and tag in _IN_FRAMES else None
             return FileFormat("W64", back_end, start, size, "w64", frames, fault=fault)
-    return NotAudio("W64 without samples, cut off in its header or damaged; record or copy it again")
+    return NotAudio("W64 without samples, truncated in its header or damaged; record or copy it again")
 
 
 def detect_nist(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect NIST SPHERE, whose header is text. libsndfile ignores its sample count.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -244,9 +244,9 @@ def detect_au(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect Sun and NeXT audio (AU), of either byte order.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -271,13 +271,13 @@ def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     """Detect Core Audio Format files.
 
     libsndfile refuses those from a pipe and some codings, which FFmpeg reads. FFmpeg 8 removes the padding of the last
-    packet even if that packet is short already; the packet table states how many samples there are at most. FFmpeg 5
-    counts whole packets there, so that fewer samples are not an error.
+    packet even if that packet is short already; the packet table gives the maximum number of samples. FFmpeg 5 counts
+    whole packets there, so that fewer samples are not an error.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the container.
-        size: length of the file in bytes.
+        file: open for reading; its position is moved
+        start: first byte of the container
+        size: length of the file in bytes
 
     Returns:
         The format, or the reason why the file cannot be read.
@@ -291,7 +291,7 @@ def detect_caf(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
         elif chunk.name == b"data":
             break
     else:
-        return NotAudio("CAF without samples, cut off in its header or damaged; record or copy it again")
+        return NotAudio("CAF without samples, truncated in its header or damaged; record or copy it again")
     present = size - chunk.start
     if chunk.size == UNKNOWN_64:
         return FileFormat("CAF", "FFmpeg", start, size, "caf", patches=hidden)

@@ -1,4 +1,4 @@
-"""PCM samples on pipes, read and written as they come; see also :mod:`codec.audio.piped_input`."""
+"""PCM samples on pipes, read and written as they arrive; see also :mod:`codec.audio.piped_input`."""
 
 import itertools
 import struct
@@ -74,7 +74,7 @@ class PcmFormat:
         """Decode samples.
 
         Args:
-            data: interleaved samples, a whole number of frames.
+            data: interleaved samples, a whole number of frames
 
         Returns:
             float32 ``[channels, n]``, full scale 1.
@@ -119,7 +119,7 @@ def read_available(source: BinaryIO) -> Iterator[bytes]:
     """Read a pipe to its end.
 
     Args:
-        source: binary file.
+        source: binary file
 
     Yields:
         Bytes as soon as there are any, without waiting for a full buffer.
@@ -133,11 +133,11 @@ def read_exactly(source: BinaryIO, count: int) -> bytes:
     """Read a number of bytes from a pipe, waiting for them.
 
     Args:
-        source: binary file.
-        count: number of bytes.
+        source: binary file
+        count: number of bytes
 
     Returns:
-        ``count`` bytes, or fewer if the pipe ends before.
+        ``count`` bytes, or fewer if the pipe ends first.
     """
     parts: list[bytes] = []
     while count and (part := source.read(count)):
@@ -150,11 +150,11 @@ class PcmReader:
     """A reader of PCM samples from a pipe.
 
     Args:
-        source: binary file, at the first sample.
-        format: format of the samples.
-        announced: bytes of samples to expect; None to read to the end of ``source``.
-        name: name of the source, for messages.
-        begun: bytes of samples that were read already.
+        source: binary file, at the first sample
+        format: format of the samples
+        announced: bytes of samples to expect; None to read to the end of ``source``
+        name: name of the source, for messages
+        begun: bytes of samples that were read already
     """
 
     def __init__(
@@ -204,9 +204,9 @@ class PcmWriter:
     """A writer of PCM samples to a pipe.
 
     Args:
-        output: binary file; it is flushed after each write.
-        format: format of the samples.
-        header: whether to begin with a WAV header. Its sizes state that the length is unknown.
+        output: binary file; it is flushed after each write
+        format: format of the samples
+        header: whether to begin with a WAV header. Its sizes mean that the length is unknown.
     """
 
     def __init__(self, output: BinaryIO, format: PcmFormat, header: bool = True) -> None:
@@ -232,7 +232,7 @@ class PcmWriter:
         """Send samples.
 
         Args:
-            waveform: float32 ``[channels, n]``, full scale 1.
+            waveform: float32 ``[channels, n]``, full scale 1
 
         Raises:
             OSError: the reading end of the pipe was closed.

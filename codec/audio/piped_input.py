@@ -1,9 +1,9 @@
 """Audio from a pipe, whose format is detected from its first bytes.
 
-WAV, RF64 and BW64 files of PCM samples are read as they come. A recorder that writes to a pipe cannot go back to fill
+WAV, RF64 and BW64 files of PCM samples are read as they arrive. A recorder that writes to a pipe cannot go back to fill
 in the length, so sizes that mean "unknown" are accepted, see :mod:`codec.audio.chunk_sizes`. All other formats (MP3,
 FLAC, Ogg, MP4 and compressed WAV) can be read from files only: the pipe is copied to a temporary file first. Audio that
-is cut off is read up to there.
+is truncated is read up to its end.
 
 Source: EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64).
 """
@@ -27,9 +27,9 @@ from codec.errors import UserError
 _RIFF = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE
 _MAX_CHUNK_BYTES = 1 << 20
-"""Largest chunk before the samples that is kept in memory; with a larger one, the pipe is copied to a file."""
+"""Largest chunk before the samples that is held in memory; with a larger one, the pipe is copied to a file."""
 _BLOCK_FRAMES = 1024
-"""Block length of audio from a temporary file, which is short because audio that is cut off ends with a whole block."""
+"""Block length of audio from a temporary file, which is short because truncated audio ends with a whole block."""
 _SIZE_ELSEWHERE = 0xFFFFFFFF
 _CHUNK_HEADER_BYTES = 8
 
@@ -47,11 +47,11 @@ class PipedAudio(Protocol):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Title, artist and the like, by the names in :data:`codec.audio.TAGS`."""
+        """Title, artist and other tags, by the names in :data:`codec.audio.TAGS`."""
 
     @property
     def fault(self) -> str | None:
-        """Why there were fewer samples than announced, without the name of the source; known after the last block."""
+        """Reason for fewer samples than announced, without the name of the source; known after the last block."""
 
     def blocks(self) -> Iterator[FloatArray]:
         """Read the samples, once.
@@ -71,9 +71,9 @@ def open_piped_audio(
     """Open audio that comes through a pipe, as a context manager.
 
     Args:
-        source: binary file, read to its end at most once.
-        raw: format of the samples if they come without a header.
-        name: name of the source, for messages.
+        source: binary file, read to its end at most once
+        raw: format of the samples if they come without a header
+        name: name of the source, for messages
 
     Yields:
         The audio, open for reading.
@@ -106,7 +106,7 @@ def open_piped_audio(
 
 @dataclass(frozen=True)
 class _Stream:
-    """PCM samples that are read as they come."""
+    """PCM samples that are read as they arrive."""
 
     reader: PcmReader
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class _Header:
 
 
 def _plain_format(chunk: bytes) -> PcmFormat | None:
-    """Return the format that a ``fmt `` chunk states, None if it is none of :data:`PCM_ENCODINGS`.
+    """Return the format in a ``fmt `` chunk, None if it is none of :data:`PCM_ENCODINGS`.
 
     Raises:
         UserError: a sample rate or number of channels that cannot be coded.

@@ -1,8 +1,8 @@
 """Read audio files of any format.
 
-The format of a file follows from its bytes; which back end reads it follows from the table in docs/formats.md. Decoders
-accept many damaged files without an error, so the number of samples is compared here with what the file states, and
-every sample is checked for being finite. Waveforms are float32 ``[channels, samples]``, full scale 1.
+The format of a file is detected from its bytes; the table in docs/formats.md gives the back end for each format.
+Decoders accept many damaged files without an error, so the number of samples is compared here with the one in the
+header, and every sample is checked for being finite. Waveforms are float32 ``[channels, samples]``, full scale 1.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from codec.audio.waveform import FloatArray
 
 _BLOCK_FRAMES = 65536
 _EMPTY_FILE_BYTES = 4096
-"""A file that states zero samples and is smaller than this holds nothing but headers."""
+"""A file with zero samples in its header that is smaller than this holds nothing but headers."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Properties of an audio file as its header states them."""
+    """Properties of an audio file by its header."""
 
     path: Path
     """The file."""
@@ -40,11 +40,11 @@ class AudioInfo:
     channels: int
     """Number of channels."""
     frames: int | None
-    """Samples per channel as stated; None if the header states nothing or only an estimate."""
+    """Samples per channel by the header; None if it has no number or only an estimate."""
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Title, artist and the like, by the names in :data:`codec.audio.TAGS`."""
+    """Title, artist and other tags, by the names in :data:`codec.audio.TAGS`."""
     decoded: bool = False
-    """Whether the file states that it was decoded by this software."""
+    """Whether a tag marks the file as decoded by this software."""
     other_streams: int = 0
     """Number of further audio streams, which are not read. The default stream is read, else the first."""
     pictures: int = 0
@@ -52,14 +52,14 @@ class AudioInfo:
 
     @property
     def seconds(self) -> float | None:
-        """Stated duration in seconds; None if none is stated."""
+        """Duration by the header in seconds; None if it is unknown."""
         return None if self.frames is None else self.frames / self.sample_rate
 
     def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
-        """Return the samples of the file in blocks, none for a file that correctly states that it has none.
+        """Return the samples of the file in blocks, none for an empty file whose header is correct.
 
         Args:
-            block_frames: samples per channel in a block; see :func:`blocks`.
+            block_frames: samples per channel in a block; see :func:`blocks`
 
         Returns:
             An iterable of float32 ``[channels, 1 <= n <= block_frames]``.
@@ -86,10 +86,10 @@ def info(path: Path) -> AudioInfo:
     """Read the header and the tags of an audio file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
-        Its properties. Nothing but the first frame is decoded, if the header does not state them all.
+        Its properties. Only the first frame is decoded, and only if the header does not give all of them.
 
     Raises:
         AudioError: the file cannot be opened or is not audio.
@@ -115,18 +115,18 @@ def info(path: Path) -> AudioInfo:
 def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
     """Read an audio file block by block, in constant memory.
 
-    The blocks join to the same samples bit for bit, whatever their length. A stated length is a claim: more samples are
-    read, fewer are an error.
+    The blocks join to the same samples bit for bit, whatever their length. The length in the header is not trusted:
+    more samples are read, fewer are an error.
 
     Args:
-        path: the file.
-        block_frames: samples per channel in a block; the last one may be shorter.
+        path: the file
+        block_frames: samples per channel in a block; the last one may be shorter
 
     Yields:
         float32 ``[channels, 1 <= n <= block_frames]``, full scale 1.
 
     Raises:
-        AudioError: the file cannot be opened, is not audio, holds no samples, is cut off or damaged, or holds NaN or
+        AudioError: the file cannot be opened, is not audio, holds no samples, is truncated or damaged, or holds NaN or
             infinity. Blocks that were already yielded are correct.
     """
     path = Path(path)
@@ -138,7 +138,7 @@ def read(path: Path) -> Audio:
     """Read a whole audio file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Its samples and its sample rate.
@@ -245,7 +245,7 @@ def _checked(path: Path, decoder: Decoder, file_format: FileFormat, block_frames
 
 
 def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[FloatArray]:
-    """Yield the same samples in blocks of ``block_frames``, of which the last may be shorter."""
+    """Yield the same samples in blocks of ``block_frames``; the last one may be shorter."""
     joined, filled = np.empty((0, 0), np.float32), 0
     for block in blocks:
         length, at = block.shape[1], 0

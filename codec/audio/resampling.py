@@ -25,9 +25,9 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     """Return how many samples a waveform has after resampling.
 
     Args:
-        samples: length before resampling, per channel.
-        from_hz: sample rate before, in Hz.
-        to_hz: sample rate after, in Hz.
+        samples: length before resampling, per channel
+        from_hz: sample rate before, in Hz
+        to_hz: sample rate after, in Hz
 
     Returns:
         ``ceil(samples * to_hz / from_hz)``.
@@ -42,9 +42,9 @@ def resample(waveform: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
     """Convert a whole waveform to another sample rate.
 
     Args:
-        waveform: float32 ``[channels, samples]``.
-        from_hz: its sample rate, in Hz.
-        to_hz: the wanted sample rate, in Hz.
+        waveform: float32 ``[channels, samples]``
+        from_hz: its sample rate, in Hz
+        to_hz: the wanted sample rate, in Hz
 
     Returns:
         float32 ``[channels, ceil(samples * to_hz / from_hz)]``, aligned with the input; the input itself if the rates
@@ -66,9 +66,9 @@ class StreamResampler:
     samples pushed, whatever the lengths of the blocks. Equal rates pass blocks through.
 
     Args:
-        from_hz: sample rate of the input, in Hz.
-        to_hz: sample rate of the output, in Hz.
-        channels: number of channels.
+        from_hz: sample rate of the input, in Hz
+        to_hz: sample rate of the output, in Hz
+        channels: number of channels
     """
 
     def __init__(self, from_hz: int, to_hz: int, channels: int) -> None:
@@ -82,7 +82,7 @@ class StreamResampler:
         """Convert the next block.
 
         Args:
-            block: float32 ``[channels, n]``.
+            block: float32 ``[channels, n]``
 
         Returns:
             The samples that are ready, float32 ``[channels, m]``; ``m`` may be 0.
@@ -97,9 +97,9 @@ class StreamResampler:
         """Finish the stream.
 
         Returns:
-            The samples that are left after the last block, float32 ``[channels, m]``.
+            The remaining samples after the last block, float32 ``[channels, m]``.
         """
-        # Silence after the end, so that the last output sample, which is covered partly, exists as well.
+        # Silence after the end, so that the last output sample, which is only partly covered, is computed as well.
         silence = np.zeros((self._channels, math.ceil(self._from_hz / self._to_hz) + 1), np.float32)
         if self._stream is None:
             return silence[:, :0]
@@ -117,10 +117,10 @@ def resample_blocks(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, chan
     """Convert a stream of blocks to another sample rate.
 
     Args:
-        blocks: float32 ``[channels, n]`` each, of any lengths.
-        from_hz: their sample rate, in Hz.
-        to_hz: the wanted sample rate, in Hz.
-        channels: number of channels.
+        blocks: float32 ``[channels, n]`` each, of any lengths
+        from_hz: their sample rate, in Hz
+        to_hz: the wanted sample rate, in Hz
+        channels: number of channels
 
     Yields:
         float32 ``[channels, m]`` as soon as it is ready. Large blocks are converted in pieces, so that memory stays
@@ -142,8 +142,8 @@ class SegmentResampler:
     same computation wherever reading begins. Positions are samples per channel from the start of the waveform.
 
     Args:
-        from_hz: sample rate of the input, in Hz.
-        to_hz: sample rate of the output, in Hz.
+        from_hz: sample rate of the input, in Hz
+        to_hz: sample rate of the output, in Hz
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -153,11 +153,11 @@ class SegmentResampler:
         self._margin = int(step * -(-(_MARGIN_SAMPLES * max(from_hz, to_hz) // to_hz) // step))
 
     def input_range(self, start: int, end: int) -> tuple[int, int]:
-        """Return which samples of the input are needed for a range of the output.
+        """Return the range of the input that is needed for a range of the output.
 
         Args:
-            start: first sample wanted, at ``to_hz``.
-            end: sample after the last one wanted, at ``to_hz``.
+            start: first sample wanted, at ``to_hz``
+            end: sample after the last one wanted, at ``to_hz``
 
         Returns:
             First sample needed and the one after the last, at ``from_hz``. The latter may lie beyond the end of the
@@ -172,9 +172,9 @@ class SegmentResampler:
 
         Args:
             blocks: the input from the first sample of :meth:`input_range` on, float32 ``[channels, n]`` each; it may
-                end early if the waveform does.
-            start: first sample wanted, at ``to_hz``.
-            end: sample after the last one wanted, at ``to_hz``.
+                end early if the waveform does
+            start: first sample wanted, at ``to_hz``
+            end: sample after the last one wanted, at ``to_hz``
 
         Yields:
             The samples from ``start`` to before ``end``, or to where the input ends, float32 ``[channels, m]`` each.

@@ -53,7 +53,7 @@ def _decibel(power: float) -> float:
 
 
 class _Frames:
-    """Cut a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]`` and keep the rest."""
+    """Cut a stream of blocks ``[channels, n]`` into frames ``[channels, k, size]``; the rest is buffered."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -70,7 +70,7 @@ class AudioMeter:
     """A meter of a waveform that arrives block by block. Memory grows by 4 bytes for each 20 ms.
 
     Args:
-        sample_rate: sample rate of the waveform, in Hz.
+        sample_rate: sample rate of the waveform, in Hz
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -90,7 +90,7 @@ class AudioMeter:
         """Measure the next block.
 
         Args:
-            block: float32 ``[channels, n]``, full scale 1, n > 0.
+            block: float32 ``[channels, n]``, full scale 1, n > 0
         """
         self._channels = len(block)
         self.frames += block.shape[1]

@@ -1,8 +1,8 @@
 """Detection of the character encoding of tags.
 
 Programs write text in the encoding of their system into fields that are defined as Latin-1 (ID3v2 up to 2.3, ID3v1) or
-that state no encoding (RIFF INFO). Valid UTF-8 is taken for UTF-8. Text is taken for Shift-JIS if most of its
-characters have two bytes of which the first is a control character in Latin-1. All other text is taken for
+that have no defined encoding (RIFF INFO). Valid UTF-8 is decoded as UTF-8. Text is decoded as Shift-JIS if the majority
+of its characters have two bytes, the first one a control character in Latin-1. All other text is decoded as
 Windows-1252, which includes Latin-1. Cyrillic, Greek and Chinese code pages cannot be distinguished from accented Latin
 letters in a title; such text is not changed.
 """
@@ -17,7 +17,7 @@ def repair_text(text: str) -> str:
     r"""Repair text that was decoded in the wrong encoding.
 
     Args:
-        text: text that was decoded as Latin-1, or as UTF-8 with surrogate escapes.
+        text: text that was decoded as Latin-1, or as UTF-8 with surrogate escapes
 
     Returns:
         The text in the detected encoding; the same text if it cannot have been decoded wrongly.
@@ -36,10 +36,10 @@ def repair_text(text: str) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """Decode text whose encoding is not stated.
+    """Decode text of unknown encoding.
 
     Args:
-        data: the encoded text.
+        data: the encoded text
 
     Returns:
         The text, decoded as UTF-8, Shift-JIS, Windows-1252 or Latin-1: the first that fits.

@@ -17,7 +17,7 @@ def id3v2_length(head: bytes) -> int:
     """Return the length of an ID3v2 tag.
 
     Args:
-        head: the first bytes of the tag, at least 10.
+        head: the first bytes of the tag, at least 10
 
     Returns:
         Length of the tag in bytes, with header and footer; 0 if there is no tag.
@@ -35,9 +35,9 @@ def skip_id3v2(file: BinaryIO, start: int, end: int) -> int:
     """Skip ID3v2 tags and the zeros that follow them.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte.
-        end: byte after the last one.
+        file: open for reading; its position is moved
+        start: first byte
+        end: byte after the last one
 
     Returns:
         The first byte after the tags; ``start`` if there are none.
@@ -54,9 +54,9 @@ def find_end_tags(file: BinaryIO, start: int, end: int) -> int:
     """Find the tags at the end of a file.
 
     Args:
-        file: open for reading; its position is moved.
-        start: first byte of the audio.
-        end: length of the file.
+        file: open for reading; its position is moved
+        start: first byte of the audio
+        end: length of the file
 
     Returns:
         The first byte of the tags; ``end`` if there are none.
@@ -80,9 +80,9 @@ def skip_tag(file: BinaryIO, at: int, end: int) -> int:
     """Skip an ID3v2, ID3v1 or APEv2 tag.
 
     Args:
-        file: open for reading; its position is moved.
-        at: first byte of the tag.
-        end: byte after the last one.
+        file: open for reading; its position is moved
+        at: first byte of the tag
+        end: byte after the last one
 
     Returns:
         The first byte after the tag; ``at`` if there is none.

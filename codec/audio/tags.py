@@ -47,7 +47,7 @@ def split_values(text: str) -> list[str]:
     """Split a tag into its values; the inverse of :func:`join_values`.
 
     Args:
-        text: text of the tag.
+        text: text of the tag
 
     Returns:
         One value or more.
@@ -59,7 +59,7 @@ def join_values(values: Iterable[str]) -> str:
     r"""Join values to one tag.
 
     Args:
-        values: the values, each of which may be the text of a tag with several.
+        values: the values, each of which may be the text of a tag with several
 
     Returns:
         A text that holds each value once, in order, without those that are blank.
@@ -75,8 +75,8 @@ def read_tags(path: Path, file_format: FileFormat) -> FileTags:
     """Read the tags of a file. Tags that cannot be read are left out, without an error.
 
     Args:
-        path: the file.
-        file_format: its detected format.
+        path: the file
+        file_format: its detected format
 
     Returns:
         Its tags.

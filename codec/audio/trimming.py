@@ -7,8 +7,8 @@ class Trimmer:
     """Drop samples at both ends of a stream whose end is not known in advance.
 
     Args:
-        delay: samples to drop at the start, which are the encoder's delay.
-        held: samples to hold back until the end is reached: at least as many as can turn out to be padding.
+        delay: samples to drop at the start, which are the encoder's delay
+        held: samples to hold back until the end is reached: at least as many as can turn out to be padding
 
     >>> import numpy as np
     >>> trimmer = Trimmer(delay=2, held=3)
@@ -26,7 +26,7 @@ class Trimmer:
         """Take the next samples.
 
         Args:
-            block: float32 ``[channels, n]``.
+            block: float32 ``[channels, n]``
 
         Returns:
             The blocks that are certainly not padding.
@@ -48,7 +48,7 @@ class Trimmer:
         """Return the samples that were held back.
 
         Args:
-            padding: samples to drop at the end.
+            padding: samples to drop at the end
 
         Returns:
             The remaining blocks, float32 ``[channels, n]`` each.

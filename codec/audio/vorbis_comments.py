@@ -23,8 +23,8 @@ def join_with_fillers(name: str, text: str) -> str:
     """Join the values of a tag by fillers, to be written as one value.
 
     Args:
-        name: name of the tag.
-        text: its values, separated as in :data:`codec.audio.tags.SEPARATOR`.
+        name: name of the tag
+        text: its values, separated as in :data:`codec.audio.tags.SEPARATOR`
 
     Returns:
         The value to write, from which :func:`split_comments` makes several comments.
@@ -36,7 +36,7 @@ def split_comments(file: BinaryIO) -> None:
     """Split each comment that holds fillers into several, in place.
 
     Args:
-        file: a complete FLAC or Ogg file, open for reading and writing.
+        file: a complete FLAC or Ogg file, open for reading and writing
     """
     file.seek(0)
     if file.read(4) == b"fLaC":

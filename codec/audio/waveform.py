@@ -17,7 +17,7 @@ def count_over_full_scale(waveform: FloatArray) -> int:
     """Return how many samples exceed full scale.
 
     Args:
-        waveform: of any shape; full scale is 1.
+        waveform: of any shape; full scale is 1
 
     Returns:
         The number of samples whose magnitude is above 1. All channels are counted.

@@ -74,13 +74,13 @@ class AudioWriter:
 
     Args:
         path: the file, which is replaced if it exists. Its suffix determines the format.
-        sample_rate: sample rate in Hz.
-        channels: number of channels.
+        sample_rate: sample rate in Hz
+        channels: number of channels
         subtype: coding of the samples, by libsndfile's name. Formats without it (OGG, MP3) use their default.
-        samples: expected samples per channel; a WAV file that is too small for them becomes RF64.
+        samples: expected samples per channel; a WAV file that is too small for them becomes RF64
         tags: tags to write, by the names in :data:`codec.audio.TAGS`; others, and those that the format cannot hold,
-            are left out.
-        decoded: whether to mark the file as decoded by this software, see :attr:`codec.audio.AudioInfo.decoded`.
+            are left out
+        decoded: whether to mark the file as decoded by this software, see :attr:`codec.audio.AudioInfo.decoded`
 
     Raises:
         AudioError: the suffix is unknown, the format cannot hold this sample rate or number of channels, or the file
@@ -153,7 +153,7 @@ class AudioWriter:
         """Append samples.
 
         Args:
-            waveform: float32 ``[channels, n]``, full scale 1.
+            waveform: float32 ``[channels, n]``, full scale 1
 
         Raises:
             AudioError: the file cannot be written.
@@ -224,9 +224,9 @@ def write(path: Path, waveform: FloatArray, sample_rate: int, subtype: str = "PC
 
     Args:
         path: the file, which is replaced if it exists. Its suffix determines the format.
-        waveform: float32 ``[channels, samples]``, full scale 1.
-        sample_rate: sample rate in Hz.
-        subtype: coding of the samples, by libsndfile's name; see :class:`AudioWriter`.
+        waveform: float32 ``[channels, samples]``, full scale 1
+        sample_rate: sample rate in Hz
+        subtype: coding of the samples, by libsndfile's name; see :class:`AudioWriter`
 
     Raises:
         AudioError: see :class:`AudioWriter`.

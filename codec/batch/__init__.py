@@ -1,1 +1,1 @@
-"""Many files at once: which files, which outputs, and how the work is spread over processes or threads."""
+"""Many files at once: inputs, outputs, and distribution of the work over processes or threads."""

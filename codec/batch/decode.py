@@ -64,17 +64,17 @@ def decode_batch(
     ``batch.force``; outputs are never skipped if only a part is decoded or damage is an error.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: the folder, or a file if it has the suffix of an audio file and is no folder.
-        model: decodes all files, or a function that finds the model for the fingerprint in a file.
-        options: which part is decoded, and whether damage is an error; its ``subtype`` is not used.
-        batch: how the batch is run.
-        lists: text files that name further sources.
-        suffix: ``wav``, ``flac`` or ``ogg`` (default: that of the file ``out``, otherwise ``wav``).
-        bits: of a sample, see :data:`SUBTYPES`.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: the folder, or a file if it has the suffix of an audio file and is no folder
+        model: decodes all files, or a function that finds the model for the fingerprint in a file
+        options: part to decode, and whether damage is an error; its ``subtype`` is not used
+        batch: overwriting and concurrency
+        lists: text files that name further sources
+        suffix: ``wav``, ``flac`` or ``ogg`` (default: that of the file ``out``, otherwise ``wav``)
+        bits: bits per sample, see :data:`SUBTYPES`
 
     Returns:
-        What became of each source.
+        The outcome of each source.
 
     Raises:
         UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, an unknown
@@ -116,7 +116,7 @@ class DecodeJob(Job):
     """A ``.nac`` file, or an array of a shard, that becomes an audio file."""
 
     stated: ReadOnce[Header] | ReadOnce[TokenInfo] = field(compare=False)
-    """What the coded file states."""
+    """Header of the coded file."""
     sample: shards.Sample | None = None
     """The array, unless the source is a ``.nac`` file."""
 
@@ -130,9 +130,9 @@ def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[DecodeJob], li
     """Make a job for each array in a shard.
 
     Args:
-        shard: the tar file.
-        out: folder of the outputs.
-        suffix: of the outputs.
+        shard: the tar file
+        out: folder of the outputs
+        suffix: suffix of the outputs
 
     Returns:
         The jobs, and a failure if the shard is damaged.
@@ -161,7 +161,7 @@ class _DecodeTask(BatchTask[DecodeJob]):
 
     def find_up_to_date(self, job: DecodeJob) -> list[Skipped]:
         if self.options.strict or not self.options.is_whole:
-            return []  # an audio file does not state which part it is, nor what was concealed
+            return []  # an audio file has no record of its part of the source or of concealed damage
         head, found, model = job.stated.get(), audio.info(job.target), self._model_for(job)
         same = (
             head.fingerprint in model.compatible_fingerprints

@@ -47,16 +47,16 @@ def encode_batch(
     sample rate and channel count of the source, and the source was not itself decoded from codes.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: the folder, or a file if it ends in ``.nac`` and is no folder.
-        model: encodes.
-        options: bit rate or number of codebooks, and further tags.
-        batch: how the batch is run.
-        lists: text files that name further sources.
-        note: receives a sentence before work begins if the model does not have the bit rate.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: the folder, or a file if it ends in ``.nac`` and is no folder
+        model: encodes
+        options: bit rate or number of codebooks, and further tags
+        batch: overwriting and concurrency
+        lists: text files that name further sources
+        note: receives a sentence before work begins if the model does not have the bit rate
 
     Returns:
-        What became of each source.
+        The outcome of each source.
 
     Raises:
         UserError: nothing to do, two sources with one target, several for one file, ``out`` cannot be made, or options
@@ -126,8 +126,8 @@ class _EncodeTask(BatchTask[_EncodeJob]):
 def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
     """Return whether a file with this header can be that of the source.
 
-    The header holds the length that was read. If the source states none, any is possible; if it states another one, its
-    samples are counted, for that is a claim as well.
+    The header holds the length that was read. If the source has no length in its header, any is possible; if it has
+    another one, its samples are counted, since its header may be wrong.
     """
     if (head.sample_rate, head.channels) != (source.sample_rate, source.channels):
         return False
@@ -135,11 +135,11 @@ def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
 
 
 def has_length(source: audio.AudioInfo, samples: int) -> bool:
-    """Check the length of an audio file, by what it states, otherwise by reading it.
+    """Check the length of an audio file, by its header, otherwise by reading it.
 
     Args:
-        source: describes the file.
-        samples: expected number per channel.
+        source: description of the file
+        samples: expected number per channel
 
     Returns:
         Whether it has this length.

@@ -44,7 +44,7 @@ class FileKinds:
         """Check whether a file is expected in the same folders.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             Whether its name matches one of the companions.
@@ -66,8 +66,8 @@ def read_text(path: Path, kind: str) -> str:
     """Read a text file in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
 
     Args:
-        path: the file; it is unpacked if its name ends in ``.gz``.
-        kind: names the kind of file in messages.
+        path: the file; it is unpacked if its name ends in ``.gz``
+        kind: kind of file, for messages
 
     Returns:
         The text. Bytes that are not UTF-8 become surrogates, since file names need not be valid text.
@@ -86,7 +86,7 @@ def read_text(path: Path, kind: str) -> str:
     try:
         text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: this {kind} is not whole ({error.reason}); save it as UTF-8") from error
+        raise UserError(f"{path}: this {kind} is incomplete ({error.reason}); save it as UTF-8") from error
     if "\0" in text:
         raise UserError(f"{path}: this {kind} is not text in UTF-8, for it holds NUL; save it as UTF-8")
     return text
@@ -96,7 +96,7 @@ def read_path_list(path: Path) -> list[Path]:
     """Read a list of paths.
 
     Args:
-        path: a text file with one path per line, see :func:`read_text`.
+        path: a text file with one path per line, see :func:`read_text`
 
     Returns:
         The paths in their order.
@@ -116,13 +116,13 @@ def find_inputs(sources: Sequence[Path], kinds: FileKinds, lists: Sequence[Path]
     all entries of a list have in common.
 
     Args:
-        sources: files, folders, and patterns with ``*``, ``?``, ``[…]`` and ``**``. A file that is named is taken
-            whatever its suffix.
-        kinds: files that are taken from folders and patterns, see :mod:`codec.runtime.file_walk`; others are counted.
-        lists: text files that name further sources, one per line.
+        sources: files, folders, and patterns with ``*``, ``?``, ``[…]`` and ``**``. A file given by its name may have
+            any suffix.
+        kinds: kinds of files used from folders and patterns, see :mod:`codec.runtime.file_walk`; others are counted
+        lists: text files that name further sources, one per line
 
     Returns:
-        The files, what was left out, and folders that could not be listed.
+        The files, those left out, and folders that could not be listed.
 
     Raises:
         UserError: nothing is named, or a folder or pattern has no such file.
@@ -145,7 +145,7 @@ def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Place files in one tree, below the deepest folder that holds the trees of all.
 
     Args:
-        found: files, each with its path in the tree of its source.
+        found: files, each with its path in the tree of its source
 
     Returns:
         The same files, each with its path below this folder.
@@ -157,7 +157,7 @@ def below_common(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 
 
 class _Search:
-    """Searches all sources, and remembers what it left out."""
+    """Search of all sources, which records the files left out."""
 
     def __init__(self, kinds: FileKinds) -> None:
         self._kinds = kinds

@@ -10,7 +10,7 @@ from codec.errors import UserError
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch is run."""
+    """Options of a batch: overwriting and concurrency."""
 
     force: bool = False
     """Whether outputs that are up to date are written again, and any other files are replaced."""
@@ -23,15 +23,15 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """A file to be written, and what it is made from."""
+    """A file to be written, and its sources."""
 
     source: Path
-    """Names the job in failures."""
+    """Name of the job in failures."""
     target: Path
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """What becomes the target; reports name each."""
+        """Sources of the target; each has its own entry in the report."""
         return (self.source,)
 
     @property
@@ -47,11 +47,11 @@ def name_outputs(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Choose the name of each output, without a suffix.
 
     Args:
-        found: files, each with its place in the tree of its source.
+        found: files, each with its path in the tree of its source
 
     Returns:
-        The same files, each with the place of its output in the tree of outputs. Files that differ only in their
-        suffix, such as ``a.wav`` and ``a.mp3``, keep it.
+        The same files, each with the path of its output in the tree of outputs. Files that differ only in their suffix,
+        such as ``a.wav`` and ``a.mp3``, keep it.
 
     >>> names = ["a.wav", "a.mp3", "b.wav"]
     >>> [str(place) for _, place in name_outputs([(Path("in", name), Path(name)) for name in names])]
@@ -70,7 +70,7 @@ def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:
     """Drop jobs whose source was named twice.
 
     Args:
-        jobs: in any order.
+        jobs: in any order
 
     Returns:
         The jobs, one for each target, in the same order.
@@ -90,8 +90,8 @@ def names_file(out: Path, suffixes: Collection[str]) -> bool:
     """Decide whether an output path means a file rather than a folder.
 
     Args:
-        out: the path.
-        suffixes: of files, in lower case and with their dot.
+        out: the path
+        suffixes: suffixes of files, in lower case and with their dot
 
     Returns:
         Whether it has one of the suffixes and no such folder exists.
@@ -103,8 +103,8 @@ def with_target(jobs: Sequence[AnyJob], out: Path) -> list[AnyJob]:
     """Direct the only job to a file.
 
     Args:
-        jobs: exactly one.
-        out: the file.
+        jobs: exactly one
+        out: the file
 
     Returns:
         The job, with the file as its target.

@@ -14,7 +14,7 @@ def read_manifest(path: Path) -> dict[Path, dict[str, str]]:
     """Read a manifest.
 
     Args:
-        path: a CSV table with a column ``path``, relative to the folder of the table.
+        path: a CSV table with a column ``path``, relative to the folder of the table
 
     Returns:
         The files that it names, each with its other columns.
@@ -38,8 +38,8 @@ def find_rows(sources: Iterable[Path], rows: Mapping[Path, dict[str, str]]) -> d
     """Find the rows of some files, however their paths are written.
 
     Args:
-        sources: the files.
-        rows: from :func:`read_manifest`.
+        sources: the files
+        rows: from :func:`read_manifest`
 
     Returns:
         The columns of each source that has a row.

@@ -1,8 +1,8 @@
-"""Jobs of a batch in several processes, each with a model of its own; the death of a process costs one file.
+"""Queue of the jobs of a batch for several processes, each with a model of its own; if a process dies, one file fails.
 
 A pool of the standard library, as in :mod:`codec.runtime.process_pool`, breaks as a whole when one of its processes
-dies. Here each process has a pipe of its own: the function is sent once, then one job after the other; the process
-sends back progress and the outcome of each job.
+dies. Here each process has a pipe of its own: the function is sent once, then one job of the queue after the other; the
+process sends back progress and the outcome of each job.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ def run_in_processes(
     Closing the iterator, or an interrupt, ends the processes at once and leaves nothing half-written.
 
     Args:
-        function: is called with a job and a function to report seconds of audio that are done; it is pickled.
-        jobs: are taken in their order.
-        workers: number of processes.
-        progress: receives what ``function`` reports, in this process.
+        function: called with a job and a function that takes the seconds of audio that were processed; it is pickled
+        jobs: the queue, processed in this order
+        workers: number of processes
+        progress: called in this process with each job and the seconds that ``function`` reports for it
 
     Yields:
-        Each job with what ``function`` returned, or with a :class:`codec.batch.report.Failure` if its process died, in
-        the order they end.
+        Each job with the result of ``function``, or with a :class:`codec.batch.report.Failure` if its process died, in
+        order of completion.
     """
-    # pickled here: multiprocessing's own pickling uses shared memory for weights, of which containers have little
+    # pickled here: multiprocessing's own pickling puts weights into shared memory, which is small in containers
     pickled = pickle.dumps(function)
     waiting = deque(jobs)
     busy: dict[Connection, _Worker[AnyJob]] = {}
@@ -97,9 +97,9 @@ class _Worker(Generic[AnyJob]):
             self.pipe.send(job)
 
     def end(self) -> str:
-        """Kill the process, remove what it had begun to write, and describe how it ended.
+        """Kill the process, remove its incomplete output, and describe how it ended.
 
-        It may be called again, if an interrupt cut it short.
+        It may be called again if it was interrupted.
         """
         self.pipe.close()
         self._process.kill()
@@ -114,7 +114,7 @@ class _Worker(Generic[AnyJob]):
 def _serve(pipe: Connection) -> None:
     """Do jobs until the other end of the pipe is closed.
 
-    If the parent is gone, reporting progress fails, and what is half-written is removed on the way out.
+    If the parent has ended, reporting progress fails, and incomplete output is removed on the way out.
     """
     function = pickle.loads(pipe.recv_bytes())
     import torch

@@ -10,7 +10,7 @@ from codec.audio import AudioInfo
 from codec.batch.jobs import Job
 
 _TYPICAL_BYTES_PER_S = 16_000
-"""Of a compressed file (128 kbit/s)."""
+"""Bytes per second of a compressed file (128 kbit/s)."""
 
 _LAYOUT = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
@@ -19,7 +19,7 @@ def expected_seconds(info: AudioInfo) -> float:
     """Estimate the duration of an audio file.
 
     Args:
-        info: describes the file.
+        info: description of the file
 
     Returns:
         The stated duration, otherwise a guess from the size of the file.
@@ -31,8 +31,8 @@ class BatchProgress:
     """Shows files, hours of audio, speed and remaining time. A context manager.
 
     Args:
-        verb: what is done to the files.
-        planned: expected seconds of audio of each job; the total is corrected when there are more or fewer.
+        verb: what is done to the files
+        planned: expected seconds of audio of each job; the total is corrected when there are more or fewer
     """
 
     def __init__(self, verb: str, planned: dict[Job, float]) -> None:
@@ -51,11 +51,11 @@ class BatchProgress:
         self._bar.close()
 
     def advance(self, job: Job, seconds: float) -> None:
-        """Add audio that is done.
+        """Add processed audio.
 
         Args:
-            job: to which it belongs.
-            seconds: further duration.
+            job: job to which it belongs
+            seconds: its duration
         """
         self._passed += seconds
         self._done[job] += seconds
@@ -65,7 +65,7 @@ class BatchProgress:
         """Count a job as ended.
 
         Args:
-            job: done or failed.
+            job: job that ended or failed
         """
         self._files += len(job.sources)
         self._plan(job, self._done[job])

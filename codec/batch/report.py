@@ -1,4 +1,4 @@
-"""Reports on batches: what became of each source, and all of them in figures."""
+"""Reports on batches: the outcome of each source, and a summary in figures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +25,11 @@ class Skipped:
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of each damaged part of a source to be decoded."""
     cut_off: float | None = None
-    """Where everything is missing from, in seconds; None if the source is not cut off."""
+    """Time in seconds at which a truncated source ends; None if it is complete."""
 
 
 FileOutcome = FileReport | Failure | Skipped
-"""What became of one source of a batch."""
+"""Outcome of one source of a batch."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class BatchSummary:
     skipped: int
     failed: int
     damaged: int
-    """Files, done or skipped, of which something was lost."""
+    """Files, done or skipped, with lost parts."""
     hours: float
-    """Duration of the audio."""
+    """Duration of the audio in hours."""
     bytes: int
     payload_kbps: float
     """Bit rate of the range-coded codes alone."""
@@ -68,7 +68,7 @@ class BatchSummary:
         Returns:
             One line for each figure that matters.
         """
-        lines = [("files", f"{self.done} done, {self.skipped} were there already, {self.failed} failed")]
+        lines = [("files", f"{self.done} done, {self.skipped} were up to date, {self.failed} failed")]
         if self.hours:
             lines += [
                 ("audio", f"{self.hours:.3f} hours"),
@@ -87,7 +87,7 @@ class BatchSummary:
             files = "1 file is" if self.damaged == 1 else f"{self.damaged} files are"
             notes.append(("damaged", f"{files} damaged; the parts named above are lost"))
         if self.clipped_samples:
-            notes.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f keeps them"))
+            notes.append(("clipped", f"{self.clipped_samples:,} samples beyond full scale; --bits 32f preserves them"))
         if self.too_loud_samples:
             what = f"{self.too_loud_samples:,} samples of the sources are beyond full scale, which models distort"
             notes.append(("loud", f"{what}; scale these files to a peak of 1 (--json names them)"))
@@ -104,7 +104,7 @@ class BatchSummary:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of each source of a batch."""
+    """Outcome of each source of a batch."""
 
     reports: list[FileReport]
     failures: list[Failure]
@@ -122,7 +122,7 @@ class BatchReport:
 
     @property
     def cut_off(self) -> dict[Path, float]:
-        """Decoded sources that were cut off, and where everything is missing from, in seconds."""
+        """Truncated sources that were decoded, and the time in seconds at which each ends."""
         ends = {one.source: one.cut_off for one in self.reports} | {one.path: one.cut_off for one in self.skipped}
         return {path: end for path, end in ends.items() if end is not None}
 

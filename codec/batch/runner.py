@@ -1,4 +1,4 @@
-"""Runs the jobs of a batch: one after the other, concurrently in threads, or in processes.
+"""Runs the queue of jobs of a batch: one after the other, concurrently in threads, or in processes.
 
 Outputs that are up to date are skipped, so that the same call continues where it was stopped. Files other than earlier
 outputs are not replaced. A file that fails is reported and does not stop the others.
@@ -30,23 +30,23 @@ _T = TypeVar("_T")
 
 
 class BatchTask(ABC, Generic[AnyJob]):
-    """What is done with each job. It can be pickled."""
+    """Task that is run for each job. It can be pickled."""
 
     verb: ClassVar[str]
-    """Names the task in the progress bar."""
+    """Name of the task in the progress bar."""
 
     @abstractmethod
     def find_up_to_date(self, job: AnyJob) -> list[Skipped]:
         """Compare an existing output, which is newer than its sources, with what would be written.
 
         Args:
-            job: has the output.
+            job: job with that output
 
         Returns:
             All sources of the job if the output is the same, otherwise nothing.
 
         Raises:
-            UserError: it is not.
+            UserError: the output is of another model or made with other options.
         """
 
     @abstractmethod
@@ -54,7 +54,7 @@ class BatchTask(ABC, Generic[AnyJob]):
         """Decide whether an existing file at the target, which is out of date, is an earlier output from this source.
 
         Args:
-            job: has the target.
+            job: job with that target
 
         Returns:
             Whether the file may be replaced.
@@ -68,7 +68,7 @@ class BatchTask(ABC, Generic[AnyJob]):
         """Estimate the duration of the audio for the progress bar.
 
         Args:
-            job: is about to be done.
+            job: job that is about to run
 
         Returns:
             Seconds.
@@ -78,10 +78,10 @@ class BatchTask(ABC, Generic[AnyJob]):
         """
 
     def describe_limit(self, job: AnyJob) -> str | None:
-        """Describe why the result will not be quite what was asked for.
+        """Describe why the result will differ from the request.
 
         Args:
-            job: is about to be done.
+            job: job that is about to run
 
         Returns:
             A sentence for the user, or None.
@@ -93,23 +93,23 @@ class BatchTask(ABC, Generic[AnyJob]):
         """Do the job.
 
         Args:
-            job: of which to write the target.
-            progress: called with the seconds of audio that are done.
+            job: job whose target is to be written
+            progress: called after each block with the block's duration in seconds
 
         Returns:
-            What became of its source, or of each of its sources.
+            The outcome of its source, or of each of its sources.
 
         Raises:
-            UserError: it failed.
+            UserError: the job failed.
         """
 
 
 @dataclass
 class _Plan(Generic[AnyJob]):
-    """The jobs that are left, and what became of the others."""
+    """The jobs to run, and the outcomes of the others."""
 
     expected: dict[Job, float] = field(default_factory=dict)
-    """Seconds of audio of each job that is left."""
+    """Seconds of audio of each job to run."""
     ended: dict[Job, list[FileOutcome]] = field(default_factory=dict)
     limit: str | None = None
     """The first answer of :meth:`BatchTask.describe_limit`."""
@@ -125,14 +125,14 @@ def run_batch(
     """Do the jobs whose outputs are not up to date.
 
     Args:
-        task: what is done.
-        jobs: in the order of the report.
-        options: of the batch.
-        inputs: the search that led to the jobs; the report includes what it left out or could not list.
-        note: receives a sentence about the first job whose result will not be quite what was asked for.
+        task: the task of each job
+        jobs: the jobs, in the order of the report
+        options: overwriting and concurrency
+        inputs: result of the search for inputs; the report includes the files left out and folders not listed
+        note: receives a sentence about the first job whose result will differ from the request
 
     Returns:
-        What became of each source.
+        The outcome of each source.
 
     Raises:
         UserError: a folder for the outputs cannot be made.
@@ -169,7 +169,7 @@ def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan
             plan.expected[job] = task.expected_seconds(job)
             plan.limit = plan.limit or task.describe_limit(job)
         except (OSError, UserError):
-            plan.expected[job] = 0.0  # its turn reports why
+            plan.expected[job] = 0.0  # the error is reported when the job runs
     return plan
 
 
@@ -193,14 +193,14 @@ def attempt(source: Path, work: Callable[[], _T]) -> _T | Failure:
     """Call a function on behalf of a file, and turn errors that concern this file alone into a failure.
 
     Args:
-        source: names the file.
-        work: is called.
+        source: the file
+        work: the function
 
     Returns:
-        What ``work`` returns, or the failure.
+        The result of ``work``, or the failure.
 
     Raises:
-        ConnectionError: the process that receives the progress has gone.
+        ConnectionError: the process that receives the progress has ended.
     """
     try:
         return work()
@@ -211,11 +211,11 @@ def attempt(source: Path, work: Callable[[], _T]) -> _T | Failure:
     except OSError as error:
         return Failure(source, f"{source}: {error.strerror or error}")
     except (MemoryError, RecursionError) as error:
-        return Failure(source, f"{source}: takes more memory than there is ({type(error).__name__})")
+        return Failure(source, f"{source}: not enough memory ({type(error).__name__})")
 
 
 def _prepare_folders(jobs: Sequence[Job]) -> None:
-    """Make the folders of the outputs, and remove what killed processes left of these outputs."""
+    """Make the folders of the outputs, and remove incomplete outputs of killed processes."""
     names: dict[Path, set[str]] = {}
     for job in jobs:
         names.setdefault(job.target.parent, set()).add(job.target.name)
@@ -228,7 +228,7 @@ def _prepare_folders(jobs: Sequence[Job]) -> None:
 
 
 def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[FileOutcome]:
-    """Return what becomes of a job whose target exists; nothing if the job is still to be done."""
+    """Return the outcome of a job whose target exists; nothing if the job must run."""
     if skipped := _find_up_to_date(task, job):
         return list(skipped)
     overwrites = attempt(job.source, partial(task.can_overwrite, job))

@@ -37,20 +37,20 @@ def run_in_threads(
     """Call a function for each item, several at a time.
 
     Closing the iterator, an error, or an interrupt ends the other calls at their next block, and waits until they have
-    removed what they had begun to write.
+    removed their incomplete output.
 
     Args:
-        work: is called with an item and a function to report seconds of audio that are done.
-        items: are taken in their order.
-        threads: number of concurrent calls; one means no threads at all.
-        progress: receives what ``work`` reports, in the calling thread.
+        work: called with an item and a function that takes the seconds of audio that were processed
+        items: the items, processed in this order
+        threads: number of concurrent calls; one means no threads at all
+        progress: called in the calling thread with each item and the seconds that ``work`` reports for it
 
     Yields:
-        Each item with what ``work`` returned, in the order they end.
+        Each item with the result of ``work``, in order of completion.
 
     Raises:
         UserError: not enough memory on the device for so many files.
-        Exception: whatever ``work`` raises, in the calling thread.
+        Exception: any error of ``work``, in the calling thread.
     """
     threads = min(threads, len(items))
     if threads <= 1:

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
 
 MOST_PER_SHARD = 1000
-"""Most files of a shard, unless another number is asked for."""
+"""Maximum number of files in a shard, unless another number is requested."""
 FEWEST_SHARDS = 8
-"""Shards that are made at least, if there are as many files: data loaders give whole shards to their workers."""
+"""Minimum number of shards if there are as many files: data loaders give whole shards to their workers."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class _TokenEntry:
 
     source: Path
     key: str
-    """Names the array in the shard."""
+    """Name of the array in the shard."""
     columns: Mapping[str, str]
-    """Of the manifest's row for this file."""
+    """Columns of the manifest's row for this file."""
     audio: ReadOnce[AudioInfo]
     """The description of the file."""
 
 
 @dataclass(frozen=True)
 class _ShardJob(Job):
-    """Audio files that become one shard. ``source`` is the shard itself, which names failures of all of it."""
+    """Audio files that become one shard. ``source`` is the shard itself, for failures of the whole shard."""
 
     entries: tuple[_TokenEntry, ...] = field(compare=False)
 
@@ -85,22 +85,22 @@ def encode_tokens(
 ) -> BatchReport:
     """Encode audio files into shards ``out/tokens-000000.tar`` and so on.
 
-    Arrays that exist already, are newer than their source and have this model, number of codebooks and columns of the
-    manifest are kept, unless ``batch.force``. Without that, no file other than such a shard is replaced.
+    Arrays that are newer than their source and have this model, number of codebooks and columns of the manifest are
+    reused, unless ``batch.force``. Without ``batch.force``, no file other than such a shard is replaced.
 
     Args:
-        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`.
-        out: folder of the shards.
-        model: encodes.
-        batch: how the batch is run; a process works on a whole shard, and within a shard several files may be encoded
-            concurrently.
+        sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
+        out: folder of the shards
+        model: encodes
+        batch: overwriting and concurrency; a process works on a whole shard, and within a shard several files may be
+            encoded concurrently
         lists: text files that name further sources. Without sources and lists, all files of the manifest are encoded.
-        codebooks: number of codebooks (default: all).
-        per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`).
-        manifest: CSV table whose columns become part of the metadata.
+        codebooks: number of codebooks (default: all)
+        per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`)
+        manifest: CSV table whose columns become part of the metadata
 
     Returns:
-        What became of each source.
+        The outcome of each source.
 
     Raises:
         UserError: nothing to do; two sources with one key; ``out`` cannot be made, holds other shards, or is in use by
@@ -154,7 +154,7 @@ def default_per_shard(files: int) -> int:
     """Choose the number of files per shard.
 
     Args:
-        files: number of files in all.
+        files: number of files in all
 
     Returns:
         At most :data:`MOST_PER_SHARD`, and a power of two as long as that leaves fewer than :data:`FEWEST_SHARDS`
@@ -223,7 +223,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         """Write the shard if it changes, and remove the collected arrays."""
         old = _read_samples(job.target)
         if old and not samples:
-            job.target.unlink()  # an empty shard does not state its model, and could not be replaced
+            job.target.unlink()  # an empty shard has no record of its model, and could not be replaced
         elif samples != old:
             ordered = (samples[entry.key] for entry in job.entries if entry.key in samples)
             shard_writer.write_shard(job.target, ordered, checked_ns)

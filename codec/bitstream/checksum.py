@@ -9,7 +9,7 @@ def append_crc32(data: bytes) -> bytes:
     """Append a checksum.
 
     Args:
-        data: Any bytes.
+        data: any bytes
 
     Returns:
         ``data`` and its CRC-32.
@@ -21,7 +21,7 @@ def crc32_error(data: bytes) -> int:
     """Compare a checksum with the one it should be.
 
     Args:
-        data: Bytes and their CRC-32, as from :func:`append_crc32`.
+        data: bytes and their CRC-32, as from :func:`append_crc32`
 
     Returns:
         The bits that differ; 0 if the checksum is right.

@@ -1,4 +1,4 @@
-"""Codes as the format sees them: arrays of integers, the mark of an absent code, and what codes them as bytes."""
+"""Codes in the format: arrays of integers, the value of an absent code, and the interface of entropy coders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from codec.audio.waveform import FloatArray
 
 NO_CODE = -1
-"""Value in place of a code that is absent."""
+"""Value of an absent code."""
 
 CodeArray = npt.NDArray[np.int64]
 """Codes ``[channels, codebooks, frames]``; within a frame, absent codes are the last ones."""
@@ -32,7 +32,7 @@ class CodesWithImportance:
         """Return the codes of at least a given importance.
 
         Args:
-            threshold: Importance; compared in float32.
+            threshold: importance; compared in float32
 
         Returns:
             ``codes``, in which those of less importance are :data:`NO_CODE`.
@@ -47,10 +47,10 @@ class CodesWithImportance:
         """Split in time.
 
         Args:
-            size: Frames per part.
+            size: frames per part
 
         Returns:
-            Parts of ``size`` frames, and as the last one the frames that are left, which may be none.
+                Parts of ``size`` frames, and a last part with the remaining frames, which may be none.
         """
         cuts = range(size, self.codes.shape[2] + 1, size)
         parts = zip(np.split(self.codes, cuts, 2), np.split(self.importances, cuts, 2))
@@ -61,7 +61,7 @@ class CodesWithImportance:
         """Join in time.
 
         Args:
-            parts: At least one part, of the same streams and codebooks.
+            parts: at least one part, of the same streams and codebooks
 
         Returns:
             The parts, one after the other.
@@ -92,8 +92,8 @@ class PacketCoder(Protocol):
         """Encode the codes of one packet.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have fewer codes than codebooks.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have fewer codes than codebooks
 
         Returns:
             The payload of the packet.
@@ -103,11 +103,11 @@ class PacketCoder(Protocol):
         """Decode the payload of one packet.
 
         Args:
-            data: Payload, of untrusted origin.
-            channels: Channels of the file.
-            codebooks: Codebooks of the file.
-            frames: Latent frames of the packet.
-            variable: Whether frames may have fewer codes than codebooks.
+            data: payload, of untrusted origin
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of the packet
+            variable: whether frames may have fewer codes than codebooks
 
         Returns:
             Existing codes ``[channels, codebooks, frames]``.

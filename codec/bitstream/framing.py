@@ -11,7 +11,7 @@ from codec.bitstream.search_budget import SearchBudget
 
 CHECKSUM_BYTES = 4
 PACKET_S = 2.0
-"""Duration of a packet in seconds: the loss of one costs little, and the bytes around one are few."""
+"""Duration of a packet in seconds: short for a small loss if one is damaged, long enough for a small overhead."""
 MAX_PACKET_FRAMES = 255
 PACKET_OVERHEAD_BYTES = 6.25
 """Bytes that the container adds to a payload of 128 to 16,383 bytes, its share of the index included."""
@@ -40,7 +40,7 @@ class FoundPacket:
 
 @dataclass(frozen=True)
 class StatedPacket:
-    """Positions stated by the length at the start of a packet, which may be damaged."""
+    """Positions according to the length at the start of a packet, which may be damaged."""
 
     payload: int
     """Position of the payload."""
@@ -52,7 +52,7 @@ def packet_frames(frame_rate_hz: float) -> int:
     """Return the number of latent frames in a packet of about :data:`PACKET_S`.
 
     Args:
-        frame_rate_hz: Latent frames per second.
+        frame_rate_hz: latent frames per second
 
     Returns:
         Frames, from 1 to 255.
@@ -69,8 +69,8 @@ def frame_packet(number: int, payload: bytes) -> bytes:
     The length comes first, 7 bits per byte, the least significant ones first; the checksum comes last.
 
     Args:
-        number: Number of the packet, from 0.
-        payload: Coded codes, at least one byte.
+        number: number of the packet, from 0
+        payload: coded codes, at least one byte
 
     Returns:
         The packet.
@@ -93,8 +93,8 @@ class Framing:
     """Access to the packets of one file by their positions.
 
     Args:
-        read: Function that reads the file.
-        longest: Size that no payload exceeds.
+        read: function that reads the file
+        longest: maximum size of a payload
     """
 
     def __init__(self, read: ReadAt, longest: int):
@@ -105,11 +105,11 @@ class Framing:
         """Parse the length of a packet.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
+            place: position of the packet
+            limit: position by which it must end
 
         Returns:
-            The positions stated there; None if no packet can have this length.
+            The positions that it gives; None if no packet can have this length.
         """
         length = 0
         for count, byte in enumerate(self.read(place, _LENGTH_BYTES)):
@@ -124,9 +124,9 @@ class Framing:
         """Read the packet at a position.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
-            number: Expected number; the packet may have another one.
+            place: position of the packet
+            limit: position by which it must end
+            number: expected number; the packet may have another one
 
         Returns:
             The packet; None if there is no intact one.
@@ -144,14 +144,14 @@ class Framing:
     def find_next(self, place: int, limit: int, number: int, stop: int) -> tuple[int, int] | None:
         """Find the next intact packet behind a damaged one.
 
-        The place where the damaged one ends by its length is tried first, then every place: among bytes that are no
-        packet, one in millions passes for one of the few numbers that can follow.
+        The position at which the damaged one ends by its length is tried first, then every position: among bytes that
+        are no packet, one in millions is mistaken for one of the few numbers that can follow.
 
         Args:
-            place: Position of the damaged packet.
-            limit: Position by which the next one must end.
-            number: Number of the damaged packet.
-            stop: Number that the next one must be below.
+            place: position of the damaged packet
+            limit: position by which the next one must end
+            number: number of the damaged packet
+            stop: upper limit of its number, exclusive
 
         Returns:
             Position and number of the next intact packet; None if there is none.
@@ -189,11 +189,11 @@ class FramingVersion1(Framing):
         """Parse the length of a packet; see :meth:`Framing.parse_length`.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
+            place: position of the packet
+            limit: position by which it must end
 
         Returns:
-            The positions stated there; None if no packet can have this length.
+            The positions that it gives; None if no packet can have this length.
         """
         head = self.read(place, _FIRST_VERSION_HEAD)
         length = int.from_bytes(head[:4], "little")
@@ -205,9 +205,9 @@ class FramingVersion1(Framing):
         """Read the packet at a position.
 
         Args:
-            place: Position of the packet.
-            limit: Position by which it must end.
-            number: Number of the packet.
+            place: position of the packet
+            limit: position by which it must end
+            number: number of the packet
 
         Returns:
             The packet; None if it is damaged or has another number.

@@ -29,10 +29,10 @@ WORD_BYTES = 4
 
 
 def max_payload_bytes(symbols: int) -> int:
-    """Return the size that no payload exceeds, whatever the tables.
+    """Return the maximum size of a payload, for any tables.
 
     Args:
-        symbols: Codes, and in variable files numbers of codes, of the packet.
+        symbols: codes, and in variable files numbers of codes, of the packet
 
     Returns:
         Bytes: a word for each symbol, and two at the end.
@@ -47,7 +47,7 @@ def max_payload_bytes(symbols: int) -> int:
 class Header:
     """Header of a ``.nac`` file or stream.
 
-    At the start of a live stream, ``samples`` and ``frames`` are 0; its end states them.
+    At the start of a live stream, ``samples`` and ``frames`` are 0; its end record gives them.
     """
 
     fingerprint: str
@@ -65,10 +65,10 @@ class Header:
     bits_per_code: int
     """Bits of a code of fixed width."""
     packet_frames: int
-    """Latent frames per packet; the last packet holds those that are left."""
+    """Latent frames per packet; the last packet holds the remaining ones."""
     receptive_frames: int = 0
-    """Latent frames from which a sample is decoded: the reach of damage, and the number of frames decoded before a time
-    that is sought. 0: not known, in files of version 1."""
+    """Receptive field: latent frames from which a sample is decoded. It limits the effect of damage, and a seek decodes
+    this number of frames before the position. 0: not known, in files of version 1."""
     variable: bool = False
     """Whether frames may have fewer codes than codebooks."""
     target_bps: int = 0
@@ -106,7 +106,7 @@ class Header:
         """Return the number of latent frames in a packet.
 
         Args:
-            packet: Number of the packet, from 0.
+            packet: number of the packet, from 0
 
         Returns:
             Frames; fewer in the last packet.
@@ -114,10 +114,10 @@ class Header:
         return min(self.packet_frames, self.frames - packet * self.packet_frames)
 
     def max_payload_bytes(self, packet: int) -> int:
-        """Return the size that the payload of a packet cannot exceed.
+        """Return the maximum size of the payload of a packet.
 
         Args:
-            packet: Number of the packet, from 0.
+            packet: number of the packet, from 0
 
         Returns:
             Bytes; see :func:`max_payload_bytes`.
@@ -129,7 +129,7 @@ class Header:
         """Return the time at which a latent frame begins, to within one frame.
 
         Args:
-            frame: Number of the frame, from 0.
+            frame: number of the frame, from 0
 
         Returns:
             Seconds.
@@ -140,7 +140,7 @@ class Header:
         """Check the values against their limits and each other.
 
         Returns:
-            What is impossible about them, as a phrase; None if nothing is.
+            The first impossible value, as a phrase; None if all are possible.
         """
         for name, value, allowed in (
             ("sample rate", self.sample_rate, SAMPLE_RATES),
@@ -166,7 +166,7 @@ class Header:
         """Serialise the header, in the layout of :data:`FORMAT_VERSION`.
 
         Args:
-            tags: Tags of the source.
+            tags: tags of the source
 
         Returns:
             Header and tags.
@@ -186,7 +186,7 @@ class Header:
 
 @dataclass(frozen=True)
 class HeaderAndTags:
-    """The start of a file or stream, as it was read."""
+    """Header and tags of a file or stream, as read."""
 
     header: Header
     tags: dict[str, str]
@@ -203,14 +203,14 @@ def read_header_and_tags(read: Callable[[int], bytes], name: object) -> HeaderAn
     """Read and check the header and tags.
 
     Args:
-        read: Function that returns the number of bytes asked for, or those that are left.
-        name: Name of the file or stream in messages.
+        read: function that returns the requested number of bytes, or fewer at the end
+        name: name of the file or stream in messages
 
     Returns:
         Header and tags.
 
     Raises:
-        UserError: Not a ``.nac`` file, of an unknown version, or the header is cut off or damaged beyond repair.
+        UserError: Not a ``.nac`` file, of an unknown version, or the header is truncated or damaged beyond repair.
     """
     data = found = read(_HEADER_BYTES_VERSION_1)
     if not data:

@@ -1,4 +1,4 @@
-"""Repair of a header of which one byte is damaged, with the help of its checksum.
+"""Repair of a header with one damaged byte, by its checksum.
 
 The checksum is linear, so the error in it depends on the damage alone. Each of the 58 · 255 ways in which one byte can
 be damaged causes another error.
@@ -13,7 +13,7 @@ def repair_byte(data: bytes) -> bytes:
     """Repair one damaged byte.
 
     Args:
-        data: Header, its checksum included.
+        data: header, its checksum included
 
     Returns:
         The header as it was before the damage; ``data`` itself if it is intact, or damaged beyond that.
@@ -32,7 +32,7 @@ def repair_byte(data: bytes) -> bytes:
 
 @functools.cache
 def _one_byte_errors(size: int) -> dict[int, tuple[int, int]]:
-    """Return, for each error of the checksum that one damaged byte causes, the place of the byte and the bits that
+    """Return, for each error of the checksum that one damaged byte causes, the offset of the byte and the bits that
     differ.
     """
     intact = crc32_error(bytes(size))

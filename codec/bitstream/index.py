@@ -1,4 +1,6 @@
-"""The index at the end of a ``.nac`` file: the bytes of each group of packets, and a checksum; docs/bitstream.md."""
+"""The index at the end of a ``.nac`` file, to seek to packets: size of each group of packets in bytes, and a checksum;
+docs/bitstream.md.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ def index_size(packets: int) -> int:
     """Return the size of an index.
 
     Args:
-        packets: Packets of the file.
+        packets: packets of the file
 
     Returns:
         Bytes, the checksum included.
@@ -30,7 +32,7 @@ def index_bytes(group_bytes: Sequence[int]) -> bytes:
     """Serialise an index.
 
     Args:
-        group_bytes: Bytes of each group of :data:`PACKETS_PER_ENTRY` packets.
+        group_bytes: bytes of each group of :data:`PACKETS_PER_ENTRY` packets
 
     Returns:
         The index, its checksum included.
@@ -42,9 +44,9 @@ def parse_index(data: bytes, start: int, stop: int) -> list[int] | None:
     """Parse an index; the inverse of :func:`index_bytes`.
 
     Args:
-        data: Bytes at the end of the file, as many as :func:`index_size` says.
-        start: Position of the first packet in the file.
-        stop: Position behind the last packet.
+        data: bytes at the end of the file; their number is given by :func:`index_size`
+        start: position of the first packet in the file
+        stop: position behind the last packet
 
     Returns:
         The positions at which the groups start, and ``stop``; None if the index is damaged or contradicts the file.

@@ -1,7 +1,7 @@
 """The live profile: one latent frame per packet, codes of fixed width, length known at the end; docs/bitstream.md.
 
 A frame is a number of codes for each channel, the codes, and a checksum to which the frame's number is added, so that a
-receiver that lost bytes learns where it is.
+receiver that lost bytes can determine its position.
 """
 
 import zlib
@@ -20,7 +20,7 @@ FRAME_CHECKSUM_BYTES = 2
 END_BYTES = 1 + 8 + 8 + 4
 """Size of the end of a stream."""
 END_MARK = 255
-"""First byte of the end of a stream, which no number of codes is."""
+"""First byte of the end of a stream; a number of codes never has this value."""
 NUMBER_MODULUS = 1 << 8 * FRAME_CHECKSUM_BYTES
 """Frames are numbered modulo this."""
 
@@ -42,17 +42,17 @@ class LiveFrames:
     first: int
     """Number of the first frame."""
     bodies: Sequence[bytes | None]
-    """Frames without their checksums; None in place of a lost one."""
+    """Frames without their checksums; None for a lost one."""
 
 
 class FixedWidthCoder:
     """Coder of the body of a frame, with codes of fixed width.
 
     Args:
-        size: Number of values of a code.
+        size: number of values of a code
 
     >>> coder = FixedWidthCoder(8)
-    >>> body = coder.pack(np.array([[5, 2], [7, -1]]))  # two channels, the second of which has one code
+    >>> body = coder.pack(np.array([[5, 2], [7, -1]]))  # two channels; the second one has one code
     >>> coder.unpack(body, channels=2, codebooks=2).tolist()
     [[5, 2], [7, -1]]
     """
@@ -65,7 +65,7 @@ class FixedWidthCoder:
         """Encode the codes of a frame.
 
         Args:
-            codes: ``[channels, codebooks]``; absent codes (:data:`NO_CODE`) are the last ones of a channel.
+            codes: ``[channels, codebooks]``; absent codes (:data:`NO_CODE`) are the last ones of a channel
 
         Returns:
             The body of the frame.
@@ -80,15 +80,15 @@ class FixedWidthCoder:
         """Decode the body of a frame; the inverse of :meth:`pack`.
 
         Args:
-            body: Body of a frame.
-            channels: Channels of the stream.
-            codebooks: Codebooks of the stream.
+            body: body of a frame
+            channels: channels of the stream
+            codebooks: codebooks of the stream
 
         Returns:
             Codes ``[channels, codebooks]``.
 
         Raises:
-            ValueError: There is a code that does not exist.
+            ValueError: a code is out of range.
         """
         codes = np.full((channels, codebooks), NO_CODE, np.int64)
         value, mask = int.from_bytes(body[channels:], "little"), (1 << self.bits) - 1
@@ -104,8 +104,8 @@ def frame_bytes(number: int, body: bytes) -> bytes:
     """Add the checksum to a frame.
 
     Args:
-        number: Number of the frame, from 0.
-        body: Body of the frame.
+        number: number of the frame, from 0
+        body: body of the frame
 
     Returns:
         The frame.
@@ -117,8 +117,8 @@ def end_bytes(samples: int, frames: int) -> bytes:
     """Serialise the end of a stream.
 
     Args:
-        samples: Samples of the source per channel.
-        frames: Latent frames that were sent.
+        samples: samples of the source per channel
+        frames: latent frames that were sent
 
     Returns:
         The end.
@@ -134,7 +134,7 @@ def parse_end(data: bytes) -> StreamEnd | None:
     """Parse the end of a stream; the inverse of :func:`end_bytes`.
 
     Args:
-        data: Any bytes.
+        data: any bytes
 
     Returns:
         The end; None if the bytes are something else.
@@ -148,9 +148,9 @@ def unpack_frames(frames: LiveFrames, header: Header, coder: FixedWidthCoder) ->
     """Decode frames.
 
     Args:
-        frames: Consecutive frames.
-        header: Header of the stream.
-        coder: Coder of the frames.
+        frames: consecutive frames
+        header: header of the stream
+        coder: coder of the frames
 
     Yields:
         Runs of frames that are all intact or all lost, without gaps.

@@ -35,7 +35,7 @@ class _FrameBody:
 
 
 class _Absence(Enum):
-    """Why there is neither a frame nor the end at a place."""
+    """Reason that there is neither a frame nor the end at a position."""
 
     INCOMPLETE = "too few bytes so far"
     INVALID = "bytes that can be neither"
@@ -47,12 +47,12 @@ class LiveParser:
     Behind a damaged frame, parsing continues at two intact frames in a row, or an intact frame and the end.
 
     Args:
-        header: Header of the stream.
+        header: header of the stream
 
     Attributes:
-        next: Number of the next frame.
-        end: End of the stream; known from shortly before it on.
-        done: Whether nothing more will come: the end was reached, or the search behind damage was given up.
+        next: number of the next frame
+        end: end record of the stream; it is sent shortly before the end
+        done: whether parsing has ended: the end was reached, or the search behind damage was given up
     """
 
     def __init__(self, header: Header):
@@ -69,7 +69,7 @@ class LiveParser:
         """Add bytes.
 
         Args:
-            data: Any number of bytes.
+            data: any number of bytes
 
         Returns:
             The frames that are complete by now.
@@ -78,7 +78,7 @@ class LiveParser:
         return self._parse(last=False)
 
     def finish(self) -> LiveFrames:
-        """Parse what is left when nothing follows.
+        """Parse the remaining bytes at the end of the stream.
 
         Returns:
             The last frames, and lost ones up to the end.
@@ -123,7 +123,7 @@ class LiveParser:
         return 0 <= end.frames - number <= MAX_GAP
 
     def _look(self, place: int) -> _FrameBody | StreamEnd | _Absence:
-        """Parse the frame or the end at a place."""
+        """Parse the frame or the end at a position."""
         data = self._data
         if place >= len(data):
             return _Absence.INCOMPLETE

@@ -12,15 +12,15 @@ class LiveWriter:
     """Writer of a live stream, frame by frame.
 
     Args:
-        output: Binary file, flushed after each frame.
-        header: Header of the live profile.
-        coder: Coder of the frames.
-        tags: Tags of the source.
+        output: binary file, flushed after each frame
+        header: header of the live profile
+        coder: coder of the frames
+        tags: tags of the source
 
     Attributes:
-        frames: Latent frames written so far.
-        bytes: Bytes written so far.
-        payload_bytes: Bytes of bodies written so far.
+        frames: latent frames written so far
+        bytes: bytes written so far
+        payload_bytes: bytes of bodies written so far
 
     Raises:
         UserError: The tags are not text, or too long.
@@ -36,7 +36,7 @@ class LiveWriter:
         """Write codes.
 
         Args:
-            codes: Any number of frames ``[channels, codebooks, frames]``.
+            codes: any number of frames ``[channels, codebooks, frames]``
         """
         if codes.shape[2]:
             self._send(self._framed(codes))
@@ -47,8 +47,8 @@ class LiveWriter:
         The end is also sent before the last codes, so that a receiver that plays them at once knows where to stop.
 
         Args:
-            codes: The last codes ``[channels, codebooks, frames]``, which may be none.
-            samples: Samples of the source per channel.
+            codes: the last codes ``[channels, codebooks, frames]``, which may be none
+            samples: samples of the source per channel
         """
         closing = end_bytes(samples, self.frames + codes.shape[2])
         self._send((closing if codes.shape[2] else b"") + self._framed(codes) + closing)

@@ -1,10 +1,10 @@
-"""Packet loss concealment: codes in place of lost ones, and a log of what was lost.
+"""Packet loss concealment: replacement of lost codes, and a log of the losses.
 
-The last frame is repeated for a moment, and the frames after it have no codes, which the decoder turns into silence.
-With that a single lost frame is hardly heard: the log spectrum around it is 2.7 dB off, against 5.0 dB with silence
-(measured on 20 files). A longer gap cannot be guessed; it fades out and back in over the overlap of the transform's
-windows, without a click. Since it is done in codes alone, it is the same for streams and files, and decoders need
-nothing for it.
+The last frame is repeated for a short time, and the frames after it have no codes, which the decoder turns into
+silence. A single lost frame is then hardly audible: the log spectrum around it has an error of 2.7 dB, compared with
+5.0 dB for silence (measured on 20 files). A longer gap cannot be predicted; it fades out and back in over the overlap
+of the transform's windows, without a click. Since concealment works on codes alone, it is the same for streams and
+files, and decoders need no support for it.
 """
 
 import math
@@ -23,12 +23,12 @@ class Concealment:
     """Concealment of lost frames, given all frames in order.
 
     Args:
-        channels: Channels of the file.
-        codebooks: Codebooks of the file.
-        frame_rate_hz: Latent frames per second.
+        channels: channels of the file
+        codebooks: codebooks of the file
+        frame_rate_hz: latent frames per second
 
     Attributes:
-        hold: Frames for which the last one is repeated.
+        hold: frames for which the last one is repeated
 
     >>> concealment = Concealment(channels=1, codebooks=1, frame_rate_hz=50.0)
     >>> _ = concealment.received(np.array([[[3, 7]]]))
@@ -45,7 +45,7 @@ class Concealment:
         """Remember intact frames.
 
         Args:
-            codes: Any number of frames ``[channels, codebooks, frames]``.
+            codes: any number of frames ``[channels, codebooks, frames]``
 
         Returns:
             ``codes`` themselves.
@@ -55,10 +55,10 @@ class Concealment:
         return codes
 
     def fill_in(self, frames: int) -> CodeArray:
-        """Make codes in place of lost frames.
+        """Make codes to replace lost frames.
 
         Args:
-            frames: Number of lost frames.
+            frames: number of lost frames
 
         Returns:
             Codes ``[channels, codebooks, frames]``, some of them absent.
@@ -72,11 +72,11 @@ class LossLog:
     """Log of the times at which audio was lost.
 
     Args:
-        header: Header of the file.
-        hop: Hop of the model's transform, in samples at the model's rate.
+        header: header of the file
+        hop: hop of the model's transform, in samples at the model's rate
 
     Attributes:
-        cut_off: Time in seconds from which on nothing follows, if the file was cut off.
+        cut_off: time in seconds at which a truncated file ends; None otherwise
     """
 
     def __init__(self, header: Header, hop: int):
@@ -88,7 +88,7 @@ class LossLog:
         """Add all latent frames to the end.
 
         Args:
-            first: The first frame that is missing.
+            first: the first frame that is missing
         """
         self.add(first, max(first, self._header.frames))
         self.cut_off = min(self._starts(first), self._header.seconds if self._header.frames else math.inf)
@@ -97,8 +97,8 @@ class LossLog:
         """Add latent frames, from where their windows begin to where they end.
 
         Args:
-            first: The first lost frame.
-            stop: The frame behind the last lost one.
+            first: the first lost frame
+            stop: the frame behind the last lost one
         """
         head = self._header
         start = self._starts(first)
@@ -125,8 +125,8 @@ def find_losses(reader: PacketReader, hop: int) -> LossLog:
     """Find the losses that decoding a file would conceal, by checksums alone.
 
     Args:
-        reader: Reader of the file.
-        hop: Hop of the model's transform, in samples at the model's rate.
+        reader: reader of the file
+        hop: hop of the model's transform, in samples at the model's rate
 
     Returns:
         A log of all losses.

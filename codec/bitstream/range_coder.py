@@ -1,4 +1,4 @@
-"""CodeArray to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
+"""Codes to bytes and back by range coding under integer frequency tables; docs/bitstream.md describes the coder.
 
 The coder is constriction's, with words of 32 bits, a state of 64 and frequencies that add up to 2^24. It takes
 probabilities as floating-point numbers, scales them, and gives each symbol a frequency one above the integer part.
@@ -26,7 +26,7 @@ class RangeCoder:
     """Range coder for the codes of packets, each of which is coded independently.
 
     Args:
-        tables: Tables of the model that made the codes.
+        tables: tables of the model that made the codes
 
     >>> import numpy as np
     >>> from codec.bitstream.tables import CodeTables
@@ -49,7 +49,7 @@ class RangeCoder:
             self._count_models = [_categorical(row) for row in tables.count_frequencies]
 
     def _model(self, table: int) -> stream.model.Categorical:
-        """Return the table of index ``codebook * classes + class``, made on first use; most are never needed."""
+        """Return the table of index ``codebook * classes + class``, made on first use; the majority is never needed."""
         model = self._models[table]
         if model is None:
             model = self._models[table] = _categorical(self._frequencies[table])
@@ -59,8 +59,8 @@ class RangeCoder:
         """Encode the codes of one packet.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have absent codes (:data:`NO_CODE`); their numbers of codes are coded then.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have absent codes (:data:`NO_CODE`); their numbers of codes are coded then
 
         Returns:
             The payload, a multiple of four bytes.
@@ -95,14 +95,14 @@ class RangeCoder:
         """Decode the payload of one packet; the inverse of :meth:`encode`.
 
         Args:
-            data: Payload. Whatever it holds, the codes are within their tables.
-            channels: Channels of the file.
-            codebooks: Codebooks of the file.
-            frames: Latent frames of the packet.
-            variable: Whether frames may have absent codes.
+            data: payload. For any content, the codes are within their tables.
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of the packet
+            variable: whether frames may have absent codes
 
         Returns:
-            CodeArray ``[channels, codebooks, frames]``.
+            Codes ``[channels, codebooks, frames]``.
 
         Raises:
             ValueError: ``data`` is, as far as can be determined, not a payload that :meth:`encode` made.
@@ -162,8 +162,8 @@ class RangeCoder:
         """Determine the context class of each code.
 
         Args:
-            codes: CodeArray of one packet ``[channels, codebooks, frames]``.
-            variable: Whether frames may have absent codes.
+            codes: codes of one packet ``[channels, codebooks, frames]``
+            variable: whether frames may have absent codes
 
         Returns:
             Classes ``[codebooks in use, channels, frames]``; without meaning where a code is absent.
@@ -185,8 +185,8 @@ class RangeCoder:
         """Return the information content of a packet under the tables.
 
         Args:
-            codes: ``[channels, codebooks, frames]``.
-            variable: Whether frames may have absent codes; their numbers of codes count then.
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have absent codes; their numbers of codes count then
 
         Returns:
             Bits of an ideal entropy coder.
@@ -238,7 +238,7 @@ def count_features(counts: IntArray) -> list[IntArray]:
     """Return the numbers of codes that are context features of each frame.
 
     Args:
-        counts: Numbers of codes of one packet ``[channels, frames]``, or :data:`UNKNOWN_COUNT` everywhere.
+        counts: numbers of codes of one packet ``[channels, frames]``, or :data:`UNKNOWN_COUNT` everywhere
 
     Returns:
         Four arrays of that shape: the number of the frame before, of the frame itself and of the frame after, and the
@@ -257,8 +257,8 @@ def shift_frames(values: IntArray, step: int) -> IntArray:
     """Return the value of a neighbouring frame for each frame.
 
     Args:
-        values: ``[channels, frames]``.
-        step: Distance of the neighbour in frames; negative for earlier ones.
+        values: ``[channels, frames]``
+        step: distance of the neighbour in frames; negative for earlier ones
 
     Returns:
         ``values[:, t + step]`` for each frame ``t``, and -1 beyond the ends.

@@ -1,9 +1,9 @@
 """Rate control: chooses the codes that are sent, so that a stream keeps to a bit rate (a causal bit reservoir).
 
 A code is sent if its importance reaches a threshold. The threshold is the same for all frames as long as the rate
-permits it, since that lowers the error most for the bits spent (reverse water-filling); it moves slowly against what
-was spent too much or too little. Each packet is decided from the ones before it, so that a stream and a whole file get
-the same codes.
+permits it, since that gives the lowest error for the bits spent (reverse water-filling); it moves slowly to correct
+deviations from the target. The decision for each packet depends only on the packets before it, so that a stream and a
+whole file get the same codes.
 
 Source: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling).
 """
@@ -32,7 +32,7 @@ def payload_bits(coder: RangeCoder) -> Callable[[CodeArray], float]:
     """Return the cost function of packets of the archive profile.
 
     Args:
-        coder: Range coder of the model.
+        coder: range coder of the model
 
     Returns:
         A function from variable codes ``[channels, codebooks, frames]`` of a packet to the bits of its payload: their
@@ -45,11 +45,11 @@ class RateControl:
     """Rate control of one stream of packets.
 
     Args:
-        kbps: Target of the payloads, all channels together, in kbit/s; infinity to send all codes.
-        frame_rate_hz: Latent frames per second.
-        packet_frames: Latent frames per packet.
-        cost: Function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to its bits;
-            see :func:`payload_bits`.
+        kbps: target of the payloads, all channels together, in kbit/s; infinity to send all codes
+        frame_rate_hz: latent frames per second
+        packet_frames: latent frames per packet
+        cost: function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to its bits;
+            see :func:`payload_bits`
     """
 
     def __init__(self, kbps: float, frame_rate_hz: float, packet_frames: int, cost: Callable[[CodeArray], float]):
@@ -68,7 +68,7 @@ class RateControl:
         """Add codes of the encoder, and choose those of complete packets.
 
         Args:
-            coded: Any number of frames.
+            coded: any number of frames
 
         Returns:
             Codes ``[channels, codebooks, frames]`` of the packets that are complete by now; those not to be sent are
@@ -118,7 +118,7 @@ class RateControl:
         dear = self.cost(_sent(packet, 0.0))
         if dear <= bits:
             return 0.0
-        # bisection, led by the number of codes, with which the cost grows about evenly
+        # bisection over the number of codes, since the cost grows about linearly with it
         low, cheap, high = 0, 0.0, len(importances) - 1
         while high - low > 1 and bits - cheap > bits / 200:
             share = min(0.95, max(0.05, (bits - cheap) / (dear - cheap)))

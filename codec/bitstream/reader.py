@@ -1,4 +1,4 @@
-"""Reads ``.nac`` files: header, packets from any one on, and what remains of damaged files; docs/bitstream.md.
+"""Reads ``.nac`` files: header, packets from any one on, intact parts of damaged files; docs/bitstream.md.
 
 Nothing in a file is trusted before it is checked: values against their limits, against each other and against the size
 of the file. Memory is allocated only after that. Damage is handled packet by packet.
@@ -37,22 +37,22 @@ class PacketReader:
     It is a context manager that closes the file.
 
     Args:
-        path: The file.
+        path: the file
 
     Attributes:
-        path: The file.
-        header: Header of the file. For a live stream, ``samples`` and ``frames`` are those that its end states, or, if
-            the end is missing, those that are there.
-        tags: Tags of the source; none if they are damaged.
-        tags_damaged: Whether the checksum of the tags is wrong.
-        repaired: Whether a damaged byte of the header was repaired.
-        ended: Whether a live stream was closed by its sender.
-        file_bytes: Size of the file.
-        payload_bytes: Size of the intact payloads that were read so far.
+        path: the file
+        header: header of the file. For a live stream, ``samples`` and ``frames`` are taken from the end record, or
+            counted from the frames present if there is none.
+        tags: tags of the source; none if they are damaged
+        tags_damaged: whether the checksum of the tags is wrong
+        repaired: whether a damaged byte of the header was repaired
+        ended: whether a live stream was closed by its sender
+        file_bytes: size of the file
+        payload_bytes: size of the intact payloads that were read so far
 
     Raises:
         UserError: The file cannot be read, is not a ``.nac`` file, or of an unknown version, or its header is damaged
-            or cut off.
+            or truncated.
     """
 
     def __init__(self, path: Path):
@@ -107,7 +107,7 @@ class PacketReader:
             end = live.StreamEnd(max(0, frames - 1) * self.header.latent_hop * self.header.sample_rate
                            // self.header.model_rate, frames)  # fmt: skip
         header = replace(self.header, samples=end.samples, frames=end.frames)
-        # A frame that was not lost has at least a byte for each channel, and its checksum.
+        # A received frame has at least one byte for each channel, and its checksum.
         if header.fault() or end.frames > MAX_GAP + self.file_bytes:
             raise UserError(f"{self.path}: the end of the stream contradicts its start; {ADVICE_ON_DAMAGE}")
         self.header = header
@@ -128,9 +128,8 @@ class PacketReader:
         return kind(self._read, self.header.max_payload_bytes(0))
 
     def _payloads(self, first: int) -> Iterator[tuple[int, bytes | None]]:
-        """Yield number and payload of each packet from ``first`` on, None in place of a damaged payload, up to where
-        the
-        file was cut off.
+        """Yield the number and payload of each packet from ``first`` on; None for a damaged payload. Ends where the
+        file is truncated.
         """
         framing = self._framing()
         for region in self._regions(first):
@@ -164,13 +163,13 @@ class PacketReader:
         """Read the codes of the file.
 
         Args:
-            coder: Range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
-                live streams, of which consecutive frames make one item here.
-            first: Number of the packet to begin with.
+            coder: range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
+                live streams; consecutive frames are then grouped into one item
+            first: number of the packet to begin with
 
         Yields:
-            Codes, or the absence of codes of consecutive damaged frames, without gaps; up to where the file was cut
-            off, if it was.
+            One item per packet, in order and without gaps. For damaged frames ``codes`` is None. Ends where a
+            truncated file ends.
         """
         if isinstance(coder, live.FixedWidthCoder):
             yield from self._live(coder, first)
@@ -187,7 +186,7 @@ class PacketReader:
             yield PacketCodes(place, frames, codes, reason)
 
     def _live_frames(self) -> Iterator[live.LiveFrames]:
-        """Yield the frames of a live stream, up to the end that the file has."""
+        """Yield the frames of a live stream, up to its end record or to the end of the file."""
         parser, place = LiveParser(self.header), self._start
         most = self.header.frames if self.ended else self.file_bytes
         while not parser.done and parser.next < most:
@@ -213,13 +212,13 @@ class PacketReader:
         """Read the codes of an undamaged file.
 
         Args:
-            coder: As for :meth:`packets`.
+            coder: as for :meth:`packets`
 
         Yields:
             Codes ``[channels, codebooks, frames]`` of each packet.
 
         Raises:
-            UserError: The file is damaged or cut off.
+            UserError: The file is damaged or truncated.
         """
         self.check()
         done = 0
@@ -235,7 +234,7 @@ class PacketReader:
         """Return the error that reports a damaged packet.
 
         Args:
-            packet: A packet without codes.
+            packet: a packet without codes
 
         Returns:
             An error, to be raised.
@@ -251,7 +250,7 @@ class PacketReader:
         """Check that the file is complete, by its lengths and index. Packets are checked when they are read.
 
         Raises:
-            UserError: The header or the tags are damaged, the file was cut off, or its parts do not add up to its
+            UserError: The header or the tags are damaged, the file is truncated, or its parts do not add up to its
                 size.
         """
         if self.repaired:
@@ -294,7 +293,7 @@ class PacketReader:
         """Read all packets, and find the damaged ones.
 
         Returns:
-            Their numbers, from 0, up to where the file was cut off, if it was; those of frames in a live stream.
+            Their numbers, from 0, up to the end of a truncated file; for a live stream, the numbers of frames.
         """
         if self.header.live:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
@@ -306,8 +305,8 @@ def read_nac_header(path: Path, whole: bool = True) -> Header:
     """Read the header of a file.
 
     Args:
-        path: The file.
-        whole: Also check that the file is complete, see :meth:`PacketReader.check`.
+        path: the file
+        whole: also check that the file is complete, see :meth:`PacketReader.check`
 
     Returns:
         The header.

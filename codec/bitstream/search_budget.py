@@ -2,7 +2,7 @@
 
 _BUDGET_BYTES = 1 << 28
 _PLACE_BYTES = 256
-"""Cost of trying one place, in addition to the bytes read there."""
+"""Cost of trying one position, in addition to the bytes read there."""
 
 
 class SearchBudget:
@@ -12,10 +12,10 @@ class SearchBudget:
         self._left = _BUDGET_BYTES
 
     def spend(self, size: int) -> bool:
-        """Count the search at one place.
+        """Count the search at one position.
 
         Args:
-            size: Bytes read there.
+            size: bytes read there
 
         Returns:
             Whether the budget still suffices; otherwise the search is to be given up.

@@ -26,7 +26,7 @@ COUNT_FEATURES = 4
 mean over the packet."""
 
 UNKNOWN_COUNT = -1
-"""In place of a number of codes that is not known. As an index it selects the last row of a table."""
+"""Value of an unknown number of codes. As an index it selects the last row of a table."""
 
 
 @dataclass(frozen=True)

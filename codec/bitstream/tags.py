@@ -14,7 +14,7 @@ def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Leave out the longest tags until the others fit into a header.
 
     Args:
-        tags: Tags of the source.
+        tags: tags of the source
 
     Returns:
         The tags that fit.
@@ -32,7 +32,7 @@ def tag_bytes(tags: Mapping[str, str]) -> bytes:
     """Serialise tags.
 
     Args:
-        tags: Any tags.
+        tags: any tags
 
     Returns:
         JSON and its checksum; nothing if there are no tags.
@@ -57,7 +57,7 @@ def parse_tags(data: bytes) -> dict[str, str] | None:
     """Parse tags; the inverse of :func:`tag_bytes`.
 
     Args:
-        data: Bytes between the header and the first packet.
+        data: bytes between the header and the first packet
 
     Returns:
         The tags; None if they are damaged, since decoding does without.

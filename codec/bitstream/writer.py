@@ -24,18 +24,18 @@ class PacketWriter:
     it.
 
     Args:
-        path: File to write; an existing one is replaced at the end.
-        header: Header, in which the counts of samples and frames are filled in at the end.
-        coder: Coder of the packets.
-        tags: Tags of the source.
+        path: file to write; an existing one is replaced at the end
+        header: header, in which the counts of samples and frames are filled in at the end
+        coder: coder of the packets
+        tags: tags of the source
 
     Attributes:
-        path: The file.
-        header: Header without counts.
-        coder: Coder of the packets.
-        tags: Tags of the source.
-        file_bytes: Bytes written so far.
-        payload_bytes: Bytes of payloads written so far.
+        path: the file
+        header: header without counts
+        coder: coder of the packets
+        tags: tags of the source
+        file_bytes: bytes written so far
+        payload_bytes: bytes of payloads written so far
 
     Raises:
         UserError: The format cannot hold a value, or the file cannot be written.
@@ -78,7 +78,7 @@ class PacketWriter:
         """Append codes.
 
         Args:
-            codes: Any number of frames ``[channels, codebooks, frames]``.
+            codes: any number of frames ``[channels, codebooks, frames]``
 
         Raises:
             ValueError: The codes do not fit the header or the tables.
@@ -97,7 +97,7 @@ class PacketWriter:
         """Write the last packet, the index and the complete header, and give the file its name.
 
         Args:
-            samples: Samples of the source per channel.
+            samples: samples of the source per channel
 
         Returns:
             The complete header.

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 for an interruption.
 
     Args:
-        arguments: words after the program's name; those of the process by default.
+        arguments: words after the program's name; those of the process by default
 
     Raises:
         SystemExit: always.
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = print_error(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         status = print_error(signals.MESSAGE, INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as in `codec info … | head`
+    except BrokenPipeError:  # the reader of the output has closed it, as in `codec info … | head`
         status = 0
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
@@ -88,7 +88,7 @@ def _run(words: Sequence[str] | None) -> int:
 
 
 def _discard_output() -> None:
-    """Keep Python from printing once more, when it ends, what could not be printed."""
+    """Prevent Python from flushing the failed output again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -118,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="codec",
         description="Train, evaluate and use neural audio codecs: from a folder of audio to a measured codec.",
-        epilog="codec COMMAND --help explains each command. To see all of it in a few minutes: codec quickstart",
+        epilog="codec COMMAND --help explains each command. For a complete example: codec quickstart",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

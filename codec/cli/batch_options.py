@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 16
 """Files whose blocks a GPU computes together by default: some thousand frames."""
-ENCODING_MODEL = f"the one that {MODEL_VARIABLE} names, else {DEFAULT_MODEL}"
+ENCODING_MODEL = f"that of the variable {MODEL_VARIABLE}, else {DEFAULT_MODEL}"
 
 
 def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, one_file: str = "") -> None:
     """Add the arguments of a command on many files.
 
     Args:
-        parser: parser of the command.
-        inputs: what the files are, in words.
-        model: the default model, in words.
-        one_file: suffixes of the output of a single file, in words, if the command can write one; ``-`` is an input
-            as well then, and needs no output.
+        parser: parser of the command
+        inputs: kind of the files, for the help
+        model: the default model, for the help
+        one_file: suffixes of the output of a single file, for the help, if the command can write one; ``-`` is then
+            an input as well, and needs no output
     """
     parser.add_argument(
         "inputs",
@@ -53,13 +53,11 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         metavar="OUT" if one_file else "DIR",
         help="folder to write to"
         + (f", or the file to write if there is one input and the name ends in {one_file}" if one_file else "")
-        + ". Folder trees are kept. If a.wav and a.mp3 lie in one folder, the outputs keep both suffixes (a.wav.nac)."
-        " Only earlier outputs are replaced.",
+        + ". Folder trees are preserved. If a.wav and a.mp3 are in one folder, the outputs have both suffixes"
+        " (a.wav.nac). Only earlier outputs are replaced.",
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
-    parser.add_argument(
-        "--force", action="store_true", help="write outputs again that are up to date, and replace any other file"
-    )
+    parser.add_argument("--force", action="store_true", help="rewrite up-to-date outputs and overwrite existing files")
     concurrency = parser.add_mutually_exclusive_group()
     concurrency.add_argument(
         "-j", "--workers", type=positive, default=1, help="processes, each with one thread (default: %(default)s)"
@@ -85,7 +83,7 @@ def concurrent_files(arguments: argparse.Namespace) -> int:
     """Return how many files are to be computed together.
 
     Args:
-        arguments: of a command with :func:`add_batch_options`.
+        arguments: arguments of a command with :func:`add_batch_options`
 
     Returns:
         The value of ``--batch``, or its default.
@@ -96,15 +94,15 @@ def concurrent_files(arguments: argparse.Namespace) -> int:
     if arguments.batch is None:
         return 1 if arguments.device in ("cpu", "onnx") else GPU_BATCH
     if arguments.workers > 1:
-        raise UserError("--batch cannot be combined with -j: processes code one file after the other; give one of both")
+        raise UserError("--batch cannot be combined with -j: processes code one file after the other; give only one")
     return int(arguments.batch)
 
 
 def encoding_model(name: str | None) -> str:
-    """Return the model that encodes.
+    """Return the name or folder of the model to encode with.
 
     Args:
-        name: the value of ``--model``, if it was given.
+        name: the value of ``--model``; None if it was not given
 
     Returns:
         ``name``, or else the value of the variable :data:`~codec.cli.models.MODEL_VARIABLE`, or else the default model.
@@ -125,8 +123,8 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
     """Print failures and damage to standard error, and the results to standard output.
 
     Args:
-        batch: what was done with each file.
-        as_json: print JSON instead of a summary in words.
+        batch: the outcome of each file
+        as_json: print JSON instead of a summary in words
 
     Returns:
         The exit status: not 0 if a file failed or was damaged.

@@ -25,11 +25,11 @@ _LISTED_SPANS = 5
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports wrong arguments in one line, as all bad input, and knows no abbreviated options, which new
-    options would break.
+    """A parser that reports wrong arguments in one line, like other bad input. It accepts no abbreviated options, which
+    new options would break.
 
     Args:
-        **options: those of ``argparse.ArgumentParser``.
+        **options: options of ``argparse.ArgumentParser``
     """
 
     def __init__(self, **options: Any) -> None:
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         """Report wrong arguments.
 
         Args:
-            message: what is wrong with them.
+            message: what is wrong with them
 
         Raises:
             UserError: always.
@@ -51,7 +51,7 @@ def positive(text: str) -> int:
     """Convert an argument to a whole number above 0.
 
     Args:
-        text: the argument.
+        text: the argument
 
     Returns:
         The number.
@@ -68,7 +68,7 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Collect tags by name.
 
     Args:
-        pairs: name and text of each ``--tag``; a name may occur several times.
+        pairs: name and text of each ``--tag``; a name may occur several times
 
     Returns:
         Text by name; several values of a name are joined as :func:`codec.audio.join_values` joins them.
@@ -79,11 +79,11 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def print_error(message: str, status: int) -> int:
-    """Print an error to standard error, with control characters escaped, since terminals obey them.
+    """Print an error to standard error, with control characters escaped, since terminals interpret them.
 
     Args:
-        message: one sentence: what is wrong, and what to do.
-        status: exit status of the process.
+        message: one sentence with the fault and its remedy
+        status: exit status of the process
 
     Returns:
         ``status``.
@@ -93,20 +93,20 @@ def print_error(message: str, status: int) -> int:
 
 
 def print_note(message: str) -> None:
-    """Print to standard error something that the user may want to know and that stops nothing.
+    """Print a note for the user to standard error.
 
     Args:
-        message: one sentence.
+        message: one sentence
     """
     print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
-    """Describe what is missing in a decoded file.
+    """Describe the lost parts of a decoded file.
 
     Args:
-        spans: start and end of each lost span, in seconds; the first few are listed.
-        cut_off: time in seconds at which the file was cut off, if it was; what is lost from there on is not concealed.
+        spans: start and end of each lost span, in seconds; the first few are listed
+        cut_off: time in seconds at which a truncated file ends, else None; the loss from there on is not concealed
 
     Returns:
         Part of a sentence.
@@ -119,13 +119,13 @@ def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None)
     if cut_off is not None:
         until = spans[-1][1] if spans else cut_off
         rest = f" up to {until:.2f} s" if until > cut_off else ""
-        parts.append(f"cut off at {cut_off:.2f} s; the rest{rest} is missing")
+        parts.append(f"truncated at {cut_off:.2f} s; the rest{rest} is missing")
     return "; ".join(parts)
 
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Send what trainings print to standard error while the block runs: it is progress, not the command's result.
+    """Redirect standard output to standard error while the block runs: trainings print progress, not the result.
 
     Yields:
         Nothing.
@@ -138,8 +138,8 @@ def print_result(result: Any, as_json: bool) -> None:
     """Print the result of a command.
 
     Args:
-        result: a dataclass with a method ``text()``.
-        as_json: print its fields as JSON instead of that text.
+        result: a dataclass with a method ``text()``
+        as_json: print its fields as JSON instead of that text
     """
     assert is_dataclass(result) and not isinstance(result, type)
     if as_json:

@@ -11,7 +11,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "compare",
@@ -19,8 +19,8 @@ def add_parser(command: AddCommand) -> None:
         "train several codecs on the same data and tabulate their validation quality",
         "Trains the candidates of a plan (from recipes/compare, or your own) with the same loop, losses and budget, and"
         " scores them on validation clips at several bit rates, with differences paired over speakers. Writes"
-        " OUT/comparison.md, comparison.json and curves.png. The same command continues after an interruption; finished"
-        " trainings are kept.",
+        " OUT/comparison.md, comparison.json and curves.png. The same command continues after an interruption;"
+        " finished trainings are not repeated.",
     )
     parser.add_argument("plan", help="name of a plan, such as peers, equal_examples, ablation; or path of a YAML file")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")

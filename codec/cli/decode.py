@@ -13,14 +13,14 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "decode",
         _run,
         "decode .nac files, and shards that codec tokens wrote, to audio files",
         "Decodes .nac files, and shards that codec tokens wrote, to audio files. Damaged parts of a .nac file are"
-        " concealed, a file that was cut off is decoded up to there, and the lost spans are listed.",
+        " concealed, a truncated file is decoded up to its end, and the lost spans are listed.",
     )
     parser.add_argument(
         "--from", type=float, default=0.0, dest="start", metavar="S", help="start at this time in seconds (default: 0)"
@@ -39,7 +39,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument(
         "--bits", choices=("16", "24", "32f"), help="bits per sample: .flac has at most 24, .ogg none (default: 16)"
     )
-    default = f"the one that each file names, among the built-in models and the one that {MODEL_VARIABLE} names"
+    default = f"the model named in each file, from the built-in models and that of the variable {MODEL_VARIABLE}"
     add_batch_options(parser, ".nac files and token shards", default, ".wav, .flac or .ogg")
 
 

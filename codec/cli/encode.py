@@ -12,21 +12,17 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "encode",
         _run,
         "encode audio files to .nac files",
-        "Encodes audio files to .nac files, whose codes are entropy-coded. With --kbps, each frame gets the codes that"
-        " it needs most. The codes of a file of half a minute or more take 97 to 103 % of that bit rate; those of a"
-        " shorter file may take less, and exceed it by at most 2 % and about 12 bytes for each 2 s. The container adds"
-        " 0.03 kbit/s and 62 bytes to a file; to a live stream (-), it adds 2 bytes per frame and 1 byte per frame and"
-        " channel: 1.2 kbit/s with one channel and 50 frames per second. (A model without context modelling, such as"
-        " speech_16k, gives every frame as many codes as are expected to stay within the bit rate.) With - as IN, WAV,"
-        " RF64 and BW64 files of linear PCM are encoded as they arrive. Any other format is recognised from its first"
-        " bytes, kept in a temporary file and encoded when the pipe ends. Audio that a pipe cut off is encoded as far"
-        " as it came, and the command fails.",
+        "Encodes audio files to .nac files with entropy-coded codes. With --kbps, bits are distributed over frames by"
+        " importance (variable rate). Models without context modelling use the same number of codes in every frame,"
+        " chosen to stay within the bit rate. With - as IN, WAV, RF64 and BW64 files of linear PCM are encoded as they"
+        " arrive. Any other format is recognised from its first bytes, stored in a temporary file and encoded when the"
+        " pipe ends. Audio that is truncated by the pipe is encoded up to the cut, and the command fails.",
     )
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
@@ -41,7 +37,8 @@ def add_parser(command: AddCommand) -> None:
         action="append",
         default=[],
         metavar="NAME=TEXT",
-        help="title, date or any other tag to add to those of the source (may be repeated; a name may have several)",
+        help="title, date or any other tag to add to those of the source (may be repeated; several values per name are"
+        " allowed)",
     )
     parser.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a header, such as 16000:1:s16"

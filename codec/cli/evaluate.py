@@ -1,4 +1,4 @@
-"""``codec evaluate``: the quality and the real bit rate of a model, on the sealed test split or on validation."""
+"""``codec evaluate``: quality and measured bit rate of a model, on the sealed test split or on validation."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "evaluate",
@@ -40,8 +40,8 @@ def add_parser(command: AddCommand) -> None:
         "--split",
         choices=("test", "val"),
         default="test",
-        help="val: the half of the validation groups that is for reporting, and its gap to the half that is for"
-        " selection (default: %(default)s)",
+        help="val: report on the half of the validation groups that was not used for model selection, and on the"
+        " difference between the two halves (default: %(default)s)",
     )
     parser.add_argument(
         "--open-test-again",
@@ -53,14 +53,14 @@ def add_parser(command: AddCommand) -> None:
         type=float,
         nargs="+",
         default=[],
-        help="bit rates to evaluate at (default: all codebooks); the report is about the first, the others are further"
-        " rows of its tables",
+        help="bit rates to evaluate at (default: all codebooks); the report covers the first; the others appear as"
+        " table rows",
     )
     parser.add_argument(
         "--codebooks", type=positive, nargs="+", default=[], metavar="N", help="numbers of codebooks to evaluate with"
     )
     parser.add_argument(
-        "--beside", nargs="+", default=[], metavar="MODEL", help="evaluate these runs or models on the same clips"
+        "--beside", nargs="+", default=[], metavar="MODEL", help="also evaluate these runs or models on the same clips"
     )
     for name in ("Opus", "MP3", "AAC"):
         parser.add_argument(
@@ -69,7 +69,7 @@ def add_parser(command: AddCommand) -> None:
             nargs="+",
             default=[],
             metavar="KBPS",
-            help=f"evaluate {name} at these bit rates on the same clips",
+            help=f"also evaluate {name} at these bit rates on the same clips",
         )
     parser.add_argument(
         "--decoded",
@@ -78,7 +78,7 @@ def add_parser(command: AddCommand) -> None:
         action="extend",
         default=[],
         metavar="NAME=DIR",
-        help="evaluate another codec's decodes of the recordings: a folder of audio files with the same names, and"
+        help="also evaluate another codec's decodes of the recordings: a folder of audio files with the same names, and"
         " their coded sizes in bytes.csv (columns file, bytes) or as coded files in the same folder",
     )
     parser.add_argument("--clips", type=positive, metavar="N", help="evaluate at most N clips, spread over the groups")

@@ -1,4 +1,4 @@
-"""``codec export``: a model to keep or to pass on."""
+"""``codec export``: a model without training state, for archiving or distribution."""
 
 import argparse
 from pathlib import Path
@@ -11,15 +11,15 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
-    parser = command("export", _run, "write a model without what only training needs, to keep it or to pass it on")
+    parser = command("export", _run, "export a model without training state, for archiving or distribution")
     parser.add_argument("run", help="folder of a run or model, or name of a built-in model")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
         "--onnx",
         action="store_true",
-        help="write ONNX graphs, too, for --device onnx and for use without this program (needs the extra onnx)",
+        help="also write ONNX graphs, for --device onnx and for use without this program (needs the extra onnx)",
     )
 
 

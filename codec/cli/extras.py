@@ -1,4 +1,4 @@
-"""Which commands need an optional part of the installation; ``pip install lathe-codec`` is enough for the others."""
+"""Extras of the installation that commands need; ``pip install lathe-codec`` is enough for the others."""
 
 from codec.runtime.extras import require
 
@@ -17,9 +17,12 @@ EXTRAS = {
 
 
 def require_extras(command: str) -> None:
-    """Go on only if what a command needs is installed.
+    """Check that the extras of a command are installed.
+
+    Args:
+        command: name of the command
 
     Raises:
-        UserError: it is not. The message has the command that installs it.
+        UserError: an extra is not installed. The message has the command that installs it.
     """
     require(f"codec {command}", *EXTRAS.get(command, ()))

@@ -15,7 +15,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "health",

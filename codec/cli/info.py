@@ -16,9 +16,9 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
-    parser = command("info", _run, "describe .nac files and check that they are whole")
+    parser = command("info", _run, "describe .nac files and check that they are complete")
     parser.add_argument(
         "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, or patterns such as 'in/**/a*'"
     )

@@ -1,4 +1,4 @@
-"""``codec models``: the built-in model, and one's own."""
+"""``codec models``: the built-in models, and the user's own."""
 
 import argparse
 import json
@@ -16,14 +16,14 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "models",
         _run,
-        "list the built-in models, and the one that LATHE_MODEL names",
-        "Lists the built-in models, and the one that LATHE_MODEL names, with the fingerprint that stands in the files"
-        " they write, and the bit rates to expect of one channel with one codebook and with all.",
+        "list the built-in models, and the model of the variable LATHE_MODEL",
+        "Lists the built-in models, and the model of the variable LATHE_MODEL, with the fingerprint in the files that"
+        " they write, and the expected bit rates of one channel with one codebook and with all.",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 

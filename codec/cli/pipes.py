@@ -17,10 +17,10 @@ _ENCODINGS: "dict[str | None, PcmEncoding]" = {None: "s16", "16": "s16", "24": "
 
 
 def is_stream(arguments: argparse.Namespace) -> bool:
-    """Tell whether the input is standard input.
+    """Determine whether the input is standard input.
 
     Args:
-        arguments: of ``codec encode`` or ``codec decode``.
+        arguments: arguments of ``codec encode`` or ``codec decode``
 
     Returns:
         Whether the only input is ``-``.
@@ -46,7 +46,7 @@ def encode(arguments: argparse.Namespace) -> int:
     """Encode standard input to a live stream on standard output.
 
     Args:
-        arguments: of ``codec encode``.
+        arguments: arguments of ``codec encode``
 
     Returns:
         The exit status.
@@ -81,7 +81,7 @@ def decode(arguments: argparse.Namespace) -> int:
     """Decode a live stream from standard input to WAV or samples on standard output.
 
     Args:
-        arguments: of ``codec decode``.
+        arguments: arguments of ``codec decode``
 
     Returns:
         The exit status.
@@ -114,7 +114,7 @@ def raw_format(text: str) -> "PcmFormat":
     """Parse the value of ``--raw``.
 
     Args:
-        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``.
+        text: ``RATE:CHANNELS`` or ``RATE:CHANNELS:ENCODING``
 
     Returns:
         The format of the samples.

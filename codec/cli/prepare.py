@@ -12,7 +12,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     from data_prep.split_ratios import DEFAULT_RATIOS
 
@@ -22,12 +22,12 @@ def add_parser(command: AddCommand) -> None:
         "check, split and pack folders of audio as training data",
         "Takes folders of audio, lists (CSV, TSV, JSON Lines of NeMo and lhotse, Kaldi's wav.scp, paths in a .txt"
         " file), and corpora in their original layout: LJSpeech, VCTK, Common Voice, LibriSpeech, LibriTTS, MLS,"
-        " VoxCeleb, AISHELL, Speech Commands, TIMIT, ESC-50, FSD50K, UrbanSound8K, MUSDB18, NSynth and others; a line"
-        " names the layout and the groups that follow from it. Every file is decoded and checked once; OUT/manifest.csv"
-        " lists every file, and why it was left out, if it was. Groups (speakers, recordings, songs) are never divided"
-        " among splits, and they stay in their split when files are added and the command runs again. The domain of a"
-        " recording is that of its corpus, or the name of its nearest parent folder called speech, voice, music or"
-        " general, or the column domain of a list, else audio; metrics and the targets of recipes depend on it.",
+        " VoxCeleb, AISHELL, Speech Commands, TIMIT, ESC-50, FSD50K, UrbanSound8K, MUSDB18, NSynth and others. The"
+        " recognised layout and grouping are printed. Every file is decoded and checked once; OUT/manifest.csv lists"
+        " every file, with the reason if it is excluded. Groups (speakers, recordings, songs) are never divided among"
+        " splits, and they stay in their split when files are added and the command runs again. The domain of a"
+        " recording is given by its corpus, by the column domain of a list, or by its nearest parent folder called"
+        " speech, voice, music or general; otherwise it is audio. Metrics and the targets of recipes depend on it.",
     )
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder, corpus or list")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder to write")
@@ -45,15 +45,15 @@ def add_parser(command: AddCommand) -> None:
         "--group-by",
         metavar="RULE",
         help="groups that must not be divided: folder, file, level:N (the N outer folders), regex:PATTERN (its first"
-        " group), column:NAME (of the list), or time (long recordings are divided, with gaps). Default: the rule of the"
-        " corpus or list, else the folder of each file; if folders lie in folders, the command asks for a rule",
+        " capture group), column:NAME (of the list), or time (long recordings are divided, with gaps). Default: the"
+        " rule of the corpus or list, else the folder of each file; for nested folders a rule must be given",
     )
-    parser.add_argument("--plain", action="store_true", help="recognise no corpus; take folders as they are")
+    parser.add_argument("--plain", action="store_true", help="do not recognise corpora; use folders as they are")
     parser.add_argument(
-        "--domain", action="append", default=[], metavar="NAME", help="take only files of this domain (may be repeated)"
+        "--domain", action="append", default=[], metavar="NAME", help="use only files of this domain (may be repeated)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
-    parser.add_argument("--min-seconds", type=float, default=0.5, help="leave shorter files out (default: %(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="exclude shorter files (default: %(default)s)")
     parser.add_argument(
         "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )

@@ -18,7 +18,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "quickstart", _run, "prepare audio, train a small codec and evaluate it in a few minutes, ending in a report"
@@ -44,17 +44,17 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Path:
-    """Prepare audio, train a small codec and evaluate it on clips that it has never heard.
+    """Prepare audio, train a small codec and evaluate it on clips that were not used for training.
 
     The same call continues after an interruption.
 
     Args:
-        audio: folder of audio, or None to synthesise a small corpus.
-        out: folder for audio, data, run and report.
-        group_by: rule of :func:`data_prep.prepare.prepare` for the groups that must not be divided among splits.
+        audio: folder of audio, or None to synthesise a small corpus
+        out: folder for audio, data, run and report
+        group_by: rule of :func:`data_prep.prepare.prepare` for the groups that must not be divided among splits
 
     Returns:
-        The path of the report, which is printed, too.
+        The path of the report, which is also printed.
 
     Raises:
         UserError: there is no audio or too little, or ``out`` cannot be written to or is in use for other audio.

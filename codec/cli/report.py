@@ -10,13 +10,13 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "report",
         _run,
         "combine evaluations and searches into one HTML page",
-        "Combines evaluations and searches into one page that loads nothing: a table of all systems, their"
+        "Combines evaluations and searches into one self-contained page: a table of all systems, their"
         " rate-distortion curves in one plot, and links to each report.",
     )
     parser.add_argument(

@@ -15,13 +15,13 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "search",
         _run,
         "search recipes or operating points for quality, bit rate and speed by a genetic algorithm",
-        "codec search run PLAN runs a search; codec search pick OUT takes its best candidate.",
+        "codec search run PLAN runs a search; codec search pick OUT selects its best candidate.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="run|pick", parser_class=Parser)
     run = actions.add_parser(
@@ -29,9 +29,10 @@ def add_parser(command: AddCommand) -> None:
         help="run a search; the same command continues it",
         description="Samples candidates from the search space of a plan (from recipes/search, or your own) with a"
         " genetic algorithm and at random, trains them, scores them on validation clips, and trains the better ones"
-        " further (successive halving). One half of the validation groups selects, the other half is for reporting. Any"
-        " number of processes may run the same command at once. Writes OUT/front.md, front.csv and front.json after"
-        " each candidate, and the page front.html and front.png once a minute. The test split stays sealed.",
+        " further (successive halving). Candidates are selected on one half of the validation groups; results are"
+        " reported on the other half. Any number of processes may run the same command at once. Writes OUT/front.md,"
+        " front.csv and front.json after each candidate, and the page front.html and front.png once a minute. The test"
+        " split stays sealed.",
     )
     run.add_argument("plan", help="name of a plan, or path of a YAML file")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
@@ -44,11 +45,11 @@ def add_parser(command: AddCommand) -> None:
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     pick = actions.add_parser(
         "pick",
-        help="take the best candidate within limits, as a recipe or as settings",
-        description="Takes the candidate on the Pareto front of a search that has the best quality within the limits.",
+        help="select the best candidate within limits and write it as a recipe or as settings",
+        description="Selects the candidate of best quality within the limits from the Pareto front of a search.",
     )
     pick.add_argument("out", type=Path, metavar="OUT", help="folder of the search")
-    pick.add_argument("--max-kbps", type=float, metavar="KBPS", help="highest bit rate, in real bits")
+    pick.add_argument("--max-kbps", type=float, metavar="KBPS", help="highest measured bit rate")
     pick.add_argument(
         "--min-speed",
         type=float,

@@ -13,7 +13,7 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "speed",
@@ -29,7 +29,7 @@ def add_parser(command: AddCommand) -> None:
         metavar="MODEL_OR_RECIPE",
         help="recipe name or path, or folder of a run or model (default: speech_24k speech_16k)",
     )
-    parser.add_argument("--peers", action="store_true", help="time the installed peers, too (pip install '.[peers]')")
+    parser.add_argument("--peers", action="store_true", help="also time the installed peers (pip install '.[peers]')")
     parser.add_argument(
         "--seconds",
         type=float,
@@ -42,7 +42,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument(
         "--threads", type=positive, default=1, help="CPU threads PyTorch may use (default: %(default)s)"
     )
-    parser.add_argument("--training", action="store_true", help="time training steps, too")
+    parser.add_argument("--training", action="store_true", help="also time training steps")
     parser.add_argument(
         "--compile", action="store_true", help="also time the best configuration of each system with torch.compile"
     )

@@ -12,16 +12,16 @@ def add_parser(command: AddCommand) -> None:
     """Add the command.
 
     Args:
-        command: adds a command, see :func:`codec.cli.build_parser`.
+        command: adds a command, see :func:`codec.cli.build_parser`
     """
     parser = command(
         "tokens",
         _run,
-        "encode audio files to codes for language models, in tar shards that codec decode takes back",
+        "encode audio files to codes for language models, in tar shards that codec decode can read",
         "Encodes audio files to WebDataset shards tokens-000000.tar and so on. Each file becomes KEY.npy, 32-bit"
         " integers [codebooks, frames], or [channels, codebooks, frames] if there are several channels, and KEY.json,"
-        " which describes them. KEY is the file's place in its folder tree. Shards that are up to date are kept, so"
-        " that the same command continues after an interruption; bad files are left out and listed at the end.",
+        " which describes them. KEY is the path of the file in its folder tree. Shards that are up to date are not"
+        " rewritten, so the same command continues after an interruption; bad files are skipped and listed at the end.",
     )
     parser.add_argument("--codebooks", type=positive, metavar="N", help="codebooks of each frame (default: all)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Bit rates and numbers of codebooks: what a model offers, and what a file is given."""
+"""Bit rates and numbers of codebooks: those of a model, and the choice for a file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 def expected_bits(
     frequencies: npt.NDArray[np.integer[Any]], shares: npt.NDArray[np.integer[Any]] | None
 ) -> npt.NDArray[np.float64]:
-    """Compute the average cost of a code if codes occur as often as the frequency tables state.
+    """Compute the average cost of a code if codes occur as often as the frequency tables predict.
 
     Args:
-        frequencies: integer frequencies ``[codebooks, size]``, or ``[codebooks, classes, size]`` with context classes.
-        shares: frequencies ``[codebooks, classes]`` of the context classes, None without them.
+        frequencies: integer frequencies ``[codebooks, size]``, or ``[codebooks, classes, size]`` with context classes
+        shares: frequencies ``[codebooks, classes]`` of the context classes, None without them
 
     Returns:
         Bits per code ``[codebooks]``.
@@ -47,9 +47,9 @@ def expected_kbps(code_bits: npt.NDArray[np.float64], frame_rate_hz: float, chan
     header, which matters only in short files.
 
     Args:
-        code_bits: bits per code of each codebook, from :func:`expected_bits`.
-        frame_rate_hz: latent frames per second.
-        channels: number of channels of the file.
+        code_bits: bits per code of each codebook, from :func:`expected_bits`
+        frame_rate_hz: latent frames per second
+        channels: number of channels of the file
 
     Returns:
         Bit rates in kbit/s, all channels together, one for each number of codebooks.
@@ -64,8 +64,8 @@ def check_options(model: LoadedModel, options: CodingOptions) -> None:
     """Check that a model can encode with these options.
 
     Args:
-        model: encodes.
-        options: of encoding.
+        model: encodes
+        options: options of encoding
 
     Raises:
         UserError: more codebooks than the model has, or none.
@@ -78,9 +78,9 @@ def choose_codebooks(model: LoadedModel, channels: int, options: CodingOptions) 
     """Choose how many codebooks a file uses.
 
     Args:
-        model: encodes.
-        channels: number of channels of the file.
-        options: of encoding.
+        model: encodes
+        channels: number of channels of the file
+        options: options of encoding
 
     Returns:
         The number asked for; all, if frames may have different numbers of codes or no bit rate is given; otherwise as
@@ -98,12 +98,12 @@ def choose_codebooks(model: LoadedModel, channels: int, options: CodingOptions) 
 
 
 def describe_unreachable_rate(model: LoadedModel, kbps: float, channels: int) -> str | None:
-    """Describe what becomes of a bit rate that a model does not have.
+    """Describe the result of a bit rate that a model does not have.
 
     Args:
-        model: encodes.
-        kbps: bit rate asked for, in kbit/s.
-        channels: number of channels of a file.
+        model: encodes
+        kbps: bit rate asked for, in kbit/s
+        channels: number of channels of a file
 
     Returns:
         A sentence that begins with the model's name, or None if the model has this bit rate.
@@ -126,11 +126,11 @@ def new_header(
     """Build the header of a file or stream that is about to be encoded.
 
     Args:
-        model: encodes.
-        sample_rate: of the source, in Hz.
-        channels: of the source.
-        options: of encoding.
-        live: whether it is a live stream, whose packets are single frames with codes of fixed width.
+        model: encodes
+        sample_rate: sample rate of the source in Hz
+        channels: number of channels of the source
+        options: options of encoding
+        live: whether it is a live stream, whose packets are single frames with codes of fixed width
 
     Returns:
         The header, whose numbers of samples and frames are still 0.
@@ -159,9 +159,9 @@ def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[CodeArr
     """Build the rate control for one file or stream.
 
     Args:
-        model: encodes.
-        header: states the bit rate, and whether frames may have different numbers of codes.
-        cost: bits that a packet of codes takes.
+        model: encodes
+        header: bit rate, and whether frames may have different numbers of codes
+        cost: function from a packet of codes to its size in bits
 
     Returns:
         A rate control that lets all codes pass unless frames may have different numbers of them.

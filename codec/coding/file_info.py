@@ -1,4 +1,4 @@
-"""What a ``.nac`` file states, without decoding it."""
+"""Contents of a ``.nac`` file, without decoding it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +13,11 @@ def file_info(path: Path) -> dict[str, Any]:
     """Describe a ``.nac`` file, and check its packets.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
-        The fields of its header, rates in kbit/s, ``damaged_packets``, and why it is not complete as ``fault``. The
-        keys are those of ``codec info --json``.
+        The fields of its header, rates in kbit/s, ``damaged_packets``, and ``fault``, the reason if it is incomplete.
+        The keys are those of ``codec info --json``.
 
     Raises:
         UserError: no .nac file, or its header is damaged.

@@ -36,11 +36,11 @@ def encode_file(
     """Encode an audio file as a ``.nac`` file.
 
     Args:
-        source: the audio file, or its description if that is at hand.
-        target: the ``.nac`` file; nothing appears there unless all of it was written.
-        model: encodes.
-        options: bit rate or number of codebooks, and further tags.
-        progress: called after each block with the seconds of audio that it holds.
+        source: the audio file, or its description if it has been read already
+        target: the ``.nac`` file; nothing appears there unless all of it was written
+        model: the codec to encode with
+        options: bit rate or number of codebooks, and further tags
+        progress: called after each block with the block's duration in seconds
 
     Returns:
         The figures of the file.
@@ -64,11 +64,11 @@ def encode_waveform(
     """Encode a waveform as a ``.nac`` file.
 
     Args:
-        blocks: float32 ``[channels, n]``, full scale 1.
-        meter: knows the waveform's sample rate and channels.
-        target: the ``.nac`` file; nothing appears there unless all of it was written.
-        model: encodes.
-        options: bit rate or number of codebooks, and all tags.
+        blocks: float32 ``[channels, n]``, full scale 1
+        meter: measures the blocks; gives sample rate and channels
+        target: the ``.nac`` file; nothing appears there unless all of it was written
+        model: the codec to encode with
+        options: bit rate or number of codebooks, and all tags
 
     Returns:
         The figures of the file.
@@ -99,16 +99,15 @@ def decode_file(
 ) -> FileReport:
     """Decode a ``.nac`` file to an audio file.
 
-    Damaged parts are concealed, a file that was cut off is decoded up to there, and the report names the parts that
-    were lost.
+    Damaged parts are concealed, a truncated file is decoded up to its end, and the report lists the lost parts.
 
     Args:
-        source: the ``.nac`` file.
+        source: the ``.nac`` file
         target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format; nothing appears there unless all of it
-            was written.
-        model: decodes.
-        options: which part, sample format, and whether damage is an error.
-        progress: called after each block with the seconds of audio that it holds.
+            was written
+        model: the codec to decode with
+        options: part to decode, sample format, and whether damage is an error
+        progress: called after each block with the block's duration in seconds
 
     Returns:
         The figures of the file.
@@ -140,39 +139,44 @@ def decode_file(
 
 
 class CodedLength(Protocol):
-    """What a header states about the length of the audio."""
+    """Length of the audio in a header."""
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """Sample rate in Hz."""
 
     @property
     def samples(self) -> int:
-        """Per channel."""
+        """Samples per channel."""
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
 
 
 def sample_range(source: Path, head: CodedLength, start: float, end: float | None) -> tuple[int, int]:
     """Convert times to samples.
 
     Args:
-        source: names the file in the error message.
-        head: states the length of the audio.
-        start: in seconds.
-        end: in seconds, None for the end of the audio; times beyond it mean the end as well.
+        source: the file, for the error message
+        head: sample rate and length of the audio
+        start: start in seconds
+        end: end in seconds, None for the end of the audio; times beyond it are clipped to it
 
     Returns:
         The first sample, and the one after the last.
 
     Raises:
-        UserError: no such part of the audio.
+        UserError: the start is after the end, or outside the audio.
     """
-    if not 0 <= start <= head.seconds or not (end is None or start <= end):
-        until = "" if end is None else f" to {end:g}"
-        lasts = f"lasts {head.seconds:g} s, which does not include {start:g}{until} s"
-        raise UserError(f"{source}: {lasts}; change the times")
+    if start < 0:
+        raise UserError(f"{source}: the start ({start:g} s) is negative; change the times")
+    if end is not None and not start <= end:
+        raise UserError(f"{source}: the start ({start:g} s) is after the end ({end:g} s); change the times")
+    if not start <= head.seconds:
+        raise UserError(
+            f"{source}: the part from {start:g} s starts after the end of the audio ({head.seconds:g} s);"
+            " change the times"
+        )
     last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
     return min(head.samples, round(start * head.sample_rate)), last

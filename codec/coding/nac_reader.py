@@ -1,4 +1,4 @@
-"""Audio from ``.nac`` files, from any position on."""
+"""Random access to the audio of ``.nac`` files: seek to any position and decode from there."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ FindModel = Callable[[str], "LoadedModel | None"]
 
 
 class NacReader:
-    """A ``.nac`` file as audio that can be read from any position on. A context manager.
+    """A ``.nac`` file as audio in which one can seek: any part can be decoded by itself. A context manager.
 
-    The samples of any part are bit for bit those of the whole: decoding begins at a canonical block that is at least
-    the decoder's receptive field earlier. Damage is concealed and listed in ``lost``.
+    A part that is decoded by itself is bit-identical to the same part of the whole file: to seek, decoding begins at a
+    canonical block that is at least the decoder's receptive field earlier. Damage is concealed and listed in ``lost``.
 
     Args:
-        path: the file.
-        model: decodes.
-        strict: whether damage is an error instead.
+        path: the file
+        model: the codec to decode with
+        strict: raise an error for damage instead of concealing it
 
     Raises:
         UserError: not a .nac file, coded with another model, or its header damaged; with ``strict`` any damage, when it
@@ -59,7 +59,7 @@ class NacReader:
 
     @property
     def header(self) -> Header:
-        """What the file states."""
+        """Header of the file."""
         return self.file.header
 
     @property
@@ -79,12 +79,12 @@ class NacReader:
 
     @property
     def samples(self) -> int:
-        """Samples per channel. A file that was cut off has fewer, which only reading shows."""
+        """Samples per channel by the header. A truncated file has fewer, which is found only by reading it."""
         return self.header.samples
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return self.header.seconds
 
     @property
@@ -96,7 +96,7 @@ class NacReader:
 
     @property
     def cut_off(self) -> float | None:
-        """Where everything is missing from, in seconds, if reading got there."""
+        """Time in seconds at which a truncated file ends; None if reading has not reached it."""
         return self._losses.cut_off
 
     def close(self) -> None:
@@ -115,8 +115,8 @@ class NacReader:
         """Read a part of the audio.
 
         Args:
-            start: first sample.
-            samples: number of samples per channel.
+            start: first sample
+            samples: number of samples per channel
 
         Returns:
             float32 ``[channels, samples]``; fewer samples if the audio ends earlier.
@@ -133,11 +133,11 @@ class NacReader:
         """Read a part of the audio in blocks, in constant memory.
 
         Args:
-            start: first sample.
-            end: the sample after the last one (default: the end of the audio).
+            start: first sample
+            end: the sample after the last one (default: the end of the audio)
 
         Returns:
-            An iterator over float32 ``[channels, n]``, which ends early if the file was cut off.
+            An iterator over float32 ``[channels, n]``, which ends early if the file is truncated.
 
         Raises:
             UserError: with ``strict`` any damage, when it is met.
@@ -148,11 +148,11 @@ class NacReader:
 
     def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
         """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the
-        file was cut off.
+        file is truncated.
         """
         head = self.header
         conceal = Concealment(head.channels, head.codebooks, self.model.frame_rate_hz)
-        # The frames before decide what conceals the first ones.
+        # Concealment of the first frames depends on the frames before them.
         first = max(0, start - conceal.hold - 1) // head.packet_frames
         done = start
         for packet in self.file.packets(self._coder, first):
@@ -176,9 +176,9 @@ def resolve_model(model: LoadedModel | FindModel, fingerprint: str, name: object
     """Return the model that decodes a file.
 
     Args:
-        model: the model of all files, or a function that finds one by its fingerprint.
-        fingerprint: that the file states.
-        name: names the file in the error message.
+        model: the model of all files, or a function that finds one by its fingerprint
+        fingerprint: fingerprint of the model in the file's header
+        name: the file, for the error message
 
     Returns:
         ``model`` itself, or the one found.
@@ -201,9 +201,9 @@ def check_model(path: object, head: Header, model: LoadedModel) -> None:
     """Check that a model decodes a file.
 
     Args:
-        path: names the file in the error message.
-        head: of the file.
-        model: is to decode it.
+        path: the file, for the error message
+        head: header of the file
+        model: the codec to decode with
 
     Raises:
         UserError: it has another fingerprint, or the header contradicts its architecture.
@@ -224,9 +224,9 @@ def wrong_model(path: object, fingerprint: str, model: LoadedModel) -> UserError
     """Build the error for a file of another model.
 
     Args:
-        path: names the file.
-        fingerprint: that the file states.
-        model: does not decode it.
+        path: the file, for the error message
+        fingerprint: fingerprint of the model in the file's header
+        model: the codec that was to decode it
 
     Returns:
         The error to raise.

@@ -8,18 +8,18 @@ from codec.errors import UserError
 
 @dataclass(frozen=True)
 class CodingOptions:
-    """How audio is encoded.
+    """Options of encoding.
 
     Raises:
         UserError: both a bit rate and a number of codebooks, or one that is out of range.
     """
 
     kbps: float | None = None
-    """Bit rate of the codes in kbit/s, all channels together. Frames get the codes that they need most, see
+    """Bit rate of the codes in kbit/s, all channels together. Codes are selected by importance, see
     :mod:`codec.bitstream.rate_control`; files of half a minute and more come within 3 % of it. With a model without
     context classes, every frame gets as many codes as are expected to stay within it, and at least one."""
     codebooks: int | None = None
-    """Number of codes of every frame, in place of a bit rate. Without both, frames have all codes of the model."""
+    """Number of codes of every frame, instead of a bit rate. Without both, frames have all codes of the model."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Title, date and the like, stored in the file in addition to those of the source, over which they have
     precedence."""
@@ -32,18 +32,18 @@ class CodingOptions:
 
     @property
     def target_bps(self) -> int:
-        """The bit rate as a header states it, in bit/s; 0 if there is none."""
+        """The bit rate in bit/s, as stored in a header; 0 if there is none."""
         return 0 if self.kbps is None else max(1, round(1000 * self.kbps))
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """What is decoded of a file, and to what."""
+    """Options of decoding: part of the file, sample format and handling of damage."""
 
     start: float = 0.0
-    """Where decoding begins, in seconds."""
+    """Start of the decoded part in seconds."""
     end: float | None = None
-    """Where it ends, in seconds (default: with the file)."""
+    """End of the decoded part in seconds (default: the end of the file)."""
     strict: bool = False
     """Whether damage is an error; otherwise it is concealed and reported."""
     subtype: str = "PCM_16"

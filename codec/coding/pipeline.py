@@ -1,7 +1,7 @@
 """Audio of any sample rate and channel count to codes and back; shared by files, tokens and the Python interface.
 
 Codes of all channels are separate streams, ``[channels, codebooks, frames]``; see :mod:`codec.audio.channels` for how
-channels become streams. Continuous latents, where they take the place of codes, are ``[channels, features, frames]``.
+channels become streams. Continuous latents, if used instead of codes, are ``[channels, features, frames]``.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def encode_blocks(
     """Encode a waveform that comes in blocks, in constant memory.
 
     Args:
-        model: encodes.
-        blocks: float32 ``[channels, n]``, full scale 1.
-        sample_rate: of the waveform, in Hz.
-        channels: of the waveform.
-        codebooks: number of codebooks to use (default: all).
-        quantize: whether codes are wanted, otherwise continuous latents.
+        model: encodes
+        blocks: float32 ``[channels, n]``, full scale 1
+        sample_rate: sample rate of the waveform in Hz
+        channels: number of channels of the waveform
+        codebooks: number of codebooks to use (default: all)
+        quantize: whether to return codes; otherwise continuous latents
         block: latent frames that are computed at once, see :meth:`codec.model.codec.Codec.stream_encoder` (default: a
-            canonical block).
+            canonical block)
 
     Yields:
         Codes ``[channels, codebooks, frames]`` with their importance, of zero or more frames.
@@ -62,13 +62,13 @@ def encode_blocks(
 class DecodingPipeline:
     """Decodes any part of a waveform from its codes.
 
-    The samples of any part are bit for bit those of the whole: decoding begins at a canonical block that is at least
-    the decoder's receptive field earlier.
+    A part that is decoded by itself is bit-identical to the same part of the whole: decoding begins at a canonical
+    block that is at least the decoder's receptive field earlier.
     """
 
     model: LoadedModel
     sample_rate: int
-    """Of the waveform, in Hz."""
+    """Sample rate of the waveform in Hz."""
     channels: int
     samples: int
     """Samples per channel of the whole waveform."""
@@ -81,8 +81,8 @@ class DecodingPipeline:
         """Decode a part of the waveform, in constant memory.
 
         Args:
-            start: first sample.
-            end: the sample after the last one (default: the end of the waveform).
+            start: first sample
+            end: the sample after the last one (default: the end of the waveform)
 
         Yields:
             float32 ``[channels, n]``.
@@ -130,9 +130,9 @@ def model_samples(model: LoadedModel, samples: int, sample_rate: int) -> int:
     """Convert a number of samples to the model's rate.
 
     Args:
-        model: has the rate.
-        samples: per channel, at ``sample_rate``.
-        sample_rate: in Hz.
+        model: the model
+        samples: number of samples per channel, at ``sample_rate``
+        sample_rate: sample rate in Hz
 
     Returns:
         Samples per channel at the model's rate, rounded up.
@@ -144,11 +144,11 @@ class StreamingEncoder:
     """Encodes audio as it arrives: :meth:`push` each piece, then :meth:`flush` once.
 
     Args:
-        model: encodes.
-        sample_rate: of the audio, in Hz.
-        channels: of the audio.
-        codebooks: number of codebooks to use (default: all).
-        block: latent frames that are waited for; 1 for the least delay.
+        model: encodes
+        sample_rate: sample rate of the audio in Hz
+        channels: number of channels of the audio
+        codebooks: number of codebooks to use (default: all)
+        block: number of latent frames that are computed at once; 1 for the least delay
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class StreamingEncoder:
         """Encode the next piece.
 
         Args:
-            wave: float32 ``[channels, n]``, any number of samples.
+            wave: float32 ``[channels, n]``, any number of samples
 
         Returns:
             The codes ``[channels, codebooks, frames]`` that are ready, of zero or more frames.
@@ -170,7 +170,7 @@ class StreamingEncoder:
         return self._push(self._resampler.push(wave))
 
     def flush(self) -> Tensor:
-        """Encode what is left after the last piece.
+        """Encode the remaining samples after the last piece.
 
         Returns:
             Codes ``[channels, codebooks, frames]``.
@@ -189,10 +189,10 @@ class StreamingDecoder:
     """Decodes codes as they arrive: :meth:`push` each piece, then :meth:`flush` once.
 
     Args:
-        model: decodes.
-        sample_rate: of the audio, in Hz.
-        channels: of the audio.
-        block: latent frames that are waited for; 1 for the least delay.
+        model: decodes
+        sample_rate: sample rate of the audio in Hz
+        channels: number of channels of the audio
+        block: number of latent frames that are computed at once; 1 for the least delay
     """
 
     def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
@@ -204,7 +204,7 @@ class StreamingDecoder:
         """Decode the next piece.
 
         Args:
-            codes: ``[channels, codebooks, frames]``, any number of frames.
+            codes: ``[channels, codebooks, frames]``, any number of frames
 
         Returns:
             The samples float32 ``[channels, n]`` that are ready, zero or more.
@@ -212,11 +212,10 @@ class StreamingDecoder:
         return self._resampler.push(self._waveform(self._decoder.push(codes.cpu().numpy())))
 
     def flush(self) -> FloatArray:
-        """Decode what is left after the last piece.
+        """Decode the remaining frames after the last piece.
 
         Returns:
-            Samples float32 ``[channels, n]``; the last ones, up to a latent frame, lie beyond the end of what was
-            encoded.
+            Samples float32 ``[channels, n]``; up to one latent frame of them is padding after the end of the audio.
         """
         last = self._resampler.push(self._waveform(self._decoder.flush()))
         return np.concatenate([last, self._resampler.flush()], 1)

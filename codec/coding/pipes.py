@@ -1,7 +1,7 @@
-"""Sound through pipes, coded and decoded as it comes: the live profile of the ``.nac`` format.
+"""Audio through pipes, encoded and decoded as it arrives: the live profile of the ``.nac`` format.
 
-The codec waits for (frames per latent + 1) hops, ``CodecConfig.latency_ms``, and no more; a resampler adds its own
-delay where the rates differ. What comes out has the length of what went in, without an offset.
+The delay of the codec is (frames per latent + 1) hops, ``CodecConfig.latency_ms``; a resampler adds its own delay if
+the rates differ. The output has the length of the input and no offset.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def encode_stream(
     only then is the ``fault`` of the report known.
 
     Args:
-        source: binary file with audio or, if ``raw`` describes them, samples alone.
-        output: binary file that receives the stream.
-        model: encodes.
-        options: bit rate or number of codebooks, and tags.
-        raw: format of samples without a header.
+        source: binary file with audio or, if ``raw`` describes them, samples alone
+        output: binary file that receives the stream
+        model: encodes
+        options: bit rate or number of codebooks, and tags
+        raw: format of samples without a header
 
     Returns:
         The figures of the stream.
@@ -110,13 +110,13 @@ def decode_stream(
     A ``.nac`` file of the archive profile is decoded as well, once all of it has arrived.
 
     Args:
-        source: binary file with the stream.
-        output: binary file that receives the audio.
-        model: decodes, or a function that finds the model for the fingerprint in the stream.
-        strict: whether damage is an error.
-        encoding: sample format of the output.
-        raw: whether the output has no WAV header.
-        name: names the source in error messages.
+        source: binary file with the stream
+        output: binary file that receives the audio
+        model: decodes, or a function that finds the model for the fingerprint in the stream
+        strict: whether damage is an error
+        encoding: sample format of the output
+        raw: whether the output has no WAV header
+        name: name of the source in error messages
 
     Returns:
         The figures of the stream.
@@ -201,7 +201,7 @@ class _Receiver:
                 yield conceal.fill_in(run.frames) if run.codes is None else conceal.received(run.codes)
         if self._parser.end is None:
             if self._strict:
-                raise UserError(f"{self._name}: cut off, the end of the stream is missing; send it again")
+                raise UserError(f"{self._name}: truncated, the end of the stream is missing; send it again")
             self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.LiveFrames]:

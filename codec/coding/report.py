@@ -10,7 +10,7 @@ from codec.audio import FloatArray, count_over_full_scale
 from codec.audio.bandwidth import AboveBandMeter
 
 Progress = Callable[[float], None]
-"""Called after each block with the number of further seconds of audio that are done."""
+"""Called after each block with the block's duration in seconds."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FileReport:
     lost: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of each damaged part, which is concealed, or missing at the end."""
     cut_off: float | None = None
-    """Where everything is missing from, in seconds; None if the source was not cut off."""
+    """Time in seconds at which a truncated source ends; None if it is complete."""
     fault: str | None = None
     """Why a pipe delivered less than it announced."""
     above_band: float = 0.0
@@ -69,8 +69,8 @@ def kbps(size: int, seconds: float) -> float:
     """Convert a size to a bit rate.
 
     Args:
-        size: in bytes.
-        seconds: duration of the audio.
+        size: in bytes
+        seconds: duration of the audio
 
     Returns:
         Bit rate in kbit/s; 0 if there is no audio.
@@ -87,13 +87,13 @@ class FileMeter:
     The clock starts when the meter is made.
 
     Args:
-        source: name of the source in the report.
-        target: name of the target in the report.
-        sample_rate: of the audio, in Hz.
-        channels: of the audio.
+        source: name of the source in the report
+        target: name of the target in the report
+        sample_rate: of the audio, in Hz
+        channels: of the audio
         model_rate: sample rate of the model that encodes, in Hz; then samples beyond full scale and energy above the
             model's band are measured. None for decoding.
-        progress: called after each block has been used.
+        progress: called after each block has been used
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class FileMeter:
         """Pass blocks on and measure them.
 
         Args:
-            blocks: float32 ``[channels, n]``.
+            blocks: float32 ``[channels, n]``
 
         Yields:
             The same blocks.
@@ -148,11 +148,11 @@ class FileMeter:
         """Build the report, once all audio has passed.
 
         Args:
-            codebooks: number of codebooks in the coded file.
-            bytes_total: size of the coded file.
-            bytes_payload: size of its codes.
-            bytes_seconds: duration of the audio in these bytes (default: of the audio that passed).
-            further: other fields of :class:`FileReport`.
+            codebooks: number of codebooks in the coded file
+            bytes_total: size of the coded file
+            bytes_payload: size of its codes
+            bytes_seconds: duration of the audio in these bytes (default: of the audio that passed)
+            further: other fields of :class:`FileReport`
 
         Returns:
             The report.

@@ -1,7 +1,7 @@
 """Writing of shards, see :mod:`codec.coding.shards`.
 
 Arrays are collected in :class:`Members`, a tar file without its end, as they are made. So memory does not grow with a
-shard, and what a killed process had made is there for the next one. Then :func:`write_shard` puts them in order.
+shard, and the next process can use the arrays of a killed one. Then :func:`write_shard` puts them in order.
 """
 
 import errno
@@ -28,9 +28,9 @@ def write_shard(path: Path, samples: Iterable[Sample], changed_ns: int) -> None:
     """Write a shard of samples from other tar files; it appears complete or not at all.
 
     Args:
-        path: the shard.
-        samples: in their order.
-        changed_ns: its modification time, in ns since the epoch.
+        path: the shard
+        samples: the samples, in their order
+        changed_ns: modification time of the shard, in ns since the epoch
 
     Raises:
         OSError: the disk is full, or the file cannot be written.
@@ -51,11 +51,11 @@ def write_shard(path: Path, samples: Iterable[Sample], changed_ns: int) -> None:
 class Members:
     """A tar file that grows by one sample at a time. A context manager.
 
-    What an earlier process left there is kept, up to its last complete sample. The file keeps the modification time
-    with which it was begun, so that sources that change later are newer than its samples.
+    Samples that an earlier process wrote to it are preserved, up to the last complete one. The modification time of the
+    file is the time at which it was begun, so that sources that change later are newer than its samples.
 
     Args:
-        path: the file.
+        path: the file
 
     Raises:
         OSError: the disk is full, or the file cannot be written.
@@ -82,9 +82,9 @@ class Members:
         """Write one sample.
 
         Args:
-            key: names it.
-            array: the array.
-            metadata: can be written as JSON.
+            key: key of the sample
+            array: the array
+            metadata: content of its JSON file
 
         Returns:
             Its size in bytes.
@@ -151,7 +151,7 @@ class ArrayParts:
 
 
 def _array_header(array: ArrayParts) -> bytes:
-    """Return what :func:`numpy.save` writes before the numbers."""
+    """Return the header that :func:`numpy.save` writes before the numbers."""
     data = io.BytesIO()
     described = {"descr": array.parts[0].dtype.str, "fortran_order": False, "shape": array.shape}
     np.lib.format.write_array_header_1_0(data, described)
@@ -175,4 +175,4 @@ def _copy(path: Path, extent: Extent, target: BinaryIO) -> None:
         while left and (data := source.read(min(left, _COPY_BYTES))):
             left -= target.write(data)
     if left:
-        raise OSError(errno.EIO, "was cut while it was copied", str(path))
+        raise OSError(errno.EIO, "was truncated while it was copied", str(path))

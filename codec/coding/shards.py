@@ -47,7 +47,7 @@ class Sample:
     path: Path
     """The shard."""
     key: str
-    """Names the sample in the shard."""
+    """Name of the sample in the shard."""
     array: Extent | None
     """None if that member is missing."""
     metadata: Extent | None
@@ -64,7 +64,7 @@ class ShardContents:
     """The contents of a shard."""
 
     samples: list[Sample]
-    """In their order, up to the damage if there is any."""
+    """In their order; in a damaged shard, only those before the damage."""
     fault: str | None
     """A message about the damage, None if the shard is complete."""
 
@@ -73,7 +73,7 @@ def sample_key(relative: Path) -> str:
     """Encode a path as a key.
 
     Args:
-        relative: path of a file in its tree, without its suffix.
+        relative: path of a file in its tree, without its suffix
 
     Returns:
         The key.
@@ -88,7 +88,7 @@ def key_path(key: str) -> Path:
     """Decode a key to a path, as the inverse of :func:`sample_key`.
 
     Args:
-        key: of a sample.
+        key: key of a sample
 
     Returns:
         Path of a file in its tree, without its suffix.
@@ -106,7 +106,7 @@ def read_shard(path: Path) -> ShardContents:
     """List the contents of a shard by its tar headers.
 
     Args:
-        path: the shard.
+        path: the shard
 
     Returns:
         Its samples, and whether it is damaged.
@@ -123,7 +123,7 @@ def read_shard(path: Path) -> ShardContents:
                 folder, slash, name = member.name.rpartition("/")
                 stem, _, kind = name.partition(".")
                 if member.offset_data + member.size > size:
-                    raise ValueError(f"{member.name[:40]} is cut off")
+                    raise ValueError(f"{member.name[:40]} is truncated")
                 end = member.offset_data + member.size + -member.size % tarfile.BLOCKSIZE
                 if member.isfile():
                     key_path(folder + slash + stem)
@@ -131,10 +131,10 @@ def read_shard(path: Path) -> ShardContents:
         with path.open("rb") as file:  # tarfile takes a damaged header for the end
             file.seek(end)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise ValueError(f"cut off or damaged at byte {end}")
+                raise ValueError(f"truncated or damaged at byte {end}")
     except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
         reason = str(error) or "a header that is nested or larger than memory"
-        fault = f"{path}: not a whole shard ({reason}); make it again with codec tokens"
+        fault = f"{path}: not a complete shard ({reason}); make it again with codec tokens"
     samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA)) for key, has in found.items()]
     if not samples and fault is None:
         fault = f"{path}: holds no tokens; make it again with codec tokens"
@@ -145,7 +145,7 @@ def is_shard(path: Path) -> bool:
     """Check whether a file is a shard.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Whether it is a tar file whose first member is that of a shard.
@@ -163,7 +163,7 @@ def read_metadata(sample: Sample) -> dict[str, Any]:
     """Read the metadata of a sample.
 
     Args:
-        sample: of a shard.
+        sample: sample of a shard
 
     Returns:
         The JSON object.
@@ -186,7 +186,7 @@ def read_array(sample: Sample) -> IntArray:
     """Read the array of a sample.
 
     Args:
-        sample: of a shard.
+        sample: sample of a shard
 
     Returns:
         Integers of any type and shape.
@@ -215,8 +215,8 @@ def damaged_sample(sample: Sample, reason: object) -> UserError:
     """Build the error for a sample that cannot be read.
 
     Args:
-        sample: names it.
-        reason: why; the first line is shown.
+        sample: the sample
+        reason: the reason; its first line is shown
 
     Returns:
         The error to raise.
@@ -227,7 +227,7 @@ def damaged_sample(sample: Sample, reason: object) -> UserError:
 
 def _read(path: Path, extent: Extent) -> bytes:
     if extent.start + extent.size > path.stat().st_size:
-        raise ValueError("cut off")
+        raise ValueError("truncated")
     with path.open("rb") as file:
         file.seek(extent.start)
         return file.read(extent.size)

@@ -1,7 +1,7 @@
 """Arrays of codes with their metadata, as shards hold them; both are checked when they are read.
 
 The array of a mono file is ``[codebooks, frames]``, of others ``[channels, codebooks, frames]``, where the channels are
-those that the model codes: mid and side of a stereo file, if its metadata says so. All frames have all codes.
+those that the model codes: mid and side for a stereo file whose metadata has ``mid_side``. All frames have all codes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TokenInfo:
     axes: list[str]
     """Axes of the array: channels (if there are several), quantizers (the codebooks), frames."""
     stereo: StereoMode | None
-    """What the two channels of an array are; None for one channel, or for more than two, which are separate."""
+    """Meaning of the two channels of an array; None for one channel, or for more than two, which are separate."""
     manifest: dict[str, str]
     """The columns of the manifest's row for this file, except its path."""
 
@@ -68,7 +68,7 @@ def read_token_info(sample: shards.Sample) -> TokenInfo:
     """Read the metadata of an array.
 
     Args:
-        sample: of a shard.
+        sample: sample of a shard
 
     Returns:
         Metadata whose numbers are possible.
@@ -96,12 +96,12 @@ def read_codes(sample: shards.Sample, info: TokenInfo, model: LoadedModel) -> In
     """Read the codes of an array.
 
     Args:
-        sample: of a shard.
-        info: its metadata.
-        model: is to decode the codes.
+        sample: sample of a shard
+        info: its metadata
+        model: the codec to decode with
 
     Returns:
-        Integers ``[channels, codebooks, frames]`` that the model decodes to the length that ``info`` states.
+        Integers ``[channels, codebooks, frames]`` that the model decodes to the length given in ``info``.
 
     Raises:
         UserError: no such array.

@@ -33,11 +33,11 @@ def decode_tokens(
     """Decode one array of a shard to an audio file, as :func:`codec.coding.files.decode_file` decodes a ``.nac`` file.
 
     Args:
-        sample: the array and its metadata.
-        target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format.
-        model: decodes.
-        options: which part, and the sample format.
-        progress: called after each block with the seconds of audio that it holds.
+        sample: the array and its metadata
+        target: the audio file, whose suffix (.wav, .flac, .ogg) sets its format
+        model: decodes
+        options: part to decode, and sample format
+        progress: called after each block with the seconds of audio that it holds
 
     Returns:
         The figures of the file.

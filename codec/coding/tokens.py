@@ -28,17 +28,17 @@ class Tokens:
     codes: ArrayParts
     info: TokenInfo
     report: FileReport
-    """Without the size in the shard, which is known once they are written."""
+    """Report without the size in the shard, which is known only after writing."""
 
 
 def token_settings(model: LoadedModel, codebooks: int, source: Path, columns: Mapping[str, str]) -> dict[str, Any]:
     """Return the metadata that are known before a file is read.
 
     Args:
-        model: encodes.
-        codebooks: number of codebooks.
-        source: the audio file.
-        columns: of the manifest's row for this file.
+        model: encodes
+        codebooks: number of codebooks
+        source: the audio file
+        columns: columns of the manifest's row for this file
 
     Returns:
         Fields of :class:`codec.coding.token_arrays.TokenInfo`. Tokens with the same ones, of an unchanged source, are
@@ -66,12 +66,12 @@ def encode_to_tokens(
     """Encode an audio file to an array of codes.
 
     Args:
-        source: describes the audio file.
-        target: the shard, which the report names.
-        model: encodes.
-        codebooks: number of codebooks.
-        columns: of the manifest's row for this file.
-        progress: called after each block with the seconds of audio that it holds.
+        source: description of the audio file
+        target: the shard, for the report
+        model: encodes
+        codebooks: number of codebooks
+        columns: columns of the manifest's row for this file
+        progress: called after each block with the seconds of audio that it holds
 
     Returns:
         Codes, metadata and figures.

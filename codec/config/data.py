@@ -1,4 +1,4 @@
-"""Settings of the data of a recipe: which audio the codec is meant for, and how training crops are drawn."""
+"""Settings of the data of a recipe: the audio that the codec is designed for, and the training crops."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -8,7 +8,7 @@ from codec.config.ranges import SHARE, Range, check_order, check_settings, requi
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """The audio that the codec is meant for. A clip of a listed domain is in distribution if all ranges hold it."""
+    """The audio that the codec is designed for. A clip of a listed domain is in distribution if it is in all ranges."""
 
     domains: dict[str, float] = field(default_factory=dict)
     """Share of each domain in the seconds of audio. Empty: all domains belong to the target."""

@@ -9,7 +9,7 @@ from codec.config.ranges import SHARE, Range, check_settings, require
 MAX_PARAMETERS = 10**9
 """Parameters of a model, about 4 GB."""
 MAX_CODEBOOK_SIZE_WITH_CONTEXTS = 1 << 13
-"""For larger codebooks, the tables of context scores would be most of the model."""
+"""For larger codebooks, the tables of context scores would be larger than the rest of the model."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class NetworkConfig:
         """Count the weights of such a network, without biases and normalisations, which are few.
 
         Args:
-            features_in: input features per frame.
-            features_out: output features per frame.
+            features_in: input features per frame
+            features_out: output features per frame
 
         Returns:
             Number of weights.
@@ -170,7 +170,7 @@ class CodecConfig:
         """Count the latent frames of a waveform.
 
         Args:
-            samples: length of the waveform.
+            samples: length of the waveform
 
         Returns:
             The number of frames: the last MDCT frame must reach beyond the end of the waveform.
@@ -212,7 +212,7 @@ class CodecConfig:
         """Make a configuration from plain values.
 
         Args:
-            values: as :meth:`to_dict` returns them, also after a round trip through JSON.
+            values: as :meth:`to_dict` returns them, also after a round trip through JSON
 
         Returns:
             The configuration.

@@ -18,7 +18,7 @@ def shorten(value: Any) -> str:
     """Represent a value of any size in a message.
 
     Args:
-        value: any value, such as one from a recipe.
+        value: any value, such as one from a recipe
 
     Returns:
         Its ``repr``, without the middle part if it is long.
@@ -45,7 +45,7 @@ class Range:
         """Decide whether a number lies in the interval.
 
         Args:
-            value: the number.
+            value: the number
 
         Returns:
             True if it does; False for NaN.
@@ -68,10 +68,10 @@ def check_settings(section: str, settings: Any, ranges: Mapping[str, Range]) -> 
     """Check each field of a dataclass: its declared type, and for numbers the range.
 
     Args:
-        section: name of the section in messages, such as ``optim``.
+        section: name of the section in messages, such as ``optim``
         settings: an instance of a dataclass, whose fields are numbers, truth values, literals, tuples or dictionaries
-            of numbers, or dataclasses.
-        ranges: range of each field with numbers, by name.
+            of numbers, or dataclasses
+        ranges: range of each field with numbers, by name
 
     Raises:
         UserError: one line that names the setting, the range and the value.
@@ -126,8 +126,8 @@ def check_order(name: str, bounds: tuple[float, float]) -> None:
     """Check that the limits of a range are in order.
 
     Args:
-        name: the setting, for the message.
-        bounds: lowest and highest value.
+        name: the setting, for the message
+        bounds: lowest and highest value
 
     Raises:
         UserError: the lowest is above the highest.
@@ -140,8 +140,8 @@ def require(valid: bool, message: str) -> None:
     """Check a rule that concerns several settings.
 
     Args:
-        valid: whether the rule holds.
-        message: one sentence that names the settings and the rule.
+        valid: whether the rule holds
+        message: one sentence that names the settings and the rule
 
     Raises:
         UserError: with that message, if the rule does not hold.

@@ -64,7 +64,7 @@ class OptimConfig:
     clip_norm: float = 1.0
     """Largest gradient norm; larger gradients are scaled down to it."""
     ema_decay: float = 0.999
-    """Decay per step of the moving average of the weights, which is what is evaluated and saved."""
+    """Decay per step of the exponential moving average (EMA) of the weights, which is evaluated and saved."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "lr": LEARNING_RATE,

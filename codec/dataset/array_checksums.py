@@ -16,14 +16,14 @@ class Shard:
     key: str
     """Digest of the clips that the array was made from."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
 
 
 def read_shards(folder: Path) -> dict[str, Shard]:
     """Read the records of the arrays in a folder of packed clips.
 
     Args:
-        folder: the folder of the arrays.
+        folder: the folder of the arrays
 
     Returns:
         The records by file name; empty if the file is missing or damaged.
@@ -39,7 +39,7 @@ def file_sha256(path: Path) -> str:
     """Compute the SHA-256 digest of a file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         64 hexadecimal digits, or an empty string if the file cannot be read.
@@ -55,12 +55,12 @@ def file_sha256(path: Path) -> str:
 
 
 def cached_file_sha256(path: Path) -> str:
-    """Compute the digest of a file, and remember it until the file is written again.
+    """Compute the digest of a file, and cache it until the file is written again.
 
     A search trains on the same arrays many times in one process.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         See :func:`file_sha256`.

@@ -1,4 +1,4 @@
-"""The target distribution of a recipe: which clips the codec is meant for."""
+"""The target distribution of a recipe: the clips for which the codec is designed."""
 
 from typing import Protocol
 
@@ -29,8 +29,8 @@ def in_distribution(clip: ClipProperties, target: TargetConfig) -> bool:
     """Decide whether a clip belongs to the target of a recipe.
 
     Args:
-        clip: its domain and levels.
-        target: the recipe's ``target`` section.
+        clip: its domain and levels
+        target: the recipe's ``target`` section
 
     Returns:
         True if the clip's domain is listed in the target (or no domain is) and each of its properties is in range.

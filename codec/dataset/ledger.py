@@ -24,7 +24,7 @@ from codec.runtime.json_files import from_json, parse_json
 LEDGER_FILE = "ledger.jsonl"
 CANDIDATES_FILE = "candidates.jsonl"
 FOLDER_VARIABLE = "LATHE_LEDGERS"
-"""Environment variable: the folder of these files, for data on a file system that cannot be written to."""
+"""Environment variable with the folder of these files, for data on a read-only file system."""
 
 Purpose = Literal["evaluation", "demonstration"]
 
@@ -64,7 +64,7 @@ def ledger_folder(data: Path) -> Path:
     """Return the folder of the ledger and the list of candidates.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
 
     Returns:
         The data folder itself or, if the environment variable ``LATHE_LEDGERS`` names a folder, a folder in that one,
@@ -81,7 +81,7 @@ def check_candidates(data: Path) -> None:
     """Check that a candidate can be recorded, before time is spent on training it.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
 
     Raises:
         UserError: the list of candidates cannot be written; the message names the alternative.
@@ -105,14 +105,14 @@ def open_ledger(
     """Record an opening of the test split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        run: name of the run or model that is evaluated.
-        weights: checksums of all models that are evaluated.
-        purpose: reason for the opening.
-        again: open it for models other than those that it was opened for before.
+        data: the folder that ``codec prepare`` wrote
+        run: name of the run or model that is evaluated
+        weights: checksums of all models that are evaluated
+        purpose: reason for the opening
+        again: open it for models other than those that it was opened for before
 
     Returns:
-        The new opening, and those before it, oldest first.
+        The new opening, and the earlier ones, oldest first.
 
     Raises:
         SealedError: it was opened before, not for all of these weights, and ``again`` is False.
@@ -124,7 +124,7 @@ def open_ledger(
         if before and not known.issuperset(weights) and not again:
             raise SealedError(
                 f"{data}: the test split was opened before ({describe_openings(before)}); to evaluate another"
-                " candidate on it, add --open-test-again; the report will state this"
+                " candidate on it, add --open-test-again; the report will mention this"
             )
         entry = LedgerEntry(_now(), purpose, list(weights), run, key=uuid.uuid4().hex)
         _append(ledger_folder(data) / LEDGER_FILE, asdict(entry), "the test split stays sealed")
@@ -135,9 +135,9 @@ def record_result(data: Path, key: str, result: dict[str, Any]) -> None:
     """Record the result of an opening.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        key: key of the opening.
-        result: plain values, as JSON can hold them.
+        data: the folder that ``codec prepare`` wrote
+        key: key of the opening
+        result: plain values, as JSON can hold them
 
     Raises:
         UserError: there is no such opening, or the disk is full.
@@ -153,7 +153,7 @@ def read_ledger(data: Path) -> list[LedgerEntry]:
     """Read all openings of the test split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
 
     Returns:
         The openings with their results, oldest first.
@@ -180,7 +180,7 @@ def describe_openings(openings: Sequence[LedgerEntry]) -> str:
     """Describe openings in one line.
 
     Args:
-        openings: the openings, oldest first.
+        openings: the openings, oldest first
 
     Returns:
         Dates, weights and runs of the last five; of earlier ones the number only.
@@ -193,8 +193,8 @@ def record_candidate(data: Path, run: str) -> None:
     """Record that a run was evaluated on the validation split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        run: folder of the run.
+        data: the folder that ``codec prepare`` wrote
+        run: folder of the run
 
     Raises:
         UserError: the list cannot be written.
@@ -207,7 +207,7 @@ def count_candidates(data: Path) -> int:
     """Count the runs that were ever evaluated on the validation split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
 
     Returns:
         The number of different runs.
@@ -242,7 +242,7 @@ def _append(path: Path, line: dict[str, Any], consequence: str) -> None:
     try:
         with path.open("a+b") as file:
             file.seek(max(0, size - 1))
-            cut_off = file.read(1) not in (b"", b"\n")  # after a line cut off by a power failure, begin a new one
+            cut_off = file.read(1) not in (b"", b"\n")  # after a line truncated by a power failure, begin a new one
             file.write(b"\n" * cut_off + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

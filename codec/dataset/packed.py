@@ -26,7 +26,7 @@ _FULL_SCALE = 32768
 """The 16-bit value that stands for a sample of 1.0."""
 _REMEDY = "run codec prepare again, which writes damaged arrays anew"
 _ARRAY_NAME = re.compile(r"\w[\w.-]*\.npy")
-"""File names of arrays; none leads out of the folder."""
+"""File names of arrays; none contains a path."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipLocation:
-    """Where the samples of a clip are stored."""
+    """Location of the samples of a clip."""
 
     shard: str
     """File name of the array."""
@@ -77,9 +77,9 @@ def packed_folder(data: Path, sample_rate: int, channels: int) -> Path:
     """Return the folder of the packed clips of one sample rate and channel count.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The folder, whether it exists or not.
@@ -96,11 +96,11 @@ class PackedSplit:
     Memory maps are opened on first use, also after pickling into another process.
 
     Args:
-        folder: the folder of the arrays, see :func:`packed_folder`.
-        clips: the clips of the split.
-        locations: where each clip is stored, in the order of ``clips``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        folder: the folder of the arrays, see :func:`packed_folder`
+        clips: the clips of the split
+        locations: where each clip is stored, in the order of ``clips``
+        sample_rate: in Hz
+        channels: number of channels
     """
 
     def __init__(
@@ -134,9 +134,9 @@ class PackedSplit:
         """Return the samples of a clip, or of a part of it.
 
         Args:
-            index: number of the clip in :attr:`clips`.
-            start: first frame of the part; beyond the ends of the clip it is moved to the nearest end.
-            frames: length of the part; None: up to the end of the clip.
+            index: number of the clip in :attr:`clips`
+            start: first frame of the part; beyond the ends of the clip it is moved to the nearest end
+            frames: length of the part; None: up to the end of the clip
 
         Returns:
             float32 ``[channels, frames]``, full scale ±1; shorter than ``frames`` if the clip ends before.
@@ -182,7 +182,7 @@ class PackedSplit:
             path = self._folder / shard
             try:
                 array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
-            except Exception as error:  # a damaged header ends in whatever its parser raises
+            except Exception as error:  # a damaged header can raise any error of its parser
                 raise UserError(f"{path}: missing or damaged; {_REMEDY}") from error
             if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
                 raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_REMEDY}")
@@ -197,10 +197,10 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
     """Open the training or validation clips at a sample rate and channel count.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        split: ``"train"`` or ``"val"``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        split: ``"train"`` or ``"val"``
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The split, checked against its table.
@@ -215,13 +215,13 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
 
 
 def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
-    """Read the table of a split, without its audio; this is allowed for the sealed test split, too.
+    """Read the table of a split, without its audio; this is also allowed for the sealed test split.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        sample_rate: in Hz.
-        channels: number of channels.
+        data: the folder that ``codec prepare`` wrote
+        split: ``"train"``, ``"val"`` or ``"test"``
+        sample_rate: in Hz
+        channels: number of channels
 
     Returns:
         The clips, in the order of the table.
@@ -249,7 +249,7 @@ def _open_any_split(data: Path, split: str, sample_rate: int, channels: int) -> 
     if (stated := counts.get(split, len(clips))) != len(clips):
         raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_REMEDY}")
     if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
-        raise UserError(f"{folder}: its audio has another rate or channel count than its name states; {_REMEDY}")
+        raise UserError(f"{folder}: its audio does not have the rate and channel count in its name; {_REMEDY}")
     if not clips:
         raise UserError(
             f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"

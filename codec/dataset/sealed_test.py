@@ -36,13 +36,13 @@ def open_sealed_test(
     """Open the test split, after recording the opening in the ledger.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        sample_rate: in Hz.
-        channels: number of channels.
-        run: name of the run or model that is evaluated.
-        weights: checksums of all models that are evaluated.
-        purpose: reason for the opening.
-        again: open it for models other than those that it was opened for before.
+        data: the folder that ``codec prepare`` wrote
+        sample_rate: in Hz
+        channels: number of channels
+        run: name of the run or model that is evaluated
+        weights: checksums of all models that are evaluated
+        purpose: reason for the opening
+        again: open it for models other than those that it was opened for before
 
     Returns:
         The test clips with the record of this opening.

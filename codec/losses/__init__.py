@@ -18,9 +18,9 @@ def mel_distance(output: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     """Return the seven-scale log-mel distance of two waveforms.
 
     Args:
-        output: waveform, ``[batch, 1, samples]``.
-        target: waveform of the same shape.
-        sample_rate: sample rate in Hz.
+        output: waveform, ``[batch, 1, samples]``
+        target: waveform of the same shape
+        sample_rate: sample rate in Hz
 
     Returns:
         The distance, a scalar; see :func:`codec.losses.spectral.mel_loss`.
@@ -33,8 +33,8 @@ def stft_distance(output: Tensor, target: Tensor) -> Tensor:
     """Return the multi-resolution STFT distance of two waveforms.
 
     Args:
-        output: waveform, ``[batch, 1, samples]``.
-        target: waveform of the same shape.
+        output: waveform, ``[batch, 1, samples]``
+        target: waveform of the same shape
 
     Returns:
         The distance, a scalar; see :func:`codec.losses.spectral.stft_loss`. It does not depend on the sample rate: the
@@ -48,9 +48,9 @@ def noise_to_mask_ratio(output: Tensor, target: Tensor, sample_rate: int) -> Ten
     """Return the noise-to-mask ratio of two waveforms.
 
     Args:
-        output: waveform, ``[batch, 1, samples]``.
-        target: waveform of the same shape.
-        sample_rate: sample rate in Hz.
+        output: waveform, ``[batch, 1, samples]``
+        target: waveform of the same shape
+        sample_rate: sample rate in Hz
 
     Returns:
         Mean log10(1 + noise / masking threshold), a scalar; see

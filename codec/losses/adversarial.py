@@ -39,12 +39,12 @@ _CRITERIA: dict[AdversarialKind, Callable[[Tensor, bool], Tensor]] = {
 
 
 def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Return the loss of the discriminators, which is low if they tell real from decoded waveforms.
+    """Return the loss of the discriminators, which is low if they distinguish real from decoded waveforms.
 
     Args:
-        kind: name of the loss.
-        real: logits of real waveforms, one tensor of any shape per discriminator.
-        fake: logits of decoded waveforms, likewise.
+        kind: name of the loss
+        real: logits of real waveforms, one tensor of any shape per discriminator
+        fake: logits of decoded waveforms, likewise
 
     Returns:
         The loss in float32, a scalar.
@@ -54,11 +54,11 @@ def discriminator_loss(kind: AdversarialKind, real: Sequence[Tensor], fake: Sequ
 
 
 def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
-    """Return the adversarial loss of the codec, which is low if decoded waveforms pass for real ones.
+    """Return the adversarial loss of the codec, which is low if decoded waveforms are classified as real.
 
     Args:
-        kind: name of the loss.
-        fake: logits of decoded waveforms, one tensor of any shape per discriminator.
+        kind: name of the loss
+        fake: logits of decoded waveforms, one tensor of any shape per discriminator
 
     Returns:
         The loss in float32, a scalar.
@@ -72,12 +72,12 @@ def generator_loss(kind: AdversarialKind, fake: Sequence[Tensor]) -> Tensor:
 def discriminator_statistics(
     kind: AdversarialKind, real: Sequence[Tensor], fake: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """Return what the discriminators answer, for the log of a training.
+    """Return statistics of the discriminators for the log of a training.
 
     Args:
-        kind: name of the loss.
-        real: logits of real waveforms, one tensor of any shape per discriminator.
-        fake: logits of decoded waveforms, likewise.
+        kind: name of the loss
+        real: logits of real waveforms, one tensor of any shape per discriminator
+        fake: logits of decoded waveforms, likewise
 
     Returns:
         ``real_score`` and ``fake_score``, the mean logits, and ``discriminator_right``, the accuracy: the share of
@@ -96,8 +96,8 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Return the distance between the features that the discriminators compute of real and of decoded waveforms.
 
     Args:
-        real: features of real waveforms, one tensor per layer; they receive no gradients.
-        fake: features of decoded waveforms, likewise.
+        real: features of real waveforms, one tensor per layer; they receive no gradients
+        fake: features of decoded waveforms, likewise
 
     Returns:
         Mean over the layers of the mean absolute difference, relative to the mean magnitude of ``real``; a scalar.

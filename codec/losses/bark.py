@@ -29,7 +29,7 @@ def hz_to_bark(frequency_hz: Tensor) -> Tensor:
     """Return the critical-band rate of frequencies.
 
     Args:
-        frequency_hz: frequencies in Hz, of any shape.
+        frequency_hz: frequencies in Hz, of any shape
 
     Returns:
         Critical-band rates in Bark, of the same shape.
@@ -44,7 +44,7 @@ def threshold_in_quiet_db_spl(frequency_hz: Tensor) -> Tensor:
     """Return the level below which a tone is not heard in silence.
 
     Args:
-        frequency_hz: frequencies in Hz, of any shape; below 20 Hz the value at 20 Hz is returned.
+        frequency_hz: frequencies in Hz, of any shape; below 20 Hz the value at 20 Hz is returned
 
     Returns:
         Levels in dB of sound pressure, of the same shape. The ear is most sensitive between 3 and 4 kHz.
@@ -60,8 +60,8 @@ def make_bark_bands(sample_rate: int, window: int) -> BarkBands:
     """Divide the bins of an STFT into bands of half a Bark.
 
     Args:
-        sample_rate: sample rate in Hz.
-        window: length of the window in samples; there are ``window / 2 + 1`` bins.
+        sample_rate: sample rate in Hz
+        window: length of the window in samples; there are ``window / 2 + 1`` bins
 
     Returns:
         The bands, from low to high.
@@ -80,7 +80,7 @@ def power_divisor(window: int) -> float:
     frame, and a Hann window keeps 3/8 of the energy.
 
     Args:
-        window: length of the Hann window in samples.
+        window: length of the Hann window in samples
 
     Returns:
         The divisor.

@@ -44,8 +44,8 @@ class CompositeLoss(nn.Module):
 
     Args:
         weights: weights of the terms by name. Terms of weight 0 are computed only for the log, without gradients.
-        sample_rate: sample rate in Hz.
-        mdct_hop: hop length of the codec's MDCT in samples, for the term ``mdct_l1``.
+        sample_rate: sample rate in Hz
+        mdct_hop: hop length of the codec's MDCT in samples, for the term ``mdct_l1``
 
     Raises:
         UserError: there is no term of a name.
@@ -73,13 +73,13 @@ class CompositeLoss(nn.Module):
         """Return the losses of one step.
 
         Args:
-            output: decoded waveforms in [-1, 1], ``[batch, 1, samples]``.
-            target: original waveforms of the same shape; they receive no gradients.
-            log_all: compute terms of weight 0, too, without gradients.
-            mel_scales: scales from which the mel term is estimated, 0 to 6; fewer are faster and noisier.
+            output: decoded waveforms in [-1, 1], ``[batch, 1, samples]``
+            target: original waveforms of the same shape; they receive no gradients
+            log_all: also compute terms of weight 0, without gradients
+            mel_scales: scales from which the mel term is estimated, 0 to 6; fewer are faster and noisier
 
         Returns:
-            The weighted sum and its terms. A rest of less than one MDCT hop at the end is not compared.
+            The weighted sum and its terms. A remainder of less than one MDCT hop at the end is not compared.
         """
         with torch.autocast(output.device.type, enabled=False):
             samples = output.shape[-1] // self.mdct.hop * self.mdct.hop

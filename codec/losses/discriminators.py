@@ -1,7 +1,7 @@
 """Discriminator over complex spectrograms in bands.
 
-For each window the STFT is cut into bands, and a small 2-D convolutional network judges each band from its real and
-imaginary parts. The networks are small: three layers each, not shared among bands, strided in frequency.
+For each window the STFT is divided into bands, and a small 2-D convolutional network classifies each band from its real
+and imaginary parts. The networks are small: three layers each, not shared among bands, strided in frequency.
 
 Source: the multi-band complex STFT discriminator of R. Kumar et al., "High-fidelity audio compression with improved
 RVQGAN", 2023, at a fraction of its size.
@@ -24,7 +24,7 @@ NEGATIVE_SLOPE = 0.1
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """Answers of the discriminators to a batch."""
+    """Outputs of the discriminators for a batch."""
 
     logits: list[Tensor]
     """One tensor per window, ``[batch, 1, frames, bins]`` with the bins of all bands one after the other."""
@@ -36,7 +36,7 @@ class BandNetwork(nn.Module):
     """Convolutional network of one band.
 
     Args:
-        width: number of feature channels.
+        width: number of feature channels
     """
 
     def __init__(self, width: int):
@@ -49,7 +49,7 @@ class BandNetwork(nn.Module):
         """Return the features of every layer.
 
         Args:
-            x: real and imaginary parts, ``[batch, 2, frames, bins]``.
+            x: real and imaginary parts, ``[batch, 2, frames, bins]``
 
         Returns:
             One tensor per layer, ``[batch, width, frames, bins]`` with a third of the bins of the layer before.
@@ -65,8 +65,8 @@ class WindowDiscriminator(nn.Module):
     """Discriminator of the STFT of one window.
 
     Args:
-        window: length of the window in samples; the hop is a quarter of it.
-        width: number of feature channels.
+        window: length of the window in samples; the hop is a quarter of it
+        width: number of feature channels
     """
 
     hann: Tensor
@@ -84,7 +84,7 @@ class WindowDiscriminator(nn.Module):
         """Return logits and features.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
+            waveform: ``[batch, 1, samples]``
 
         Returns:
             The logits, ``[batch, 1, frames, bins]``, and the features of every layer of every band.
@@ -108,7 +108,7 @@ class BandSTFTDiscriminator(nn.Module):
     """Discriminators for windows of 2048, 1024 and 512 samples; 0.69 M parameters at width 32.
 
     Args:
-        width: number of feature channels.
+        width: number of feature channels
     """
 
     def __init__(self, width: int):
@@ -119,7 +119,7 @@ class BandSTFTDiscriminator(nn.Module):
         """Return logits and features of all windows.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
+            waveform: ``[batch, 1, samples]``
 
         Returns:
             Logits and features.

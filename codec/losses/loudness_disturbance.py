@@ -20,7 +20,7 @@ from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, thresh
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
 
 SPEECH_DB_SPL = 79.0
-"""Level at which the target is assumed to be played, whatever its level in the file."""
+"""Level at which the target is assumed to be played, independent of its level in the file."""
 LEAST_DBFS = -50.0
 """Lowest RMS level of a target that is raised to :data:`SPEECH_DB_SPL`; quieter targets are raised by as much."""
 SONE = 0.1866
@@ -49,7 +49,7 @@ def loudness_window(sample_rate: int) -> int:
     """Return the length of the STFT window: 21 to 32 ms, as in PESQ.
 
     Args:
-        sample_rate: sample rate in Hz.
+        sample_rate: sample rate in Hz
 
     Returns:
         Length in samples.
@@ -62,8 +62,8 @@ def loudness_bands(sample_rate: int, device: torch.device) -> LoudnessBands:
     """Return the constants of the loudness model.
 
     Args:
-        sample_rate: sample rate in Hz.
-        device: device of the tensors.
+        sample_rate: sample rate in Hz
+        device: device of the tensors
 
     Returns:
         The constants, in float32.
@@ -82,8 +82,8 @@ def specific_loudness(power: Tensor, bands: LoudnessBands) -> Tensor:
     """Return Zwicker's specific loudness of powers in critical bands.
 
     Args:
-        power: powers relative to 0 dB SPL, ``[..., bands]``.
-        bands: constants of the loudness model.
+        power: powers relative to 0 dB SPL, ``[..., bands]``
+        bands: constants of the loudness model
 
     Returns:
         Loudness in sone per Bark, of the same shape; 0 below the threshold in quiet.
@@ -95,12 +95,12 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     """Return the loudness disturbance as a loss.
 
     Args:
-        pair: output and target.
-        sample_rate: sample rate in Hz.
+        pair: output and target
+        sample_rate: sample rate in Hz
 
     Returns:
-        Mean over the batch of about what the raw PESQ score would lose, a scalar: 0 for identical waveforms, 1 to 3 for
-        codecs.
+        Mean over the batch of the approximate loss in the raw PESQ score, a scalar: 0 for identical waveforms, 1 to 3
+        for codecs.
     """
     bands, window = loudness_bands(sample_rate, pair.output.device), loudness_window(sample_rate)
     level = pair.target.square().mean(1).clamp(min=10 ** (LEAST_DBFS / 10))
@@ -108,7 +108,7 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     with torch.no_grad():
         target = pair.target_spectrogram(window).square() @ bands.assignment * gain
         target_loudness = specific_loudness(target, bands)
-        # quiet frames are heard more than their loudness suggests (P.862, 10.2.10)
+        # disturbances of quiet frames are more audible than their loudness suggests (P.862, 10.2.10)
         emphasis = ((target.sum(-1) + 1e5) / 1e7) ** -0.04
     output = pair.output_spectrogram(window).square() @ bands.assignment * gain
     output_loudness = specific_loudness(output, bands)
@@ -126,7 +126,7 @@ def average_over_time(frames: Tensor) -> Tensor:
     """Average the disturbances of frames as PESQ does, so that short bad passages weigh more than their length.
 
     Args:
-        frames: disturbance of each frame, ``[batch, frames]``.
+        frames: disturbance of each frame, ``[batch, frames]``
 
     Returns:
         ``[batch]``: the root of the mean square over pieces of :data:`PIECE_FRAMES` that overlap by half, each of which

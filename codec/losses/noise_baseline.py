@@ -21,9 +21,9 @@ def matched_noise(waveform: FloatArray, sample_rate: int, seed: int = 0) -> Floa
     to beat in a log-spectral distance: speech scores about 2.7, compared with 3.6 for means of power.
 
     Args:
-        waveform: float32 ``[channels, samples]``.
-        sample_rate: sample rate in Hz.
-        seed: seed of the white noise.
+        waveform: float32 ``[channels, samples]``
+        sample_rate: sample rate in Hz
+        seed: seed of the white noise
 
     Returns:
         The noise, float32 of the same shape.

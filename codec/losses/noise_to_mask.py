@@ -19,7 +19,7 @@ from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, thresh
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
 
 FULL_SCALE_DB_SPL = 96.0
-"""Sound pressure level that a sine at full scale is assumed to have."""
+"""Assumed sound pressure level of a sine at full scale."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def masking_window(sample_rate: int) -> int:
     """Return the length of the STFT window: 43 to 64 ms, long enough to resolve the lowest bands.
 
     Args:
-        sample_rate: sample rate in Hz.
+        sample_rate: sample rate in Hz
 
     Returns:
         Length in samples.
@@ -54,7 +54,7 @@ def spreading_db(distance_bark: Tensor) -> Tensor:
     """Return the level of masking at a distance from the masker (Schroeder et al. 1979).
 
     Args:
-        distance_bark: distances above the masker in Bark; negative below it.
+        distance_bark: distances above the masker in Bark; negative below it
 
     Returns:
         Levels in dB relative to the masker, of the same shape.
@@ -68,8 +68,8 @@ def masking_bands(sample_rate: int, device: torch.device) -> MaskingBands:
     """Return the constants of the masking model.
 
     Args:
-        sample_rate: sample rate in Hz.
-        device: device of the tensors.
+        sample_rate: sample rate in Hz
+        device: device of the tensors
 
     Returns:
         The constants, in float32.
@@ -92,8 +92,8 @@ def masking_threshold(spectrogram: Tensor, bands: MaskingBands) -> Tensor:
     """Return the power below which noise is masked.
 
     Args:
-        spectrogram: magnitudes of the masker, ``[batch, frames, bins]``.
-        bands: constants of the masking model.
+        spectrogram: magnitudes of the masker, ``[batch, frames, bins]``
+        bands: constants of the masking model
 
     Returns:
         Masking thresholds as mean squares, ``[batch, frames, bands]``.
@@ -110,8 +110,8 @@ def noise_to_mask_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     """Return the noise-to-mask ratio as a loss.
 
     Args:
-        pair: output and target.
-        sample_rate: sample rate in Hz.
+        pair: output and target
+        sample_rate: sample rate in Hz
 
     Returns:
         Mean of log10(1 + noise / threshold) over bands, frames and batch, a scalar: 0 if nothing is audible, 0.3 if

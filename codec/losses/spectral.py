@@ -45,8 +45,8 @@ def mel_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     Source: R. Kumar et al., "High-fidelity audio compression with improved RVQGAN", 2023.
 
     Args:
-        pair: output and target.
-        sample_rate: sample rate in Hz.
+        pair: output and target
+        sample_rate: sample rate in Hz
 
     Returns:
         The distance, a scalar.
@@ -99,9 +99,9 @@ def a_weights(sample_rate: int, window: int, device: torch.device) -> Tensor:
     """Return the gain of the A curve (IEC 61672-1) at each bin of an STFT.
 
     Args:
-        sample_rate: sample rate in Hz.
-        window: length of the window in samples.
-        device: device of the result.
+        sample_rate: sample rate in Hz
+        window: length of the window in samples
+        device: device of the result
 
     Returns:
         Factors for magnitudes, 1 at 1 kHz, ``[window / 2 + 1]``.
@@ -117,7 +117,7 @@ def a_weighted_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
 
     Args:
         pair: output and target. A silent target counts as if its mean were :data:`SILENCE`.
-        sample_rate: sample rate in Hz.
+        sample_rate: sample rate in Hz
 
     Returns:
         The difference, a scalar.

@@ -32,7 +32,7 @@ def cached_constant(build: _Builder) -> _Builder:
     training step.
 
     Args:
-        build: function of hashable arguments.
+        build: function of hashable arguments
 
     Returns:
         The function with a cache.
@@ -58,8 +58,8 @@ def magnitude_spectrogram(waveform: Tensor, window: int) -> Tensor:
     """Return the magnitudes of an STFT.
 
     Args:
-        waveform: ``[batch, samples]``.
-        window: length of the Hann window in samples; the hop is a quarter of it.
+        waveform: ``[batch, samples]``
+        window: length of the Hann window in samples; the hop is a quarter of it
 
     Returns:
         Magnitudes, ``[batch, frames, window / 2 + 1]``.
@@ -80,9 +80,9 @@ class SpectrogramPair:
     """Output and target of one step, with the spectrograms of both. The target carries no gradients.
 
     Args:
-        output: decoded waveforms, ``[batch, 1, samples]``, of any floating type; computed in float32.
-        target: original waveforms of the same shape.
-        mel_scales: scales for the mel distance.
+        output: decoded waveforms, ``[batch, 1, samples]``, of any floating type; computed in float32
+        target: original waveforms of the same shape
+        mel_scales: scales for the mel distance
     """
 
     def __init__(self, output: Tensor, target: Tensor, mel_scales: Sequence[int] = ALL_MEL_SCALES):
@@ -96,7 +96,7 @@ class SpectrogramPair:
         """Return the magnitudes of the output, with gradients unless these are disabled at the first call.
 
         Args:
-            window: length of the window in samples.
+            window: length of the window in samples
 
         Returns:
             Magnitudes, ``[batch, frames, window / 2 + 1]``.
@@ -109,7 +109,7 @@ class SpectrogramPair:
         """Return the magnitudes of the target.
 
         Args:
-            window: length of the window in samples.
+            window: length of the window in samples
 
         Returns:
             Magnitudes, ``[batch, frames, window / 2 + 1]``.

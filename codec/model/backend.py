@@ -1,8 +1,8 @@
-"""Interface of inference backends: what computes the blocks of a stream.
+"""Interface of inference backends, which compute the blocks of a stream.
 
-It speaks NumPy, so that a backend needs no PyTorch. :mod:`codec.model.torch_backend` runs the layers of a model,
-:mod:`codec.pretrained.onnx_backend` runs exported graphs. A backend provides *steps*: from a
-block and the state after the block before to the outputs and the state after it.
+Inputs and outputs are NumPy arrays, so that a backend needs no PyTorch. :mod:`codec.model.torch_backend` runs the
+layers of a model, :mod:`codec.pretrained.onnx_backend` runs exported graphs. A backend provides *steps*: functions from
+a block and the previous state to the outputs and the next state.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 BlockState = Any
-"""State of streams between two blocks, such as tensors on a GPU; only the step that made it knows what it is."""
+"""State of streams between two blocks, such as tensors on a GPU; its type is private to the step that made it."""
 
 BlockOutputs = tuple[npt.NDArray[Any], ...]
 """Arrays whose first dimension is the streams."""
@@ -29,7 +29,7 @@ class BlockStep(Protocol):
         """Return the state before the first block.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             State of all streams.
@@ -39,7 +39,7 @@ class BlockStep(Protocol):
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Arrays without frames.
@@ -49,8 +49,8 @@ class BlockStep(Protocol):
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``; see :class:`InferenceBackend`.
-            state: State after the block before.
+            block: ``[streams, ...]``; see :class:`InferenceBackend`
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -60,7 +60,7 @@ class BlockStep(Protocol):
         """Return the state of all streams of several states, in order.
 
         Args:
-            states: At least one state.
+            states: at least one state
 
         Returns:
             One state.
@@ -70,8 +70,8 @@ class BlockStep(Protocol):
         """Split a state; the inverse of :meth:`join_states`.
 
         Args:
-            state: State of several streams.
-            sizes: Number of streams of each part.
+            state: state of several streams
+            sizes: number of streams of each part
 
         Returns:
             One state for each part.
@@ -85,7 +85,7 @@ class InferenceBackend(Protocol):
         """Return the step of an encoder.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms float32 ``[streams, frames * latent_hop]`` at the model's sample rate to two outputs
@@ -106,11 +106,11 @@ def join_arrays(parts: Sequence[BlockOutputs], axis: int = 0) -> BlockOutputs:
     """Join outputs.
 
     Args:
-        parts: At least one tuple of arrays.
-        axis: Axis along which the arrays of the same place are joined.
+        parts: at least one tuple of arrays
+        axis: axis along which the arrays of the same position are joined
 
     Returns:
-        One array for each place.
+        One array for each position.
     """
     return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays, axis) for arrays in zip(*parts))
 
@@ -119,8 +119,8 @@ def split_streams(outputs: BlockOutputs, sizes: Sequence[int]) -> list[BlockOutp
     """Split outputs by streams.
 
     Args:
-        outputs: Arrays whose first dimension is the streams.
-        sizes: Number of streams of each part.
+        outputs: arrays whose first dimension is the streams
+        sizes: number of streams of each part
 
     Returns:
         One tuple of arrays for each part.

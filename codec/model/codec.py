@@ -1,7 +1,7 @@
 """The codec: MDCT, encoder, quantizer, decoder and inverse MDCT, for mono streams.
 
-Training runs the layers over a crop as one block; inference runs the same layers in blocks whose state is handed on,
-see :mod:`codec.model.streaming`.
+Training runs the layers over a crop as one block; inference runs the same layers block by block and passes their state
+on, see :mod:`codec.model.streaming`.
 """
 
 from dataclasses import replace
@@ -23,8 +23,8 @@ from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
 
 MIN_RELATIVE_SCALE = 0.02
-"""Least scale of a coefficient relative to all, since coefficients that the data hardly has must not be divided by
-nothing."""
+"""Minimum scale of a coefficient relative to all, so that coefficients without energy in the data are not divided by
+zero."""
 
 _GROWING_BATCH = 64
 
@@ -36,7 +36,7 @@ class Codec(CodecBase):
     networks are relative to it, so that a step of training moves quiet high frequencies as much as loud low ones.
 
     Args:
-        config: Architecture.
+        config: architecture
     """
 
     spread: Tensor
@@ -48,7 +48,7 @@ class Codec(CodecBase):
         super().__init__()
         self.config = config
         self.backend: InferenceBackend | None = None
-        """Computes streams of codes in place of the layers, if set."""
+        """Backend that computes streams of codes instead of the layers, if set."""
         hop = config.latent_hop
         self.mdct = MDCT(config.hop)
         self.register_buffer("spread", torch.ones(hop))
@@ -66,8 +66,8 @@ class Codec(CodecBase):
         k-means. So training has to learn only what a linear transform cannot do.
 
         Args:
-            waveform: Some minutes of audio ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            waveform: some minutes of audio ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         self.spread.fill_(1)
         spectrum = self._spectrum(self._whole_frames(waveform))
@@ -87,10 +87,10 @@ class Codec(CodecBase):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Determine whether this is another codec with more codebooks, or as many.
+        """Determine whether this codec differs from another only in having at least as many codebooks.
 
         Args:
-            other: Codec to take over weights from.
+            other: the other codec
 
         Returns:
             Whether :meth:`grow_from` is possible.
@@ -104,14 +104,14 @@ class Codec(CodecBase):
 
     @torch.no_grad()
     def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
-        """Take over another codec's weights, and fit the codebooks that it lacks to what it leaves over.
+        """Copy another codec's weights, and fit the additional codebooks to its residual.
 
-        The frequency tables stay as they are.
+        The frequency tables remain unchanged.
 
         Args:
-            other: Codec with no more codebooks, see :meth:`can_grow_from`.
-            waveform: Audio to fit codebooks to ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            other: codec with no more codebooks, see :meth:`can_grow_from`
+            waveform: audio to fit codebooks to ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
         self.load_state_dict(kept, strict=False)
@@ -125,22 +125,22 @@ class Codec(CodecBase):
         """Update the codebooks from the last training batch (EMA and dead-code restart).
 
         Args:
-            generator: Source of random numbers, on the CPU.
+            generator: source of random numbers, on the CPU
 
         Returns:
             Number of dead-code restarts.
         """
         return self.quantizer.update_codebooks(generator)
 
-    # --- the layers, as used by training and inference alike -------------------------------------
+    # --- the layers, as used by training and inference -------------------------------------------
 
     def analyse(self, waveform: Tensor, previous: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """Compute latents.
 
         Args:
-            waveform: ``[batch, frames * latent_hop]``.
-            previous: State of the MDCT.
-            state: State of the encoder.
+            waveform: ``[batch, frames * latent_hop]``
+            previous: state of the MDCT
+            state: state of the encoder
 
         Returns:
             Latents ``[batch, frames, dimension]``, and the next state of the encoder.
@@ -164,9 +164,9 @@ class Codec(CodecBase):
         """Compute waveforms.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            previous: State of the MDCT.
-            state: State of the decoder.
+            latent: ``[batch, frames, dimension]``
+            previous: state of the MDCT
+            state: state of the decoder
 
         Returns:
             Waveforms ``[batch, frames * latent_hop]``, and the next states of the MDCT and of the decoder.
@@ -182,11 +182,11 @@ class Codec(CodecBase):
         """Encode and decode with gradients, in one block.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+            waveform: ``[batch, 1, samples]``
+            codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
 
         Returns:
-            The decoded waveform ``[batch, 1, samples]``, and what the quantizer did.
+            The decoded waveform ``[batch, 1, samples]``, and the result of the quantizer.
         """
         batch, _, samples = waveform.shape
         if codebooks is None:
@@ -225,11 +225,11 @@ class Codec(CodecBase):
         """Return an encoder for streams, which takes and gives NumPy arrays.
 
         Args:
-            streams: Number of streams.
-            codebooks: Number of codebooks to use (default: all).
-            block: Latent frames that are waited for. Fewer than 16 mean less delay, more work, and codes that may
-                differ if two entries are equally near to within rounding.
-            quantize: Give codes; else continuous latents ``[streams, dimension, frames]`` in their place.
+            streams: number of streams
+            codebooks: number of codebooks to use (default: all)
+            block: number of latent frames that are computed at once. Fewer than 16 mean less delay, more computation,
+                and codes that may differ if two entries are equally near to within rounding.
+            quantize: whether to return codes; otherwise continuous latents ``[streams, dimension, frames]``
 
         Returns:
             The encoder, in its initial state.
@@ -247,9 +247,9 @@ class Codec(CodecBase):
         """Return a decoder for streams, which takes and gives NumPy arrays.
 
         Args:
-            streams: Number of streams.
-            block: Latent frames that are waited for, see :meth:`stream_encoder`.
-            quantized: Take codes; else continuous latents ``[streams, dimension, frames]`` in their place.
+            streams: number of streams
+            block: number of latent frames that are computed at once, see :meth:`stream_encoder`
+            quantized: whether the input is codes; otherwise continuous latents ``[streams, dimension, frames]``
 
         Returns:
             The decoder, in its initial state.
@@ -263,8 +263,8 @@ class Codec(CodecBase):
         """Encode whole waveforms.
 
         Args:
-            waveform: ``[batch, 1, samples]`` at the model's sample rate, full scale 1.
-            codebooks: Number of codebooks to use (default: all).
+            waveform: ``[batch, 1, samples]`` at the model's sample rate, full scale 1
+            codebooks: number of codebooks to use (default: all)
 
         Returns:
             Codes ``[batch, codebooks, frames]`` (int64), on the model's device.
@@ -284,8 +284,8 @@ class Codec(CodecBase):
         """Encode and decode without gradients, with the same number of codebooks in each frame.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Number of codebooks to use.
+            waveform: ``[batch, 1, samples]``
+            codebooks: number of codebooks to use
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.
@@ -297,9 +297,9 @@ class Codec(CodecBase):
         """Decode whole streams of codes.
 
         Args:
-            codes: ``[batch, codebooks, frames]``, some of which may be :data:`codec.bitstream.codes.NO_CODE`.
-            length: Samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
-                latent frame more).
+            codes: ``[batch, codebooks, frames]``; some may be :data:`codec.bitstream.codes.NO_CODE`
+            length: samples of the waveform, as they were before encoding (default: all that the codes cover, up to one
+                latent frame more)
 
         Returns:
             Waveforms ``[batch, 1, length]``, on the model's device.

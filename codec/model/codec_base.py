@@ -20,7 +20,7 @@ class CodecOutput:
 
 
 class CodecBase(nn.Module):
-    """A codec as training needs it.
+    """Interface of a codec for training.
 
     :class:`codec.model.codec.Codec` is the architecture of this library; others that are trained for comparison have
     the same interface.
@@ -35,19 +35,19 @@ class CodecBase(nn.Module):
     decoder alone."""
 
     def initialise(self, waveform: Tensor, generator: torch.Generator) -> None:
-        """Fit the first weights to audio, as far as the architecture permits.
+        """Fit the initial weights to audio, as far as the architecture permits.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            generator: Source of random numbers, on the CPU.
+            waveform: ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
         """
         raise NotImplementedError
 
     def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update what learns from the last batch without gradients, to be called after each step of training.
+        """Update the parts that learn from the last batch without gradients; called after each training step.
 
         Args:
-            generator: Source of random numbers, on the CPU.
+            generator: source of random numbers, on the CPU
 
         Returns:
             Number of dead-code restarts.
@@ -58,11 +58,11 @@ class CodecBase(nn.Module):
         """Encode and decode with gradients.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Mean number of codebooks that the frames of each item use ``[batch]`` (default: all).
+            waveform: ``[batch, 1, samples]``
+            codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
 
         Returns:
-            The decoded waveform, and what the quantizer did.
+            The decoded waveform, and the result of the quantizer.
         """
         raise NotImplementedError
 
@@ -70,8 +70,8 @@ class CodecBase(nn.Module):
         """Encode and decode without gradients, with the same number of codebooks in each frame.
 
         Args:
-            waveform: ``[batch, 1, samples]``.
-            codebooks: Number of codebooks to use.
+            waveform: ``[batch, 1, samples]``
+            codebooks: number of codebooks to use
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the codes ``[batch, codebooks, frames]``.

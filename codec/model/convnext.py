@@ -1,7 +1,7 @@
 """Causal ConvNeXt blocks at frame rate: every layer takes ``(x, state)`` to ``(y, state)``.
 
 Features are frames-major, ``[batch, frames, features]``, so that all but the depthwise convolution is one matrix
-product. Nothing is normalised over time and nothing recurs: a block sees ``kernel - 1`` frames back, and no further.
+product. There is no normalisation over time and no recurrence: a block sees the previous ``kernel - 1`` frames.
 
 Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022; used at frame rate by H. Siuzdak, "Vocos", ICLR 2024.
 """
@@ -23,8 +23,8 @@ class CausalDepthwise(nn.Module):
     """Convolution of each feature with taps of its own over the present and past frames.
 
     Args:
-        width: Number of features.
-        kernel: Taps per feature.
+        width: number of features
+        kernel: taps per feature
     """
 
     def __init__(self, width: int, kernel: int):
@@ -38,8 +38,8 @@ class CausalDepthwise(nn.Module):
         """Filter a block.
 
         Args:
-            x: ``[batch, frames, width]``.
-            state: The ``kernel - 1`` frames before ``[batch, kernel - 1, width]``.
+            x: ``[batch, frames, width]``
+            state: the ``kernel - 1`` frames before ``[batch, kernel - 1, width]``
 
         Returns:
             ``[batch, frames, width]``, and the next state.
@@ -47,9 +47,9 @@ class CausalDepthwise(nn.Module):
         frames = x.shape[1]
         x = torch.cat([state.to(x.dtype), x], 1)
         y, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
-        if frames == 1:  # a stream of single frames: its time goes into calls, so make few (measured)
+        if frames == 1:  # a stream of single frames: call overhead dominates, so make few calls (measured)
             return y + (x * weights).sum(1, keepdim=True), x[:, 1:]
-        for tap, weight in enumerate(weights):  # faster than a convolution, which wants the frames last (measured)
+        for tap, weight in enumerate(weights):  # faster than a convolution, which needs the frames last (measured)
             y = torch.addcmul(y, x[:, tap : tap + frames], weight)
         return y, x[:, frames:]
 
@@ -58,7 +58,7 @@ class ConvNeXtBlock(nn.Module):
     """Residual block: depthwise convolution, normalisation, and two linear layers with a GELU in between.
 
     Args:
-        config: Sizes of the network.
+        config: sizes of the network
     """
 
     def __init__(self, config: NetworkConfig):
@@ -74,8 +74,8 @@ class ConvNeXtBlock(nn.Module):
         """Compute a block of frames.
 
         Args:
-            x: ``[batch, frames, width]``.
-            state: State of the convolution ``[batch, kernel - 1, width]``.
+            x: ``[batch, frames, width]``
+            state: state of the convolution ``[batch, kernel - 1, width]``
 
         Returns:
             ``[batch, frames, width]``, and the next state.
@@ -96,9 +96,9 @@ class Stack(nn.Module):
     what is learnt at one level holds at all levels.
 
     Args:
-        features_in: Features per frame of the input.
-        features_out: Features per frame of the output.
-        config: Sizes of the network.
+        features_in: features per frame of the input
+        features_out: features per frame of the output
+        config: sizes of the network
     """
 
     direct: Tensor
@@ -121,7 +121,7 @@ class Stack(nn.Module):
         """Return the state before the first frame: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             One tensor ``[streams, kernel - 1, width]`` for each block.
@@ -132,8 +132,8 @@ class Stack(nn.Module):
         """Compute a block of frames.
 
         Args:
-            x: ``[batch, frames, features_in]``.
-            state: States of the blocks.
+            x: ``[batch, frames, features_in]``
+            state: states of the blocks
 
         Returns:
             ``[batch, frames, features_out]``, and the next states.

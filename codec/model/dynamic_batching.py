@@ -43,8 +43,8 @@ class DynamicBatcher:
     """Batcher of the blocks of concurrent files.
 
     Args:
-        files: Number of threads, each of which is to enter :meth:`concurrent_file`; until a thread leaves it, the
-            others wait for its blocks.
+        files: number of threads, each of which is to enter :meth:`concurrent_file`; until a thread leaves it, the
+            others wait for its blocks
     """
 
     def __init__(self, files: int) -> None:
@@ -94,9 +94,9 @@ class DynamicBatcher:
         """Compute a block together with those of the other threads. Errors are raised in all threads concerned.
 
         Args:
-            step: What to compute.
-            block: ``[streams, ...]``.
-            state: State after the block before.
+            step: what to compute
+            block: ``[streams, ...]``
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -148,9 +148,9 @@ def batched(step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tupl
     """Compute a block, together with those of other files if this thread takes part in a :class:`DynamicBatcher`.
 
     Args:
-        step: What to compute.
-        block: ``[streams, ...]``.
-        state: State after the block before.
+        step: what to compute
+        block: ``[streams, ...]``
+        state: state after the previous block
 
     Returns:
         The outputs, and the state after this block.

@@ -23,9 +23,9 @@ class FrequencyTables(nn.Module):
         of a packet.
 
     Args:
-        codebooks: Number of codebooks.
-        size: Number of values of a code.
-        classes: Number of context classes of each codebook.
+        codebooks: number of codebooks
+        size: number of values of a code
+        classes: number of context classes of each codebook
     """
 
     frequencies: Tensor
@@ -69,17 +69,17 @@ class FrequencyTables(nn.Module):
     def fit(self, counts: Tensor) -> None:
         """Set tables of order 0 from occurrences of codes.
 
-        As many occurrences as the square root of their number are added, spread evenly, so that unseen codes have a
-        share too, but a small one even if the codebook is large and the data is small.
+        The square root of the number of occurrences is added as uniform pseudo-counts, so that unseen codes also have a
+        share, but a small one even if the codebook is large and the data is small.
 
         Args:
-            counts: How often each code occurred ``[codebooks, size]``.
+            counts: how often each code occurred ``[codebooks, size]``
         """
         seen = counts.sum(1, keepdim=True).double()
         self.frequencies.copy_(to_frequencies(counts + seen.sqrt().clamp(min=1) / counts.shape[1]))
 
     def order_0(self) -> "FrequencyTables":
-        """Return tables with one class per codebook: the frequencies of its codes whatever their context.
+        """Return tables with one class per codebook: the frequencies of its codes independent of context.
 
         Returns:
             New tables, or these ones if they have one class.
@@ -100,7 +100,7 @@ def to_frequencies(weights: Tensor) -> Tensor:
     """Convert weights to integer frequencies in proportion.
 
     Args:
-        weights: ``[..., size]``, each at least 0; if all of a table are 0, its frequencies are uniform.
+        weights: ``[..., size]``, each at least 0; if all of a table are 0, its frequencies are uniform
 
     Returns:
         int32 of that shape; each at least 1, those of a table adding up to ``2**PRECISION``.

@@ -24,7 +24,7 @@ class MDCT(nn.Module):
     """Orthogonal MDCT of streams.
 
     Args:
-        hop: Samples between frames, and coefficients per frame.
+        hop: samples between frames, and coefficients per frame
 
     The transform reconstructs perfectly, one hop late:
 
@@ -51,7 +51,7 @@ class MDCT(nn.Module):
         """Return the state before the first sample: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             ``[streams, hop]``.
@@ -62,8 +62,8 @@ class MDCT(nn.Module):
         """Compute coefficients.
 
         Args:
-            waveform: ``[batch, frames * hop]``.
-            previous: The ``hop`` samples before ``[batch, hop]``, which the first frame covers (default: zeros).
+            waveform: ``[batch, frames * hop]``
+            previous: the ``hop`` samples before ``[batch, hop]``, which the first frame covers (default: zeros)
 
         Returns:
             ``[batch, frames, hop]``.
@@ -78,9 +78,9 @@ class MDCT(nn.Module):
         """Compute samples.
 
         Args:
-            coefficients: ``[batch, frames, hop]``.
-            previous: State after the block before ``[batch, hop]`` (default: zeros): samples to which the next frame is
-                still to be added.
+            coefficients: ``[batch, frames, hop]``
+            previous: state after the previous block ``[batch, hop]`` (default: zeros): samples to which the next frame
+                is still to be added
 
         Returns:
             Samples ``[batch, frames * hop]``, which end in the middle of the last frame, and the next state.

@@ -1,7 +1,7 @@
 """Power-law compression of MDCT coefficients, which evens out their range.
 
-The networks see, and the losses of quantization weigh, compressed coefficients, in which quiet ones are closer to loud
-ones, as they are for the ear.
+The networks and the quantization losses use compressed coefficients, in which quiet ones are closer to loud ones, as in
+hearing.
 """
 
 from torch import Tensor
@@ -16,8 +16,8 @@ def compress(x: Tensor, exponent: float) -> Tensor:
     """Compress coefficients: sign(x) ((|x| + e)^p - e^p).
 
     Args:
-        x: Coefficients of any shape.
-        exponent: The exponent ``p``, from 0 to 1; 1 leaves them as they are.
+        x: coefficients of any shape
+        exponent: the exponent ``p``, from 0 to 1; 1 leaves them unchanged
 
     Returns:
         Compressed coefficients.
@@ -29,9 +29,9 @@ def expand(y: Tensor, exponent: float) -> Tensor:
     """Expand compressed coefficients; the inverse of :func:`compress`.
 
     Args:
-        y: Compressed coefficients; their magnitudes are limited to :data:`MAX_COMPRESSED`, so that no latent can make
-            the output overflow.
-        exponent: As given to :func:`compress`.
+        y: compressed coefficients; their magnitudes are limited to :data:`MAX_COMPRESSED`, so that no latent can make
+            the output overflow
+        exponent: as given to :func:`compress`
 
     Returns:
         Coefficients.

@@ -1,7 +1,8 @@
 """Streaming inference: waveforms and codes in pieces of any length, as NumPy arrays.
 
-All computation is in canonical blocks of :data:`BLOCK` latent frames whose state is handed on. So a whole file, a
-stream cut anywhere and a batch are the same computation, product for product, and memory does not depend on length.
+All computation is in canonical blocks of :data:`BLOCK` latent frames, each of which receives the state of the previous
+one. So a whole file, a stream in pieces of any length and a batch are the same computation, product for product, and
+memory does not depend on length.
 """
 
 from typing import Any
@@ -20,8 +21,8 @@ BLOCK = 256
 
 ROW_MULTIPLE = 32
 """The last block is padded to a multiple of this number of frames. From 16 rows on, matrix products of any size were
-seen to agree bit for bit. Powers are rounded differently where they are computed one by one, as the remainder of 16
-numbers is (measured), or of 32 with AVX-512."""
+seen to agree bit for bit. Powers are rounded differently if they are computed one by one, as for the remainder of 16
+numbers (measured), or of 32 with AVX-512."""
 
 MAX_STREAMS = 16
 """Streams that are computed at once, so that memory does not grow with the channels of a file (up to 255)."""
@@ -31,8 +32,8 @@ def padded_frames(frames: int, block: int) -> int:
     """Return the number of latent frames to compute for the end of a stream.
 
     Args:
-        frames: Latent frames that are left.
-        block: Latent frames per block.
+        frames: remaining latent frames
+        block: latent frames per block
 
     Returns:
         A few more frames; whole blocks if several files are computed together, since only blocks of one length can be.
@@ -70,10 +71,10 @@ class StreamEncoder:
     """Encoder of several streams, which takes their samples in pieces of any length.
 
     Args:
-        config: Configuration of the model.
-        step: Step of the encoder, from a :class:`codec.model.backend.InferenceBackend`.
-        streams: Number of streams.
-        block: Latent frames per block.
+        config: configuration of the model
+        step: step of the encoder, from a :class:`codec.model.backend.InferenceBackend`
+        streams: number of streams
+        block: latent frames per block
     """
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
@@ -87,7 +88,7 @@ class StreamEncoder:
         """Add samples, and encode complete blocks.
 
         Args:
-            waveform: Any number of samples ``[streams, 1, samples]`` at the model's sample rate, full scale 1.
+            waveform: any number of samples ``[streams, 1, samples]`` at the model's sample rate, full scale 1
 
         Returns:
             Codes ``[streams, codebooks, frames]`` of the blocks that are complete by now, of none or more frames.
@@ -102,7 +103,7 @@ class StreamEncoder:
         return CodesWithImportance(*(join_arrays(outputs, 2) if outputs else self._nothing))
 
     def flush(self) -> CodesWithImportance:
-        """Encode the samples that are left; afterwards the encoder is used up.
+        """Encode the remaining samples; afterwards the encoder cannot be used again.
 
         Returns:
             Codes of the last, partly filled block.
@@ -122,10 +123,10 @@ class StreamDecoder:
     """Decoder of several streams, which takes their codes in pieces of any length.
 
     Args:
-        config: Configuration of the model.
-        step: Step of the decoder, from a :class:`codec.model.backend.InferenceBackend`.
-        streams: Number of streams.
-        block: Latent frames per block.
+        config: configuration of the model
+        step: step of the decoder, from a :class:`codec.model.backend.InferenceBackend`
+        streams: number of streams
+        block: latent frames per block
     """
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
@@ -139,9 +140,9 @@ class StreamDecoder:
         """Add codes, and decode complete blocks.
 
         Args:
-            codes: Any number of frames ``[streams, codebooks, frames]``, some of which may be
+            codes: any number of frames ``[streams, codebooks, frames]``; some codes may be
                 :data:`codec.bitstream.codes.NO_CODE`; float latents ``[streams, dimension, frames]`` if the step takes
-                these.
+                these
 
         Returns:
             Samples ``[streams, 1, samples]`` that are ready by now, none or more, float32 at the model's sample rate.
@@ -154,7 +155,7 @@ class StreamDecoder:
         return np.concatenate([self._nothing, *waveforms], 1)[:, None]
 
     def flush(self) -> FloatArray:
-        """Decode the codes that are left; afterwards the decoder is used up.
+        """Decode the remaining codes; afterwards the decoder cannot be used again.
 
         Returns:
             Samples of the last, partly filled block.

@@ -24,9 +24,8 @@ class TorchBackend:
     """Inference with the layers of a codec, on its device.
 
     Args:
-        codec: Model. Changes to its weights apply to steps that are made later.
-        quantize: Whether streams are of codes; else continuous latents ``[streams, dimension, frames]`` take their
-            place.
+        codec: model. Changes to its weights apply to steps that are made later.
+        quantize: whether streams are of codes; otherwise continuous latents ``[streams, dimension, frames]``
     """
 
     codec: Codec
@@ -36,7 +35,7 @@ class TorchBackend:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms to codes and their importances.
@@ -57,7 +56,7 @@ class TorchBackend:
 
 
 class TensorStep(Protocol):
-    """Step of a stream on tensors, as it is exported too."""
+    """Step of a stream on tensors, also used for export."""
 
     @property
     def codec(self) -> Codec:
@@ -67,7 +66,7 @@ class TensorStep(Protocol):
         """Return the state before the first block.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors whose first dimension is the streams.
@@ -77,7 +76,7 @@ class TensorStep(Protocol):
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors without frames.
@@ -87,8 +86,8 @@ class TensorStep(Protocol):
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``.
-            state: State after the block before; the first dimension of each of its tensors is the streams.
+            block: ``[streams, ...]``
+            state: state after the previous block; the first dimension of each of its tensors is the streams
 
         Returns:
             The outputs, and the state after this block.
@@ -100,7 +99,7 @@ class TorchStep:
     """A :class:`TensorStep` that takes and gives NumPy arrays.
 
     Args:
-        compute: The step on tensors.
+        compute: the step on tensors
     """
 
     compute: TensorStep
@@ -109,7 +108,7 @@ class TorchStep:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Tensors whose first dimension is the streams.
@@ -121,7 +120,7 @@ class TorchStep:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Arrays without frames.
@@ -133,8 +132,8 @@ class TorchStep:
         """Compute a block.
 
         Args:
-            block: ``[streams, ...]``.
-            state: State after the block before.
+            block: ``[streams, ...]``
+            state: state after the previous block
 
         Returns:
             The outputs, and the state after this block.
@@ -148,7 +147,7 @@ class TorchStep:
         """Return the state of all streams of several states, in order.
 
         Args:
-            states: At least one state.
+            states: at least one state
 
         Returns:
             One state.
@@ -159,8 +158,8 @@ class TorchStep:
         """Split a state; the inverse of :meth:`join_states`.
 
         Args:
-            state: State of several streams.
-            sizes: Number of streams of each part.
+            state: state of several streams
+            sizes: number of streams of each part
 
         Returns:
             One state for each part.
@@ -173,10 +172,10 @@ class EncodeBlock:
     """Encoder of a block: waveforms ``[streams, frames * latent_hop]`` to codes and importances.
 
     Args:
-        codec: Model.
-        codebooks: Number of codebooks to use.
-        quantize: Whether ``quantizer`` makes codes.
-        quantizer: Quantizer for inference, which follows from the others.
+        codec: model
+        codebooks: number of codebooks to use
+        quantize: whether ``quantizer`` makes codes
+        quantizer: quantizer for inference, which follows from the others
     """
 
     codec: Codec
@@ -188,7 +187,7 @@ class EncodeBlock:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             That of the transform ``[streams, hop]``, and those of the encoder's blocks.
@@ -199,7 +198,7 @@ class EncodeBlock:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Codes and importances ``[streams, codebooks, 0]``.
@@ -211,8 +210,8 @@ class EncodeBlock:
         """Encode a block. Codes of digital silence get the importance 0.
 
         Args:
-            block: Waveforms ``[streams, frames * latent_hop]``.
-            state: State after the block before.
+            block: waveforms ``[streams, frames * latent_hop]``
+            state: state after the previous block
 
         Returns:
             Codes and importances ``[streams, codebooks, frames]``, and the state after this block.
@@ -238,9 +237,9 @@ class DecodeBlock:
     """Decoder of a block: codes ``[streams, codebooks, frames]`` to waveforms.
 
     Args:
-        codec: Model.
-        quantize: Whether ``quantizer`` takes codes.
-        quantizer: Quantizer for inference, which follows from the others.
+        codec: model
+        quantize: whether ``quantizer`` takes codes
+        quantizer: quantizer for inference, which follows from the others
     """
 
     codec: Codec
@@ -251,7 +250,7 @@ class DecodeBlock:
         """Return the state before the first block: zeros.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             That of the transform ``[streams, hop]``, and those of the decoder's blocks.
@@ -262,7 +261,7 @@ class DecodeBlock:
         """Return the outputs for a block of no frames.
 
         Args:
-            streams: Number of streams.
+            streams: number of streams
 
         Returns:
             Waveforms ``[streams, 0]``.
@@ -273,8 +272,8 @@ class DecodeBlock:
         """Decode a block.
 
         Args:
-            block: Codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``.
-            state: State after the block before.
+            block: codes ``[streams, codebooks, frames]``, or latents ``[streams, dimension, frames]``
+            state: state after the previous block
 
         Returns:
             Waveforms ``[streams, frames * latent_hop]``, and the state after this block.

@@ -28,7 +28,7 @@ def fingerprint(codec: Codec) -> str:
     """Compute the fingerprint of a model, which each coded file stores: two models with the same one decode alike.
 
     Args:
-        codec: the model.
+        codec: the model
 
     Returns:
         16 hexadecimal digits of a hash over decoder, codebooks and frequency tables.
@@ -42,7 +42,7 @@ def model_checksum(codec: Codec) -> str:
     """Compute the checksum of a whole model, its encoder included.
 
     Args:
-        codec: the model.
+        codec: the model
 
     Returns:
         16 hexadecimal digits.
@@ -69,11 +69,11 @@ def save_model(
     """Write a model.
 
     Args:
-        folder: is made if need be; a model in it is replaced.
-        codec: the model.
-        info: about its training (steps, tables, recipe), stored with the architecture in ``config.json``.
-        stored: type in which the file holds the weights of the networks, whose values must be of that type.
-        graphs: SHA-256 of each ONNX graph in the folder, by file name.
+        folder: folder to write; it is created if it is missing, and a model in it is replaced
+        codec: the model
+        info: information about its training (steps, tables, recipe), stored with the architecture in ``config.json``
+        stored: data type of the stored weights of the networks, whose values must be representable in it
+        graphs: SHA-256 of each ONNX graph in the folder, by file name
 
     Raises:
         UserError: a file cannot be written.
@@ -120,8 +120,8 @@ def save_weights(folder: Path, codec: CodecBase) -> None:
     """Write the weights alone, of an architecture that is trained for comparison only.
 
     Args:
-        folder: is made if need be.
-        codec: any architecture.
+        folder: folder to write; it is created if it is missing
+        codec: any architecture
 
     Raises:
         UserError: the file cannot be written.
@@ -134,8 +134,8 @@ def load_weights(folder: Path, codec: CodecBase) -> None:
     """Load weights into an existing architecture.
 
     Args:
-        folder: written by :func:`save_model` or :func:`save_weights`.
-        codec: receives the weights.
+        folder: folder written by :func:`save_model` or :func:`save_weights`
+        codec: the codec that receives the weights
 
     Raises:
         UserError: the file is missing, damaged, or holds another architecture.
@@ -152,7 +152,7 @@ def load_codec(path: Path) -> Codec:
     :func:`codec.pretrained.registry.load_model` loads a model by name, ready to code.
 
     Args:
-        path: the folder of a model, or of the run that trained it.
+        path: the folder of a model, or of the run that trained it
 
     Returns:
         The model on the CPU, whose fingerprint and checksum agree with those stored.

@@ -1,4 +1,4 @@
-"""Export of trained models: smaller files to keep and to pass on, and ONNX graphs."""
+"""Export of trained models: smaller files for archiving and distribution, and ONNX graphs."""
 
 import logging
 import shutil
@@ -27,7 +27,7 @@ from codec.runtime.extras import require
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
-"""Most frames of a block, and most streams, that a graph computes."""
+"""Maximum number of frames in a block, and of streams, that a graph computes."""
 
 
 @torch.no_grad()
@@ -38,9 +38,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     same waveform. The recipe and curves of a run and the list of its training clips are copied.
 
     Args:
-        source: the folder of a run or model.
-        folder: is made; if it exists, it must be empty.
-        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`.
+        source: the folder of a run or model
+        folder: folder to create; if it exists, it must be empty
+        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
 
     Returns:
         The exported model.
@@ -74,10 +74,10 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     The graphs compute in float32. ``config.json`` names them by their SHA-256.
 
     Args:
-        codec: the model.
-        folder: is made if need be.
-        info: about its training, see :func:`codec.pretrained.checkpoint.save_model`.
-        stored: type in which the file holds the weights of the networks.
+        codec: the model
+        folder: folder to write; it is created if it is missing
+        info: about its training, see :func:`codec.pretrained.checkpoint.save_model`
+        stored: data type of the stored weights of the networks
 
     Raises:
         UserError: no ONNX exporter is installed, or the files cannot be written.

@@ -1,4 +1,4 @@
-"""A model that is ready to code: its networks, and what follows from them, computed once."""
+"""A model that is ready to code: its networks, and values derived from them, computed once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LoadedModel:
     process that receives it makes a range coder of its own.
 
     Args:
-        codec: the networks, in evaluation mode, on the device that computes.
-        name: how messages name the model, such as ``speech_16k_v2`` or the path of its folder.
+        codec: the networks, in evaluation mode, on the device that computes
+        name: name of the model in messages, such as ``speech_16k_v2`` or the path of its folder
     """
 
     def __init__(self, codec: Codec, name: str = "") -> None:
@@ -100,11 +100,11 @@ class LoadedModel:
         header, which matters only in short files.
 
         Args:
-            channels: number of channels of the file.
+            channels: number of channels of the file
 
         Returns:
             One bit rate in kbit/s, all channels together, for each number of codebooks, if codes occur as often as the
-            frequency tables state.
+            frequency tables predict.
         """
         with self._lock:
             if channels not in self._expected_kbps:

@@ -37,7 +37,7 @@ def model_folder(path: Path) -> Path:
     """Find the folder that holds the two files of a model.
 
     Args:
-        path: the folder of a model, or of a training run, whose model lies in ``model/``.
+        path: the folder of a model, or of a training run, whose model lies in ``model/``
 
     Returns:
         ``path`` or ``path / "model"``.
@@ -54,10 +54,10 @@ def model_folder(path: Path) -> Path:
 
 
 def read_fingerprints(path: Path) -> list[str]:
-    """Read which files a model can decode.
+    """Read the fingerprints of the files that a model can decode.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         The fingerprint of the model itself, then those of other models whose codes it decodes as well.
@@ -73,10 +73,10 @@ def read_fingerprints(path: Path) -> list[str]:
 
 
 def read_training_info(path: Path) -> dict[str, Any]:
-    """Read what was stored with a model about its training, such as ``step``, ``recipe`` and ``tables``.
+    """Read the information about training that is stored with a model, such as ``step``, ``recipe`` and ``tables``.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         The content of ``info`` in ``config.json``.
@@ -92,10 +92,10 @@ def read_training_info(path: Path) -> dict[str, Any]:
 
 
 def read_graphs(path: Path) -> ExportedGraphs:
-    """Read which ONNX graphs belong to a model.
+    """Read the digests of the ONNX graphs that belong to a model.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         The checksum of the model and the digests of its graphs; without graphs, there are no digests.
@@ -114,7 +114,7 @@ def read_codec_config(path: Path) -> CodecConfig:
     """Read the architecture of a model.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         The architecture, whose settings are within their ranges.
@@ -133,7 +133,7 @@ def count_parameters(path: Path) -> int:
     """Count the numbers that gradients train in a model, from the header of its weights.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         Weights and biases of encoder and decoder; neither codebooks nor frequency tables.
@@ -154,11 +154,11 @@ def read_arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
     """Read single arrays of a model as NumPy arrays.
 
     Args:
-        path: as for :func:`model_folder`.
-        names: of the arrays, as they are stored.
+        path: as for :func:`model_folder`
+        names: names of the arrays, as they are stored
 
     Returns:
-        One array for each name, empty where the model has none of this name.
+        One array for each name, empty if the model has none of this name.
 
     Raises:
         UserError: no model there, or damaged.
@@ -179,7 +179,7 @@ def read_config(path: Path) -> tuple[Path, Any]:
     weights with an old ``config.json``; then the copy is used.
 
     Args:
-        path: as for :func:`model_folder`.
+        path: as for :func:`model_folder`
 
     Returns:
         The folder of the model and the content of ``config.json``.
@@ -203,8 +203,8 @@ def damaged_model(folder: Path, error: Exception) -> UserError:
     """Build the error for a model that cannot be read.
 
     Args:
-        folder: of the model.
-        error: what was raised; its first line becomes the reason.
+        folder: folder of the model
+        error: the exception; its first line becomes the reason
 
     Returns:
         The error to raise.

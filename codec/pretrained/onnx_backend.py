@@ -32,10 +32,10 @@ class OnnxBackend:
     """Computes a model's streams in ONNX Runtime, on the CPU; a :class:`codec.model.backend.InferenceBackend`.
 
     Args:
-        folder: Folder of the graphs.
-        digests: SHA-256 of each graph by file name, as exported with the model.
-        codebooks: Number of codebooks of the model.
-        threads: CPU threads that ONNX Runtime may use.
+        folder: folder of the graphs
+        digests: SHA-256 of each graph by file name, as exported with the model
+        codebooks: number of codebooks of the model
+        threads: CPU threads that ONNX Runtime may use
 
     Raises:
         UserError: ONNX Runtime is not installed, or the graphs are not there or not those that were exported.
@@ -54,7 +54,7 @@ class OnnxBackend:
         return self._open(DECODER)
 
     def _open(self, name: str) -> Any:
-        """Make a session of the very bytes whose digest was compared."""
+        """Make a session from the same bytes whose digest was compared."""
         path = self.folder / name
         graph = _read(path)
         if sha256(graph).hexdigest() != self.digests.get(name):
@@ -69,7 +69,7 @@ class OnnxBackend:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
-            codebooks: Number of codebooks to use.
+            codebooks: number of codebooks to use
 
         Returns:
             A step from waveforms to codes and their importances.
@@ -89,9 +89,9 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
     """Return a codec that computes streams of codes with the ONNX graphs in a folder.
 
     Args:
-        codec: Model.
-        folder: Folder to which this model was exported with its graphs.
-        threads: CPU threads that ONNX Runtime may use.
+        codec: model
+        folder: folder to which this model was exported with its graphs
+        threads: CPU threads that ONNX Runtime may use
 
     Returns:
         The same codec with another backend; its weights are shared.
@@ -133,7 +133,7 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Step:
-    """What the steps of encoder and decoder share. Steps of the same graphs and codebooks are equal."""
+    """Base of the steps of encoder and decoder. Steps of the same graphs and codebooks are equal."""
 
     folder: Path
     codebooks: int

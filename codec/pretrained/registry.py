@@ -40,7 +40,7 @@ class ModelDescription:
     name: str
     fingerprint: str
     sample_rate: int
-    """In Hz."""
+    """Sample rate in Hz."""
     min_kbps: float
     """Expected bit rate of one channel with one codebook, in kbit/s."""
     max_kbps: float
@@ -62,7 +62,7 @@ def model_name(place: Path) -> str:
     """Return the name by which :func:`find_model` finds a folder.
 
     Args:
-        place: folder of a model or run.
+        place: folder of a model or run
 
     Returns:
         The name of a built-in model, or else the path.
@@ -74,7 +74,7 @@ def find_model(name: str) -> Path:
     """Find a model.
 
     Args:
-        name: of a built-in model, or the path of the folder of a model or run.
+        name: name of a built-in model, or the path of the folder of a model or run
 
     Returns:
         Its folder, which exists, but may hold no model.
@@ -100,9 +100,9 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1) 
     """Load a model, ready to code.
 
     Args:
-        name: as for :func:`find_model`.
-        device: where it computes, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`.
-        threads: CPU threads of ONNX Runtime; without effect on other devices.
+        name: as for :func:`find_model`
+        device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`
+        threads: CPU threads of ONNX Runtime; without effect on other devices
 
     Returns:
         The model on the device.
@@ -142,8 +142,8 @@ class ModelFinder:
     models that it has loaded are pickled with it.
 
     Args:
-        others: folders of models or runs that are searched ahead of the built-in models.
-        device: where the models compute, see :func:`load_model`.
+        others: folders of models or runs that are searched ahead of the built-in models
+        device: device of the models, see :func:`load_model`
 
     Raises:
         UserError: one of the folders holds no model, or the device cannot be used.
@@ -167,7 +167,7 @@ class ModelFinder:
         """Return the model that decodes files with this fingerprint, or None if there is none.
 
         Args:
-            fingerprint: 16 hexadecimal digits, as a file states them.
+            fingerprint: 16 hexadecimal digits, as in the header of a file
 
         Returns:
             The loaded model.
@@ -189,8 +189,8 @@ def describe_model(name: str, place: Path) -> ModelDescription:
     """Describe a model without loading its networks.
 
     Args:
-        name: under which it is listed.
-        place: its folder, or that of a run.
+        name: name under which it is listed
+        place: its folder, or that of a run
 
     Returns:
         The figures.

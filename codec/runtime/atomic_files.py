@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all."""
+"""Write files and folders completely or not at all."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder, and its parents, and check that files can be written there.
 
     Args:
-        folder: it may exist.
+        folder: it may exist
 
     Raises:
         UserError: it cannot be made or written to.
@@ -37,11 +37,11 @@ def make_folder(folder: Path) -> None:
 
 
 def temporary_path(path: Path, process: int | None = None) -> Path:
-    """Return the path that a file has while it is written.
+    """Return the temporary path of a file that is being written.
 
     Args:
-        path: its final path.
-        process: number of the process that writes it; this one by default.
+        path: its final path
+        process: number of the process that writes it; this one by default
 
     Returns:
         A hidden path in the same folder.
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file or a folder under a temporary path, which becomes ``path`` at the end of the block.
 
     Args:
-        path: a file there is replaced; a folder there must be empty.
+        path: a file there is replaced; a folder there must be empty
 
     Yields:
         The temporary path, in the same folder. If the block raises an error, what is there is removed, and ``path``
@@ -85,8 +85,8 @@ def remove_abandoned_parts(folder: Path, names: Collection[str]) -> None:
     """Remove temporary files whose process has ended.
 
     Args:
-        folder: where they lie.
-        names: names of the files that they were to become; other temporary files stay.
+        folder: their folder
+        names: names of the files that they were to become; other temporary files stay
     """
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
@@ -112,8 +112,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in one step.
 
     Args:
-        path: a file there is replaced.
-        text: its content. Line breaks are kept as they are, and so are file names that are not UTF-8.
+        path: a file there is replaced
+        text: its content. Line breaks remain unchanged, and so do file names that are not UTF-8.
 
     Raises:
         UserError: the disk is full, or writing is not permitted.
@@ -127,11 +127,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def commit_file(part: Path, path: Path) -> None:
-    """Give a finished file its final name, once its bytes are on the disk: ``path`` is whole even after a power cut.
+    """Give a finished file its final name, once its bytes are on the disk.
+
+    So ``path`` is complete even after a power failure.
 
     Args:
-        part: the file, in the folder of ``path``.
-        path: a file there is replaced.
+        part: the file, in the folder of ``path``
+        path: a file there is replaced
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.

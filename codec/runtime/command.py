@@ -12,7 +12,7 @@ def command_line(*words: object) -> str:
     """Return a command as it can be typed, whatever characters its words have.
 
     Args:
-        words: the program and its arguments.
+        words: the program and its arguments
 
     Returns:
         The words, quoted for a shell.
@@ -28,7 +28,7 @@ def recorded_command(arguments: Sequence[str] | None = None) -> Iterator[None]:
     """Let :func:`running_command` return this command while the block runs.
 
     Args:
-        arguments: words after the program's name; None: those of the process.
+        arguments: words after the program's name; None: those of the process
 
     Yields:
         Nothing.
@@ -45,7 +45,7 @@ def running_command(*otherwise: object) -> str:
     """Return the command that is being run, as it was typed.
 
     Args:
-        otherwise: the command that does the same, for calls from Python.
+        otherwise: the command that does the same, for calls from Python
 
     Returns:
         The words, quoted for a shell.

@@ -16,13 +16,19 @@ MODULES: dict[str, Sequence[str]] = {
     "tensorboard": ("tensorboard",),
     "peers": ("encodec", "torchaudio"),
 }
-"""What cannot be done without, by extra. An extra can install more, such as metrics, of which each is optional."""
+"""Required modules of each extra. An extra can install more, such as metrics that are each optional."""
 
 
 def installed(module: str) -> bool:
-    """Tell whether a top-level module could be imported, without importing it.
+    """Determine whether a top-level module could be imported, without importing it.
 
     A folder of this name that holds no code does not count.
+
+    Args:
+        module: name of the module
+
+    Returns:
+        True if it could be imported.
     """
     found = importlib.util.find_spec(module)
     return found is not None and found.origin is not None
@@ -31,20 +37,25 @@ def installed(module: str) -> bool:
 def install_command(*extras: str) -> str:
     """Return the command that installs extras.
 
-    Example:
-        >>> install_command("train", "eval")
-        "pip install 'lathe-codec[train,eval]'"
+    Args:
+        *extras: names in :data:`MODULES`
+
+    Returns:
+        The command.
+
+    >>> install_command("train", "eval")
+    "pip install 'lathe-codec[train,eval]'"
     """
     return f"pip install 'lathe-codec[{','.join(extras)}]'"
 
 
 def require(purpose: str, *extras: str, modules: Sequence[str] = ()) -> None:
-    """Go on only if what a purpose needs is installed.
+    """Check that the packages for a purpose are installed.
 
     Args:
-        purpose: what needs it, as it stands at the beginning of the message.
-        extras: names in :data:`MODULES`.
-        modules: those of their modules that the purpose needs; by default all.
+        purpose: the purpose, as the beginning of the error message
+        extras: names in :data:`MODULES`
+        modules: those of their modules that the purpose needs; by default all
 
     Raises:
         UserError: something is not installed. The message has the command that installs it.

@@ -28,7 +28,7 @@ class Lock:
     """A lock file that one process holds at a time, or several processes that share it. It is not for threads.
 
     Args:
-        path: the lock file; it is created if it is missing.
+        path: the lock file; it is created if it is missing
     """
 
     def __init__(self, path: Path):
@@ -40,7 +40,7 @@ class Lock:
         """Take the lock.
 
         Args:
-            wait: wait until it is free.
+            wait: wait until it is free
             share: share it with other processes that do the same. (Windows has no shared locks: one process holds it.)
 
         Returns:
@@ -79,7 +79,7 @@ class Lock:
         """Wait for the lock, and hold it while the block runs.
 
         Args:
-            share: as for :meth:`acquire`.
+            share: as for :meth:`acquire`
 
         Yields:
             Nothing.
@@ -127,7 +127,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     The file ``folder/.lock`` names the holder, and is empty if there is none.
 
     Args:
-        folder: it is made if it is missing.
+        folder: it is made if it is missing
 
     Yields:
         Nothing.

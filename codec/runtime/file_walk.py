@@ -31,8 +31,8 @@ def find_files(folders: Path | Sequence[Path], suffixes: Collection[str]) -> Fou
     """Find the files below one folder, or several.
 
     Args:
-        folders: where to start; they may be links or hidden.
-        suffixes: suffixes of the wanted files, in lower case and with the dot.
+        folders: where to start; they may be links or hidden
+        suffixes: suffixes of the wanted files, in lower case and with the dot
 
     Returns:
         Paths that begin with one of ``folders``.
@@ -51,8 +51,8 @@ def list_folders(folders: Sequence[Path], unlisted: dict[Path, str]) -> Iterator
     """List folders, and all folders below them.
 
     Args:
-        folders: where to start.
-        unlisted: receives the folders that cannot be listed, with the reason.
+        folders: where to start
+        unlisted: receives the folders that cannot be listed, with the reason
 
     Yields:
         The path of a folder, and the names of the files in it.
@@ -77,7 +77,7 @@ def count_suffixes(paths: Iterable[Path]) -> dict[str, int]:
     """Count files by suffix.
 
     Args:
-        paths: files.
+        paths: files
 
     Returns:
         Number of files by suffix in lower case (``""``: without one), the most frequent first.
@@ -89,7 +89,7 @@ def describe_left_out(counts: Mapping[str, int]) -> str:
     """Describe files that are left out because their kind is not wanted.
 
     Args:
-        counts: their number by suffix, from :func:`count_suffixes`.
+        counts: their number by suffix, from :func:`count_suffixes`
 
     Returns:
         One line.

@@ -16,7 +16,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8
 
     Returns:
         Its content.
@@ -32,7 +32,7 @@ def parse_json(text: str) -> Any:
     """Parse JSON.
 
     Args:
-        text: the JSON text.
+        text: the JSON text
 
     Returns:
         Its content.
@@ -50,7 +50,7 @@ def from_json(kind: type[Dataclass], content: Any) -> Dataclass:
     """Convert parsed JSON to a dataclass, and check the types.
 
     Args:
-        kind: the dataclass; its fields may be dataclasses, lists, dictionaries, unions and literals.
+        kind: the dataclass; its fields may be dataclasses, lists, dictionaries, unions and literals
         content: a mapping with its fields. Fields with defaults may be missing; unknown keys are ignored.
 
     Returns:

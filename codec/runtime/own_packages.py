@@ -1,6 +1,6 @@
-"""Where the packages lie that go with ``codec``: ``data_prep``, ``eval`` and ``recipes``.
+"""Location of the packages that belong to ``codec``: ``data_prep``, ``eval`` and ``recipes``.
 
-In the repository they lie beside ``codec/``. Their names are common, so the wheel holds them in ``codec/_packages/``:
+In the repository they are next to ``codec/``. Their names are common, so the wheel holds them in ``codec/_packages/``:
 an installation claims no top-level name but ``codec``, and a program that imports ``codec`` still finds an ``eval`` or
 a ``recipes`` of its own. The command line, which has its process to itself, puts their folder first.
 """

@@ -1,4 +1,4 @@
-"""The most memory that a process has held (peak resident set size)."""
+"""The maximum memory that a process has used (peak resident set size)."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def peak_memory_bytes() -> int | None:
     (``VmHWM``) is read there.
 
     Returns:
-        Bytes, or None on systems that do not state it (Windows).
+        Bytes, or None on systems that do not report it (Windows).
     """
     try:
         return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
@@ -30,7 +30,7 @@ def rss_bytes(maximum: int) -> int:
     """Convert the field ``ru_maxrss`` of a ``struct rusage`` to bytes.
 
     Args:
-        maximum: the field: bytes on macOS, KiB on other systems (getrusage(2)).
+        maximum: the field: bytes on macOS, KiB on other systems (getrusage(2))
 
     Returns:
         Bytes.

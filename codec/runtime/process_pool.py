@@ -40,10 +40,11 @@ class PoolOptions:
     inline_first: bool = False
     """Compute in the calling process for :data:`INLINE_S`, so that short work starts no other process."""
     max_chunk: int = 1
-    """Most items that a process takes at once: more save time if items are short, and delay the progress bar."""
+    """Maximum number of items that a process takes at once: more save time if items are short, but delay the progress
+    bar."""
     initializer: Callable[[], object] | None = None
     """Called in each started process before its first item; it is pickled."""
-    advice: str = "run the same command again: finished work is kept"
+    advice: str = "run the same command again: finished work is not repeated"
     """Advice at the end of the error message if a process dies."""
 
 
@@ -56,9 +57,9 @@ def map_in_processes(
     spawned: a fork of a process in which PyTorch has used its threads can hang.
 
     Args:
-        function: function to compute; it is pickled, so it is defined at the top level of a module.
-        items: arguments of the calls.
-        options: number of processes, progress bar and the like.
+        function: function to compute; it is pickled, so it is defined at the top level of a module
+        items: arguments of the calls
+        options: number of processes, progress bar and the like
 
     Yields:
         The results in the order of the items.

@@ -13,8 +13,8 @@ class ReadOnce(Generic[Value]):
     An object can be pickled, with the value if it has been read.
 
     Args:
-        path: the file.
-        read: reads the value; can be pickled.
+        path: the file
+        read: function that reads the value; it can be pickled
     """
 
     def __init__(self, path: Path, read: Callable[[], Value]) -> None:
@@ -25,15 +25,15 @@ class ReadOnce(Generic[Value]):
         """Return the value.
 
         Returns:
-            What ``read`` returned for the present state of the file.
+            The result of ``read`` for the present state of the file.
 
         Raises:
-            Exception: whatever ``read`` raises.
+            Exception: any error of ``read``.
         """
         try:
             status = self._path.stat()
         except OSError:
-            return self._read()  # which words the reason
+            return self._read()  # which gives the reason
         state = status.st_mtime_ns, status.st_size
         if self._found is None or self._found[0] != state:
             self._found = state, self._read()

@@ -15,7 +15,7 @@ from threading import Event
 from types import FrameType
 from typing import Any, BinaryIO
 
-MESSAGE = "interrupted; run the same command again to go on"
+MESSAGE = "interrupted; run the same command again to continue"
 STATUS = 130
 
 
@@ -37,8 +37,8 @@ def install_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNAL
     """Let signals call a function, unless they are ignored. Only the main thread may do this.
 
     Args:
-        handler: called with the number of the signal and the frame that it interrupted.
-        numbers: the signals.
+        handler: called with the number of the signal and the frame that it interrupted
+        numbers: the signals
 
     Returns:
         The previous handler of each signal.
@@ -52,8 +52,8 @@ def signal_handler(handler: Handler, numbers: Iterable[signal.Signals] = SIGNALS
     """Let signals call a function while the block runs, unless they are ignored.
 
     Args:
-        handler: as for :func:`install_handler`.
-        numbers: the signals.
+        handler: as for :func:`install_handler`
+        numbers: the signals
 
     Yields:
         Nothing.
@@ -73,7 +73,7 @@ def interrupt_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None
     Further signals within :data:`REPEATED_S` are ignored, so that they do not disturb the cleaning up.
 
     Args:
-        numbers: the signals.
+        numbers: the signals
 
     Yields:
         Nothing.
@@ -120,7 +120,7 @@ def end_input_on_interrupt(file: BinaryIO) -> Iterator[Event]:
     """Let an interrupt end an input file while the block runs, so that the data read so far is processed as usual.
 
     Args:
-        file: the input, such as standard input; a read that waits for data ends, too.
+        file: the input, such as standard input; a read that waits for data also ends
 
     Yields:
         An event that the interrupt sets. A second interrupt raises ``KeyboardInterrupt``.

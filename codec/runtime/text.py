@@ -3,18 +3,18 @@
 import re
 
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, which terminals obey; line breaks; marks that reverse the direction of text; and lone surrogates,
-which stand for bytes that are not UTF-8."""
+"""Control characters, which terminals interpret; line breaks; marks that reverse the direction of text; and lone
+surrogates, which stand for bytes that are not UTF-8."""
 
 
 def escape_invisible(text: str) -> str:
-    r"""Escape the characters of a name that are invisible or that terminals obey.
+    r"""Escape the characters of a name that are invisible or that terminals interpret.
 
     Args:
-        text: any text, such as the name of a file.
+        text: any text, such as the name of a file
 
     Returns:
-        The text with escapes, such as ``\x1b``, in their places.
+        The text with escapes, such as ``\x1b``, instead of them.
 
     >>> escape_invisible("a\nb")
     'a\\nb'
@@ -26,7 +26,7 @@ def format_duration(seconds: float) -> str:
     """Format a duration in the units that a reader expects for its length.
 
     Args:
-        seconds: the duration, 0 or more.
+        seconds: the duration, 0 or more
 
     Returns:
         Seconds below a minute and a half, else minutes, or hours and minutes.

@@ -11,7 +11,7 @@ def torch_threads(count: int) -> Iterator[None]:
     The number belongs to the calling thread: threads that start within the block have PyTorch's default.
 
     Args:
-        count: threads of one operation, such as a matrix product; 1 makes results independent of the machine's cores.
+        count: threads of one operation, such as a matrix product; 1 makes results independent of the machine's cores
 
     Yields:
         Nothing.

@@ -1,4 +1,4 @@
-"""The two sides of adversarial training: the loss of the discriminator, and the losses of the codec before it."""
+"""The two sides of adversarial training: the loss of the discriminator, and the adversarial losses of the codec."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from codec.losses.adversarial import AdversarialKind
 
 @dataclass(frozen=True)
 class CodecAgainstDiscriminator:
-    """The losses by which the codec learns from the discriminator."""
+    """Adversarial losses of the codec."""
 
     terms: dict[str, Tensor]
     """``adversarial`` and ``features`` (feature matching)."""
@@ -23,10 +23,10 @@ def discriminator_objective(discriminator: nn.Module, kind: AdversarialKind, out
     """Compute the loss that the discriminator minimises.
 
     Args:
-        discriminator: gives logits and features.
-        kind: the recipe's ``adversarial.loss``.
-        output: decoded waveforms ``[batch, 1, samples]``; no gradient reaches them.
-        target: original waveforms of the same shape.
+        discriminator: the discriminator
+        kind: the recipe's ``adversarial.loss``
+        output: decoded waveforms ``[batch, 1, samples]``; no gradient reaches them
+        target: original waveforms of the same shape
 
     Returns:
         A scalar.
@@ -37,16 +37,16 @@ def discriminator_objective(discriminator: nn.Module, kind: AdversarialKind, out
 def codec_objective(
     discriminator: nn.Module, kind: AdversarialKind, output: Tensor, target: Tensor
 ) -> CodecAgainstDiscriminator:
-    """Compute the losses by which the codec learns from the discriminator, whose weights get no gradient.
+    """Compute the adversarial losses of the codec; the weights of the discriminator get no gradient.
 
     Args:
-        discriminator: gives logits and features.
-        kind: the recipe's ``adversarial.loss``.
-        output: decoded waveforms ``[batch, 1, samples]``.
-        target: original waveforms of the same shape.
+        discriminator: the discriminator
+        kind: the recipe's ``adversarial.loss``
+        output: decoded waveforms ``[batch, 1, samples]``
+        target: original waveforms of the same shape
 
     Returns:
-        The losses, and how well the discriminator tells both apart.
+        The losses, and statistics of the discriminator.
     """
     discriminator.requires_grad_(False)
     with torch.no_grad():

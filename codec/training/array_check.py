@@ -18,7 +18,7 @@ class ArrayCheck(Callback):
     releases the interpreter lock, so that training keeps its speed.
 
     Args:
-        splits: the clips that the run is trained and validated on.
+        splits: the clips that the run is trained and validated on
     """
 
     def __init__(self, splits: Sequence[PackedSplit]):

@@ -28,12 +28,12 @@ _DOUBLINGS = 5
 
 
 def select_steps_to_keep(steps: Sequence[int], best: int, every: int) -> set[int]:
-    """Select the validations whose audio samples are kept, so that their number does not grow with the run.
+    """Select the validations whose audio samples are preserved, so that their number stays bounded.
 
     Args:
-        steps: steps of all validations with audio samples, ascending.
-        best: step of the best validation.
-        every: steps between validations.
+        steps: steps of all validations with audio samples, ascending
+        best: step of the best validation
+        every: steps between validations
 
     Returns:
         The first, the last and the best step, and the latest five whose number of validations is a power of two.
@@ -46,13 +46,13 @@ def select_steps_to_keep(steps: Sequence[int], best: int, every: int) -> set[int
 
 
 class AudioSampleLogger(Callback):
-    """Keeps ``original/`` and ``step_N/``, each with the same clips as FLAC files.
+    """Writer of ``original/`` and ``step_N/``, each with the same clips as FLAC files.
 
     Args:
-        folder: folder of all audio samples of the run.
-        split: validation clips.
-        module: the training, whose average decodes the clips.
-        best: knows the best step; it must come before this callback.
+        folder: folder of all audio samples of the run
+        split: validation clips
+        module: the training; the average of its weights decodes the clips
+        best: callback that determines the best step; it must come before this one
     """
 
     def __init__(self, folder: Path, split: PackedSplit, module: CodecModule, best: BestModelCheckpoint):
@@ -72,7 +72,7 @@ class AudioSampleLogger(Callback):
 
     @torch.no_grad()
     def on_validation_end(self, *_: Any) -> None:
-        """Decode the clips, and remove samples that are not kept."""
+        """Decode the clips, and remove the samples of steps that are not selected."""
         module, state = self.module, self.module.state
         decoded = module.average(self._clips.to(module.device)).waveform.float().cpu()
         self._write(audio_sample_folder(self.folder, state.step), decoded)

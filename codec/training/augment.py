@@ -31,11 +31,11 @@ def augment(wave: Tensor, config: AugmentConfig, sample_rate: int, seed: int, st
     """Augment a batch of waveforms.
 
     Args:
-        wave: ``[batch, channels, samples]`` in [-1, 1].
-        config: probability of each augmentation.
-        sample_rate: in Hz.
-        seed: seed of the run.
-        step: number of the batch.
+        wave: ``[batch, channels, samples]`` in [-1, 1]
+        config: probability of each augmentation
+        sample_rate: in Hz
+        seed: seed of the run
+        step: number of the batch
 
     Returns:
         The augmented batch in [-1, 1]; the input itself if all augmentations are off.

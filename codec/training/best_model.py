@@ -30,11 +30,11 @@ class BestModelCheckpoint(Callback):
     Ends the run if the loss diverged, and stops it after ``train.patience`` validations without improvement.
 
     Args:
-        folder: folder of the model.
-        module: the training, whose average is saved.
-        trained_on: summary of the training data.
+        folder: folder of the model
+        module: the training; the average of its weights is saved
+        trained_on: summary of the training data
         criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
-            best value of another criterion is forgotten.
+            best value by another criterion is discarded.
     """
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
@@ -58,7 +58,7 @@ class BestModelCheckpoint(Callback):
         return {name: getattr(self, name) for name in _STORED}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the best validation of a checkpoint, unless its criterion was another."""
+        """Restore the best validation of a checkpoint, unless its criterion was different."""
         self._criterion_changed = state["criterion"] != self.criterion
         if not self._criterion_changed:
             for name in _STORED:
@@ -115,8 +115,8 @@ def set_model_aside(run: Path, step: int) -> Path | None:
     """Move the model of a run before validations are evaluated by another criterion.
 
     Args:
-        run: folder of the run.
-        step: the step that the run continues from.
+        run: folder of the run
+        step: the step that the run continues from
 
     Returns:
         The new folder of the model; None if there was no model.

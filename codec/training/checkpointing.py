@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written as a whole or not at all, and read without running code.
+"""The checkpoints of a run: written completely or not at all, and read without running code.
 
 A run continues from ``checkpoints/last.ckpt``. ``checkpoints/best.ckpt`` is the checkpoint at the validation with the
 lowest loss. Both are PyTorch files of tensors and plain values, which :func:`torch.load` reads with ``weights_only``.
@@ -32,8 +32,8 @@ def read_checkpoint(path: Path, run: Path) -> dict[str, Any]:
     """Read a checkpoint of a run.
 
     Args:
-        path: the checkpoint.
-        run: folder of the run, for messages.
+        path: the checkpoint
+        run: folder of the run, for messages
 
     Returns:
         Its contents by name.
@@ -61,7 +61,7 @@ def continue_from_best(run: Path) -> None:
     """Make the checkpoint of the best validation the one that the run continues from.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Raises:
         UserError: there is no such checkpoint.
@@ -87,7 +87,7 @@ class CheckpointFiles(CheckpointIO):
     """Reads and writes checkpoint files for Lightning; a file gets its name when all of it is on the disk.
 
     Args:
-        run: folder of the run, for messages.
+        run: folder of the run, for messages
     """
 
     def __init__(self, run: Path):
@@ -97,9 +97,9 @@ class CheckpointFiles(CheckpointIO):
         """Write a checkpoint.
 
         Args:
-            checkpoint: its contents by name.
-            path: the file.
-            storage_options: not used.
+            checkpoint: its contents by name
+            path: the file
+            storage_options: not used
 
         Raises:
             OSError: it cannot be written, as on a full disk.
@@ -120,7 +120,7 @@ class CheckpointFiles(CheckpointIO):
         """Read a checkpoint, see :func:`read_checkpoint`.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             Its contents by name.
@@ -131,7 +131,7 @@ class CheckpointFiles(CheckpointIO):
         """Remove a checkpoint.
 
         Args:
-            path: the file.
+            path: the file
         """
         Path(path).unlink(missing_ok=True)
 
@@ -140,13 +140,13 @@ class RunCheckpoint(Callback):
     """Writes ``last.ckpt`` after each validation and every two minutes in between, and ``best.ckpt`` after the best.
 
     No checkpoint is written if a validation, which writes one, is next, nor while steps are skipped because the loss is
-    not finite. A checkpoint records the length of ``metrics.csv``, which is cut to it when the run is resumed.
+    not finite. A checkpoint records the length of ``metrics.csv``, which is truncated to it when the run is resumed.
 
     Args:
-        run: folder of the run.
-        state: progress of the training.
-        best: knows the best step; it must come before this callback.
-        metrics: table of the run.
+        run: folder of the run
+        state: progress of the training
+        best: callback that determines the best step; it must come before this one
+        metrics: table of the run
     """
 
     state_key = "checkpoint"  # type: ignore[assignment]  # a property there, which takes the name of the class
@@ -164,7 +164,7 @@ class RunCheckpoint(Callback):
         """Write ``last.ckpt``.
 
         Args:
-            trainer: whose state is written.
+            trainer: the trainer whose state is written
 
         Raises:
             OSError: it cannot be written, as on a full disk.
@@ -179,7 +179,7 @@ class RunCheckpoint(Callback):
             self.write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Write a checkpoint, and keep it if the validation was the best."""
+        """Write a checkpoint, also as ``best.ckpt`` if the validation was the best."""
         self.write(trainer)
         if self.best.best_step == self.state.step:
             _replace_by_link(self._last, self._best_path)

@@ -22,7 +22,7 @@ from codec.model.frequency_tables import FrequencyTables
 _SEED = 30_000
 _MAX_STEPS, _BATCH, _LEARNING_RATE = 2000, 1024, 2e-2
 _MAX_EPOCHS = 3
-"""With little data there are fewer steps, so that on average no code is used more often."""
+"""Maximum average use of a code: with little data there are fewer steps."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ def learn_context_scores(tables: FrequencyTables, codebook: int, variants: list[
     """Learn the context scores of one codebook, and set them in the tables.
 
     Args:
-        tables: the tables, of more than one class.
-        codebook: number of the codebook.
-        variants: the same packets with all codes, and with some codes absent.
+        tables: the tables, of more than one class
+        codebook: number of the codebook
+        variants: the same packets with all codes, and with some codes absent
         vectors: latent vectors of the codes of this codebook ``[size + 1, dimension]``, of mean power 1; the last one,
-            of an absent code, is zero.
+            of an absent code, is zero
     """
     found = [_collect_occurrences(packets, codebook) for packets in variants]
     near, numbers = torch.cat([one.code_features for one in found]), torch.cat([one.count_features for one in found])

@@ -21,7 +21,7 @@ from codec.training.state import TrainingState
 _EVALUATION_SEED = 20_000
 """Evaluation crops are the same for every run on the same data, whatever its seed."""
 _MAX_DRAWS = 20
-"""Draws before a silent crop is accepted after all."""
+"""Number of draws after which a silent crop is accepted."""
 _MAX_NAMED = 4
 """Clips of a batch that a message names."""
 
@@ -34,10 +34,10 @@ class Crops(Dataset[Tensor]):
     channels of stereo crops become streams (see :mod:`codec.audio.channels`), adjacent in the batch.
 
     Args:
-        split: clips that crops are taken from.
-        recipe: gives the size and number of the crops.
-        augmentation: the augmentation of the crops.
-        seed: seed of all random draws.
+        split: clips that crops are taken from
+        recipe: size and number of the crops
+        augmentation: the augmentation of the crops
+        seed: seed of all random draws
     """
 
     def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
@@ -79,7 +79,7 @@ class Crops(Dataset[Tensor]):
         """Name the clips of a batch.
 
         Args:
-            step: number of the batch.
+            step: number of the batch
 
         Returns:
             Paths of the first clips with the positions of the crops, and the number of further ones.
@@ -94,7 +94,7 @@ class Crops(Dataset[Tensor]):
         """Check that batches are not all silent.
 
         Args:
-            batches: crops of these clips.
+            batches: crops of these clips
 
         Raises:
             UserError: no crop is louder than ``data.silence_dbfs``.
@@ -113,8 +113,8 @@ class RemainingSteps(Sampler[int]):
     stops before that step.
 
     Args:
-        recipe: gives the steps of the run.
-        state: progress of the training.
+        recipe: number of steps of the run
+        state: progress of the training
     """
 
     def __init__(self, recipe: Recipe, state: TrainingState):
@@ -135,9 +135,9 @@ class CodecData(L.LightningDataModule):
     the two shows over- and underfitting.
 
     Args:
-        data: the folder that ``codec prepare`` wrote.
-        recipe: settings of the run.
-        state: progress of the training, which decides on the batches that follow; by default its beginning.
+        data: the folder that ``codec prepare`` wrote
+        recipe: settings of the run
+        state: progress of the training, which determines the next batches; by default its beginning
 
     Raises:
         UserError: the data does not fit the recipe.
@@ -150,7 +150,8 @@ class CodecData(L.LightningDataModule):
         train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
         self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed)
         self.evaluation_crops = [Crops(split, recipe, AugmentConfig(), _EVALUATION_SEED) for split in (train, val)]
-        """In the order of :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
+        """Crops of the evaluation splits, in the order of
+        :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
 
     @property
     def val_crops(self) -> Crops:

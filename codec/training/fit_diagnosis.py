@@ -4,7 +4,7 @@ Both curves are measured in evaluation mode, on the same crops each time, at the
 so that they can be compared. They are the mel distance or, if that was not recorded, the total loss. "Training" is the
 training-evaluation subset. The first of these rules that holds decides:
 
-1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is not known, of its own first value
+1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is unknown, of its own first value
    or that of the first batch, whichever is higher), and validation no longer falls as in rule 4. Little was learned,
    and more steps alone would not help.
 2. overfitted (*turned*): validation ends more than 3 % above its lowest value, while training has fallen by 3 % or more
@@ -61,9 +61,9 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     """Apply the rules of this module.
 
     Args:
-        train: curve of the training-evaluation subset.
-        validation: curve of the validation crops.
-        baseline: the same measure for noise, if it is known.
+        train: curve of the training-evaluation subset
+        validation: curve of the validation crops
+        baseline: the same measure for noise, if it is known
 
     Returns:
         The verdict.
@@ -137,7 +137,7 @@ def still_falling(validation: Curve) -> bool:
     """Decide whether a curve fell by more than 5 % over the last quarter of the steps.
 
     Args:
-        validation: the curve.
+        validation: the curve
 
     Returns:
         True if it did.
@@ -162,9 +162,9 @@ def diagnose_run(run: Path, baseline_mel: float | None = None, warmup_steps: int
     """Diagnose a run from its folder.
 
     Args:
-        run: folder of the run.
-        baseline_mel: see :func:`diagnose_curves`.
-        warmup_steps: see :func:`diagnose_curves`.
+        run: folder of the run
+        baseline_mel: see :func:`diagnose_curves`
+        warmup_steps: see :func:`diagnose_curves`
 
     Returns:
         The verdict.
@@ -176,8 +176,8 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_st
     """Diagnose a run from its curves: of the mel distance or, without it, of the total loss.
 
     Args:
-        curves: all curves of the run.
-        baseline_mel: mel distance of noise; None: the one that the run recorded.
+        curves: all curves of the run
+        baseline_mel: mel distance of noise; None: the one that the run recorded
         warmup_steps: the recipe's ``optim.warmup_steps``. Until then the diagnosis is undecided, since the low learning
             rate makes curves level.
 

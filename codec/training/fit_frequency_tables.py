@@ -1,7 +1,7 @@
 """The frequency tables of the range coder, fitted to codes of the training split when a training is over.
 
 With little data, tables fitted to it are worse than none. Part of the packets is therefore held out, and each codebook
-gets the table that costs least there, of three: the one fitted to the other packets, smoothed by
+gets the table with the lowest cost on them, among three: the one fitted to the other packets, smoothed by
 :mod:`codec.training.frequency_smoothing`; the one that the model has already (its parent's); and a uniform one, which
 gives codes of fixed width. Context scores are learnt by :mod:`codec.training.context_scores`.
 """
@@ -64,10 +64,10 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     """Fit the frequency tables of a codec to the codes of a split.
 
     Args:
-        codec: the codec, whose tables are replaced.
+        codec: the codec, whose tables are replaced
         split: training clips. Of a large split, random pieces of two hours in total are used, which depend on nothing
             but the split.
-        quiet: show no progress bars.
+        quiet: show no progress bars
 
     Returns:
         Size of the data that was used.
@@ -121,11 +121,11 @@ def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, 
 
 
 def _choose_held_out(clips: Sequence[Clip], sizes: Sequence[int]) -> Tensor:
-    """Choose the packets that are held out: if possible of other groups than the rest, like the files to be coded.
+    """Choose the packets that are held out: if possible from other groups than the rest, like the files to be coded.
 
     Args:
-        clips: clip of each piece.
-        sizes: number of packets of each piece.
+        clips: clip of each piece
+        sizes: number of packets of each piece
 
     Returns:
         bool ``[packets]``.
@@ -177,16 +177,16 @@ def fit_contexts(
     *,
     quiet: bool = False,
 ) -> None:
-    """Fit tables with several context classes, and keep those before where they are better.
+    """Fit tables with several context classes; a codebook whose previous table is better retains it.
 
     Args:
-        tables: the tables, which are replaced.
-        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet.
-        importances: importance of each code, of the same shape.
-        held_out: bool ``[packets]``: packets that tables are compared on.
+        tables: the tables, which are replaced
+        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet
+        importances: importance of each code, of the same shape
+        held_out: bool ``[packets]``: packets that tables are compared on
         vectors: latent vector of each code ``[codebooks, size + 1, dimension]``, of mean power 1; the last one, of an
-            absent code, is zero.
-        quiet: show no progress bar.
+            absent code, is zero
+        quiet: show no progress bar
     """
     before = copy.deepcopy(tables)
     variants = [Packets(codes, variable=False)]
@@ -209,7 +209,7 @@ def fit_contexts(
 def _choose_code_tables(
     tables: FrequencyTables, before: FrequencyTables, fitted: list[Packets], compared: list[Packets]
 ) -> None:
-    """Set the frequencies of codes, and take back the learnt context scores of codebooks where they do not help."""
+    """Set the frequencies of codes, and discard the context scores of codebooks for which they are no improvement."""
     coder = RangeCoder(tables.to_numpy())
     counts = Counts(_count_codes(coder, fitted), _count_codes(coder, compared))
     smoothed = smooth(counts)

@@ -51,7 +51,7 @@ class Forecast:
         """Describe the forecast in one line.
 
         Args:
-            validate_every: steps between validations.
+            validate_every: steps between validations
 
         Returns:
             Speeds, memory and time.
@@ -77,9 +77,9 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     """Time a few training steps, with and without the discriminator, and a batch of validation.
 
     Args:
-        module: the training; copies of it are timed, and it is left as it is.
-        data: its data.
-        device: where it will be trained.
+        module: the training; copies of it are timed, and it remains unchanged
+        data: its data
+        device: device of the training
 
     Returns:
         The forecast of the rest of the run.
@@ -118,8 +118,8 @@ def choose_validation_interval(recipe: Recipe, steps: int) -> int:
     """Choose the steps between validations, so that there are enough for a diagnosis.
 
     Args:
-        recipe: gives the usual interval, ``train.validate_every``.
-        steps: expected steps of the run.
+        recipe: settings with the usual interval, ``train.validate_every``
+        steps: expected steps of the run
 
     Returns:
         The recipe's interval, or a tenth of the run if that is too short for three validations.
@@ -132,10 +132,10 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
     """Time a few steps: loading, forward pass, losses and backward pass.
 
     Args:
-        trial: a module that is not used afterwards.
-        crops: training crops.
-        device: where it is timed.
-        adversarial: with the discriminator, which is trained on its share of the steps.
+        trial: a module that is not used afterwards
+        crops: training crops
+        device: device of the measurement
+        adversarial: whether the discriminator takes part, which is trained on its share of the steps
 
     Returns:
         Median seconds of a step.

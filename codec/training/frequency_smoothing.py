@@ -1,4 +1,4 @@
-"""Frequencies from counts, smoothed as much as held-out packets call for.
+"""Frequencies from counts, with the smoothing that is best for held-out packets.
 
 The distribution of a class with few occurrences is drawn towards that of its whole table, and this towards uniform.
 Each is a Dirichlet prior, whose strength is chosen by trial: empirical Bayes with held-out likelihood, as in
@@ -29,9 +29,9 @@ class Counts:
     """Numbers of occurrences of each symbol in each class, float64 ``[tables, classes, size]``."""
 
     fitted: Tensor
-    """In the packets that tables are fitted to."""
+    """Counts in the packets that tables are fitted to."""
     held_out: Tensor
-    """In the packets that are held out."""
+    """Counts in the packets that are held out."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> Smoo
     """Smooth each table so that the held-out packets cost least.
 
     Args:
-        counts: occurrences of the symbols.
-        class_priors: prior strengths to try for the classes.
+        counts: occurrences of the symbols
+        class_priors: prior strengths to try for the classes
 
     Returns:
         The tables and their costs.
@@ -81,8 +81,8 @@ def coding_cost(counts: Tensor, frequencies: Tensor) -> Tensor:
     """Compute the bits that symbols cost under integer frequencies.
 
     Args:
-        counts: occurrences ``[tables, classes, size]``.
-        frequencies: of the same shape, each class adding up to ``2**PRECISION``.
+        counts: occurrences ``[tables, classes, size]``
+        frequencies: of the same shape, each class adding up to ``2**PRECISION``
 
     Returns:
         Bits ``[tables]``.

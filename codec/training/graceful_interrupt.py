@@ -18,12 +18,12 @@ class Interrupted(Exception):
 class GracefulInterrupt(Callback):
     """Ends the run on a signal, after the step or the batch of a validation that is being computed.
 
-    It writes a checkpoint and raises :class:`Interrupted`. A second signal ends the run at once. A validation that was
-    cut off is done when the run is resumed. It is also a context manager, to be entered around the whole fit, since
-    the start of a run may take a while, too.
+    It writes a checkpoint and raises :class:`Interrupted`. A second signal ends the run at once. An interrupted
+    validation is repeated when the run is resumed. It is also a context manager, to be entered around the whole fit,
+    since the start of a run may also take a while.
 
     Args:
-        checkpoint: writes the checkpoint; it must come before this callback.
+        checkpoint: callback that writes the checkpoint; it must come before this one
     """
 
     def __init__(self, checkpoint: RunCheckpoint):
@@ -46,17 +46,17 @@ class GracefulInterrupt(Callback):
             signals.install_handler(self._ask, signals.RUN_SIGNALS)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """End the run after this step, if a signal came."""
+        """End the run after this step if a signal was received."""
         if self._asked:
             self._end(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """End the run after this batch, if a signal came."""
+        """End the run after this batch if a signal was received."""
         if self._asked:
             self._end(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """End the run after this validation, if a signal came."""
+        """End the run after this validation if a signal was received."""
         if self._asked:  # the checkpoint was written just before
             raise Interrupted
 

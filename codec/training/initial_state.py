@@ -1,4 +1,4 @@
-"""The beginning of a run: first weights, or the checkpoint at which an earlier call stopped."""
+"""The beginning of a run: initial weights, or the checkpoint at which an earlier call stopped."""
 
 import math
 from pathlib import Path
@@ -33,28 +33,28 @@ def new_module(
     """Make the module of a training, with random weights that depend on nothing but the recipe's seed.
 
     Args:
-        recipe: architecture, losses and settings.
-        build: makes a codec from its configuration.
-        state: progress that data and callbacks share; by default a new one.
-        metrics: table that values are written to; None: they are not recorded.
+        recipe: architecture, losses and settings
+        build: function that makes a codec from its configuration
+        state: progress that data and callbacks share; by default a new one
+        metrics: table that values are written to; None: they are not recorded
 
     Returns:
-        The module; see :func:`set_first_weights` and :func:`restore_run` for what follows.
+        The module; its weights are set by :func:`set_first_weights` or :func:`restore_run`.
     """
     torch.manual_seed(recipe.train.seed)
     return CodecModule(recipe, build, state, metrics)
 
 
 def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None) -> None:
-    """Set the first weights of a new run.
+    """Initialise the weights of a new run.
 
     They are those of another model, to which codebooks are added if the recipe has more, or those of a transform codec
     fitted to the first batches.
 
     Args:
-        module: the training.
-        crops: training crops.
-        init_from: folder of the other model; None: fit a transform codec.
+        module: the training
+        crops: training crops
+        init_from: folder of the other model; None: fit a transform codec
 
     Raises:
         UserError: the model's architecture does not fit the recipe, all crops are silent, or
@@ -93,7 +93,7 @@ def initialisation_batches(recipe: Recipe) -> int:
     """Return the number of batches that a new codec is fitted to.
 
     Args:
-        recipe: gives the size of a batch and the steps of the run.
+        recipe: size of a batch and number of steps of the run
 
     Returns:
         The number of batches, at least 1.
@@ -102,15 +102,15 @@ def initialisation_batches(recipe: Recipe) -> int:
 
 
 def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str, quiet: bool) -> None:
-    """Set the module and the folder of a run to the step of a checkpoint, and report what has changed since.
+    """Set the module and the folder of a run to the step of a checkpoint, and report changes since then.
 
     Args:
         module: the training, as :func:`new_module` makes it, with a metrics log. Its weights follow when the trainer
             loads the checkpoint.
-        checkpoint: the checkpoint.
-        run: folder of the run.
-        criterion: digest of what validations depend on now, see :func:`codec.training.provenance.criterion`.
-        quiet: print nothing.
+        checkpoint: the checkpoint
+        run: folder of the run
+        criterion: digest of everything that validations depend on now, see :func:`codec.training.provenance.criterion`
+        quiet: print nothing
 
     Raises:
         UserError: the checkpoint cannot be read, or has another architecture.
@@ -142,7 +142,7 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
 def _keep_earlier_settings(
     run: Path, before: Recipe, module: CodecModule, same_data: bool, same_discriminator: bool, same_criterion: bool
 ) -> list[str]:
-    """Keep the recipe and the model if they are replaced, and return lines about what has changed."""
+    """Rename the recipe and the model if they are replaced, and return lines about the changes."""
     step = module.state.step
     messages = [f"continues from step {step:,}"]
     if changed := changes(before, module.recipe):
@@ -153,7 +153,7 @@ def _keep_earlier_settings(
         messages.append("with a new discriminator, since that of the checkpoint has another shape")
     if not same_criterion:
         aside = set_model_aside(run, step)
-        kept = f"; the best model so far is kept in {aside}" if aside else ""
+        kept = f"; the best model so far was moved to {aside}" if aside else ""
         messages.append(
             f"with other losses or validation clips than up to step {step:,}: the best is chosen anew{kept}"
         )

@@ -16,10 +16,10 @@ def learning_rate_ratio(recipe: Recipe, step: int, time_share: float = 0.0) -> f
     step or, if that comes first, at the end of the time limit.
 
     Args:
-        recipe: gives the schedule and the number of steps.
-        step: number of finished steps.
+        recipe: schedule and number of steps
+        step: number of finished steps
         time_share: share of ``train.max_minutes`` that is used up, see
-            :attr:`codec.training.state.TrainingState.time_share`.
+            :attr:`codec.training.state.TrainingState.time_share`
 
     Returns:
         A factor from 0 to 1.

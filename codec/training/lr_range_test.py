@@ -1,4 +1,4 @@
-"""Learning-rate range test: the loss while the learning rate grows exponentially, on weights that are thrown away.
+"""Learning-rate range test: the loss while the learning rate grows exponentially, on weights that are discarded.
 
 Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
 """
@@ -16,7 +16,7 @@ from codec.training.module import CodecModule
 
 _TEST_STEPS = 120
 _TEST_BATCHES = 4
-"""The steps go round this number of batches, and each loss is divided by the first loss of its batch: differences
+"""The steps cycle through this number of batches, and each loss is divided by the first loss of its batch: differences
 between batches would hide the effect of the learning rate."""
 _LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1.0
 _SMOOTHING = 0.9
@@ -50,8 +50,8 @@ def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
     """Test learning rates for a recipe; no files are written.
 
     Args:
-        recipe: what is to be trained.
-        data: the folder that ``codec prepare`` wrote.
+        recipe: the recipe to train
+        data: the folder that ``codec prepare`` wrote
 
     Returns:
         The losses and a suggestion.

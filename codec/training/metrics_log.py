@@ -1,6 +1,6 @@
 """The metrics of a run: the table ``metrics.csv`` (columns step, split, term, value), written and read.
 
-The table is the record of a run. TensorBoard, where it is installed, shows the same values
+The table is the record of a run. TensorBoard, if it is installed, shows the same values
 (:mod:`codec.training.tensorboard_events`). Nothing here needs torch, so that a report can read curves quickly.
 """
 
@@ -18,12 +18,12 @@ from codec.runtime.atomic_files import write_text
 METRICS_FILE = "metrics.csv"
 COLUMNS = ("step", "split", "term", "value")
 VALIDATION = "val"
-"""Split of what was measured on fixed crops of the validation clips."""
+"""Split of values measured on fixed crops of the validation clips."""
 TRAINING_EVALUATION = "train_fixed"
-"""Split of what was measured on the training-evaluation subset: fixed crops of training clips, without augmentation,
+"""Split of values measured on the training-evaluation subset: fixed crops of training clips, without augmentation,
 evaluated like those of the validation clips."""
 CRITERION_CHANGED = ("run", "judged_anew")
-"""Curve with a point whenever a run went on under another criterion, such as other losses or validation clips: the
+"""Curve with a point whenever a run continued with another criterion, such as other losses or validation clips: the
 first step whose validation was evaluated by it."""
 
 
@@ -41,7 +41,7 @@ class Curve:
         """Return the part from a step on.
 
         Args:
-            step: the first step of the part.
+            step: the first step of the part
 
         Returns:
             The points at ``step`` and later.
@@ -53,7 +53,7 @@ class Curve:
         """Interpolate the curve linearly.
 
         Args:
-            step: position; beyond the ends of the curve its first or last value is returned.
+            step: position; beyond the ends of the curve its first or last value is returned
 
         Returns:
             The value there.
@@ -75,9 +75,9 @@ class EventWriter(Protocol):
         """Record values of one step.
 
         Args:
-            step: training step.
-            split: what the values were measured on.
-            terms: values by name.
+            step: training step
+            split: split that the values were measured on
+            terms: values by name
         """
 
 
@@ -85,13 +85,13 @@ class MetricsLog:
     """Writer of the table of a run.
 
     Args:
-        path: the table; it is created with the first value.
+        path: the table; it is created with the first value
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.events: EventWriter | None = None
-        """Where each value is written, too."""
+        """Further destinations of each value."""
 
     @property
     def size(self) -> int:
@@ -102,9 +102,9 @@ class MetricsLog:
         """Append a row for each value.
 
         Args:
-            step: training step.
-            split: what the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
-            terms: values by name.
+            step: training step
+            split: split that the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
+            terms: values by name
         """
         new = self.size == 0
         with self.path.open("a", newline="") as file:
@@ -117,11 +117,11 @@ class MetricsLog:
             self.events.write(step, split, terms)
 
     def go_back(self, step: int, size: int) -> None:
-        """Remove what a resumed run writes again, and rows that were cut off.
+        """Remove the rows that a resumed run writes again, and incomplete rows.
 
         Args:
-            step: step of the checkpoint; rows of later steps are removed.
-            size: bytes of the table at the checkpoint; the rest is removed.
+            step: step of the checkpoint; rows of later steps are removed
+            size: bytes of the table at the checkpoint; the rest is removed
         """
         if not self.path.exists():
             return
@@ -136,11 +136,11 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
     """Read the table of a run.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The curves by split and term; of a step that occurs twice, the last value. Values that are not finite and
-        damaged rows are left out; without a table there are no curves.
+        damaged rows are skipped; without a table there are no curves.
     """
     path = run / METRICS_FILE
     points: dict[tuple[str, str], dict[int, float]] = {}
@@ -149,7 +149,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
             for row in csv.DictReader(file):
                 try:
                     step, value = int(float(row["step"])), float(row["value"])
-                except (TypeError, ValueError, KeyError):  # a line cut off by a kill
+                except (TypeError, ValueError, KeyError):  # a line truncated by a kill
                     continue
                 if np.isfinite(value):
                     points.setdefault((row["split"], row["term"]), {})[step] = value
@@ -163,7 +163,7 @@ def comparable_curves(curves: Curves) -> dict[tuple[str, str], Curve]:
     """Cut the curves of validations to the part that was evaluated by the criterion of the last validation.
 
     Args:
-        curves: all curves of a run.
+        curves: all curves of a run
 
     Returns:
         The curves, without those that are empty after the cut.

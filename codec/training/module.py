@@ -24,14 +24,14 @@ from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
 
 COMMITMENT_WEIGHT = 0.02
-"""Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. At the published 0.25 the
-encoder gives up more of the signal than the stages gain (measured: 4 dB less without quantization, nothing gained with
+"""Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. With the published 0.25 the
+encoder discards more of the signal than quantization gains (measured: 4 dB less without quantization, no gain with
 it)."""
 LOG_EVERY = 100
 """Steps between records of loss terms and step statistics."""
 CodecBuilder = Callable[[CodecConfig], CodecBase]
 CHECKPOINT_FORMAT = 2
-"""Version of the checkpoint format. Checkpoints of version 1 did not state it."""
+"""Version of the checkpoint format. Checkpoints of version 1 do not contain it."""
 DISCRIMINATOR_PREFIX = "discriminator."
 """Prefix of the names of the discriminator's weights in a checkpoint."""
 
@@ -39,23 +39,23 @@ DISCRIMINATOR_PREFIX = "discriminator."
 @dataclass(frozen=True)
 class _StepLosses:
     total: Tensor
-    """What the codec minimises."""
+    """Objective of the codec."""
     metric_total: Tensor
     """Weighted sum of the recipe's losses alone."""
     terms: dict[str, Tensor]
 
 
 class CodecModule(L.LightningModule):
-    """Trains ``codec``, and keeps ``average``, an exponential moving average of its weights.
+    """Trains ``codec``, and maintains ``average``, an exponential moving average of its weights.
 
-    The average is what is validated and saved. All randomness of a step is drawn from the recipe's seed and the number
+    The average is validated and saved. All randomness of a step is drawn from the recipe's seed and the number
     of the step, so that a resumed run computes what an uninterrupted one would have computed.
 
     Args:
-        recipe: architecture, losses and settings.
-        build: makes a codec from its configuration.
-        state: progress that data and callbacks share; by default a new one.
-        metrics: table that values are written to; None: they are not recorded.
+        recipe: architecture, losses and settings
+        build: function that makes a codec from its configuration
+        state: progress that data and callbacks share; by default a new one
+        metrics: table that values are written to; None: they are not recorded
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class CodecModule(L.LightningModule):
         """Fingerprints of the training and validation clips."""
 
     def start_from(self, codec: CodecBase) -> None:
-        """Take over the weights and tables of another codec.
+        """Copy the weights and tables of another codec.
 
         Args:
-            codec: a codec of the same architecture.
+            codec: a codec of the same architecture
         """
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
@@ -107,7 +107,7 @@ class CodecModule(L.LightningModule):
         """Make the random generator of a step.
 
         Args:
-            step: number of the step; -1 for the first weights.
+            step: number of the step; -1 for the initial weights
 
         Returns:
             A generator seeded with the recipe's seed and the step.
@@ -118,8 +118,8 @@ class CodecModule(L.LightningModule):
         """Draw the number of codebooks for each item, so that one model serves every bit rate.
 
         Args:
-            batch: number of items.
-            generator: source of the random numbers.
+            batch: number of items
+            generator: source of the random numbers
 
         Returns:
             ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
@@ -132,7 +132,7 @@ class CodecModule(L.LightningModule):
     # --- training --------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Apply the recipe's settings in place of the checkpoint's, and make up for a validation that was cut off."""
+        """Apply the recipe's settings instead of the checkpoint's, and repeat an interrupted validation."""
         for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
             for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
                 group.update({name: wanted[name] for name in wanted.keys() - {"params", "lr"}})  # each step sets lr
@@ -142,11 +142,11 @@ class CodecModule(L.LightningModule):
             self.trainer.training = True
 
     def training_step(self, target: Tensor, batch_index: int) -> None:
-        """Do one step of the codec, and of the discriminator if it takes part.
+        """Run one training step of the codec, and of the discriminator if it takes part.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``.
-            batch_index: not used; the step is counted in :attr:`state`.
+            target: waveforms ``[batch, 1, samples]``
+            batch_index: not used; the step is counted in :attr:`state`
         """
         state, generator = self.state, self.generator_at(self.state.step)
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout
@@ -226,7 +226,10 @@ class CodecModule(L.LightningModule):
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Move the average towards the current weights; early on by more, so that it forgets the random start."""
+        """Update the exponential moving average (EMA) of the weights.
+
+        The decay is lower in the first steps, so that the average soon forgets the initial weights.
+        """
         decay = min(self.recipe.optim.ema_decay, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - decay)
         for averaged, current in zip(self.average.buffers(), self.codec.buffers()):
@@ -238,9 +241,9 @@ class CodecModule(L.LightningModule):
         """Evaluate the averaged weights at the full bit rate on one batch of fixed crops.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``.
-            batch_index: not used.
-            dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`.
+            target: waveforms ``[batch, 1, samples]``
+            batch_index: not used
+            dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`
         """
         output = self.average(target)
         report = self.losses(output.waveform, target, log_all=True)
@@ -272,8 +275,8 @@ class CodecModule(L.LightningModule):
         """Record values of the present step in the metrics, if there are any.
 
         Args:
-            split: what the values were measured on.
-            terms: scalars by name.
+            split: split that the values were measured on
+            terms: scalars by name
         """
         if self.metrics is not None:
             values = {term: value.detach() if isinstance(value, Tensor) else value for term, value in terms.items()}
@@ -282,7 +285,7 @@ class CodecModule(L.LightningModule):
     # --- checkpoints -----------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the state; Lightning's own counters are left out, since the step alone decides how a run goes on."""
+        """Add the state; Lightning's own counters are left out, since the step alone determines how a run continues."""
         checkpoint.pop("loops", None)
         checkpoint["decodes"], checkpoint["window"] = self.average.compatible_fingerprints, self.statistics.state_dict()
         checkpoint |= {"format": CHECKPOINT_FORMAT, "data_fingerprints": self.data_fingerprints}
@@ -305,7 +308,7 @@ class CodecModule(L.LightningModule):
         """Compare the shape of the discriminator with that of a checkpoint.
 
         Args:
-            weights: all weights of the checkpoint.
+            weights: all weights of the checkpoint
 
         Returns:
             True if both have the same tensors, or no discriminator.

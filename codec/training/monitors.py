@@ -29,15 +29,15 @@ class CollapseMonitor(Callback):
     A step is skipped if its gradient is not finite.
 
     Args:
-        state: progress of the training.
-        stop_on_collapse: the recipe's ``train.stop_on_collapse``: stop when a codebook collapses.
-        crops: training crops, whose clips are named in warnings.
+        state: progress of the training
+        stop_on_collapse: the recipe's ``train.stop_on_collapse``: stop when a codebook collapses
+        crops: training crops, whose clips are named in warnings
     """
 
     def __init__(self, state: TrainingState, stop_on_collapse: bool, crops: Crops):
         self.state, self.stop_on_collapse, self.crops = state, stop_on_collapse, crops
         self.reason = ""
-        """Why this callback stopped the run; empty if it did not."""
+        """Reason if this callback stopped the run, else empty."""
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Warn of collapsed codebooks."""
@@ -71,14 +71,14 @@ class CollapseMonitor(Callback):
 class StatusLogger(Callback):
     """Prints the status of the training at each validation.
 
-    At the start, records the mel distance of noise on the validation clips, which the diagnosis compares with.
+    At the start, records the mel distance of noise on the validation clips, the baseline of the diagnosis.
 
     Args:
-        run: folder of the run, whose curves are read.
-        recipe: settings of the run.
-        state: progress of the training.
-        metrics: table that the distance of noise is written to.
-        crops: validation crops.
+        run: folder of the run, whose curves are read
+        recipe: settings of the run
+        state: progress of the training
+        metrics: table that the distance of noise is written to
+        crops: validation crops
     """
 
     def __init__(self, run: Path, recipe: Recipe, state: TrainingState, metrics: MetricsLog, crops: Crops):

@@ -11,9 +11,9 @@ def build_optimizers(recipe: Recipe, codec: nn.Module, discriminator: nn.Module 
     """Make the optimisers of a recipe. Weight decay applies to matrices, not to biases and scales.
 
     Args:
-        recipe: gives learning rates, momenta and weight decay.
-        codec: its trainable parameters are optimised.
-        discriminator: the discriminator, if there is one.
+        recipe: learning rates, momenta and weight decay
+        codec: the codec whose trainable parameters are optimised
+        discriminator: the discriminator, if there is one
 
     Returns:
         The optimiser of the codec, then that of the discriminator.

@@ -12,11 +12,11 @@ from codec.training.time_limit import TimeLimit
 
 
 class TrainingProgressBar(Callback):
-    """One bar over all steps of a run, with the speed and the time left.
+    """One bar over all steps of a run, with the speed and the remaining time.
 
     Args:
-        state: progress of the training.
-        time_limit: estimates the number of steps; it must come before this callback.
+        state: progress of the training
+        time_limit: callback that estimates the number of steps; it must come before this one
     """
 
     def __init__(self, state: TrainingState, time_limit: TimeLimit):

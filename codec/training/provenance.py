@@ -1,4 +1,4 @@
-"""What a model was trained on and selected by: its training clips, and the criterion of its validations."""
+"""Provenance of a model: its training clips, and the criterion of its validations."""
 
 import hashlib
 import json
@@ -19,8 +19,8 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
     """Compute a digest of everything but the weights that a validation loss depends on.
 
     Args:
-        recipe: gives the losses and the crops.
-        validation: the validation clips.
+        recipe: losses and crops
+        validation: the validation clips
 
     Returns:
         16 hexadecimal digits. Losses of validations can be compared if these are equal.
@@ -42,9 +42,9 @@ def record_trained_clips(run: Path, split: PackedSplit, parent: Path | None) -> 
     """Add clips to the list of those that a run was trained on.
 
     Args:
-        run: folder of the run.
-        split: clips that the run is trained on from now on.
-        parent: folder of the model that the run starts from, whose clips are added, too.
+        run: folder of the run
+        split: clips that the run is trained on from now on
+        parent: folder of the model that the run starts from, whose clips are also added
     """
     before = trained_clips(run)
     known = (before or frozenset()) | (trained_clips(parent) or frozenset() if parent else frozenset())
@@ -57,7 +57,7 @@ def trained_clips(model: Path) -> frozenset[str] | None:
     """Read the list of clips that a model was ever trained on.
 
     Args:
-        model: folder of a run or of a model.
+        model: folder of a run or of a model
 
     Returns:
         Ids of the clips; None if they were not recorded.
@@ -72,8 +72,8 @@ def count_trained(model: Path, clips: Iterable[Clip]) -> int | None:
     """Count clips that a model was trained on.
 
     Args:
-        model: folder of a run or of a model.
-        clips: clips to look up, such as those of the test split.
+        model: folder of a run or of a model
+        clips: clips to look up, such as those of the test split
 
     Returns:
         How many of ``clips`` it was trained on; None if that was not recorded.

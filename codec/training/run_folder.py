@@ -22,7 +22,7 @@ _STEP_FOLDER, _EARLIER_RECIPE = re.compile(r"step_(\d+)"), re.compile(r"recipe-u
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended; its fields are the keys of ``run.json``."""
+    """Result of a run; its fields are the keys of ``run.json``."""
 
     steps: int
     """Training steps, over all resumptions."""
@@ -38,16 +38,16 @@ class TrainingResult:
         """Write the result into the folder of a run.
 
         Args:
-            run: folder of the run.
+            run: folder of the run
         """
         write_text(run / RESULT_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_result(run: Path) -> TrainingResult | None:
-    """Read how a run ended.
+    """Read the result of a run.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The result; None if the run has not ended, or the file is damaged.
@@ -59,11 +59,11 @@ def read_result(run: Path) -> TrainingResult | None:
 
 
 def keep_recipe(run: Path, step: int) -> Path:
-    """Keep a copy of a run's recipe, before it is resumed with other settings.
+    """Save a copy of a run's recipe before it is resumed with other settings.
 
     Args:
-        run: folder of the run.
-        step: step that the run continues from.
+        run: folder of the run
+        step: step that the run continues from
 
     Returns:
         The copy.
@@ -78,7 +78,7 @@ def earlier_recipes(run: Path) -> dict[int, Path]:
     """Find the copies of earlier recipes.
 
     Args:
-        run: folder of the run.
+        run: folder of the run
 
     Returns:
         The copies by the step until which each was used, ascending.
@@ -91,8 +91,8 @@ def audio_sample_folder(sounds: Path, step: int) -> Path:
     """Return the folder of the audio samples of one validation.
 
     Args:
-        sounds: folder of all audio samples of a run.
-        step: step of the validation.
+        sounds: folder of all audio samples of a run
+        step: step of the validation
 
     Returns:
         The folder, whether it exists or not.
@@ -104,7 +104,7 @@ def audio_sample_folders(sounds: Path) -> dict[int, Path]:
     """Find the folders of audio samples.
 
     Args:
-        sounds: folder of all audio samples of a run.
+        sounds: folder of all audio samples of a run
 
     Returns:
         The folders by their step, ascending.
@@ -117,10 +117,10 @@ def audio_sample_folders(sounds: Path) -> dict[int, Path]:
 def lock_run_folder(run: Path) -> Iterator[None]:
     """Reserve the folder of a run for this process while the block runs.
 
-    Incomplete files that a killed run left are removed. So is a new folder that nothing was written into.
+    Incomplete files of a killed run are removed, and so is a new folder that remained empty.
 
     Args:
-        run: folder of the run; it is created if it does not exist.
+        run: folder of the run; it is created if it does not exist
 
     Yields:
         Nothing.

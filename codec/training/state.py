@@ -36,7 +36,7 @@ class TrainingState:
         """Decide whether a validation follows the steps done so far.
 
         Args:
-            run_is_over: no further training step follows.
+            run_is_over: no further training step follows
 
         Returns:
             True if a validation is due at this step and has not been done.
@@ -58,10 +58,10 @@ class TrainingState:
         return {name: getattr(self, name) for name in (*_STORED, "validate_every")}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take over the values of a checkpoint, except for ``validate_every``, which is a setting.
+        """Restore the values of a checkpoint, except for ``validate_every``, which is a setting.
 
         Args:
-            checkpoint: a mapping that holds the values of :meth:`to_checkpoint`.
+            checkpoint: a mapping that holds the values of :meth:`to_checkpoint`
         """
         for name in _STORED:
             setattr(self, name, checkpoint[name])

@@ -13,7 +13,7 @@ from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
 from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION, Curve, Curves, comparable_curves
 
 COLLAPSED_BELOW = 0.1
-"""A codebook of which less than this share of the entries is in use has collapsed."""
+"""A codebook has collapsed if less than this share of its entries is in use."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class CodebookUsage:
     """Use of the codebooks on the validation clips; its fields are keys of ``codec health --json``."""
 
     unused: float
-    """Share of the entries that did not occur, of those that could occur; mean over the codebooks."""
+    """Share of unused entries among those that could occur; mean over the codebooks."""
     perplexity: float
-    """Mean over the codebooks."""
+    """Mean perplexity over the codebooks."""
     each_unused: tuple[float, ...]
     each_perplexity: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """Status at the last validation; None for what was not recorded or does not apply.
+    """Status at the last validation; None for values that were not recorded or do not apply.
 
     Its fields are keys of ``codec health --json``.
     """
@@ -101,8 +101,8 @@ def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
     """Find the status of a run at its last validation.
 
     Args:
-        curves: curves of the run.
-        recipe: settings of the run.
+        curves: curves of the run
+        recipe: settings of the run
 
     Returns:
         The status; None before the first validation by the present criterion.
@@ -142,7 +142,7 @@ def describe_best_so_far(validation: Curve) -> str:
     """Compare the last validation with the best one.
 
     Args:
-        validation: validation loss over the steps.
+        validation: validation loss over the steps
 
     Returns:
         Whether the last one is the best, and its distance from the best other one.
@@ -162,11 +162,11 @@ def describe_best_so_far(validation: Curve) -> str:
 
 
 def explain_best(validation: Curve, saved_step: int | None = None) -> str:
-    """Explain why the weights of one step became the model of a run.
+    """Explain the selection of the step whose weights became the model of a run.
 
     Args:
-        validation: validation loss over the steps.
-        saved_step: step of the model; None: that with the lowest loss.
+        validation: validation loss over the steps
+        saved_step: step of the model; None: that with the lowest loss
 
     Returns:
         The step, its loss, and the distance from the second best and the last one.
@@ -194,8 +194,8 @@ def explain_early_stop(validation: Curve, patience: int) -> str:
     """Explain why early stopping ended a run.
 
     Args:
-        validation: validation loss over the steps.
-        patience: the recipe's ``train.patience``.
+        validation: validation loss over the steps
+        patience: the recipe's ``train.patience``
 
     Returns:
         The number of validations without improvement, and their losses.
@@ -213,8 +213,8 @@ def speed_curve(curves: Curves, recipe: Recipe) -> Curve | None:
     """Find the speed of training over the steps.
 
     Args:
-        curves: curves of the run.
-        recipe: settings of the run.
+        curves: curves of the run
+        recipe: settings of the run
 
     Returns:
         Seconds of audio per second: as recorded or, if validations are more frequent than records, computed from the
@@ -239,7 +239,7 @@ def _estimate_remaining_s(curves: Curves, recipe: Recipe) -> float | None:
     if minutes is None or not minutes.values[-1]:
         return None
     steps_before, minutes_before = (0, 0.0) if len(minutes) < 2 else (minutes.steps[-2], minutes.values[-2])
-    step = minutes.steps[-1]  # recorded for a validation whose loss is not finite, too
+    step = minutes.steps[-1]  # also recorded for a validation whose loss is not finite
     interval = step - steps_before
     steps_per_minute = interval / max(1e-9, minutes.values[-1] - minutes_before)
     left = max(0.0, (train.steps - step) / max(1e-9, steps_per_minute))
@@ -263,8 +263,8 @@ def codebook_curves(curves: Curves, name: str) -> list[Curve]:
     """Collect one curve of each codebook.
 
     Args:
-        curves: curves of the run.
-        name: ``usage`` or ``perplexity``.
+        curves: curves of the run
+        name: ``usage`` or ``perplexity``
 
     Returns:
         The curves in the order of the codebooks.

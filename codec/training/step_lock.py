@@ -16,8 +16,8 @@ class StepLockHolder(Callback):
     """Holds a lock during each training step and each batch of validation, and measures how long it waited for it.
 
     Args:
-        lock: entered before and left after each step. It must tolerate being left without having been entered, which
-            happens if a training ends in an error between two steps.
+        lock: context manager that is entered before and left after each step. It must tolerate being left without
+            having been entered, which happens if a training ends in an error between two steps.
     """
 
     def __init__(self, lock: StepLock):

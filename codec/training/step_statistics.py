@@ -1,4 +1,4 @@
-"""Statistics that arise in every training step and are logged now and then: gradients, discriminator, restarts."""
+"""Statistics of every training step that are logged at intervals: gradients, discriminator, restarts."""
 
 import statistics
 
@@ -8,7 +8,7 @@ from torch import Tensor
 class StepStatistics:
     """Values of the steps since they were last logged.
 
-    They are kept as tensors, so that no step has to wait for the device.
+    They remain tensors, so that no step has to wait for the device.
     """
 
     def __init__(self) -> None:
@@ -21,16 +21,16 @@ class StepStatistics:
         """Add values of one step.
 
         Args:
-            **values: scalars by name.
+            **values: scalars by name
         """
         for name, value in values.items():
             self._values.setdefault(name, []).append(value)
 
     def summarise(self) -> dict[str, float]:
-        """Summarise the values since the last call, and forget them.
+        """Summarise the values since the last call, and discard them.
 
         Returns:
-            The mean of each value. Of gradient norms, where a single large one would dominate a mean, the median and,
+            The mean of each value. For gradient norms, where a single large one would dominate a mean, the median and,
             as ``NAME_max``, the largest.
         """
         summary: dict[str, float] = {}
@@ -54,6 +54,6 @@ class StepStatistics:
         """Replace the values by those of a checkpoint.
 
         Args:
-            state: as :meth:`state_dict` returns it.
+            state: as :meth:`state_dict` returns it
         """
         self._values = {name: [*values] for name, values in state.items()}

@@ -37,14 +37,14 @@ class _TensorBoardEvents:
 
 @contextlib.contextmanager
 def record_tensorboard_events(metrics: MetricsLog, run: Path, purge_step: int | None) -> Iterator[None]:
-    """Write the metrics of a run to TensorBoard event files, too, while the block runs.
+    """Also write the metrics of a run to TensorBoard event files while the block runs.
 
     Without the ``tensorboard`` package, nothing is written; ``metrics.csv`` holds the same values.
 
     Args:
-        metrics: the table of the run.
-        run: folder of the run.
-        purge_step: when a run is resumed, values of earlier event files from this step on are hidden.
+        metrics: the table of the run
+        run: folder of the run
+        purge_step: when a run is resumed, values of earlier event files from this step on are hidden
 
     Yields:
         Nothing.
@@ -56,7 +56,7 @@ def record_tensorboard_events(metrics: MetricsLog, run: Path, purge_step: int | 
         yield
         return
     events = _TensorBoardEvents(run / _FOLDER, purge_step)
-    # TensorBoard's thread raises a failure to write in the main thread, but Python prints it, too
+    # TensorBoard's thread raises a failure to write in the main thread, but Python also prints it
     metrics.events, threading.excepthook, before = events, _print_all_but_failures_to_write, threading.excepthook
     try:
         yield

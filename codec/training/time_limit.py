@@ -20,10 +20,10 @@ class TimeLimit(Callback):
     for the lock do not, so that the interval of validations changes neither the end of a run nor its learning rates.
 
     Args:
-        recipe: gives ``train.steps`` and ``train.max_minutes``.
-        state: progress of the training.
-        metrics: table that the minutes and the speed are written to.
-        lock: holder of the lock that steps wait for; it must come after this callback.
+        recipe: settings with ``train.steps`` and ``train.max_minutes``
+        state: progress of the training
+        metrics: table that the minutes and the speed are written to
+        lock: holder of the lock that steps wait for; it must come after this callback
     """
 
     state_key = "time_limit"  # type: ignore[assignment]  # a property there, which takes the name of the class
@@ -35,25 +35,25 @@ class TimeLimit(Callback):
         self.audio_s_per_s = 0.0
         """Seconds of audio that are trained on in a second, when last measured."""
         self.reason = ""
-        """Why the time limit ended the run; empty if it did not."""
+        """Reason if the time limit ended the run, else empty."""
         self._counting = False
         self._counted_at = self._waited_s = 0.0
         self._measured_at = (0, 0.0)
         self._validation_started_at = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the time that is used up."""
+        """Return the elapsed time."""
         return {"elapsed_s": self.elapsed_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the time of a checkpoint."""
+        """Restore the elapsed time of a checkpoint."""
         self.elapsed_s = state["elapsed_s"]
 
     def expected_steps(self) -> int | None:
         """Estimate the steps of the whole run at the speed so far.
 
         Returns:
-            The number of steps; None if it depends on a speed that is not known yet.
+            The number of steps; None if it depends on a speed that is still unknown.
         """
         step, steps = self.state.step, self.recipe.train.steps
         if not self.limit_s:

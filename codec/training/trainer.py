@@ -1,4 +1,4 @@
-"""A training run from its recipe: read the data, begin or resume, train, and leave a model behind."""
+"""A training run from its recipe: read the data, begin or resume, train, and save the model."""
 
 import logging
 import os
@@ -50,17 +50,17 @@ _RESUME_HINT = "the same command continues from the last checkpoint"
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a program trains a recipe, beyond what the recipe itself and the command line determine."""
+    """Options for programs that train codecs, in addition to those of the recipe and the command line."""
 
     build: CodecBuilder = Codec
-    """Makes the codec from its configuration. Of another architecture than ``Codec``, only the weights are saved."""
+    """Makes the codec from its configuration. For architectures other than `Codec`, only the weights are saved."""
     fit_tables: bool = True
     """Fit the frequency tables of the range coder at the end. A model without them can be evaluated, but its files are
     larger."""
     keep_audio_samples: bool = True
-    """Decode clips of the validation split at validations, and keep them as audio files."""
+    """Decode clips of the validation split at validations, and save them as audio files."""
     step_lock: StepLock = NO_LOCK
-    """Held while the first weights, a step or a batch of validation are computed; waiting for it does not count as
+    """Held while the initial weights, a step or a batch of validation are computed; waiting for it does not count as
     training time."""
 
 
@@ -76,7 +76,7 @@ def train(
 ) -> TrainingResult:
     """Train a codec, or resume the training in a folder where an earlier call stopped.
 
-    Writes into the folder: ``recipe.yaml`` (earlier recipes of a run that was resumed with other settings are kept),
+    Writes into the folder: ``recipe.yaml`` (if a run is resumed with other settings, its earlier recipe is renamed),
     ``metrics.csv``, ``tensorboard/`` (if TensorBoard is installed), ``sounds/`` (validation clips decoded over time),
     ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged
     weights with the lowest validation loss, with frequency tables fitted at the end) and finally ``run.json``. If a run
@@ -84,13 +84,13 @@ def train(
 
     Args:
         recipe: settings of the run. When a run is resumed, all but the architecture may change.
-        data: the folder that ``codec prepare`` wrote.
+        data: the folder that ``codec prepare`` wrote
         run: folder of the run. Only one process at a time may use it.
-        init_from: folder of a model whose weights a new run starts from.
-        from_best: continue from the checkpoint of the best validation instead of the last one.
-        quiet: print no messages and no forecast. Otherwise the interval of validations is shortened, too, if the
-            recipe's ``validate_every`` would give fewer validations than a diagnosis needs.
-        options: for programs that train codecs of their own; see :class:`TrainingOptions`.
+        init_from: folder of a model whose weights a new run starts from
+        from_best: continue from the checkpoint of the best validation instead of the last one
+        quiet: print no messages and no forecast. Unless quiet, ``validate_every`` is also shortened so that ``codec
+            health`` has enough validations.
+        options: for programs that train codecs of their own; see :class:`TrainingOptions`
 
     Returns:
         How the run ended.
@@ -147,9 +147,9 @@ class _Training:
     def _make_callbacks(self) -> None:
         """Make the callbacks, whose hooks Lightning calls in the order of this list.
 
-        The time limit counts a step before the lock of the step is released. The best validation is known before its
-        results are reported and kept. The checkpoint, which holds the state of all others, comes after them. The
-        interrupt comes last, since it ends the run after a checkpoint.
+        TimeLimit must count a step before StepLockHolder releases the lock. BestModelCheckpoint precedes the callbacks
+        that report and save its result. RunCheckpoint saves the state of all callbacks before it, so it follows them.
+        GracefulInterrupt comes last, since it ends the run after a checkpoint.
         """
         recipe, state, run = self.recipe, self.state, self.folder
         validation, split = self.data.val_crops, self.data.train_crops.split
@@ -174,13 +174,13 @@ class _Training:
         self.callbacks += [checkpoint, self.interrupt]
 
     def begin(self, init_from: Path | None) -> None:
-        """Set the module to the last checkpoint or to first weights, and the folder to the same step."""
+        """Load the last checkpoint or initialise the weights, and reset the run folder's logs to that step."""
         module, run, recipe = self.module, self.folder, self.recipe
         if self.resuming:
             restore_run(module, self.last, run, self.best.criterion, self.quiet)
         else:
             seconds = initialisation_batches(recipe) * recipe.step_audio_s
-            _print(self.quiet, f"first weights: {init_from or f'fitted to {seconds:.0f} s of audio'}")
+            _print(self.quiet, f"initial weights: {init_from or f'fitted to {seconds:.0f} s of audio'}")
             with self.options.step_lock:
                 set_first_weights(module, self.data.train_crops, init_from)
             self.metrics.go_back(0, 0)
@@ -211,7 +211,7 @@ class _Training:
 
     def _purge_step(self) -> int | None:
         """Return the step from which a resumed run records values again."""
-        # values of a validation that was cut off are recorded again at the present step
+        # values of an interrupted validation are recorded again at the present step
         return self.state.step + (not self.state.validation_is_next(False)) if self.resuming else None
 
     def _make_trainer(self) -> L.Trainer:
@@ -245,7 +245,7 @@ class _Training:
         if state.validate_every != every:
             print(
                 f"validates every {state.validate_every} steps: the recipe's interval of {every} steps is too long for"
-                " a diagnosis of this run",
+                " `codec health` to diagnose this run",
                 flush=True,
             )
 
@@ -293,7 +293,10 @@ def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:
 
 
 def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:
-    """Fit the frequency tables of the best model. A model that decodes the files of its parent keeps the parent's."""
+    """Fit the frequency tables of the best model.
+
+    A model that must decode its parent's files keeps the parent's tables.
+    """
     codec, info = load_codec(folder), read_training_info(folder)
     if codec.compatible_fingerprints or "tables" in info:
         return

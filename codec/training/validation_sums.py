@@ -29,7 +29,7 @@ class ValidationSums:
     """Loss terms of both evaluation splits, and counts of the codes of the validation clips.
 
     Args:
-        codebook_size: number of entries of each codebook.
+        codebook_size: number of entries of each codebook
     """
 
     def __init__(self, codebook_size: int) -> None:
@@ -41,8 +41,8 @@ class ValidationSums:
         """Add the losses of a batch.
 
         Args:
-            split: one of :data:`EVALUATION_SPLITS`.
-            terms: values by name, each a scalar.
+            split: one of :data:`EVALUATION_SPLITS`
+            terms: values by name, each a scalar
         """
         self._splits[split].add(terms)
 
@@ -50,7 +50,7 @@ class ValidationSums:
         """Count the codes of a batch of validation clips.
 
         Args:
-            codes: ``[batch, codebooks, frames]``.
+            codes: ``[batch, codebooks, frames]``
         """
         rows = codes.transpose(0, 1).flatten(1)
         counts = torch.stack([torch.bincount(row, minlength=self.codebook_size) for row in rows]).float()
@@ -60,7 +60,7 @@ class ValidationSums:
         """Average the losses over the batches.
 
         Args:
-            split: one of :data:`EVALUATION_SPLITS`.
+            split: one of :data:`EVALUATION_SPLITS`
 
         Returns:
             Means by name.

@@ -1,4 +1,4 @@
-"""Layouts of public corpora, which state the groups: speakers, recordings, songs.
+"""Layouts of public corpora, which define the groups: speakers, recordings, songs.
 
 Each module has the recognisers of one family. A recogniser reads the names below a folder (:class:`FolderTree`) and the
 corpus' own tables, decodes nothing, and returns a :class:`CorpusLayout`, or None for any other folder.

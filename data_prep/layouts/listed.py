@@ -88,7 +88,7 @@ def _columns(tree: FolderTree, name: str) -> Iterable[str]:
         return read_header(path)
     try:
         return next(read_json_lines(path), {})
-    except UserError:  # a file of another kind by a name that lists have, too
+    except UserError:  # another type of file with a name that lists also have
         return ()
 
 

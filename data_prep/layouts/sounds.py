@@ -1,4 +1,4 @@
-"""Corpora of general audio, most of them from Freesound: clips cut from one recording are a group."""
+"""Corpora of general audio, mostly from Freesound: clips of one recording form a group."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""Names below a folder, from which recognisers tell the layout of a corpus."""
+"""Names below a folder, from which the layout of a corpus is recognised."""
 
 import re
 from bisect import bisect_left
@@ -63,13 +63,13 @@ class CorpusLayout:
     grouping: str
     """Meaning of a group, such as "speaker" or "song"; empty if there are none."""
     domain: str = ""
-    """Domain of all files; empty if the corpus does not state one."""
+    """Domain of all files; empty if the corpus has none."""
     groups: Callable[[str], str] = lambda path: ""
-    """Returns the group of a file by its path below the folder; empty if the corpus does not state one."""
+    """Function of the path of a file below the folder: returns its group, empty if it has none."""
     recordings: Callable[[str], str] = lambda path: ""
-    """Likewise returns the name of the recording, if it has several files."""
+    """Function of the same path: returns the name of the recording, if it has several files."""
     source: Callable[[Path], str] | None = None
-    """Returns the name of the source by the path of a file; None: the name of the folder."""
+    """Function of the same path: returns the name of the source; None: the name of the folder."""
     entries: tuple[AudioEntry, ...] | None = field(default=None, repr=False)
     """Files that a list names; None: all audio files below the folder."""
 

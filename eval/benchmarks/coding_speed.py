@@ -129,7 +129,7 @@ def noise_waveform(seconds: float, sample_rate: int) -> Tensor:
 
     Args:
         seconds: duration.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Waveform ``[1, 1, samples]``, the same in every call.
@@ -167,7 +167,7 @@ def time_systems(
     """Time the encoding and decoding of noise by several systems in turn.
 
     Args:
-        systems: systems to time, each of which is run once before.
+        systems: systems to time; each runs once before the measurement.
         lengths: durations of the clips in seconds.
         rounds: number of rounds.
         unlimited: names of the systems that take part in every round. Others stop when they have used

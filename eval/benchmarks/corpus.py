@@ -36,10 +36,10 @@ from eval.systems.own import count_codes
 
 @dataclass(frozen=True)
 class CommandRun:
-    """One command over the whole folder."""
+    """A command applied to the whole folder."""
 
     done: list[dict[str, Any]]
-    """What its ``--json`` states of each file."""
+    """Its ``--json`` output for each file."""
     times_real_time: float
     peak_mb: float
     """Peak resident memory in MiB."""
@@ -52,13 +52,13 @@ class BitCounts:
     files: int
     seconds: float
     nominal: float
-    """Of the codes, and of the numbers of codes per frame, at fixed width."""
+    """Bits of the codes, and of the numbers of codes per frame, at fixed width."""
     ideal: float
     """Cross entropy of both under the model's tables."""
     payload: float
-    """As coded."""
+    """Bits of the payload."""
     file: float
-    """Of whole files: with header, tags, lengths, checksums and index."""
+    """Bits of whole files, with header, tags, lengths, checksums and index."""
 
 
 @dataclass(frozen=True)

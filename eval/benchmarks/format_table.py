@@ -3,7 +3,7 @@
 ``python -m eval.benchmarks.format_table`` prints the table of docs/formats.md. Each input is made here, read with
 :mod:`codec.audio`, and decoded by a program that shares no code with the reading library (opusdec, oggdec, mpg123,
 flac, wvunpack, faad, sox). If only FFmpeg can decode a format, the output is compared with the encoder's input. These
-programs, ``ffmpeg``, ``lame`` and ``opusenc`` have to be installed; a row whose program is missing states that.
+programs, ``ffmpeg``, ``lame`` and ``opusenc`` have to be installed; the row of a missing program notes its absence.
 """
 
 import argparse
@@ -163,7 +163,7 @@ def make_format_table(cases: Sequence[Format] = CASES) -> str:
     Returns:
         A table in Markdown.
     """
-    heads = ["format", "back end", "independent decoder", "samples compared", "count, more", "late by", "difference"]
+    heads = ["format", "back end", "independent decoder", "samples compared", "extra samples", "delay", "difference"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for case in cases:
         with tempfile.TemporaryDirectory() as name:

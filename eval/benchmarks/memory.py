@@ -39,7 +39,7 @@ class CodingRun:
     encode_s: float
     decode_s: float
     peak_mb: float
-    """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not state it."""
+    """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not report it."""
 
 
 def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
@@ -48,8 +48,8 @@ def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int 
     Args:
         model: folder of a model or run.
         seconds: duration of the file.
-        sample_rate: of the file, in Hz.
-        channels: of the file.
+        sample_rate: sample rate of the file, in Hz.
+        channels: number of channels of the file.
 
     Returns:
         Peak resident memory in MiB.
@@ -66,8 +66,8 @@ def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1)
     Args:
         model: folder of a model or run.
         seconds: duration of the file.
-        sample_rate: of the file, in Hz.
-        channels: of the file.
+        sample_rate: sample rate of the file, in Hz.
+        channels: number of channels of the file.
 
     Returns:
         Times, size and peak memory.

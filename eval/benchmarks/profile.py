@@ -1,4 +1,4 @@
-"""Where computing time goes: shares of operations, multiply-adds, and the machine's rate of matrix products."""
+"""Profile of computing time: shares of operations, multiply-adds, and the machine's rate of matrix products."""
 
 import os
 import statistics
@@ -17,11 +17,11 @@ LINEAR_ROWS, LINEAR_INPUTS, LINEAR_OUTPUTS = 256, 384, 1152
 
 @dataclass(frozen=True)
 class Operation:
-    """One PyTorch operation in a profile."""
+    """A PyTorch operation in a profile."""
 
     name: str
     share: float
-    """Of the total time, without the operations that it called."""
+    """Share of the total time, without the operations that it called."""
     calls: int
 
 
@@ -71,7 +71,7 @@ def measure_matrix_rate(rounds: int = 15) -> float:
     """Measure the speed of a float32 linear layer of the codec's size, at PyTorch's present number of threads.
 
     Args:
-        rounds: number of measurements, of which the median counts.
+        rounds: number of measurements; their median counts.
 
     Returns:
         Multiply-adds per second.

@@ -1,4 +1,4 @@
-"""Results of ``codec speed`` as dataclasses, of which ``--json`` is made, and the tables that show them."""
+"""Results of ``codec speed`` as dataclasses, which give ``--json``, and tables of these results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Machine:
     processor: str
     cores: int
     load_average: float
-    """Of the minute before. Above the number of idle cores, other programs disturbed the measurement."""
+    """Load average of the last minute. Above the number of idle cores, other programs disturbed the measurement."""
     torch: str
     python: str
     threads: int
@@ -193,8 +193,8 @@ def _file_table(files: Sequence[FileTiming]) -> Table:
 def _stream_table(streams: Sequence[StreamTiming]) -> Table:
     return Table(
         "One frame at a time",
-        "A stream of single latent frames on one thread: the median frame of each stream, of which the median"
-        " (lowest–highest) of the rounds is given.",
+        "A stream of single latent frames on one thread: the median frame of each stream, as the median"
+        " (lowest–highest) over the rounds.",
         ["system", "frame lasts, ms", "encode, ms", "decode, ms", "both, x real time"],
         [
             [

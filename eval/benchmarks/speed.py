@@ -43,7 +43,7 @@ PROFILE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What ``codec speed`` measures.
+    """Options of ``codec speed``.
 
     Args:
         peers: whether to time the installed peers.
@@ -198,7 +198,7 @@ def _describe_machine(load: float, threads: int, rate: float) -> Machine:
 
 
 def _processor() -> str:
-    """Return the processor's name as the operating system states it."""
+    """Return the processor's name as given by the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -26,7 +26,7 @@ class TrainingSpeed:
     """Speed of one kind of training step."""
 
     name: str
-    """Of the recipe or peer."""
+    """Name of the recipe or peer."""
     step: str
     """Losses of the step."""
     parameters: int

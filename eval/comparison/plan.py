@@ -22,7 +22,7 @@ class CandidatePlan:
     """Width of a peer's first layer; None: as published; ``match``: the width at which it needs as many multiply-adds
     per second of audio as the first candidate."""
     quantizer: Literal["own", "ours"] = "own"
-    """Of a peer: its own, or ours with the recipe's settings."""
+    """Quantizer of a peer: its own, or ours with the recipe's settings."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Overrides of the recipe, such as ``optim.lr: 3e-4``."""
     seeds: list[int] | None = None
@@ -57,7 +57,7 @@ class ComparisonPlan:
 
 @dataclass(frozen=True)
 class PlanOverrides:
-    """What a command changes in a plan.
+    """Changes of a plan by options of a command.
 
     Args:
         minutes: training of each candidate in minutes; None: as planned.
@@ -104,7 +104,7 @@ class PlanOverrides:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training: a candidate with a seed."""
+    """A training: a candidate with a seed."""
 
     candidate: str
     architecture: str
@@ -114,7 +114,7 @@ class PlannedRun:
     recipe: Recipe
     """Complete except for what depends on the expected number of steps."""
     own_start: bool
-    """Whether the settings state when the discriminator starts."""
+    """True if the settings include the start of the discriminator."""
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from eval.systems.complexity import Complexity
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """One finished training and its scores."""
+    """A finished training and its scores."""
 
     folder: Path
     seed: int
@@ -22,7 +22,7 @@ class TrainedRun:
     """Seconds of audio that it has learnt from."""
     minutes: float
     stopped: str
-    """Why the training ended."""
+    """Reason why the training ended."""
     best_step: int
     judged: list[CodecScores]
     """Scores at each bit rate of the plan."""
@@ -40,7 +40,7 @@ class CandidateResult:
     losses: list[str]
     """Losses that it was trained on."""
     state: str
-    """Why there are no runs, or fewer than planned; empty if there are all."""
+    """Reason why there are no runs, or fewer than planned; empty if all are there."""
     runs: list[TrainedRun]
 
 
@@ -52,11 +52,11 @@ class MetricCell:
     difference: PairedDifference | None
     """Difference to the first candidate, paired by clip."""
     trained_on: bool
-    """Whether the metric is a training loss of this candidate."""
+    """True if the metric is a training loss of this candidate."""
     failed: int
-    """Clips of which a decode had the metric's worst value."""
+    """Number of clips that failed with any seed, and so had the metric's worst value."""
     undefined: int
-    """Clips for which the metric is not defined, whatever the candidate."""
+    """Number of clips for which the metric is not defined, the same for all candidates."""
     sign: int = 0
     """1 if the difference is significantly above 0, -1 if below, corrected for all comparisons at that bit rate."""
 
@@ -92,9 +92,9 @@ class ComparisonResult:
     candidates: list[CandidateResult]
     rates: list[RateRow]
     absent_metrics: dict[str, str]
-    """Metric: why it could not be computed."""
+    """Metric to the reason why it could not be computed."""
     failed: bool
-    """Whether a training ended in an error."""
+    """True if a training ended in an error."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as a dictionary for JSON.

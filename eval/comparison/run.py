@@ -63,8 +63,8 @@ def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = 
     """Train the candidates of a plan and tabulate all that are finished.
 
     Runs are written to ``out/runs``, results to ``out/comparison.json``, ``comparison.md`` and ``curves.png``. A
-    candidate whose training ends in an error is listed with it, and the others go on. Finished runs are kept; the same
-    call goes on after an interruption.
+    candidate whose training ends in an error is listed with it, and the others go on. Finished runs are not
+    repeated; the same call continues after an interruption.
 
     Args:
         name: name or path of the plan.

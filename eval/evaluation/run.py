@@ -132,8 +132,8 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
 
 
 def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSystems:
-    """Score all clips. The clips of the evaluated model are also scored with two baselines: noise, and the decode of an
-    unrelated clip.
+    """Score all clips. The clips of the evaluated model are also scored with two baselines: noise, and the decoded
+    audio of an unrelated clip.
     """
     own = [*coded.reporting, *coded.selecting]
     jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed)) for seed, entry in enumerate(own)]

@@ -21,7 +21,7 @@ def format_evaluation(result: EvaluationResult) -> str:
     """Format a result for a terminal.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
 
     Returns:
         Several lines, without control characters.
@@ -46,7 +46,7 @@ def describe_history(result: EvaluationResult) -> str:
     """Describe the earlier use of the clips: in training, in openings of the test split, and by other candidates.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
 
     Returns:
         Two or three sentences.
@@ -80,7 +80,7 @@ def gap_table(result: EvaluationResult) -> Table | None:
     """Tabulate the gap between the validation half of the report and the half for model selection.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
 
     Returns:
         The table; None on the test split, or if there are no clips for model selection.

@@ -28,7 +28,7 @@ def write_evaluation_tables(result: EvaluationResult, systems: Sequence[SystemCl
     """Write clips.csv, rates.csv, differences.csv and results.md.
 
     Args:
-        result: of the evaluation.
+        result: result of the evaluation.
         systems: the clips of each system.
         folder: folder for the files.
     """
@@ -74,7 +74,7 @@ def evaluation_markdown(result: EvaluationResult) -> str:
     """Format an evaluation as Markdown, with the tables of the report.
 
     Args:
-        result: of the evaluation.
+        result: result of the evaluation.
 
     Returns:
         The content of ``results.md``.

@@ -61,7 +61,7 @@ def correlate(decoded: FloatArray, original: FloatArray) -> Correlation | None:
 
     Args:
         decoded: ``[channels, samples]``.
-        original: of the same shape.
+        original: original waveform of the same shape.
 
     Returns:
         The correlation at all lags; None if one of the waveforms is zero.
@@ -82,7 +82,7 @@ def find_delay(decoded: FloatArray, original: FloatArray, limit: int, min_correl
 
     Args:
         decoded: ``[channels, samples]``.
-        original: of the same shape.
+        original: original waveform of the same shape.
         limit: largest delay in samples that is looked for, either way.
         min_correlation: smaller maxima are taken for chance.
 

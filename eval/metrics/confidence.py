@@ -53,7 +53,7 @@ class PairedDifference(Estimate):
 class _Moments:
     mean: float
     variance: float
-    """Of the mean; NaN for one group."""
+    """Variance of the mean; NaN for one group."""
     degrees: float
 
 
@@ -80,7 +80,7 @@ def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
 def paired_difference(
     values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
 ) -> PairedDifference | None:
-    """Estimate the mean of the differences clip by clip, over the clips of which both have a value.
+    """Estimate the mean of the differences clip by clip, over the clips for which both have a value.
 
     Args:
         values: clip to value.
@@ -131,7 +131,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust the p values of several tests for their number.
 
     If values up to ``SIGNIFICANCE`` after adjustment count as significant, the probability that any true hypothesis is
-    rejected is at most that, whatever the dependence between the tests (S. Holm, "A simple sequentially rejective
+    rejected is at most that, for any dependence between the tests (S. Holm, "A simple sequentially rejective
     multiple test procedure", Scand. J. Statist. 6, 1979).
 
     Args:
@@ -156,7 +156,7 @@ def significant_signs(differences: Sequence[PairedDifference]) -> list[int]:
     """Test several differences, corrected for their number.
 
     Args:
-        differences: that are tested together.
+        differences: differences that are tested together.
 
     Returns:
         For each, 1 if it is significantly above 0, -1 if it is significantly below, 0 if neither.

@@ -38,7 +38,7 @@ def is_speech(domain: str) -> bool:
     """Return whether a domain is one of speech, by its name.
 
     Args:
-        domain: such as ``speech`` or ``read voices``.
+        domain: name such as ``speech`` or ``read voices``.
 
     Returns:
         True if the name contains "speech" or "voice".

@@ -16,7 +16,7 @@ def loudness_lufs(wave: FloatArray, sample_rate: int) -> float | None:
 
     Args:
         wave: ``[channels, samples]``.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Loudness in LUFS; None for silence and for an empty waveform.
@@ -35,7 +35,7 @@ def matching_gains(waves: list[FloatArray], sample_rate: int) -> list[float]:
 
     Args:
         waves: each ``[channels, samples]``.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         A factor for each waveform.

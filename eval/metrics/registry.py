@@ -1,6 +1,6 @@
 """All metrics, in the order in which tables have them.
 
-To add a metric: write a function of a reference, a decode and a sample rate in a file of its own, like
+To add a metric: write a function of a reference, decoded audio and a sample rate in a file of its own, like
 :mod:`eval.metrics.waveform`, describe it there as a :class:`~eval.metrics.metric.Metric`, and list that below. Every
 table, plot and report has it from then on; docs/metrics.md should have its definition.
 """
@@ -24,7 +24,7 @@ def metric(name: str) -> Metric:
     """Return the metric of a name.
 
     Args:
-        name: such as ``pesq``.
+        name: name such as ``pesq``.
 
     Returns:
         The entry of :data:`METRICS`.
@@ -39,10 +39,10 @@ def metric(name: str) -> Metric:
 
 
 def describe_editions(names: Collection[str]) -> list[str]:
-    """Name the editions of the standards of which editions differ in value.
+    """Name the editions of the standards whose editions differ in value.
 
     Args:
-        names: of metrics.
+        names: names of metrics.
 
     Returns:
         A line for each of the metrics whose value depends on the edition.

@@ -16,8 +16,8 @@ def mel_distance_of(reference: FloatArray, decoded: FloatArray, sample_rate: int
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The distance; 0 for equal waveforms.
@@ -30,8 +30,8 @@ def stft_distance_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The distance; 0 for equal waveforms.
@@ -44,8 +44,8 @@ def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Mean of log10(1 + noise / masking threshold).
@@ -54,12 +54,12 @@ def noise_to_mask_of(reference: FloatArray, decoded: FloatArray, sample_rate: in
 
 
 def loudness_difference_lu(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:
-    """Compute the difference of programme loudness, whichever is louder.
+    """Compute the absolute difference of programme loudness.
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The difference in LU, 0 or more.
@@ -74,12 +74,12 @@ def loudness_difference_lu(reference: FloatArray, decoded: FloatArray, sample_ra
 
 
 def bandwidth_khz(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> float:
-    """Measure the bandwidth of the decode.
+    """Measure the bandwidth of the decoded audio.
 
     Args:
         reference: ``[channels, samples]``; has no influence.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The frequency in kHz above which there is 60 dB less energy than in the strongest octave.
@@ -117,5 +117,5 @@ BANDWIDTH = Metric(
     digits=1,
     rejects_silence=True,
     worst=0.0,
-    about="of the decode; above it there is 60 dB less energy than in the strongest octave",
+    about="of the decoded audio; above it there is 60 dB less energy than in the strongest octave",
 )

@@ -16,7 +16,7 @@ def to_speech_rate(wave: FloatArray, sample_rate: int) -> FloatArray:
 
     Args:
         wave: ``[channels, samples]``.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         ``[samples]``.
@@ -29,8 +29,8 @@ def pesq_wb(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> flo
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         MOS-LQO, from 1.04 to 4.64.
@@ -47,8 +47,8 @@ def stoi_16k(reference: FloatArray, decoded: FloatArray, sample_rate: int, exten
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
         extended: compute ESTOI.
 
     Returns:

@@ -21,8 +21,8 @@ def visqol_speech(reference: FloatArray, decoded: FloatArray, sample_rate: int) 
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         MOS-LQO, from 1 to 5.
@@ -36,8 +36,8 @@ def visqol_audio(reference: FloatArray, decoded: FloatArray, sample_rate: int) -
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         MOS-LQO, from 1 to about 4.7.

@@ -22,11 +22,11 @@ def si_sdr_db(reference: FloatArray, decoded: FloatArray, sample_rate: int) -> f
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz; has no influence.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz; has no influence.
 
     Returns:
-        The ratio in dB; 200 dB or more for a decode that equals the reference up to a factor.
+        The ratio in dB; 200 dB or more for decoded audio that equals the reference up to a factor.
     """
     target, estimate = (
         torch.from_numpy((wave - wave.mean(1, keepdims=True)).astype(np.float64)).reshape(1, -1)
@@ -40,8 +40,8 @@ def mean_absolute_error(reference: FloatArray, decoded: FloatArray, sample_rate:
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz; has no influence.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz; has no influence.
 
     Returns:
         The error; full scale is 1.
@@ -54,8 +54,8 @@ def mean_squared_error(reference: FloatArray, decoded: FloatArray, sample_rate: 
 
     Args:
         reference: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz; has no influence.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz; has no influence.
 
     Returns:
         The error; full scale is 1.

@@ -31,7 +31,7 @@ class Evaluation:
     """To its report."""
     system: str
     checksum: str
-    """Of the model."""
+    """Checksum of the model."""
     data: str
     split: str
     made: str
@@ -88,7 +88,7 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
     """Write a page with several evaluations and searches.
 
     Args:
-        folders: of evaluations and searches.
+        folders: folders of evaluations and searches.
         out: the HTML file.
 
     Raises:
@@ -234,7 +234,7 @@ def _link(page: Path, out: Path) -> str:
 
 def _disambiguate_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Append the folder of the evaluation to names that stand for different systems: different models, systems on
-    different clips, and systems whose values differ, such as two folders of decodes that were given one name.
+    different clips, and systems whose values differ, such as two folders of decoded files with one name.
     """
     models: dict[str, set[str]] = {}
     judged: dict[str, set[frozenset[str]]] = {}
@@ -290,10 +290,10 @@ def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
     """Group points by the clips that they are about.
 
     Args:
-        rates: of all evaluations.
+        rates: rates of all evaluations.
 
     Returns:
-        A table for each distribution and domain that has a plot, too.
+        A table for each distribution and domain with a plot.
     """
     found = []
     for cell in shown_subsets(rates):

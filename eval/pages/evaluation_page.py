@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that holds everything, audio and pictures as well."""
+"""The report of an evaluation: one HTML file with all audio and pictures."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +34,10 @@ def write_report(
     """Write the report.
 
     Args:
-        result: of the evaluation.
+        result: result of the evaluation.
         coded: the clips as the model coded them, in the order of ``result.clips``; some of them can be listened to.
         others: the clips as the other systems coded them; the one with the nearest bit rate can be listened to.
-        path: of the HTML file.
+        path: path of the HTML file.
 
     Raises:
         UserError: the file cannot be written.
@@ -119,7 +119,7 @@ class SystemDifferences:
 
     system: System
     kbps: float | None
-    """Of the other system."""
+    """Bit rate of the other system."""
     ours: str
     """Our operating point."""
     our_kbps: float | None
@@ -136,17 +136,17 @@ class DifferenceTable:
     metrics: list[str]
     pairs: list[SystemDifferences]
     significance: str
-    """When a difference is marked as significant."""
+    """Criterion for marking a difference as significant."""
 
 
 def difference_tables(differences: Sequence[Difference]) -> list[DifferenceTable]:
     """Group differences by the clips that they are about.
 
     Args:
-        differences: of an evaluation.
+        differences: differences of an evaluation.
 
     Returns:
-        A table for each distribution and domain that has a plot, too.
+        A table for each distribution and domain with a plot.
     """
     found = []
     for cell in shown_subsets(differences):

@@ -15,7 +15,7 @@ from eval.systems.own import CodedClip
 _SHORTEST_S, _LONGEST_S = 4.0, 8.0
 """Length of an excerpt, the beginning of its clip."""
 _MAX_BYTES = 9_000_000
-"""Of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
+"""Maximum size of all audio in the page. For many clips, excerpts are shortened first, then views are left out."""
 _BYTES_PER_SAMPLE = 1.6
 """About the size of FLAC at 16 bits in base64."""
 
@@ -25,7 +25,7 @@ class View:
     """A choice of clips."""
 
     name: str
-    """Of a metric, or "domains"."""
+    """Name of a metric, or "domains"."""
     label: str
     ranks: dict[int, str]
     """Index of a clip to its rank in this view, such as "best"."""
@@ -62,7 +62,7 @@ def views(clips: Sequence[ClipResult]) -> list[View]:
     """Choose the best, median and worst clip by each metric, and the median of each domain by mel distance.
 
     Args:
-        clips: of the report.
+        clips: clips of the report.
 
     Returns:
         A view for each metric; and one for the domains, if there are several.
@@ -103,7 +103,7 @@ def choose_listening_examples(
     """Choose clips to listen to, and embed their audio.
 
     Args:
-        clips: of the report.
+        clips: clips of the report.
         coded: the same clips as the model coded them.
         others: label of another system to the same clips by it.
 

@@ -23,7 +23,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """Render a template of ``eval/pages/templates`` to a file, whole or not at all.
 
     Args:
-        path: of the file.
+        path: path of the file.
         template: file name of the template.
         values: variables of the template. ``base.html.j2`` needs ``title``, ``kind`` (of page, one word) and ``made``
             (ISO date and time, UTC).
@@ -57,7 +57,7 @@ def as_json(value: Any) -> Markup:
     """Format a value for an element ``<script type="application/json">``.
 
     Args:
-        value: to be serialised.
+        value: value to serialise.
 
     Returns:
         JSON that cannot end the element.

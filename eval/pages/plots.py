@@ -1,6 +1,6 @@
 """Plots by Matplotlib as SVG elements of a page, which take the page's colours, in light and in dark.
 
-They are drawn in placeholder colours, each of which becomes a CSS variable of ``style.css``.
+They are drawn in placeholder colours, which become CSS variables of ``style.css``.
 """
 
 import io
@@ -41,7 +41,7 @@ def style(axes: Axes, x: str, y: str) -> None:
     """Label axes, and give lines and text the page's colours.
 
     Args:
-        axes: to be changed.
+        axes: axes to change.
         x: label of the x axis.
         y: label of the y axis.
     """
@@ -58,7 +58,7 @@ def legend_above(figure: Figure) -> None:
     """Put the legend in a line above the plot, where it hides nothing.
 
     Args:
-        figure: to be changed.
+        figure: figure to change.
     """
     figure.legend(
         frameon=False,
@@ -120,8 +120,8 @@ def loss_curves_svg(
 
     Args:
         curves: split and term to curve.
-        term: of the loss.
-        label: of the y axis.
+        term: term of the loss.
+        label: label of the y axis.
         since: first step of the verdict, which is marked; None: no mark.
         baseline: value of matched noise, drawn as a level line; None: no line.
 

@@ -33,7 +33,7 @@ def series_colours(rates: Sequence[RatePoint]) -> dict[str, str]:
     """Assign a colour to each system.
 
     Args:
-        rates: of all systems.
+        rates: rates of all systems.
 
     Returns:
         Name of the system to a CSS variable of the page, in order of appearance.

@@ -24,7 +24,7 @@ def spectrogram_db(wave: FloatArray, sample_rate: int) -> npt.NDArray[np.float64
 
     Args:
         wave: ``[channels, samples]``.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
 
     Returns:
         Power in dB ``[frequency, time]``.
@@ -40,8 +40,8 @@ def spectrogram_images(original: FloatArray, decoded: FloatArray, sample_rate: i
 
     Args:
         original: ``[channels, samples]``.
-        decoded: of the same shape.
-        sample_rate: in Hz.
+        decoded: decoded waveform of the same shape.
+        sample_rate: sample rate in Hz.
 
     Returns:
         The images as ``data:`` URLs: original, decode, and decode less original in dB.
@@ -71,8 +71,8 @@ def data_url(media_type: str, content: bytes) -> str:
     """Return a URL that holds a file.
 
     Args:
-        media_type: such as ``image/webp``.
-        content: of the file.
+        media_type: media type such as ``image/webp``.
+        content: content of the file.
 
     Returns:
         A ``data:`` URL.

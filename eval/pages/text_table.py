@@ -35,7 +35,7 @@ def csv_cell(value: Any) -> Any:
     """Mark text that a spreadsheet would compute as text, by an apostrophe in front.
 
     Args:
-        value: of a cell.
+        value: value of a cell.
 
     Returns:
         The value; other text and numbers as they are.
@@ -60,7 +60,7 @@ class Table:
     """A paragraph about the table."""
     header: list[str]
     rows: list[list[str]]
-    """Of as many cells as the header."""
+    """Rows with the same number of cells as the header."""
 
     def text(self) -> str:
         """Format the table for the screen: the first column to the left, the others to the right.

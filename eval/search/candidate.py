@@ -12,7 +12,7 @@ from eval.search.space import CandidateSettings
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings that a sampler has proposed. Equal settings are the same candidate, whoever proposes them."""
+    """Settings that a sampler has proposed. Equal settings of two samplers are the same candidate."""
 
     sampler: str
     """Name of the sampler."""

@@ -93,7 +93,7 @@ def draw_panels(result: SearchResult) -> dict[str, Markup]:
 
 
 def _draw_panel(axes: Axes, result: SearchResult, panel: Panel, palette: _Palette) -> None:
-    """Draw the quality on the half that reports. Pale: candidates that were trained less than the front. Bars: the
+    """Draw the quality on the half of the report. Pale: candidates that were trained less than the front. Bars: the
     intervals of the front. Lines: the best candidates of each sampler as far as this panel shows. Outlined: front.
     """
     shown = [row for row in result.rows if row.reported is not None]

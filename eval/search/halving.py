@@ -20,7 +20,7 @@ from eval.search.state import SearchState
 
 
 def count_promoted(candidates: int, factor: int) -> int:
-    """Return how many candidates of a rung go on to the next.
+    """Return the number of candidates of a rung that go on to the next.
 
     Args:
         candidates: number of candidates on the rung.
@@ -62,7 +62,7 @@ def find_rung_candidates(state: SearchState, rung: int) -> list[CandidateSetting
         rung: number of the rung, from 0.
 
     Returns:
-        The default if it was scored, and those of each sampler that were promoted. Their training on this rung may not
+        The default if it was scored, and the promoted candidates of each sampler. Their training on this rung may not
         be finished.
     """
     scored = state.get_scores(state.default, 0) is not None
@@ -108,7 +108,7 @@ def find_front(state: SearchState, records: Sequence[CandidateRecord], rung: int
 
     Args:
         state: snapshot of the search.
-        records: candidates; those that were not scored on the rung are passed over.
+        records: candidates; those without a score on the rung are ignored.
         rung: number of the rung, from 0.
 
     Returns:

@@ -12,7 +12,7 @@ from codec.bitstream.rate_control import payload_bits
 
 @dataclass(frozen=True)
 class CodedPacket:
-    """One packet."""
+    """A coded packet."""
 
     frames: int
     payload: bytes

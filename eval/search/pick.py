@@ -25,7 +25,7 @@ from eval.search.store import SearchRecord, read_search_record
 
 @dataclass(frozen=True)
 class PickedCandidate:
-    """The candidate that was picked, and what to do with it."""
+    """The picked candidate and instructions for its use."""
 
     key: str
     names: list[str]
@@ -41,7 +41,7 @@ class PickedCandidate:
     next: str
     """The next command."""
     notes: list[str]
-    """Of an operating point: how to apply the settings that the command does not take."""
+    """For an operating point: instructions for settings that the command does not have."""
 
     def text(self) -> str:
         """Return all of it for the screen.
@@ -61,7 +61,7 @@ class PickedCandidate:
 
 @dataclass(frozen=True)
 class OperatingInstructions:
-    """How to use a model with certain settings."""
+    """Instructions for using a model with certain settings."""
 
     command: str
     notes: list[str]

@@ -33,7 +33,7 @@ class Constraints:
 
 @dataclass(frozen=True)
 class OperatingSettings:
-    """How a trained model is used: the settings that a search of operating points may vary."""
+    """Settings of the use of a trained model, which a search of operating points may vary."""
 
     codebooks: int
     """Maximum number of codes per frame."""
@@ -43,7 +43,7 @@ class OperatingSettings:
     """Entropy coding. ``contexts``: the model's tables with contexts; ``order 0``: one table per codebook; ``none``:
     codes of fixed width and one frame per packet, as in live streams."""
     precision: str = "float32"
-    """Of the decoder: ``float32``, ``bfloat16`` or ``float16``. Codes are always computed in float32."""
+    """Precision of the decoder: ``float32``, ``bfloat16`` or ``float16``. Codes are always computed in float32."""
     runtime: str = "eager"
     """``eager``: PyTorch; ``compiled``: ``torch.compile``, which needs a C++ compiler; ``onnx``: ONNX Runtime."""
     threads: int = 1
@@ -60,7 +60,7 @@ class SearchPlan:
     title: str = ""
     kind: Literal["design", "operating"] = "design"
     recipe: str = "speech_16k"
-    """Where a search of recipes starts: its first candidate, and the reference of all speeds."""
+    """Start of a search of recipes: its first candidate, and the reference of all speeds."""
     model: str = ""
     """Model of a search of operating points: name of a built-in model, or folder of a run."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -74,14 +74,15 @@ class SearchPlan:
     """Training on the first rung, instead of minutes."""
     rungs: int = 1
     factor: int = 3
-    """One factor-th of the candidates on a rung goes on to the next, for factor times the training."""
+    """Reduction factor: the best 1 / factor of the candidates on a rung go on to the next, with factor times the
+    training."""
     candidates: int = 30
     """Number of candidates of each sampler: NSGA-II and random search."""
     population: int = 10
     seed: int = 0
-    """Of the samplers."""
+    """Seed of the samplers."""
     seeds: list[int] = field(default_factory=lambda: [0])
-    """Of the training. All candidates are trained with the first; the front of the last rung with each of them."""
+    """Seeds of the training. All candidates are trained with the first seed, the front of the last rung with each."""
     metric: str = "mel"
     clips: int = 24
     """Maximum number of validation clips, spread over the groups."""

@@ -92,7 +92,7 @@ class RecipeCandidates:
         Args:
             settings: settings of the candidate.
             folder: folder of the candidate.
-            rung: number of the rung, from 0. With a new seed, all rungs before are trained, too.
+            rung: number of the rung, from 0. With a new seed, all earlier rungs are also trained.
             seed: seed of the training.
 
         Returns:

@@ -129,10 +129,11 @@ def _explain_quality(result: SearchResult) -> str:
     label = metric(result.metric).label
     return (
         f"{len(result.rows)} candidates were compared here; {result.candidates_on_validation} have ever been scored on"
-        f" this split. {label} is given on the half of the groups that reports, with 95 % t intervals over groups, and"
-        f" in the column selected on the half that selects. To default is the difference to the default on the"
-        f" reporting half, paired by clip; its interval is that of one comparison, while the verdict is corrected for"
-        f" the number of candidates. Failed decodes count with the metric's worst value.{_describe_bias(result)}"
+        f" this split. {label} is given on the half of the groups not used for model selection, with 95 % t intervals"
+        f" over groups, and in the column selected on the other half. To default is the difference to the default on"
+        f" the half of the report, paired by clip; its interval is that of one comparison, while the verdict is"
+        f" corrected for the number of candidates. Failed clips count with the metric's worst value."
+        + _describe_bias(result)
         + "".join(f" {line}." for line in describe_editions([result.metric]))
     )
 
@@ -141,7 +142,7 @@ def _explain_costs(result: SearchResult) -> str:
     if result.kind == "design":
         bits, threads = "the cross entropy of the codes under order-0 tables", "on one thread"
     else:
-        bits, threads = "that of real packets", "on as many threads as the settings state"
+        bits, threads = "that of real packets", "on the number of threads in the settings"
     use = "" if result.kind == "design" else " Columns use.… are settings; use.kbps is the target of rate control."
     return (
         f"Real kbps is {bits}.{use} Speeds are times real time {threads}; in brackets is the speed relative to the"
@@ -151,7 +152,7 @@ def _explain_costs(result: SearchResult) -> str:
 
 
 def _describe_bias(result: SearchResult) -> str:
-    """State how much selection has inflated the front, as estimated by the half that reports."""
+    """Describe how much selection has inflated the front, as estimated on the half of the report."""
     if result.gap is None or result.gap_of_all is None:
         return ""
 

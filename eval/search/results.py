@@ -28,7 +28,7 @@ class CandidateRow:
     settings: dict[str, Any]
     default: bool
     front: bool
-    """Whether it is on the Pareto front."""
+    """True if the candidate is on the Pareto front."""
     rung: int
     seeds: list[int]
     kbps: float
@@ -51,7 +51,7 @@ class CandidateRow:
     latency_ms: float
     memory_mb: float | None
     reason: str
-    """Why it went no further; empty if nothing went wrong."""
+    """Reason why it went no further; empty if it was neither pruned nor failed."""
 
     @property
     def label(self) -> str:
@@ -60,7 +60,7 @@ class CandidateRow:
 
     @property
     def gap(self) -> float | None:
-        """Mean on the half that reports less mean on the half that selects."""
+        """Mean on the half of the report less mean on the half for model selection."""
         return None if self.reported is None else self.reported.mean - self.selected
 
     def is_from(self, sampler: str) -> bool:
@@ -77,7 +77,7 @@ class CandidateRow:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has found so far."""
+    """Results of a search so far."""
 
     title: str
     kind: str
@@ -105,7 +105,7 @@ class SearchResult:
     gap: float | None
     """Mean gap between the halves over the front."""
     gap_of_all: float | None
-    """The same over all candidates of that rung: how much the halves differ without selection."""
+    """Mean gap over all candidates of that rung: the difference of the halves without selection."""
     candidates_on_validation: int
     rows: list[CandidateRow]
     """All candidates that were scored, the front first."""
@@ -187,11 +187,11 @@ def _mean_gap(rows: Sequence[CandidateRow]) -> float | None:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What the rows of all candidates have in common."""
+    """Values that the rows of all candidates share."""
 
     metric: str
     default: CandidateRecord | None
-    """None if it was not scored."""
+    """The default; None if it was not scored."""
     front: set[str]
     reference_encode: list[float]
     """Speed of the reference in the measurement of each candidate."""

@@ -1,6 +1,6 @@
 """``codec search run``: candidates are proposed, scored and, if they are good, trained on, by any number of processes.
 
-All knowledge is in files that are written whole or not at all, and locks that the system releases state who works on
+The state is in files that are written whole or not at all, and locks that the system releases show who works on
 what. A process that was killed therefore leaves nothing to repair; the same command, or another process, goes on.
 """
 
@@ -40,10 +40,10 @@ REPORT_EVERY_S = 60.0
 
 
 class CandidateType(Protocol):
-    """What a search needs to know of its kind of candidates: recipes, or operating points of a model."""
+    """Interface of a type of candidates: recipes, or operating points of a model."""
 
     reference: SpeedSubject
-    """The default, which all speeds are relative to."""
+    """The default; all speeds are relative to it."""
     sample_rate: int
     channels: int
 
@@ -152,7 +152,7 @@ def _check_halves(plan: SearchPlan, data: Path, candidates: CandidateType) -> No
 
 @dataclass
 class _Worker:
-    """One process that works on a search."""
+    """A process that works on a search."""
 
     plan: SearchPlan
     data: Path
@@ -162,9 +162,9 @@ class _Worker:
     candidates: CandidateType
     samplers: list[CandidateSampler]
     lock: Lock
-    """Of the search: whoever looks for a job or publishes holds it."""
+    """Lock of the search, held while looking for a job and while publishing."""
     reported: float = field(default_factory=time.monotonic)
-    """When the page was drawn."""
+    """Time at which the page was last drawn."""
 
     def work(self, show: Callable[[SearchResult], None]) -> SearchResult:
         while (job := self._find_job()) is not Idle.DONE:
@@ -185,7 +185,7 @@ class _Worker:
             return find_next_job(SearchState(self.plan, self.samplers, self.out))
 
     def _execute(self, job: RungJob) -> None:
-        """Do a job and store its result. A failure is stored, too, but not one of the disk, which the next run may not
+        """Do a job and store its result. A failure is also stored, except one of the disk, which the next run may not
         have.
         """
         store, record = job.store, job.store.read()

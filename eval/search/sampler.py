@@ -29,7 +29,7 @@ ACCEPTED = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
 """States of the proposals that count as candidates."""
 _JOURNAL = "study.journal"
 _LONGEST_LINE = 1 << 16
-"""Of the journal, in bytes."""
+"""Maximum length of a line of the journal, in bytes."""
 
 
 class _JournalLock(JournalFileOpenLock):
@@ -77,7 +77,7 @@ def open_storage(out: Path, url: str | None) -> BaseStorage:
 
 
 class CandidateSampler:
-    """One sampler and its study.
+    """A sampler and its study.
 
     Args:
         name: one of :data:`SAMPLERS`.
@@ -128,7 +128,7 @@ class CandidateSampler:
 
     @property
     def is_done(self) -> bool:
-        """Whether all candidates of the plan were proposed, or the space is exhausted."""
+        """True if all candidates of the plan were proposed, or the space is exhausted."""
         if self.count_accepted() >= self._plan.candidates:
             return True
         last = self._trials(*ACCEPTED, TrialState.PRUNED)[-MAX_PRUNED_IN_A_ROW:]
@@ -138,7 +138,7 @@ class CandidateSampler:
         """Propose the next candidate.
 
         Returns:
-            The candidate, whose proposal is running until a result is told.
+            The candidate; its proposal stays in the state RUNNING until a result is reported.
         """
         self._study.sampler = self._make_sampler(len(self._trials()))
         return self._to_candidate(self._study.ask(self._distributions))

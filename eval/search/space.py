@@ -59,7 +59,7 @@ class Dimension:
 
     @property
     def whole(self) -> bool:
-        """Whether the range holds integers only."""
+        """True if the range holds only integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def contains(self, value: Any) -> bool:

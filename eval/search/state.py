@@ -1,4 +1,4 @@
-"""What is known of a search at one moment: the proposals of its samplers and the files of its candidates."""
+"""Snapshot of a search: the proposals of its samplers and the files of its candidates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +42,13 @@ class SearchState:
         return CandidateStore(self.out, settings, self.plan)
 
     def get_record(self, settings: CandidateSettings) -> CandidateRecord:
-        """Return what the files of a candidate state.
+        """Return the content of the files of a candidate.
 
         Args:
             settings: settings of the candidate.
 
         Returns:
-            Its record, as it was when it was first asked for.
+            Its record at the time of the first request.
         """
         key = settings_key(settings)
         if key not in self._records:

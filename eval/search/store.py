@@ -28,7 +28,7 @@ _Content = TypeVar("_Content")
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """What ``search.json`` states about a search."""
+    """Content of ``search.json``."""
 
     plan: dict[str, Any]
     """The fields of a :class:`~eval.search.plan.SearchPlan`."""
@@ -61,7 +61,7 @@ class CandidateStore:
         """Read all files of the candidate.
 
         Returns:
-            What they state now.
+            Their present content.
 
         Raises:
             UserError: a file is damaged.
@@ -84,10 +84,10 @@ class CandidateStore:
         self._write(_COST, {"footprint": asdict(cost)})
 
     def write_outcome(self, outcome: Outcome) -> None:
-        """Store why the candidate goes no further.
+        """Store the outcome of a candidate that was pruned or failed.
 
         Args:
-            outcome: whether it was pruned or failed, and the reason.
+            outcome: pruned or failed, and the reason.
         """
         self._write(_OUTCOME, asdict(outcome))
 

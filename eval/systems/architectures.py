@@ -93,7 +93,7 @@ def fill_codebooks(model: nn.Module) -> None:
     """Fill codebooks that a package leaves at zero until a checkpoint is loaded with random entries.
 
     Args:
-        model: to be changed.
+        model: model to change.
     """
     generator = torch.Generator().manual_seed(0)
     for name, values in model.named_buffers():
@@ -110,7 +110,7 @@ def fold_weight_norm(model: nn.Module) -> None:
     """Replace weight normalisation by the normalised weights.
 
     Args:
-        model: to be changed.
+        model: model to change.
     """
     for module in model.modules():
         if hasattr(module, "weight_g"):

@@ -144,7 +144,7 @@ def code_conventionally(
     """Encode and decode clips with a conventional codec.
 
     Args:
-        codec: such as :data:`OPUS`.
+        codec: codec such as :data:`OPUS`.
         kbps: bit rate over all channels.
         coded: the clips as a model coded them.
         folder: folder to create for the decoded files.
@@ -171,7 +171,7 @@ def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[Code
     """Describe the bit rate and sample rate in use if the codec does not offer the requested ones.
 
     Args:
-        codec: such as :data:`OPUS`.
+        codec: codec such as :data:`OPUS`.
         kbps: requested bit rate over all channels.
         coded: the clips, of one sample rate.
 
@@ -192,7 +192,7 @@ def round_trip(
     """Encode and decode a waveform.
 
     Args:
-        codec: such as :data:`OPUS`.
+        codec: codec such as :data:`OPUS`.
         wave: waveform ``[channels, samples]`` of one or two channels.
         sample_rate: sample rate in Hz.
         kbps: bit rate over all channels.

@@ -1,6 +1,6 @@
 """Audio decoded by another codec, in a folder that the user provides, and the sizes of its coded files.
 
-Decoded files have the names of the recordings (as much of the end of their path as tells them apart, with any suffix of
+Decoded files have the names of the recordings (at least the end of their path that identifies them, with any suffix of
 a sound file) or the ``clip_id`` of the packed clip. The bytes are listed in ``bytes.csv`` (columns file, bytes), or are
 the size of a file with the same name and another suffix in the same folder.
 """
@@ -76,7 +76,7 @@ def find_decodes(
         indices: indices of the clips to find.
         sample_rate: sample rate of the packed clips, in Hz.
         channels: number of channels of the packed clips.
-        work: folder to be made, for the converted files.
+        work: folder to create for the converted files.
 
     Returns:
         The decoded files in the order of ``indices``.

@@ -158,7 +158,7 @@ class Peer(CodecBase):
     """A codec with the networks of a peer.
 
     Args:
-        config: of the recipe.
+        config: configuration of the recipe.
         encoder: waveforms ``[batch, 1, samples]`` to latents ``[batch, features, frames]``.
         quantizer: the peer's or ours.
         decoder: latents to waveforms.

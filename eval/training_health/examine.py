@@ -37,9 +37,9 @@ class RunHealth:
     made: str
     """Date and time, UTC."""
     progress: str
-    """How far the run is, or why it ended."""
+    """Progress of the run, or the reason why it ended."""
     best: str
-    """Why the weights of one step were kept."""
+    """Step of the saved weights and its validation loss, compared with other steps."""
     diagnosis: Diagnosis
     """Verdict on the fit, at the last validation."""
     standing: TrainingStatus | None
@@ -55,7 +55,7 @@ class RunHealth:
 
     @property
     def answer(self) -> str:
-        """The state in a sentence."""
+        """Sentence about the state."""
         amiss = [finding.topic for finding in self.findings if finding.state == self.state]
         so_far = "It is too early for a verdict" if self._undecided else "Nothing is wrong"
         return {
@@ -87,7 +87,7 @@ def examine(run: Path, name: str = "") -> RunHealth:
 
     Args:
         run: its folder.
-        name: of the run in the result; empty: the folder.
+        name: name of the run in the result; empty: the folder.
 
     Returns:
         The findings.
@@ -123,11 +123,11 @@ def examine(run: Path, name: str = "") -> RunHealth:
 
 
 def kept_step(run: Path, result: TrainingResult | None) -> int | None:
-    """Find the step whose weights the run has kept.
+    """Find the step whose weights the run has saved.
 
     Args:
         run: its folder.
-        result: of the run; None if it has not ended.
+        result: result of the run; None if it has not ended.
 
     Returns:
         The step; None if it is not known.

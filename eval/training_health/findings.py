@@ -1,6 +1,6 @@
 """The findings about a run, topic by topic: fit, gradients, codebooks, discriminator and speed.
 
-The bounds are rules of thumb; each says what it is compared with.
+The bounds are rules of thumb; each names its reference.
 """
 
 import statistics
@@ -30,7 +30,7 @@ SLOWED = 0.7
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one topic."""
+    """A finding about one topic."""
 
     topic: str
     state: State
@@ -43,7 +43,7 @@ def check_fit(curves: Curves, found: Diagnosis, ended: bool) -> Finding:
     """Check whether the model is over- or underfitted.
 
     Args:
-        curves: of the steps with comparable losses.
+        curves: curves of the steps with comparable losses.
         found: verdict on the curves.
         ended: whether the run has ended.
 
@@ -66,8 +66,8 @@ def check_gradients(curves: Curves, recipe: Recipe) -> Finding:
     """Check whether gradient norms grow, and how many steps are clipped.
 
     Args:
-        curves: of the run.
-        recipe: of the run.
+        curves: curves of the run.
+        recipe: recipe of the run.
 
     Returns:
         The finding.
@@ -127,8 +127,8 @@ def check_discriminator(curves: Curves, recipe: Recipe) -> Finding:
     """Check whether the discriminator and the codec are in balance.
 
     Args:
-        curves: of the run.
-        recipe: of the run.
+        curves: curves of the run.
+        recipe: recipe of the run.
 
     Returns:
         The finding.
@@ -162,8 +162,8 @@ def check_speed(curves: Curves, recipe: Recipe) -> Finding:
     """Check whether training has slowed down.
 
     Args:
-        curves: of the run.
-        recipe: of the run.
+        curves: curves of the run.
+        recipe: recipe of the run.
 
     Returns:
         The finding.
@@ -199,8 +199,8 @@ def list_unrecorded(curves: Curves, recipe: Recipe, samples: bool) -> list[str]:
     """List what the present version records and the run does not have.
 
     Args:
-        curves: of the run.
-        recipe: of the run.
+        curves: curves of the run.
+        recipe: recipe of the run.
         samples: whether the run has audio samples.
 
     Returns:

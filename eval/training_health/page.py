@@ -65,7 +65,7 @@ class CodebookMap:
         """Return the darkness of a cell.
 
         Args:
-            cell: of the map.
+            cell: cell of the map.
 
         Returns:
             0 to 1.
@@ -75,7 +75,7 @@ class CodebookMap:
 
 @dataclass(frozen=True)
 class SampleVersion:
-    """A decode of an audio sample."""
+    """A decoded audio sample."""
 
     name: str
     """Such as the step."""
@@ -98,7 +98,7 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
     Args:
         health: findings about the run.
         run: folder of the run.
-        path: of the HTML file.
+        path: path of the HTML file.
 
     Raises:
         UserError: the file cannot be written.

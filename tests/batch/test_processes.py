@@ -111,7 +111,7 @@ def test_interrupts_end_all_files_at_once_and_leave_nothing_half_written(busy, t
     kill(busy.pid, number)
     out, complaints = busy.communicate(timeout=60)
     assert busy.returncode == 130 and out == "" and "Traceback" not in complaints
-    assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to go on"]
+    assert re.findall("codec: error: (.*)", complaints) == ["interrupted; run the same command again to continue"]
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert not begun(tmp_path / "out") and not {"a.nac", "bb.nac"} & read_files(tmp_path / "out").keys()
 

@@ -79,7 +79,7 @@ def test_summary_and_progress_bar_agree_with_the_files(tmp_path, model, monkeypa
     files = read_files(tmp_path / "out")
     size = sum(map(len, files.values()))
     lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
-    assert lines["files"] == "2 done, 0 were there already, 1 failed"
+    assert lines["files"] == "2 done, 0 were up to date, 1 failed"
     assert lines["audio"] == "0.010 hours" and lines["size"] == f"{size:,} bytes"
     assert lines["rate"].startswith(f"{8 * size / 36 / 1000:.2f} kbit/s, ")
     last = [line for line in bars.replace("\r", "\n").splitlines() if "%|" in line][-1]

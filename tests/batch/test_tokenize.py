@@ -276,7 +276,7 @@ def test_bad_files_are_reported_and_tried_again(sounds, codec, model, capsys):
         with pytest.raises(SystemExit) as ended:
             main(words)
         out, complaints = capsys.readouterr()
-        assert ended.value.code == FAILED and f"{done} done, {kept} were there already, 1 failed" in out
+        assert ended.value.code == FAILED and f"{done} done, {kept} were up to date, 1 failed" in out
         assert complaints.count("codec: error: in/bad.wav: ") == 1
         if done:
             before = contents(Path("tok"))

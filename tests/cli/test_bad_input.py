@@ -135,4 +135,4 @@ def test_bad_input_is_one_line_and_changes_nothing(codec, place, prepared, monke
 def test_files_that_cannot_be_decoded_leave_no_output(codec, place, tmp_path, name, pattern):
     ran = codec("decode", place / name, "--out", tmp_path, "--model", place / "other_model")
     assert ran.status == FAILED and re.search(pattern, ran.complaint)
-    assert ran.out.startswith("files   0 done, 0 were there already, 1 failed") and not contents(tmp_path)
+    assert ran.out.startswith("files   0 done, 0 were up to date, 1 failed") and not contents(tmp_path)

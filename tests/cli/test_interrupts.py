@@ -56,5 +56,5 @@ def test_an_interrupt_in_training_writes_the_checkpoint_and_one_line(codec, plac
     other.start()
     ran = codec("train", place / "tiny.yaml", "--data", prepared, "--run", tmp_path, "--train.steps=300")
     other.join()
-    assert ran.status == INTERRUPTED and ran.complaint == "interrupted; run the same command again to go on"
+    assert ran.status == INTERRUPTED and ran.complaint == "interrupted; run the same command again to continue"
     assert (tmp_path / "checkpoints/last.ckpt").is_file() and not list(tmp_path.rglob("*.part"))

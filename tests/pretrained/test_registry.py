@@ -75,7 +75,7 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
         status, printed, _ = run("info", tmp_path / "nac" / name / "a.nac", "--json")
         assert status == 0 and json.loads(printed)[0]["fingerprint"] == fingerprint(codec)
     assert run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[0] == 0
-    assert "4 were there already" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
+    assert "4 were up to date" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
     assert len({path.read_bytes() for path in (tmp_path / "wav").rglob("*.wav")}) == 4
     monkeypatch.delenv(MODEL_VARIABLE)
     status, printed, complaint = run("decode", tmp_path / "nac", "--out", tmp_path / "again")

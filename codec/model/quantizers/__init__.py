@@ -1,7 +1,7 @@
 """Residual quantizers: learnt codebooks (RVQ) and fixed grids (FSQ), interchangeable by recipe.
 
 Both turn latents ``[batch, frames, dimension]`` into codes ``[batch, codebooks, frames]`` and back. Each stage
-quantizes what the stages before it left over. The gradient is straight-through, past all stages at once: the residuals
+quantizes the residual of the previous stages. The gradient is straight-through, past all stages at once: the residuals
 are detached.
 """
 
@@ -20,7 +20,7 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
     """Build an untrained quantizer.
 
     Args:
-        config: Its kind and sizes.
+        config: its kind and sizes
 
     Returns:
         The quantizer of ``config.kind``.

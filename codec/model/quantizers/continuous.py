@@ -1,4 +1,4 @@
-"""Streams of continuous latents in place of codes."""
+"""Streams of continuous latents instead of codes."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from codec.model.quantizers import InferenceQuantizer
 
 
 class ContinuousLatents:
-    """A quantizer for inference that does not quantize; in place of codes it has latents ``[batch, dimension,
+    """A quantizer for inference that does not quantize; instead of codes it has latents ``[batch, dimension,
     frames]``.
 
     Args:
-        quantizer: Quantizer whose range the latents have.
+        quantizer: quantizer whose range the latents have
     """
 
     def __init__(self, quantizer: InferenceQuantizer):
@@ -21,11 +21,11 @@ class ContinuousLatents:
         """Return latents in the layout of codes.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Not used: latents have no codebooks.
+            latent: ``[batch, frames, dimension]``
+            codebooks: not used: latents have no codebooks
 
         Returns:
-            The latents and zeros in place of importances, both ``[batch, dimension, frames]``.
+            The latents, and zeros as importances, both ``[batch, dimension, frames]``.
         """
         latents = self._quantizer.continuous(latent).transpose(1, 2)
         return latents, torch.zeros_like(latents)
@@ -34,7 +34,7 @@ class ContinuousLatents:
         """Return latents in the layout of the decoder.
 
         Args:
-            latents: ``[batch, dimension, frames]``.
+            latents: ``[batch, dimension, frames]``
 
         Returns:
             ``[batch, frames, dimension]``.

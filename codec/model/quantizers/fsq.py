@@ -26,7 +26,7 @@ class ResidualFSQ(nn.Module):
     are ordered stage by stage, within a stage group by group.
 
     Args:
-        config: Levels, groups and number of codebooks (groups times stages).
+        config: levels, groups and number of codebooks (groups times stages)
     """
 
     levels: Tensor
@@ -77,8 +77,8 @@ class ResidualFSQ(nn.Module):
         """Quantize latents for training; a frame of item ``b`` uses ``codebooks[b]`` of its codes on average.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`.
+            latent: ``[batch, frames, dimension]``
+            codebooks: mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`
 
         Returns:
             The latents quantized with the codes in use; no commitment loss.
@@ -97,7 +97,7 @@ class ResidualFSQ(nn.Module):
         """Return the divisors of the signal's directions before quantization: each fills its grid.
 
         Args:
-            power: Mean power of each direction ``[dimension]``.
+            power: mean power of each direction ``[dimension]``
 
         Returns:
             ``[dimension]``.
@@ -108,16 +108,16 @@ class ResidualFSQ(nn.Module):
         """Do nothing, since the grid is fixed.
 
         Args:
-            latent: Not used.
-            generator: Not used.
-            first: Not used.
+            latent: not used
+            generator: not used
+            first: not used
         """
 
     def update_codebooks(self, generator: torch.Generator) -> int:
         """Do nothing, since every grid point stays in reach.
 
         Args:
-            generator: Not used.
+            generator: not used
 
         Returns:
             0, the number of dead-code restarts.
@@ -136,8 +136,8 @@ class ResidualFSQ(nn.Module):
         """Quantize latents.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Number of codebooks to use.
+            latent: ``[batch, frames, dimension]``
+            codebooks: number of codebooks to use
 
         Returns:
             Codes and their importances ``[batch, codebooks, frames]``.
@@ -149,7 +149,7 @@ class ResidualFSQ(nn.Module):
         """Return the latents that the decoder would get without quantization.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
+            latent: ``[batch, frames, dimension]``
 
         Returns:
             The latents inside the range of the grid.
@@ -160,7 +160,7 @@ class ResidualFSQ(nn.Module):
         """Return the latents of codes.
 
         Args:
-            codes: ``[batch, codebooks, frames]``, some of which may be :data:`NO_CODE`.
+            codes: ``[batch, codebooks, frames]``; some may be :data:`NO_CODE`
 
         Returns:
             ``[batch, frames, dimension]``.

@@ -18,8 +18,8 @@ class FusedVQ:
     those of the stages to come.
 
     Args:
-        bases: Orthonormal rows ``[dim, dimension]`` of each stage's subspace.
-        codebooks: Coordinates of the entries ``[size, dim]`` of each stage.
+        bases: orthonormal rows ``[dim, dimension]`` of each stage's subspace
+        codebooks: coordinates of the entries ``[size, dim]`` of each stage
     """
 
     def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor]):
@@ -40,8 +40,8 @@ class FusedVQ:
         """Quantize latents.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Number of codebooks to use.
+            latent: ``[batch, frames, dimension]``
+            codebooks: number of codebooks to use
 
         Returns:
             Codes and their importances ``[batch, codebooks, frames]``.
@@ -64,7 +64,7 @@ class FusedVQ:
         """Return the latents that the decoder would get without quantization.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
+            latent: ``[batch, frames, dimension]``
 
         Returns:
             The same latents.
@@ -75,7 +75,7 @@ class FusedVQ:
         """Return the latents of codes.
 
         Args:
-            codes: ``[batch, codebooks, frames]``, some of which may be :data:`NO_CODE`.
+            codes: ``[batch, codebooks, frames]``; some may be :data:`NO_CODE`
 
         Returns:
             ``[batch, frames, dimension]``.

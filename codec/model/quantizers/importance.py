@@ -1,8 +1,8 @@
-"""Importance of codes: which ones a frame gets if bits are scarce.
+"""Importance of codes, by which they are selected at a limited bit rate.
 
-A frame gets its codes as long as their importance reaches a threshold, which depends on the bit rate. So bits are spent
-where they lower the error most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of information theory",
-section 10.3). Training thins out codes in the same way, so that one model serves all bit rates.
+A frame gets the codes whose importance reaches a threshold, which depends on the bit rate. So bits are spent where they
+reduce the error the most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of information theory", section
+10.3). Training drops codes in the same way, so that one model serves all bit rates.
 """
 
 import torch
@@ -17,8 +17,8 @@ def code_importances(error: Tensor, level: Tensor) -> Tensor:
     """Compute the importance of each code of a frame.
 
     Args:
-        error: Squared error without that code and those after it ``[batch, codebooks, frames]``.
-        level: Squared length of the latent ``[batch, frames]``.
+        error: squared error without that code and those after it ``[batch, codebooks, frames]``
+        level: squared length of the latent ``[batch, frames]``
 
     Returns:
         Importances of the shape of ``error``, falling from codebook to codebook.
@@ -30,8 +30,8 @@ def importance_thresholds(importances: Tensor, codebooks: Tensor) -> Tensor:
     """Compute the thresholds at which frames use given numbers of codebooks on average.
 
     Args:
-        importances: Of typical frames ``[batch, codebooks, frames]``; at most 2^24 values.
-        codebooks: Mean numbers of codebooks ``[items]``.
+        importances: of typical frames ``[batch, codebooks, frames]``; at most 2^24 values
+        codebooks: mean numbers of codebooks ``[items]``
 
     Returns:
         Thresholds ``[items, 1, 1]``.

@@ -15,7 +15,7 @@ def half_squared_norms(codebook: Tensor) -> Tensor:
     """Compute what :func:`find_nearest` subtracts from the scores.
 
     Args:
-        codebook: Entries ``[size, dim]``.
+        codebook: entries ``[size, dim]``
 
     Returns:
         ``[size]``.
@@ -31,9 +31,9 @@ def find_nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Te
     longer than the search. If several entries are equally near, the two ways may choose different ones.
 
     Args:
-        points: ``[points, dim]``.
-        transposed: Entries ``[dim, size]``.
-        offset: Their :func:`half_squared_norms`.
+        points: ``[points, dim]``
+        transposed: entries ``[dim, size]``
+        offset: their :func:`half_squared_norms`
 
     Returns:
         Indices of the nearest entries ``[points]``, and their scores x·c - |c|²/2 ``[points]``: the squared error falls
@@ -58,8 +58,8 @@ def assign_nearest(points: Tensor, entries: Tensor) -> Tensor:
     """Find the nearest entries of any number of points, in parts, since the table of all scores would be large.
 
     Args:
-        points: ``[points, dim]``.
-        entries: ``[size, dim]``.
+        points: ``[points, dim]``
+        entries: ``[size, dim]``
 
     Returns:
         Indices ``[points]``.

@@ -5,8 +5,8 @@ restarted from vectors of the batch.
 
 Sources: RVQ, N. Zeghidour et al., "SoundStream: an end-to-end neural audio codec", 2021; EMA codebooks, A. van den Oord
 et al., "Neural discrete representation learning", 2017. Codebooks in few dimensions are those of R. Kumar et al.,
-"High-fidelity audio compression with improved RVQGAN", 2023, without their normalisation: entries of one length cannot
-follow the level of the signal, and a codec that starts as a transform codec lost 4 dB by it (measured).
+"High-fidelity audio compression with improved RVQGAN", 2023, without their normalisation: unit-norm entries cannot
+represent the level of the signal, and a codec that is initialised as a transform codec loses quality with them.
 """
 
 from collections.abc import Sequence
@@ -41,14 +41,14 @@ class VectorStage(nn.Module):
     """One codebook of vectors in a subspace: entry ``i`` is ``codebook[i] @ basis``.
 
     The rows of ``basis`` are orthonormal, so the entry nearest to a residual is the one nearest to its projection: a
-    search in ``dim`` dimensions. The subspace holds the strongest directions of what the stages before left over; it is
-    chosen once, by :meth:`initialise`. ``usage`` is a moving average of how often an entry is chosen, relative to an
-    even share.
+    search in ``dim`` dimensions. The subspace is spanned by principal directions of the residual of the previous
+    stages; it is chosen once, by :meth:`initialise`. ``usage`` is a moving average of how often an entry is chosen,
+    relative to uniform use.
 
     Args:
-        dimension: Dimension of the latents.
-        size: Entries of the codebook.
-        dim: Dimension of the subspace.
+        dimension: dimension of the latents
+        size: entries of the codebook
+        dim: dimension of the subspace
     """
 
     basis: Tensor
@@ -67,7 +67,7 @@ class VectorStage(nn.Module):
         """Return the entries of codes.
 
         Args:
-            codes: ``[...]``.
+            codes: ``[...]``
 
         Returns:
             Latents ``[..., dimension]``.
@@ -78,7 +78,7 @@ class VectorStage(nn.Module):
         """Find the nearest entries.
 
         Args:
-            residual: What the stages before left over ``[vectors, dimension]``.
+            residual: the residual of the previous stages ``[vectors, dimension]``
 
         Returns:
             The coordinates in the subspace, and the codes.
@@ -87,12 +87,12 @@ class VectorStage(nn.Module):
         return StageUsage(points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0])
 
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 8) -> None:
-        """Fit the stage to vectors: the strongest directions, and k-means in them.
+        """Fit the stage to vectors: their principal directions, and k-means in that subspace.
 
         Args:
-            residual: ``[vectors, dimension]``.
-            generator: Source of random numbers, on the CPU.
-            iterations: Rounds of k-means.
+            residual: ``[vectors, dimension]``
+            generator: source of random numbers, on the CPU
+            iterations: rounds of k-means
         """
         _, directions = torch.linalg.eigh((residual.T @ residual).double())
         self.basis.copy_(directions.flip(1)[:, : len(self.basis)].T)
@@ -112,9 +112,9 @@ class VectorStage(nn.Module):
         """Move entries towards the vectors of the last batch (EMA), and restart dead entries from these vectors.
 
         Args:
-            generator: Source of random numbers, on the CPU.
-            decay: Decay of the moving averages per batch.
-            threshold: Entries used less than this share of an even share are restarted.
+            generator: source of random numbers, on the CPU
+            decay: decay of the moving averages per batch
+            threshold: entries used less than this share of an even share are restarted
 
         Returns:
             Number of restarted entries.
@@ -126,7 +126,7 @@ class VectorStage(nn.Module):
         share = counts * (size / len(codes))
         self.usage.lerp_(share, 1 - decay)
         means = torch.zeros_like(self.codebook).index_add_(0, codes, points) / counts.clamp(min=1)[:, None]
-        # the average over vectors: a batch weighs as much as its part of all those that usage remembers
+        # weighted mean over vectors: the batch's weight is its share of the vectors accumulated in `usage`
         weight = (1 - decay) * share / self.usage.clamp(min=1e-6)
         self.codebook.lerp_(means, weight[:, None])
         unused = self.usage < threshold
@@ -139,7 +139,7 @@ class ResidualVQ(nn.Module):
     """Residual vector quantizer.
 
     Args:
-        config: Numbers and sizes of its codebooks.
+        config: numbers and sizes of its codebooks
     """
 
     def __init__(self, config: QuantizerConfig):
@@ -152,11 +152,11 @@ class ResidualVQ(nn.Module):
         self._fused_from: list[tuple[int, int]] = []
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
-        """Quantize latents for training; a frame of item ``b`` uses ``codebooks[b]`` of its codes on average.
+        """Quantize latents for training at a variable rate: frames of item b use codebooks[b] codebooks on average.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            codebooks: Mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`.
+            latent: ``[batch, frames, dimension]``
+            codebooks: mean number of codebooks of each item ``[batch]``, see :func:`importance_thresholds`
 
         Returns:
             The latents quantized with the codes in use, and the commitment loss of these.
@@ -182,12 +182,12 @@ class ResidualVQ(nn.Module):
         return Quantized(latent + (total - latent).detach(), codes, commitment)
 
     def direction_scales(self, power: Tensor) -> Tensor:
-        """Return the divisors of the signal's directions before quantization: the same for all.
+        """Return the scale that each latent dimension is divided by before quantization.
 
-        So the stages spend their bits where the power is, as reverse water-filling does.
+        It is the same for all dimensions, so that bits go to those of high power, as in reverse water-filling.
 
         Args:
-            power: Mean power of each direction ``[dimension]``.
+            power: mean power of each latent dimension ``[dimension]``
 
         Returns:
             ``[dimension]``; the mean power of the latent becomes 1.
@@ -199,9 +199,9 @@ class ResidualVQ(nn.Module):
         """Fit the codebooks to latents, one after the other.
 
         Args:
-            latent: ``[batch, frames, dimension]``.
-            generator: Source of random numbers, on the CPU.
-            first: Codebook to begin with; those before it are kept.
+            latent: ``[batch, frames, dimension]``
+            generator: source of random numbers, on the CPU
+            first: first codebook to fit; those before it remain unchanged
         """
         residual = latent.flatten(0, 1)
         for index, stage in enumerate(self.stages):
@@ -214,9 +214,9 @@ class ResidualVQ(nn.Module):
         """Update all codebooks from the last training batch; see :meth:`VectorStage.update_codebook`.
 
         Args:
-            generator: Source of random numbers, on the CPU.
-            decay: Decay of the moving averages per batch.
-            threshold: Entries used less than this share of an even share are restarted.
+            generator: source of random numbers, on the CPU
+            decay: decay of the moving averages per batch
+            threshold: entries used less than this share of an even share are restarted
 
         Returns:
             Number of dead-code restarts.

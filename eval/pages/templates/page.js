@@ -9,7 +9,7 @@
   system.addEventListener("change", label);
   label();
 
-  // A cell's value is its data-v, or else its text. A column of which every cell begins with a number is sorted by that;
+  // A cell's value is its data-v, or else its text. A column whose cells all begin with a number is sorted by it;
   // cells without a value stay last either way.
   const number = /^[+\-−]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?/i;
   const read = (cell) => (cell.dataset.v ?? cell.textContent).trim().replace(/^–$/, "");
