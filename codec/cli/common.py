@@ -13,7 +13,7 @@ from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.text import escape_invisible
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, signals.STATUS
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, signals.INTERRUPT_STATUS
 
 Run = Callable[[argparse.Namespace, list[str]], int]
 """Runs a command: takes its arguments and the words that the parser does not know; returns the exit status."""

@@ -1,6 +1,6 @@
 """Extras of the installation that commands need; ``pip install lathe-codec`` is enough for the others."""
 
-from codec.runtime.extras import require
+from codec.runtime.extras import require_installed
 
 EXTRAS = {
     "quickstart": ("train", "eval"),
@@ -25,4 +25,4 @@ def require_extras(command: str) -> None:
     Raises:
         UserError: an extra is not installed. The message has the command that installs it.
     """
-    require(f"codec {command}", *EXTRAS.get(command, ()))
+    require_installed(f"codec {command}", *EXTRAS.get(command, ()))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from codec.config.ranges import SHARE, Range, check_order, check_settings, require
+from codec.config.ranges import SHARE, Range, check_order, check_setting, check_settings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TargetConfig:
         for name in ("level_dbfs", "bandwidth_hz", "noise_dbfs"):
             check_order(f"target.{name}", getattr(self, name))
         total = sum(self.domains.values())
-        require(total < 1.001, f"the shares in target.domains must add up to at most 1, not {total:g}")
+        check_setting(total < 1.001, f"the shares in target.domains must add up to at most 1, not {total:g}")
 
 
 @dataclass(frozen=True)

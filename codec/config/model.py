@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
-from codec.config.ranges import SHARE, Range, check_settings, require
+from codec.config.ranges import SHARE, Range, check_setting, check_settings
 
 MAX_PARAMETERS = 10**9
 """Parameters of a model, about 4 GB."""
@@ -48,16 +48,18 @@ class QuantizerConfig:
 
     def __post_init__(self) -> None:
         check_settings("quantizer", self, self.RANGES)
-        require(self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}")
-        require(
+        check_setting(
+            self.size <= 1 << 20, f"a code of the quantizer can take at most 2^20 values, not {self.size:.3g}"
+        )
+        check_setting(
             self.contexts == 1 or self.size <= MAX_CODEBOOK_SIZE_WITH_CONTEXTS,
             f"quantizer.contexts must be 1 if a code has more than {MAX_CODEBOOK_SIZE_WITH_CONTEXTS} values",
         )
-        require(
+        check_setting(
             self.kind == "rvq" or self.codebooks % self.groups == 0,
             f"quantizer.codebooks ({self.codebooks}) must be a multiple of groups ({self.groups})",
         )
-        require(
+        check_setting(
             self.kind == "rvq" or self.codebooks == self.groups or min(self.levels) >= 3,
             f"quantizer.levels must be at least 3 if there are several stages, not {self.levels}",
         )
@@ -140,8 +142,8 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         check_settings("codec", self, self.RANGES)
-        require(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
-        require(
+        check_setting(self.latent_hop <= 1 << 16, f"codec.hop times frames_per_latent must be at most {1 << 16}")
+        check_setting(
             self.parameter_count <= MAX_PARAMETERS,
             f"the codec would have {self.parameter_count:.3g} weights, at most {MAX_PARAMETERS:.3g} are possible; lower"
             " width, depth, expansion or the quantizer's sizes",

@@ -136,7 +136,7 @@ def check_order(name: str, bounds: tuple[float, float]) -> None:
         raise UserError(f"{name} must be the lowest and the highest value, not {shorten(bounds)}")
 
 
-def require(valid: bool, message: str) -> None:
+def check_setting(valid: bool, message: str) -> None:
     """Check a rule that concerns several settings.
 
     Args:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from codec.config.data import AugmentConfig, DataConfig, TargetConfig
 from codec.config.model import CodecConfig
-from codec.config.ranges import SHARE, Range, check_settings, require
+from codec.config.ranges import SHARE, Range, check_setting, check_settings
 
 MAX_STEPS = 10**9
 WEIGHT = Range(0, 10**6)
@@ -140,7 +140,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_settings("", self, self.RANGES)
-        require(any(self.losses.values()), "losses must have at least one with a weight above 0")
+        check_setting(any(self.losses.values()), "losses must have at least one with a weight above 0")
 
     @property
     def crop_samples(self) -> int:

@@ -23,7 +23,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum,
 from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import replacing
-from codec.runtime.extras import require
+from codec.runtime.extras import require_installed
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
@@ -82,7 +82,7 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     Raises:
         UserError: no ONNX exporter is installed, or the files cannot be written.
     """
-    require("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
+    require_installed("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
     config = codec.config
     wave = torch.zeros(2, FEW_POINTS * config.latent_hop)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
-from codec.runtime.extras import require
+from codec.runtime.extras import require_installed
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
@@ -184,7 +184,7 @@ def _read(path: Path) -> bytes:
 
 
 def _session(path: Path, graph: bytes, threads: int) -> Any:
-    require("the device onnx", "onnx", modules=["onnxruntime"])
+    require_installed("the device onnx", "onnx", modules=["onnxruntime"])
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

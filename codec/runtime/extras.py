@@ -49,7 +49,7 @@ def install_command(*extras: str) -> str:
     return f"pip install 'lathe-codec[{','.join(extras)}]'"
 
 
-def require(purpose: str, *extras: str, modules: Sequence[str] = ()) -> None:
+def require_installed(purpose: str, *extras: str, modules: Sequence[str] = ()) -> None:
     """Check that the packages for a purpose are installed.
 
     Args:

@@ -8,7 +8,7 @@ try:
 except ImportError:  # Windows has no such module
     resource = None  # type: ignore[assignment]
 
-STATUS = Path("/proc/self/status")
+_STATUS = Path("/proc/self/status")
 
 
 def peak_memory_bytes() -> int | None:
@@ -21,7 +21,7 @@ def peak_memory_bytes() -> int | None:
         Bytes, or None on systems that do not report it (Windows).
     """
     try:
-        return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
+        return int(_STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
         return None if resource is None else rss_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 MESSAGE = "interrupted; run the same command again to continue"
-STATUS = 130
+INTERRUPT_STATUS = 130
 
 
 def _present(*names: str) -> tuple[signal.Signals, ...]:
@@ -112,7 +112,7 @@ def exit_on_interrupt() -> Iterator[None]:
 
 def _end(number: int, frame: FrameType | None) -> None:
     print(f"codec: error: {MESSAGE}", file=sys.stderr, flush=True)
-    os._exit(STATUS)
+    os._exit(INTERRUPT_STATUS)
 
 
 @contextmanager

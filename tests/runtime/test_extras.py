@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from codec.cli.extras import EXTRAS
 from codec.errors import UserError
-from codec.runtime.extras import MODULES, install_command, installed, require
+from codec.runtime.extras import MODULES, install_command, installed, require_installed
 from tests.minimum_versions import project_table, requirements_of
 
 OPTIONAL = {module for modules in MODULES.values() for module in modules} | {"docstring_parser", "pesq", "pystoi"}
@@ -124,7 +124,7 @@ def test_a_folder_without_code_is_no_package(tmp_path, monkeypatch):
 def test_only_absent_extras_are_to_be_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    require("this", "train", "eval")
+    require_installed("this", "train", "eval")
     with pytest.raises(UserError, match=r"this .*\(optuna, tensorboard\).*\[search,tensorboard\]'$"):
-        require("this", "train", "search", "tensorboard")
-    require("this", "search", modules=["lightning"])
+        require_installed("this", "train", "search", "tensorboard")
+    require_installed("this", "search", modules=["lightning"])
