@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -131,7 +132,9 @@ codec.load("speech_16k_v2")
 import data_prep.theirs, eval.theirs, recipes.theirs
 print(*(module.__file__ for module in (data_prep.theirs, eval.theirs, recipes.theirs)), sep="\\n")
 """
-    done = run(sys.executable, "-c", script, cwd=users_folder, env=elsewhere(installed))
+    # -S: an editable installation of this checkout puts its packages on the path, by a .pth file
+    libraries = f"{installed}{os.pathsep}{sysconfig.get_path('purelib')}"
+    done = run(sys.executable, "-S", "-c", script, cwd=users_folder, env={**os.environ, "PYTHONPATH": libraries})
     assert done.returncode == 0, done.stderr
     assert all(Path(name).is_relative_to(users_folder) for name in done.stdout.split())
 
