@@ -46,7 +46,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit.
 
-    The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 for an interruption.
+    The exit status is 0 on success, 1 if files failed, 2 for bad input and 130 for an interruption.
 
     Args:
         arguments: words after the program's name; those of the process by default

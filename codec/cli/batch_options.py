@@ -53,8 +53,8 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         metavar="OUT" if one_file else "DIR",
         help="folder to write to"
         + (f", or the file to write if there is one input and the name ends in {one_file}" if one_file else "")
-        + ". Folder trees are preserved. If a.wav and a.mp3 are in one folder, the outputs have both suffixes"
-        " (a.wav.nac). Only earlier outputs are replaced.",
+        + ". Folder trees are preserved. If the names of two inputs differ only in the suffix, the outputs keep it."
+        " Only earlier outputs are replaced.",
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
     parser.add_argument("--force", action="store_true", help="rewrite up-to-date outputs and overwrite existing files")

@@ -34,7 +34,7 @@ _COMMANDS = """# Commands
 
 The arguments of all commands. This page is written by `python -m codec.cli.reference commands`.
 
-The exit status is 0 on success, 1 if some of many files failed, 2 for bad input and 130 after an interruption. Errors
+The exit status is 0 on success, 1 if files failed, 2 for bad input and 130 after an interruption. Errors
 are printed to standard error, one line each.
 """
 
