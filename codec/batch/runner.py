@@ -24,7 +24,7 @@ from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
 from codec.batch.threads import run_in_threads
 from codec.coding.report import FileReport, Progress
 from codec.errors import UserError
-from codec.runtime.atomic_files import remove_abandoned_parts
+from codec.runtime.atomic_files import remove_abandoned_parts, temporary_path
 
 _T = TypeVar("_T")
 
@@ -186,7 +186,12 @@ def _outcomes(
 
 
 def _attempt(task: BatchTask[AnyJob], job: AnyJob, progress: Progress) -> FileOutcome | list[FileOutcome]:
-    return attempt(job.source, partial(task, job, progress))
+    try:
+        return attempt(job.source, partial(task, job, progress))
+    except BaseException:
+        # an interrupt can come between the opening of a file and the block that would remove it
+        temporary_path(job.target).unlink(missing_ok=True)
+        raise
 
 
 def attempt(source: Path, work: Callable[[], _T]) -> _T | Failure:
