@@ -1,7 +1,6 @@
 """Whole files: lengths, rates and channels, tags, one computation for all."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from codec.bitstream.reader import PacketReader
 from codec.bitstream.writer import PacketWriter
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
-from codec.coding.options import CodingOptions, DecodingOptions
+from codec.coding.options import CodingOptions
 from codec.model import streaming
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint
@@ -158,23 +157,6 @@ def coded(tmp_path_factory, codec) -> bytes:
     write_band_noise(folder / "a.wav", 1, 4000)
     encode_file(folder / "a.wav", folder / "a.nac", LoadedModel(codec), CodingOptions(codebooks=2))
     return (folder / "a.nac").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory, codec) -> Path:
-    """Two channels of 11 s at the model's rate and at another one, coded; and decoded as a whole, to 32 bits."""
-    folder = tmp_path_factory.mktemp("long")
-    for rate in (16000, 22050, 8000):
-        write_band_noise(folder / f"{rate}.wav", 2, 11 * rate + 77, rate)
-        encode_file(folder / f"{rate}.wav", folder / f"{rate}.nac", LoadedModel(codec), CodingOptions(codebooks=9))
-        decode_file(
-            folder / f"{rate}.nac", folder / f"{rate}.back.wav", LoadedModel(codec), DecodingOptions(subtype="FLOAT")
-        )
-    return folder
-
-
-def whole(long: Path, rate: int) -> np.ndarray:
-    return audio.read(long / f"{rate}.back.wav").samples
 
 
 def test_tags_are_kept(tmp_path, codec):

@@ -14,19 +14,6 @@ from codec.coding import shards
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
 
-
-def read(*paths: Path) -> dict[str, dict[str, bytes]]:
-    """What WebDataset makes of shards: neighbours with one key, and what comes after the first dot of the name."""
-    found: dict[str, dict[str, bytes]] = {}
-    for path in paths:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                key, kind = re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", member.name).groups()
-                assert key not in found or key == list(found)[-1]
-                found.setdefault(key, {})[kind] = tar.extractfile(member).read()
-    return found
-
-
 GOOD = {
     "source": "a.wav", "sample_rate": 16000, "channels": 1, "samples": 640, "seconds": 0.04, "model_rate": 16000,
     "codebooks": 2, "codebook_size": 16, "frames": 3, "frames_per_second": 50.0, "axes": ["quantizers", "frames"],
