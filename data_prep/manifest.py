@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from codec.batch.inputs import read_text
@@ -19,8 +19,8 @@ SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 """Reason of rows whose file has left the sources."""
-_ADDED = ("start_s", "end_s")
-"""Columns that the first manifests did not have."""
+_ADDED = {"start_s": 0.0, "end_s": 0.0, "text": ""}
+"""Columns that a manifest may lack, with the values that they then have."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class ManifestRow:
     """Start of the segment in seconds."""
     end_s: float = 0.0
     """End of the segment in seconds; 0 means the whole file."""
+    text: str = ""
+    """Words that are spoken; empty if unknown. The table has this column if any row has a text."""
 
     @property
     def segment(self) -> AudioSegment:
@@ -99,7 +101,7 @@ def read_rows(path: Path) -> list[ManifestRow]:
         return [
             ManifestRow(
                 **{
-                    name: kind(row.get(name) or 0.0 if name in _ADDED else row[name])  # type: ignore
+                    name: kind(row.get(name) or _ADDED[name] if name in _ADDED else row[name])  # type: ignore
                     for name, kind in types.items()
                 }
             )
@@ -164,10 +166,11 @@ def _write_settings(out: Path, rows: list[int], grouping: Grouping) -> None:
 
 def _format_rows(rows: Sequence[ManifestRow]) -> str:
     text = io.StringIO()
+    names = [field.name for field in fields(ManifestRow) if field.name != "text" or any(row.text for row in rows)]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(ManifestRow))
+    writer.writerow(names)
     for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
-        writer.writerow(_format_cell(name, value) for name, value in asdict(row).items())
+        writer.writerow(_format_cell(name, getattr(row, name)) for name in names)
     return text.getvalue()
 
 

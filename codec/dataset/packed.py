@@ -50,6 +50,8 @@ class Clip:
     """Level of the quietest tenth of the source's 20 ms frames."""
     frames: int
     """Samples per channel at the packed sample rate."""
+    text: str = ""
+    """Words that are spoken; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,7 @@ def _read_table(path: Path) -> tuple[list[Clip], list[ClipLocation]]:
                     bandwidth_hz=float(row["bandwidth_hz"]),
                     noise_dbfs=float(row["noise_dbfs"]),
                     frames=int(row["frames"]),
+                    text=row.get("text") or "",
                 )
             )
     return clips, locations

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["model", "conventional", "external", "unknown"]
+Kind = Literal["model", "conventional", "external", "original", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class System:
     point: str
     """Operating point in reports, such as "3 kbps" or "12 codebooks"."""
     kind: Kind = field(default="unknown", compare=False)
-    """A model of this project; a conventional codec; audio decoded outside this evaluation; or, in tables without this
-    record, unknown."""
+    """A model of this project; a conventional codec; audio decoded outside this evaluation; the audio before coding;
+    or, in tables without this record, unknown."""
 
     def label(self, main: str) -> str:
         """Return the heading of the system's row in a report.
@@ -29,6 +29,6 @@ class System:
         """
         if self.kind == "conventional":
             return f"{self.name} {self.point.removesuffix(' kbps')}"
-        if self.kind == "external":
+        if self.kind in ("external", "original"):
             return self.name
         return self.point if self.name == main else f"{self.name}, {self.point}"

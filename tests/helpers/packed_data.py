@@ -27,6 +27,7 @@ class MadeClip:
     group: str
     samples: np.ndarray
     rms_dbfs: float = -20.0
+    text: str = ""
 
 
 def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
@@ -37,12 +38,12 @@ def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
     starts = np.cumsum([0, *(len(clip.samples) for clip in clips)])
     with (folder / f"{split}.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(_COLUMNS)
+        table.writerow([*_COLUMNS, "text"])
         for i, clip in enumerate(clips):
             name, length = f"{split}{i}", len(clip.samples)
             place = [name, f"{split}-00000.npy", starts[i], length, f"/somewhere/{name}.flac"]
             table.writerow(
-                [*place, clip.domain, clip.group, length / RATE, clip.rms_dbfs, 7900.0, -70.0, name]
+                [*place, clip.domain, clip.group, length / RATE, clip.rms_dbfs, 7900.0, -70.0, name, clip.text]
             )  # fmt: skip
     (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
 
