@@ -113,15 +113,15 @@ def heard_rows(heard: HeardAudio) -> list[list[str]]:
 
     >>> heard = HeardAudio(1000, {"news": HeardSource(3_600_000, 36_000_000, ["CC0 1.0"], ["en"])})
     >>> heard_rows(heard)
-    [['news', '1.00', '10.00', '10.0', '100.0 %', 'CC0 1.0', 'en']]
+    [['news', '1', '10', '10', '100.0 %', 'CC0 1.0', 'en']]
     """
     hour, total = 3600 * heard.sample_rate, sum(source.heard_frames for source in heard.sources.values())
     return [
         [
             name or _UNNAMED,
-            f"{source.split_frames / hour:.{_decimals(source.split_frames / hour)}f}",
-            f"{source.heard_frames / hour:.{_decimals(source.heard_frames / hour)}f}",
-            f"{source.heard_frames / source.split_frames:.1f}" if source.split_frames else "–",
+            _rounded(source.split_frames / hour),
+            _rounded(source.heard_frames / hour),
+            _rounded(source.heard_frames / source.split_frames) if source.split_frames else "–",
             f"{source.heard_frames / max(1, total):.1%}".replace("%", " %"),
             "; ".join(source.licences) or "–",
             ", ".join(source.languages) or "–",
@@ -130,5 +130,5 @@ def heard_rows(heard: HeardAudio) -> list[list[str]]:
     ]
 
 
-def _decimals(hours: float) -> int:
-    return 2 if hours >= 0.1 or not hours else 4
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
