@@ -5,12 +5,15 @@ figures and the data; what the model is good for is for its author to say, in th
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
-from codec.pretrained.model_folder import model_folder, read_codec_config, read_training_info
+from codec.pretrained.model_folder import damaged_model, model_folder, read_codec_config, read_training_info
 from codec.pretrained.registry import describe_model
 from codec.runtime.atomic_files import write_text
+from codec.runtime.json_files import from_json
 from codec.runtime.text import markdown_text
 from codec.training.heard_audio import HEARD_HEADER, HeardAudio, heard_rows, read_heard_audio
 
@@ -18,6 +21,15 @@ CARD_FILE = "README.md"
 _BEGIN = "<!-- figures: codec train and codec export write this part; text outside it stays as it is -->"
 _END = "<!-- end of the figures -->"
 _PART = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The part of a model's ``config.json`` about the training; None for what it does not state."""
+
+    step: int | None = None
+    validation_loss: float | None = None
+    trained_on: DatasetSummary | None = None
 
 
 def write_model_card(model: Path, name: str) -> Path:
@@ -48,23 +60,29 @@ def write_model_card(model: Path, name: str) -> Path:
 
 
 def _describe(model: Path) -> str:
-    figures, config, info = describe_model("", model), read_codec_config(model), read_training_info(model)
+    figures, config, training = describe_model("", model), read_codec_config(model), _read_training(model)
     lines = [
         f"Fingerprint `{figures.fingerprint}`, {figures.parameters / 1e6:.1f} M parameters, {figures.sample_rate:,} Hz,"
         f" {figures.min_kbps:.1f} to {figures.max_kbps:.1f} kbit/s per channel, {config.latency_ms:.0f} ms latency."
     ]
-    if "step" in info:
-        lines[0] += f" Weights of step {info['step']:,}, with a validation loss of {info['validation_loss']:.4g}."
-    if "trained_on" in info:
-        data = info["trained_on"]
-        domains = ", ".join(sorted(data["domains"]))
+    if training.step is not None and training.validation_loss is not None:
+        lines[0] += f" Weights of step {training.step:,}, with a validation loss of {training.validation_loss:.4g}."
+    if (data := training.trained_on) is not None:
+        domains = " and ".join(markdown_text(name) for name in sorted(data.domains))
         lines.append(
-            f"The training data is {data['seconds'] / 3600:.2f} hours in {data['clips']:,} clips of {data['groups']:,}"
-            f" speakers or other groups. Its domain is {markdown_text(domains)}; other sound was not trained on."
+            f"The training data is {data.seconds / 3600:.2f} hours of {domains}, in {data.clips:,} clips of"
+            f" {data.groups:,} speakers or other groups. Other kinds of sound were not in it."
         )
     heard = read_heard_audio(model)
     lines += ["## What was heard", *(_describe_heard(heard) if heard else ["It was not recorded."])]
     return "\n\n".join(lines)
+
+
+def _read_training(model: Path) -> _Training:
+    try:
+        return from_json(_Training, read_training_info(model))
+    except ValueError as error:
+        raise damaged_model(model_folder(model), error) from error
 
 
 def _describe_heard(heard: HeardAudio) -> list[str]:

@@ -37,7 +37,9 @@ class HeardAudioCounter(Callback):
         """
         before = read_heard_audio(parent)
         if before is None:
-            self.heard.unrecorded.append(f"the training of {model_name(parent)}, from which this one started")
+            self.heard.unrecorded.append(
+                f"the training of {Path(model_name(parent)).name}, from which this one started"
+            )
         else:
             self.heard = before
 
