@@ -62,7 +62,7 @@ def write_model_card(model: Path, name: str) -> Path:
 def _describe(model: Path) -> str:
     figures, config, training = describe_model("", model), read_codec_config(model), _read_training(model)
     lines = [
-        f"Fingerprint `{figures.fingerprint}`, {figures.parameters / 1e6:.1f} M parameters, {figures.sample_rate:,} Hz,"
+        f"Fingerprint `{figures.fingerprint}`, {figures.parameters / 1e6:.2g} M parameters, {figures.sample_rate:,} Hz,"
         f" {figures.min_kbps:.1f} to {figures.max_kbps:.1f} kbit/s per channel, {config.latency_ms:.0f} ms latency."
     ]
     if training.step is not None and training.validation_loss is not None:
