@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from codec.batch.inputs import read_text
@@ -19,8 +19,8 @@ SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 """Reason of rows whose file has left the sources."""
-_ADDED = {"start_s": 0.0, "end_s": 0.0, "text": ""}
-"""Columns that a manifest may lack, with the values that they then have."""
+_ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": "", "text": ""}
+"""Columns that the first manifests did not have, with the cells that stand for them."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,12 @@ class ManifestRow:
     """Start of the segment in seconds."""
     end_s: float = 0.0
     """End of the segment in seconds; 0 means the whole file."""
+    licence: str = ""
+    """Licence as the user's list states it."""
+    language: str = ""
+    """Language as the user's list states it."""
     text: str = ""
-    """Words that are spoken; empty if unknown. The table has this column if any row has a text."""
+    """Words that are spoken; empty if unknown."""
 
     @property
     def segment(self) -> AudioSegment:
@@ -166,11 +170,10 @@ def _write_settings(out: Path, rows: list[int], grouping: Grouping) -> None:
 
 def _format_rows(rows: Sequence[ManifestRow]) -> str:
     text = io.StringIO()
-    names = [field.name for field in fields(ManifestRow) if field.name != "text" or any(row.text for row in rows)]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(field.name for field in fields(ManifestRow))
     for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
-        writer.writerow(_format_cell(name, getattr(row, name)) for name in names)
+        writer.writerow(_format_cell(name, value) for name, value in asdict(row).items())
     return text.getvalue()
 
 

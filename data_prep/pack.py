@@ -27,8 +27,10 @@ from data_prep.split_ratios import SPLITS
 
 SHARD_BYTES = 256 * 2**20
 """Largest size of an array in bytes; a single clip may be larger."""
-_COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
-"""Columns of the tables, without ``text``, which a table has if any of its clips has one."""
+_COLUMNS = (
+    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
+    " language text"
+).split()
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,9 @@ def _place_clips(rows: Sequence[ManifestRow], split: str, form: _Format) -> list
             bandwidth_hz=min(row.bandwidth_hz, form.sample_rate / 2),
             noise_dbfs=row.noise_dbfs,
             frames=frames,
+            source=row.source,
+            licence=row.licence,
+            language=row.language,
             text=row.text,
         )
         plan.append(PlacedClip(clip, row.segment, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
@@ -193,12 +198,11 @@ def _make_key(clips: Sequence[PlacedClip]) -> str:
 
 def _format_table(plan: Sequence[PlacedClip]) -> str:
     text = io.StringIO()
-    columns = [*_COLUMNS, "text"] if any(placed.clip.text for placed in plan) else _COLUMNS
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(_COLUMNS)
     for placed in plan:
         cells = {**asdict(placed.clip), **asdict(placed.place), "sha256": placed.sha256}
-        writer.writerow(cells[name] for name in columns)
+        writer.writerow(cells[name] for name in _COLUMNS)
     return text.getvalue()
 
 
