@@ -171,8 +171,8 @@ def test_files_that_a_list_names_but_that_do_not_exist_are_excluded(tmp_path: Pa
 
 def test_texts_reach_the_packed_clips_and_the_arrays_of_earlier_runs_stay(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
-    for name in ("a", "b", "c"):
-        write_noise(source / f"{name}.wav")
+    for seed, name in enumerate("abc"):
+        write_noise(source / f"{name}.wav", seed=seed)
     names = [{"path": f"{name}.wav", "speaker": name} for name in ("a", "b", "c")]
     (source / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in names))
     run_prepare(source / "list.jsonl", out, ratios="1:1:1")
@@ -207,8 +207,8 @@ def test_a_text_of_a_part_of_a_file_is_not_that_of_the_file(tmp_path: Path) -> N
 
 def test_a_benchmark_can_be_all_test(tmp_path: Path) -> None:
     source = tmp_path / "in"
-    for name in ("a", "b"):
-        write_noise(source / f"{name}/1.wav")
+    for seed, name in enumerate("ab"):
+        write_noise(source / f"{name}/1.wav", seed=seed)
     run_prepare(source, tmp_path / "out", ratios="0:0:1")
     assert {row.split for row in read_manifest(tmp_path / "out")} == {"test"}
     with pytest.raises(UserError, match="0:0:0"):

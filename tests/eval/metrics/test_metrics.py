@@ -237,6 +237,8 @@ def test_a_missing_package_is_the_reason_for_no_score():
     assert not here.absent and gone.absent
     assert gone.score(wave, wave, RATE) == Score(None, gone.missing)
     assert "pip install 'lathe-codec[eval]'" in gone.missing
+    assert metric("wer").missing.endswith("pip install 'lathe-codec[speech-metrics]'")
+    assert metric("speaker_similarity").missing.endswith("pip install --no-deps resemblyzer")
 
 
 def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
