@@ -57,6 +57,8 @@ class OptimConfig:
     """Number of steps over which the learning rate rises to ``lr``."""
     final_lr_ratio: float = 0.05
     """Learning rate at the last step as a share of ``lr``; in between it falls along a cosine."""
+    skip_lr_ratio: float = 0.0
+    """Learning rate of the linear skip paths relative to ``lr``; 0: they stay as they were initialised."""
     l2: float = 0.0
     """Decoupled weight decay (AdamW)."""
     l1: float = 0.0
@@ -71,6 +73,7 @@ class OptimConfig:
         "betas": Range(0, 1, below=True),
         "warmup_steps": Range(0, MAX_STEPS),
         "final_lr_ratio": SHARE,
+        "skip_lr_ratio": Range(0, 100),
         "l2": Range(0, 1000),
         "l1": WEIGHT,
         "clip_norm": Range(0, 10**9, above=True),

@@ -101,8 +101,6 @@ class Stack(nn.Module):
         config: sizes of the network
     """
 
-    direct: Tensor
-
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
         super().__init__()
         self.first = nn.Linear(features_in, config.width)
@@ -110,7 +108,7 @@ class Stack(nn.Module):
         self.kernel = config.kernel
         self.norm = nn.LayerNorm(config.width)
         self.last = nn.Linear(config.width, features_out)
-        self.register_buffer("direct", torch.randn(features_out, features_in) * features_in**-0.5)
+        self.direct = nn.Parameter(torch.randn(features_out, features_in) * features_in**-0.5)
 
     @property
     def history(self) -> int:

@@ -18,7 +18,7 @@ from codec.model.codec_base import CodecBase
 from codec.training.adversarial_step import codec_objective, discriminator_objective
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
-from codec.training.optimizers import build_optimizers
+from codec.training.optimizers import build_optimizers, is_skip_path, set_learning_rate
 from codec.training.state import TrainingState
 from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
@@ -76,6 +76,10 @@ class CodecModule(L.LightningModule):
         self.discriminator: nn.Module | None = None
         if recipe.adversarial.weight > 0:
             self.discriminator = BandSTFTDiscriminator(recipe.adversarial.width)
+        if not recipe.optim.skip_lr_ratio:
+            for name, parameter in self.codec.named_parameters():
+                if is_skip_path(name):
+                    parameter.requires_grad_(False)
         if recipe.train.freeze_encoder:
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
@@ -153,8 +157,7 @@ class CodecModule(L.LightningModule):
         optimizers = self.optimizers()
         optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
         ratio = learning_rate_ratio(self.recipe, state.step, state.time_share)
-        for group in optimizer.param_groups:
-            group["lr"] = self.recipe.optim.lr * ratio
+        set_learning_rate(optimizer, self.recipe.optim.lr * ratio)
         logged = state.step % LOG_EVERY == 0
 
         losses = self._compute_losses(target, generator, ratio, logged, others)
