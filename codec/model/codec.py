@@ -206,12 +206,12 @@ class Codec(CodecBase):
         """Return all weights and tables that decoding depends on.
 
         Returns:
-            The state dict without the encoder and the quantizer's statistics of training.
+            The state dict without the encoder, the weights of frames and the quantizer's statistics of training.
         """
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if not name.startswith("encoder.") and not name.endswith(".usage")
+            if not name.startswith(("encoder.", "quantizer.weights.")) and not name.endswith(".usage")
         }
 
     @property
