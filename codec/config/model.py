@@ -34,8 +34,6 @@ class QuantizerConfig:
     """Share of the training items that are coded with all codebooks; the others use a random number of them."""
     frame_weights: Literal["level", "learned"] = "level"
     """Weights of frames by which codes are selected: a fixed power of the level, or learnt (rvq)."""
-    direction_weights: bool = False
-    """Weight the directions of the latent by how much their error is heard, as measured at initialisation (rvq)."""
     contexts: int = 32
     """Number of context classes; a codebook has a frequency table for each. 1: no contexts."""
 
@@ -216,8 +214,6 @@ class CodecConfig:
             del values["quantizer"]["contexts"]
         if self.quantizer.frame_weights == "level":
             del values["quantizer"]["frame_weights"]
-        if not self.quantizer.direction_weights:
-            del values["quantizer"]["direction_weights"]
         return values
 
     @staticmethod

@@ -23,13 +23,12 @@ class FusedVQ:
         weights: weights of frames in the importance of their codes
     """
 
-    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor], weights: FrameWeights, scale: Tensor | None = None):
-        self.weights, self.scale = weights, scale
+    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor], weights: FrameWeights):
+        self.weights = weights
         self.projection = torch.cat(list(bases)).T.contiguous()
         entries = [codebook @ basis for codebook, basis in zip(codebooks, bases)]
-        decoded = entries if scale is None else [entry / scale for entry in entries]
         # the last: of an absent code
-        self.entries = torch.cat([*decoded, torch.zeros_like(entries[0][:1])])
+        self.entries = torch.cat([*entries, torch.zeros_like(entries[0][:1])])
         self.stages = []
         later = self.projection
         for basis, codebook, entry in zip(bases, codebooks, entries):
@@ -50,7 +49,6 @@ class FusedVQ:
             Codes and their importances ``[batch, codebooks, frames]``.
         """
         batch, frames, _ = latent.shape
-        latent = latent if self.scale is None else latent * self.scale
         level = latent.square().sum(-1)
         rest, error = latent.flatten(0, 1) @ self.projection, level.flatten()
         codes, errors = [], []

@@ -69,7 +69,7 @@ class LearnedWeights(nn.Module):
         exponent: exponent of the level at the start
     """
 
-    def __init__(self, dimension: int, exponent: float = 0.5):
+    def __init__(self, dimension: int, exponent: float = LEVEL_EXPONENT):
         super().__init__()
         self.exponent = nn.Parameter(torch.tensor(exponent))
         self.first = nn.Linear(dimension + 1, _HIDDEN)

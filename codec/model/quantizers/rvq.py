@@ -151,13 +151,10 @@ class ResidualVQ(nn.Module):
 
     def __init__(self, config: QuantizerConfig):
         super().__init__()
-        self.config = config
         stages = [
             VectorStage(config.dimension, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
-        if config.direction_weights:
-            self.register_buffer("direction_weights", torch.ones(config.dimension))
         learnt = config.frame_weights == "learned"
         self.weights: FrameWeights = LearnedWeights(config.dimension) if learnt else LevelWeights()
         """Weights of frames in the importance of their codes."""
@@ -174,7 +171,6 @@ class ResidualVQ(nn.Module):
         Returns:
             The latents quantized with the codes in use, and the commitment loss of these.
         """
-        latent = self._weighted(latent)
         with torch.no_grad():
             residual, entries, errors, usages = latent.flatten(0, 1), [], [], []
             for stage in self.stages:
@@ -198,13 +194,7 @@ class ResidualVQ(nn.Module):
             total = total + entry.view_as(latent) * mask[..., None]
             commitment = commitment + ((latent - total.detach()).square() * mask.detach()[..., None]).mean()
         codes = torch.stack([usage.codes for usage in usages]).view(shape).transpose(0, 1)
-        return Quantized(self._unweighted(latent - latent.detach() + total), codes, commitment)
-
-    def _weighted(self, latent: Tensor) -> Tensor:
-        return latent * self.direction_weights if self.config.direction_weights else latent
-
-    def _unweighted(self, latent: Tensor) -> Tensor:
-        return latent / self.direction_weights if self.config.direction_weights else latent
+        return Quantized(latent - latent.detach() + total, codes, commitment)
 
     def direction_scales(self, power: Tensor) -> Tensor:
         """Return the scale that each latent dimension is divided by before quantization.
@@ -228,7 +218,7 @@ class ResidualVQ(nn.Module):
             generator: source of random numbers, on the CPU
             first: first codebook to fit; those before it remain unchanged
         """
-        residual = self._weighted(latent).flatten(0, 1)
+        residual = latent.flatten(0, 1)
         for index, stage in enumerate(self.stages):
             if index >= first:
                 stage.initialise(residual, generator)
@@ -258,8 +248,7 @@ class ResidualVQ(nn.Module):
         with _FUSING:
             if self._fused is None or state != self._fused_from:
                 bases, codebooks = [stage.basis for stage in self.stages], [stage.codebook for stage in self.stages]
-                scale = self.direction_weights if self.config.direction_weights else None
-                self._fused, self._fused_from = FusedVQ(bases, codebooks, self.weights, scale), state
+                self._fused, self._fused_from = FusedVQ(bases, codebooks, self.weights), state
             return self._fused
 
 
