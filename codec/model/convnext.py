@@ -19,6 +19,21 @@ SILENT_POWER = 1e-6
 """Power below which a frame counts as silent; the mean power of frames is 1."""
 
 
+def is_skip_path(name: str) -> bool:
+    """Determine whether a parameter is the linear skip path of a :class:`Stack`.
+
+    These are fitted at initialisation. They are trained at a learning rate of their own, if at all, and stored in single
+    precision.
+
+    Args:
+        name: name of the parameter in a codec
+
+    Returns:
+        True for the skip paths of encoder and decoder.
+    """
+    return name.endswith(".direct")
+
+
 class CausalDepthwise(nn.Module):
     """Convolution of each feature with taps of its own over the present and past frames.
 
@@ -90,7 +105,7 @@ class ConvNeXtBlock(nn.Module):
 class Stack(nn.Module):
     """A linear skip path in parallel with a network: linear layer, ``depth`` blocks, normalisation, linear layer.
 
-    The fixed skip path (``direct``) makes an untrained codec a transform codec (see
+    The skip path (``direct``) makes an untrained codec a transform codec (see
     :meth:`codec.model.codec.Codec.initialise`); the blocks learn what a linear transform cannot do. Their last
     normalisation removes the level of the signal, so their output is multiplied by the level of the skip path's frame:
     what is learnt at one level holds at all levels.

@@ -15,10 +15,11 @@ from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
+from codec.model.convnext import is_skip_path
 from codec.training.adversarial_step import codec_objective, discriminator_objective
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
-from codec.training.optimizers import build_optimizers, is_skip_path, set_learning_rate
+from codec.training.optimizers import build_optimizers, set_learning_rate
 from codec.training.state import TrainingState
 from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums

@@ -5,6 +5,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from codec.config import Recipe
+from codec.model.convnext import is_skip_path
 
 
 def build_optimizers(recipe: Recipe, codec: nn.Module, discriminator: nn.Module | None) -> list[Optimizer]:
@@ -36,18 +37,6 @@ def build_optimizers(recipe: Recipe, codec: nn.Module, discriminator: nn.Module 
         lr = recipe.adversarial.lr
         optimizers.append(torch.optim.AdamW(discriminator.parameters(), lr=lr, betas=optim.betas, fused=True))
     return optimizers
-
-
-def is_skip_path(name: str) -> bool:
-    """Determine whether a parameter is a linear skip path of :class:`codec.model.convnext.Stack`.
-
-    Args:
-        name: name of the parameter in the codec
-
-    Returns:
-        True for the skip paths of encoder and decoder.
-    """
-    return name.endswith(".direct")
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:

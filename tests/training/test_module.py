@@ -6,6 +6,7 @@ import torch
 
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.module import CodecModule
+from codec.training.optimizers import set_learning_rate
 from codec.training.trainer import train
 from tests.helpers.runs import tiny_recipe
 
@@ -61,3 +62,19 @@ def test_the_discriminator_starts_at_its_step_and_steps_are_counted_once(tmp_pat
     generator, discriminator = state["optimizer_states"]
     assert {int(entry["step"]) for entry in generator["state"].values()} == {12}
     assert {int(entry["step"]) for entry in discriminator["state"].values()} == {4}
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25])
+def test_the_linear_skip_paths_have_a_learning_rate_of_their_own(ratio):
+    """The first step of AdamW moves every weight that has a gradient by the learning rate."""
+    module = CodecModule(tiny_recipe(f"--optim.skip_lr_ratio={ratio}", "--optim.lr=1e-3"))
+    (optimizer,) = module.configure_optimizers()
+    before = {name: weight.detach().clone() for name, weight in module.codec.named_parameters()}
+    set_learning_rate(optimizer, 1e-3)
+    waveform = 0.1 * torch.randn(2, 1, 6400, generator=torch.Generator().manual_seed(0))
+    module.codec(waveform).waveform.square().mean().backward()
+    optimizer.step()
+    moved = {name: (weight.detach() - before[name]).abs().max() for name, weight in module.codec.named_parameters()}
+    for network in ("encoder", "decoder"):
+        assert moved[f"{network}.direct"].item() == pytest.approx(ratio * 1e-3, rel=0.01)
+        assert moved[f"{network}.last.weight"].item() == pytest.approx(1e-3, rel=0.01)

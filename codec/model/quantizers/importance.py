@@ -145,4 +145,4 @@ def select_codes(importances: Tensor, thresholds: Tensor, log_weight: Tensor) ->
     shift = (share * log_weight[None]).sum((1, 2))
     relative = log_weight[:, None] - shift[:, None, None]
     soft = ((logs - limits + relative - relative.detach()) / SOFTNESS).sigmoid()
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())
