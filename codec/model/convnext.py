@@ -22,8 +22,8 @@ SILENT_POWER = 1e-6
 def is_skip_path(name: str) -> bool:
     """Determine whether a parameter is the linear skip path of a :class:`Stack`.
 
-    These are fitted at initialisation. They are trained at a learning rate of their own, if at all, and stored in single
-    precision.
+    These are fitted at initialisation. They are trained at a learning rate of their own, if at all, and stored in
+    single precision.
 
     Args:
         name: name of the parameter in a codec

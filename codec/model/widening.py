@@ -1,8 +1,8 @@
 """Additional latent dimensions for a trained codec, which goes on sounding as before.
 
 The new dimensions carry what the other codec leaves over, as far as a linear transform of the input predicts it: the
-reduced-rank regression of its residual on the compressed MDCT coefficients (A. Izenman, "Reduced-rank regression for the
-multivariate linear model", 1975). Training finds out what they are good for.
+reduced-rank regression of its residual on the compressed MDCT coefficients (A. Izenman, "Reduced-rank regression for
+the multivariate linear model", 1975). Training finds out what they are good for.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ _GAIN = 0.3
 path, so that the whole residual would make what it adds too loud (PESQ 2.4 instead of 3.4; measured)."""
 
 _SCALE = 0.6
-"""Scale of the new dimensions relative to that at which an error in them is as large, in the compressed coefficients, as
-one in the old dimensions. The codec was trained to do without them, so that codes are better spent on the old ones at
-low bit rates (PESQ at 12 codes per frame, of 64 dimensions widened to 128: 2.58 at a scale of 1.2, 2.72 at 0.6)."""
+"""Scale of the new dimensions relative to that at which an error in them is as large, in the compressed coefficients,
+as one in the old dimensions. The codec was trained to do without them, so that codes are better spent on the old ones
+at low bit rates (PESQ at 12 codes per frame, of 64 dimensions widened to 128: 2.58 at a scale of 1.2, 2.72 at 0.6)."""
 
 
 def widen(codec: "Codec", other: "Codec", crops: Sequence[Tensor]) -> None:
@@ -51,8 +51,8 @@ def widen(codec: "Codec", other: "Codec", crops: Sequence[Tensor]) -> None:
     # the level by which the network of the encoder is multiplied is a mean over all dimensions
     old, new = (each.encoder.direct.double() @ spectrum.T for each in (other, codec))
     ratio = (old.square().mean(0).sqrt().mean() / new.square().mean(0).sqrt().mean()).float()
-    codec.encoder.last.weight *= ratio
-    codec.encoder.last.bias *= ratio
+    codec.encoder.last.weight.mul_(ratio)
+    codec.encoder.last.bias.mul_(ratio)
 
 
 def _copy_overlap(codec: "Codec", other: "Codec") -> None:

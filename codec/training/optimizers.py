@@ -1,6 +1,7 @@
 """The optimisers of a training: AdamW for the codec and for the discriminator."""
 
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 from torch.optim import Optimizer
 
@@ -39,7 +40,7 @@ def build_optimizers(recipe: Recipe, codec: nn.Module, discriminator: nn.Module 
     return optimizers
 
 
-def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+def set_learning_rate(optimizer: Optimizer | LightningOptimizer, lr: float) -> None:
     """Set the learning rate of each group of parameters.
 
     Args:

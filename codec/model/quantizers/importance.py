@@ -2,8 +2,8 @@
 
 The importance of a code is the squared error of its frame without that code and those after it, times the weight of the
 frame. A frame gets the codes whose importance reaches a threshold, which depends on the bit rate. So bits are spent
-where they reduce the weighted error the most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of information
-theory", section 10.3). Training drops codes in the same way, so that one model serves all bit rates.
+where they reduce the weighted error the most, as in reverse water-filling (T. Cover, J. Thomas, "Elements of
+information theory", section 10.3). Training drops codes in the same way, so that one model serves all bit rates.
 
 The weight of a frame is a fixed power of its level (:class:`LevelWeights`) or learnt (:class:`LearnedWeights`).
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 LEVEL_EXPONENT = 0.3
 """How far the remaining error of a frame may follow its level: with 0 all frames get the same error, with 1 the same
-signal-to-noise ratio. With latents of 64 dimensions PESQ hardly differs from 0 to 0.5, and is lower at 0.7 (measured)."""
+signal-to-noise ratio. With 64 latent dimensions PESQ hardly differs from 0 to 0.5, and is lower at 0.7 (measured)."""
 
 SOFTNESS = 0.5
 """Width of the smooth threshold through which weights of frames are learnt, in natural logarithms of importance."""
