@@ -94,6 +94,8 @@ class TrainConfig:
     """Time limit in minutes, validations not included; 0: no limit."""
     seed: int = 0
     """Seed of all random numbers: weights, crops, augmentation."""
+    rates: Literal["uniform", "log_uniform"] = "uniform"
+    """Distribution of the numbers of codebooks that training draws; ``log_uniform`` favours low bit rates."""
     mel_scales: int = 7
     """Number of scales of the mel loss in a step, drawn at random. Fewer cost less, with the same expectation."""
     precision: Literal["32", "bf16"] = "32"

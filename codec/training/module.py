@@ -131,7 +131,11 @@ class CodecModule(L.LightningModule):
             ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
         """
         quantizer = self.recipe.codec.quantizer
-        some = 1 + (quantizer.codebooks - 1) * torch.rand(batch, generator=generator)
+        share = torch.rand(batch, generator=generator)
+        if self.recipe.train.rates == "log_uniform":
+            some = quantizer.codebooks**share
+        else:
+            some = 1 + (quantizer.codebooks - 1) * share
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
 
