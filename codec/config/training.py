@@ -116,7 +116,7 @@ class TrainConfig:
         "max_minutes": Range(0, 10**7),
         "seed": Range(0, 2**32 - 1),
         "mel_scales": Range(1, 7),
-        "unquantized_share": SHARE,
+        "unquantized_share": Range(0, 1, below=True),
         "validate_every": Range(1, MAX_STEPS),
         "validation_clips": Range(1, 10**6),
         "patience": Range(0, MAX_STEPS),
