@@ -20,7 +20,8 @@ from codec.model.convnext import StreamState
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
-from codec.pretrained.model_folder import read_training_info
+from codec.pretrained.model_card import CARD_FILE, write_model_card
+from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import replacing
 from codec.runtime.extras import require_installed
@@ -35,7 +36,8 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     """Export a model with its networks in half precision, which halves their size.
 
     The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
-    same waveform. The recipe and curves of a run and the list of its training clips are copied.
+    same waveform. The recipe and curves of a run, the list of its training clips and the text of the model card are
+    copied; the figures in the card are those of the exported model.
 
     Args:
         source: the folder of a run or model
@@ -63,6 +65,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
             for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, part / name)
+            if (card := model_folder(source) / CARD_FILE).is_file():
+                shutil.copyfile(card, part / CARD_FILE)
+            write_model_card(part, folder.resolve().name)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
     return codec

@@ -16,6 +16,7 @@ from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.training.adversarial_step import codec_objective, discriminator_objective
+from codec.training.data import CountedBatch
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.optimizers import build_optimizers
@@ -146,11 +147,11 @@ class CodecModule(L.LightningModule):
             self.trainer.fit_loop.epoch_loop.val_loop.run()
             self.trainer.training = True
 
-    def training_step(self, target: Tensor, batch_index: int) -> None:
+    def training_step(self, batch: CountedBatch, batch_index: int) -> None:
         """Run one training step of the codec, and of the discriminator if it takes part.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``
+            batch: the waveforms, with counts that are not used here
             batch_index: not used; the step is counted in :attr:`state`
         """
         state, generator = self.state, self.generator_at(self.state.step)
@@ -162,7 +163,7 @@ class CodecModule(L.LightningModule):
             group["lr"] = self.recipe.optim.lr * ratio
         logged = state.step % LOG_EVERY == 0
 
-        losses = self._compute_losses(target, generator, ratio, logged, others)
+        losses = self._compute_losses(batch.waveform, generator, ratio, logged, others)
         optimizer.zero_grad()
         self.manual_backward(losses.total)
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.optim.clip_norm)
