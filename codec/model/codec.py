@@ -22,6 +22,7 @@ from codec.model.power_law import compress, expand
 from codec.model.quantizers import Quantizer, build_quantizer
 from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
+from codec.model.widening import widen
 
 MIN_RELATIVE_SCALE = 0.02
 """Minimum scale of a coefficient relative to all, so that coefficients without energy in the data are not divided by
@@ -71,7 +72,7 @@ class Codec(CodecBase):
             generator: source of random numbers, on the CPU
         """
         self.spread.fill_(1)
-        spectrum = self._spectrum(self._whole_frames(waveform))
+        spectrum = self.spectrum(self._whole_frames(waveform))
         coefficients = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(coefficients.T @ coefficients / len(coefficients))
         count = min(self.config.quantizer.dimension, len(power))
@@ -88,7 +89,7 @@ class Codec(CodecBase):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Determine whether this codec differs from another only in having at least as many codebooks.
+        """Determine whether this codec differs from another only in having more codebooks or latent dimensions.
 
         Args:
             other: the other codec
@@ -98,25 +99,38 @@ class Codec(CodecBase):
         """
 
         def rest(config: CodecConfig) -> CodecConfig:
-            return replace(config, quantizer=replace(config.quantizer, codebooks=1, contexts=1, full_rate_share=0.0))
+            same = replace(config.quantizer, codebooks=1, latent_dim=1, contexts=1, full_rate_share=0.0)
+            return replace(config, quantizer=replace(same, frame_weights="level"))
 
         ours, theirs = self.config.quantizer, other.config.quantizer
-        return ours.kind == "rvq" and ours.codebooks >= theirs.codebooks and rest(self.config) == rest(other.config)
+        return (
+            ours.kind == "rvq"
+            and ours.codebooks >= theirs.codebooks
+            and ours.latent_dim >= theirs.latent_dim
+            and (ours.frame_weights == theirs.frame_weights or theirs.frame_weights == "level")
+            and rest(self.config) == rest(other.config)
+        )
 
     @torch.no_grad()
     def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
-        """Copy another codec's weights, and fit the additional codebooks to its residual.
+        """Copy another codec's weights, and add latent dimensions and codebooks.
 
-        The frequency tables remain unchanged.
+        Additional latent dimensions are added by :func:`codec.model.widening.widen`, and all codebooks are fitted anew
+        then; otherwise the additional codebooks alone, to the residual of the others. The frequency tables remain
+        unchanged.
 
         Args:
-            other: codec with no more codebooks, see :meth:`can_grow_from`
+            other: codec with no more codebooks and latent dimensions, see :meth:`can_grow_from`
             waveform: audio to fit codebooks to ``[batch, 1, samples]``
             generator: source of random numbers, on the CPU
         """
-        kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
-        self.load_state_dict(kept, strict=False)
-        self.fit_codebooks(waveform, generator, first=other.config.quantizer.codebooks)
+        wider = self.config.quantizer.latent_dim > other.config.quantizer.latent_dim
+        if wider:
+            widen(self, other, self._whole_frames(waveform).split(_FITTING_BATCH))
+        else:
+            kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
+            self.load_state_dict(kept, strict=False)
+        self.fit_codebooks(waveform, generator, 0 if wider else other.config.quantizer.codebooks)
 
     @torch.no_grad()
     def fit_codebooks(self, waveform: Tensor, generator: torch.Generator, first: int = 0) -> None:
@@ -158,7 +172,7 @@ class Codec(CodecBase):
             Latents ``[batch, frames, dimension]``, and the next state of the encoder.
         """
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = self._spectrum(waveform, previous)
+            spectrum = self.spectrum(waveform, previous)
         return self.encoder(spectrum, state)
 
     def _padded(self, waveform: Tensor) -> Tensor:
@@ -171,9 +185,15 @@ class Codec(CodecBase):
         hop = self.config.latent_hop
         return waveform[:, 0, : waveform.shape[-1] // hop * hop]
 
-    def _spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
-        """Compute compressed MDCT coefficients relative to their scale, those of all MDCT frames of a latent frame in
-        one vector: ``[batch, frames, latent_hop]``.
+    def spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Compute compressed MDCT coefficients relative to their scale.
+
+        Args:
+            waveform: ``[batch, frames * latent_hop]``
+            previous: state of the MDCT (default: zeros)
+
+        Returns:
+            ``[batch, frames, latent_hop]``: the coefficients of all MDCT frames of a latent frame in one vector.
         """
         spectrum = compress(self.mdct.analysis(waveform, previous), self.config.power)
         return spectrum.reshape(waveform.shape[0], -1, self.config.latent_hop) / self.spread
@@ -195,7 +215,7 @@ class Codec(CodecBase):
         return waveform, previous, state
 
     def _waveform(self, spectrum: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute waveforms from what :meth:`_spectrum` gives, and the next state of the MDCT."""
+        """Compute waveforms from what :meth:`spectrum` gives, and the next state of the MDCT."""
         coefficients = expand(spectrum * self.spread, self.config.power)
         return self.mdct.synthesis(coefficients.reshape(len(spectrum), -1, self.config.hop), previous)
 
@@ -229,12 +249,12 @@ class Codec(CodecBase):
         """Return all weights and tables that decoding depends on.
 
         Returns:
-            The state dict without the encoder and the quantizer's statistics of training.
+            The state dict without the encoder, the weights of frames and the quantizer's statistics of training.
         """
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if not name.startswith("encoder.") and not name.endswith(".usage")
+            if not name.startswith(("encoder.", "quantizer.weights.")) and not name.endswith(".usage")
         }
 
     @property
@@ -316,12 +336,18 @@ class Codec(CodecBase):
         codes = self.encode(waveform, codebooks)
         return self.decode(codes, waveform.shape[-1]), codes
 
+    @property
+    def is_transform_fixed(self) -> bool:
+        """True if the linear skip paths are a transform and its inverse, as :meth:`initialise` makes them."""
+        projection = self.decoder.direct.detach().double() @ self.encoder.direct.detach().double()
+        return torch.allclose(projection @ projection, projection, atol=1e-4)  # on the directions that are kept
+
     @torch.no_grad()
     def transform_round_trip(self, waveform: Tensor) -> Tensor:
         """Encode and decode with the linear skip paths alone: the Karhunen-Loève transform, cut to the dimension of the
         latent, without networks and quantizer.
 
-        Training does not change these paths, so a trained model has those of :meth:`initialise`.
+        These are the paths of :meth:`initialise` unless they were trained or widened, see :attr:`is_transform_fixed`.
 
         Args:
             waveform: ``[batch, 1, samples]``
@@ -330,7 +356,7 @@ class Codec(CodecBase):
             The decoded waveform ``[batch, 1, samples]``.
         """
         batch, _, samples = waveform.shape
-        spectrum = self._spectrum(self._padded(waveform), self.mdct.initial_state(batch))
+        spectrum = self.spectrum(self._padded(waveform), self.mdct.initial_state(batch))
         spectrum = F.linear(F.linear(spectrum, self.encoder.direct), self.decoder.direct)
         decoded, _ = self._waveform(spectrum, self.mdct.initial_state(batch))
         return decoded[:, None, self.config.hop : self.config.hop + samples]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import StreamState
+from codec.model.convnext import StreamState, is_skip_path
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
@@ -54,8 +54,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
     codec, info = load_codec(source), read_training_info(source)
-    for weight in codec.parameters():
-        weight.copy_(weight.half())
+    for name, weight in codec.named_parameters():
+        if not is_skip_path(name):
+            weight.copy_(weight.half())
     try:
         with replacing(folder) as part:
             if onnx:

@@ -21,7 +21,7 @@ from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.confidence import PairedDifference, describe_correction, paired_difference, significant_signs
 from eval.metrics.registry import Metric, describe_editions, metric
 from eval.pages.text_table import Table
-from eval.systems.bounds import BOUNDS
+from eval.systems.bounds import bounds_of
 
 _METRICS = ("mel", "stoi", "estoi", "pesq")
 _CLIPS = 48
@@ -50,7 +50,7 @@ def measure_codebook_gains(codec: Codec, clips: Sequence[Excerpt]) -> Table:
         and the mean of each installed metric. In brackets is the difference to the row above, paired by clip, with its
         95 % t interval over the clips' groups. The last rows are the bounds of :mod:`eval.systems.bounds`.
     """
-    scores = _score(codec, clips)
+    scores, limits = _score(codec, clips), bounds_of(codec)
     groups = {str(index): clip.group for index, clip in enumerate(clips)}
     gains = [[None, *_gains(scores.values[:, which], groups)] for which in range(len(scores.metrics))]
     signs = significant_signs([gain for column in gains for gain in column if gain is not None])
@@ -59,13 +59,13 @@ def measure_codebook_gains(codec: Codec, clips: Sequence[Excerpt]) -> Table:
         + [_cell(scores.values[number, which], column[number]) for which, column in enumerate(gains)]
         for number in range(len(scores.kbps))
     ]
-    rows += [[bound.name, "", *(_cell(row, None) for row in values)] for bound, values in zip(BOUNDS, scores.bounds)]
+    rows += [[bound.name, "", *(_cell(row, None) for row in values)] for bound, values in zip(limits, scores.bounds)]
     note = (
         f"{len(clips)} validation clips of {len(set(groups.values()))} speakers or recordings. In brackets: the gain"
         " over the row above, paired by clip, with its 95 % t interval over speakers or recordings, each by itself."
         f" {sum(sign != 0 for sign in signs)} of {len(signs)} gains are {describe_correction(len(signs))}."
-        " The last rows are bounds without a bit rate: the decoder with continuous latents, and the linear transform of"
-        f" {codec.config.quantizer.dimension} dimensions alone."
+        " The last rows are bounds without a bit rate: the decoder with continuous latents and, unless training changed"
+        f" it, the linear transform of {codec.config.quantizer.dimension} dimensions alone."
         + "".join(f" {line}." for line in describe_editions([entry.name for entry in scores.metrics]))
     )
     header = ["codebooks", "kbps", *(entry.label for entry in scores.metrics)]
@@ -76,7 +76,8 @@ def _score(codec: Codec, clips: Sequence[Excerpt]) -> _Scores:
     rate, most, coder = codec.config.sample_rate, codec.config.quantizer.codebooks, LoadedModel(codec).coder
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     values = np.full((most, len(used), len(clips)), np.nan)
-    bounds, kbps = np.full((len(BOUNDS), *values.shape[1:]), np.nan), np.zeros(most)
+    limits, kbps = bounds_of(codec), np.zeros(most)
+    bounds = np.full((len(limits), *values.shape[1:]), np.nan)
 
     def score(clip: Excerpt, decoded: FloatArray) -> list[float]:
         found = (entry.score(clip.waveform[:1], decoded, rate).value for entry in used)
@@ -90,7 +91,7 @@ def _score(codec: Codec, clips: Sequence[Excerpt]) -> _Scores:
             bits = coder.bits(codes[:, :number].numpy(), variable=False)
             kbps[number - 1] += bits / (samples / rate) / 1000 / len(clips)
             values[number - 1, :, index] = score(clip, decoded)
-        for number, bound in enumerate(BOUNDS):
+        for number, bound in enumerate(limits):
             bounds[number, :, index] = score(clip, bound.decode(codec, clip.waveform[:1]))
     return _Scores(used, values, bounds, kbps)
 

@@ -64,7 +64,20 @@ def _decode_transformed(codec: Codec, streams: FloatArray) -> FloatArray:
     return codec.transform_round_trip(torch.from_numpy(streams).to(codec.spread.device)).cpu().numpy()
 
 
-BOUNDS = (Bound("without quantizer", _decode_unquantized), Bound("KLT alone", _decode_transformed))
+WITHOUT_QUANTIZER = Bound("without quantizer", _decode_unquantized)
+KLT_ALONE = Bound("KLT alone", _decode_transformed)
+
+
+def bounds_of(codec: Codec) -> list[Bound]:
+    """List the bounds of a model.
+
+    Args:
+        codec: the model.
+
+    Returns:
+        Without quantizer, and KLT alone unless its skip paths were trained or widened, and so are no KLT any more.
+    """
+    return [WITHOUT_QUANTIZER, *([KLT_ALONE] if codec.is_transform_fixed else [])]
 
 
 def code_bounds(codec: Codec, coded: Sequence[CodedClip], work: Path) -> list[CodedSystem]:
@@ -76,11 +89,11 @@ def code_bounds(codec: Codec, coded: Sequence[CodedClip], work: Path) -> list[Co
         work: folder for the decoded files.
 
     Returns:
-        The bounds as systems without a bit rate, in the order of :data:`BOUNDS`.
+        The bounds of :func:`bounds_of` as systems without a bit rate.
     """
     systems = []
     with torch_threads(1):
-        for number, bound in enumerate(BOUNDS):
+        for number, bound in enumerate(bounds_of(codec)):
             folder = work / f"bound-{number}"
             folder.mkdir()
             clips = []

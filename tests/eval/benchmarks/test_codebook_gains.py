@@ -9,7 +9,7 @@ from codec.recipe import read_recipe
 from eval.benchmarks.codebook_gains import measure_codebook_gains
 from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.registry import metric
-from eval.systems.bounds import BOUNDS
+from eval.systems.bounds import bounds_of
 from tests.helpers.packed_data import RATE, float_waveform, tones
 from tests.helpers.tiny import TINY
 
@@ -26,7 +26,7 @@ def test_the_bounds_stand_below_the_codebooks_and_have_no_bit_rate():
         "",
     ]
     mel = table.header.index("Mel distance")
-    for bound, row in zip(BOUNDS, table.rows[3:]):
+    for bound, row in zip(bounds_of(codec), table.rows[3:], strict=True):
         values = [metric("mel").score(wave, bound.decode(codec, wave), RATE).value for wave in waves]
         assert float(row[mel]) == pytest.approx(np.mean(values), abs=6e-4)
     assert float(table.rows[2][mel].split()[0]) > float(table.rows[3][mel])

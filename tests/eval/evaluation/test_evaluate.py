@@ -23,7 +23,7 @@ from eval.evaluation.run import evaluate
 from eval.evaluation.scoring import ScoringJob, score_coded_clips
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
-from eval.systems.bounds import BOUNDS
+from eval.systems.bounds import WITHOUT_QUANTIZER
 from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip, count_codes
 from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
@@ -177,7 +177,6 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         "code: 1 codebooks",
         "code: Opus 24 kbps",
         "bound: without quantizer",
-        "bound: KLT alone",
         "score",
         "measuring",
         "computing",
@@ -199,11 +198,12 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
 
 
 def check_bounds(again, codec):
-    """They are in every table and have no bit rate, and nothing is compared with them."""
-    assert [row.name for row in again.bounds] == ["without quantizer", "KLT alone"]
+    """They are in every table and have no bit rate, and nothing is compared with them. The skip paths of this model are
+    random, so that there is no KLT.
+    """
     places = [next(i for i in range(5) if clip.clip_id == f"test{i}") for clip in again.clips]
     waves = [float_waveform(tones(seed_of("test", i), clip.seconds)) for i, clip in zip(places, again.clips)]
-    for bound, row in zip(BOUNDS, again.bounds):
+    for bound, row in zip([WITHOUT_QUANTIZER], again.bounds, strict=True):
         values = [metric("mel").score(wave, bound.decode(codec, wave), RATE).value for wave in waves]
         assert row.kbps is None and row.metrics["mel"].mean == pytest.approx(np.mean(values), rel=1e-3)
     names = {row.name for row in again.bounds}
