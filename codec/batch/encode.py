@@ -14,7 +14,7 @@ from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique
 from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import BatchTask, run_batch
-from codec.bitstream.header import Header
+from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
@@ -97,8 +97,8 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         wanted = choose_codebooks(self.model, head.channels, self.options)
         same = (
             self.options.tags.items() <= tags.items()
-            and (head.fingerprint, head.codebooks, head.target_bps)
-            == (self.model.fingerprint, wanted, self.options.target_bps)
+            and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
+            and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
             and _may_be_of(head, job.audio.get())
         )
         return [Skipped(job.source)] if same else []

@@ -49,6 +49,9 @@ class BatchSummary:
     payload_kbps: float
     """Bit rate of the range-coded codes alone."""
     kbps: float
+    """Bit rate of whole files, without their tags and pictures."""
+    metadata_bytes: int
+    """Size of tags and pictures."""
     times_real_time: float
     """Duration of the audio divided by the time of the whole batch, including the start of processes."""
     clipped_samples: int
@@ -131,6 +134,7 @@ class BatchReport:
         """The batch in figures."""
         seconds = sum(report.seconds for report in self.reports)
         size = sum(report.bytes_total for report in self.reports)
+        metadata = sum(report.bytes_metadata for report in self.reports)
         coded_seconds = sum(report.bytes_seconds for report in self.reports)
         return BatchSummary(
             done=len(self.reports),
@@ -140,7 +144,8 @@ class BatchReport:
             hours=seconds / 3600,
             bytes=size,
             payload_kbps=kbps(sum(report.bytes_payload for report in self.reports), coded_seconds),
-            kbps=kbps(size, coded_seconds),
+            kbps=kbps(size - metadata, coded_seconds),
+            metadata_bytes=metadata,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.over_full_scale for report in self.reports),

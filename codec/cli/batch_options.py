@@ -141,6 +141,8 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
                 "seconds": report.seconds,
                 "bytes": report.bytes_total,
                 "kbps": report.kbps,
+                "overhead_bytes": report.bytes_overhead,
+                "metadata_bytes": report.bytes_metadata,
                 "payload_kbps": report.payload_kbps,
                 "times_real_time": report.times_real_time,
                 "clipped_samples": report.clipped,

@@ -28,7 +28,8 @@ def add_parser(command: AddCommand) -> None:
     rate.add_argument(
         "--kbps",
         type=float,
-        help="bit rate of the codes in kbit/s, all channels together (default: all codes of the model)",
+        help="bit rate of the file in kbit/s, all channels together, without tags and pictures (default: all codes of"
+        " the model)",
     )
     rate.add_argument("--codebooks", type=positive, help="number of codebooks, the same in every frame")
     parser.add_argument(

@@ -59,7 +59,13 @@ def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
     if is_shard(path):
         raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it")
     described = file_info(path)
-    return {"path": described.pop("path"), "model": names.get(described["fingerprint"]), **described}
+    return {"path": described.pop("path"), "model": _find_name(described["fingerprint"], names), **described}
+
+
+def _find_name(fingerprint: str, names: dict[str, str]) -> str | None:
+    from codec.bitstream.header import is_fingerprint_of
+
+    return next((name for known, name in names.items() if is_fingerprint_of(fingerprint, [known])), None)
 
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from codec import audio
 from codec.audio import AudioInfo, FloatArray
+from codec.bitstream.file_layout import archive_layout
 from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
@@ -79,14 +80,20 @@ def encode_waveform(
     from codec.bitstream.rate_control import payload_bits
 
     header = new_header(model, meter.sample_rate, meter.channels, options)
-    control = new_rate_control(model, header, payload_bits(model.coder))
+    layout = archive_layout(header, with_blocks=bool(options.tags))
+    control = new_rate_control(header, layout, payload_bits(model.coder))
     with PacketWriter(target, header, model.coder, options.tags) as writer:
         coded = encode_blocks(model, meter.measure(blocks), meter.sample_rate, meter.channels, header.codebooks)
         for some in coded:
             writer.write(control.push(some))
-        writer.write(control.flush())
+        writer.write(control.flush(meter.samples / meter.sample_rate))
         writer.finish(meter.samples)
-    return meter.report(codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes)
+    return meter.report(
+        codebooks=header.codebooks,
+        bytes_total=writer.file_bytes,
+        bytes_payload=writer.payload_bytes,
+        bytes_metadata=writer.blocks_bytes,
+    )
 
 
 def decode_file(
@@ -131,6 +138,7 @@ def decode_file(
             codebooks=reader.header.codebooks,
             bytes_total=reader.file.file_bytes if whole else payload,
             bytes_payload=payload,
+            bytes_metadata=reader.file.blocks_bytes if whole else 0,
             bytes_seconds=None if whole else reader.file.payload_seconds,
             clipped=writer.clipped,
             lost=reader.lost,

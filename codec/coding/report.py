@@ -31,6 +31,8 @@ class FileReport:
     """Duration of the audio in these bytes: more than ``seconds`` if a part was decoded, since packets are read
     whole."""
     elapsed_seconds: float
+    bytes_metadata: int = 0
+    """Size of tags and pictures in the whole coded file."""
     clipped: int = 0
     """Decoded samples beyond full scale, which the format of the output cannot hold."""
     over_full_scale: int = 0
@@ -51,13 +53,18 @@ class FileReport:
 
     @property
     def kbps(self) -> float:
-        """Bit rate of the whole coded file in kbit/s, all channels together."""
-        return kbps(self.bytes_total, self.bytes_seconds)
+        """Bit rate of the coded file without tags and pictures in kbit/s, all channels together."""
+        return kbps(self.bytes_total - self.bytes_metadata, self.bytes_seconds)
 
     @property
     def payload_kbps(self) -> float:
         """Bit rate of the codes alone in kbit/s, all channels together."""
         return kbps(self.bytes_payload, self.bytes_seconds)
+
+    @property
+    def bytes_overhead(self) -> int:
+        """Size of headers, packet lengths, checksums and index."""
+        return self.bytes_total - self.bytes_metadata - self.bytes_payload
 
     @property
     def times_real_time(self) -> float:
