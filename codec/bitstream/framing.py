@@ -71,12 +71,12 @@ def short_frames(packet_frames: int) -> int:
         packet_frames: latent frames per packet of longer files
 
     Returns:
-        Frames of two and a half packets, or as many as a packet can hold.
+        Frames of 2.55 packets, or as many as a packet can hold. With packets of 2 s, 5 s of audio are short.
 
     >>> short_frames(100)
-    250
+    255
     """
-    return min(MAX_PACKET_FRAMES, 5 * packet_frames // 2)
+    return min(MAX_PACKET_FRAMES, 51 * packet_frames // 20)
 
 
 def frame_packet(number: int, payload: bytes) -> bytes:

@@ -149,6 +149,7 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
                 "too_loud_samples": report.over_full_scale,
                 "above_band_share": report.above_band,
                 "pictures": report.pictures,
+                "pictures_left_out": report.pictures_left_out,
                 "lost_s": report.lost,
                 "cut_off_s": report.cut_off,
             }

@@ -25,7 +25,7 @@ def file_info(path: Path) -> dict[str, Any]:
     """
     with PacketReader(path) as reader:
         head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
-        payload, metadata, tags = reader.payload_bytes, reader.blocks_bytes, reader.tags
+        payload, metadata, tags, pictures = reader.payload_bytes, reader.blocks_bytes, reader.tags, reader.pictures
         try:
             reader.check()
             fault = None
@@ -35,6 +35,10 @@ def file_info(path: Path) -> dict[str, Any]:
         "path": str(path),
         **asdict(head),
         "tags": tags,
+        "pictures": [
+            {"type": one.type, "mime": one.mime, "description": one.description, "bytes": len(one.data)}
+            for one in pictures
+        ],
         "seconds": head.seconds,
         "packets": head.packets,
         "bytes": size,

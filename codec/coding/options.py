@@ -23,6 +23,8 @@ class CodingOptions:
     tags: Mapping[str, str] = field(default_factory=dict)
     """Title, date and the like, stored in the file in addition to those of the source, over which they have
     precedence."""
+    pictures: bool = True
+    """Whether the file keeps the pictures of the source."""
 
     def __post_init__(self) -> None:
         if self.kbps is not None and self.codebooks is not None:

@@ -47,7 +47,9 @@ class FileReport:
     """Share of the source's energy above the model's Nyquist frequency, which is not coded; see
     :mod:`codec.audio.bandwidth`."""
     pictures: int = 0
-    """Pictures in the source, which a ``.nac`` file does not hold."""
+    """Pictures in the source."""
+    pictures_left_out: int = 0
+    """Pictures of the source that the target does not hold: too large, not wanted, or in a format without pictures."""
     tags_left_out: int = 0
     """Tags of the source that are too long for a ``.nac`` file."""
 
