@@ -2,11 +2,34 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from data_prep.tables import LANGUAGE_COLUMNS, LICENCE_COLUMNS, first_cell
 
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
 """Folder names that give the domain of the recordings below them."""
 OTHER_DOMAIN = "audio"
 """Domain of recordings without a given domain."""
+
+
+class AudioOrigin(Protocol):
+    """What is known about a file without decoding it, apart from its group."""
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+
+    @property
+    def domain(self) -> str:
+        """``speech``, ``music``, ``general`` or any other word that a list uses."""
+
+    @property
+    def licence(self) -> str:
+        """Licence according to a list; empty if it gives none."""
+
+    @property
+    def language(self) -> str:
+        """Language according to a list; empty if it gives none."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,16 @@ class AudioEntry:
     """No corpus was recognised and no list gives a group, so that only the folders decide the group."""
     fields: dict[str, str] = field(default_factory=dict)
     """All columns of the file's row in its list."""
+
+    @property
+    def licence(self) -> str:
+        """Licence according to the list."""
+        return first_cell(self.fields, LICENCE_COLUMNS)
+
+    @property
+    def language(self) -> str:
+        """Language according to the list."""
+        return first_cell(self.fields, LANGUAGE_COLUMNS)
 
 
 def domain_of(folder: Path) -> str:

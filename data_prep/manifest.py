@@ -19,8 +19,8 @@ SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 """Reason of rows whose file has left the sources."""
-_ADDED = ("start_s", "end_s")
-"""Columns that the first manifests did not have."""
+_ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": ""}
+"""Columns that the first manifests did not have, with the cells that stand for them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class ManifestRow:
     """Start of the segment in seconds."""
     end_s: float = 0.0
     """End of the segment in seconds; 0 means the whole file."""
+    licence: str = ""
+    """Licence as the user's list states it."""
+    language: str = ""
+    """Language as the user's list states it."""
 
     @property
     def segment(self) -> AudioSegment:
@@ -99,7 +103,7 @@ def read_rows(path: Path) -> list[ManifestRow]:
         return [
             ManifestRow(
                 **{
-                    name: kind(row.get(name) or 0.0 if name in _ADDED else row[name])  # type: ignore
+                    name: kind(row.get(name) or _ADDED[name] if name in _ADDED else row[name])  # type: ignore
                     for name, kind in types.items()
                 }
             )

@@ -27,7 +27,10 @@ from data_prep.split_ratios import SPLITS
 
 SHARD_BYTES = 256 * 2**20
 """Largest size of an array in bytes; a single clip may be larger."""
-_COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
+_COLUMNS = (
+    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
+    " language"
+).split()
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,9 @@ def _place_clips(rows: Sequence[ManifestRow], split: str, form: _Format) -> list
             bandwidth_hz=min(row.bandwidth_hz, form.sample_rate / 2),
             noise_dbfs=row.noise_dbfs,
             frames=frames,
+            source=row.source,
+            licence=row.licence,
+            language=row.language,
         )
         plan.append(PlacedClip(clip, row.segment, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
         start += frames

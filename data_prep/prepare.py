@@ -10,6 +10,7 @@ from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import exclusive
 from data_prep.empty_splits import count_reasons, refuse_empty_splits, refuse_too_few_groups
+from data_prep.entries import AudioOrigin
 from data_prep.excerpts import SHORTEST_S, SplitExcerpt, plan_excerpts
 from data_prep.groups import TIME, Grouping, choose_grouping, group_entries
 from data_prep.manifest import ABSENT_REASON, MANIFEST_NAME, EarlierRun, ManifestRow, read_earlier_run, write_manifest
@@ -95,21 +96,18 @@ def _scan(plan: _Plan) -> list[ManifestRow]:
     """Measure every file: one row for each, without a split."""
     entries = plan.sources.entries
     records = scan_files([AudioSegment(entry.path) for entry in entries], plan.out / SCAN_JOURNAL, plan.options.workers)
-    return [
-        _make_row(plan, records[str(entry.path)], entry.source, entry.domain, plan.groups[str(entry.path)])
-        for entry in entries
-    ]
+    return [_make_row(plan, records[str(entry.path)], entry, plan.groups[str(entry.path)]) for entry in entries]
 
 
-def _make_row(plan: _Plan, record: ScanRecord, source: str, domain: str, group: str) -> ManifestRow:
+def _make_row(plan: _Plan, record: ScanRecord, origin: AudioOrigin, group: str) -> ManifestRow:
     options, stats = plan.options, record.stats
     check = check_clip(
         record, min_seconds=options.min_seconds, sample_rate=options.sample_rate, channels=options.channels
     )
     return ManifestRow(
         path=record.path,
-        source=source,
-        domain=domain,
+        source=origin.source,
+        domain=origin.domain,
         group=group,
         split="",
         status=check.status,
@@ -125,6 +123,8 @@ def _make_row(plan: _Plan, record: ScanRecord, source: str, domain: str, group: 
         sha256=stats.sha256,
         start_s=record.start_s,
         end_s=record.end_s,
+        licence=origin.licence,
+        language=origin.language,
     )
 
 
@@ -148,7 +148,7 @@ def _divide(
     segments = [excerpt.segment_of(row) for row, excerpt in parts]
     records = scan_files(segments, plan.out / SCAN_JOURNAL, plan.options.workers)
     divided = [
-        _make_row(plan, records[segment.key], row.source, row.domain, excerpt.group_of(row))
+        _make_row(plan, records[segment.key], row, excerpt.group_of(row))
         for segment, (row, excerpt) in zip(segments, parts, strict=True)
     ]
     return [*(row for row in rows if row.path not in excerpts), *divided]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codec.dataset.packed import Clip, packed_folder
 from codec.runtime.file_walk import count_suffixes
+from codec.runtime.text import escape_invisible
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
 from data_prep.manifest import MANIFEST_NAME, ManifestRow
 from data_prep.options import PrepareOptions
@@ -16,6 +17,8 @@ from data_prep.target_distance import TargetDistance, measure_target_distance
 
 LEVEL_EDGES_DBFS = (-60, -50, -40, -35, -30, -25, -20, -15, -10, 0)
 """Edges of the histogram of RMS levels."""
+_MOST_SOURCES = 20
+"""Number of sources in the text; the summary has all of them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class SplitSummary:
     """Shares of the split's seconds by RMS level, between neighbours in :data:`LEVEL_EDGES_DBFS`."""
     domains: dict[str, float]
     """Seconds by domain."""
+    sources: dict[str, float]
+    """Seconds by source."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class PreparationSummary:
         used = sum(split.clips for split in self.splits)
         rate = f"{self.sample_rate} Hz with {self.channels} channel{'s' * (self.channels > 1)}"
         lines = [f"{self.files} files were found; {used} clips are used, packed at {rate}", "", *self._split_lines()]
-        lines += ["", *self._domain_lines(), "", *self._level_lines(), ""]
+        lines += ["", *self._domain_lines(), "", *self._source_lines(), "", *self._level_lines(), ""]
         for label, counts in (("excluded", self.excluded), ("used with a warning", self.warned)):
             if counts:
                 listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
@@ -108,6 +113,20 @@ class PreparationSummary:
         for name in names:
             cells = "".join(f"{split.domains.get(name, 0.0) / 60:>9.1f}" for split in self.splits)
             lines.append(f"  {name:<15.15}{cells}")
+        return lines
+
+    def _source_lines(self) -> list[str]:
+        hours = {
+            name: [split.sources.get(name, 0.0) / 3600 for split in self.splits]
+            for name in {name for split in self.splits for name in split.sources}
+        }
+        longest_first = sorted(hours, key=lambda name: (-sum(hours[name]), name))
+        lines = [f"{'hours by source':<26}" + "".join(f"{split.split:>9}" for split in self.splits)]
+        for name in longest_first[:_MOST_SOURCES]:
+            cells = "".join(f"{value:>9.3f}" if value else f"{'–':>9}" for value in hours[name])
+            lines.append(f"  {escape_invisible(name):<24.24}{cells}")
+        if len(hours) > _MOST_SOURCES:
+            lines.append(f"  and {len(hours) - _MOST_SOURCES} more, in summary.json")
         return lines
 
     def _level_lines(self) -> list[str]:
@@ -171,10 +190,12 @@ def _summarise_split(split: str, clips: Sequence[Clip], total: float, asked: flo
     seconds = sum(clip.seconds for clip in clips)
     levels = [0.0] * (len(LEVEL_EDGES_DBFS) - 1)
     domains: dict[str, float] = {}
+    sources: dict[str, float] = {}
     for clip in clips:
         inside = sum(clip.rms_dbfs >= edge for edge in LEVEL_EDGES_DBFS[1:-1])
         levels[inside] += clip.seconds / seconds
         domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
+        sources[clip.source] = sources.get(clip.source, 0.0) + clip.seconds
     return SplitSummary(
         split=split,
         hours=seconds / 3600,
@@ -184,6 +205,7 @@ def _summarise_split(split: str, clips: Sequence[Clip], total: float, asked: flo
         share_reached=seconds / total if total else 0.0,
         levels=tuple(levels),
         domains=domains,
+        sources=sources,
     )
 
 

@@ -23,6 +23,10 @@ PATH_COLUMNS = (
 """Names of the column with the path; the first one present counts. NeMo has audio_filepath, Hugging Face file_name."""
 GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
 """Names of the column with the group; Common Voice has client_id."""
+LICENCE_COLUMNS = ("licence", "license")
+"""Names of the column with the licence."""
+LANGUAGE_COLUMNS = ("language", "lang", "locale")
+"""Names of the column with the language; NeMo has lang, Common Voice locale."""
 
 
 def read_header(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ BAD: list[Any] = [math.nan, math.inf, -math.inf, -1, -1e-9, 1e12, 10**22, "loud"
 ACCEPTED = {
     "losses": ({},),  # refused by another rule, whose message names losses, too
     "target.domains": ({},),
+    "data.source_weights": ({},),
     "data.silence_dbfs": (-1e-9, -1),
     "target.level_dbfs": (),
 }

@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     write_health_page(health, arguments.run, page)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
     print(f"best: {health.best}")
-    print(f"model: {arguments.run / 'model'}")
+    print(f"model: {arguments.run / 'model'}, described in its README.md")
     print(f"health: {health.answer} {page}")
     print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', arguments.data)}")
     return 0

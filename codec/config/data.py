@@ -48,6 +48,12 @@ class DataConfig:
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0
     """Number of processes that load data; 0: the training process loads it itself."""
+    source_temperature: float = 1.0
+    """Balance of the sources: one with a share p of the hours gets crops in proportion to p^(1/T). 1: every hour is
+    drawn equally often; higher values favour small sources, up to equal shares."""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """Factor for the number of crops of a source, 1 if it is not named. Below 1 for sources that matter less, such as
+    single words; 0 leaves a source out."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "channels": Range(1, 2),
@@ -55,6 +61,8 @@ class DataConfig:
         "batch_size": Range(1, 65_536),
         "silence_dbfs": Range(-200, -10),
         "workers": Range(0, 1024),
+        "source_temperature": Range(1, 1000),
+        "source_weights": Range(0, 1000),
     }
 
     def __post_init__(self) -> None:

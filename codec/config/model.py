@@ -32,6 +32,8 @@ class QuantizerConfig:
     """Number of parts of the latent, each with ``codebooks / groups`` residual stages (fsq)."""
     full_rate_share: float = 0.5
     """Share of the training items that are coded with all codebooks; the others use a random number of them."""
+    frame_weights: Literal["level", "learned"] = "level"
+    """Weights of frames by which codes are selected: a fixed power of the level, or learnt (rvq)."""
     contexts: int = 32
     """Number of context classes; a codebook has a frequency table for each. 1: no contexts."""
 
@@ -54,6 +56,9 @@ class QuantizerConfig:
         check_setting(
             self.contexts == 1 or self.size <= MAX_CODEBOOK_SIZE_WITH_CONTEXTS,
             f"quantizer.contexts must be 1 if a code has more than {MAX_CODEBOOK_SIZE_WITH_CONTEXTS} values",
+        )
+        check_setting(
+            self.kind == "rvq" or self.frame_weights == "level", "quantizer.frame_weights can be learned with rvq alone"
         )
         check_setting(
             self.kind == "rvq" or self.codebooks % self.groups == 0,
@@ -201,12 +206,14 @@ class CodecConfig:
         """Return the configuration as plain values, from which fingerprints are computed.
 
         Returns:
-            Nested dictionaries. ``contexts`` is left out if it is 1: models that are older than this setting keep their
-            fingerprints.
+            Nested dictionaries. ``contexts`` and ``frame_weights`` are left out where they are as in models that are
+            older than these settings, which keep their fingerprints.
         """
         values = asdict(self)
         if self.quantizer.contexts == 1:
             del values["quantizer"]["contexts"]
+        if self.quantizer.frame_weights == "level":
+            del values["quantizer"]["frame_weights"]
         return values
 
     @staticmethod

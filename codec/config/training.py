@@ -57,6 +57,8 @@ class OptimConfig:
     """Number of steps over which the learning rate rises to ``lr``."""
     final_lr_ratio: float = 0.05
     """Learning rate at the last step as a share of ``lr``; in between it falls along a cosine."""
+    skip_lr_ratio: float = 0.0
+    """Learning rate of the linear skip paths relative to ``lr``; 0: they stay as they were initialised."""
     l2: float = 0.0
     """Decoupled weight decay (AdamW)."""
     l1: float = 0.0
@@ -71,6 +73,7 @@ class OptimConfig:
         "betas": Range(0, 1, below=True),
         "warmup_steps": Range(0, MAX_STEPS),
         "final_lr_ratio": SHARE,
+        "skip_lr_ratio": Range(0, 100),
         "l2": Range(0, 1000),
         "l1": WEIGHT,
         "clip_norm": Range(0, 10**9, above=True),
@@ -91,6 +94,8 @@ class TrainConfig:
     """Time limit in minutes, validations not included; 0: no limit."""
     seed: int = 0
     """Seed of all random numbers: weights, crops, augmentation."""
+    rates: Literal["uniform", "log_uniform"] = "uniform"
+    """Distribution of the numbers of codebooks that training draws; ``log_uniform`` favours low bit rates."""
     mel_scales: int = 7
     """Number of scales of the mel loss in a step, drawn at random. Fewer cost less, with the same expectation."""
     precision: Literal["32", "bf16"] = "32"

@@ -50,6 +50,12 @@ class Clip:
     """Level of the quietest tenth of the source's 20 ms frames."""
     frames: int
     """Samples per channel at the packed sample rate."""
+    source: str = ""
+    """Corpus, list or folder that the clip comes from; empty in tables that an earlier version wrote."""
+    licence: str = ""
+    """Licence as the user's list states it; empty if it does not."""
+    language: str = ""
+    """Language as the user's list states it; empty if it does not."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,19 @@ class DatasetSummary:
     seconds: float
     domains: dict[str, float]
     """Seconds of each domain."""
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """The clips of one source in a split."""
+
+    source: str
+    frames: int
+    """Samples per channel at the packed sample rate."""
+    licences: list[str]
+    """The different licences of its clips, sorted; empty if the user's list states none."""
+    languages: list[str]
+    """The different languages of its clips, sorted; empty if the user's list states none."""
 
 
 def packed_folder(data: Path, sample_rate: int, channels: int) -> Path:
@@ -123,6 +142,22 @@ class PackedSplit:
         for clip in self.clips:
             domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
         return DatasetSummary(len(self), len({clip.group for clip in self.clips}), sum(domains.values()), domains)
+
+    @property
+    def sources(self) -> list[SourceSummary]:
+        """The sources of the clips, sorted by name; a table that names none has one source without a name."""
+        clips: dict[str, list[Clip]] = {}
+        for clip in self.clips:
+            clips.setdefault(clip.source, []).append(clip)
+        return [
+            SourceSummary(
+                source,
+                sum(clip.frames for clip in members),
+                sorted({clip.licence for clip in members} - {""}),
+                sorted({clip.language for clip in members} - {""}),
+            )
+            for source, members in sorted(clips.items())
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -293,6 +328,9 @@ def _read_table(path: Path) -> tuple[list[Clip], list[ClipLocation]]:
                     bandwidth_hz=float(row["bandwidth_hz"]),
                     noise_dbfs=float(row["noise_dbfs"]),
                     frames=int(row["frames"]),
+                    source=row.get("source") or "",
+                    licence=row.get("licence") or "",
+                    language=row.get("language") or "",
                 )
             )
     return clips, locations

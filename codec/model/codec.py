@@ -21,6 +21,7 @@ from codec.model.power_law import compress, expand
 from codec.model.quantizers import Quantizer, build_quantizer
 from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
+from codec.model.widening import widen
 
 MIN_RELATIVE_SCALE = 0.02
 """Minimum scale of a coefficient relative to all, so that coefficients without energy in the data are not divided by
@@ -70,7 +71,7 @@ class Codec(CodecBase):
             generator: source of random numbers, on the CPU
         """
         self.spread.fill_(1)
-        spectrum = self._spectrum(self._whole_frames(waveform))
+        spectrum = self.spectrum(self._whole_frames(waveform))
         coefficients = spectrum.flatten(0, 1).double()
         power, directions = torch.linalg.eigh(coefficients.T @ coefficients / len(coefficients))
         count = min(self.config.quantizer.dimension, len(power))
@@ -87,7 +88,7 @@ class Codec(CodecBase):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Determine whether this codec differs from another only in having at least as many codebooks.
+        """Determine whether this codec differs from another only in having more codebooks or latent dimensions.
 
         Args:
             other: the other codec
@@ -97,29 +98,44 @@ class Codec(CodecBase):
         """
 
         def rest(config: CodecConfig) -> CodecConfig:
-            return replace(config, quantizer=replace(config.quantizer, codebooks=1, contexts=1, full_rate_share=0.0))
+            same = replace(config.quantizer, codebooks=1, latent_dim=1, contexts=1, full_rate_share=0.0)
+            return replace(config, quantizer=replace(same, frame_weights="level"))
 
         ours, theirs = self.config.quantizer, other.config.quantizer
-        return ours.kind == "rvq" and ours.codebooks >= theirs.codebooks and rest(self.config) == rest(other.config)
+        return (
+            ours.kind == "rvq"
+            and ours.codebooks >= theirs.codebooks
+            and ours.latent_dim >= theirs.latent_dim
+            and (ours.frame_weights == theirs.frame_weights or theirs.frame_weights == "level")
+            and rest(self.config) == rest(other.config)
+        )
 
     @torch.no_grad()
     def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
-        """Copy another codec's weights, and fit the additional codebooks to its residual.
+        """Copy another codec's weights, and add latent dimensions and codebooks.
 
-        The frequency tables remain unchanged.
+        Additional latent dimensions are added by :func:`codec.model.widening.widen`, and all codebooks are fitted anew
+        then; otherwise the additional codebooks alone, to the residual of the others. The frequency tables remain
+        unchanged.
 
         Args:
-            other: codec with no more codebooks, see :meth:`can_grow_from`
+            other: codec with no more codebooks and latent dimensions, see :meth:`can_grow_from`
             waveform: audio to fit codebooks to ``[batch, 1, samples]``
             generator: source of random numbers, on the CPU
         """
-        kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
-        self.load_state_dict(kept, strict=False)
+        crops = self._whole_frames(waveform).split(_GROWING_BATCH)
+        wider = self.config.quantizer.latent_dim > other.config.quantizer.latent_dim
+        if wider:
+            widen(self, other, crops)
+        else:
+            kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
+            self.load_state_dict(kept, strict=False)
         latents = [
             self.analyse(part, self.mdct.initial_state(len(part)), self.encoder.initial_state(len(part)))[0]
-            for part in self._whole_frames(waveform).split(_GROWING_BATCH)
+            for part in crops
         ]
-        self.quantizer.initialise(torch.cat(latents), generator, first=other.config.quantizer.codebooks)
+        first = 0 if wider else other.config.quantizer.codebooks
+        self.quantizer.initialise(torch.cat(latents), generator, first)
 
     def update_codebooks(self, generator: torch.Generator) -> int:
         """Update the codebooks from the last training batch (EMA and dead-code restart).
@@ -146,16 +162,22 @@ class Codec(CodecBase):
             Latents ``[batch, frames, dimension]``, and the next state of the encoder.
         """
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = self._spectrum(waveform, previous)
+            spectrum = self.spectrum(waveform, previous)
         return self.encoder(spectrum, state)
 
     def _whole_frames(self, waveform: Tensor) -> Tensor:
         hop = self.config.latent_hop
         return waveform[:, 0, : waveform.shape[-1] // hop * hop]
 
-    def _spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
-        """Compute compressed MDCT coefficients relative to their scale, those of all MDCT frames of a latent frame in
-        one vector: ``[batch, frames, latent_hop]``.
+    def spectrum(self, waveform: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Compute compressed MDCT coefficients relative to their scale.
+
+        Args:
+            waveform: ``[batch, frames * latent_hop]``
+            previous: state of the MDCT (default: zeros)
+
+        Returns:
+            ``[batch, frames, latent_hop]``: the coefficients of all MDCT frames of a latent frame in one vector.
         """
         spectrum = compress(self.mdct.analysis(waveform, previous), self.config.power)
         return spectrum.reshape(waveform.shape[0], -1, self.config.latent_hop) / self.spread
@@ -206,12 +228,12 @@ class Codec(CodecBase):
         """Return all weights and tables that decoding depends on.
 
         Returns:
-            The state dict without the encoder and the quantizer's statistics of training.
+            The state dict without the encoder, the weights of frames and the quantizer's statistics of training.
         """
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if not name.startswith("encoder.") and not name.endswith(".usage")
+            if not name.startswith(("encoder.", "quantizer.weights.")) and not name.endswith(".usage")
         }
 
     @property

@@ -19,6 +19,21 @@ SILENT_POWER = 1e-6
 """Power below which a frame counts as silent; the mean power of frames is 1."""
 
 
+def is_skip_path(name: str) -> bool:
+    """Determine whether a parameter is the linear skip path of a :class:`Stack`.
+
+    These are fitted at initialisation. They are trained at a learning rate of their own, if at all, and stored in
+    single precision.
+
+    Args:
+        name: name of the parameter in a codec
+
+    Returns:
+        True for the skip paths of encoder and decoder.
+    """
+    return name.endswith(".direct")
+
+
 class CausalDepthwise(nn.Module):
     """Convolution of each feature with taps of its own over the present and past frames.
 
@@ -90,7 +105,7 @@ class ConvNeXtBlock(nn.Module):
 class Stack(nn.Module):
     """A linear skip path in parallel with a network: linear layer, ``depth`` blocks, normalisation, linear layer.
 
-    The fixed skip path (``direct``) makes an untrained codec a transform codec (see
+    The skip path (``direct``) makes an untrained codec a transform codec (see
     :meth:`codec.model.codec.Codec.initialise`); the blocks learn what a linear transform cannot do. Their last
     normalisation removes the level of the signal, so their output is multiplied by the level of the skip path's frame:
     what is learnt at one level holds at all levels.
@@ -101,8 +116,6 @@ class Stack(nn.Module):
         config: sizes of the network
     """
 
-    direct: Tensor
-
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
         super().__init__()
         self.first = nn.Linear(features_in, config.width)
@@ -110,7 +123,7 @@ class Stack(nn.Module):
         self.kernel = config.kernel
         self.norm = nn.LayerNorm(config.width)
         self.last = nn.Linear(config.width, features_out)
-        self.register_buffer("direct", torch.randn(features_out, features_in) * features_in**-0.5)
+        self.direct = nn.Parameter(torch.randn(features_out, features_in) * features_in**-0.5)
 
     @property
     def history(self) -> int:

@@ -20,6 +20,7 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
+from codec.model.convnext import is_skip_path
 from codec.pretrained.model_folder import CONFIG, WEIGHTS, damaged_model, read_config
 from codec.runtime.atomic_files import commit_file
 
@@ -79,7 +80,7 @@ def save_model(
         UserError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {name for name, _ in codec.named_parameters()}
+    networks = {name for name, _ in codec.named_parameters() if not is_skip_path(name)}
     weights = {
         name: tensor.detach().cpu().contiguous().to(stored if name in networks else tensor.dtype)
         for name, tensor in codec.state_dict().items()

@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import StreamState
+from codec.model.convnext import StreamState, is_skip_path
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
-from codec.pretrained.model_folder import read_training_info
+from codec.pretrained.model_card import CARD_FILE, write_model_card
+from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import replacing
 from codec.runtime.extras import require_installed
@@ -35,7 +36,8 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     """Export a model with its networks in half precision, which halves their size.
 
     The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
-    same waveform. The recipe and curves of a run and the list of its training clips are copied.
+    same waveform. The recipe and curves of a run, the list of its training clips and the text of the model card are
+    copied; the figures in the card are those of the exported model.
 
     Args:
         source: the folder of a run or model
@@ -52,8 +54,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
     codec, info = load_codec(source), read_training_info(source)
-    for weight in codec.parameters():
-        weight.copy_(weight.half())
+    for name, weight in codec.named_parameters():
+        if not is_skip_path(name):
+            weight.copy_(weight.half())
     try:
         with replacing(folder) as part:
             if onnx:
@@ -63,6 +66,9 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
             for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, part / name)
+            if (card := model_folder(source) / CARD_FILE).is_file():
+                shutil.copyfile(card, part / CARD_FILE)
+            write_model_card(part, folder.resolve().name)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
     return codec

@@ -6,6 +6,13 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 """Control characters, which terminals interpret; line breaks; marks that reverse the direction of text; and lone
 surrogates, which stand for bytes that are not UTF-8."""
 
+_MARKUP = re.compile(
+    r"[\\`*|]"  # these mean something everywhere
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word an underscore is one
+    r"|\](?=[(\[:])"  # the middle of a link
+    r"|^[#>+=-](?=\W|$)"  # a heading, a quotation, a list
+)
+
 
 def escape_invisible(text: str) -> str:
     r"""Escape the characters of a name that are invisible or that terminals interpret.
@@ -20,6 +27,22 @@ def escape_invisible(text: str) -> str:
     'a\\nb'
     """
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def markdown_text(text: str) -> str:
+    r"""Escape text for a line of Markdown (CommonMark, with the tables of GFM).
+
+    Args:
+        text: any text
+
+    Returns:
+        Markdown that is shown as the text, letter by letter.
+
+    >>> markdown_text("a*b|c")
+    'a\\*b\\|c'
+    """
+    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
+    return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")
 
 
 def format_duration(seconds: float) -> str:

@@ -13,6 +13,8 @@ from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model, save_weights
+from codec.training.heard_audio import heard_audio_info
+from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.metrics_log import CRITERION_CHANGED
 from codec.training.module import CodecModule
 
@@ -33,14 +35,23 @@ class BestModelCheckpoint(Callback):
         folder: folder of the model
         module: the training; the average of its weights is saved
         trained_on: summary of the training data
+        counter: callback that counts what is heard; it must come before this one
         criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
             best value by another criterion is discarded.
     """
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, folder: Path, module: CodecModule, trained_on: DatasetSummary, criterion: str):
+    def __init__(
+        self,
+        folder: Path,
+        module: CodecModule,
+        trained_on: DatasetSummary,
+        counter: HeardAudioCounter,
+        criterion: str,
+    ):
         self.folder, self.module, self.trained_on, self.criterion = folder, module, trained_on, criterion
+        self.counter = counter
         self.best, self.best_step = math.inf, 0
         self.first: float | None = None
         """Loss of the first validation."""
@@ -91,8 +102,12 @@ class BestModelCheckpoint(Callback):
     def _save(self) -> None:
         average = self.module.average
         if isinstance(average, Codec):
-            trained_on = asdict(self.trained_on)
-            info = {"step": self.best_step, "validation_loss": self.best, "trained_on": trained_on}
+            info = {
+                "step": self.best_step,
+                "validation_loss": self.best,
+                "trained_on": asdict(self.trained_on),
+                **heard_audio_info(self.counter.heard),
+            }
             save_model(self.folder, average, info)
         else:
             save_weights(self.folder, average)

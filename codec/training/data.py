@@ -1,11 +1,14 @@
 """Training batches from packed audio, each a pure function of the seed and the step."""
 
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -16,6 +19,7 @@ from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import augment
+from codec.training.source_balance import clip_weights
 from codec.training.state import TrainingState
 
 _EVALUATION_SEED = 20_000
@@ -26,47 +30,110 @@ _MAX_NAMED = 4
 """Clips of a batch that a message names."""
 
 
+class CropPosition(NamedTuple):
+    """Where a crop begins."""
+
+    clip: int
+    """Number of the clip in the split."""
+    start: int
+    """First frame; the end of the clip gives a crop of silence."""
+
+
+class CountedBatch(NamedTuple):
+    """The batch of a training step."""
+
+    waveform: Tensor
+    """float32 ``[batch * channels, 1, samples]``."""
+    frames: dict[str, int]
+    """Samples per channel of each source in it."""
+
+
 class Crops(Dataset[Tensor]):
     """Batches of random crops: item ``step`` is the batch of that step.
 
     An item is float32 ``[batch * channels, 1, samples]`` and depends on nothing but the data, the recipe, the seed and
-    the step. Clips are drawn in proportion to their length, and crops below ``data.silence_dbfs`` are drawn again. The
-    channels of stereo crops become streams (see :mod:`codec.audio.channels`), adjacent in the batch.
+    the step. Crops below ``data.silence_dbfs`` are drawn again. The channels of stereo crops become streams (see
+    :mod:`codec.audio.channels`), adjacent in the batch.
 
     Args:
         split: clips that crops are taken from
         recipe: size and number of the crops
         augmentation: the augmentation of the crops
         seed: seed of all random draws
+        weights: whole numbers ``[clips]``, in proportion to which clips are drawn; None: their lengths
     """
 
-    def __init__(self, split: PackedSplit, recipe: Recipe, augmentation: AugmentConfig, seed: int):
+    def __init__(
+        self,
+        split: PackedSplit,
+        recipe: Recipe,
+        augmentation: AugmentConfig,
+        seed: int,
+        weights: npt.NDArray[np.int64] | None = None,
+    ):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
         self._samples = recipe.crop_samples
-        self._ends = np.cumsum([clip.frames for clip in split.clips])
+        self._ends = np.cumsum([clip.frames for clip in split.clips] if weights is None else weights)
         self._silence = 10 ** (recipe.data.silence_dbfs / 20)
 
     def __len__(self) -> int:
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
+        return self.load(self.draw(step), step)
+
+    def draw(self, step: int) -> list[CropPosition]:
+        """Draw the crops of a batch.
+
+        Args:
+            step: number of the batch
+
+        Returns:
+            Their positions.
+        """
         # each crop has its own draws, so that runs with other batch sizes are evaluated on the same crops
-        first = step * self.recipe.data.batch_size
-        numbers = range(first, first + self.recipe.data.batch_size)
-        crops = np.stack([self._crop(*self._draw(number)) for number in numbers])
+        size = self.recipe.data.batch_size
+        return [self._draw(number) for number in range(step * size, (step + 1) * size)]
+
+    def load(self, positions: Sequence[CropPosition], step: int) -> Tensor:
+        """Read and augment the crops of a batch.
+
+        Args:
+            positions: positions of the crops
+            step: number of the batch, which determines the augmentation
+
+        Returns:
+            float32 ``[batch * channels, 1, samples]``.
+        """
+        crops = np.stack([self._crop(*position) for position in positions])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
         return torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
 
-    def _draw(self, number: int) -> tuple[int, int]:
-        """Draw the clip and the first frame of the crop with this number; a frame at the clip's end gives silence."""
+    def count_frames(self, positions: Sequence[CropPosition]) -> dict[str, int]:
+        """Count the frames of each source in crops, without the silence after clips that are too short.
+
+        Args:
+            positions: positions of the crops
+
+        Returns:
+            Samples per channel by source.
+        """
+        frames: Counter[str] = Counter()
+        for position in positions:
+            clip = self.split.clips[position.clip]
+            frames[clip.source] += min(self._samples, clip.frames - position.start)
+        return dict(frames)
+
+    def _draw(self, number: int) -> CropPosition:
+        """Draw the crop with this number."""
         rng = np.random.default_rng([self.seed, number])
         for _ in range(_MAX_DRAWS):
             clip = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
             start = int(rng.integers(max(1, self.split.clips[clip].frames - self._samples + 1)))
             piece = self.split.waveform(clip, start, self._samples)
             if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self._silence:
-                return clip, start
-        return clip, self.split.clips[clip].frames
+                return CropPosition(clip, start)
+        return CropPosition(clip, self.split.clips[clip].frames)
 
     def _crop(self, clip: int, start: int) -> np.ndarray:
         """Return a crop ``[channels, samples]``; a clip that is too short is followed by silence."""
@@ -84,8 +151,7 @@ class Crops(Dataset[Tensor]):
         Returns:
             Paths of the first clips with the positions of the crops, and the number of further ones.
         """
-        size, rate = self.recipe.data.batch_size, self.split.sample_rate
-        drawn = [self._draw(number) for number in range(step * size, (step + 1) * size)]
+        size, rate, drawn = self.recipe.data.batch_size, self.split.sample_rate, self.draw(step)
         named = [f"{self.split.clips[clip].path} at {start / rate:.2f} s" for clip, start in drawn[:_MAX_NAMED]]
         more = f" and {size - _MAX_NAMED} more" if size > _MAX_NAMED else ""
         return f"{', '.join(named)}{more}"
@@ -104,6 +170,24 @@ class Crops(Dataset[Tensor]):
                 f"none of {len(batches)} crops of the training clips is louder than data.silence_dbfs"
                 f" ({self.recipe.data.silence_dbfs:g}); lower it, or prepare louder audio"
             )
+
+
+class CountedCrops(Dataset[CountedBatch]):
+    """The batches of training steps, with the frames of each source in them.
+
+    Args:
+        crops: the training crops
+    """
+
+    def __init__(self, crops: Crops):
+        self._crops = crops
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def __getitem__(self, step: int) -> CountedBatch:
+        positions = self._crops.draw(step)
+        return CountedBatch(self._crops.load(positions, step), self._crops.count_frames(positions))
 
 
 class RemainingSteps(Sampler[int]):
@@ -132,7 +216,8 @@ class CodecData(L.LightningDataModule):
     """Training crops, and two sets of fixed crops without augmentation that validations evaluate.
 
     One set is from the training split (the training-evaluation subset), the other from the validation split. Comparing
-    the two shows over- and underfitting.
+    the two shows over- and underfitting. Training crops are balanced over the sources as the recipe says; the fixed
+    ones are drawn by length alone, so that runs with another balance have comparable losses.
 
     Args:
         data: the folder that ``codec prepare`` wrote
@@ -148,7 +233,8 @@ class CodecData(L.LightningDataModule):
         self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
         rate, channels = recipe.codec.sample_rate, recipe.data.channels
         train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
-        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed)
+        weights = clip_weights(train.clips, train.sources, recipe.data)
+        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed, weights)
         self.evaluation_crops = [Crops(split, recipe, AugmentConfig(), _EVALUATION_SEED) for split in (train, val)]
         """Crops of the evaluation splits, in the order of
         :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
@@ -160,14 +246,14 @@ class CodecData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return a loader of the batches up to the next validation."""
-        return self._loader(self.train_crops, RemainingSteps(self.recipe, self.state))
+        return self._loader(CountedCrops(self.train_crops), RemainingSteps(self.recipe, self.state))
 
     def val_dataloader(self) -> list[DataLoader]:
         """Return a loader for each of the evaluation splits."""
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
         return [self._loader(crops, batches) for crops in self.evaluation_crops]
 
-    def _loader(self, crops: Crops, steps: Sampler[int] | range) -> DataLoader:
+    def _loader(self, crops: Dataset[Any], steps: Sampler[int] | range) -> DataLoader:
         workers = self.recipe.data.workers
         return DataLoader(
             crops,

@@ -13,6 +13,7 @@ from codec.config import Recipe
 from codec.training.data import CodecData, Crops
 from codec.training.initial_state import new_module, set_first_weights
 from codec.training.module import CodecModule
+from codec.training.optimizers import set_learning_rate
 
 _TEST_STEPS = 120
 _TEST_BATCHES = 4
@@ -71,8 +72,7 @@ def _try_rates(module: CodecModule, crops: Crops) -> LearningRateRange:
     raw, rates, losses, smooth = [], [], [], 0.0
     for step in tqdm(range(_TEST_STEPS), desc="learning-rate range"):
         rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_TEST_STEPS - 1))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(optimizer, rate)
         wave = batches[step % _TEST_BATCHES]
         output = module.codec(wave)
         loss = module.losses(output.waveform, wave).total + output.quantized.commitment

@@ -15,10 +15,12 @@ from codec.losses.discriminators import BandSTFTDiscriminator
 from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
+from codec.model.convnext import is_skip_path
 from codec.training.adversarial_step import codec_objective, discriminator_objective
+from codec.training.data import CountedBatch
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
-from codec.training.optimizers import build_optimizers
+from codec.training.optimizers import build_optimizers, set_learning_rate
 from codec.training.state import TrainingState
 from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
@@ -76,6 +78,10 @@ class CodecModule(L.LightningModule):
         self.discriminator: nn.Module | None = None
         if recipe.adversarial.weight > 0:
             self.discriminator = BandSTFTDiscriminator(recipe.adversarial.width)
+        if not recipe.optim.skip_lr_ratio:
+            for name, parameter in self.codec.named_parameters():
+                if is_skip_path(name):
+                    parameter.requires_grad_(False)
         if recipe.train.freeze_encoder:
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
@@ -125,7 +131,11 @@ class CodecModule(L.LightningModule):
             ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
         """
         quantizer = self.recipe.codec.quantizer
-        some = 1 + (quantizer.codebooks - 1) * torch.rand(batch, generator=generator)
+        share = torch.rand(batch, generator=generator)
+        if self.recipe.train.rates == "log_uniform":
+            some = quantizer.codebooks**share
+        else:
+            some = 1 + (quantizer.codebooks - 1) * share
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
 
@@ -141,11 +151,11 @@ class CodecModule(L.LightningModule):
             self.trainer.fit_loop.epoch_loop.val_loop.run()
             self.trainer.training = True
 
-    def training_step(self, target: Tensor, batch_index: int) -> None:
+    def training_step(self, batch: CountedBatch, batch_index: int) -> None:
         """Run one training step of the codec, and of the discriminator if it takes part.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``
+            batch: the waveforms, with counts that are not used here
             batch_index: not used; the step is counted in :attr:`state`
         """
         state, generator = self.state, self.generator_at(self.state.step)
@@ -153,11 +163,10 @@ class CodecModule(L.LightningModule):
         optimizers = self.optimizers()
         optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
         ratio = learning_rate_ratio(self.recipe, state.step, state.time_share)
-        for group in optimizer.param_groups:
-            group["lr"] = self.recipe.optim.lr * ratio
+        set_learning_rate(optimizer, self.recipe.optim.lr * ratio)
         logged = state.step % LOG_EVERY == 0
 
-        losses = self._compute_losses(target, generator, ratio, logged, others)
+        losses = self._compute_losses(batch.waveform, generator, ratio, logged, others)
         optimizer.zero_grad()
         self.manual_backward(losses.total)
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.optim.clip_norm)

@@ -16,6 +16,7 @@ from codec.dataset.ledger import check_candidates, record_candidate
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec, save_model
+from codec.pretrained.model_card import write_model_card
 from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe, write_recipe
 from codec.training.array_check import ArrayCheck
@@ -32,6 +33,7 @@ from codec.training.data import CodecData
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import choose_validation_interval, forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
+from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
 from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
 from codec.training.module import CodecBuilder
@@ -79,7 +81,8 @@ def train(
     Writes into the folder: ``recipe.yaml`` (if a run is resumed with other settings, its earlier recipe is renamed),
     ``metrics.csv``, ``tensorboard/`` (if TensorBoard is installed), ``sounds/`` (validation clips decoded over time),
     ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged
-    weights with the lowest validation loss, with frequency tables fitted at the end) and finally ``run.json``. If a run
+    weights with the lowest validation loss, with frequency tables fitted at the end, and the model card) and finally
+    ``run.json``. If a run
     is resumed with other losses or validation clips, its model so far is moved to ``model-before-step-N/``.
 
     Args:
@@ -118,6 +121,7 @@ def train(
         training.fit()
         if options.fit_tables and isinstance(training.module.codec, Codec):
             _fit_model_tables(run / "model", prepared, quiet)
+            write_model_card(run, run.resolve().name)
         result = training.result()
         result.write(run)
     return result
@@ -147,16 +151,20 @@ class _Training:
     def _make_callbacks(self) -> None:
         """Make the callbacks, whose hooks Lightning calls in the order of this list.
 
-        TimeLimit must count a step before StepLockHolder releases the lock. BestModelCheckpoint precedes the callbacks
-        that report and save its result. RunCheckpoint saves the state of all callbacks before it, so it follows them.
-        GracefulInterrupt comes last, since it ends the run after a checkpoint.
+        TimeLimit must count a step before StepLockHolder releases the lock. BestModelCheckpoint saves the counts of
+        HeardAudioCounter, so it follows it, and precedes the callbacks that report and save its result. RunCheckpoint
+        saves the state of all callbacks before it, so it follows them. GracefulInterrupt comes last, since it ends the
+        run after a checkpoint.
         """
         recipe, state, run = self.recipe, self.state, self.folder
         validation, split = self.data.val_crops, self.data.train_crops.split
         lock = StepLockHolder(self.options.step_lock)
+        self.counter = HeardAudioCounter(split)
         self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops])
         self.limit = TimeLimit(recipe, state, self.metrics, lock)
-        self.best = BestModelCheckpoint(run / "model", self.module, split.summary, criterion(recipe, validation.split))
+        self.best = BestModelCheckpoint(
+            run / "model", self.module, split.summary, self.counter, criterion(recipe, validation.split)
+        )
         self.collapse = CollapseMonitor(state, recipe.train.stop_on_collapse, self.data.train_crops)
         checkpoint = RunCheckpoint(run, state, self.best, self.metrics)
         self.interrupt = GracefulInterrupt(checkpoint)
@@ -164,6 +172,7 @@ class _Training:
             self.arrays,
             self.limit,
             lock,
+            self.counter,
             TrainingProgressBar(state, self.limit),
             self.best,
             StatusLogger(run, recipe, state, self.metrics, validation),
@@ -183,6 +192,8 @@ class _Training:
             _print(self.quiet, f"initial weights: {init_from or f'fitted to {seconds:.0f} s of audio'}")
             with self.options.step_lock:
                 set_first_weights(module, self.data.train_crops, init_from)
+            if init_from is not None:
+                self.counter.start_from(init_from)
             self.metrics.go_back(0, 0)
         (run / RESULT_FILE).unlink(missing_ok=True)
         write_recipe(run / "recipe.yaml", recipe)

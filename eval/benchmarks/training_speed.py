@@ -14,6 +14,7 @@ from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import DiscriminatorOutput
 from codec.runtime.extras import installed
+from codec.training.data import CountedBatch
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
 from eval.systems.architectures import count_module_parameters, dac_24k, encodec_24k, import_peer
@@ -137,11 +138,11 @@ def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | N
     optimizers = module.configure_optimizers()
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[method-assign, assignment, misc]
     module.manual_backward = lambda loss, *_, **__: loss.backward()  # type: ignore[method-assign]
-    target = _batch(recipe.codec.sample_rate)
+    batch = CountedBatch(_batch(recipe.codec.sample_rate), {})
 
     def run() -> None:
         module.state.step = 1
-        module.training_step(target, 0)
+        module.training_step(batch, 0)
 
     used = module.discriminator
     return TimedStep(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from codec.runtime.text import escape_invisible
+from codec.runtime.text import escape_invisible, markdown_text
 from eval.evaluation.formatting import (
     describe_failed,
     describe_missing,
@@ -18,7 +18,7 @@ from eval.evaluation.results import ClipResult, Difference, EvaluationResult, Ra
 from eval.evaluation.screen_text import describe_history, gap_table
 from eval.metrics.confidence import Estimate, describe_correction
 from eval.metrics.registry import METRICS, describe_editions, metric
-from eval.pages.text_table import Table, csv_cell, markdown_text
+from eval.pages.text_table import Table, csv_cell
 from eval.systems.system import System
 
 CLIPS_CSV, RATES_CSV, DIFFERENCES_CSV, RESULTS_MD = "clips.csv", "rates.csv", "differences.csv", "results.md"

@@ -4,31 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from codec.runtime.text import escape_invisible
+from codec.runtime.text import escape_invisible, markdown_text
 
-_MARKUP = re.compile(
-    r"[\\`*|]"  # these mean something everywhere
-    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word an underscore is one
-    r"|\](?=[(\[:])"  # the middle of a link
-    r"|^[#>+=-](?=\W|$)"  # a heading, a quotation, a list
-)
 _FORMULA = re.compile(r"[=+\-@\t\r]")
-
-
-def markdown_text(text: str) -> str:
-    r"""Escape text for a line of Markdown (CommonMark, with the tables of GFM).
-
-    Args:
-        text: any text.
-
-    Returns:
-        Markdown that is shown as the text, letter by letter.
-
-    >>> markdown_text("a*b|c")
-    'a\\*b\\|c'
-    """
-    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", escape_invisible(text))
-    return re.sub(r"&(?=#?\w+;)", "&amp;", escaped).replace("<", "&lt;")
 
 
 def csv_cell(value: Any) -> Any:

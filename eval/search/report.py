@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from codec.runtime.atomic_files import write_text
-from codec.runtime.text import escape_invisible
+from codec.runtime.text import escape_invisible, markdown_text
 from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.confidence import Estimate
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.search_page import SearchText, write_search_page
-from eval.pages.text_table import Table, csv_cell, markdown_text
+from eval.pages.text_table import Table, csv_cell
 from eval.search.chart import write_picture
 from eval.search.objectives import SPEED_STEP
 from eval.search.results import CandidateRow, SearchResult

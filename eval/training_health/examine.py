@@ -15,9 +15,11 @@ from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
+from codec.training.heard_audio import HEARD_HEADER, HeardAudio, heard_rows, read_heard_audio
 from codec.training.metrics_log import METRICS_FILE, Curves, comparable_curves, read_curves
 from codec.training.run_folder import TrainingResult, earlier_recipes, read_result
 from codec.training.status import TrainingStatus, explain_best, training_status
+from eval.pages.text_table import Table
 from eval.training_health.findings import (
     Finding,
     State,
@@ -45,6 +47,8 @@ class RunHealth:
     standing: TrainingStatus | None
     """Status at the last validation; None before the first."""
     findings: list[Finding]
+    heard: HeardAudio | None
+    """What the saved weights were trained on; None if there are none yet, or if it was not recorded."""
 
     @property
     def state(self) -> State:
@@ -79,7 +83,11 @@ class RunHealth:
         for finding in self.findings:
             advice = f" {finding.advice}" if finding.advice and finding.state != "good" else ""
             lines.append(f"  {finding.state:8}{finding.topic}: {finding.text}{advice}")
-        return "\n".join([*lines, f"  best    {self.best}"])
+        lines.append(f"  best    {self.best}")
+        if self.heard:
+            lines += ["", "heard until then:", *heard_table(self.heard).text().splitlines()]
+            lines += [f"not counted: {text}" for text in self.heard.unrecorded]
+        return "\n".join(lines)
 
 
 def examine(run: Path, name: str = "") -> RunHealth:
@@ -119,7 +127,32 @@ def examine(run: Path, name: str = "") -> RunHealth:
         diagnosis=diagnosis,
         standing=found,
         findings=findings,
+        heard=_read_heard(run),
     )
+
+
+def heard_table(heard: HeardAudio) -> Table:
+    """Lay out what was heard.
+
+    Args:
+        heard: the record.
+
+    Returns:
+        The table, without the licences, which are long and stand in the model card.
+    """
+    columns = [column for column, name in enumerate(HEARD_HEADER) if name != "licence"]
+    head, *rows = ([line[column] for column in columns] for line in (HEARD_HEADER, *heard_rows(heard)))
+    missing = f" Not counted: {'; '.join(heard.unrecorded)}." if heard.unrecorded else ""
+    note = (
+        f"{heard.heard_s / 3600:.2f} hours of crops, before augmentation, until the step of the saved weights.{missing}"
+    )
+    return Table("What was heard", note, head, rows)
+
+
+def _read_heard(run: Path) -> HeardAudio | None:
+    with contextlib.suppress(UserError):
+        return read_heard_audio(run)
+    return None
 
 
 def kept_step(run: Path, result: TrainingResult | None) -> int | None:

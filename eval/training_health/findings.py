@@ -195,13 +195,14 @@ def _part(curve: Curve, start: float, end: float) -> list[float]:
     return found or ([curve.values[-1]] if end == 1.0 else [])
 
 
-def list_unrecorded(curves: Curves, recipe: Recipe, samples: bool) -> list[str]:
+def list_unrecorded(curves: Curves, recipe: Recipe, samples: bool, heard: bool) -> list[str]:
     """List what the present version records and the run does not have.
 
     Args:
         curves: curves of the run.
         recipe: recipe of the run.
         samples: whether the run has audio samples.
+        heard: whether it has counted what it heard.
 
     Returns:
         Names for the reader.
@@ -220,4 +221,5 @@ def list_unrecorded(curves: Curves, recipe: Recipe, samples: bool) -> list[str]:
     absent = [name for name, key in wanted.items() if key not in curves]
     if not codebook_curves(curves, "usage"):
         absent.append("the use of codebooks")
-    return absent if samples else [*absent, "audio samples"]
+    others = {"audio samples": samples, "what was heard": heard}
+    return [*absent, *(name for name, there in others.items() if not there)]

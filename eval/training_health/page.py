@@ -25,7 +25,7 @@ from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, loss_curves_sv
 from eval.pages.plots import ORIGINAL as BLUE
 from eval.pages.spectrograms import data_url
 from eval.pages.text_table import Table
-from eval.training_health.examine import RunHealth, kept_step
+from eval.training_health.examine import RunHealth, heard_table, kept_step
 from eval.training_health.findings import ACCURACY_TOO_HIGH, ACCURACY_TOO_LOW, list_unrecorded
 
 _COLUMNS = 48
@@ -127,7 +127,8 @@ def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
         map=_map(curves, recipe),
         books=_books(curves, recipe),
         clips=sounds,
-        missing=list_unrecorded(curves, recipe, bool(sounds)),
+        heard=heard_table(health.heard) if health.heard else None,
+        missing=list_unrecorded(curves, recipe, bool(sounds), health.heard is not None),
         command=command_line("codec", "health", health.run),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"),
         earlier={step: path.read_text(encoding="utf-8") for step, path in earlier_recipes(run).items()},

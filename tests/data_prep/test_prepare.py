@@ -302,3 +302,32 @@ def test_a_truncated_manifest_is_refused(tmp_path: Path, cut: str) -> None:
     assert "\n" not in str(refusal.value)
     manifest.write_text(text)
     run_prepare(audio_dir, out)
+
+
+def test_sources_licences_and_languages_reach_the_packed_tables(tmp_path: Path) -> None:
+    audio_dir = write_groups(tmp_path / "audio", groups=12, clips=1)
+    rows: list[list[object]] = [["path", "group", "source", "license", "lang"]]
+    for number in range(12):
+        source, language = ("news", "de") if number % 2 else ("talks", "")
+        rows.append([f"speaker{number:02d}/0.flac", f"speaker{number:02d}", source, "CC0 1.0", language])
+    write_table(audio_dir / "list.csv", rows)
+    out = tmp_path / "out"
+    run_prepare(audio_dir / "list.csv", out)
+    shards = {path: path.stat().st_mtime_ns for path in out.rglob("*.npy")}
+    # The same folder as an earlier version wrote it: without the columns in either table.
+    manifest, table = out / "manifest.csv", out / "packed/16000x1/train.csv"
+    for path, kept in ((manifest, 18), (table, 12)):
+        path.write_text("".join(",".join(line.split(",")[:kept]) + "\n" for line in path.read_text().splitlines()))
+    assert [clip.source for clip in packed.open_split(out, "train", RATE, 1).clips] == [""] * 10
+    summary = run_prepare(audio_dir / "list.csv", out)
+    assert {path: path.stat().st_mtime_ns for path in shards} == shards
+    for split in summary.splits:
+        assert sum(split.sources.values()) == pytest.approx(3600 * split.hours)
+    wanted = {str(audio_dir / str(row[0])): (row[2], row[3], row[4]) for row in rows[1:]}
+    clips = packed.open_split(out, "train", RATE, 1).clips
+    assert {str(clip.path): (clip.source, clip.licence, clip.language) for clip in clips}.items() <= wanted.items()
+    sources = packed.open_split(out, "train", RATE, 1).sources
+    assert [(known.source, known.licences, known.languages) for known in sources] == [
+        ("news", ["CC0 1.0"], ["de"]), ("talks", ["CC0 1.0"], [])
+    ]  # fmt: skip
+    assert sum(known.frames for known in sources) == sum(clip.frames for clip in clips)

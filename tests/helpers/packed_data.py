@@ -16,7 +16,10 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 
 RATE = 16000
-_COLUMNS = "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256".split()
+_COLUMNS = (
+    "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
+    " language"
+).split()
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class MadeClip:
     group: str
     samples: np.ndarray
     rms_dbfs: float = -20.0
+    source: str = ""
+    licence: str = ""
+    language: str = ""
 
 
 def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
@@ -41,9 +47,8 @@ def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
         for i, clip in enumerate(clips):
             name, length = f"{split}{i}", len(clip.samples)
             place = [name, f"{split}-00000.npy", starts[i], length, f"/somewhere/{name}.flac"]
-            table.writerow(
-                [*place, clip.domain, clip.group, length / RATE, clip.rms_dbfs, 7900.0, -70.0, name]
-            )  # fmt: skip
+            measured = [length / RATE, clip.rms_dbfs, 7900.0, -70.0, name]
+            table.writerow([*place, clip.domain, clip.group, *measured, clip.source, clip.licence, clip.language])
     (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
 
 

@@ -10,6 +10,7 @@ import torch
 from codec.config import Recipe
 from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.recipe import read_recipe
+from codec.training.heard_audio import read_heard_audio
 from codec.training.module import CodecModule
 from tests.helpers.tiny import TINY
 
@@ -38,9 +39,11 @@ def validated_steps(run: Path) -> list[int]:
 
 
 def assert_same_end(one: Path, other: Path) -> None:
-    """Check that weights, averages, optimisers, models and metrics of two runs are equal bit by bit."""
+    """Check that weights, averages, optimisers, models, metrics and heard audio of two runs are equal bit by bit."""
     states = [torch.load(run / "checkpoints/last.ckpt", map_location="cpu", weights_only=True) for run in (one, other)]
     assert states[0]["step"] == states[1]["step"]
+    assert states[0]["callbacks"]["heard"] == states[1]["callbacks"]["heard"]
+    assert read_heard_audio(one) == read_heard_audio(other)
     for part in ("state_dict", "optimizer_states"):
         first, second = (_leaves(state[part]) for state in states)
         assert first.keys() == second.keys() and len(first) > 10

@@ -24,7 +24,11 @@ from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
 
-KINDS = {"rvq": (), "fsq": ("--codec.quantizer.kind=fsq",)}
+KINDS = {
+    "rvq": (),
+    "learned": ("--codec.quantizer.frame_weights=learned",),
+    "fsq": ("--codec.quantizer.kind=fsq",),
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)

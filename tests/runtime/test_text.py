@@ -8,12 +8,12 @@ from dataclasses import replace
 import markdown
 import pytest
 
-from codec.runtime.text import escape_invisible, format_duration
+from codec.runtime.text import escape_invisible, format_duration, markdown_text
 from eval.evaluation.rate_distortion import SystemClips, rate_points
 from eval.evaluation.rows import build_rows
 from eval.evaluation.tables import evaluation_markdown, write_evaluation_tables
 from eval.pages.rate_distortion_plot import rate_figures
-from eval.pages.text_table import Table, csv_cell, markdown_text
+from eval.pages.text_table import Table, csv_cell
 from eval.systems.system import System
 from tests.helpers.example_report import write_example_report
 

@@ -22,7 +22,7 @@ def test_batches_are_pure_functions_of_seed_and_step(prepared):
 def test_worker_processes_give_the_same_batches(prepared):
     alone, helped = (CodecData(prepared, tiny_recipe(*RANDOM, f"--data.workers={count}")) for count in (0, 1))
     for mine, theirs in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
-        assert torch.equal(mine, theirs)
+        assert torch.equal(mine.waveform, theirs.waveform) and mine.frames == theirs.frames
 
 
 def test_crops_skip_silence_and_clips_are_drawn_by_length(tmp_path):

@@ -28,10 +28,10 @@ def spoil_batches(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Put a NaN into the batches of these steps, which packed files cannot contain."""
     step = CodecModule.training_step
 
-    def spoiled(self, target, index):
+    def spoiled(self, batch, index):
         if self.state.step in steps:
-            target[0, 0, 5] = math.nan
-        return step(self, target, index)
+            batch.waveform[0, 0, 5] = math.nan
+        return step(self, batch, index)
 
     monkeypatch.setattr(CodecModule, "training_step", spoiled)
 

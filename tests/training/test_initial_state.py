@@ -51,6 +51,24 @@ def test_a_model_can_grow_codebooks(tmp_path, prepared, model):
         train(tiny_recipe("--codec.quantizer.codebooks=2"), prepared, tmp_path / "less", init_from=model, quiet=True)
 
 
+def test_a_model_can_grow_latent_dimensions(tmp_path, prepared, model):
+    before = load_codec(model)
+    dimensions = before.config.quantizer.latent_dim
+    wider = tiny_recipe(
+        f"--codec.quantizer.latent_dim={dimensions + 3}",
+        "--codec.quantizer.frame_weights=learned",
+        "--train.steps=1",
+        "--optim.lr=1e-9",
+        "--train.validate_every=1",
+    )
+    train(wider, prepared, tmp_path / "run", init_from=model, quiet=True)
+    after = load_codec(tmp_path / "run")
+    assert after.config.quantizer.latent_dim == dimensions + 3
+    for name, weight in before.decoder.state_dict().items():
+        ours = after.decoder.state_dict()[name]
+        torch.testing.assert_close(ours[tuple(slice(size) for size in weight.shape)], weight, atol=1e-6, rtol=0)
+
+
 def test_fine_tuning_starts_from_the_given_weights(tmp_path, prepared, model):
     train(tiny_recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
     given, tuned = load_codec(model), load_codec(tmp_path / "run")

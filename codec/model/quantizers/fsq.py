@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
 from codec.config import QuantizerConfig
-from codec.model.quantizers.importance import code_importances, importance_thresholds
+from codec.model.quantizers.importance import LevelWeights, code_importances, importance_thresholds
 from codec.model.quantizers.quantized import Quantized
 
 RANGE_IN_DEVIATIONS = 1.5
@@ -58,7 +58,7 @@ class ResidualFSQ(nn.Module):
         gains = torch.stack(errors, 1).diff(dim=1).transpose(2, 3).flatten(1, 2)
         level = errors[0].sum(-1)
         error = level[:, None] + torch.cat([torch.zeros_like(gains[:, :1]), gains.cumsum(1)[:, :-1]], 1)
-        return torch.stack(cells, 2), code_importances(error, level)
+        return torch.stack(cells, 2), code_importances(error, LevelWeights().log_weights(bounded, level))
 
     def _values(self, cells: Tensor, stage: int) -> Tensor:
         return (cells * 2 / (self.levels - 1) - 1) / (self.levels - 1) ** stage

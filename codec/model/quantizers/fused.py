@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
-from codec.model.quantizers.importance import code_importances
+from codec.model.quantizers.importance import FrameWeights, code_importances
 from codec.model.quantizers.nearest import find_nearest, half_squared_norms
 
 
@@ -20,9 +20,11 @@ class FusedVQ:
     Args:
         bases: orthonormal rows ``[dim, dimension]`` of each stage's subspace
         codebooks: coordinates of the entries ``[size, dim]`` of each stage
+        weights: weights of frames in the importance of their codes
     """
 
-    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor]):
+    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor], weights: FrameWeights):
+        self.weights = weights
         self.projection = torch.cat(list(bases)).T.contiguous()
         entries = [codebook @ basis for codebook, basis in zip(codebooks, bases)]
         # the last: of an absent code
@@ -57,7 +59,8 @@ class FusedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        importances = code_importances(torch.stack(errors).view(shape).transpose(0, 1), level)
+        log_weight = self.weights.log_weights(latent, level)
+        importances = code_importances(torch.stack(errors).view(shape).transpose(0, 1), log_weight)
         return torch.stack(codes).view(shape).transpose(0, 1), importances
 
     def continuous(self, latent: Tensor) -> Tensor:

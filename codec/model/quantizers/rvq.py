@@ -19,7 +19,14 @@ from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
 from codec.model.quantizers.fused import FusedVQ
-from codec.model.quantizers.importance import code_importances, importance_thresholds
+from codec.model.quantizers.importance import (
+    FrameWeights,
+    LearnedWeights,
+    LevelWeights,
+    code_importances,
+    importance_thresholds,
+    select_codes,
+)
 from codec.model.quantizers.nearest import assign_nearest, find_nearest, half_squared_norms
 from codec.model.quantizers.quantized import Quantized
 
@@ -148,6 +155,9 @@ class ResidualVQ(nn.Module):
             VectorStage(config.dimension, config.codebook_size, config.codebook_dim) for _ in range(config.codebooks)
         ]
         self.stages: Sequence[VectorStage] = nn.ModuleList(stages)  # type: ignore[assignment]
+        learnt = config.frame_weights == "learned"
+        self.weights: FrameWeights = LearnedWeights(config.dimension) if learnt else LevelWeights()
+        """Weights of frames in the importance of their codes."""
         self._fused: FusedVQ | None = None
         self._fused_from: list[tuple[int, int]] = []
 
@@ -169,17 +179,22 @@ class ResidualVQ(nn.Module):
                 entries.append(stage.lookup(usages[-1].codes))
                 residual = residual - entries[-1]
             shape = (len(entries), *latent.shape[:2])
-            importances = code_importances(torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:]))
-            used = importances >= importance_thresholds(importances, codebooks)
+            error, level = torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:])
+        log_weight = self.weights.log_weights(latent.detach(), level)
+        with torch.no_grad():
+            importances = code_importances(error, log_weight)
+            thresholds = importance_thresholds(importances, codebooks)
+            used = importances >= thresholds
             if self.training:
                 for stage, usage, mask in zip(self.stages, usages, used.transpose(0, 1).flatten(1)):
                     stage.last_batch = StageUsage(usage.points[mask], usage.codes[mask])
+        share = select_codes(importances, thresholds, log_weight) if log_weight.requires_grad else used.to(latent.dtype)
         total, commitment = torch.zeros_like(latent), latent.new_zeros(())
-        for entry, mask in zip(entries, used.to(latent.dtype).unbind(1)):
+        for entry, mask in zip(entries, share.unbind(1)):
             total = total + entry.view_as(latent) * mask[..., None]
-            commitment = commitment + ((latent - total).square() * mask[..., None]).mean()
+            commitment = commitment + ((latent - total.detach()).square() * mask.detach()[..., None]).mean()
         codes = torch.stack([usage.codes for usage in usages]).view(shape).transpose(0, 1)
-        return Quantized(latent + (total - latent).detach(), codes, commitment)
+        return Quantized(latent - latent.detach() + total, codes, commitment)
 
     def direction_scales(self, power: Tensor) -> Tensor:
         """Return the scale that each latent dimension is divided by before quantization.
@@ -233,7 +248,7 @@ class ResidualVQ(nn.Module):
         with _FUSING:
             if self._fused is None or state != self._fused_from:
                 bases, codebooks = [stage.basis for stage in self.stages], [stage.codebook for stage in self.stages]
-                self._fused, self._fused_from = FusedVQ(bases, codebooks), state
+                self._fused, self._fused_from = FusedVQ(bases, codebooks, self.weights), state
             return self._fused
 
 

@@ -190,8 +190,10 @@ def test_runs_of_earlier_versions_list_what_was_not_recorded(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert {f["topic"] for f in told["findings"] if f["state"] == "unknown"} == {"gradients", "codebooks", "speed"}
     page = (run / "health.html").read_text()
-    for absent in ("largest gradient norms", "the use of codebooks", "seconds of audio per second", "audio samples"):
-        assert absent in re.search(r"Not recorded in this run: (.*?)</p>", page)[1]
+    missing = re.search(r"Not recorded in this run: (.*?)</p>", page)[1]
+    for absent in ("gradient norms", "use of codebooks", "audio per second", "audio samples", "what was heard"):
+        assert absent in missing
+    assert told["heard"] is None
     with pytest.raises(UserError, match=r"metrics\.csv"):
         examine(tmp_path)
 
@@ -268,7 +270,7 @@ def test_the_page_is_complete_and_loads_nothing(ran, capsys):
     addresses = re.findall(r'\s(?:src|href)="([^"]*)"', page)
     assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
     assert not re.search(r"https?://|@import|fetch\(", page) and "prefers-color-scheme: dark" in page
-    for heading in ("Losses", "Audio samples", "Gradients", "Discriminator", "Codebooks", "Speed"):
+    for heading in ("Losses", "Audio samples", "Gradients", "Discriminator", "Codebooks", "What was heard", "Speed"):
         assert f"<h2>{heading}</h2>" in page
     assert "Not recorded" not in page and page.count("codebook 3: perplexity") == 8
     names = re.findall(r'id="([^"]+)"', page)
@@ -288,6 +290,8 @@ def test_train_writes_the_page_and_prints_why_it_stopped(prepared, tmp_path, cap
     assert ended.value.code == 0 and "stopped after 2 steps (all steps done)" in out
     assert re.search(r"best: step [12] has the lowest validation loss", out)
     assert (tmp_path / "run/health.html").is_file()
+    source, heard_s = examine(tmp_path / "run").heard.sources.popitem()[0], examine(tmp_path / "run").heard.heard_s
+    assert source in (tmp_path / "run/model/README.md").read_text() and 0 < heard_s <= 2 * 2 * 0.24
 
 
 def test_versions_of_a_clip_are_switched_while_it_plays(ran):

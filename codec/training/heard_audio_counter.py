@@ -1,0 +1,65 @@
+"""The callback that counts what a training hears."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from codec.dataset.packed import PackedSplit
+from codec.pretrained.registry import model_name
+from codec.runtime.json_files import from_json
+from codec.training.data import CountedBatch
+from codec.training.heard_audio import HeardAudio, read_heard_audio
+from codec.training.module import CodecModule
+
+
+class HeardAudioCounter(Callback):
+    """Counts the frames of each source that the steps so far have trained on.
+
+    Args:
+        split: the training split
+    """
+
+    state_key = "heard"  # type: ignore[assignment]  # a property there, which takes the name of the class
+
+    def __init__(self, split: PackedSplit):
+        self._split_sources = split.sources
+        self.heard = HeardAudio(split.sample_rate)
+        self._restored = False
+
+    def start_from(self, parent: Path) -> None:
+        """Begin a run with what the model that it starts from has heard.
+
+        Args:
+            parent: folder of that model
+        """
+        before = read_heard_audio(parent)
+        if before is None:
+            self.heard.unrecorded.append(
+                f"the training of {Path(model_name(parent)).name}, from which this one started"
+            )
+        else:
+            self.heard = before
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, for a checkpoint."""
+        return asdict(self.heard)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the counts of a checkpoint."""
+        self.heard, self._restored = from_json(HeardAudio, state), True
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Note which steps an earlier version did not count, and describe the present training split."""
+        assert isinstance(module, CodecModule)
+        if module.state.step and not self._restored:
+            self.heard.unrecorded.append(f"the steps up to {module.state.step:,}")
+        self.heard.enter_split(self._split_sources)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: CountedBatch, batch_index: int
+    ) -> None:
+        """Count the crops of the step."""
+        self.heard.add(batch.frames)
