@@ -53,7 +53,7 @@ def test_short_files_have_the_bit_rate_asked_for(tmp_path, kbps):
         soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)
         report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(kbps=kbps))
         asked = 1000 * kbps * seconds / 8
-        assert report.bytes_overhead <= 22 and report.bytes_payload > 0.6 * asked
+        assert report.bytes_overhead <= 23 and report.bytes_payload > 0.6 * asked
         if seconds >= 1:
             assert report.bytes_total == pytest.approx(asked, rel=0.02)
 

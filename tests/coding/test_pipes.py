@@ -366,7 +366,7 @@ def test_live_bit_rates(tmp_path, codec):
         with PacketReader(tmp_path / "a.nac") as reader:
             codes = np.concatenate(list(reader.codes(live.FixedWidthCoder(9**4))), 2)
             start = len(start_bytes(reader.header))
-        assert codes.shape[2] == frames and 0.75 * kbps <= 8 * report.bytes_total / 1000 <= 1.04 * kbps
+        assert codes.shape[2] == frames and 0.75 * kbps <= 8 * report.bytes_total / 1000 <= 1.05 * kbps
         assert report.bytes_total == start + report.bytes_payload + 2 * frames + 2 * live.END_BYTES
     out = io.BytesIO()
     report = encode_stream(
@@ -380,10 +380,10 @@ def test_decoding_continues_after_damage(tmp_path, codec):
     write_band_noise(tmp_path / "a.wav", 1, 16000)
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
     expected = samples_of(decoded(data, codec)[1])
-    start = read_start(io.BytesIO(data).read, "").size
-    size = (len(data) - start - 2 * live.END_BYTES) // codec.config.frames_for(16000)
+    header = read_start(io.BytesIO(data).read, "").size
+    size = (len(data) - header - 2 * live.END_BYTES) // codec.config.frames_for(16000)
     broken = bytearray(data)
-    broken[start + 100 * size + 5] ^= 1
+    broken[header + 100 * size + 5] ^= 1
     for sizes in ([11], [1 << 20]):
         report, out = decoded(bytes(broken), codec, sizes)
         back = samples_of(out)
@@ -393,7 +393,7 @@ def test_decoding_continues_after_damage(tmp_path, codec):
         np.testing.assert_array_equal(back[:, : 100 * 32 - 16], expected[:, : 100 * 32 - 16])
         np.testing.assert_array_equal(back[:, after:], expected[:, after:])
     assert "damaged at 0.20 s" in error_of(decoded, bytes(broken), codec, strict=True)
-    cut = data[: start + 300 * size + 5]
+    cut = data[: header + 300 * size + 5]
     report, out = decoded(cut, codec)
     np.testing.assert_array_equal(samples_of(out), expected[:, : 300 * 32 - 16])
     assert report.lost == ((0.599, 0.6),) and report.cut_off == 0.599
@@ -447,7 +447,7 @@ def test_latency_of_streams(codec):
 def test_a_model_is_found_for_a_stream(tmp_path, codec):
     write_band_noise(tmp_path / "a.wav")
     data = coded((tmp_path / "a.wav").read_bytes(), codec)
-    found = {fingerprint(codec): LoadedModel(codec)}
+    found = {fingerprint(codec)[:8]: LoadedModel(codec)}
     assert decoded(data, found.get)[1] == decoded(data, codec)[1]
     assert "--model" in error_of(decoded, data, {}.get)
     assert "--model" in error_of(decoded, data, wire_codec(codebooks=24))
