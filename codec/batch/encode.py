@@ -16,7 +16,7 @@ from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import BatchTask, run_batch
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
-from codec.bitstream.reader import PacketReader, read_nac_header
+from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
@@ -108,10 +108,10 @@ class _EncodeTask(BatchTask[_EncodeJob]):
     def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
         try:
-            head = read_nac_header(job.target, whole=False)
+            head: Header | None = read_nac_header(job.target, whole=False)
         except UserError:
-            return False
-        return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
+            head = peek_header(job.target)
+        return head is not None and not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
 
     def expected_seconds(self, job: _EncodeJob) -> float:
         return expected_seconds(job.audio.get())

@@ -14,6 +14,7 @@ from codec.bitstream.codes import CodeArray, PacketCoder, PacketCodes
 from codec.bitstream.file_start import read_start
 from codec.bitstream.framing import MIN_PACKET_BYTES, FoundPacket, Framing, FramingVersion1
 from codec.bitstream.header import ADVICE_ON_DAMAGE, Header
+from codec.bitstream.header_layout import HeaderError, parse_header
 from codec.bitstream.index import PACKETS_PER_ENTRY, index_size, parse_index
 from codec.bitstream.live_parser import MAX_GAP, LiveParser
 from codec.errors import UserError
@@ -312,6 +313,22 @@ class PacketReader:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
         return [number for number, payload in self._payloads(0) if payload is None]
+
+
+def peek_header(path: Path) -> Header | None:
+    """Parse the header of a file of the version that is written, without any checksum.
+
+    Args:
+        path: the file, such as a truncated one of the short profile, whose only checksum is at its end
+
+    Returns:
+        The header, which may be damaged; None if these are other bytes.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return parse_header(file.read)[0]
+    except (OSError, HeaderError):
+        return None
 
 
 def read_nac_header(path: Path, whole: bool = True) -> Header:
