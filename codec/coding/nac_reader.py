@@ -11,7 +11,7 @@ import numpy as np
 
 from codec.audio import FloatArray
 from codec.bitstream.codes import CodeArray
-from codec.bitstream.header import Header
+from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.reader import PacketReader
@@ -208,7 +208,7 @@ def check_model(path: object, head: Header, model: LoadedModel) -> None:
     Raises:
         UserError: it has another fingerprint, or the header contradicts its architecture.
     """
-    if head.fingerprint not in model.compatible_fingerprints:
+    if not is_fingerprint_of(head.fingerprint, model.compatible_fingerprints):
         raise wrong_model(path, head.fingerprint, model)
     config = model.config
     if (

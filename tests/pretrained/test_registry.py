@@ -57,7 +57,7 @@ def test_without_any_model_commands_name_the_option(tmp_path, models, run):
     make(tmp_path / "run", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "run")[0] == 0
     status, _, complaint = run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")
-    name = fingerprint(load_codec(tmp_path / "run"))
+    name = fingerprint(load_codec(tmp_path / "run"))[:8]
     assert status == 1 and f"a.nac: coded with model {name}" in run("decode", tmp_path / "a.nac", "--out", tmp_path)[2]
     assert "--model" in complaint or complaint
 
@@ -73,13 +73,13 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("encode", source, "--out", tmp_path / "nac" / "own")[0] == 0
     for name, codec in (made | {"own": own}).items():
         status, printed, _ = run("info", tmp_path / "nac" / name / "a.nac", "--json")
-        assert status == 0 and json.loads(printed)[0]["fingerprint"] == fingerprint(codec)
+        assert status == 0 and json.loads(printed)[0]["fingerprint"] == fingerprint(codec)[:8]
     assert run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[0] == 0
     assert "4 were up to date" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
     assert len({path.read_bytes() for path in (tmp_path / "wav").rglob("*.wav")}) == 4
     monkeypatch.delenv(MODEL_VARIABLE)
     status, printed, complaint = run("decode", tmp_path / "nac", "--out", tmp_path / "again")
-    assert status == 1 and "3 done" in printed and fingerprint(own) in complaint
+    assert status == 1 and "3 done" in printed and fingerprint(own)[:8] in complaint
     assert run("decode", tmp_path / "nac" / "other", "--out", tmp_path / "wrong", "--model", "third")[0] == 1
 
 
