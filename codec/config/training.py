@@ -94,12 +94,17 @@ class TrainConfig:
     """Time limit in minutes, validations not included; 0: no limit."""
     seed: int = 0
     """Seed of all random numbers: weights, crops, augmentation."""
+    rates: Literal["uniform", "log_uniform"] = "uniform"
+    """Distribution of the numbers of codebooks that training draws; ``log_uniform`` favours low bit rates."""
     mel_scales: int = 7
     """Number of scales of the mel loss in a step, drawn at random. Fewer cost less, with the same expectation."""
     precision: Literal["32", "bf16"] = "32"
     """Precision of the computation; ``bf16`` is faster on recent GPUs."""
     compile: bool = False
     """Compile the codec with ``torch.compile``."""
+    unquantized_share: float = 0.0
+    """Share of the run, at its beginning, in which the decoder gets the latent without quantization. Validations
+    quantize it nevertheless. Codebooks follow the latent, and are fitted to it anew at the end of this phase."""
     validate_every: int = 1000
     """Steps between validations. If there would be fewer than three, ``codec train`` uses a tenth of the run."""
     validation_clips: int = 64
@@ -116,6 +121,7 @@ class TrainConfig:
         "max_minutes": Range(0, 10**7),
         "seed": Range(0, 2**32 - 1),
         "mel_scales": Range(1, 7),
+        "unquantized_share": Range(0, 1, below=True),
         "validate_every": Range(1, MAX_STEPS),
         "validation_clips": Range(1, 10**6),
         "patience": Range(0, MAX_STEPS),
@@ -123,6 +129,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_settings("train", self, self.RANGES)
+        check_setting(
+            not (self.freeze_encoder and self.unquantized_share),
+            "train.unquantized_share must be 0 with train.freeze_encoder, which keeps the codebooks as they are",
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ LOSS_TERMS: dict[str, LossTerm] = {
     "l2": lambda loss, pair: (pair.output - pair.target).square().mean(),
     "mdct_l1": lambda loss, pair: loss.mdct.analysis(pair.output - pair.target).abs().mean(),  # the MDCT is linear
     "stft": lambda loss, pair: spectral.stft_loss(pair),
+    "complex_stft": lambda loss, pair: spectral.complex_stft_loss(pair),
     "mel": lambda loss, pair: spectral.mel_loss(pair, loss.sample_rate),
     "nmr": lambda loss, pair: noise_to_mask.noise_to_mask_loss(pair, loss.sample_rate),
     "loudness": lambda loss, pair: loudness_disturbance.loudness_loss(pair, loss.sample_rate),

@@ -1,4 +1,4 @@
-"""Magnitude spectrograms, computed once per window and shared by every loss that uses them.
+"""Spectrograms, complex and of magnitudes, computed once per window and shared by every loss that uses them.
 
 Spectrograms are ``[batch, frames, bins]``: Hann windows, a hop of a quarter of the window, centred frames with
 reflected edges, as in ``torch.stft``.
@@ -7,6 +7,7 @@ reflected edges, as in ``torch.stft``.
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import torch
@@ -47,33 +48,51 @@ def _hann(window: int, device: torch.device) -> Tensor:
 
 @cached_constant
 def _fourier_basis(window: int, device: torch.device) -> Tensor:
-    """Windowed cosines and sines, ``[window, 2 * bins]``."""
+    """Windowed cosines and negative sines, ``[window, 2 * bins]``."""
     n = torch.arange(window, dtype=torch.float64)
     phase = 2 * math.pi / window * torch.outer(n, n[: window // 2 + 1])
-    basis = torch.cat([phase.cos(), phase.sin()], 1) * torch.hann_window(window, dtype=torch.float64)[:, None]
+    basis = torch.cat([phase.cos(), -phase.sin()], 1) * torch.hann_window(window, dtype=torch.float64)[:, None]
     return basis.float().to(device)
 
 
-def magnitude_spectrogram(waveform: Tensor, window: int) -> Tensor:
-    """Return the magnitudes of an STFT.
+@dataclass(frozen=True)
+class ComplexSpectrogram:
+    """An STFT, as two real tensors ``[batch, frames, bins]``."""
+
+    real: Tensor
+    imaginary: Tensor
+
+    def magnitude(self) -> Tensor:
+        """Return the magnitudes.
+
+        Returns:
+            ``[batch, frames, bins]``.
+        """
+        return (self.real.square() + self.imaginary.square() + POWER_FLOOR).sqrt()
+
+
+def complex_spectrogram(waveform: Tensor, window: int) -> ComplexSpectrogram:
+    """Compute an STFT.
 
     Args:
         waveform: ``[batch, samples]``
         window: length of the Hann window in samples; the hop is a quarter of it
 
     Returns:
-        Magnitudes, ``[batch, frames, window / 2 + 1]``.
+        The STFT, of ``window / 2 + 1`` bins.
     """
     # reflection needs as many samples as it adds
     padded = torch.nn.functional.pad(waveform, (0, max(0, window // 2 + 1 - waveform.shape[1])))
     padded = torch.nn.functional.pad(padded[:, None], (window // 2, window // 2), mode="reflect")[:, 0]
     frames = padded.unfold(1, window, window // 4)
     if window <= MATMUL_UP_TO:
-        real, imaginary = (frames @ _fourier_basis(window, waveform.device)).chunk(2, -1)
-    else:
-        parts = torch.view_as_real(torch.fft.rfft(frames * _hann(window, waveform.device)))
-        real, imaginary = parts.unbind(-1)
-    return (real.square() + imaginary.square() + POWER_FLOOR).sqrt()
+        return ComplexSpectrogram(*(frames @ _fourier_basis(window, waveform.device)).chunk(2, -1))
+    parts = torch.view_as_real(torch.fft.rfft(frames * _hann(window, waveform.device)))
+    return ComplexSpectrogram(*parts.unbind(-1))
+
+
+def _lacks_gradients(tensor: Tensor) -> bool:
+    return torch.is_grad_enabled() and not tensor.requires_grad
 
 
 class SpectrogramPair:
@@ -89,8 +108,37 @@ class SpectrogramPair:
         self.mel_scales = mel_scales
         self.output = output[:, 0].float()
         self.target = target[:, 0].detach().float()
-        self._output: dict[int, Tensor] = {}
-        self._target: dict[int, Tensor] = {}
+        self._output: dict[int, ComplexSpectrogram] = {}
+        self._target: dict[int, ComplexSpectrogram] = {}
+        self._output_magnitude: dict[int, Tensor] = {}
+        self._target_magnitude: dict[int, Tensor] = {}
+
+    def output_stft(self, window: int) -> ComplexSpectrogram:
+        """Return the STFT of the output, with gradients unless these are disabled at the first call.
+
+        Args:
+            window: length of the window in samples
+
+        Returns:
+            The STFT, of ``window / 2 + 1`` bins.
+        """
+        if window not in self._output or _lacks_gradients(self._output[window].real):
+            self._output[window] = complex_spectrogram(self.output, window)
+        return self._output[window]
+
+    def target_stft(self, window: int) -> ComplexSpectrogram:
+        """Return the STFT of the target.
+
+        Args:
+            window: length of the window in samples
+
+        Returns:
+            The STFT, of ``window / 2 + 1`` bins.
+        """
+        if window not in self._target:
+            with torch.no_grad():
+                self._target[window] = complex_spectrogram(self.target, window)
+        return self._target[window]
 
     def output_spectrogram(self, window: int) -> Tensor:
         """Return the magnitudes of the output, with gradients unless these are disabled at the first call.
@@ -101,9 +149,9 @@ class SpectrogramPair:
         Returns:
             Magnitudes, ``[batch, frames, window / 2 + 1]``.
         """
-        if window not in self._output or (torch.is_grad_enabled() and not self._output[window].requires_grad):
-            self._output[window] = magnitude_spectrogram(self.output, window)
-        return self._output[window]
+        if window not in self._output_magnitude or _lacks_gradients(self._output_magnitude[window]):
+            self._output_magnitude[window] = self.output_stft(window).magnitude()
+        return self._output_magnitude[window]
 
     def target_spectrogram(self, window: int) -> Tensor:
         """Return the magnitudes of the target.
@@ -114,7 +162,6 @@ class SpectrogramPair:
         Returns:
             Magnitudes, ``[batch, frames, window / 2 + 1]``.
         """
-        if window not in self._target:
-            with torch.no_grad():
-                self._target[window] = magnitude_spectrogram(self.target, window)
-        return self._target[window]
+        if window not in self._target_magnitude:
+            self._target_magnitude[window] = self.target_stft(window).magnitude()
+        return self._target_magnitude[window]

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from codec.config import CodecConfig
 from codec.errors import UserError
@@ -27,7 +28,7 @@ MIN_RELATIVE_SCALE = 0.02
 """Minimum scale of a coefficient relative to all, so that coefficients without energy in the data are not divided by
 zero."""
 
-_GROWING_BATCH = 64
+_FITTING_BATCH = 64
 
 
 class Codec(CodecBase):
@@ -123,18 +124,27 @@ class Codec(CodecBase):
             waveform: audio to fit codebooks to ``[batch, 1, samples]``
             generator: source of random numbers, on the CPU
         """
-        crops = self._whole_frames(waveform).split(_GROWING_BATCH)
         wider = self.config.quantizer.latent_dim > other.config.quantizer.latent_dim
         if wider:
-            widen(self, other, crops)
+            widen(self, other, self._whole_frames(waveform).split(_FITTING_BATCH))
         else:
             kept = {name: value for name, value in other.state_dict().items() if not name.startswith("tables.")}
             self.load_state_dict(kept, strict=False)
+        self.fit_codebooks(waveform, generator, 0 if wider else other.config.quantizer.codebooks)
+
+    @torch.no_grad()
+    def fit_codebooks(self, waveform: Tensor, generator: torch.Generator, first: int = 0) -> None:
+        """Fit codebooks to the latents of audio by k-means; the networks remain unchanged.
+
+        Args:
+            waveform: some minutes of audio ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
+            first: first codebook to fit; those before it remain unchanged
+        """
         latents = [
             self.analyse(part, self.mdct.initial_state(len(part)), self.encoder.initial_state(len(part)))[0]
-            for part in crops
+            for part in self._whole_frames(waveform).split(_FITTING_BATCH)
         ]
-        first = 0 if wider else other.config.quantizer.codebooks
         self.quantizer.initialise(torch.cat(latents), generator, first)
 
     def update_codebooks(self, generator: torch.Generator) -> int:
@@ -164,6 +174,12 @@ class Codec(CodecBase):
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = self.spectrum(waveform, previous)
         return self.encoder(spectrum, state)
+
+    def _padded(self, waveform: Tensor) -> Tensor:
+        """Return ``waveform`` ``[batch, 1, samples]`` with zeros at the end, ``[batch, frames * latent_hop]``."""
+        samples = waveform.shape[-1]
+        missing = self.config.frames_for(samples) * self.config.latent_hop - samples
+        return F.pad(waveform[:, 0], (0, missing))
 
     def _whole_frames(self, waveform: Tensor) -> Tensor:
         hop = self.config.latent_hop
@@ -195,17 +211,22 @@ class Codec(CodecBase):
         """
         spectrum, state = self.decoder(latent, state)
         with torch.autocast(latent.device.type, enabled=False):
-            coefficients = expand(spectrum.float() * self.spread, self.config.power)
-            coefficients = coefficients.reshape(latent.shape[0], -1, self.config.hop)
-            waveform, previous = self.mdct.synthesis(coefficients, previous)
+            waveform, previous = self._waveform(spectrum.float(), previous)
         return waveform, previous, state
 
-    def forward(self, waveform: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+    def _waveform(self, spectrum: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute waveforms from what :meth:`spectrum` gives, and the next state of the MDCT."""
+        coefficients = expand(spectrum * self.spread, self.config.power)
+        return self.mdct.synthesis(coefficients.reshape(len(spectrum), -1, self.config.hop), previous)
+
+    def forward(self, waveform: Tensor, codebooks: Tensor | None = None, quantize: bool = True) -> CodecOutput:
         """Encode and decode with gradients, in one block.
 
         Args:
             waveform: ``[batch, 1, samples]``
             codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
+            quantize: whether the decoder gets quantized latents; otherwise the continuous ones, which are quantized for
+                the update of the codebooks alone
 
         Returns:
             The decoded waveform ``[batch, 1, samples]``, and the result of the quantizer.
@@ -213,13 +234,13 @@ class Codec(CodecBase):
         batch, _, samples = waveform.shape
         if codebooks is None:
             codebooks = waveform.new_full((batch,), self.config.quantizer.codebooks)
-        missing = self.config.frames_for(samples) * self.config.latent_hop - samples
-        padded = nn.functional.pad(waveform[:, 0], (0, missing))
+        padded = self._padded(waveform)
         latent, _ = self.analyse(padded, self.mdct.initial_state(batch), self.encoder.initial_state(batch))
         with torch.autocast(waveform.device.type, enabled=False):
             quantized = self.quantizer(latent.float(), codebooks)
+            decodable = quantized.latent if quantize else self.quantizer.continuous(latent.float())
         states = self.mdct.initial_state(batch), self.decoder.initial_state(batch)
-        decoded, _, _ = self.synthesise(quantized.latent, *states)
+        decoded, _, _ = self.synthesise(decodable, *states)
         return CodecOutput(decoded[:, None, self.config.hop : self.config.hop + samples], quantized)
 
     # --- coding ----------------------------------------------------------------------------------
@@ -314,6 +335,31 @@ class Codec(CodecBase):
         """
         codes = self.encode(waveform, codebooks)
         return self.decode(codes, waveform.shape[-1]), codes
+
+    @property
+    def is_transform_fixed(self) -> bool:
+        """True if the linear skip paths are a transform and its inverse, as :meth:`initialise` makes them."""
+        projection = self.decoder.direct.detach().double() @ self.encoder.direct.detach().double()
+        return torch.allclose(projection @ projection, projection, atol=1e-4)  # on the directions that are kept
+
+    @torch.no_grad()
+    def transform_round_trip(self, waveform: Tensor) -> Tensor:
+        """Encode and decode with the linear skip paths alone: the Karhunen-Loève transform, cut to the dimension of the
+        latent, without networks and quantizer.
+
+        These are the paths of :meth:`initialise` unless they were trained or widened, see :attr:`is_transform_fixed`.
+
+        Args:
+            waveform: ``[batch, 1, samples]``
+
+        Returns:
+            The decoded waveform ``[batch, 1, samples]``.
+        """
+        batch, _, samples = waveform.shape
+        spectrum = self.spectrum(self._padded(waveform), self.mdct.initial_state(batch))
+        spectrum = F.linear(F.linear(spectrum, self.encoder.direct), self.decoder.direct)
+        decoded, _ = self._waveform(spectrum, self.mdct.initial_state(batch))
+        return decoded[:, None, self.config.hop : self.config.hop + samples]
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Decode whole streams of codes.

@@ -43,6 +43,15 @@ class CodecBase(nn.Module):
         """
         raise NotImplementedError
 
+    def fit_codebooks(self, waveform: Tensor, generator: torch.Generator) -> None:
+        """Fit codebooks to the latents of audio, as far as the architecture permits; the networks remain unchanged.
+
+        Args:
+            waveform: ``[batch, 1, samples]``
+            generator: source of random numbers, on the CPU
+        """
+        raise NotImplementedError
+
     def update_codebooks(self, generator: torch.Generator) -> int:
         """Update the parts that learn from the last batch without gradients; called after each training step.
 
@@ -54,12 +63,14 @@ class CodecBase(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, waveform: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+    def forward(self, waveform: Tensor, codebooks: Tensor | None = None, quantize: bool = True) -> CodecOutput:
         """Encode and decode with gradients.
 
         Args:
             waveform: ``[batch, 1, samples]``
             codebooks: mean number of codebooks that the frames of each item use ``[batch]`` (default: all)
+            quantize: whether the decoder gets quantized latents; otherwise the continuous ones, which are quantized for
+                the update of the codebooks alone
 
         Returns:
             The decoded waveform, and the result of the quantizer.

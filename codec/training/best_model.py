@@ -29,7 +29,8 @@ _STORED = ("best", "best_step", "first", "without_improvement", "criterion")
 class BestModelCheckpoint(Callback):
     """Saves the averaged weights as the run's model whenever the validation loss is the lowest so far.
 
-    Ends the run if the loss diverged, and stops it after ``train.patience`` validations without improvement.
+    Ends the run if the loss diverged, and stops it after ``train.patience`` validations without improvement. The phase
+    without quantizer, whose validations use codebooks that the training does not, exhausts no patience.
 
     Args:
         folder: folder of the model
@@ -94,7 +95,7 @@ class BestModelCheckpoint(Callback):
         if state.validation_loss < self.best:
             self.best, self.best_step, self.without_improvement = state.validation_loss, state.step, 0
             self._save()
-        else:
+        elif self.module.quantizes:
             self.without_improvement += 1
         if self.out_of_patience:
             trainer.should_stop = True
@@ -114,7 +115,7 @@ class BestModelCheckpoint(Callback):
 
     def _check(self, loss: float) -> None:
         state = self.module.state
-        limits = [_DIVERGED * self.first] if self.first else []
+        limits = [_DIVERGED * self.first] if self.first and self.module.quantizes else []
         limits += [_DIVERGED_FROM_START * state.first_loss] if state.first_loss else []
         if not loss <= min(limits, default=math.inf):
             best = f", or with --from-best from the best one, at step {self.best_step:,}" if self.best_step else ""

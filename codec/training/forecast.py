@@ -46,6 +46,8 @@ class Forecast:
     """Step from which the discriminator takes part."""
     memory_gb: float
     """Peak memory of the GPU if there is one, else of the process."""
+    quantized_from: int | None = None
+    """Step at which a phase without quantizer ends; None if none is left."""
 
     def text(self, validate_every: int) -> str:
         """Describe the forecast in one line.
@@ -63,6 +65,8 @@ class Forecast:
             since = f"with the discriminator, from step {self.adversarial_from:,} on, " if speeds else ""
             audio = f"{self.adversarial_audio_s_per_s:.0f} s of audio per second"
             speeds.append(f"{since}{self.adversarial_steps_per_s:.2f} steps/s, {audio}")
+        if self.quantized_from is not None:
+            speeds.append(f"without quantizer until about step {self.quantized_from:,}")
         validations_s = self.validation_s * -(-self.steps // validate_every)
         end = datetime.now() + timedelta(seconds=self.seconds + validations_s)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
@@ -111,6 +115,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         adversarial_audio_s_per_s=audio_s / adversarial_s if adversarial_s else None,
         adversarial_from=max(step, start),
         memory_gb=_peak_memory_gb(device),
+        quantized_from=None if module.quantizes else round(recipe.train.unquantized_share * (step + steps)),
     )
 
 

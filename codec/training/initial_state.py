@@ -66,7 +66,7 @@ def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None)
         return
     if recipe.train.freeze_encoder:
         raise UserError("train.freeze_encoder needs a trained model to start from; give one with --init-from")
-    module.codec.initialise(_first_crops(module, crops), module.generator_at(-1))
+    module.codec.initialise(first_crops(module.recipe, crops), module.generator_at(-1))
     module.start_from(module.codec)
 
 
@@ -77,14 +77,26 @@ def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> Non
         if recipe.train.freeze_encoder:
             module.average.compatible_fingerprints = (fingerprint(codec), *codec.compatible_fingerprints)
     elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
-        module.codec.grow_from(codec, _first_crops(module, crops), module.generator_at(-1))
+        module.codec.grow_from(codec, first_crops(recipe, crops), module.generator_at(-1))
         module.start_from(module.codec)
     else:
         raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
 
 
-def _first_crops(module: CodecModule, crops: Crops) -> torch.Tensor:
-    batches = torch.cat([crops[step] for step in range(initialisation_batches(module.recipe))])
+def first_crops(recipe: Recipe, crops: Crops) -> torch.Tensor:
+    """Return the crops of the first batches, to which codecs and codebooks are fitted.
+
+    Args:
+        recipe: size of a batch and number of steps of the run
+        crops: training crops
+
+    Returns:
+        Waveforms ``[crops, 1, samples]``.
+
+    Raises:
+        UserError: all crops are silent.
+    """
+    batches = torch.cat([crops[step] for step in range(initialisation_batches(recipe))])
     crops.require_audible(batches)
     return batches
 

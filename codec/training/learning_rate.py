@@ -9,6 +9,20 @@ import math
 from codec.config import Recipe
 
 
+def share_done(recipe: Recipe, step: int, time_share: float = 0.0) -> float:
+    """Compute the share of a run that is done, by its steps or its time limit, whichever is further.
+
+    Args:
+        recipe: number of steps
+        step: number of finished steps
+        time_share: share of ``train.max_minutes`` that is used up
+
+    Returns:
+        A share from 0 to 1.
+    """
+    return min(1.0, max(step / recipe.train.steps, time_share))
+
+
 def learning_rate_ratio(recipe: Recipe, step: int, time_share: float = 0.0) -> float:
     """Compute the learning rate of a step relative to the highest one, ``optim.lr``.
 
@@ -31,6 +45,5 @@ def learning_rate_ratio(recipe: Recipe, step: int, time_share: float = 0.0) -> f
     """
     optim = recipe.optim
     warmup = min(1.0, (step + 1) / max(1, optim.warmup_steps))
-    done = max(step / recipe.train.steps, time_share)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    cosine = 0.5 * (1 + math.cos(math.pi * share_done(recipe, step, time_share)))
     return warmup * (optim.final_lr_ratio + (1 - optim.final_lr_ratio) * cosine)

@@ -131,9 +131,18 @@ class CodecModule(L.LightningModule):
             ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
         """
         quantizer = self.recipe.codec.quantizer
-        some = 1 + (quantizer.codebooks - 1) * torch.rand(batch, generator=generator)
+        share = torch.rand(batch, generator=generator)
+        if self.recipe.train.rates == "log_uniform":
+            some = quantizer.codebooks**share
+        else:
+            some = 1 + (quantizer.codebooks - 1) * share
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
         return torch.where(full, quantizer.codebooks, some).to(self.device)
+
+    @property
+    def quantizes(self) -> bool:
+        """False in the phase without quantizer, see :mod:`codec.training.quantizer_start`."""
+        return not self.recipe.train.unquantized_share or self.state.quantized_from is not None
 
     # --- training --------------------------------------------------------------------------------
 
@@ -186,12 +195,13 @@ class CodecModule(L.LightningModule):
     ) -> _StepLosses:
         """Run the codec and compute its losses; ``others`` holds the discriminator's optimiser, if there is one."""
         recipe = self.recipe
-        output = self.codec(target, self.draw_codebooks(len(target), generator))
+        quantize = self.quantizes
+        output = self.codec(target, self.draw_codebooks(len(target), generator), quantize)
         scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: recipe.train.mel_scales].tolist()
         report = self.losses(output.waveform, target, log_all=logged, mel_scales=scales)
         terms = dict(report.terms)
         terms["commitment"] = output.quantized.commitment
-        total = report.total + COMMITMENT_WEIGHT * terms["commitment"]
+        total = report.total + quantize * COMMITMENT_WEIGHT * terms["commitment"]
         if recipe.optim.l1:
             weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
             total = total + recipe.optim.l1 * torch.stack(weights).sum()

@@ -15,6 +15,7 @@ from codec.losses.noise_baseline import matched_noise
 from codec.training.data import Crops
 from codec.training.fit_diagnosis import NOISE_BASELINE
 from codec.training.metrics_log import MetricsLog, read_curves
+from codec.training.module import CodecModule
 from codec.training.state import TrainingState
 from codec.training.status import COLLAPSED_BELOW, training_status
 
@@ -40,7 +41,10 @@ class CollapseMonitor(Callback):
         """Reason if this callback stopped the run, else empty."""
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Warn of collapsed codebooks."""
+        """Warn of collapsed codebooks, unless they are to be fitted anew."""
+        assert isinstance(module, CodecModule)
+        if not module.quantizes:
+            return
         usage = self.state.codebook_usage
         collapsed = ", ".join(str(index) for index, used in enumerate(usage) if used < COLLAPSED_BELOW)
         if not collapsed:

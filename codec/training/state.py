@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _STORED = ("step", "validated", "first_loss", "skipped_in_a_row")
+_ADDED = {"quantized_from": 0}
+"""Values that checkpoints of earlier versions do not have, and what they stand for there."""
 
 
 @dataclass
@@ -27,6 +29,9 @@ class TrainingState:
     """Weighted sum of all loss terms at the last validation."""
     codebook_usage: list[float] = field(default_factory=list)
     """Share of the entries of each codebook that occurred in the last validation, of those that could occur."""
+    quantized_from: int | None = None
+    """Step at which the phase without quantizer ended, 0 without such a phase; None during it. Once it has ended it
+    does not return, even if the run is resumed with more steps."""
     first_loss: float | None = None
     """Loss of the first step; None again when a resumed run has other losses."""
     skipped_in_a_row: int = 0
@@ -55,7 +60,7 @@ class TrainingState:
         Returns:
             Plain values by their names in the checkpoint.
         """
-        return {name: getattr(self, name) for name in (*_STORED, "validate_every")}
+        return {name: getattr(self, name) for name in (*_STORED, *_ADDED, "validate_every")}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Restore the values of a checkpoint, except for ``validate_every``, which is a setting.
@@ -65,3 +70,5 @@ class TrainingState:
         """
         for name in _STORED:
             setattr(self, name, checkpoint[name])
+        for name, value in _ADDED.items():
+            setattr(self, name, checkpoint.get(name, value))

@@ -12,6 +12,8 @@ from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import Diagnosis, diagnose_curves
 from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION, Curve, Curves, comparable_curves
 
+QUANTIZED_FROM = "quantized_from"
+"""Name in the metrics of the step at which a phase without quantizer ended."""
 COLLAPSED_BELOW = 0.1
 """A codebook has collapsed if less than this share of its entries is in use."""
 
@@ -57,6 +59,10 @@ class TrainingStatus:
     usage: CodebookUsage | None
     right: float | None
     """Discriminator accuracy: share of its decisions that are right."""
+    unquantized: bool = False
+    """Whether the run is in its phase without quantizer."""
+    quantized_from: int | None = None
+    """Step at which that phase ended; None if there was none, or it has not ended."""
 
     def line(self) -> str:
         """Format the status for the log.
@@ -71,6 +77,8 @@ class TrainingStatus:
             f" ({self.best})",
             self.describe_fit(),
         ]
+        if self.unquantized:
+            parts.append("without quantizer so far, except for validations")
         if self.audio_s_per_s is not None:
             parts.append(f"{self.audio_s_per_s:.0f} s of audio per second")
         if self.gradient is not None:
@@ -115,7 +123,7 @@ def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
     share = step / recipe.train.steps
     if minutes is not None and recipe.train.max_minutes:
         share = max(share, minutes / recipe.train.max_minutes)
-    speed = speed_curve(curves, recipe)
+    speed, quantized_from = speed_curve(curves, recipe), _last(curves, "train", QUANTIZED_FROM)
     return TrainingStatus(
         step=step,
         share=min(1.0, share),
@@ -130,6 +138,8 @@ def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:
         clipped=_last(curves, "train", "clipped"),
         usage=_last_usage(curves),
         right=_last(curves, "train", "discriminator_right"),
+        unquantized=bool(recipe.train.unquantized_share) and quantized_from is None,
+        quantized_from=None if quantized_from is None else int(quantized_from),
     )
 
 

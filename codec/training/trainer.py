@@ -40,6 +40,7 @@ from codec.training.module import CodecBuilder
 from codec.training.monitors import CollapseMonitor, StatusLogger
 from codec.training.progress import TrainingProgressBar
 from codec.training.provenance import criterion, record_trained_clips
+from codec.training.quantizer_start import QuantizerStart
 from codec.training.run_folder import RESULT_FILE, SOUNDS_FOLDER, TrainingResult, lock_run_folder, read_result
 from codec.training.state import TrainingState
 from codec.training.status import explain_early_stop
@@ -172,6 +173,7 @@ class _Training:
             self.arrays,
             self.limit,
             lock,
+            QuantizerStart(self.module, self.data.train_crops),
             self.counter,
             TrainingProgressBar(state, self.limit),
             self.best,

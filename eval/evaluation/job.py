@@ -176,6 +176,8 @@ class CodedSystems:
     """Clips for model selection, coded only by the model at its first operating point."""
     others: list[CodedSystem]
     """The reporting clips, coded by the other systems."""
+    bounds: list[CodedSystem]
+    """The reporting clips at the bounds of the model, see :mod:`eval.systems.bounds`."""
     absent: dict[str, str]
     """System that could not code the clips, to the reason."""
 
@@ -187,3 +189,4 @@ class ScoredSystems:
     reporting: list[ClipResult]
     selecting: list[ClipResult]
     others: list[list[ClipResult]]
+    bounds: list[list[ClipResult]]

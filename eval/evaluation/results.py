@@ -222,6 +222,9 @@ class EvaluationResult:
     """Requested system that could not code the clips, to the reason."""
     rates: list[RatePoint] = field(default_factory=list, repr=False)
     differences: list[Difference] = field(default_factory=list, repr=False)
+    bounds: list[Row] = field(default_factory=list)
+    """Rows of the model's bounds on the clips of the first row, if it is evaluated at several operating points; see
+    :mod:`eval.systems.bounds`."""
     halves: Halves | None = None
     memory_mb: float | None = None
     """Peak memory of a process that encodes and decodes a minute of audio, with the interpreter and all libraries."""

@@ -36,7 +36,7 @@ from eval.evaluation.output_folder import (
 from eval.evaluation.rate_distortion import SystemClips
 from eval.evaluation.results import ClipResult, EvaluationResult, Row
 from eval.evaluation.scoring import DecodeScores, ScoringJob, score_coded_clips
-from eval.evaluation.summary import list_systems, print_progress, summarise_evaluation, summarise_model
+from eval.evaluation.summary import list_bounds, list_systems, print_progress, summarise_evaluation, summarise_model
 from eval.evaluation.tables import write_evaluation_tables
 from eval.pages.evaluation_page import write_report
 from eval.systems.baselines import (
@@ -44,6 +44,7 @@ from eval.systems.baselines import (
     code_references,
     find_external_decodes,
 )
+from eval.systems.bounds import code_bounds
 from eval.systems.external_decodes import check_alignment
 from eval.systems.own import CodedClip, code_clips
 
@@ -78,7 +79,8 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
         coded = _code(job, clips, opened.split, work)
         scored = _score(coded, job.recipe.target, job.options.workers)
         result = summarise_evaluation(job, clips, opened, coded, scored)
-        _write(result, coded, list_systems(job, coded, scored), work)
+        systems = [*list_systems(job, coded, scored), *list_bounds(coded, scored)]
+        _write(result, coded, systems, work)
         publish_evaluation(work, job.out)
         if opened.key is not None:
             record_result(job.data, opened.key, _ledger_entry(result))
@@ -128,7 +130,8 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
     reporting, selecting = coded[: len(clips.reporting)], coded[len(clips.reporting) :]
     others = code_models(job.models, job.points, opened, clips.reporting, originals, work)
     references, absent = code_references(job.options.references, reporting, external, work)
-    return CodedSystems(reporting, selecting, others + references, absent)
+    bounds = code_bounds(job.codec, reporting, work) if len(job.points) > 1 else []
+    return CodedSystems(reporting, selecting, others + references, bounds, absent)
 
 
 def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSystems:
@@ -137,14 +140,17 @@ def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSys
     """
     own = [*coded.reporting, *coded.selecting]
     jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed)) for seed, entry in enumerate(own)]
-    jobs += [ScoringJob(entry) for system in coded.others for entry in system.coded]
+    jobs += [ScoringJob(entry) for system in (*coded.others, *coded.bounds) for entry in system.coded]
     scores = iter(score_coded_clips(jobs, workers))
 
     def results(clips: Iterable[CodedClip]) -> list[ClipResult]:
         return [_clip_result(entry, next(scores), target) for entry in clips]
 
     return ScoredSystems(
-        results(coded.reporting), results(coded.selecting), [results(system.coded) for system in coded.others]
+        results(coded.reporting),
+        results(coded.selecting),
+        [results(system.coded) for system in coded.others],
+        [results(system.coded) for system in coded.bounds],
     )
 
 

@@ -12,6 +12,7 @@ from eval.evaluation.formatting import (
 from eval.evaluation.results import EvaluationResult, Row
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table
+from eval.systems.system import BOUND
 
 _COLUMNS = 100
 """Maximum width of tables in columns of a terminal."""
@@ -125,15 +126,16 @@ def _system_lines(result: EvaluationResult) -> list[str]:
     """Return tables of means, a column for each system at each operating point, the main one first."""
     if not result.others:
         return []
-    systems = [result.main, *result.others]
-    cells = [["real kbps", *("unknown" if row.kbps is None else f"{row.kbps:.2f}" for row in systems)]]
+    systems = [result.main, *result.others, *result.bounds]
+    rates = ["unknown" if row.kbps is None else f"{row.kbps:.2f}" for row in (result.main, *result.others)]
+    cells = [["real kbps", *rates, *(BOUND for _ in result.bounds)]]
     if any(row.container_kbps is not None for row in systems):
         around = (row.container_kbps for row in systems)
         cells.append(["container, kbps", *("–" if kbps is None else f"{kbps:.2f}" for kbps in around)])
     for entry in METRICS:
         if any(entry.name in row.metrics for row in systems):
             cells.append([entry.heading, *(_format_mean(entry.name, row) for row in systems)])
-    table = Table("", "", ["", result.operating_point, *(row.name for row in result.others)], cells)
+    table = Table("", "", ["", result.operating_point, *(row.name for row in systems[1:])], cells)
     lines = ["other systems on the same clips (means; results.md in the same folder has their intervals):"]
     for text in table.texts(_COLUMNS, kept=2):
         lines += [*_indented(text), ""]

@@ -78,13 +78,14 @@ def summarise_evaluation(
         diagnosis=_diagnose(job, rows[0]),
         rows=rows,
         others=[_other_row(job.name, entry, found) for entry, found in zip(coded.others, scored.others)],
+        bounds=[_other_row(job.name, entry, found) for entry, found in zip(coded.bounds, scored.bounds)],
         usage=codes.usage(),
         clips=results,
         split=job.options.split,
         system=job.name,
         openings=opened.openings,
         absent_systems=coded.absent,
-        rates=rate_points(systems),
+        rates=rate_points([*systems, *list_bounds(coded, scored)]),
         differences=differences(*_split_by_name(systems, job.name)),
         halves=compare_halves(results, scored.selecting) if job.options.split == "val" else None,
         memory_mb=memory_mb,
@@ -143,6 +144,19 @@ def list_systems(job: EvaluationJob, coded: CodedSystems, scored: ScoredSystems)
     own = System(job.name, str(job.points[0]), "model")
     others = [SystemClips(entry.system, clips) for entry, clips in zip(coded.others, scored.others)]
     return [SystemClips(own, scored.reporting), *others]
+
+
+def list_bounds(coded: CodedSystems, scored: ScoredSystems) -> list[SystemClips]:
+    """List the clips at the bounds of the model.
+
+    Args:
+        coded: the clips coded by all systems.
+        scored: their scores.
+
+    Returns:
+        The bounds, with the clips that the report is about.
+    """
+    return [SystemClips(entry.system, clips) for entry, clips in zip(coded.bounds, scored.bounds)]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from eval.evaluation.screen_text import describe_history, gap_table
 from eval.metrics.confidence import Estimate, describe_correction
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table, csv_cell
-from eval.systems.system import System
+from eval.systems.system import BOUND, System
 
 CLIPS_CSV, RATES_CSV, DIFFERENCES_CSV, RESULTS_MD = "clips.csv", "rates.csv", "differences.csv", "results.md"
 
@@ -112,7 +112,10 @@ def _main_section(result: EvaluationResult) -> list[str]:
         "",
         "kbps is the real bit rate: of whole files for our models, of the payload alone if a container is stated.",
         "",
-        _quality([(result.operating_point, result.main), *((row.name, row) for row in result.others)]),
+        _quality(
+            [(result.operating_point, result.main), *((row.name, row) for row in result.others)],
+            [(row.name, row) for row in result.bounds],
+        ),
         "",
         *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_missing(result.main))),
         *(f"- {row.name}: {line}" for row in result.others for line in describe_failed(row)),
@@ -120,7 +123,8 @@ def _main_section(result: EvaluationResult) -> list[str]:
     ]
 
 
-def _quality(rows: Sequence[tuple[str, Row]]) -> str:
+def _quality(operating: Sequence[tuple[str, Row]], bounds: Sequence[tuple[str, Row]] = ()) -> str:
+    rows = [*operating, *bounds]
     names = [entry.name for entry in METRICS if any(entry.name in row.metrics for _, row in rows)]
     around = any(row.container_kbps is not None for _, row in rows)
     head = [
@@ -134,11 +138,11 @@ def _quality(rows: Sequence[tuple[str, Row]]) -> str:
         [
             f"{heading} ({row.note})" if row.note else heading,
             str(row.clips),
-            "unknown" if row.kbps is None else f"{row.kbps:.2f}",
+            BOUND if place >= len(operating) else "unknown" if row.kbps is None else f"{row.kbps:.2f}",
             *(["–" if row.container_kbps is None else f"{row.container_kbps:.2f}"] if around else []),
             *(_value(name, row) for name in names),
         ]
-        for heading, row in rows
+        for place, (heading, row) in enumerate(rows)
     ]
     return Table("", "", head, table).markdown()
 

@@ -19,7 +19,7 @@ from eval.metrics.registry import metric
 from eval.search.plan import SearchPlan
 from eval.search.report import FRONT_JSON
 from eval.search.results import CandidateRow, SearchResult
-from eval.search.space import CandidateSettings
+from eval.search.space import CandidateSettings, single_settings
 from eval.search.store import SearchRecord, read_search_record
 
 
@@ -49,7 +49,7 @@ class PickedCandidate:
         Returns:
             Settings, quality, and the next command.
         """
-        settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in self.settings.items())
+        settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in single_settings(self.settings).items())
         notes = "".join(f"\n  {note}" for note in self.notes)
         quality = f"{metric(self.metric).label} {format_value(self.metric, self.quality)}"
         return (

@@ -14,9 +14,11 @@ from codec.pretrained.registry import find_model
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
 from eval.metrics.registry import METRICS
-from eval.search.space import CandidateSettings, Dimension
+from eval.search.space import CandidateSettings, Dimension, single_settings
 
 _FOLDER = "search"
+SEARCHED_OF_TRAINING = ("train.unquantized_share",)
+"""The settings of the section ``train`` that may be searched; budget, seeds and validations belong to the plan."""
 LARGEST_POPULATION = 12
 """In a larger population, the few candidates that can be afforded make up too few generations."""
 
@@ -115,7 +117,10 @@ class SearchPlan:
             usual = OperatingSettings(load_codec(find_model(self.model)).config.quantizer.codebooks)
             return {name: getattr(usual, name) for name in self.space}
         recipe = self.recipe_with({})
-        return {name: _get_setting(recipe, name) for name in self.space}
+        return {
+            name: {each: _get_setting(recipe, each) for each in dimension.names} or _get_setting(recipe, name)
+            for name, dimension in self.space.items()
+        }
 
     def recipe_with(self, settings: CandidateSettings) -> Recipe:
         """Return the recipe of a candidate, apart from its budget.
@@ -129,7 +134,7 @@ class SearchPlan:
         Raises:
             UserError: the settings do not fit together.
         """
-        return read_recipe(self.recipe, override_words({**self.settings, **settings}))
+        return read_recipe(self.recipe, override_words({**self.settings, **single_settings(settings)}))
 
 
 def read_search_plan(name: str) -> SearchPlan:
@@ -177,11 +182,17 @@ def _check_numbers(plan: SearchPlan, path: Path) -> None:
 def _check_recipe_plan(plan: SearchPlan, path: Path) -> None:
     if (plan.minutes > 0) == (plan.steps > 0) or min(plan.minutes, plan.steps) < 0:
         raise UserError(f"{path}: set either minutes or steps above 0, not both")
-    for key in plan.space:
-        if key in plan.settings:
-            raise UserError(f"{path}: {key} is both in settings and in space; remove one of them")
-        if key.startswith("train."):
-            raise UserError(f"{path}: space: {key} cannot be searched, since all candidates are trained the same way")
+    searched = [name for key, dimension in plan.space.items() for name in (dimension.names or [key])]
+    for name in searched:
+        if name in plan.settings:
+            raise UserError(f"{path}: {name} is both in settings and in space; remove one of them")
+        if searched.count(name) > 1:
+            raise UserError(f"{path}: {name} is in space twice; remove one of them")
+        if name.startswith("train.") and name not in SEARCHED_OF_TRAINING:
+            raise UserError(
+                f"{path}: space: {name} cannot be searched, since all candidates are trained for as long and validated"
+                f" the same way; of train, only {', '.join(SEARCHED_OF_TRAINING)} can"
+            )
 
 
 def _check_operating_plan(plan: SearchPlan, path: Path) -> None:

@@ -20,7 +20,7 @@ from eval.evaluation.codec_scores import CodecScores
 from eval.search.cost import Size
 from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.plan import SearchPlan
-from eval.search.space import CandidateSettings
+from eval.search.space import CandidateSettings, single_settings
 from eval.systems.architectures import PLAIN, SpeedSubject, count_module_parameters
 
 
@@ -125,7 +125,7 @@ class RecipeCandidates:
         else:
             recipe = self._recipe(settings)
             recipe = replace(recipe, train=replace(recipe.train, seed=seed))
-            own_start = "adversarial.start_step" in {**self._plan.settings, **settings}
+            own_start = "adversarial.start_step" in {**self._plan.settings, **single_settings(settings)}
             expected = first.expected_steps(recipe, self._data)
             recipe = first.limit_recipe(recipe, expected, 1, own_start=own_start)
         most = budget.steps or STEPS_MARGIN * recipe.train.validate_every * self._plan.factor**rung

@@ -1,9 +1,14 @@
-"""The space that a search draws settings from: each dimension has choices or a range."""
+"""The space that a search draws settings from: each dimension has choices or a range.
+
+Settings that are to change together, such as the dimension of the latent and the number of codebooks that it needs, are
+one dimension with a name of its own. Its choices map the names of these settings to values.
+"""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from codec.errors import UserError
@@ -15,7 +20,40 @@ SIGNIFICANT_DIGITS = 4
 """Drawn numbers are rounded to this many significant digits, which keeps recipes readable."""
 
 CandidateSettings = Mapping[str, Any]
-"""Dotted name to value, such as ``{"optim.lr": 3e-4}``."""
+"""Name of a dimension to value: a dotted name, such as ``{"optim.lr": 3e-4}``, or that of several settings."""
+
+
+def sets_several(value: Any) -> bool:
+    """Return whether a value stands for several settings.
+
+    Args:
+        value: value of a dimension.
+
+    Returns:
+        True if it maps dotted names to values.
+
+    >>> sets_several({"codec.hop": 160, "codec.frames_per_latent": 2}), sets_several({"l1": 1.0})
+    (True, False)
+    """
+    return isinstance(value, Mapping) and bool(value) and all("." in str(name) for name in value)
+
+
+def single_settings(settings: CandidateSettings) -> dict[str, Any]:
+    """Return the settings that values stand for.
+
+    Args:
+        settings: settings of a candidate.
+
+    Returns:
+        Dotted name to value.
+
+    >>> single_settings({"optim.lr": 3e-4, "frames": {"codec.hop": 160, "codec.frames_per_latent": 2}})
+    {'optim.lr': 0.0003, 'codec.hop': 160, 'codec.frames_per_latent': 2}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= value if sets_several(value) else {name: value}
+    return found
 
 
 @dataclass(frozen=True)
@@ -23,7 +61,7 @@ class Dimension:
     """The values that one setting may take: a list of choices, or a range of numbers.
 
     Args:
-        choices: possible values; None: a range.
+        choices: possible values, or mappings of dotted names to values if they are of several settings; None: a range.
         low: smallest number. A range whose two ends are integers holds integers only.
         high: largest number.
         step: distance between integers.
@@ -50,12 +88,19 @@ class Dimension:
         if self.choices is not None:
             if not self.choices:
                 raise UserError(f"{where}: choices must list at least one value")
+            if self.names and any(not sets_several(one) or list(one) != self.names for one in self.choices):
+                raise UserError(f"{where}: each choice must set {', '.join(self.names)}, in this order")
         elif not self.low < self.high:  # type: ignore[operator]
             raise UserError(f"{where}: low ({self.low}) must be below high ({self.high})")
         elif self.log and not self.low > 0:  # type: ignore[operator]
             raise UserError(f"{where}: on a logarithmic scale low must be above 0, not {self.low}")
         elif self.step < 1 or (self.step > 1 and (not self.whole or self.log)):
             raise UserError(f"{where}: step must be at least 1, and needs a linear range of integers")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the settings that the choices set, if these are several."""
+        return list(self.choices[0]) if self.choices and sets_several(self.choices[0]) else []
 
     @property
     def whole(self) -> bool:
@@ -136,9 +181,16 @@ def format_setting(value: Any) -> str:
         value: number, text, list or mapping.
 
     Returns:
-        The text.
+        The text. Of several settings, the part of their names that is common is left out.
+
+    >>> format_setting({"codec.quantizer.latent_dim": 96, "codec.quantizer.codebooks": 36})
+    'latent_dim 96, codebooks 36'
 
     >>> format_setting(0.0005), format_setting("onnx"), format_setting([1, 2])
     ('0.0005', 'onnx', '[1, 2]')
     """
+    if sets_several(value):
+        sections = zip(*(name.split(".")[:-1] for name in value))
+        common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, sections))
+        return ", ".join(f"{name.split('.', common)[-1]} {format_setting(one)}" for name, one in value.items())
     return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value

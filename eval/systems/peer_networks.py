@@ -48,6 +48,17 @@ class PeerQuantizer(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
+    def continuous(self, latent: Tensor) -> Tensor:
+        """Return the latents that the decoder would get without quantization.
+
+        Args:
+            latent: ``[batch, frames, features]``.
+
+        Returns:
+            The same latents.
+        """
+        return latent
+
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
         """Quantize latents.
 
@@ -177,6 +188,16 @@ class Peer(CodecBase):
             wave: ``[batch, 1, samples]``, training audio.
             generator: source of random numbers.
         """
+        self.fit_codebooks(wave, generator)
+
+    @torch.no_grad()
+    def fit_codebooks(self, wave: Tensor, generator: torch.Generator) -> None:
+        """Fit the codebooks by k-means, if the quantizer does so.
+
+        Args:
+            wave: ``[batch, 1, samples]``, training audio.
+            generator: source of random numbers.
+        """
         if isinstance(self.quantizer, DacQuantizer):
             return
         latent = torch.cat([self.encoder(part) for part in wave[:_INITIAL_CROPS].split(8)])
@@ -193,12 +214,13 @@ class Peer(CodecBase):
         """
         return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.update_codebooks(generator)  # type: ignore
 
-    def forward(self, wave: Tensor, codebooks: Tensor | None = None) -> CodecOutput:
+    def forward(self, wave: Tensor, codebooks: Tensor | None = None, quantize: bool = True) -> CodecOutput:
         """Code and decode waveforms in training.
 
         Args:
             wave: ``[batch, 1, samples]``.
             codebooks: ``[batch]``, number of codebooks that each item uses; None: all.
+            quantize: whether the decoder gets quantized latents; otherwise the continuous ones.
 
         Returns:
             Decoded waveforms and quantized latents.
@@ -206,8 +228,10 @@ class Peer(CodecBase):
         if codebooks is None:
             codebooks = wave.new_full((len(wave),), self.config.quantizer.codebooks)
         with torch.autocast(wave.device.type, enabled=False):
-            quantized = self.quantizer(self._latent(wave).float(), codebooks)
-        return CodecOutput(self._wave(quantized.latent, wave.shape[-1]), quantized)
+            latent = self._latent(wave).float()
+            quantized = self.quantizer(latent, codebooks)
+            decodable = quantized.latent if quantize else self.quantizer.continuous(latent)  # type: ignore[operator]
+        return CodecOutput(self._wave(decodable, wave.shape[-1]), quantized)
 
     def round_trip(self, wave: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         """Code and decode waveforms in evaluation.

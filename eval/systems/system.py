@@ -5,6 +5,9 @@ from typing import Literal
 
 Kind = Literal["model", "conventional", "external", "unknown"]
 
+BOUND = "bound"
+"""In place of the operating point of a system that is a bound, see :mod:`eval.systems.bounds`."""
+
 
 @dataclass(frozen=True)
 class System:
@@ -18,6 +21,11 @@ class System:
     """A model of this project; a conventional codec; audio decoded outside this evaluation; or, in tables without this
     record, unknown."""
 
+    @property
+    def is_bound(self) -> bool:
+        """True if it is a bound, which has no bit rate."""
+        return self.point == BOUND
+
     def label(self, main: str) -> str:
         """Return the heading of the system's row in a report.
 
@@ -29,6 +37,6 @@ class System:
         """
         if self.kind == "conventional":
             return f"{self.name} {self.point.removesuffix(' kbps')}"
-        if self.kind == "external":
+        if self.is_bound or self.kind == "external":
             return self.name
         return self.point if self.name == main else f"{self.name}, {self.point}"

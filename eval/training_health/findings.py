@@ -109,12 +109,16 @@ def check_codebooks(found: TrainingStatus | None) -> Finding:
         The finding.
     """
     usage = found.usage if found else None
-    if usage is None:
+    if found is None or usage is None:
         return Finding("codebooks", "unknown", "Not recorded.")
+    if found.unquantized:
+        text = f"The run trains without quantizer so far; {usage.unused:.0%} of entries are unused in validations."
+        return Finding("codebooks", "unknown", text, "The codebooks are fitted anew at the end of this phase.")
     least = int(np.argmax(usage.each_unused))
     text = (
         f"{usage.unused:.0%} of entries unused on the validation clips (most in codebook {least + 1}:"
         f" {usage.each_unused[least]:.0%}), perplexity {usage.perplexity:.0f} on average."
+        + ("" if found.quantized_from is None else f" The quantizer takes part since step {found.quantized_from:,}.")
     )
     if 1 - usage.each_unused[least] < COLLAPSED_BELOW:
         return Finding("codebooks", "bad", f"Collapsed. {text}", "A lower optim.lr or more crops per step may help.")

@@ -10,9 +10,15 @@ from tests.helpers.tiny import TINY
 
 TINY_SETTINGS: dict[str, Any] = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 """The overrides :data:`tests.helpers.tiny.TINY` as a mapping."""
-SEARCH_SPACE = {
+SEARCH_SPACE: dict[str, Any] = {
     "codec.decoder.width": {"low": 8, "high": 24, "step": 8},
-    "codec.quantizer.codebooks": {"low": 1, "high": 3},
+    "latent": {
+        "choices": [
+            {"codec.quantizer.latent_dim": dimension, "codec.quantizer.codebooks": codebooks}
+            for dimension, codebooks in ((16, 3), (8, 2), (24, 4))
+        ]
+    },
+    "train.unquantized_share": {"choices": [0.0, 0.5]},
     "optim.lr": {"low": 1e-3, "high": 3e-3, "log": True},
 }
 _QUICK = {
@@ -37,16 +43,18 @@ def _write(path: Path, content: dict[str, object]) -> str:
 
 def write_search_plan(folder: Path, **changes: object) -> str:
     """Write a plan that searches recipes, two candidates of each sampler, and the recipe that it starts from."""
+    quantizer = {"codebooks": 3, "latent_dim": 16}
     recipe = {
-        "codec": {"hop": 320, "frames_per_latent": 1, "decoder": {"width": 16}, "quantizer": {"codebooks": 3}},
+        "codec": {"hop": 320, "frames_per_latent": 1, "decoder": {"width": 16}, "quantizer": quantizer},
         "losses": {"l1": 20.0, "mel": 1.0},
         "optim": {"lr": 2.0e-3},
         "train": {"mel_scales": 1},
     }
+    searched = {*SEARCH_SPACE, *SEARCH_SPACE["latent"]["choices"][0]}
     plan = {
         "title": "Tiny",
         "recipe": _write(folder / "base.yaml", recipe),
-        "settings": {name: value for name, value in TINY_SETTINGS.items() if name not in SEARCH_SPACE},
+        "settings": {name: value for name, value in TINY_SETTINGS.items() if name not in searched},
         "space": SEARCH_SPACE,
         "steps": 2,
         "candidates": 2,

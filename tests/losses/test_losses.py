@@ -14,7 +14,7 @@ from codec import losses
 from codec.errors import UserError
 from codec.losses import LOSS_TERMS, CompositeLoss
 from codec.losses.spectral import a_weights
-from codec.losses.spectrograms import ALL_MEL_SCALES, SpectrogramPair, magnitude_spectrogram
+from codec.losses.spectrograms import ALL_MEL_SCALES, SpectrogramPair, complex_spectrogram
 from tests.helpers.tensors import noise_tensor, sine_tensor
 
 RATE, HOP = 16000, 160
@@ -35,10 +35,12 @@ def gradient(loss, output: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_magnitudes_agree_with_torch_stft(window):
+def test_spectrograms_agree_with_torch_stft(window):
     wave = noise_tensor(2, 5000)
-    theirs = torch.stft(wave, window, window // 4, window=torch.hann_window(window), return_complex=True)
-    torch.testing.assert_close(magnitude_spectrogram(wave, window), theirs.abs().mT, atol=3e-6, rtol=1e-5)
+    theirs = torch.stft(wave, window, window // 4, window=torch.hann_window(window), return_complex=True).mT
+    ours = complex_spectrogram(wave, window)
+    torch.testing.assert_close(torch.complex(ours.real, ours.imaginary), theirs, atol=3e-6, rtol=1e-5)
+    torch.testing.assert_close(ours.magnitude(), theirs.abs(), atol=3e-6, rtol=1e-5)
 
 
 def librosa_mel(output: Tensor, target: Tensor, rate: int) -> float:
@@ -98,6 +100,29 @@ def test_silent_targets_count_in_the_logarithmic_part_of_stft_alone():
     convergence = auraloss_stft(w_log_mag=0.0)(output[1:], sound)
     expected = logarithmic(output, torch.cat([silence, sound])) + convergence
     torch.testing.assert_close(both, expected, rtol=1e-4, atol=0)
+
+
+def test_complex_stft_agrees_with_librosa():
+    """Magnitudes to the power of 0.3, at the phases; relative to a sine of full scale, whose magnitude is a quarter of
+    the window.
+    """
+    output, target = noise_tensor(2, 1, 8000, level=0.07, seed=1), noise_tensor(2, 1, 8000)
+    errors = []
+    for window in (512, 1024, 2048):
+        waves = np.stack([output[:, 0].numpy(), target[:, 0].numpy()])
+        spectra = librosa.stft(waves, n_fft=window, hop_length=window // 4, center=True, pad_mode="reflect")
+        first, second = (np.abs(spectra) * 4 / window) ** 0.3 * np.exp(1j * np.angle(spectra))
+        errors.append((np.abs(first - second) ** 2).mean())
+    assert term("complex_stft", output, target).item() == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_complex_stft_hears_phase_and_does_not_depend_on_the_scale_of_windows():
+    wave = noise_tensor(1, 1, 8000)
+    assert term("complex_stft", -wave, wave) > term("complex_stft", 0 * wave, wave) > 0
+    assert term("stft", -wave, wave) < 1e-6
+    sine = sine_tensor(1000, RATE, RATE)[None, None]
+    loud, soft = (term("complex_stft", level * sine, 0 * sine) for level in (1.0, 0.1))
+    assert loud / soft == pytest.approx(10**0.6, rel=0.05)
 
 
 def test_l1_and_l2_are_means_of_the_error():
@@ -217,8 +242,8 @@ def test_no_gradient_reaches_the_target():
 @pytest.mark.parametrize(
     "distance",
     [  # of sizes and rates that nothing else has filled the caches for
-        lambda wave: magnitude_spectrogram(wave[:, 0], 16).sum(),
-        lambda wave: magnitude_spectrogram(wave[:, 0], 4096).sum(),
+        lambda wave: complex_spectrogram(wave[:, 0], 16).magnitude().sum(),
+        lambda wave: complex_spectrogram(wave[:, 0], 4096).magnitude().sum(),
         lambda wave: term("mel", wave, noise_tensor(1, 1, 4000), 22050),
         lambda wave: term("nmr", wave, noise_tensor(1, 1, 4000), 22050),
         lambda wave: term("a_weighted", wave, noise_tensor(1, 1, 4000), 22050),
@@ -265,6 +290,9 @@ def test_a_spectrogram_computed_without_gradients_is_computed_again_with_them():
     with torch.no_grad():
         assert not pair.output_spectrogram(512).requires_grad
     assert pair.output_spectrogram(512).requires_grad and not pair.target_spectrogram(512).requires_grad
+    with torch.no_grad():
+        assert pair.output_spectrogram(1024) is not None and pair.output_stft(512).real.requires_grad
+    assert pair.output_stft(1024).real.requires_grad and not pair.target_stft(1024).real.requires_grad
 
 
 @pytest.mark.parametrize("weights", [{}, {"l1": 0.0}])

@@ -10,7 +10,7 @@ from codec.losses import noise_to_mask_ratio
 from codec.losses.bark import hz_to_bark, threshold_in_quiet_db_spl
 from codec.losses.noise_baseline import matched_noise
 from codec.losses.noise_to_mask import masking_bands, masking_threshold, masking_window
-from codec.losses.spectrograms import magnitude_spectrogram
+from codec.losses.spectrograms import complex_spectrogram
 from tests.helpers.tensors import noise_tensor, sine_tensor
 
 RATES = (16000, 24000, 44100)
@@ -21,7 +21,7 @@ ZWICKER_HZ += [2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500, 12000
 
 def frames(wave: Tensor, rate: int) -> Tensor:
     """Magnitudes away from the reflected edges."""
-    return magnitude_spectrogram(wave, masking_window(rate))[:, 4:-4]
+    return complex_spectrogram(wave, masking_window(rate)).magnitude()[:, 4:-4]
 
 
 def band_and_its_hz(rate: int, near_bark: float) -> tuple[int, float]:

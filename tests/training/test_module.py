@@ -1,5 +1,7 @@
 """The training step: schedule, random codebooks, moving average, discriminator."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,15 @@ def test_the_number_of_codebooks_has_the_distribution_of_the_recipe():
     some = drawn[drawn < 3]
     assert len(some) / 30000 == pytest.approx(0.6, abs=0.02) and drawn.max() == 3
     torch.testing.assert_close(torch.histc(some, 4, 1, 3) / len(some), torch.full((4,), 0.25), atol=0.02, rtol=0)
+
+
+def test_low_bit_rates_can_be_drawn_more_often():
+    module = CodecModule(tiny_recipe("--codec.quantizer.full_rate_share=0", "--train.rates=log_uniform"))
+    drawn = module.draw_codebooks(30000, module.generator_at(0))
+    assert 1 <= drawn.min() and drawn.max() <= 3
+    torch.testing.assert_close(
+        torch.histc(drawn.log(), 4, 0, math.log(3)) / 30000, torch.full((4,), 0.25), atol=0.02, rtol=0
+    )
 
 
 def test_the_average_has_the_decay_of_the_recipe(tmp_path, prepared, monkeypatch):

@@ -238,6 +238,17 @@ class ResidualVQ(nn.Module):
         """
         return sum(stage.update_codebook(generator, decay, threshold) for stage in self.stages)
 
+    def continuous(self, latent: Tensor) -> Tensor:
+        """Return the latents that the decoder would get without quantization.
+
+        Args:
+            latent: ``[batch, frames, dimension]``
+
+        Returns:
+            The same latents.
+        """
+        return latent
+
     def fused(self) -> FusedVQ:
         """Return the quantizer for inference, with the codebooks as they are now.
 

@@ -21,7 +21,9 @@ from eval.evaluation.job import EvaluationOptions
 from eval.evaluation.output_folder import WORK, check_replaceable
 from eval.evaluation.run import evaluate
 from eval.evaluation.scoring import ScoringJob, score_coded_clips
+from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
+from eval.systems.bounds import WITHOUT_QUANTIZER
 from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip, count_codes
 from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
@@ -90,7 +92,6 @@ def test_the_coded_files_decode_to_what_was_scored(folder, result, tmp_path):
     path = sorted((folder / "run" / "evaluation" / "coded").glob("*.nac"))[1]
     decode_file(path, tmp_path / "decoded.wav", LoadedModel(codec))
     from codec.audio import read
-    from eval.metrics.registry import metric
 
     wave = float_waveform(tones(seed_of("test", 1), 3.7))
     again = metric("mel").score(wave, read(tmp_path / "decoded.wav").samples, RATE)
@@ -175,6 +176,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         "code: 2 codebooks",
         "code: 1 codebooks",
         "code: Opus 24 kbps",
+        "bound: without quantizer",
         "score",
         "measuring",
         "computing",
@@ -189,8 +191,28 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     assert (one.name, opus.name) == ("1 codebooks", "Opus 24") and one.clips == opus.clips == again.main.clips
     assert one.kbps < again.kbps < opus.kbps and opus.metrics["mel"].mean < one.metrics["mel"].mean
     assert one.metrics.keys() == opus.metrics.keys() == again.main.metrics.keys()
+    check_bounds(again, load_codec(folder / "run"))
+    assert not result.bounds  # of a single operating point
     page = (folder / "again/report.html").read_text()
     assert "Opus 24" in page and "Opus 24" in again.text() and "Opus" not in result.report.read_text()
+
+
+def check_bounds(again, codec):
+    """They are in every table and have no bit rate, and nothing is compared with them. The skip paths of this model are
+    random, so that there is no KLT.
+    """
+    places = [next(i for i in range(5) if clip.clip_id == f"test{i}") for clip in again.clips]
+    waves = [float_waveform(tones(seed_of("test", i), clip.seconds)) for i, clip in zip(places, again.clips)]
+    for bound, row in zip([WITHOUT_QUANTIZER], again.bounds, strict=True):
+        values = [metric("mel").score(wave, bound.decode(codec, wave), RATE).value for wave in waves]
+        assert row.kbps is None and row.metrics["mel"].mean == pytest.approx(np.mean(values), rel=1e-3)
+    names = {row.name for row in again.bounds}
+    assert names == {point.system for point in again.rates if point.kbps is None}
+    assert not names & {entry.system for entry in again.differences} and not names & {row.name for row in again.others}
+    out = again.report.parent
+    for name in ("results.md", "rates.csv", "clips.csv"):
+        assert all(row in (out / name).read_text() for row in names), name
+    assert all(row in again.text() and f"<td>{row}</td>" in again.report.read_text() for row in names)
 
 
 @pytest.mark.parametrize(

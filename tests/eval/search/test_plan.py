@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 
 from codec.errors import UserError
+from codec.model.codec import Codec
 from codec.recipe import recipe_names
 from eval.search.plan import OperatingSettings, read_search_plan
 from eval.search.space import Dimension
+from eval.systems.complexity import measure_complexity
 from tests.helpers.plans import write_search_plan
+
+HOPS = {"choices": [160, 320]}
+
+
+def test_networks_of_the_latent_search_have_equal_multiply_adds():
+    plan = read_search_plan("search_latent")
+    recipes = [plan.recipe_with({"networks": choice}) for choice in plan.space["networks"].choices]
+    gmacs = [measure_complexity(Codec, recipe.codec).gmacs for recipe in recipes]
+    assert gmacs == pytest.approx([gmacs[0]] * len(recipes), rel=0.04) and len(set(gmacs)) > 3
 
 
 @pytest.mark.parametrize("name", recipe_names("search"))
@@ -28,6 +39,14 @@ def test_plans_of_the_package_are_complete(name):
         ({"space": {"optim.lr": {"low": 0.0, "high": 1.0, "log": True}}}, "optim.lr: .*low must be above 0"),
         ({"space": {"optim.lr": {"low": 1.0}}}, "optim.lr: .*choices"),
         ({"space": {"train.steps": {"low": 1, "high": 100_000}}}, "train.steps"),
+        (
+            {"space": {"latent": {"choices": [{"codec.power": 0.6, "codec.hop": 320}]}, "codec.hop": HOPS}},
+            "hop .*twice",
+        ),
+        ({"space": {"latent": {"choices": [{"codec.power": 0.6}, {"codec.hop": 160}]}}}, "latent: .*codec.power"),
+        ({"space": {"latent": {"choices": [{"codec.power": 0.5, "codec.hop": 320}]}}}, "latent must contain .*0.6"),
+        ({"space": {"latent": {"choices": [{"codec.hip": 3}]}}}, "'codec.hip'"),
+        ({"space": {"latent": {"choices": [{"train.seed": 0}]}}}, "train.seed .*train.unquantized_share"),
         ({"population": 40}, "population .*40"),
         ({"metric": "beauty"}, "'beauty'"),
         ({"minutes": 1}, "minutes or steps"),

@@ -48,7 +48,22 @@ def test_each_sampler_proposes_the_default_and_its_other_candidates(rows):
     assert set(by_name) == {"genetic 0", "genetic 1", "random 0", "random 1"} and len(rows) == 3
     default = by_name["genetic 0"]
     assert default["default"] and default is by_name["random 0"] and default["rung"] == 1
-    assert default["settings"] == {"codec.decoder.width": 16, "codec.quantizer.codebooks": 3, "optim.lr": 2.0e-3}
+    assert default["settings"] == {
+        "codec.decoder.width": 16,
+        "latent": {"codec.quantizer.latent_dim": 16, "codec.quantizer.codebooks": 3},
+        "train.unquantized_share": 0.0,
+        "optim.lr": 2.0e-3,
+    }
+
+
+def test_settings_of_one_dimension_are_trained_and_shown_together(finished, rows):
+    table = (finished / "front.md").read_text()
+    for row in rows:
+        recipe = read_recipe(str(finished / "candidates" / row["key"] / "seed0/recipe.yaml"))
+        quantizer, latent = recipe.codec.quantizer, row["settings"]["latent"]
+        assert [quantizer.latent_dim, quantizer.codebooks] == list(latent.values()) in ([16, 3], [8, 2], [24, 4])
+        assert recipe.train.unquantized_share == row["settings"]["train.unquantized_share"]
+        assert f"latent_dim {quantizer.latent_dim}, codebooks {quantizer.codebooks}" in table or not row["front"]
 
 
 def test_promoted_candidates_are_trained_on_and_validated_at_the_end_of_each_rung(finished, rows):
