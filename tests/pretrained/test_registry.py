@@ -129,7 +129,7 @@ def test_models_of_other_packages_are_found_by_name_and_fingerprint_and_ours_com
     assert {name: model["distribution"] for name, model in listed.items()} == {"both": "ours", "theirs": "others"}
     assert listed["both"]["fingerprint"] == fingerprint(load_codec(models / "both"))
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "theirs")[0] == 0
-    status, printed, _ = run("info", tmp_path / "a.nac", "--json")
+    printed = run("info", tmp_path / "a.nac", "--json")[1]
     assert json.loads(printed)[0]["model"] == "theirs" and json.loads(printed)[0]["fingerprint"] == fingerprint(theirs)
     assert run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")[0] == 0
 
