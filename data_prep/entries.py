@@ -50,6 +50,8 @@ class AudioEntry:
     """Name of the recording, if it has several files (two microphones, stems of a song, clips of one original)."""
     plain: bool = False
     """No corpus was recognised and no list gives a group, so that only the folders decide the group."""
+    text: str = ""
+    """Words that are spoken in the whole file; empty if unknown."""
     fields: dict[str, str] = field(default_factory=dict)
     """All columns of the file's row in its list."""
 

@@ -14,7 +14,16 @@ from codec.batch import inputs
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import AudioEntry, domain_of
-from data_prep.tables import GROUP_COLUMNS, PATH_COLUMNS, TableRow, cell_text, first_cell, read_csv, read_json_lines
+from data_prep.tables import (
+    GROUP_COLUMNS,
+    PATH_COLUMNS,
+    TEXT_COLUMNS,
+    TableRow,
+    cell_text,
+    first_cell,
+    read_csv,
+    read_json_lines,
+)
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
@@ -27,12 +36,13 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
 
     Args:
         path: a table (``.csv``, ``.tsv``) with a column ``path`` (or ``audio_filepath``, ``file_name``, …) and
-            optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain`` and ``source``; ``.jsonl`` or ``.json``
-            with such objects, or lhotse's recordings or cuts, compressed as ``.gz`` or not; Kaldi's ``wav.scp``; or
-            ``.txt`` with a path on each line.
+            optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain``, ``source`` and ``text`` (or
+            ``sentence``, …); ``.jsonl`` or ``.json`` with such objects, or lhotse's recordings or cuts, compressed as
+            ``.gz`` or not; Kaldi's ``wav.scp``; or ``.txt`` with a path on each line.
 
     Returns:
-        The files, each once. A file that the list has in several groups is a group of its own.
+        The files, each once. A file that the list has in several groups is a group of its own; one that it has with
+        several texts, or from an offset on, has no text, since files are used as a whole.
 
     Raises:
         UserError: the list cannot be read, names no files, or has a command instead of a file.
@@ -71,8 +81,16 @@ def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]
             domain=row.get("domain") or domain_of(path.parent),
             group=group,
             plain=not group,
+            text=_text_of_file(row),
             fields=row,
         )
+
+
+def _text_of_file(row: TableRow) -> str:
+    """Return the words of a file in one line, or an empty text if the row is about a part of it, as NeMo's may be."""
+    if row.get("offset", "").strip() not in ("", "0", "0.0"):
+        return ""
+    return " ".join(first_cell(row, TEXT_COLUMNS).split())
 
 
 def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:
@@ -84,4 +102,6 @@ def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:
 
 def _one(same: Sequence[AudioEntry]) -> AudioEntry:
     groups = {entry.group for entry in same if entry.group}
-    return replace(same[0], group=same[0].relative, plain=False) if len(groups) > 1 else same[0]
+    texts = {entry.text for entry in same}
+    first = same[0] if len(texts) == 1 else replace(same[0], text="")
+    return replace(first, group=first.relative, plain=False) if len(groups) > 1 else first

@@ -19,7 +19,7 @@ SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 """Reason of rows whose file has left the sources."""
-_ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": ""}
+_ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": "", "text": ""}
 """Columns that the first manifests did not have, with the cells that stand for them."""
 
 
@@ -56,6 +56,8 @@ class ManifestRow:
     """Licence as the user's list states it."""
     language: str = ""
     """Language as the user's list states it."""
+    text: str = ""
+    """Words that are spoken; empty if unknown."""
 
     @property
     def segment(self) -> AudioSegment:

@@ -41,6 +41,19 @@ def describe_groups(sources: Sources, groups: Mapping[str, str], grouping: Group
     return [*lines, *grouping.notes]
 
 
+def describe_texts(sources: Sources) -> list[str]:
+    """Describe the number of files whose words are known.
+
+    Args:
+        sources: content of the sources.
+
+    Returns:
+        A line, if there are any.
+    """
+    known = sum(bool(entry.text) for entry in sources.entries)
+    return [f"{known} of {_count_files(len(sources.entries))} have a text, for word error rates"] if known else []
+
+
 def _describe_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -> str:
     """Return the line about a corpus, empty if none of its files are of a domain that is used."""
     layout = corpus.layout

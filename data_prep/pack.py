@@ -29,7 +29,7 @@ SHARD_BYTES = 256 * 2**20
 """Largest size of an array in bytes; a single clip may be larger."""
 _COLUMNS = (
     "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
-    " language"
+    " language text"
 ).split()
 
 
@@ -176,6 +176,7 @@ def _place_clips(rows: Sequence[ManifestRow], split: str, form: _Format) -> list
             source=row.source,
             licence=row.licence,
             language=row.language,
+            text=row.text,
         )
         plan.append(PlacedClip(clip, row.segment, row.sha256, ClipLocation(f"{split}-{shard:05d}.npy", start)))
         start += frames

@@ -14,7 +14,7 @@ from data_prep.entries import AudioOrigin
 from data_prep.excerpts import SHORTEST_S, SplitExcerpt, plan_excerpts
 from data_prep.groups import TIME, Grouping, choose_grouping, group_entries
 from data_prep.manifest import ABSENT_REASON, MANIFEST_NAME, EarlierRun, ManifestRow, read_earlier_run, write_manifest
-from data_prep.notes import describe_groups, describe_repairs, describe_sources
+from data_prep.notes import describe_groups, describe_repairs, describe_sources, describe_texts
 from data_prep.options import PrepareOptions
 from data_prep.pack import pack_splits
 from data_prep.scan import SCAN_JOURNAL, ScanRecord, check_clip, read_content_hashes, scan_files
@@ -88,7 +88,7 @@ def _plan(paths: Sequence[Path], out: Path, options: PrepareOptions) -> _Plan:
     groups = group_entries(sources.entries, grouping)
     if before is None:
         refuse_too_few_groups(len(sources.entries), len(set(groups.values())), ratios, grouping)
-    notes = (*describe_sources(sources), *describe_groups(sources, groups, grouping))
+    notes = (*describe_sources(sources), *describe_groups(sources, groups, grouping), *describe_texts(sources))
     return _Plan(out, options, ratios, sources, grouping, groups, notes)
 
 
@@ -96,7 +96,10 @@ def _scan(plan: _Plan) -> list[ManifestRow]:
     """Measure every file: one row for each, without a split."""
     entries = plan.sources.entries
     records = scan_files([AudioSegment(entry.path) for entry in entries], plan.out / SCAN_JOURNAL, plan.options.workers)
-    return [_make_row(plan, records[str(entry.path)], entry, plan.groups[str(entry.path)]) for entry in entries]
+    return [
+        replace(_make_row(plan, records[str(entry.path)], entry, plan.groups[str(entry.path)]), text=entry.text)
+        for entry in entries
+    ]
 
 
 def _make_row(plan: _Plan, record: ScanRecord, origin: AudioOrigin, group: str) -> ManifestRow:

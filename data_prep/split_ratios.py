@@ -25,7 +25,7 @@ class SplitRatios:
         """Parse the option ``--ratios``.
 
         Args:
-            text: three numbers, train:val:test, in any unit; the first is above 0.
+            text: three numbers, train:val:test, in any unit; one is above 0.
 
         Returns:
             The shares.
@@ -40,7 +40,7 @@ class SplitRatios:
             parts = [float(part) for part in text.split(":")]
         except ValueError:
             parts = []
-        if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts) or parts[0] == 0:
+        if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts) or not any(parts):
             raise UserError(f"--ratios {text}: give train:val:test, such as 8:1:1 or 9:0.5:0.5")
         return SplitRatios(*(part / sum(parts) for part in parts))
 

@@ -178,7 +178,7 @@ def summarise_preparation(
         notes=tuple(notes),
         left_out=count_suffixes(sources.others),
         unlisted=sources.unlisted,
-        target=measure_target_distance(clips["train"], options.target) if options.target else None,
+        target=measure_target_distance(clips["train"], options.target) if options.target and clips["train"] else None,
     )
 
 

@@ -27,6 +27,8 @@ LICENCE_COLUMNS = ("licence", "license")
 """Names of the column with the licence."""
 LANGUAGE_COLUMNS = ("language", "lang", "locale")
 """Names of the column with the language; NeMo has lang, Common Voice locale."""
+TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")
+"""Names of the column with the words that are spoken; NeMo has text, Common Voice sentence."""
 
 
 def read_header(path: Path) -> list[str]:

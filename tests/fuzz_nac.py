@@ -1,9 +1,10 @@
 """Mutated .nac files and streams through all that reads them, in one process: python tests/fuzz_nac.py [COUNT [SEED]]
 
 Nothing may come out but codes in range or one line, within a time that the size of the file accounts for. What is
-tried is the header with its tags, the packets, the index, the live profile, version 1, the range coder and the coder of
-fixed width; of the model, nothing (it takes any codes in range). Checksums are made right again in most of the mutants,
-for otherwise nearly all of them would end there. Not collected by pytest; the suite runs a few thousand of the same.
+tried is the header with its tags and pictures, short files, the packets, the index, the live profile, versions 1 and 2,
+the range coder and the coder of fixed width; of the model, nothing (it takes any codes in range). Checksums are made
+right again in most of the mutants, for otherwise nearly all of them would end there. Not collected by pytest; the suite
+runs a few thousand of the same.
 """
 
 import io
@@ -12,7 +13,6 @@ import shutil
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -20,10 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
+from codec.audio.pictures import Picture
 from codec.bitstream import live
+from codec.bitstream.blocks import block_bytes
 from codec.bitstream.codes import NO_CODE
+from codec.bitstream.file_start import read_start, start_bytes
 from codec.bitstream.framing import frame_packet
-from codec.bitstream.header import HEADER_BYTES, Header, read_header_and_tags
+from codec.bitstream.header import Header
+from codec.bitstream.header_layout import HeaderError, parse_header
 from codec.bitstream.live_parser import LiveParser
 from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.range_coder import RangeCoder
@@ -31,14 +35,14 @@ from codec.bitstream.reader import PacketReader
 from codec.bitstream.writer import PacketWriter
 from codec.errors import UserError
 from codec.model.frequency_tables import FrequencyTables
+from tests.helpers.old_versions import HEADER_BYTES, index, old_file, with_crc
 
 SIZE = 60
-HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8, receptive_frames=25)
+HEADER = Header("0123456789abcdef", 16000, 2, 16000, 320, 3, 6, 8)
 CODER = RangeCoder(FrequencyTables(3, SIZE, classes=5).to_numpy())
 FIXED = live.FixedWidthCoder(SIZE)
 SLOWEST_S = 10.0
 """Of the processor: what else a machine does counts nothing."""
-_FIRST_VERSION_HEADER_BYTES = 52
 
 
 def originals(folder: Path) -> list[bytes]:
@@ -47,33 +51,22 @@ def originals(folder: Path) -> list[bytes]:
     for frames in (0, 1, 20, 300):
         codes = rng.integers(0, SIZE, (2, 3, frames))
         samples = max(0, 320 * (frames - 1)) or frames
-        made.append(first_version(codes, samples))
+        made += [old_file(version, HEADER, codes, CODER, samples) for version in (1, 2)]
         for variable in (False, True):
             if variable:
                 codes[np.arange(3)[None, :, None] >= rng.integers(0, 4, (2, 1, frames))] = NO_CODE
             header, tags = replace(HEADER, variable=variable), {"title": "x"} if frames % 20 else {}
-            with PacketWriter(folder / "x.nac", header, CODER, tags) as writer:
+            pictures = [Picture(b"GIF89a", "image/gif")] if frames == 300 else []
+            with PacketWriter(folder / "x.nac", header, CODER, tags, pictures) as writer:
                 writer.write(codes)
                 writer.finish(samples)
             made.append((folder / "x.nac").read_bytes())
+        made.append(old_file(2, header, codes, CODER, samples, tags))
         sender = LiveWriter(out := io.BytesIO(), replace(HEADER, live=True, variable=True, packet_frames=1), FIXED)
         sender.write(codes[..., :-1])
         sender.finish(codes[..., -1:], samples)
         made.append(out.getvalue())
     return made
-
-
-def first_version(codes: np.ndarray, samples: int) -> bytes:
-    head = replace(HEADER, frames=codes.shape[2], samples=samples)
-    fields = bytearray(head.to_bytes()[:48])
-    fields[4], fields[6:8] = 1, _FIRST_VERSION_HEADER_BYTES.to_bytes(2, "little")
-    data = bytes(fields) + zlib.crc32(fields).to_bytes(4, "little")
-    for number in range(head.packets):
-        payload = CODER.encode(codes[..., number * 8 : number * 8 + 8])
-        length = len(payload).to_bytes(4, "little")
-        check = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little") + length))
-        data += length + check.to_bytes(4, "little") + payload
-    return data
 
 
 def mutant(data: bytes, rng: random.Random) -> bytes:
@@ -101,30 +94,44 @@ def mutant(data: bytes, rng: random.Random) -> bytes:
 
 def repaired(data: bytearray, rng: random.Random) -> bytes:
     """With the checksum of the header made right, and those of packets of any content behind it, if there is one."""
-    size = _FIRST_VERSION_HEADER_BYTES if data[4:5] == b"\1" else HEADER_BYTES
-    if len(data) < size:
+    version = data[4] & 15 if len(data) > 4 else 0
+    if version in HEADER_BYTES:
+        size = HEADER_BYTES[version] - 4
+        live_stream = version == 2 and data[5:6] and data[5] & 2
+    else:
+        if len(data) > 4 and not data[4] & 0x30:  # short: one checksum for everything
+            return with_crc(bytes(data[:-4]))
+        source = io.BytesIO(data)
+        try:
+            header, _ = parse_header(source.read)
+        except HeaderError:
+            return bytes(data)
+        size, live_stream = source.tell(), header.live
+    if len(data) < size + 4:
         return bytes(data)
-    data[size - 4 : size] = zlib.crc32(data[: size - 4]).to_bytes(4, "little")
-    rest = bytes(data[size:])
-    if data[4] == 2 and data[5] & 2:
+    head, rest = bytes(data[:size]), bytes(data[size + 4 :])
+    if live_stream:
         if rng.random() < 0.3:
-            return bytes(data) + live.end_bytes(
-                rng.getrandbits(rng.randrange(1, 64)), rng.getrandbits(rng.randrange(1, 64))
-            )
-        if rng.random() < 0.5:
+            rest += live.end_bytes(rng.getrandbits(rng.randrange(1, 64)), rng.getrandbits(rng.randrange(1, 64)))
+        elif rng.random() < 0.5:
             bodies = [rest[at : at + 1] + rest[at : at + rng.randrange(12)] for at in range(0, min(len(rest), 300), 9)]
             rest = b"".join(live.frame_bytes(number, body) for number, body in enumerate(bodies))
-    elif data[4] == 2 and rng.random() < 0.5:
+    elif version != 1 and rng.random() < 0.5:
         cuts = [*range(0, len(rest), rng.choice((1, 9, 40, 70))), len(rest)]
         packets = [frame_packet(number, rest[a:b]) for number, (a, b) in enumerate(pairwise(cuts)) if a < b]
-        sums = [sum(map(len, packets[at : at + 16])) for at in range(0, len(packets), 16)]
-        index = b"".join(number.to_bytes(4, "little") for number in sums)
-        rest = b"".join(packets) + index + zlib.crc32(index).to_bytes(4, "little")
-        if rng.random() < 0.5:  # as many frames as there are packets for
-            frames = 8 * len(packets)
-            data[28:36], data[36:44] = max(0, 320 * frames - 320).to_bytes(8, "little"), frames.to_bytes(8, "little")
-            data[size - 4 : size] = zlib.crc32(data[: size - 4]).to_bytes(4, "little")
-    return bytes(data[:size]) + rest
+        rest = b"".join(packets)
+        if version == 2 or len(packets) > 16:
+            rest += index(packets)
+        frames = 8 * len(packets)
+        if version == 2 and rng.random() < 0.5:  # as many frames as there are packets for
+            counts = max(0, 320 * frames - 320).to_bytes(8, "little") + frames.to_bytes(8, "little")
+            head = head[:28] + counts + head[44:]
+        elif version == 3 and rng.random() < 0.5:
+            samples, blocks = max(0, 320 * frames - 320), b""
+            if rng.random() < 0.5:
+                blocks = b"".join(block_bytes(rng.randrange(5), rest[:at]) for at in (0, 3, 40))
+            return start_bytes(replace(header, frames=frames, samples=samples), blocks) + rest
+    return with_crc(head) + rest
 
 
 def examine(path: Path, data: bytes) -> str:
@@ -165,13 +172,14 @@ def receive(data: bytes, rng: random.Random) -> None:
     """The same as a stream that comes in pieces."""
     source = io.BytesIO(data)
     try:
-        start = read_header_and_tags(source.read, "stream")
+        start = read_start(source.read, "stream")
     except UserError as error:
         assert "\n" not in str(error)
         return
     if not start.header.live:
         return
     parser = LiveParser(start.header)
+    parser.push(start.rest)
     while not parser.done and (piece := source.read(rng.choice((1, 7, 100)))):
         for run in live.unpack_frames(parser.push(piece), start.header, FIXED):
             assert run.codes is None or (run.codes.shape[2] == run.frames and run.codes.max() < SIZE)

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = "lathe-codec"
-EXTRAS = ("", "train", "eval", "search", "onnx", "tensorboard", "all")
+EXTRAS = ("", "train", "eval", "speech-metrics", "search", "onnx", "tensorboard", "all")
 
 
 def megabytes(name: str) -> float:

@@ -17,6 +17,7 @@ from codec.audio.backend import AudioDamage, Decoder, UnsupportedAudio
 from codec.audio.errors import AudioError
 from codec.audio.file_format import BackEnd, FileFormat, NotAudio
 from codec.audio.format_detection import detect_format
+from codec.audio.pictures import Picture, read_pictures
 from codec.audio.tags import read_tags
 from codec.audio.waveform import FloatArray
 
@@ -54,6 +55,14 @@ class AudioInfo:
     def seconds(self) -> float | None:
         """Duration by the header in seconds; None if it is unknown."""
         return None if self.frames is None else self.frames / self.sample_rate
+
+    def read_pictures(self) -> list[Picture]:
+        """Read the pictures of the file.
+
+        Returns:
+            The pictures, without those in APEv2 tags.
+        """
+        return read_pictures(self.path) if self.pictures else []
 
     def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
         """Return the samples of the file in blocks, none for an empty file whose header is correct.

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -13,6 +13,7 @@ import soundfile
 
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile_decoder import libsndfile_reason
+from codec.audio.pictures import Picture, insert_flac_pictures
 from codec.audio.tags import DECODER, SEPARATOR, TAGS, split_values
 from codec.audio.vorbis_comments import join_with_fillers, split_comments
 from codec.audio.waveform import FloatArray, count_over_full_scale
@@ -81,6 +82,7 @@ class AudioWriter:
         tags: tags to write, by the names in :data:`codec.audio.TAGS`; others, and those that the format cannot hold,
             are left out
         decoded: whether to mark the file as decoded by this software, see :attr:`codec.audio.AudioInfo.decoded`
+        pictures: pictures to write; formats other than FLAC hold none
 
     Raises:
         AudioError: the suffix is unknown, the format cannot hold this sample rate or number of channels, or the file
@@ -96,10 +98,13 @@ class AudioWriter:
         samples: int = 0,
         tags: Mapping[str, str] | None = None,
         decoded: bool = False,
+        pictures: Sequence[Picture] = (),
     ) -> None:
         self.path = Path(path)
         self._format, self.subtype = self._choose_format(subtype, channels, samples)
         self.channels = channels
+        self.pictures = tuple(pictures) if self._format == "FLAC" else ()
+        """The pictures that the file will hold."""
         self._order = _VORBIS_ORDER.get(channels) if self.subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0
         """Samples so far that were clipped, because they exceeded full scale in an integer or lossy subtype."""
@@ -211,6 +216,9 @@ class AudioWriter:
                     split_comments(self._raw)
                 self._raw.close()
                 try:
+                    if self.pictures:
+                        with self._part.open("r+b") as file:
+                            insert_flac_pictures(file, self.pictures)
                     os.replace(self._part, self.path)
                 except OSError as failure:
                     raise self._failure(failure.strerror or str(failure)) from failure

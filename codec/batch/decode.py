@@ -15,7 +15,7 @@ from codec.batch.inputs import FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.report import BatchReport, Failure, Skipped
 from codec.batch.runner import BatchTask, attempt, run_batch
-from codec.bitstream.header import Header
+from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.loss_concealment import find_losses
 from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.coding import shards
@@ -164,7 +164,7 @@ class _DecodeTask(BatchTask[DecodeJob]):
             return []  # an audio file has no record of its part of the source or of concealed damage
         head, found, model = job.stated.get(), audio.info(job.target), self._model_for(job)
         same = (
-            head.fingerprint in model.compatible_fingerprints
+            is_fingerprint_of(head.fingerprint, model.compatible_fingerprints)
             and (head.sample_rate, head.channels) == (found.sample_rate, found.channels)
             and found.subtype == self.options.subtype
             and found.decoded

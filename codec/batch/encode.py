@@ -14,8 +14,9 @@ from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique
 from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import BatchTask, run_batch
-from codec.bitstream.header import Header
-from codec.bitstream.reader import PacketReader, read_nac_header
+from codec.bitstream.header import Header, is_fingerprint_of
+from codec.bitstream.pictures import fit_pictures
+from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
@@ -42,9 +43,9 @@ def encode_batch(
 ) -> BatchReport:
     """Encode audio files into a folder, or a single one to a file.
 
-    An output is skipped if it is newer than its source, complete, of this model, and has the bit rate and the tags
-    asked for. Unless ``batch.force``, an existing file is replaced only if it is a ``.nac`` file with the length,
-    sample rate and channel count of the source, and the source was not itself decoded from codes.
+    An output is skipped if it is newer than its source, complete, of this model, and has the bit rate, the tags and
+    the pictures asked for. Unless ``batch.force``, an existing file is replaced only if it is a ``.nac`` file with the
+    length, sample rate and channel count of the source, and the source was not itself decoded from codes.
 
     Args:
         sources: files, folders and patterns, see :func:`codec.batch.inputs.find_inputs`
@@ -93,12 +94,13 @@ class _EncodeTask(BatchTask[_EncodeJob]):
     def find_up_to_date(self, job: _EncodeJob) -> list[Skipped]:
         with PacketReader(job.target) as reader:
             reader.check()
-            head, tags = reader.header, reader.tags
+            head, tags, has_pictures = reader.header, reader.tags, bool(reader.pictures)
         wanted = choose_codebooks(self.model, head.channels, self.options)
         same = (
             self.options.tags.items() <= tags.items()
-            and (head.fingerprint, head.codebooks, head.target_bps)
-            == (self.model.fingerprint, wanted, self.options.target_bps)
+            and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
+            and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
+            and has_pictures == bool(self.options.pictures and fit_pictures(job.audio.get().read_pictures()))
             and _may_be_of(head, job.audio.get())
         )
         return [Skipped(job.source)] if same else []
@@ -106,10 +108,10 @@ class _EncodeTask(BatchTask[_EncodeJob]):
     def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
         try:
-            head = read_nac_header(job.target, whole=False)
+            head: Header | None = read_nac_header(job.target, whole=False)
         except UserError:
-            return False
-        return not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
+            head = peek_header(job.target)
+        return head is not None and not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
 
     def expected_seconds(self, job: _EncodeJob) -> float:
         return expected_seconds(job.audio.get())

@@ -49,6 +49,9 @@ class BatchSummary:
     payload_kbps: float
     """Bit rate of the range-coded codes alone."""
     kbps: float
+    """Bit rate of whole files, without their tags and pictures."""
+    metadata_bytes: int
+    """Size of tags and pictures."""
     times_real_time: float
     """Duration of the audio divided by the time of the whole batch, including the start of processes."""
     clipped_samples: int
@@ -56,7 +59,9 @@ class BatchSummary:
     above_band: int = 0
     """Sources with audio above the band of the model, see :mod:`codec.audio.bandwidth`."""
     pictures: int = 0
-    """Pictures in the sources; ``.nac`` files and shards hold none."""
+    """Pictures in the sources."""
+    pictures_left_out: int = 0
+    """Pictures in the sources that the outputs do not hold."""
     tags_left_out: int = 0
     """Tags of the sources that are too long for a ``.nac`` file."""
     left_out: dict[str, int] = field(default_factory=dict)
@@ -95,7 +100,7 @@ class BatchSummary:
             files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
             what = f"{files} audio above the band of the model, which is not coded"
             notes.append(("band", f"{what}; use a model of a higher sample rate (--json names the files)"))
-        missing = [(self.pictures, "pictures in the sources, which .nac files do not hold")]
+        missing = [(self.pictures_left_out, "pictures of the sources")]
         missing += [(self.tags_left_out, "tags too long for a .nac file")]
         if any(count for count, _ in missing):
             notes.append(("without", ", ".join(f"{count:,} {what}" for count, what in missing if count)))
@@ -131,6 +136,7 @@ class BatchReport:
         """The batch in figures."""
         seconds = sum(report.seconds for report in self.reports)
         size = sum(report.bytes_total for report in self.reports)
+        metadata = sum(report.bytes_metadata for report in self.reports)
         coded_seconds = sum(report.bytes_seconds for report in self.reports)
         return BatchSummary(
             done=len(self.reports),
@@ -140,12 +146,14 @@ class BatchReport:
             hours=seconds / 3600,
             bytes=size,
             payload_kbps=kbps(sum(report.bytes_payload for report in self.reports), coded_seconds),
-            kbps=kbps(size, coded_seconds),
+            kbps=kbps(size - metadata, coded_seconds),
+            metadata_bytes=metadata,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
             too_loud_samples=sum(report.over_full_scale for report in self.reports),
             above_band=sum(report.above_band > ABOVE_BAND_THRESHOLD for report in self.reports),
             pictures=sum(report.pictures for report in self.reports),
+            pictures_left_out=sum(report.pictures_left_out for report in self.reports),
             tags_left_out=sum(report.tags_left_out for report in self.reports),
             left_out=self.left_out,
         )

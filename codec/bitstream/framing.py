@@ -7,12 +7,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from codec.bitstream.header import MAX_PACKET_FRAMES
 from codec.bitstream.search_budget import SearchBudget
+from codec.bitstream.varint import varint_bytes
 
 CHECKSUM_BYTES = 4
 PACKET_S = 2.0
 """Duration of a packet in seconds: short for a small loss if one is damaged, long enough for a small overhead."""
-MAX_PACKET_FRAMES = 255
 PACKET_OVERHEAD_BYTES = 6.25
 """Bytes that the container adds to a payload of 128 to 16,383 bytes, its share of the index included."""
 MIN_PACKET_BYTES = 1 + 1 + CHECKSUM_BYTES
@@ -63,6 +64,21 @@ def packet_frames(frame_rate_hz: float) -> int:
     return min(MAX_PACKET_FRAMES, max(1, round(PACKET_S * frame_rate_hz)))
 
 
+def short_frames(packet_frames: int) -> int:
+    """Return the number of latent frames up to which a file is a single packet, in the short profile.
+
+    Args:
+        packet_frames: latent frames per packet of longer files
+
+    Returns:
+        Frames of 2.55 packets, or as many as a packet can hold. With packets of 2 s, 5 s of audio are short.
+
+    >>> short_frames(100)
+    255
+    """
+    return min(MAX_PACKET_FRAMES, 51 * packet_frames // 20)
+
+
 def frame_packet(number: int, payload: bytes) -> bytes:
     """Frame a payload as a packet.
 
@@ -80,12 +96,7 @@ def frame_packet(number: int, payload: bytes) -> bytes:
     >>> framing.read_packet(0, len(packet), number=0)
     FoundPacket(number=5, end=12, payload=b'payload')
     """
-    length, head = len(payload), bytearray()
-    while length >= 128:
-        head.append(length & 127 | 128)
-        length >>= 7
-    head.append(length)
-    body = bytes(head) + payload
+    body = varint_bytes(len(payload)) + payload
     return body + ((zlib.crc32(body) + number) % _MODULUS).to_bytes(CHECKSUM_BYTES, "little")
 
 

@@ -1,5 +1,5 @@
-"""The index at the end of a ``.nac`` file, to seek to packets: size of each group of packets in bytes, and a checksum;
-docs/bitstream.md.
+"""The index at the end of a ``.nac`` file of many packets, to seek to them: size of each group of packets in bytes, and
+a checksum; docs/bitstream.md.
 """
 
 import struct
@@ -8,23 +8,28 @@ from itertools import accumulate
 
 from codec.bitstream.checksum import append_crc32, crc32_error
 from codec.bitstream.framing import MIN_PACKET_BYTES
+from codec.bitstream.header import FORMAT_VERSION
 
 PACKETS_PER_ENTRY = 16
 _ENTRY = struct.Struct("<I")
 
 
-def index_size(packets: int) -> int:
+def index_size(packets: int, version: int = FORMAT_VERSION) -> int:
     """Return the size of an index.
 
     Args:
         packets: packets of the file
+        version: version of the file
 
     Returns:
-        Bytes, the checksum included.
+        Bytes, the checksum included; 0 if the file has no index: in version 1, and from version 3 on if there is only
+        one group of packets.
 
-    >>> index_size(17)
-    12
+    >>> index_size(17), index_size(16), index_size(16, version=2)
+    (12, 0, 8)
     """
+    if version == 1 or (version > 2 and packets <= PACKETS_PER_ENTRY):
+        return 0
     return _ENTRY.size * (-(-packets // PACKETS_PER_ENTRY) + 1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.checksum import append_crc32, crc32_error
-from codec.bitstream.codes import NO_CODE, PacketCodes
+from codec.bitstream.codes import NO_CODE, IntArray, PacketCodes
 from codec.bitstream.header import Header
 
 FRAME_CHECKSUM_BYTES = 2
@@ -75,6 +75,18 @@ class FixedWidthCoder:
         for place, code in enumerate(codes[present].tolist()):
             value |= code << place * self.bits
         return bytes(present.sum(1).tolist()) + value.to_bytes(-(-int(present.sum()) * self.bits // 8), "little")
+
+    def body_bits(self, codes: IntArray) -> float:
+        """Return the size of bodies.
+
+        Args:
+            codes: any number of frames ``[channels, codebooks, frames]``
+
+        Returns:
+            Bits.
+        """
+        present = (codes != NO_CODE).sum((0, 1))
+        return 8.0 * float((len(codes) - -present * self.bits // 8).sum())
 
     def unpack(self, body: bytes, channels: int, codebooks: int) -> npt.NDArray[np.int64]:
         """Decode the body of a frame; the inverse of :meth:`pack`.

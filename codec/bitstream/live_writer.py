@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from codec.bitstream.codes import IntArray
+from codec.bitstream.file_start import metadata_blocks, start_bytes
 from codec.bitstream.header import Header
 from codec.bitstream.live import FixedWidthCoder, end_bytes, frame_bytes
 
@@ -21,6 +22,7 @@ class LiveWriter:
         frames: latent frames written so far
         bytes: bytes written so far
         payload_bytes: bytes of bodies written so far
+        blocks_bytes: bytes of tags
 
     Raises:
         UserError: The tags are not text, or too long.
@@ -30,7 +32,9 @@ class LiveWriter:
     def __init__(self, output: BinaryIO, header: Header, coder: FixedWidthCoder, tags: Mapping[str, str] | None = None):
         self._output, self._coder = output, coder
         self.frames = self.bytes = self.payload_bytes = 0
-        self._send(header.to_bytes(tags))
+        blocks = metadata_blocks(tags or {})
+        self.blocks_bytes = len(blocks)
+        self._send(start_bytes(header, blocks))
 
     def write(self, codes: IntArray) -> None:
         """Write codes.

@@ -1,31 +1,39 @@
-"""Rate control: chooses the codes that are sent, so that a stream keeps to a bit rate (a causal bit reservoir).
+"""Rate control: chooses the codes that are sent, so that a file or stream keeps to a bit rate (a causal bit reservoir).
+
+All bits count, those of headers, lengths, checksums and index included; only tags and pictures do not.
 
 A code is sent if its importance reaches a threshold. The threshold is the same for all frames as long as the rate
 permits it, since that gives the lowest error for the bits spent (reverse water-filling); it moves slowly to correct
 deviations from the target. The decision for each packet depends only on the packets before it, so that a stream and a
-whole file get the same codes.
+whole file get the same codes. The last seconds of a file are decided together, when its length is known, so that its
+rate is the target; a short file consists of nothing else, and has one threshold.
 
 Source: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from codec.bitstream.codes import NO_CODE, CodeArray, CodesWithImportance
+from codec.bitstream.file_layout import FileLayout
 from codec.bitstream.header import WORD_BYTES
 from codec.bitstream.range_coder import RangeCoder
 
 RATE_TOLERANCE = 0.02
 """The accumulated bits may deviate by ±2 % of the target."""
 UNDERSHOOT_S = 0.2
-"""In addition, this many seconds' worth of bits may stay unspent, so that short files end below the target."""
+"""In addition, this many seconds' worth of bits may stay unspent until the end."""
+END_TOLERANCE = 0.005
+"""A file may deviate by ±0.5 % of the target, and by what its last packets differ from their estimate."""
+MAX_OVERHEAD_SHARE = 0.25
+"""The header counts at most this share of the bits of a file, so that files of less than about a second have codes."""
 MIN_IMPORTANCE = 1e-9
 """Codes whose importance is below this threshold are never sent. Only digital silence falls below it, and the decoder
 outputs exact silence when no code is sent."""
 RECOVERY_S = 5.0
-"""Time over which a deviation from the target is corrected, in seconds."""
+"""Time over which a deviation from the target is corrected, and the bits of the header are saved, in seconds."""
 
 
 def payload_bits(coder: RangeCoder) -> Callable[[CodeArray], float]:
@@ -42,20 +50,20 @@ def payload_bits(coder: RangeCoder) -> Callable[[CodeArray], float]:
 
 
 class RateControl:
-    """Rate control of one stream of packets.
+    """Rate control of one file or stream.
 
     Args:
-        kbps: target of the payloads, all channels together, in kbit/s; infinity to send all codes
+        kbps: target, all channels together, in kbit/s; infinity to send all codes
         frame_rate_hz: latent frames per second
-        packet_frames: latent frames per packet
-        cost: function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to its bits;
-            see :func:`payload_bits`
+        layout: packets, and bits in addition to payloads
+        cost: function from the codes ``[channels, codebooks, frames]`` of a packet, some of them absent, to the bits of
+            its payload; see :func:`payload_bits`
     """
 
-    def __init__(self, kbps: float, frame_rate_hz: float, packet_frames: int, cost: Callable[[CodeArray], float]):
-        self.bits_per_frame = 1000 * kbps / frame_rate_hz
+    def __init__(self, kbps: float, frame_rate_hz: float, layout: FileLayout, cost: Callable[[CodeArray], float]):
+        self.bits_per_second = 1000 * kbps
         self.frame_rate_hz = frame_rate_hz
-        self.packet_frames = packet_frames
+        self.layout = layout
         self.cost = cost
         self.frames = 0
         """Latent frames of the packets so far."""
@@ -71,59 +79,86 @@ class RateControl:
             coded: any number of frames
 
         Returns:
-            Codes ``[channels, codebooks, frames]`` of the packets that are complete by now; those not to be sent are
-            :data:`NO_CODE`.
+            Codes ``[channels, codebooks, frames]`` of the packets that are chosen by now; those not to be sent are
+            :data:`NO_CODE`. The last :attr:`codec.bitstream.file_layout.FileLayout.held_frames` are kept back.
         """
         waiting = coded if self._waiting is None else CodesWithImportance.join([self._waiting, coded])
-        *packets, self._waiting = waiting.split_frames(self.packet_frames)
-        return np.concatenate([coded.codes[..., :0], *map(self._choose, packets)], 2)
+        size = self.layout.packet_frames
+        most_left = max(size - 1, self.layout.held_frames)
+        ready = max(0, -(-(waiting.codes.shape[2] - most_left) // size))
+        packets = waiting.split_frames(size)
+        self._waiting = CodesWithImportance.join(packets[ready:])
+        return np.concatenate([coded.codes[..., :0], *map(self._choose, packets[:ready])], 2)
 
-    def flush(self) -> CodeArray:
-        """Choose the codes of the last, incomplete packet.
+    def flush(self, seconds: float) -> CodeArray:
+        """Choose the codes of the last packets.
+
+        Args:
+            seconds: duration of the whole
 
         Returns:
             Codes as of :meth:`push`.
         """
         assert self._waiting is not None
-        return self._choose(self._waiting)
+        frames = self._waiting.codes.shape[2]
+        if not frames or math.isinf(self.bits_per_second):
+            return self._waiting.codes
+        short = not self.frames and frames <= self.layout.short_frames
+        packets = [self._waiting] if short else self._waiting.split_frames(self.layout.packet_frames)
+        packets = [packet for packet in packets if packet.codes.shape[2]]
+        target = self.bits_per_second * seconds
+        start = min(self.layout.short_bits if short else self.layout.start_bits, MAX_OVERHEAD_SHARE * target)
+        left = target - start - self.spent - (0 if short else self.layout.packet_bits * len(packets))
+        threshold = self._threshold or self._threshold_for(packets, left)
+        bits = self._bits(packets, threshold)
+        lowest, highest = left - END_TOLERANCE * target, left + END_TOLERANCE * target
+        if bits > highest or bits < lowest:
+            threshold = self._threshold_for(packets, highest if bits > highest else lowest)
+        return np.concatenate([_sent(packet, threshold) for packet in packets], 2)
 
     def _choose(self, packet: CodesWithImportance) -> CodeArray:
         frames = packet.codes.shape[2]
-        if not frames or math.isinf(self.bits_per_frame):
+        if math.isinf(self.bits_per_second):
             return packet.codes
         self.frames += frames
-        allowed = self.bits_per_frame * self.frames
-        highest = (1 + RATE_TOLERANCE) * allowed - self.spent
-        lowest = (1 - RATE_TOLERANCE) * allowed - self.bits_per_frame * UNDERSHOOT_S * self.frame_rate_hz - self.spent
-        threshold = self._threshold or self._threshold_for(packet, self.bits_per_frame * frames)
+        self.spent += self.layout.packet_bits
+        seconds, duration = self.frames / self.frame_rate_hz, frames / self.frame_rate_hz
+        target = self.bits_per_second * seconds
+        left = target - self.layout.start_bits * min(1.0, seconds / RECOVERY_S) - self.spent
+        lowest = left - RATE_TOLERANCE * target - self.bits_per_second * UNDERSHOOT_S
+        highest = left + RATE_TOLERANCE * target
+        threshold = self._threshold or self._threshold_for([packet], left)
         codes = _sent(packet, threshold)
         bits = self.cost(codes)
         if bits > highest or (bits < lowest and codes.min() == NO_CODE):
-            codes = _sent(packet, self._threshold_for(packet, highest if bits > highest else lowest))
+            codes = _sent(packet, self._threshold_for([packet], highest if bits > highest else lowest))
             bits = self.cost(codes)
         self.spent += bits
-        excess = (self.spent - allowed) / (self.bits_per_frame * self.frame_rate_hz * RECOVERY_S)
+        excess = (bits - left) / (self.bits_per_second * RECOVERY_S)
         if math.isfinite(threshold):
-            self._threshold = threshold * math.exp(excess * frames / self.frame_rate_hz / RECOVERY_S)
+            self._threshold = threshold * math.exp(excess * duration / RECOVERY_S)
         return codes
 
-    def _threshold_for(self, packet: CodesWithImportance, bits: float) -> float:
-        """Return about the lowest threshold at which the packet costs at most ``bits``.
+    def _bits(self, packets: Sequence[CodesWithImportance], threshold: float) -> float:
+        return sum(self.cost(_sent(packet, threshold)) for packet in packets)
+
+    def _threshold_for(self, packets: Sequence[CodesWithImportance], bits: float) -> float:
+        """Return about the lowest threshold at which the packets cost at most ``bits``.
 
         Returns:
-            0 if it costs no more with all codes, infinity if it costs more with the single most important code.
+            0 if they cost no more with all codes, infinity if they cost more with the single most important code.
         """
         # as a threshold, the n-th of them sends about n codes
-        importances = np.sort(packet.importances, axis=None)[::-1]
-        dear = self.cost(_sent(packet, 0.0))
+        importances = np.sort(np.concatenate([packet.importances.ravel() for packet in packets]))[::-1]
+        dear = self._bits(packets, 0.0)
         if dear <= bits:
             return 0.0
         # bisection over the number of codes, since the cost grows about linearly with it
         low, cheap, high = 0, 0.0, len(importances) - 1
-        while high - low > 1 and bits - cheap > bits / 200:
+        while high - low > 1 and bits - cheap > bits / 400:
             share = min(0.95, max(0.05, (bits - cheap) / (dear - cheap)))
             middle = min(high - 1, max(low + 1, round(low + share * (high - low))))
-            cost = self.cost(_sent(packet, float(importances[middle])))
+            cost = self._bits(packets, float(importances[middle]))
             if cost <= bits:
                 low, cheap = middle, cost
             else:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from codec.bitstream import live
 from codec.bitstream.codes import CodeArray, PacketCoder, PacketCodes
+from codec.bitstream.file_start import read_start
 from codec.bitstream.framing import MIN_PACKET_BYTES, FoundPacket, Framing, FramingVersion1
-from codec.bitstream.header import ADVICE_ON_DAMAGE, Header, read_header_and_tags
+from codec.bitstream.header import ADVICE_ON_DAMAGE, Header
+from codec.bitstream.header_layout import HeaderError, parse_header
 from codec.bitstream.index import PACKETS_PER_ENTRY, index_size, parse_index
 from codec.bitstream.live_parser import MAX_GAP, LiveParser
 from codec.errors import UserError
@@ -44,10 +46,12 @@ class PacketReader:
         header: header of the file. For a live stream, ``samples`` and ``frames`` are taken from the end record, or
             counted from the frames present if there is none.
         tags: tags of the source; none if they are damaged
-        tags_damaged: whether the checksum of the tags is wrong
-        repaired: whether a damaged byte of the header was repaired
+        pictures: pictures of the source, without damaged ones
+        tags_damaged: whether the checksum of tags or of a picture is wrong
+        repaired: whether a damaged byte of the header, or of a short file, was repaired
         ended: whether a live stream was closed by its sender
         file_bytes: size of the file
+        blocks_bytes: size of tags and pictures
         payload_bytes: size of the intact payloads that were read so far
 
     Raises:
@@ -63,11 +67,12 @@ class PacketReader:
             self._file = self.path.open("rb")
             try:
                 self.file_bytes = os.fstat(self._file.fileno()).st_size
-                start = read_header_and_tags(self._file.read, self.path)
-                self.header, self.tags, self.tags_damaged = start.header, start.tags, start.tags_damaged
-                self.repaired = start.repaired
-                self._start = start.bytes
-                self._index = None if self.header.live or self.header.version == 1 else self._read_index()
+                start = read_start(self._file.read, self.path)
+                self.header, self.tags, self.pictures = start.header, start.tags, start.pictures
+                self.tags_damaged, self.repaired = start.tags_damaged, start.repaired
+                self.blocks_bytes = start.blocks_bytes
+                self._start, self._short_payload = start.size, start.payload
+                self._index = self._read_index()
                 self.ended = True
                 if self.header.live:
                     self._find_live_end()
@@ -94,10 +99,14 @@ class PacketReader:
 
     def _read_index(self) -> list[int] | None:
         """Return the positions of the groups of packets and of the end; None if there is no intact index."""
-        size = index_size(self.header.packets)
-        if self._start + MIN_PACKET_BYTES * self.header.packets + size > self.file_bytes:
+        size = 0 if self.header.live else self._index_size
+        if not size or self._start + MIN_PACKET_BYTES * self.header.packets + size > self.file_bytes:
             return None
         return parse_index(self._read(self.file_bytes - size, size), self._start, self.file_bytes - size)
+
+    @property
+    def _index_size(self) -> int:
+        return index_size(self.header.packets, self.header.version)
 
     def _find_live_end(self) -> None:
         end = live.parse_end(self._read(max(self._start, self.file_bytes - live.END_BYTES), live.END_BYTES))
@@ -131,6 +140,11 @@ class PacketReader:
         """Yield the number and payload of each packet from ``first`` on; None for a damaged payload. Ends where the
         file is truncated.
         """
+        if self.header.short:
+            if first < self.header.packets:
+                self._count(self._short_payload, self.header.frames)
+                yield 0, self._short_payload
+            return
         framing = self._framing()
         for region in self._regions(first):
             number, place = region.first, region.place
@@ -155,7 +169,7 @@ class PacketReader:
 
     def _is_last(self, framing: Framing, place: int, number: int) -> bool:
         """Determine whether a damaged packet is the last of the file, and has its stated length."""
-        end = self.file_bytes - (0 if self.header.version == 1 else index_size(self.header.packets))
+        end = self.file_bytes - self._index_size
         stated = framing.parse_length(place, self.file_bytes)
         return number + 1 == self.header.packets and stated is not None and stated.end == end
 
@@ -255,20 +269,20 @@ class PacketReader:
         """
         if self.repaired:
             raise UserError(
-                f"{self.path}: one byte of the header is damaged (repaired by its checksum); {ADVICE_ON_DAMAGE}"
+                f"{self.path}: one byte of the {'file' if self.header.short else 'header'} is damaged (repaired by its"
+                f" checksum); {ADVICE_ON_DAMAGE}"
             )
         if self.tags_damaged:
-            raise UserError(f"{self.path}: the tags are damaged (checksum); {ADVICE_ON_DAMAGE}")
+            raise UserError(f"{self.path}: tags or pictures are damaged (checksum); {ADVICE_ON_DAMAGE}")
         if self.header.live:
             if not self.ended:
                 raise UserError(f"{self.path}: truncated, the end of the stream is missing; {ADVICE_ON_DAMAGE}")
             return
-        if self._index is not None:
-            return
-        self._check_lengths()
+        if self._index is None and not self.header.short:
+            self._check_lengths()
 
     def _check_lengths(self) -> None:
-        """Check a file without an intact index, which is damage in itself except in version 1."""
+        """Check a file without an intact index, which is damage in itself if the file should have one."""
         framing, place = self._framing(), self._start
         for number in range(self.header.packets):
             stated = framing.parse_length(place, 1 << 63)
@@ -279,11 +293,11 @@ class PacketReader:
                 raise UserError(f"{self.path}: truncated, {where}; {ADVICE_ON_DAMAGE}")
             place = stated.end
         left = self.file_bytes - place
-        if self.header.version == 1:
+        size = self._index_size
+        if not size:
             if left:
                 raise UserError(f"{self.path}: {left} bytes follow the last packet; {ADVICE_ON_DAMAGE}")
             return
-        size = index_size(self.header.packets)
         if left < size:
             raise UserError(f"{self.path}: truncated in its index; {ADVICE_ON_DAMAGE}")
         what = f"{left - size} bytes follow the index" if left > size else "the index is damaged"
@@ -299,6 +313,22 @@ class PacketReader:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
         return [number for number, payload in self._payloads(0) if payload is None]
+
+
+def peek_header(path: Path) -> Header | None:
+    """Parse the header of a file of the version that is written, without any checksum.
+
+    Args:
+        path: the file, such as a truncated one of the short profile, whose only checksum is at its end
+
+    Returns:
+        The header, which may be damaged; None if these are other bytes.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return parse_header(file.read)[0]
+    except (OSError, HeaderError):
+        return None
 
 
 def read_nac_header(path: Path, whole: bool = True) -> Header:

@@ -1,17 +1,22 @@
-"""Tags of a ``.nac`` file: title, artist and the like, as JSON with a checksum; docs/bitstream.md."""
+"""Tags of a ``.nac`` file: title, artist and the like; docs/bitstream.md.
 
-import json
+A tag with several values is one text here, as in :mod:`codec.audio.tags`. A file holds its values one by one, under the
+same name.
+"""
+
+import io
 from collections.abc import Mapping
 
-from codec.bitstream.checksum import CRC32_BYTES, append_crc32, crc32_error
+from codec.audio.tags import SEPARATOR, split_values
+from codec.bitstream.varint import read_varint, varint_bytes
 from codec.errors import UserError
 
 MAX_TAG_BYTES = 16384
-"""Size of the tags as JSON in UTF-8."""
+"""Size of all tags of a file."""
 
 
 def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the longest tags until the others fit into a header.
+    """Leave out the longest tags until the others fit into a file.
 
     Args:
         tags: tags of the source
@@ -23,7 +28,7 @@ def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
     {'title': 'Song'}
     """
     kept = dict(tags)
-    while kept and len(_to_json(kept)) > MAX_TAG_BYTES:
+    while kept and len(_serialise(kept)) > MAX_TAG_BYTES:
         del kept[max(kept, key=lambda name: len(kept[name].encode()))]
     return kept
 
@@ -35,46 +40,53 @@ def tag_bytes(tags: Mapping[str, str]) -> bytes:
         tags: any tags
 
     Returns:
-        JSON and its checksum; nothing if there are no tags.
+        ``NAME=TEXT`` of each value, behind its length; nothing if there are no tags.
 
     Raises:
         UserError: The tags are not text, or too long.
     """
-    if not tags:
-        return b""
     if not all(isinstance(text, str) for pair in tags.items() for text in pair):
         raise UserError("tags are pairs of texts, such as title=Song")
+    if wrong := next((name for name in tags if not name or "=" in name or SEPARATOR in name), None):
+        raise UserError(f"a tag cannot be named {wrong!r}; leave out the equals sign")
     try:
-        text = _to_json(tags)
+        data = _serialise(tags)
     except UnicodeEncodeError as error:
         raise UserError("a tag is not valid text (UTF-8); leave it out") from error
-    if len(text) > MAX_TAG_BYTES:
-        raise UserError(f"the tags take {len(text)} bytes, and at most {MAX_TAG_BYTES} fit; shorten them")
-    return append_crc32(text)
+    if len(data) > MAX_TAG_BYTES:
+        raise UserError(f"the tags take {len(data)} bytes, and at most {MAX_TAG_BYTES} fit; shorten them")
+    return data
 
 
 def parse_tags(data: bytes) -> dict[str, str] | None:
-    """Parse tags; the inverse of :func:`tag_bytes`.
+    r"""Parse tags; the inverse of :func:`tag_bytes`.
 
     Args:
-        data: bytes between the header and the first packet
+        data: content of the block of tags
 
     Returns:
-        The tags; None if they are damaged, since decoding does without.
+        The tags; None if these are other bytes.
 
-    >>> parse_tags(tag_bytes({"title": "Song"}))
-    {'title': 'Song'}
+    >>> parse_tags(tag_bytes({"artist": "Ann\0Bob", "title": "Song"}))
+    {'artist': 'Ann\x00Bob', 'title': 'Song'}
     """
-    if len(data) <= CRC32_BYTES or crc32_error(data):
-        return None
-    try:
-        tags = json.loads(data[:-CRC32_BYTES])
-        json.dumps(tags, ensure_ascii=False).encode()  # fails if escapes make halves of characters
-    except (ValueError, RecursionError):
-        return None
-    valid = isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())
-    return tags if valid else None
+    found: dict[str, list[str]] = {}
+    source = io.BytesIO(data)
+    while source.tell() < len(data):
+        size = read_varint(source.read)
+        entry = source.read(size or 0)
+        if size is None or len(entry) < size:
+            return None
+        try:
+            name, equals, text = entry.decode().partition("=")
+        except UnicodeDecodeError:
+            return None
+        if not name or not equals or SEPARATOR in entry.decode():
+            return None
+        found.setdefault(name, []).append(text)
+    return {name: SEPARATOR.join(values) for name, values in found.items()}
 
 
-def _to_json(tags: Mapping[str, str]) -> bytes:
-    return json.dumps(dict(tags), ensure_ascii=False, separators=(",", ":")).encode()
+def _serialise(tags: Mapping[str, str]) -> bytes:
+    entries = [f"{name}={value}".encode() for name, text in tags.items() for value in split_values(text)]
+    return b"".join(varint_bytes(len(entry)) + entry for entry in entries)

@@ -28,7 +28,8 @@ def add_parser(command: AddCommand) -> None:
     rate.add_argument(
         "--kbps",
         type=float,
-        help="bit rate of the codes in kbit/s, all channels together (default: all codes of the model)",
+        help="bit rate of the file in kbit/s, all channels together, without tags and pictures (default: all codes of"
+        " the model)",
     )
     rate.add_argument("--codebooks", type=positive, help="number of codebooks, the same in every frame")
     parser.add_argument(
@@ -40,6 +41,7 @@ def add_parser(command: AddCommand) -> None:
         help="title, date or any other tag to add to those of the source (may be repeated; several values per name are"
         " allowed)",
     )
+    parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures of the sources")
     parser.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a header, such as 16000:1:s16"
     )
@@ -70,7 +72,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         arguments.inputs,
         arguments.out,
         load_model(encoding_model(arguments.model), arguments.device),
-        CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag)),
+        CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag), not arguments.no_pictures),
         BatchOptions(arguments.force, arguments.workers, several),
         lists=arguments.list,
         note=print_note,

@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import json
+import mimetypes
 from pathlib import Path
 from typing import Any
 
 from codec.cli.common import FAILED, AddCommand, print_error
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.atomic_files import replacing
 from codec.runtime.text import escape_invisible
 
 
@@ -22,6 +24,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument(
         "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, or patterns such as 'in/**/a*'"
     )
+    parser.add_argument("--extract-pictures", type=Path, metavar="DIR", help="write the pictures in the files to DIR")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -38,6 +41,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     for path, _ in inputs.files:
         try:
             files.append(_describe(path, names))
+            if arguments.extract_pictures:
+                _extract_pictures(path, arguments.extract_pictures)
             if fault := files[-1]["fault"]:
                 status = print_error(fault, FAILED)
             if damaged := files[-1]["damaged_packets"]:
@@ -59,7 +64,32 @@ def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
     if is_shard(path):
         raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it")
     described = file_info(path)
-    return {"path": described.pop("path"), "model": names.get(described["fingerprint"]), **described}
+    return {"path": described.pop("path"), "model": _find_name(described["fingerprint"], names), **described}
+
+
+def _extract_pictures(path: Path, folder: Path) -> None:
+    """Write the pictures of a file as ``NAME.1.jpg`` and so on. Existing files are not replaced."""
+    from codec.bitstream.reader import PacketReader
+
+    with PacketReader(path) as reader:
+        pictures = reader.pictures
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, picture in enumerate(pictures, 1):
+            suffix = mimetypes.guess_extension(picture.mime) or ".picture"
+            target = folder / f"{path.stem}.{number}{suffix}"
+            if target.exists():
+                raise UserError(f"{target}: exists already; name another folder")
+            with replacing(target) as part:
+                part.write_bytes(picture.data)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: cannot write the picture ({error.strerror})") from error
+
+
+def _find_name(fingerprint: str, names: dict[str, str]) -> str | None:
+    from codec.bitstream.header import is_fingerprint_of
+
+    return next((name for known, name in names.items() if is_fingerprint_of(fingerprint, [known])), None)
 
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.codes import CodeArray
+from codec.bitstream.file_layout import FileLayout
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
 from codec.bitstream.header import WORD_BYTES, Header
+from codec.bitstream.live import FRAME_CHECKSUM_BYTES
 from codec.coding.options import CodingOptions
 from codec.errors import UserError
 
@@ -120,6 +122,24 @@ def describe_unreachable_rate(model: LoadedModel, kbps: float, channels: int) ->
     return None
 
 
+def check_live_rate(model: LoadedModel, header: Header) -> None:
+    """Check that a live stream has bits left for codes.
+
+    Args:
+        model: encodes
+        header: header of the stream
+
+    Raises:
+        UserError: the bit rate is not above that of frames without codes.
+    """
+    least = 8 * (header.channels + FRAME_CHECKSUM_BYTES) * model.frame_rate_hz
+    if 0 < header.target_bps <= least:
+        raise UserError(
+            f"a live stream of this model takes {least / 1000:.3g} kbit/s without any codes; give a higher --kbps, or"
+            " encode a file"
+        )
+
+
 def new_header(
     model: LoadedModel, sample_rate: int, channels: int, options: CodingOptions, *, live: bool = False
 ) -> Header:
@@ -148,20 +168,19 @@ def new_header(
         codebooks=model.n_codebooks if live and by_rate else choose_codebooks(model, channels, options),
         bits_per_code=model.config.bits_per_code,
         packet_frames=1 if live else packet_frames(model.frame_rate_hz),
-        receptive_frames=model.codec.receptive_field,
         live=live,
         variable=by_rate and (live or model.has_variable_rate),
         target_bps=options.target_bps,
     )
 
 
-def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[CodeArray], float]) -> RateControl:
+def new_rate_control(header: Header, layout: FileLayout, cost: Callable[[CodeArray], float]) -> RateControl:
     """Build the rate control for one file or stream.
 
     Args:
-        model: encodes
         header: bit rate, and whether frames may have different numbers of codes
-        cost: function from a packet of codes to its size in bits
+        layout: layout of the file or stream
+        cost: function from a packet of codes to the bits of its payload
 
     Returns:
         A rate control that lets all codes pass unless frames may have different numbers of them.
@@ -169,4 +188,4 @@ def new_rate_control(model: LoadedModel, header: Header, cost: Callable[[CodeArr
     from codec.bitstream.rate_control import RateControl
 
     kbps = header.target_bps / 1000 if header.variable else math.inf
-    return RateControl(kbps, model.frame_rate_hz, header.packet_frames, cost)
+    return RateControl(kbps, header.model_rate / header.latent_hop, layout, cost)

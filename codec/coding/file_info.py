@@ -16,7 +16,8 @@ def file_info(path: Path) -> dict[str, Any]:
         path: the file
 
     Returns:
-        The fields of its header, rates in kbit/s, ``damaged_packets``, and ``fault``, the reason if it is incomplete.
+        The fields of its header, rates in kbit/s, ``metadata_bytes`` (tags and pictures, which do not count in the
+        rates), ``damaged_packets``, and ``fault``, the reason if it is incomplete.
         The keys are those of ``codec info --json``.
 
     Raises:
@@ -24,7 +25,7 @@ def file_info(path: Path) -> dict[str, Any]:
     """
     with PacketReader(path) as reader:
         head, size, damaged = reader.header, reader.file_bytes, reader.damaged_packets()
-        payload, tags = reader.payload_bytes, reader.tags
+        payload, metadata, tags, pictures = reader.payload_bytes, reader.blocks_bytes, reader.tags, reader.pictures
         try:
             reader.check()
             fault = None
@@ -34,12 +35,18 @@ def file_info(path: Path) -> dict[str, Any]:
         "path": str(path),
         **asdict(head),
         "tags": tags,
+        "pictures": [
+            {"type": one.type, "mime": one.mime, "description": one.description, "bytes": len(one.data)}
+            for one in pictures
+        ],
         "seconds": head.seconds,
         "packets": head.packets,
         "bytes": size,
         "payload_bytes": payload,
+        "metadata_bytes": metadata,
+        "overhead_bytes": size - metadata - payload,
         "nominal_kbps": head.nominal_kbps,
-        "kbps": kbps(size, head.seconds),
+        "kbps": kbps(size - metadata, head.seconds),
         "payload_kbps": kbps(payload, head.seconds),
         "fault": fault,
         "checksums_ok": not damaged and fault is None,

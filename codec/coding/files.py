@@ -5,13 +5,16 @@ The decoded file has exactly the source's length, sample rate and channel count,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from codec import audio
 from codec.audio import AudioInfo, FloatArray
+from codec.audio.pictures import Picture
+from codec.bitstream.file_layout import archive_layout
+from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
@@ -39,7 +42,7 @@ def encode_file(
         source: the audio file, or its description if it has been read already
         target: the ``.nac`` file; nothing appears there unless all of it was written
         model: the codec to encode with
-        options: bit rate or number of codebooks, and further tags
+        options: bit rate or number of codebooks, further tags, and whether to keep pictures
         progress: called after each block with the block's duration in seconds
 
     Returns:
@@ -54,12 +57,24 @@ def encode_file(
     meter = FileMeter(
         info.path, target, info.sample_rate, info.channels, model_rate=model.sample_rate, progress=progress
     )
-    report = encode_waveform(info.blocks(), meter, target, model, replace(options, tags={**fitting, **options.tags}))
-    return replace(report, pictures=info.pictures, tags_left_out=len(own) - len(fitting))
+    pictures = fit_pictures(info.read_pictures()) if options.pictures else ()
+    options = replace(options, tags={**fitting, **options.tags})
+    report = encode_waveform(info.blocks(), meter, target, model, options, pictures)
+    return replace(
+        report,
+        pictures=info.pictures,
+        pictures_left_out=info.pictures - len(pictures),
+        tags_left_out=len(own) - len(fitting),
+    )
 
 
 def encode_waveform(
-    blocks: Iterable[FloatArray], meter: FileMeter, target: Path, model: LoadedModel, options: CodingOptions
+    blocks: Iterable[FloatArray],
+    meter: FileMeter,
+    target: Path,
+    model: LoadedModel,
+    options: CodingOptions,
+    pictures: Sequence[Picture] = (),
 ) -> FileReport:
     """Encode a waveform as a ``.nac`` file.
 
@@ -69,6 +84,7 @@ def encode_waveform(
         target: the ``.nac`` file; nothing appears there unless all of it was written
         model: the codec to encode with
         options: bit rate or number of codebooks, and all tags
+        pictures: pictures that fit, see :func:`codec.bitstream.pictures.fit_pictures`
 
     Returns:
         The figures of the file.
@@ -79,14 +95,20 @@ def encode_waveform(
     from codec.bitstream.rate_control import payload_bits
 
     header = new_header(model, meter.sample_rate, meter.channels, options)
-    control = new_rate_control(model, header, payload_bits(model.coder))
-    with PacketWriter(target, header, model.coder, options.tags) as writer:
+    layout = archive_layout(header, with_blocks=bool(options.tags or pictures))
+    control = new_rate_control(header, layout, payload_bits(model.coder))
+    with PacketWriter(target, header, model.coder, options.tags, pictures) as writer:
         coded = encode_blocks(model, meter.measure(blocks), meter.sample_rate, meter.channels, header.codebooks)
         for some in coded:
             writer.write(control.push(some))
-        writer.write(control.flush())
+        writer.write(control.flush(meter.samples / meter.sample_rate))
         writer.finish(meter.samples)
-    return meter.report(codebooks=header.codebooks, bytes_total=writer.file_bytes, bytes_payload=writer.payload_bytes)
+    return meter.report(
+        codebooks=header.codebooks,
+        bytes_total=writer.file_bytes,
+        bytes_payload=writer.payload_bytes,
+        bytes_metadata=writer.blocks_bytes,
+    )
 
 
 def decode_file(
@@ -120,9 +142,9 @@ def decode_file(
         meter = FileMeter(Path(source), Path(target), reader.sample_rate, reader.channels, progress=progress)
         first, stop = sample_range(source, reader.header, options.start, options.end)
         whole = (first, stop) == (0, reader.samples)
-        size, tags = stop - first, reader.tags
+        size, tags, pictures = stop - first, reader.tags, reader.file.pictures
         with audio.AudioWriter(
-            target, reader.sample_rate, reader.channels, options.subtype, size, tags, decoded=True
+            target, reader.sample_rate, reader.channels, options.subtype, size, tags, decoded=True, pictures=pictures
         ) as writer:
             for waveform in meter.measure(reader.blocks(first, stop)):
                 writer.write(waveform)
@@ -131,7 +153,10 @@ def decode_file(
             codebooks=reader.header.codebooks,
             bytes_total=reader.file.file_bytes if whole else payload,
             bytes_payload=payload,
+            bytes_metadata=reader.file.blocks_bytes if whole else 0,
             bytes_seconds=None if whole else reader.file.payload_seconds,
+            pictures=len(pictures),
+            pictures_left_out=len(pictures) - len(writer.pictures),
             clipped=writer.clipped,
             lost=reader.lost,
             cut_off=reader.cut_off,

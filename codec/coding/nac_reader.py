@@ -11,7 +11,7 @@ import numpy as np
 
 from codec.audio import FloatArray
 from codec.bitstream.codes import CodeArray
-from codec.bitstream.header import Header
+from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.reader import PacketReader
@@ -192,8 +192,9 @@ def resolve_model(model: LoadedModel | FindModel, fingerprint: str, name: object
     if isinstance(model, LoadedModel):
         return model
     if (found := model(fingerprint)) is None:
-        if older := OLDER_MODELS.get(fingerprint):
-            raise UserError(f"{name}: coded with the older model {older}; {INSTALL_OLDER_MODELS}")
+        for known, older in OLDER_MODELS.items():
+            if is_fingerprint_of(fingerprint, [known]):
+                raise UserError(f"{name}: coded with the older model {older}; {INSTALL_OLDER_MODELS}")
         raise UserError(
             f"{name}: coded with model {fingerprint}, which is not available; name its run or model with --model"
         )
@@ -211,7 +212,7 @@ def check_model(path: object, head: Header, model: LoadedModel) -> None:
     Raises:
         UserError: it has another fingerprint, or the header contradicts its architecture.
     """
-    if head.fingerprint not in model.compatible_fingerprints:
+    if not is_fingerprint_of(head.fingerprint, model.compatible_fingerprints):
         raise wrong_model(path, head.fingerprint, model)
     config = model.config
     if (

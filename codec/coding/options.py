@@ -15,14 +15,16 @@ class CodingOptions:
     """
 
     kbps: float | None = None
-    """Bit rate of the codes in kbit/s, all channels together. Codes are selected by importance, see
-    :mod:`codec.bitstream.rate_control`; files of half a minute and more come within 3 % of it. With a model without
-    context classes, every frame gets as many codes as are expected to stay within it, and at least one."""
+    """Bit rate of the whole file in kbit/s, all channels together, without tags and pictures. Codes are selected by
+    importance, see :mod:`codec.bitstream.rate_control`; files of a second and more come within 2 % of it. With a model
+    without context classes, every frame gets as many codes as are expected to stay within it, and at least one."""
     codebooks: int | None = None
     """Number of codes of every frame, instead of a bit rate. Without both, frames have all codes of the model."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Title, date and the like, stored in the file in addition to those of the source, over which they have
     precedence."""
+    pictures: bool = True
+    """Whether the file keeps the pictures of the source."""
 
     def __post_init__(self) -> None:
         if self.kbps is not None and self.codebooks is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,12 +21,13 @@ from codec.audio.pcm_stream import PcmEncoding, PcmFormat, PcmWriter, read_avail
 from codec.audio.piped_input import PipedAudio, open_piped_audio
 from codec.audio.resampling import resample_blocks
 from codec.bitstream import live
-from codec.bitstream.codes import NO_CODE, CodeArray
-from codec.bitstream.header import Header, read_header_and_tags
+from codec.bitstream.codes import CodeArray
+from codec.bitstream.file_layout import live_layout
+from codec.bitstream.file_start import FileStart, read_start
 from codec.bitstream.live_parser import LiveParser
 from codec.bitstream.live_writer import LiveWriter
 from codec.bitstream.loss_concealment import Concealment, LossLog
-from codec.coding.bit_rate import new_header, new_rate_control
+from codec.coding.bit_rate import check_live_rate, new_header, new_rate_control
 from codec.coding.nac_reader import FindModel, NacReader, check_model, resolve_model
 from codec.coding.options import CodingOptions
 from codec.coding.pipeline import encode_blocks
@@ -77,7 +79,8 @@ def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: Co
     if fault := header.fault():
         raise UserError(f"the live profile cannot hold this: {fault}")
     coder = live.FixedWidthCoder(model.codebook_size)
-    control = new_rate_control(model, header, lambda codes: coder.bits * int((codes != NO_CODE).sum()))
+    check_live_rate(model, header)
+    control = new_rate_control(header, live_layout(header), coder.body_bits)
     sender = LiveWriter(output, header, coder, {**piped.tags, **options.tags})
     last = []
     for coded in encode_blocks(model, meter.measure(piped.blocks()), rate, channels, header.codebooks, block=1):
@@ -91,6 +94,7 @@ def _encode(piped: PipedAudio, output: BinaryIO, model: LoadedModel, options: Co
         codebooks=header.codebooks,
         bytes_total=sender.bytes,
         bytes_payload=sender.payload_bytes,
+        bytes_metadata=sender.blocks_bytes,
         fault=piped.fault,
     )
 
@@ -133,16 +137,17 @@ def decode_stream(
         read.extend(data)
         return data
 
-    header = read_header_and_tags(tee, name).header
+    start = read_start(tee, name)
+    header = start.header
     meter = FileMeter(PIPE, PIPE, header.sample_rate, header.channels)
     model = resolve_model(model, header.fingerprint, name)
     check_model(name, header, model)
     writer = PcmWriter(output, PcmFormat(header.sample_rate, header.channels, encoding), header=not raw)
     if header.live:
-        receiver = _Receiver(source, header, model, strict, name)
+        receiver = _Receiver(source, start, model, strict, name)
         for waveform in meter.measure(receiver.blocks()):
             writer.write(waveform)
-        size, payload, losses = len(read) + receiver.bytes, receiver.payload_bytes, receiver.losses
+        size, payload, losses = start.size + receiver.bytes, receiver.payload_bytes, receiver.losses
         lost, cut_off = losses.spans, losses.cut_off
     else:
         with tempfile.NamedTemporaryFile(suffix=".nac") as spooled:
@@ -158,6 +163,7 @@ def decode_stream(
         codebooks=header.codebooks,
         bytes_total=size,
         bytes_payload=payload,
+        bytes_metadata=start.blocks_bytes,
         clipped=writer.clipped,
         lost=lost,
         cut_off=cut_off,
@@ -167,8 +173,10 @@ def decode_stream(
 class _Receiver:
     """The audio of one live stream, whose header has been read."""
 
-    def __init__(self, source: BinaryIO, header: Header, model: LoadedModel, strict: bool, name: str) -> None:
-        self._source, self._header, self._model, self._strict, self._name = source, header, model, strict, name
+    def __init__(self, source: BinaryIO, start: FileStart, model: LoadedModel, strict: bool, name: str) -> None:
+        header = start.header
+        self._source, self._rest = source, start.rest
+        self._header, self._model, self._strict, self._name = header, model, strict, name
         self._parser = LiveParser(header)
         self.bytes = self.payload_bytes = 0
         self.losses = LossLog(header, model.config.hop)
@@ -205,7 +213,7 @@ class _Receiver:
             self.losses.cut(self._parser.next)
 
     def _frames(self) -> Iterator[live.LiveFrames]:
-        for piece in read_available(self._source):
+        for piece in chain([self._rest] if self._rest else [], read_available(self._source)):
             self.bytes += len(piece)
             yield self._parser.push(piece)
             if self._parser.done:

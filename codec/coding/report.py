@@ -31,6 +31,8 @@ class FileReport:
     """Duration of the audio in these bytes: more than ``seconds`` if a part was decoded, since packets are read
     whole."""
     elapsed_seconds: float
+    bytes_metadata: int = 0
+    """Size of tags and pictures in the whole coded file."""
     clipped: int = 0
     """Decoded samples beyond full scale, which the format of the output cannot hold."""
     over_full_scale: int = 0
@@ -45,19 +47,26 @@ class FileReport:
     """Share of the source's energy above the model's Nyquist frequency, which is not coded; see
     :mod:`codec.audio.bandwidth`."""
     pictures: int = 0
-    """Pictures in the source, which a ``.nac`` file does not hold."""
+    """Pictures in the source."""
+    pictures_left_out: int = 0
+    """Pictures of the source that the target does not hold: too large, not wanted, or in a format without pictures."""
     tags_left_out: int = 0
     """Tags of the source that are too long for a ``.nac`` file."""
 
     @property
     def kbps(self) -> float:
-        """Bit rate of the whole coded file in kbit/s, all channels together."""
-        return kbps(self.bytes_total, self.bytes_seconds)
+        """Bit rate of the coded file without tags and pictures in kbit/s, all channels together."""
+        return kbps(self.bytes_total - self.bytes_metadata, self.bytes_seconds)
 
     @property
     def payload_kbps(self) -> float:
         """Bit rate of the codes alone in kbit/s, all channels together."""
         return kbps(self.bytes_payload, self.bytes_seconds)
+
+    @property
+    def bytes_overhead(self) -> int:
+        """Size of headers, packet lengths, checksums and index."""
+        return self.bytes_total - self.bytes_metadata - self.bytes_payload
 
     @property
     def times_real_time(self) -> float:

@@ -98,5 +98,11 @@ def encode_to_tokens(
         axes=["channels", "quantizers", "frames"][channels == 1 :],
         stereo=model.config.stereo if channels == 2 else None,
     )
-    report = meter.report(codebooks=codebooks, bytes_total=0, bytes_payload=codes.nbytes, pictures=source.pictures)
+    report = meter.report(
+        codebooks=codebooks,
+        bytes_total=0,
+        bytes_payload=codes.nbytes,
+        pictures=source.pictures,
+        pictures_left_out=source.pictures,
+    )
     return Tokens(codes, metadata, report)

@@ -56,6 +56,8 @@ class Clip:
     """Licence as the user's list states it; empty if it does not."""
     language: str = ""
     """Language as the user's list states it; empty if it does not."""
+    text: str = ""
+    """Words that are spoken; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,7 @@ def _read_table(path: Path) -> tuple[list[Clip], list[ClipLocation]]:
                     source=row.get("source") or "",
                     licence=row.get("licence") or "",
                     language=row.get("language") or "",
+                    text=row.get("text") or "",
                 )
             )
     return clips, locations

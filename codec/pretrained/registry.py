@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from codec.bitstream.header import is_fingerprint_of
 from codec.coding.bit_rate import expected_bits, expected_kbps
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
@@ -183,7 +184,7 @@ class ModelFinder:
         """Return the model that decodes files with this fingerprint, or None if there is none.
 
         Args:
-            fingerprint: 16 hexadecimal digits, as in the header of a file
+            fingerprint: hexadecimal digits with which the model's fingerprint begins, as in the header of a file
 
         Returns:
             The loaded model.
@@ -191,8 +192,8 @@ class ModelFinder:
         Raises:
             UserError: the model is damaged.
         """
-        places = [place for place, (own, *_) in self._known if own == fingerprint]
-        places += [place for place, names in self._known if fingerprint in names]
+        places = [place for place, (own, *_) in self._known if is_fingerprint_of(fingerprint, [own])]
+        places += [place for place, names in self._known if is_fingerprint_of(fingerprint, names)]
         if not places:
             return None
         with self._lock:

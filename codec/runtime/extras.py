@@ -11,6 +11,7 @@ _SHARED = ("auraloss", "jinja2", "jsonargparse", "librosa", "matplotlib", "PIL",
 MODULES: dict[str, Sequence[str]] = {
     "train": (*_SHARED, "lightning"),
     "eval": _SHARED,
+    "speech-metrics": (*_SHARED, "jiwer", "pocketsphinx"),
     "search": (*_SHARED, "lightning", "optuna"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "tensorboard": ("tensorboard",),

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from codec.config import Recipe
@@ -34,7 +33,9 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
         "channels": data.channels,
     }
     losses = {name: weight for name, weight in recipe.losses.items() if weight}
-    known = {"losses": losses, "crops": crops, "clips": validation.fingerprint, "codec": asdict(recipe.codec)}
+    codec = recipe.codec.to_dict()  # without settings that are as they were before they existed
+    codec["quantizer"].setdefault("contexts", 1)
+    known = {"losses": losses, "crops": crops, "clips": validation.fingerprint, "codec": codec}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 

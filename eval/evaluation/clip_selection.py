@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 from codec.audio import FloatArray
 from codec.dataset.packed import Clip, PackedSplit
+from eval.metrics.metric import MAX_SECONDS
+from eval.metrics.registry import metric
 
 MIN_EXCERPT_S, MAX_EXCERPT_S = 3.2, 8.0
 """Shorter clips give no excerpt; longer clips are truncated."""
+TRANSCRIBED_CLIPS = 10
+"""Clips of each group on which the word error rate is measured."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,44 @@ def choose_clips(clips: Sequence[Clip], limit: int | None) -> list[int]:
     """
     if limit is None or limit >= len(clips):
         return list(range(len(clips)))
-
-    def shuffled(text: str) -> str:
-        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-    groups: dict[str, list[int]] = {}
-    for index in sorted(range(len(clips)), key=lambda index: shuffled(clips[index].clip_id)):
-        groups.setdefault(clips[index].group, []).append(index)
-    turns = [(turn, shuffled(group), index) for group, indices in groups.items() for turn, index in enumerate(indices)]
+    groups = _shuffle_groups(clips, range(len(clips)))
+    turns = [(turn, _digest(group), index) for group, indices in groups.items() for turn, index in enumerate(indices)]
     return sorted(index for _, _, index in sorted(turns)[:limit])
+
+
+def choose_transcribed(clips: Sequence[Clip], indices: Sequence[int], sample_rate: int) -> list[int]:
+    """Choose the clips whose word error rate is measured: the recogniser is much slower than all other metrics.
+
+    Those of each group come in the order of :func:`choose_clips`, so that the clips of an evaluation with a limit are
+    among those of one without.
+
+    Args:
+        clips: clips of a split.
+        indices: indices of the clips that are evaluated.
+        sample_rate: sample rate of the codec, in Hz.
+
+    Returns:
+        Indices of at most :data:`TRANSCRIBED_CLIPS` clips of each group, ascending: of speech that has a text and is
+        judged as a whole, since no text of a part is known.
+    """
+
+    def is_usable(clip: Clip) -> bool:
+        return metric("wer").applies(clip.domain, sample_rate, clip.text) and clip.seconds <= MAX_SECONDS
+
+    groups = _shuffle_groups(clips, [index for index in indices if is_usable(clips[index])])
+    return sorted(index for members in groups.values() for index in members[:TRANSCRIBED_CLIPS])
+
+
+def _shuffle_groups(clips: Sequence[Clip], indices: Sequence[int]) -> dict[str, list[int]]:
+    """Return the indices by group, in an order that depends on the names of the clips only."""
+    groups: dict[str, list[int]] = {}
+    for index in sorted(indices, key=lambda index: _digest(clips[index].clip_id)):
+        groups.setdefault(clips[index].group, []).append(index)
+    return groups
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from eval.evaluation.clip_selection import TRANSCRIBED_CLIPS
 from eval.evaluation.results import Row
 from eval.metrics.confidence import Estimate
 from eval.metrics.registry import metric
@@ -63,6 +64,23 @@ def format_difference(name: str, found: Estimate) -> str:
     """
     plus = "" if format_value(name, found.mean).startswith("-") else "+"
     return plus + format_estimate(name, found)
+
+
+def describe_samples(row: Row) -> list[str]:
+    """Describe the metrics that are measured on some clips only, because they need a text.
+
+    Args:
+        row: some clips.
+
+    Returns:
+        A line for each of these metrics.
+    """
+    return [
+        f"{metric(name).label}: {metric(name).about}; on {found.clips} of {row.clips} clips, those with a text and at"
+        f" most {TRANSCRIBED_CLIPS} of each group"
+        for name, found in row.metrics.items()
+        if metric(name).weigh_text is not None
+    ]
 
 
 def describe_missing(row: Row) -> list[str]:

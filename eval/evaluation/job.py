@@ -151,6 +151,8 @@ class SelectedClips:
     """Indices of the clips that the report is about."""
     selecting: list[int]
     """Indices of the clips of the validation groups for model selection."""
+    transcribed: frozenset[str]
+    """Identifiers of the clips whose word error rate is measured."""
     external: Mapping[str, Sequence[ExternalDecode]]
     """Name of another codec to its decoded files of the reporting clips."""
     trained: ModelSummary

@@ -108,7 +108,8 @@ def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> l
 def _difference(own: SystemClips, other: SystemClips, subset: _Subset, name: str) -> Difference | None:
     mine, theirs = subset.of(own), subset.of(other)
     groups = {clip.clip_id: clip.group for clip in mine}
-    value = paired_difference(_values(mine, name), _values(theirs, name), groups)
+    weights = {clip.clip_id: clip.scores[name].weight for clip in mine if name in clip.scores}
+    value = paired_difference(_values(mine, name), _values(theirs, name), groups, weights)
     if value is None:
         return None
     return Difference(

@@ -55,7 +55,7 @@ class Row:
     container_kbps: float | None = None
     """Bit rate of the containers, in addition to that of the payloads; None if ``kbps`` is that of whole files."""
     note: str = ""
-    """Deviation from the operating point in its name."""
+    """What its name does not say: its edition, or a deviation from the operating point."""
     undefined: dict[str, dict[str, int]] = field(default_factory=dict)
     """Metric to reason to number of clips whose reference it cannot judge; its mean leaves them out for every codec."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from eval.evaluation.results import ClipResult, Halves, Row
-from eval.metrics.confidence import Estimate, estimate, estimate_gap
+from eval.metrics.confidence import Estimate, GroupedValues, estimate, estimate_gap
 from eval.metrics.registry import METRICS, Score
 
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in distribution", "out of distribution"
@@ -76,7 +76,7 @@ def _estimate_metrics(scores: Sequence[tuple[Mapping[str, Score], str]]) -> dict
 
 
 def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
-    """Estimate the mean of the scores that are defined, with its interval over groups.
+    """Estimate the weighted mean of the scores that are defined, with its interval over groups.
 
     Args:
         scores: scores, each with the group of its clip.
@@ -84,8 +84,18 @@ def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | No
     Returns:
         The estimate; None if no score is defined.
     """
-    judged = [(score.value, group) for score, group in scores if score and score.value is not None]
-    return estimate([value for value, _ in judged], [group for _, group in judged])
+    judged = _defined(scores)
+    return estimate(judged.values, judged.groups, judged.weights)
+
+
+def _defined(scores: Iterable[tuple[Score | None, str]]) -> GroupedValues:
+    values, groups, weights = [], [], []
+    for score, group in scores:
+        if score is not None and score.value is not None:
+            values.append(score.value)
+            groups.append(group)
+            weights.append(score.weight)
+    return GroupedValues(values, groups, weights)
 
 
 def compare_halves(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult]) -> Halves | None:
@@ -109,14 +119,5 @@ def compare_halves(reporting: Sequence[ClipResult], selecting: Sequence[ClipResu
 
 
 def _gap(reporting: Sequence[ClipResult], selecting: Sequence[ClipResult], name: str) -> Estimate | None:
-    def known(clips: Sequence[ClipResult]) -> list[tuple[float, str]]:
-        scores = ((clip.scores.get(name), clip.group) for clip in clips)
-        return [(score.value, group) for score, group in scores if score and score.value is not None]
-
-    here, there = known(reporting), known(selecting)
-    return estimate_gap(
-        [value for value, _ in here],
-        [group for _, group in here],
-        [value for value, _ in there],
-        [group for _, group in there],
-    )
+    here, there = (_defined((clip.scores.get(name), clip.group) for clip in clips) for clips in (reporting, selecting))
+    return estimate_gap(here, there)

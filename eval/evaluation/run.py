@@ -5,7 +5,7 @@ the ledger), code, score, summarise, and write the report.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from codec.dataset.packed import PackedSplit, list_clips, open_split
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.pretrained.checkpoint import model_checksum
-from eval.evaluation.clip_selection import choose_clips, selects
+from eval.evaluation.clip_selection import choose_clips, choose_transcribed, selects
 from eval.evaluation.job import (
     CodedSystems,
     EvaluationJob,
@@ -35,18 +35,23 @@ from eval.evaluation.output_folder import (
 )
 from eval.evaluation.rate_distortion import SystemClips
 from eval.evaluation.results import ClipResult, EvaluationResult, Row
-from eval.evaluation.scoring import DecodeScores, ScoringJob, score_coded_clips
+from eval.evaluation.scoring import ALL_METRICS, DecodeScores, ScoringJob, score_coded_clips
 from eval.evaluation.summary import list_bounds, list_systems, print_progress, summarise_evaluation, summarise_model
 from eval.evaluation.tables import write_evaluation_tables
+from eval.metrics.registry import metric
 from eval.pages.evaluation_page import write_report
 from eval.systems.baselines import (
     code_models,
     code_references,
     find_external_decodes,
+    take_original,
 )
 from eval.systems.bounds import code_bounds
 from eval.systems.external_decodes import check_alignment
 from eval.systems.own import CodedClip, code_clips
+
+WER = "wer"
+"""The metric that compares decoded audio with a text; it is also measured on the original audio."""
 
 
 def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) -> EvaluationResult:
@@ -77,7 +82,7 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
         check_replaceable(job.out, job.command, job.options.force)
         opened = _open(job)
         coded = _code(job, clips, opened.split, work)
-        scored = _score(coded, job.recipe.target, job.options.workers)
+        scored = _score(coded, clips.transcribed, job.recipe.target, job.options.workers)
         result = summarise_evaluation(job, clips, opened, coded, scored)
         systems = [*list_systems(job, coded, scored), *list_bounds(coded, scored)]
         _write(result, coded, systems, work)
@@ -89,7 +94,7 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
 
 def _select_clips(job: EvaluationJob, work: Path) -> SelectedClips:
     rate, channels, split = job.sample_rate, job.channels, job.options.split
-    trained = summarise_model(job.run, job.codec, open_split(job.data, "train", rate, channels), channels)
+    trained = summarise_model(job.run, job.codec, job.data, channels)
     listed = list_clips(job.data, split, rate, channels)
     chosen = choose_clips(listed, job.options.max_clips)
     selecting = [index for index in chosen if split == "val" and selects(listed[index].group)]
@@ -100,7 +105,9 @@ def _select_clips(job: EvaluationJob, work: Path) -> SelectedClips:
             " selection; prepare recordings of more groups, or raise --clips"
         )
     external = find_external_decodes(job.options.references, listed, reporting, rate, channels, work)
-    return SelectedClips(listed, reporting, selecting, external, trained)
+    transcribed = [index for half in (reporting, selecting) for index in choose_transcribed(listed, half, rate)]
+    recognised = frozenset(listed[index].clip_id for index in transcribed)
+    return SelectedClips(listed, reporting, selecting, recognised, external, trained)
 
 
 def _open(job: EvaluationJob) -> OpenedSplit:
@@ -130,17 +137,26 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
     reporting, selecting = coded[: len(clips.reporting)], coded[len(clips.reporting) :]
     others = code_models(job.models, job.points, opened, clips.reporting, originals, work)
     references, absent = code_references(job.options.references, reporting, external, work)
+    original = [take_original(reporting, [WER])] if clips.transcribed and not metric(WER).absent else []
     bounds = code_bounds(job.codec, reporting, work) if len(job.points) > 1 else []
-    return CodedSystems(reporting, selecting, others + references, bounds, absent)
+    return CodedSystems(reporting, selecting, [*others, *references, *original], bounds, absent)
 
 
-def _score(coded: CodedSystems, target: TargetConfig, workers: int) -> ScoredSystems:
+def _score(coded: CodedSystems, transcribed: Collection[str], target: TargetConfig, workers: int) -> ScoredSystems:
     """Score all clips. The clips of the evaluated model are also scored with two baselines: noise, and the decoded
     audio of an unrelated clip.
     """
     own = [*coded.reporting, *coded.selecting]
-    jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed)) for seed, entry in enumerate(own)]
-    jobs += [ScoringJob(entry) for system in (*coded.others, *coded.bounds) for entry in system.coded]
+
+    def text(entry: CodedClip) -> str:
+        return entry.clip.text if entry.clip.clip_id in transcribed else ""
+
+    jobs = [ScoringJob(entry, seed, _find_unrelated(own, seed), text(entry)) for seed, entry in enumerate(own)]
+    jobs += [
+        ScoringJob(entry, text=text(entry), metrics=ALL_METRICS if system.metrics is None else system.metrics)
+        for system in (*coded.others, *coded.bounds)
+        for entry in system.coded
+    ]
     scores = iter(score_coded_clips(jobs, workers))
 
     def results(clips: Iterable[CodedClip]) -> list[ClipResult]:

@@ -24,12 +24,17 @@ from eval.metrics.registry import METRICS, Score, metric
 from eval.systems.own import CodedClip
 
 ALL_METRICS = tuple(entry.name for entry in METRICS)
-NOISE_METRICS = ("mel", "pesq", "estoi", "stoi", "nmr", "stft", "si_sdr")
+NOISE_METRICS = ("mel", "pesq", "estoi", "stoi", "speaker_similarity", "nmr", "stft", "si_sdr")
 """Also measured on noise that is matched to the clip. ViSQOL takes too long for that."""
 
 
 def score_decode(
-    reference: FloatArray, decoded: FloatArray, sample_rate: int, domain: str, metrics: Collection[str] = ALL_METRICS
+    reference: FloatArray,
+    decoded: FloatArray,
+    sample_rate: int,
+    domain: str,
+    metrics: Collection[str] = ALL_METRICS,
+    text: str = "",
 ) -> dict[str, Score]:
     """Score decoded audio by the metrics that are installed and meant for its clip.
 
@@ -39,14 +44,15 @@ def score_decode(
         sample_rate: sample rate in Hz.
         domain: domain of the clip, such as ``speech``.
         metrics: names of the metrics to be considered.
+        text: words that are spoken in the whole clip; empty: none are known, or they are not to be recognised.
 
     Returns:
         Metric to score, in the order of ``metrics``.
     """
     return {
-        entry.name: entry.score(reference, decoded, sample_rate)
+        entry.name: entry.score(reference, decoded, sample_rate, text)
         for entry in map(metric, metrics)
-        if entry.applies(domain, sample_rate) and not entry.absent
+        if entry.applies(domain, sample_rate, text) and not entry.absent
     }
 
 
@@ -90,6 +96,10 @@ class ScoringJob:
     """Seed of the matched noise of the baseline; None: no baselines."""
     unrelated: Path | None = None
     """Decoded file of another clip, of any length; scored by mel distance if there are baselines."""
+    text: str = ""
+    """Words for metrics that need them; empty: they are not measured."""
+    metrics: Collection[str] = ALL_METRICS
+    """Names of the metrics to be considered."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +118,12 @@ def score_coded_clip(job: ScoringJob) -> DecodeScores:
         job: the clip and its baselines.
 
     Returns:
-        Scores of the clip by all metrics that apply, and of noise by those of :data:`NOISE_METRICS`.
+        Scores of the clip by the metrics that apply, and of noise by those of :data:`NOISE_METRICS`.
     """
     domain = job.clip.clip.domain
     original, decoded = audio.read(job.clip.original), audio.read(job.clip.decoded)
     reference, rate = original.samples, original.sample_rate
-    scores = score_decode(reference, decoded.samples, rate, domain)
+    scores = score_decode(reference, decoded.samples, rate, domain, job.metrics, job.text)
     if job.noise_seed is None:
         return DecodeScores(scores, {}, Score(None, "not asked for"))
     unrelated = Score(None, "there is no other clip")

@@ -5,6 +5,7 @@ from codec.runtime.text import escape_invisible
 from eval.evaluation.formatting import (
     describe_failed,
     describe_missing,
+    describe_samples,
     format_estimate,
     format_kbps,
     format_value,
@@ -107,7 +108,8 @@ def _main_lines(result: EvaluationResult) -> list[str]:
     lines = [f"{row.clips} {kind} clips {row.name}, {row.groups} groups, {format_kbps(row.kbps)} measured"]
     lines += _indented(Table("", "", ["", heading, "noise"], measured).text())
     lines += [f"  {metric(name).label}: {why}" for name, why in result.absent.items()]
-    lines += [f"  {line}" for line in (*describe_editions(row.metrics), *describe_missing(row))]
+    notes = (*describe_editions(row.metrics), *describe_samples(row), *describe_missing(row))
+    lines += [f"  {line}" for line in notes]
     if result.other_codes_mel:
         lines.append(f"  mel distance with another file's codes: {result.other_codes_mel.mean:.2f}")
     return lines

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import DatasetSummary, PackedSplit
+from codec.dataset.packed import Clip, DatasetSummary, open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint, model_checksum
@@ -73,7 +73,7 @@ def summarise_evaluation(
         encode_times_real_time=seconds / sum(clip.encode_s for clip in results),
         decode_times_real_time=seconds / sum(clip.decode_s for clip in results),
         other_codes_mel=_estimate_unrelated(results),
-        absent=_absent_metrics(results, job.sample_rate),
+        absent=_absent_metrics([clips.listed[index] for index in clips.reporting], job.sample_rate),
         trained=clips.trained,
         diagnosis=_diagnose(job, rows[0]),
         rows=rows,
@@ -103,12 +103,11 @@ def _estimate_unrelated(clips: Sequence[ClipResult]) -> Estimate | None:
     return estimate_scores((clip.other_codes_mel, clip.group) for clip in meant)
 
 
-def _absent_metrics(clips: Sequence[ClipResult], sample_rate: int) -> dict[str, str]:
-    domains = {clip.domain for clip in clips}
+def _absent_metrics(clips: Sequence[Clip], sample_rate: int) -> dict[str, str]:
     return {
         entry.name: entry.missing
         for entry in METRICS
-        if entry.absent and any(entry.applies(domain, sample_rate) for domain in domains)
+        if entry.absent and any(entry.applies(clip.domain, sample_rate, clip.text) for clip in clips)
     }
 
 
@@ -167,26 +166,28 @@ class _Training:
     trained_on: DatasetSummary | None = None
 
 
-def summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int) -> ModelSummary:
+def summarise_model(run: Path, codec: Codec, data: Path, channels: int) -> ModelSummary:
     """Summarise the model and its training.
 
     Args:
         run: its folder.
         codec: the model.
-        split: training split; a model of an earlier version that does not name its data is assumed to be trained on it.
+        data: folder that ``codec prepare`` wrote; a model of an earlier version that does not name its data is assumed
+            to be trained on its training split.
         channels: number of channels of the packed clips.
 
     Returns:
         The summary.
 
     Raises:
-        UserError: the model's ``config.json`` is damaged.
+        UserError: the model's ``config.json`` is damaged, or it does not name its data and there is no training split.
     """
     info = read_training_info(run)
     try:
         known = from_json(_Training, {"steps": info.get("step", info.get("steps")), **info})
     except ValueError as error:
         raise UserError(f"{run}: the part of its config.json about the training is damaged ({error})") from error
+    trained_on = known.trained_on or open_split(data, "train", codec.config.sample_rate, channels).summary
     return ModelSummary(
         sample_rate=codec.config.sample_rate,
         channels=channels,
@@ -196,7 +197,7 @@ def summarise_model(run: Path, codec: Codec, split: PackedSplit, channels: int) 
         fingerprint=fingerprint(codec),
         latency_ms=codec.config.latency_ms,
         steps=known.steps,
-        **asdict(known.trained_on or split.summary),
+        **asdict(trained_on),
         checksum=model_checksum(codec),
     )
 

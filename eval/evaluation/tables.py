@@ -9,6 +9,7 @@ from codec.runtime.text import escape_invisible, markdown_text
 from eval.evaluation.formatting import (
     describe_failed,
     describe_missing,
+    describe_samples,
     format_difference,
     format_estimate,
     format_kbps,
@@ -117,7 +118,8 @@ def _main_section(result: EvaluationResult) -> list[str]:
             [(row.name, row) for row in result.bounds],
         ),
         "",
-        *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_missing(result.main))),
+        *(f"- {line}" for line in (*describe_editions(result.main.metrics), *describe_samples(result.main))),
+        *(f"- {line}" for line in describe_missing(result.main)),
         *(f"- {row.name}: {line}" for row in result.others for line in describe_failed(row)),
         *(f"- {markdown_text(f'{n}: absent: {why}')}" for n, why in {**metrics, **result.absent_systems}.items()),
     ]

@@ -1,8 +1,9 @@
 r"""Means, their 95 % confidence intervals and significance tests, for clips that come in groups.
 
 Clips of one speaker or recording resemble each other, so that the groups are the independent observations. The mean is
-over clips, each group counting by its share of them: :math:`m = \sum_g w_g \bar y_g`. With group means of a common
-variance,
+over clips, each group counting by its share of them: :math:`m = \sum_g w_g \bar y_g`. Clips may have weights, such as
+numbers of words: with the errors per word of each clip, m is then the errors of all clips over the words of all clips,
+and the weight of a group is its share of the words. With group means of a common variance,
 
     E[(ȳ_g - m)²] = σ² (1 - 2 w_g + S),  Var[m] = σ² S,  S = Σ w_g²,
 
@@ -50,6 +51,16 @@ class PairedDifference(Estimate):
 
 
 @dataclass(frozen=True)
+class GroupedValues:
+    """Values of clips, in parallel lists."""
+
+    values: Sequence[float]
+    groups: Sequence[str]
+    weights: Sequence[float] | None = None
+    """Above 0; None: all clips have the same."""
+
+
+@dataclass(frozen=True)
 class _Moments:
     mean: float
     variance: float
@@ -57,12 +68,13 @@ class _Moments:
     degrees: float
 
 
-def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
+def estimate(values: Sequence[float], groups: Sequence[str], weights: Sequence[float] | None = None) -> Estimate | None:
     """Estimate the mean of ``values`` with its 95 % confidence interval over ``groups``.
 
     Args:
         values: one per clip.
         groups: each clip's group.
+        weights: each clip's weight, above 0; None: all have the same.
 
     Returns:
         None if there are no values.
@@ -73,12 +85,15 @@ def estimate(values: Sequence[float], groups: Sequence[str]) -> Estimate | None:
     """
     if not len(values):
         return None
-    found = _moments(values, groups)
+    found = _moments(values, groups, weights)
     return Estimate(found.mean, *_interval(found), len(values), len(set(groups)))
 
 
 def paired_difference(
-    values: Mapping[str, float | None], reference: Mapping[str, float | None], groups: Mapping[str, str]
+    values: Mapping[str, float | None],
+    reference: Mapping[str, float | None],
+    groups: Mapping[str, str],
+    weights: Mapping[str, float] | None = None,
 ) -> PairedDifference | None:
     """Estimate the mean of the differences clip by clip, over the clips for which both have a value.
 
@@ -86,6 +101,7 @@ def paired_difference(
         values: clip to value.
         reference: clip to the value that is subtracted.
         groups: clip to group.
+        weights: clip to weight, above 0; None: all have the same.
 
     Returns:
         None if no clip has both values.
@@ -98,33 +114,29 @@ def paired_difference(
     if not both:
         return None
     names = [groups[clip] for clip in both]
-    found = _moments(list(both.values()), names)
+    found = _moments(list(both.values()), names, None if weights is None else [weights[clip] for clip in both])
     return PairedDifference(found.mean, *_interval(found), len(both), len(set(names)), _p_value(found))
 
 
-def estimate_gap(
-    values: Sequence[float], groups: Sequence[str], others: Sequence[float], other_groups: Sequence[str]
-) -> Estimate | None:
+def estimate_gap(values: GroupedValues, others: GroupedValues) -> Estimate | None:
     """Estimate the mean of some values less that of others, which are of other groups (B. L. Welch, 1947).
 
     Args:
-        values: one per clip.
-        groups: each clip's group.
+        values: values of some clips.
         others: values of the other clips.
-        other_groups: their groups.
 
     Returns:
         The difference, with the numbers of clips and groups of both sides together; None if a side has no values.
     """
-    if not len(values) or not len(others):
+    if not len(values.values) or not len(others.values):
         return None
-    here, there = _moments(values, groups), _moments(others, other_groups)
+    here, there = (_moments(side.values, side.groups, side.weights) for side in (values, others))
     variance = here.variance + there.variance
     parts = here.variance**2 / here.degrees + there.variance**2 / there.degrees if variance > 0 else 0.0
     degrees = variance**2 / parts if parts else min(here.degrees, there.degrees)
     found = _Moments(here.mean - there.mean, variance, degrees)
-    number = len({*groups}) + len({*other_groups})
-    return Estimate(found.mean, *_interval(found), len(values) + len(others), number)
+    number = len({*values.groups}) + len({*others.groups})
+    return Estimate(found.mean, *_interval(found), len(values.values) + len(others.values), number)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -182,18 +194,19 @@ def describe_correction(comparisons: int) -> str:
     return f"significant at 5 % after Holm's correction for {comparisons} comparisons (t tests over groups)"
 
 
-def _moments(values: Sequence[float], groups: Sequence[str]) -> _Moments:
+def _moments(values: Sequence[float], groups: Sequence[str], weights: Sequence[float] | None = None) -> _Moments:
     _, index = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    counts = np.bincount(index)
-    means = np.bincount(index, values) / counts
-    weights = counts / counts.sum()
-    mean = float(weights @ means)
-    if len(counts) < 2:
+    clip_weights = np.ones(len(values)) if weights is None else np.asarray(weights)
+    totals = np.bincount(index, clip_weights)
+    means = np.bincount(index, clip_weights * values) / totals
+    shares = totals / totals.sum()
+    mean = float(shares @ means)
+    if len(totals) < 2:
         return _Moments(mean, float("nan"), float("nan"))
-    share = float(weights @ weights)
-    factors = weights**2 / (1 - 2 * weights + share)
+    concentration = float(shares @ shares)
+    factors = shares**2 / (1 - 2 * shares + concentration)
     variance = float(factors @ np.square(means - mean))
-    return _Moments(mean, variance, _satterthwaite(weights, factors))
+    return _Moments(mean, variance, _satterthwaite(shares, factors))
 
 
 def _satterthwaite(weights: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,9 +21,9 @@ import numpy as np
 from codec.audio import FloatArray
 from codec.runtime.extras import install_command, installed
 
-MetricFunction = Callable[[FloatArray, FloatArray, int], float]
-"""Function of a reference and decoded audio ``[channels, samples]`` and a sample rate in Hz; it may raise an exception
-or return NaN or infinity."""
+MetricFunction = Callable[..., float]
+"""Function of a reference and decoded audio ``[channels, samples]``, a sample rate in Hz and, for metrics that need it,
+the words that are spoken, as keyword ``text``; it may raise an exception or return NaN or infinity."""
 
 SPEECH_HZ = 16000
 """Sample rate at which the speech metrics are defined."""
@@ -55,6 +56,8 @@ class Score:
     value, the score of decoded audio that cannot be judged."""
     reason: str = ""
     """Reason why there is no value, or why it is the worst value."""
+    weight: float = 1.0
+    """Weight of the clip in a mean: for errors per word, the number of words."""
 
     @property
     def undefined(self) -> bool:
@@ -87,7 +90,9 @@ class Metric:
     use: Literal["all", "speech", "audio"] = "all"
     """Clips that it is measured on, see :meth:`applies`."""
     package: str = ""
-    """Module that it needs, from the extra ``[eval]``; empty if none."""
+    """Module that it needs; empty if none."""
+    install: str = install_command("eval")
+    """Command that installs it."""
     about: str = ""
     """A line for the reader of a report."""
     worst: float | None = None
@@ -96,6 +101,9 @@ class Metric:
     """Longer clips are judged in equal parts, and their mean is taken."""
     edition: str = ""
     """Edition of the standard, if editions differ in value."""
+    weigh_text: Callable[[str], float] | None = None
+    """Function of the words that are spoken, which gives the weight of the clip in means; None: the metric needs no
+    text, and all clips have the same weight."""
 
     @property
     def heading(self) -> str:
@@ -133,17 +141,21 @@ class Metric:
         """
         return self.sign * difference > 0
 
-    def applies(self, domain: str, sample_rate: int) -> bool:
+    def applies(self, domain: str, sample_rate: int, text: str = "") -> bool:
         """Return whether the metric is meant for clips of a domain at a sample rate.
 
         Args:
             domain: domain of the clip, such as ``speech``.
             sample_rate: sample rate of the codec, in Hz.
+            text: words that are spoken; empty if unknown.
 
         Returns:
             For metrics of speech: whether the clip is or may be speech, at 16 kHz or more. For metrics of general
-            audio: whether it is not speech, or is at more than 16 kHz. Else True.
+            audio: whether it is not speech, or is at more than 16 kHz. Else True. Metrics that need a text are for
+            clips with words only.
         """
+        if self.weigh_text is not None and not self.weigh_text(text):
+            return False
         speech = is_speech(domain)
         if self.use == "speech":
             return (speech or domain.lower() in UNSTATED) and sample_rate >= SPEECH_HZ
@@ -159,19 +171,23 @@ class Metric:
     @property
     def missing(self) -> str:
         """The note to print if it is absent."""
-        return f"absent: {self.package} is not installed; {install_command('eval')}"
+        return f"absent: {self.package} is not installed; {self.install}"
 
-    def score(self, reference: FloatArray, decoded: FloatArray, sample_rate: int) -> Score:
+    def score(self, reference: FloatArray, decoded: FloatArray, sample_rate: int, text: str = "") -> Score:
         """Score decoded audio. No content of the waveforms raises an exception or yields NaN.
 
         Args:
             reference: original waveform, float32 ``[channels, samples]``.
             decoded: decoded waveform of the same shape; a waveform of another shape has failed.
             sample_rate: sample rate in Hz.
+            text: words that are spoken in the whole clip, for metrics that need them.
 
         Returns:
             The value, or the reason why there is none.
         """
+        if self.weigh_text is not None:
+            bound = replace(self, function=partial(self.function, text=text), weigh_text=None)
+            return replace(bound.score(reference, decoded, sample_rate), weight=self.weigh_text(text))
         if self.absent:
             return Score(None, self.missing)
         if not np.isfinite(reference).all():

@@ -8,15 +8,18 @@ table, plot and report has it from then on; docs/metrics.md should have its defi
 from collections.abc import Collection
 
 from eval.metrics.metric import Metric, Score, is_speech
+from eval.metrics.speaker_similarity import SPEAKER_SIMILARITY
 from eval.metrics.spectral import BANDWIDTH, LOUDNESS, MEL, NOISE_TO_MASK, STFT
 from eval.metrics.speech import ESTOI, PESQ, STOI
 from eval.metrics.visqol import VISQOL_AUDIO, VISQOL_SPEECH
 from eval.metrics.waveform import L1, L2, SI_SDR
+from eval.metrics.word_error_rate import WER
 
 __all__ = ["METRICS", "Metric", "Score", "describe_editions", "is_speech", "metric"]
 
 METRICS = (
-    MEL, PESQ, ESTOI, STOI, VISQOL_SPEECH, VISQOL_AUDIO, NOISE_TO_MASK, STFT, SI_SDR, LOUDNESS, BANDWIDTH, L1, L2
+    MEL, PESQ, ESTOI, STOI, VISQOL_SPEECH, VISQOL_AUDIO, WER, SPEAKER_SIMILARITY, NOISE_TO_MASK, STFT, SI_SDR, LOUDNESS,
+    BANDWIDTH, L1, L2,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from codec.runtime.command import command_line
 from codec.runtime.text import format_duration
 from codec.training.fit_diagnosis import DIAGNOSIS_TERMS
 from codec.training.metrics_log import read_curves
-from eval.evaluation.formatting import format_value
+from eval.evaluation.formatting import describe_samples, format_value
 from eval.evaluation.results import ClipResult, Difference, EvaluationResult
 from eval.evaluation.screen_text import describe_history
 from eval.metrics.confidence import describe_correction
@@ -70,7 +70,7 @@ def write_report(
         metrics=concerned,
         measured=[entry for entry in concerned if entry.name not in result.absent],
         metric=metric,
-        editions=describe_editions([entry.name for entry in concerned]),
+        editions=[*describe_editions([entry.name for entry in concerned]), *describe_samples(result.main)],
         failures=_count_reasons(result.clips, lambda score: score.failed),
         undefined=_count_reasons(result.clips, lambda score: score.undefined),
         curves=rate_figures(result.rates),
@@ -106,7 +106,7 @@ def _nearest_system(result: EvaluationResult, others: Sequence[CodedSystem]) -> 
         kbps = rates.get(system.system.label(result.system))
         return abs(math.log(kbps / result.kbps)) if kbps else math.inf
 
-    foreign = [system for system in others if system.system.name != result.system]
+    foreign = [system for system in others if system.system.name != result.system and system.system.kind != "original"]
     if not foreign:
         return {}
     found = min(foreign, key=distance)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
-from codec.bitstream.framing import MAX_PACKET_FRAMES
+from codec.bitstream.header import MAX_PACKET_FRAMES, Header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl
@@ -130,8 +130,10 @@ class OperatingPointCandidates:
         def encode(waveform: Tensor) -> CodedPackets:
             with torch_threads(use.threads):
                 stream = model.stream_encoder(len(waveform), use.codebooks, use.block)
-                control = RateControl(use.kbps or math.inf, config.frame_rate_hz, packing.frames, packing.cost)
-                parts = [control.push(stream.push(waveform.numpy())), control.push(stream.flush()), control.flush()]
+                layout = packing.layout(self._header(use, len(waveform)))
+                control = RateControl(use.kbps or math.inf, config.frame_rate_hz, layout, packing.cost)
+                parts = [control.push(stream.push(waveform.numpy())), control.push(stream.flush())]
+                parts.append(control.flush(waveform.shape[-1] / self.sample_rate))
                 return CodedPackets(len(waveform), list(packing.pack(np.concatenate(parts, 2))))
 
         def decode(coded: CodedPackets) -> Tensor:
@@ -144,6 +146,14 @@ class OperatingPointCandidates:
         return SpeedSubject(
             "the candidate", PLAIN, self.sample_rate, kbps, count_module_parameters(model), encode, decode
         )
+
+    def _header(self, use: OperatingSettings, streams: int) -> Header:
+        """Return the header that a file with these settings would have."""
+        config = self.model.config
+        return Header(
+            "0" * 16, self.sample_rate, streams, config.sample_rate, config.latent_hop, use.codebooks,
+            config.bits_per_code, self._packet_frames(use), variable=use.kbps > 0, target_bps=round(1000 * use.kbps),
+        )  # fmt: skip
 
     def _get_model(self, use: OperatingSettings) -> Codec:
         key = use.precision, use.runtime, use.threads if use.runtime == "onnx" else 1

@@ -1,10 +1,12 @@
 """Codes as packets, as files and live streams have them, so that the bits of an operating point are real."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codec.bitstream.codes import CodeArray
+from codec.bitstream.file_layout import FileLayout, archive_layout, live_layout
 from codec.bitstream.framing import frame_packet
+from codec.bitstream.header import Header
 from codec.bitstream.live import FixedWidthCoder, frame_bytes
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import payload_bits
@@ -47,6 +49,17 @@ class RangeCodedPacking:
         self.cost = payload_bits(coder)
         self._coder, self._variable = coder, variable
 
+    def layout(self, header: Header) -> FileLayout:
+        """Return the layout of a file. It is never short, so that excerpts cost what they cost in a long recording.
+
+        Args:
+            header: a header of its values.
+
+        Returns:
+            The layout.
+        """
+        return archive_layout(header, with_blocks=True)
+
     def pack(self, codes: CodeArray) -> Iterator[CodedPacket]:
         """Encode codes.
 
@@ -85,7 +98,19 @@ class FixedWidthPacking:
     frames = 1
 
     def __init__(self, coder: FixedWidthCoder):
+        self.cost = coder.body_bits
         self._coder = coder
+
+    def layout(self, header: Header) -> FileLayout:
+        """Return the layout of a live stream.
+
+        Args:
+            header: a header of its values.
+
+        Returns:
+            The layout.
+        """
+        return live_layout(replace(header, live=True, packet_frames=1))
 
     def pack(self, codes: CodeArray) -> Iterator[CodedPacket]:
         """Encode codes.
@@ -112,14 +137,3 @@ class FixedWidthPacking:
             Codes ``[streams, codebooks, 1]``.
         """
         return self._coder.unpack(packet.payload, streams, codebooks)[..., None]
-
-    def cost(self, codes: CodeArray) -> float:
-        """Count the bits of codes without framing.
-
-        Args:
-            codes: ``[streams, codebooks, frames]``.
-
-        Returns:
-            Bits.
-        """
-        return 8.0 * sum(len(packet.payload) for packet in self.pack(codes))

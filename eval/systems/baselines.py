@@ -1,8 +1,8 @@
 """The systems that a model is compared with, on the same clips: more of its operating points, other models, Opus, MP3
-and AAC, and audio decoded by other codecs outside this evaluation.
+and AAC, audio decoded by other codecs outside this evaluation, and the original audio.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from eval.systems.external_decodes import ExternalDecode, check_folders, describ
 from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip, code_clips
 from eval.systems.system import System
+
+ORIGINAL = System("Original", "not coded", "original")
+"""The audio before coding, for metrics that do not compare with it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ class CodedSystem:
     coded: list[CodedClip]
     """The same clips, in the same order, for each system."""
     note: str = ""
-    """Deviation from the operating point in its name."""
+    """What its name does not say: its edition, or a deviation from the operating point."""
+    metrics: Collection[str] | None = None
+    """Names of the metrics that are measured; None: all."""
 
 
 def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[str, Codec]:
@@ -104,7 +109,7 @@ def name_models(run: Path, codec: Codec, references: ReferenceSystems) -> dict[s
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
-    every = [*names, *references.decoded, *{entry.name for entry, _ in references.conventional}]
+    every = [*names, *references.decoded, *{entry.name for entry, _ in references.conventional}, ORIGINAL.name]
     if twice := next((name for name in every if every.count(name) > 1), None):
         raise UserError(f"two of the codecs to evaluate are called {twice}")
     rate = codec.config.sample_rate
@@ -208,3 +213,17 @@ def code_references(
         ]
         systems.append(CodedSystem(System(name, "as supplied", "external"), made, describe_polarity(found)))
     return systems, absent
+
+
+def take_original(coded: Sequence[CodedClip], metrics: Collection[str]) -> CodedSystem:
+    """Take the original audio for a system, as if it were decoded.
+
+    Args:
+        coded: the clips coded by the model.
+        metrics: names of the metrics that are measured on it.
+
+    Returns:
+        The system.
+    """
+    clips = [replace(entry, decoded=entry.original, bytes=None, encode_s=0.0, decode_s=0.0) for entry in coded]
+    return CodedSystem(ORIGINAL, clips, ORIGINAL.point, metrics)

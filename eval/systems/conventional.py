@@ -23,6 +23,7 @@ from codec.audio import FloatArray, resample
 from codec.errors import UserError
 from eval.metrics.alignment import advance, find_delay
 from eval.metrics.registry import is_speech
+from eval.systems.libopus import libopus_version
 from eval.systems.own import CodedClip
 
 _MAX_SHIFT_S = 0.0005
@@ -60,6 +61,8 @@ class ConventionalCodec:
     setting: Callable[[float, int, int], EncoderSetting]
     """Function of a bit rate in kbit/s, a sample rate in Hz and a number of channels: returns the nearest settings that
     the codec offers; raises :class:`UnavailableError` if there are none."""
+    edition: Callable[[], str] = str
+    """Function that names what figures of the codec depend on beside its settings; an empty text if nothing does."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,12 @@ def _aac(kbps: float, sample_rate: int, channels: int) -> EncoderSetting:
     return EncoderSetting(rate, kbps)
 
 
-OPUS = ConventionalCodec("Opus", "libopus", "ogg", "flt", _opus)
+def _opus_edition() -> str:
+    """Name the encoder, and what the decoder, FFmpeg's own, lacks: LACE and NoLACE of libopus from 1.5 on."""
+    return f"{libopus_version()}, without ML enhancement"
+
+
+OPUS = ConventionalCodec("Opus", "libopus", "ogg", "flt", _opus, _opus_edition)
 MP3 = ConventionalCodec("MP3", "libmp3lame", "mp3", "fltp", _mp3)
 AAC = ConventionalCodec("AAC", "aac", "mp4", "fltp", _aac)
 """AAC-LC, the only profile of FFmpeg's encoder; it exceeds the requested bit rate below about 10 kbit/s at 16 kHz."""
@@ -168,7 +176,7 @@ def code_conventionally(
 
 
 def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[CodedClip]) -> str:
-    """Describe the bit rate and sample rate in use if the codec does not offer the requested ones.
+    """Describe the edition of a codec, and the bit rate and sample rate in use if it does not offer the requested ones.
 
     Args:
         codec: codec such as :data:`OPUS`.
@@ -176,14 +184,14 @@ def describe_setting(codec: ConventionalCodec, kbps: float, coded: Sequence[Code
         coded: the clips, of one sample rate.
 
     Returns:
-        A phrase such as "coded at 32 kbps and 24 kHz"; empty if the codec offers this bit rate at the clips' sample
-        rate.
+        A phrase such as "coded at 32 kbps and 24 kHz"; empty if the codec has no edition and offers this bit rate at
+        the clips' sample rate.
     """
     clip = audio.info(coded[0].original)
     setting = codec.setting(kbps, clip.sample_rate, clip.channels)
     changes = [f"{setting.kbps:g} kbps"] if setting.kbps != kbps else []
     changes += [f"{setting.rate_hz / 1000:g} kHz"] if setting.rate_hz < clip.sample_rate else []
-    return f"coded at {' and '.join(changes)}" if changes else ""
+    return "; ".join(filter(None, [codec.edition(), f"coded at {' and '.join(changes)}" if changes else ""]))
 
 
 def round_trip(

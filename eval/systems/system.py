@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["model", "conventional", "external", "unknown"]
+Kind = Literal["model", "conventional", "external", "original", "unknown"]
 
 BOUND = "bound"
 """In place of the operating point of a system that is a bound, see :mod:`eval.systems.bounds`."""
@@ -18,8 +18,8 @@ class System:
     point: str
     """Operating point in reports, such as "3 kbps" or "12 codebooks"."""
     kind: Kind = field(default="unknown", compare=False)
-    """A model of this project; a conventional codec; audio decoded outside this evaluation; or, in tables without this
-    record, unknown."""
+    """A model of this project; a conventional codec; audio decoded outside this evaluation; the audio before coding;
+    or, in tables without this record, unknown."""
 
     @property
     def is_bound(self) -> bool:
@@ -37,6 +37,6 @@ class System:
         """
         if self.kind == "conventional":
             return f"{self.name} {self.point.removesuffix(' kbps')}"
-        if self.is_bound or self.kind == "external":
+        if self.is_bound or self.kind in ("external", "original"):
             return self.name
         return self.point if self.name == main else f"{self.name}, {self.point}"

@@ -10,12 +10,16 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import tinytag
 
 from codec import audio
 from codec.audio import join_values, split_values
+from codec.audio.pictures import MAX_PICTURE_BYTES, Picture
 from codec.audio.tag_encoding import decode_text, repair_text
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
+from codec.bitstream.pictures import fit_pictures
+from codec.bitstream.reader import PacketReader
 from codec.cli import main
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
@@ -171,7 +175,7 @@ def test_several_values_survive_coding(tmp_path, codec, suffix):
     assert soundfile.read(tmp_path / f"b.{suffix}")[0].shape == (22050,)
 
 
-def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):
+def test_tags_that_do_not_fit_are_reported(tmp_path, codec):
     (tmp_path / "in").mkdir()
     bare = by_ffmpeg(tmp_path / "bare", "mp3", "libmp3lame", "fltp", write_xing="0", id3v2_version="0")
     assert b"Xing" not in bare and b"Info" not in bare
@@ -182,12 +186,59 @@ def test_pictures_and_tags_that_do_not_fit_are_reported(tmp_path, codec):
         batch = encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec))
         assert not batch.failures
     assert len(batch.skipped) == 1
-    batch = encode_batch(
-        [tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(), BatchOptions(force=True)
-    )
-    assert (batch.summary.pictures, batch.summary.tags_left_out) == (1, 1)
+    for keep, left_out in ((True, 0), (False, 1)):
+        batch = encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec), CodingOptions(pictures=keep),
+                             BatchOptions(force=keep))  # fmt: skip
+        summary = batch.summary
+        assert (summary.pictures, summary.pictures_left_out, summary.tags_left_out) == (1, left_out, 1)
+        assert len(file_info(tmp_path / "out/a.nac")["pictures"]) == keep
     assert "1 pictures" in batch.summary.text() and "1 tags too long" in batch.summary.text()
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
+
+
+def flac_with_pictures(path: Path, *pictures: Picture) -> None:
+    with audio.AudioWriter(path, 22050, 1, pictures=pictures) as writer:
+        writer.write(noise(22050)[None].astype(np.float32))
+
+
+def test_pictures_survive_coding(tmp_path, codec, capsys):
+    cover = Picture(b"\xff\xd8\xff" + bytes(range(256)) * 900, "image/jpeg", 3, "Größe")
+    logo = Picture(b"\x89PNG" + bytes(9), "image/png", 19)
+    flac_with_pictures(tmp_path / "a.flac", cover, logo)
+    assert audio.info(tmp_path / "a.flac").pictures == 2
+    report = encode_file(tmp_path / "a.flac", tmp_path / "a.nac", LoadedModel(codec))
+    assert (report.pictures, report.pictures_left_out) == (2, 0) and report.bytes_metadata > 256 * 900
+    assert 8 * (report.bytes_total - report.bytes_metadata) == pytest.approx(1000 * report.kbps)
+    with PacketReader(tmp_path / "a.nac") as reader:
+        assert reader.pictures == (cover, logo)
+    for suffix, left_out in (("flac", 0), ("wav", 2)):
+        back = decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", LoadedModel(codec))
+        assert (back.pictures, back.pictures_left_out) == (2, left_out)
+    assert soundfile.read(tmp_path / "b.flac")[0].shape == (22050,)
+    assert audio.info(tmp_path / "b.flac").decoded
+    assert (audio.read(tmp_path / "b.flac").samples == audio.read(tmp_path / "b.wav").samples).all()
+    found = tinytag.TinyTag.get(tmp_path / "b.flac", image=True).images
+    assert (found.front_cover.data, found.front_cover.description) == (cover.data, "Größe")
+    assert [image.data for image in found.other["band_logo"]] == [logo.data]
+    with av.open(str(tmp_path / "b.flac")) as file:
+        assert len(file.streams.video) == 2 and sum(frame.samples for frame in file.decode(audio=0)) == 22050
+
+    words = ["info", str(tmp_path / "a.nac"), "--extract-pictures", str(tmp_path / "pictures")]
+    for status in (0, 1):  # existing files are not replaced
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == status
+    assert (tmp_path / "pictures/a.1.jpg").read_bytes() == cover.data
+    assert (tmp_path / "pictures/a.2.png").read_bytes() == logo.data
+    capsys.readouterr()
+
+
+def test_pictures_that_do_not_fit_are_left_out():
+    large = Picture(bytes(MAX_PICTURE_BYTES + 1), "image/png")
+    small = Picture(b"x", "m" * 300, 3, "ö" * 200)
+    assert fit_pictures([large, small]) == (Picture(b"x", "m" * 255, 3, "ö" * 127),)
+    half = Picture(bytes(MAX_PICTURE_BYTES - 9), "image/png")
+    assert fit_pictures([half, half, half, small])[:2] == (half, half)
 
 
 def test_tags_of_the_command_line_may_have_several_values(tmp_path, model, capsys):

@@ -8,7 +8,7 @@ from codec.audio import reader
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
-from codec.bitstream.header import HEADER_BYTES
+from codec.bitstream.header_layout import MIN_HEADER_BYTES
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
@@ -34,7 +34,7 @@ def test_batch_keeps_the_tree_and_reports_what_failed(tmp_path, codec):
     assert [failure.path.name for failure in report.failures] == ["bad.wav", "missing.wav"]
     assert all(str(failure.path) in failure.reason for failure in report.failures)
 
-    (tmp_path / "nac" / "broken.nac").write_bytes((tmp_path / "nac" / "a.nac").read_bytes()[: HEADER_BYTES - 1])
+    (tmp_path / "nac" / "broken.nac").write_bytes((tmp_path / "nac" / "a.nac").read_bytes()[: MIN_HEADER_BYTES - 1])
     back = decode_batch([tmp_path / "nac"], tmp_path / "out", LoadedModel(codec), suffix="flac")
     assert file_names(tmp_path / "out") == ["a.flac", "deep/er/b.c.flac", "single.flac"]
     assert [failure.path.name for failure in back.failures] == ["broken.nac"]

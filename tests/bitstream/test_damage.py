@@ -1,7 +1,6 @@
 """Damaged, cut off and hostile files: what is intact is read, and the rest is refused."""
 
 import tracemalloc
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codec.audio.pictures import Picture
+from codec.bitstream.blocks import PICTURE, TAGS, block_bytes
+from codec.bitstream.file_start import metadata_blocks, short_file_bytes, start_bytes
 from codec.bitstream.framing import frame_packet
-from codec.bitstream.header import HEADER_BYTES
 from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.errors import UserError
 from tests import fuzz_nac
+from tests.helpers import old_versions
 from tests.helpers.bitstreams import (
     CODER,
     HEADER,
+    HEADER_BYTES,
     ends_of,
     samples_for,
     write_packets,
+)
+from tests.helpers.old_versions import old_file, with_crc
+
+KINDS = pytest.mark.parametrize(
+    "frames, tags", [(20, {}), (21, {}), (20, {"title": "x"}), (136, {})], ids=["short", "bare", "tags", "index"]
 )
 
 
@@ -41,11 +49,12 @@ def intact_packets(path: Path, codes: np.ndarray, size: int = 8) -> list[bool]:
     return [one.codes is not None for one in packets]
 
 
-def test_truncation_is_detected_when_opening(tmp_path):
+@KINDS
+def test_truncation_is_detected_when_opening(tmp_path, frames, tags):
     path = tmp_path / "x.nac"
-    write_packets(path, 20, tags={"title": "x"})
+    write_packets(path, frames, tags=tags)
     whole = path.read_bytes()
-    for size in range(len(whole)):
+    for size in range(0, len(whole), 1 + len(whole) // 800):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError) as error:
             read_nac_header(path)
@@ -55,12 +64,13 @@ def test_truncation_is_detected_when_opening(tmp_path):
         read_nac_header(path)
 
 
-def test_every_damaged_byte_is_detected(tmp_path):
+@KINDS
+def test_every_damaged_byte_is_detected(tmp_path, frames, tags):
     path = tmp_path / "x.nac"
-    write_packets(path, 20, tags={"title": "x"})
+    write_packets(path, frames, tags=tags)
     whole = path.read_bytes()
     rng = np.random.default_rng(1)
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 1 + len(whole) // 800):
         broken = bytearray(whole)
         broken[place] ^= rng.integers(1, 256)
         path.write_bytes(broken)
@@ -70,13 +80,15 @@ def test_every_damaged_byte_is_detected(tmp_path):
         check_message(error, path)
 
 
-@pytest.mark.parametrize("indexed", [True, False])
-def test_damage_costs_only_its_packet(tmp_path, indexed):
+@pytest.mark.parametrize("version, indexed", [(3, True), (3, False), (2, True)])
+def test_damage_costs_only_its_packet(tmp_path, version, indexed):
     """Wherever a byte is wrong, in lengths and checksums too, with the index and without it."""
     path = tmp_path / "x.nac"
     codes = write_packets(path, 300)
-    whole = path.read_bytes()
-    ends = ends_of(whole)
+    whole, start = path.read_bytes(), HEADER_BYTES
+    if version == 2:
+        whole, start = old_file(2, HEADER, codes, CODER, samples_for(300)), old_versions.HEADER_BYTES[2]
+    ends = ends_of(whole, start)
     assert len(ends) == 39
     if not indexed:
         whole = whole[: ends[-1]]
@@ -140,7 +152,7 @@ def test_truncated_files_are_read_up_to_the_cut(tmp_path):
 
 def test_damaged_packet_is_named(tmp_path):
     path = tmp_path / "x.nac"
-    write_packets(path, 20)
+    write_packets(path, 21)
     data = bytearray(path.read_bytes())
     data[ends_of(data)[1] + 30] ^= 16
     path.write_bytes(data)
@@ -149,24 +161,42 @@ def test_damaged_packet_is_named(tmp_path):
             list(reader.codes(CODER))
 
 
-def test_damaged_tags_are_left_out(tmp_path):
+def test_damaged_tags_and_pictures_are_left_out(tmp_path):
+    path, picture = tmp_path / "x.nac", Picture(b"GIF89a", "image/gif")
+    codes = write_packets(path, 20)
+    header = replace(HEADER, frames=20, samples=samples_for(20))
+    packets = b"".join(frame_packet(i, CODER.encode(codes[..., at : at + 8])) for i, at in enumerate((0, 8, 16)))
+    blocks = metadata_blocks({"title": "x"}, [picture])
+    for place in range(len(blocks)):
+        path.write_bytes(start_bytes(header, blocks[:place] + b"\xff" + blocks[place + 1 :]) + packets)
+        with PacketReader(path) as reader:
+            if blocks[place] == 0xFF:
+                continue
+            assert reader.tags_damaged and (reader.tags == {} or place > 12) and reader.pictures in ((), (picture,))
+            with pytest.raises(UserError, match=str(path)):
+                reader.check()
+        assert intact_packets(path, codes) == [True] * 3
+    wrong_tags = (b"\x01a", b"\x02=b", b"\x03a=\xff", b"\x04a=\0b", b"\x80" * 20)
+    wrong_blocks = [block_bytes(TAGS, text) for text in wrong_tags]
+    wrong_blocks += [block_bytes(PICTURE, text) for text in (b"", b"\3", b"\3\1\xff\0", b"\3\x7f\0")]
+    for block in (*wrong_blocks, b"\1", b"\1\x80\x80", block_bytes(TAGS, b"")[:-1], block_bytes(9, b"x")[:-1] + b"x"):
+        path.write_bytes(start_bytes(header, block) + packets)
+        assert intact_packets(path, codes) == [True] * 3
+        with PacketReader(path) as reader:
+            assert reader.tags_damaged and not reader.tags and not reader.pictures
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b'{"a":1}', b"\xff", b'{"a":"\\ud800"}', b"[" * 9999, b"1" * 9999])
+def test_damaged_tags_of_version_2_are_left_out(tmp_path, text):
     path = tmp_path / "x.nac"
-    codes = write_packets(path, 20, tags={"title": "x"})
-    whole = path.read_bytes()
-    for place in range(HEADER_BYTES, HEADER_BYTES + 17):
-        path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
-        assert intact_packets(path, codes) == [True] * 3
-        with PacketReader(path) as reader:
-            assert reader.tags == {} and reader.tags_damaged
-    for text in (b"[]", b"{", b'{"a":1}', b"\xff", b'{"a":"\\ud800"}', b"[" * 9999, b"1" * 9999):
-        block = text + zlib.crc32(text).to_bytes(4, "little")
-        head = bytearray(whole[:HEADER_BYTES])
-        head[6:8] = (HEADER_BYTES + len(block)).to_bytes(2, "little")
-        head[54:58] = zlib.crc32(head[:54]).to_bytes(4, "little")
-        path.write_bytes(head + block + whole[HEADER_BYTES + 17 :])
-        assert intact_packets(path, codes) == [True] * 3
-        with PacketReader(path) as reader:
-            assert reader.tags_damaged
+    codes = write_packets(path, 20)
+    whole = old_file(2, HEADER, codes, CODER, samples_for(20))
+    size, block = old_versions.HEADER_BYTES[2], with_crc(text)
+    head = whole[:6] + (size + len(block)).to_bytes(2, "little") + whole[8 : size - 4]
+    path.write_bytes(with_crc(head) + block + whole[size:])
+    assert intact_packets(path, codes) == [True] * 3
+    with PacketReader(path) as reader:
+        assert reader.tags_damaged and reader.tags == {}
 
 
 @given(st.data())
@@ -175,10 +205,12 @@ def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
     """Payloads of any bytes: codes in range or one line, at the memory of one packet."""
     head = replace(HEADER, frames=data.draw(st.integers(1, 20)), channels=data.draw(st.integers(1, 255)))
     head = replace(head, samples=samples_for(head.frames))
-    packets = b"".join(frame_packet(i, data.draw(st.binary(min_size=1, max_size=40))) for i in range(head.packets))
-    index = len(packets).to_bytes(4, "little")
+    sizes = [min(40, head.max_payload_bytes(number)) for number in range(head.packets)]
+    packets = b"".join(
+        frame_packet(number, data.draw(st.binary(min_size=1, max_size=size))) for number, size in enumerate(sizes)
+    )
     path = tmp_path_factory.getbasetemp() / "hostile.nac"
-    path.write_bytes(head.to_bytes() + packets + index + zlib.crc32(index).to_bytes(4, "little"))
+    path.write_bytes(start_bytes(head) + packets)
     with PacketReader(path) as reader:
         found = list(reader.packets(CODER))
         assert sum(packet.frames for packet in found) == head.frames
@@ -200,15 +232,26 @@ def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
         }
     ),
     st.integers(0, 2**64 - 1) | st.none(),
+    st.sampled_from([1, 2, 3]),
+    st.booleans(),
 )
-@settings(deadline=None, max_examples=300)
-def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames):
+@settings(deadline=None, max_examples=200)
+def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames, version, short):
     """Right checksum, wrong values: an error, before anything is allocated for them."""
+    if not (values["sample_rate"] and values["latent_hop"]):
+        version = 2
+    if version == 3:
+        values["samples"] %= 2**62
     header = replace(HEADER, **values)
     if frames is None and header.sample_rate and header.latent_hop:  # the one count that is not absurd
         frames = min(2**64 - 1, header.model_samples // header.latent_hop + 1)
     path = tmp_path_factory.getbasetemp() / "crafted.nac"
-    path.write_bytes(replace(header, frames=frames or 0).to_bytes())
+    header = replace(header, frames=frames or 0)
+    if version == 3:
+        data = start_bytes(header) if not short else short_file_bytes(replace(header, short=True), b"")
+    else:
+        data = old_versions.old_header(version, header)
+    path.write_bytes(data)
     tracemalloc.start()
     try:
         with PacketReader(path) as reader:

@@ -1,10 +1,13 @@
 """Rate control: streams keep to their bit rate, and important codes are sent first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
+from codec.bitstream.file_layout import FileLayout
 from codec.bitstream.rate_control import RateControl
 
 
@@ -25,39 +28,58 @@ def cost(codes: np.ndarray) -> float:
     return 9.0 * float((codes != NO_CODE).sum()) + 3 * codes.shape[2]
 
 
-def total(control: RateControl, parts: list[CodesWithImportance]) -> float:
-    """Bits of all packets."""
-    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
-    return sum(cost(found[..., at : at + 64]) for at in range(0, found.shape[2], 64))
+LAYOUT = FileLayout(64, packet_bits=50, start_bits=200, short_frames=160, short_bits=176, held_frames=160)
+TAGGED = replace(LAYOUT, short_frames=0)
+LIVE = FileLayout(1, packet_bits=16, start_bits=540)
+
+
+def chosen(control: RateControl, parts: list[CodesWithImportance]) -> np.ndarray:
+    frames = sum(part.codes.shape[2] for part in parts)
+    return np.concatenate([*map(control.push, parts), control.flush(frames / 50)], 2)
+
+
+def total(codes: np.ndarray, layout: FileLayout) -> float:
+    """Bits of a whole file or stream."""
+    frames, size = codes.shape[2], layout.packet_frames
+    if frames <= layout.short_frames:
+        return cost(codes) + layout.short_bits
+    starts = range(0, frames, size)
+    return layout.start_bits + sum(cost(codes[..., at : at + size]) + layout.packet_bits for at in starts)
 
 
 @pytest.mark.parametrize("kbps", [1.5, 3.0, 6.0])
-@pytest.mark.parametrize("seed", range(6))
-def test_long_streams_have_the_rate_asked_for(kbps, seed):
-    control = RateControl(kbps, 50, 64, cost)
-    bits = total(control, make_packets(30 + 10 * seed, seed))
-    assert 0.97 <= bits / (1000 * kbps * (30 + 10 * seed)) <= 1.03
+@pytest.mark.parametrize("layout", [LAYOUT, TAGGED], ids=["plain", "tagged"])
+@pytest.mark.parametrize("seconds", [1, 2, 3, 3.3, 4, 10, 33])
+def test_files_have_the_rate_asked_for(kbps, layout, seconds):
+    for seed in range(4):
+        codes = chosen(RateControl(kbps, 50, layout, cost), make_packets(seconds, seed))
+        assert codes.shape[2] == round(50 * seconds)
+        assert total(codes, layout) == pytest.approx(1000 * kbps * seconds, rel=0.01)
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.5, 2, 5])
-def test_short_streams_are_at_most_a_little_above_their_rate(seconds):
-    for seed in range(10):
-        control = RateControl(3.0, 50, 64, cost)
-        bits = total(control, make_packets(seconds, seed))
-        assert bits <= 1.021 * 3000 * seconds
+@pytest.mark.parametrize("kbps", [2.5, 6.0])
+def test_streams_have_the_rate_asked_for_all_the_time(kbps):
+    for seed in range(3):
+        codes = chosen(RateControl(kbps, 50, LIVE, cost), make_packets(40, seed))
+        for seconds in (10, 15, 25, 40):
+            bits = total(codes[..., : 50 * seconds], LIVE)
+            assert 0.975 * seconds - 0.2 <= bits / (1000 * kbps) <= 1.021 * seconds
+
+
+def test_files_shorter_than_their_header_have_codes():
+    codes = chosen(RateControl(1.5, 50, LAYOUT, cost), make_packets(0.3, 0))
+    assert 0.74 * 450 <= cost(codes) <= 0.76 * 450
 
 
 def test_all_codes_are_sent_if_they_cost_less_than_the_target():
-    control = RateControl(20.0, 50, 64, cost)
     parts = make_packets(10, 0)
-    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
+    found = chosen(RateControl(20.0, 50, LAYOUT, cost), parts)
     np.testing.assert_array_equal(found, CodesWithImportance.join(parts).codes)
 
 
 def test_codes_of_high_importance_are_sent_first():
-    control = RateControl(3.0, 50, 64, cost)
     parts = make_packets(20, 1)
-    found = np.concatenate([*map(control.push, parts), control.flush()], 2)
+    found = chosen(RateControl(3.0, 50, LAYOUT, cost), parts)
     for at, packet in zip(range(0, found.shape[2], 64), parts):
         used = found[..., at : at + 64] != NO_CODE
         if used.any() and not used.all():
@@ -65,11 +87,22 @@ def test_codes_of_high_importance_are_sent_first():
 
 
 @pytest.mark.parametrize("frames_each", [1, 7, 100, 3000])
-def test_pieces_get_the_same_codes_as_a_whole(frames_each):
-    whole, pieces = (RateControl(3.0, 50, 64, cost) for _ in range(2))
-    first = np.concatenate([*map(whole.push, make_packets(20, 2)), whole.flush()], 2)
-    second = np.concatenate([*map(pieces.push, make_packets(20, 2, frames_each)), pieces.flush()], 2)
-    np.testing.assert_array_equal(first, second)
+@pytest.mark.parametrize("layout", [LAYOUT, LIVE], ids=["file", "live"])
+def test_pieces_get_the_same_codes_as_a_whole(frames_each, layout):
+    whole, pieces = (RateControl(3.0, 50, layout, cost) for _ in range(2))
+    first = chosen(whole, make_packets(20, 2))
+    np.testing.assert_array_equal(first, chosen(pieces, make_packets(20, 2, frames_each)))
+
+
+def test_packets_depend_only_on_a_limited_time_ahead():
+    """A stream gets its codes at once, a file two and a half packets later, whatever follows."""
+    parts = make_packets(20, 2, 50)
+    for layout, ahead in ((LIVE, 0), (LAYOUT, 160)):
+        control, sent = RateControl(3.0, 50, layout, cost), 0
+        for number, part in enumerate(parts, 1):
+            sent += control.push(part).shape[2]
+            kept = 50 * number - sent
+            assert kept <= ahead and (kept > ahead - layout.packet_frames or not sent)
 
 
 def test_digital_silence_has_no_codes(codec):
@@ -86,8 +119,7 @@ def test_digital_silence_has_no_codes(codec):
         coded = CodesWithImportance.join([*map(stream.push, parts), stream.flush()])
         silent = np.flatnonzero((coded.importances[0] == 0).all(0)).tolist()
         assert silent == [*range(21, 50), 60, 61]
-        control = RateControl(100.0, 50, 64, cost)
-        codes = np.concatenate([control.push(coded), control.flush()], 2)
+        codes = chosen(RateControl(100.0, 50, LAYOUT, cost), [coded])
         assert [frame for frame in range(codes.shape[2]) if (codes[0, :, frame] == NO_CODE).all()] == silent
         assert (codes[0].T[[*range(20), 50]] != NO_CODE).all()
     decoded = codec.decode(torch.from_numpy(codes), wave.shape[-1])[0, 0]

@@ -27,7 +27,7 @@ def codec() -> Codec:
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
-    """Of the payloads: within 3 % on 30 s, and hardly more on a short file; frames have what they need."""
+    """All of its bits, within 2 %; frames have what they need."""
     codec = wire_codec(contexts=4)
     loud = np.repeat(10 ** np.random.default_rng(0).uniform(-3, 0, (channels, 60)), 8000, 1)
     for seconds in (30, 1):
@@ -35,8 +35,8 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
         soundfile.write(tmp_path / "a.wav", wave.T, 16000)
         for kbps in (30.0 * channels, 60.0 * channels):
             report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(kbps=kbps))
-            share = report.payload_kbps / kbps
-            assert (0.97 if seconds == 30 else 0.5) <= share <= 1.03
+            share = report.kbps / kbps
+            assert 0.98 <= share <= 1.02
             decode_file(tmp_path / "a.nac", tmp_path / "b.wav", LoadedModel(codec))
             assert soundfile.info(tmp_path / "b.wav").frames == wave.shape[1]
             info = file_info(tmp_path / "a.nac")
@@ -46,14 +46,16 @@ def test_a_file_has_the_bit_rate_asked_for(tmp_path, channels):
 
 
 @pytest.mark.parametrize("kbps", [1.5, 6.0])
-def test_short_files_are_hardly_above_the_bit_rate(tmp_path, kbps):
+def test_short_files_have_the_bit_rate_asked_for(tmp_path, kbps):
     codec = load_model(DEFAULT_MODEL).codec
     swelling = np.hanning(16000 * 5) * band_noise(1, 16000 * 5, 16000)[0]
     for seconds in (0.1, 0.5, 1, 3, 5):
         soundfile.write(tmp_path / "a.wav", swelling[: int(16000 * seconds)], 16000)
         report = encode_file(tmp_path / "a.wav", tmp_path / "a.nac", LoadedModel(codec), CodingOptions(kbps=kbps))
         asked = 1000 * kbps * seconds / 8
-        assert 0.5 * asked < report.bytes_payload <= 1.02 * asked + 12 * math.ceil(seconds / 2), seconds
+        assert report.bytes_overhead <= 23 and report.bytes_payload > 0.6 * asked
+        if seconds >= 1:
+            assert report.bytes_total == pytest.approx(asked, rel=0.02)
 
 
 def test_bit_rate_chooses_the_codebooks(codec):
@@ -87,4 +89,4 @@ def test_fitted_tables_make_files_smaller_as_expected(tmp_path, codec):
     decode_file(tmp_path / "a.nac", tmp_path / "a_back.wav", LoadedModel(codec))
     decode_file(tmp_path / "b.nac", tmp_path / "b_back.wav", LoadedModel(fitted))
     assert (tmp_path / "a_back.wav").read_bytes() == (tmp_path / "b_back.wav").read_bytes()
-    assert fingerprint(codec) in error_of(decode_file, tmp_path / "a.nac", tmp_path / "c.wav", LoadedModel(fitted))
+    assert fingerprint(codec)[:8] in error_of(decode_file, tmp_path / "a.nac", tmp_path / "c.wav", LoadedModel(fitted))

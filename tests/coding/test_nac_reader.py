@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from codec import audio
-from codec.bitstream.header import HEADER_BYTES
+from codec.bitstream.header_layout import MIN_HEADER_BYTES
 from codec.bitstream.reader import PacketReader
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file, encode_file
@@ -35,7 +35,7 @@ def coded(tmp_path_factory, codec) -> bytes:
 def test_strict_refuses_damaged_files(tmp_path, codec, coded):
     path = tmp_path / "a.nac"
     rng = np.random.default_rng(0)
-    for size in [0, 1, 4, 5, 8, HEADER_BYTES - 1, HEADER_BYTES, HEADER_BYTES + 7, *rng.integers(0, len(coded), 30)]:
+    for size in [0, 1, 4, 5, 8, *range(MIN_HEADER_BYTES, MIN_HEADER_BYTES + 20), *rng.integers(0, len(coded), 30)]:
         path.write_bytes(coded[:size])
         assert str(path) in error_of(
             decode_file, path, tmp_path / "b.wav", LoadedModel(codec), DecodingOptions(strict=True)
@@ -47,7 +47,7 @@ def test_strict_refuses_damaged_files(tmp_path, codec, coded):
         assert str(path) in error_of(
             decode_file, path, tmp_path / "b.wav", LoadedModel(codec), DecodingOptions(strict=True)
         )
-    for size in range(HEADER_BYTES):
+    for size in range(MIN_HEADER_BYTES):
         path.write_bytes(coded[:size])
         error_of(decode_file, path, tmp_path / "b.wav", LoadedModel(codec))
     assert file_names(tmp_path) == ["a.nac"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from codec.batch.inputs import read_text
+from codec.dataset.packed import list_clips, open_split, packed_folder
 from codec.errors import UserError
 from data_prep.groups import choose_grouping, group_entries
 from data_prep.lists import read_audio_list
@@ -18,7 +19,7 @@ from data_prep.sources import find_audio
 from data_prep.split import SplitCandidate, assign_splits
 from data_prep.split_ratios import SplitRatios
 from tests.helpers.audio import write_noise
-from tests.helpers.preparation import rows_by_name, run_prepare
+from tests.helpers.preparation import read_manifest, rows_by_name, run_prepare
 
 ROWS = [
     {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
@@ -166,3 +167,49 @@ def test_files_that_a_list_names_but_that_do_not_exist_are_excluded(tmp_path: Pa
     (tmp_path / "bad.jsonl").write_text('{"path": "a.wav"}\n{')
     with pytest.raises(UserError, match="line 2"):
         find_audio([tmp_path / "bad.jsonl"])
+
+
+def test_texts_reach_the_packed_clips_and_the_arrays_of_earlier_runs_stay(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for seed, name in enumerate("abc"):
+        write_noise(source / f"{name}.wav", seed=seed)
+    names = [{"path": f"{name}.wav", "speaker": name} for name in ("a", "b", "c")]
+    (source / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in names))
+    run_prepare(source / "list.jsonl", out, ratios="1:1:1")
+    folder = packed_folder(out, 16000, 1)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    fingerprint = open_split(out, "val", 16000, 1).fingerprint
+    texts = {"a": 'Say "no";\n or, yes', "b": "one word", "c": "übrigens"}
+    rows = [{**row, "text": texts[row["speaker"]]} for row in names]
+    (source / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    notes: list[str] = []
+    run_prepare(source / "list.jsonl", out, notes.append, ratios="1:1:1")
+    assert any(line.startswith("3 of 3 files have a text") for line in notes)
+    clips = [clip for split in ("train", "val", "test") for clip in list_clips(out, split, 16000, 1)]  # type: ignore[arg-type]
+    assert {clip.group: clip.text for clip in clips} == {**texts, "a": 'Say "no"; or, yes'}
+    assert {row.group: row.text for row in read_manifest(out)} == {clip.group: clip.text for clip in clips}
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == before
+    assert open_split(out, "val", 16000, 1).fingerprint == fingerprint
+
+
+def test_a_text_of_a_part_of_a_file_is_not_that_of_the_file(tmp_path: Path) -> None:
+    rows = [
+        {"audio_filepath": "whole.wav", "text": "all of it", "offset": 0.0},
+        {"audio_filepath": "part.wav", "text": "the second half", "offset": 2.5},
+        {"audio_filepath": "twice.wav", "text": "first"},
+        {"audio_filepath": "twice.wav", "text": "second"},
+        {"audio_filepath": "common.wav", "sentence": " of  Common Voice "},
+    ]
+    (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = {entry.path.stem: entry.text for entry in read_audio_list(tmp_path / "list.jsonl")}
+    assert found == {"whole": "all of it", "part": "", "twice": "", "common": "of Common Voice"}
+
+
+def test_a_benchmark_can_be_all_test(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for seed, name in enumerate("ab"):
+        write_noise(source / f"{name}/1.wav", seed=seed)
+    run_prepare(source, tmp_path / "out", ratios="0:0:1")
+    assert {row.split for row in read_manifest(tmp_path / "out")} == {"test"}
+    with pytest.raises(UserError, match="0:0:0"):
+        run_prepare(source, tmp_path / "other", ratios="0:0:0")

@@ -1,11 +1,13 @@
 """Small ``.nac`` files, and the coder of docs/bitstream.md in plain whole numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from codec.bitstream.header import HEADER_BYTES, Header
+from codec.bitstream.file_start import start_bytes
+from codec.bitstream.header import Header
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.writer import PacketWriter
 from codec.model.frequency_tables import FrequencyTables
@@ -19,8 +21,9 @@ HEADER = Header(
     codebooks=3,
     bits_per_code=10,
     packet_frames=8,
-    receptive_frames=25,
 )
+HEADER_BYTES = len(start_bytes(HEADER))
+"""Size of the header of a file of more than 20 frames, without tags."""
 
 WORD = 1 << 32
 
@@ -88,7 +91,7 @@ def samples_for(frames: int) -> int:
 def write_packets(
     path: Path, frames: int, seed: int = 0, header: Header = HEADER, tags: dict | None = None
 ) -> np.ndarray:
-    """Write a file of random codes, in parts of random length, and return the codes."""
+    """Write a file of random codes, in parts of random length, and return the codes. It is short up to 20 frames."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 1000, (header.channels, header.codebooks, frames))
     with PacketWriter(path, header, CODER, tags) as writer:
@@ -108,3 +111,8 @@ def ends_of(data: bytes, start: int = HEADER_BYTES) -> list[int]:
         length += (data[ends[-1] + 1] << 7) * two
         ends.append(ends[-1] + 1 + two + length + 4)
     return ends
+
+
+def read_back(header: Header) -> Header:
+    """Return a header as it is read from a file: with the beginning of the fingerprint."""
+    return replace(header, fingerprint=header.fingerprint[:8])

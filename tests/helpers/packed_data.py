@@ -18,7 +18,7 @@ from codec.pretrained.checkpoint import save_model
 RATE = 16000
 _COLUMNS = (
     "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
-    " language"
+    " language text"
 ).split()
 
 
@@ -33,6 +33,7 @@ class MadeClip:
     source: str = ""
     licence: str = ""
     language: str = ""
+    text: str = ""
 
 
 def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
@@ -48,7 +49,9 @@ def pack_clips(data: Path, split: str, clips: Sequence[MadeClip]) -> None:
             name, length = f"{split}{i}", len(clip.samples)
             place = [name, f"{split}-00000.npy", starts[i], length, f"/somewhere/{name}.flac"]
             measured = [length / RATE, clip.rms_dbfs, 7900.0, -70.0, name]
-            table.writerow([*place, clip.domain, clip.group, *measured, clip.source, clip.licence, clip.language])
+            table.writerow(
+                [*place, clip.domain, clip.group, *measured, clip.source, clip.licence, clip.language, clip.text]
+            )
     (folder / "packed.json").write_text(json.dumps({"sample_rate": RATE, "channels": 1, "version": 1}))
 
 

@@ -61,7 +61,7 @@ def test_without_any_model_commands_name_the_option(tmp_path, models, run):
     make(tmp_path / "run", 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", tmp_path / "run")[0] == 0
     status, _, complaint = run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")
-    name = fingerprint(load_codec(tmp_path / "run"))
+    name = fingerprint(load_codec(tmp_path / "run"))[:8]
     assert status == 1 and f"a.nac: coded with model {name}" in run("decode", tmp_path / "a.nac", "--out", tmp_path)[2]
     assert "--model" in complaint or complaint
 
@@ -77,13 +77,13 @@ def test_the_default_model_encodes_and_each_file_finds_its_own(tmp_path, models,
     assert run("encode", source, "--out", tmp_path / "nac" / "own")[0] == 0
     for name, codec in (made | {"own": own}).items():
         status, printed, _ = run("info", tmp_path / "nac" / name / "a.nac", "--json")
-        assert status == 0 and json.loads(printed)[0]["fingerprint"] == fingerprint(codec)
+        assert status == 0 and json.loads(printed)[0]["fingerprint"] == fingerprint(codec)[:8]
     assert run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[0] == 0
     assert "4 were up to date" in run("decode", tmp_path / "nac", "--out", tmp_path / "wav")[1]
     assert len({path.read_bytes() for path in (tmp_path / "wav").rglob("*.wav")}) == 4
     monkeypatch.delenv(MODEL_VARIABLE)
     status, printed, complaint = run("decode", tmp_path / "nac", "--out", tmp_path / "again")
-    assert status == 1 and "3 done" in printed and fingerprint(own) in complaint
+    assert status == 1 and "3 done" in printed and fingerprint(own)[:8] in complaint
     assert run("decode", tmp_path / "nac" / "other", "--out", tmp_path / "wrong", "--model", "third")[0] == 1
 
 
@@ -130,7 +130,8 @@ def test_models_of_other_packages_are_found_by_name_and_fingerprint_and_ours_com
     assert listed["both"]["fingerprint"] == fingerprint(load_codec(models / "both"))
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "theirs")[0] == 0
     printed = run("info", tmp_path / "a.nac", "--json")[1]
-    assert json.loads(printed)[0]["model"] == "theirs" and json.loads(printed)[0]["fingerprint"] == fingerprint(theirs)
+    assert json.loads(printed)[0]["model"] == "theirs"
+    assert fingerprint(theirs).startswith(json.loads(printed)[0]["fingerprint"])
     assert run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")[0] == 0
 
 
@@ -141,11 +142,12 @@ def test_known_fingerprints_are_those_of_the_older_models_and_the_default_is_not
     assert DEFAULT_MODEL not in OLDER_MODELS.values()
 
 
-def test_a_file_of_an_older_model_names_the_command_that_installs_it(tmp_path, models, run):
-    status, _, complaint = run("decode", PINS / "speech_16k.nac", "--out", tmp_path / "out")
-    assert status == 1 and "speech_16k.nac" in complaint and f"pip install {OLDER_DISTRIBUTION}" in complaint
+@pytest.mark.parametrize("name", ["speech_16k.nac", "speech_16k.version_3.nac"])
+def test_a_file_of_an_older_model_names_the_command_that_installs_it(tmp_path, models, run, name):
+    status, _, complaint = run("decode", PINS / name, "--out", tmp_path / "out")
+    assert status == 1 and name in complaint and f"pip install {OLDER_DISTRIBUTION}" in complaint
     assert not list((tmp_path / "out").glob("*.wav"))
-    assert json.loads(run("info", PINS / "speech_16k.nac", "--json")[1])[0]["model"] == "speech_16k"
+    assert json.loads(run("info", PINS / name, "--json")[1])[0]["model"] == "speech_16k"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from codec.dataset.packed import Clip, list_clips
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
 from codec.pretrained.loaded_model import LoadedModel
-from eval.evaluation.clip_selection import choose_clips
+from eval.evaluation.clip_selection import TRANSCRIBED_CLIPS, choose_clips, choose_transcribed
 from eval.evaluation.job import EvaluationOptions
 from eval.evaluation.output_folder import WORK, check_replaceable
 from eval.evaluation.run import evaluate
@@ -24,9 +24,20 @@ from eval.evaluation.scoring import ScoringJob, score_coded_clips
 from eval.metrics.registry import metric
 from eval.systems.baselines import ReferenceSystems
 from eval.systems.bounds import WITHOUT_QUANTIZER
+from eval.systems.libopus import libopus_version
 from eval.systems.operating_point import OperatingPoint
 from eval.systems.own import CodedClip, count_codes
-from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_small_run, seed_of, tones
+from tests.helpers.packed_data import (
+    RATE,
+    MadeClip,
+    float_waveform,
+    pack_clips,
+    pack_tones,
+    save_small_run,
+    seed_of,
+    tones,
+)
+from tests.helpers.speech import SENTENCE, read_speaker
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +289,50 @@ def test_chosen_clips_are_spread_over_the_groups_and_always_the_same():
     assert counts == [1, 1, 2, 2] and chosen == choose_clips(clips, 6) == sorted(set(chosen))
     assert choose_clips(clips, None) == choose_clips(clips, 99) == list(range(40))
     assert set(chosen) <= set(choose_clips(clips, 12))
+
+
+def test_at_most_ten_clips_of_a_group_are_transcribed_and_a_limit_keeps_them_among_these():
+    def spoken(number: int, **changes: object) -> Clip:
+        return replace(clip(number, f"g{number % 3}"), **{"text": "some words", **changes})
+
+    without = [{"text": ""}, {"text": "…"}, {"domain": "music"}, {"seconds": 30.5}]
+    clips = [*(spoken(i) for i in range(60)), *(spoken(60 + i, **change) for i, change in enumerate(without))]
+    chosen = choose_transcribed(clips, range(len(clips)), RATE)
+    assert chosen == sorted(set(chosen)) and max(chosen) < 60
+    assert [sum(i % 3 == group for i in chosen) for group in range(3)] == [TRANSCRIBED_CLIPS] * 3
+    assert set(choose_transcribed(clips, choose_clips(clips[:60], 12), RATE)) == set(choose_clips(clips[:60], 12))
+    assert set(choose_clips(clips[:60], 12)) < set(chosen)
+    assert choose_transcribed(clips, range(len(clips)), 8000) == []
+
+
+@pytest.mark.skipif(metric("wer").absent, reason="needs the extra speech-metrics")
+def test_words_are_recognised_in_decoded_and_original_audio_of_clips_with_a_text(folder, tmp_path):
+    made = [
+        MadeClip("speech", name, np.rint(32767 * read_speaker(name)[0]).astype(np.int16), text=text)
+        for name, text in (("bdl", SENTENCE), ("slt", "Good evening to the two men"), ("slt", ""))
+    ]
+    made[2] = replace(made[2], samples=made[2].samples[: 2 * RATE])
+    pack_clips(tmp_path / "data", "test", made)
+    references = ReferenceSystems(opus=[24.0])
+    options = EvaluationOptions(points=[OperatingPoint(codebooks=4)], references=references, workers=1)
+    save_small_run(tmp_path / "run", {}, info={"trained_on": {"clips": 1, "groups": 1, "seconds": 1.0, "domains": {}}})
+    found = evaluate(tmp_path / "run", tmp_path / "data", options)
+    opus, original = found.others
+    assert (original.name, original.note, list(original.metrics)) == ("Original", "not coded", ["wer"])
+    assert original.metrics["wer"].clips == opus.metrics["wer"].clips == found.main.metrics["wer"].clips == 2
+    assert found.clips[0].scores["wer"].weight == 11 and found.clips[1].scores["wer"].weight == 6
+    assert "wer" not in found.clips[2].scores
+    (point,) = [entry for entry in found.rates if entry.system == "Original" and entry.domain == "all"]
+    assert point.kbps is None and point.mean == original.metrics["wer"].mean
+    pairs = {entry.system: entry for entry in found.differences if entry.metric == "wer" and entry.domain == "all"}
+    own = found.main.metrics["wer"].mean
+    assert pairs["Original"].mean == pytest.approx(own - point.mean) and own > point.mean
+    with (tmp_path / "run/evaluation/clips.csv").open(newline="") as file:
+        first, second, third = [row["wer"] for row in csv.DictReader(file) if row["system"] == "Original"]
+    assert (first, third) == ("0.0", "") and point.mean == pytest.approx(6 * float(second) / 17)
+    text = (tmp_path / "run/evaluation/results.md").read_text()
+    assert "Original" in text and "on 2 of 3 clips" in text and "on 2 of 3 clips" in found.text()
+    assert "without ML enhancement" in opus.note and libopus_version() in text
 
 
 def test_usage_counts_the_codes_in_the_files(folder, result):

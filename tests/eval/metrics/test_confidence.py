@@ -7,6 +7,7 @@ from scipy import stats
 from eval.metrics.confidence import (
     SIGNIFICANCE,
     Estimate,
+    GroupedValues,
     PairedDifference,
     describe_correction,
     estimate,
@@ -119,14 +120,50 @@ def test_more_clips_of_the_same_groups_are_no_more_evidence():
     assert wide.high - wide.low == pytest.approx(few.high - few.low)
 
 
+def test_a_clip_of_weight_three_counts_like_three_clips():
+    rng = np.random.default_rng(6)
+    values, groups, weights = rng.standard_normal(12), rng.choice(list("abcd"), 12), rng.integers(1, 6, 12)
+    found = estimate(list(values), list(groups), list(weights))
+    again = estimate(list(np.repeat(values, weights)), list(np.repeat(groups, weights)))
+    assert (found.mean, found.low, found.high) == pytest.approx((again.mean, again.low, again.high))
+    names = [f"clip {i}" for i in range(12)]
+    pair = paired_difference(
+        dict(zip(names, values)), dict.fromkeys(names, 0.5), dict(zip(names, groups)), dict(zip(names, weights))
+    )
+    assert (pair.mean, pair.low) == pytest.approx((found.mean - 0.5, found.low - 0.5)) and pair.clips == 12
+    gap = estimate_gap(
+        GroupedValues(list(values), list(groups), list(weights)), GroupedValues([1.0, 3.0], ["x", "y"], [3, 1])
+    )
+    assert gap.mean == pytest.approx(found.mean - 1.5)
+
+
+@pytest.mark.parametrize("count", (4, 10, 40))
+def test_rates_of_errors_over_words_are_ratios_of_sums_whose_intervals_cover(count):
+    """Speakers differ in their error rate and in how much they say; clips are of 2 to 40 words."""
+    rng = np.random.default_rng(count)
+    hits, trials = 0, 1000
+    for _ in range(trials):
+        index = np.repeat(np.arange(count), rng.integers(3, 11, count))
+        words = rng.integers(2, 41, len(index))
+        errors = rng.binomial(words, np.clip(0.35 + 0.1 * rng.standard_normal(count), 0, 1)[index])
+        found = estimate(list(errors / words), [str(group) for group in index], words.tolist())
+        assert found.mean == pytest.approx(errors.sum() / words.sum())
+        hits += found.low <= 0.35 <= found.high
+    assert hits / trials >= 0.93
+
+
 def test_the_gap_of_two_halves_is_that_of_welch():
     rng = np.random.default_rng(0)
     first, second = rng.normal(3.0, 1.0, 12), rng.normal(1.0, 2.0, 7)
-    found = estimate_gap(list(first), [str(i) for i in range(12)], list(second), [f"other {i}" for i in range(7)])
+    found = estimate_gap(
+        GroupedValues(list(first), [str(i) for i in range(12)]),
+        GroupedValues(list(second), [f"other {i}" for i in range(7)]),
+    )
     wanted = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     assert found.mean == pytest.approx(first.mean() - second.mean())
     assert [found.low, found.high] == pytest.approx([wanted.low, wanted.high])
-    assert estimate_gap([1.0], ["a"], [], []) is None and estimate_gap([1.0], ["a"], [3.0], ["b"]).low is None
+    one, other = GroupedValues([1.0], ["a"]), GroupedValues([3.0], ["b"])
+    assert estimate_gap(one, GroupedValues([], [])) is None and estimate_gap(one, other).low is None
 
 
 def test_p_values_are_those_of_the_t_test_and_holm_corrects_for_their_number():

@@ -1,5 +1,8 @@
 """Conventional codecs: length, alignment and bits of their decodes."""
 
+import re
+
+import av
 import numpy as np
 import pytest
 from scipy.signal import correlate
@@ -116,6 +119,12 @@ def test_mp3_takes_the_nearest_bit_rate_that_is_legal(voice):
     assert [MP3.setting(kbps, 16000, 1).kbps for kbps in (8, 13, 27, 160)] == [8, 16, 24, 160]
     assert MP3.setting(31, 44100, 1).rate_hz == 24000 and MP3.setting(32, 44100, 1).rate_hz == 44100
     assert code(MP3, voice, 16000, 13).bits == code(MP3, voice, 16000, 16).bits
+
+
+def test_opus_names_its_encoder_and_is_decoded_without_the_networks_of_libopus():
+    """They are in libopus' own decoder, from 1.5 on, which FFmpeg uses only on request."""
+    assert re.fullmatch(r"libopus \d+\.\d+\S*, without ML enhancement", OPUS.edition())
+    assert av.Codec("opus", "r").name == "opus" and MP3.edition() == ""
 
 
 @pytest.mark.parametrize(
