@@ -1,5 +1,6 @@
 """The wheel, built and installed elsewhere, does what the checkout does."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,11 +15,15 @@ import soundfile
 
 from codec.audio import info
 from codec.coding.files import decode_file
+from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.loaded_model import LoadedModel
+from codec.pretrained.model_packages import OLDER_DISTRIBUTION, OLDER_MODELS
 from codec.recipe import recipe_names
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("codec", "data_prep", "eval", "recipes")
+MAX_MB = 40
+"""Above this, an older model moves to ``older_models/``, as the README there says."""
 
 
 def run(*words: object, **options) -> subprocess.CompletedProcess[str]:
@@ -30,26 +35,67 @@ def elsewhere(installed: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(installed)}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built from a copy, so that nothing an earlier build left in the checkout gets into it."""
-    source = tmp_path_factory.mktemp("source")
+def build(project: Path, packages: tuple[str, ...], source: Path) -> Path:
+    """Build from a copy, so that nothing an earlier build left in the checkout gets into it."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(project / name, source)
+    for name in packages:
+        shutil.copytree(project / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source)
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = (source / "dist").iterdir()
     return wheel
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
-    target = tmp_path_factory.mktemp("installed")
+def install(wheel: Path, target: Path) -> Path:
     done = run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel)
     assert done.returncode == 0, done.stderr
     return target
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build(ROOT, PACKAGES, tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    return install(wheel, tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="module")
+def older_wheel(tmp_path_factory) -> Path:
+    return build(ROOT / "older_models", ("lathe_codec_older_models",), tmp_path_factory.mktemp("older_source"))
+
+
+def test_the_wheel_holds_the_default_model_and_stays_small(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        assert f"codec/pretrained/{DEFAULT_MODEL}/model.safetensors" in file.namelist()
+    assert wheel.stat().st_size <= MAX_MB * 1e6
+
+
+def test_the_wheel_of_older_models_holds_them_as_they_are_and_claims_one_name(older_wheel):
+    with zipfile.ZipFile(older_wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+        assert {name.split("/")[0] for name in names} == {"lathe_codec_older_models"}
+        for model in set(OLDER_MODELS.values()):
+            for path in (ROOT / "older_models/lathe_codec_older_models" / model).iterdir():
+                assert file.read(path.relative_to(ROOT / "older_models").as_posix()) == path.read_bytes()
+        (licence,) = (name for name in file.namelist() if name.endswith("licenses/LICENSE"))
+        assert file.read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_older_models_are_found_once_they_are_installed(installed, older_wheel, tmp_path):
+    older = install(older_wheel, tmp_path / "older")
+    for places, there in ([installed], False), ([installed, older], True):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+        listed = run(installed / "bin/codec", "models", "--json", cwd=tmp_path, env=environment)
+        found = {model["name"] for model in json.loads(listed.stdout) if model["distribution"] == OLDER_DISTRIBUTION}
+        assert found == (set(OLDER_MODELS.values()) if there else set())
+        source = ROOT / "tests/pins/speech_16k.nac"
+        done = run(installed / "bin/codec", "decode", source, "--out", "wav", cwd=tmp_path, env=environment)
+        assert (done.returncode == 0) == (tmp_path / "wav/speech_16k.wav").is_file() == there, done.stderr
+        assert there or f"pip install {OLDER_DISTRIBUTION}" in done.stderr
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_the_licence(wheel):

@@ -97,15 +97,14 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.pretrained.registry import built_in
+        from codec.pretrained.registry import built_in, find_model
         from eval.evaluation.job import EvaluationOptions
         from eval.evaluation.run import evaluate
         from eval.systems.baselines import ReferenceSystems
         from eval.systems.operating_point import OperatingPoint
 
-    models = built_in()
-    run = models.get(arguments.run)
-    if run and arguments.out is None:
+    run = find_model(arguments.run)
+    if arguments.out is None and arguments.run in built_in():
         raise UserError(f"{arguments.run} is a built-in model; give the folder for its report with --out")
     decoded = dict(arguments.decoded)
     if len(decoded) < len(arguments.decoded):
@@ -115,7 +114,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
         + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
         references=ReferenceSystems(
-            models=[models.get(name, Path(name)) for name in arguments.beside],
+            models=[find_model(name) for name in arguments.beside],
             opus=arguments.opus,
             mp3=arguments.mp3,
             aac=arguments.aac,
@@ -127,6 +126,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         workers=arguments.workers,
         force=arguments.force,
     )
-    result = evaluate(run or Path(arguments.run), arguments.data, options)
+    result = evaluate(run, arguments.data, options)
     print_result(result, arguments.json)
     return 0

@@ -31,14 +31,13 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.pretrained.registry import built_in
+        from codec.pretrained.registry import built_in, find_model
         from eval.training_health.examine import examine
         from eval.training_health.page import write_health_page
 
-    model = built_in().get(arguments.run)
-    if model and arguments.out is None:
+    run = find_model(arguments.run)
+    if arguments.out is None and arguments.run in built_in():
         raise UserError(f"{arguments.run} is a built-in model; give the page to write with --out")
-    run = model or Path(arguments.run)
     page = arguments.out or run / HEALTH_PAGE
     health = examine(run, arguments.run)
     write_health_page(health, run, page)

@@ -102,11 +102,12 @@ def _lines(info: dict[str, Any]) -> dict[str, str]:
 
 
 def _built_in_names() -> dict[str, str]:
-    """Names of the built-in models by fingerprint."""
+    """Names of the built-in models by fingerprint, and of the older ones even if they are not installed."""
     from codec.pretrained.model_folder import read_fingerprints
+    from codec.pretrained.model_packages import OLDER_MODELS
     from codec.pretrained.registry import built_in
 
-    names = {}
+    names = dict(OLDER_MODELS)
     for name, folder in built_in().items():
         with contextlib.suppress(UserError):  # a damaged model does not concern these files
             names[read_fingerprints(folder)[0]] = name

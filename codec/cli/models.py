@@ -23,7 +23,8 @@ def add_parser(command: AddCommand) -> None:
         _run,
         "list the built-in models, and the model of the variable LATHE_MODEL",
         "Lists the built-in models, and the model of the variable LATHE_MODEL, with the fingerprint in the files that"
-        " they write, and the expected bit rates of one channel with one codebook and with all.",
+        " they write, the expected bit rates of one channel with one codebook and with all, and the distribution that"
+        " each came with. Then names the older models that are not installed.",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
@@ -40,21 +41,25 @@ def own_models() -> list[Path]:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from codec.pretrained.registry import built_in, describe_model
+    from codec.pretrained.model_packages import INSTALL_OLDER_MODELS
+    from codec.pretrained.registry import built_in, describe_model, not_installed
 
     folders = built_in() | {str(path): path for path in own_models()}
     models = [describe_model(name, folder) for name, folder in folders.items()]
     if arguments.json:
         print(json.dumps([asdict(model) for model in models], indent=1))
-    elif not models:
-        print("This installation has no built-in model. Train one with: codec train")
-    else:
+        return 0
+    if models:
         width = max(len("model"), *(len(model.name) for model in models))
-        print(f"{'model':{width}}  {'fingerprint':16}  {'Hz':>6}  {'kbit/s':>12}  {'parameters':>10}")
+        print(f"{'model':{width}}  {'fingerprint':16}  {'Hz':>6}  {'kbit/s':>12}  {'parameters':>10}  from")
         for model in models:
             rates = f"{model.min_kbps:.2f} – {model.max_kbps:.2f}"
             print(
                 f"{model.name:{width}}  {model.fingerprint}  {model.sample_rate:>6}  {rates:>12}"
-                f"  {model.parameters / 1e6:>8.2f} M"
+                f"  {model.parameters / 1e6:>8.2f} M  {model.distribution or MODEL_VARIABLE}"
             )
+    else:
+        print("This installation has no built-in model. Train one with: codec train")
+    if absent := not_installed():
+        print(f"Not installed: {', '.join(absent)}; {INSTALL_OLDER_MODELS}")
     return 0

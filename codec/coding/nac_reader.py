@@ -17,6 +17,7 @@ from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.reader import PacketReader
 from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
+from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
@@ -191,6 +192,9 @@ def resolve_model(model: LoadedModel | FindModel, fingerprint: str, name: object
     if isinstance(model, LoadedModel):
         return model
     if (found := model(fingerprint)) is None:
+        for known, older in OLDER_MODELS.items():
+            if is_fingerprint_of(fingerprint, [known]):
+                raise UserError(f"{name}: coded with the older model {older}; {INSTALL_OLDER_MODELS}")
         raise UserError(
             f"{name}: coded with model {fingerprint}, which is not available; name its run or model with --model"
         )

@@ -1,4 +1,4 @@
-"""Models by name, by path, or by the fingerprint in a file. Built-in ones lie in ``codec/pretrained/NAME/``.
+"""Models by name, by path, or by the fingerprint in a file. Where those with names lie: ``model_packages.py``.
 
 Finding and describing models needs neither PyTorch nor the networks; only loading them does.
 """
@@ -23,12 +23,10 @@ from codec.pretrained.model_folder import (
     read_codec_config,
     read_fingerprints,
 )
+from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS, model_packages
 
 if TYPE_CHECKING:
     import torch
-
-MODELS = Path(__file__).parent
-"""The folder that holds the built-in models."""
 
 ONNX = "onnx"
 """Name of the device that is ONNX Runtime on the CPU, with the graphs in the folder of a model."""
@@ -48,15 +46,31 @@ class ModelDescription:
     """Expected bit rate of one channel with all codebooks, in kbit/s."""
     parameters: int
     """Numbers that gradients trained."""
+    distribution: str | None
+    """Distribution that the model came with; None for a folder of the user's."""
 
 
 def built_in() -> dict[str, Path]:
-    """List the built-in models.
+    """List the built-in models, those in other installed distributions included.
 
     Returns:
-        The folder of each by its name.
+        The folder of each by its name. Where two have the same name, it is the one in the first of
+        :func:`codec.pretrained.model_packages.model_packages`.
     """
-    return {config.parent.name: config.parent for config in sorted(MODELS.glob(f"*/{CONFIG}"))}
+    folders: dict[str, Path] = {}
+    for package in model_packages():
+        for config in package.folder.glob(f"*/{CONFIG}"):
+            folders.setdefault(config.parent.name, config.parent)
+    return dict(sorted(folders.items()))
+
+
+def not_installed() -> list[str]:
+    """List the older models whose distribution is not installed.
+
+    Returns:
+        Their names.
+    """
+    return sorted(set(OLDER_MODELS.values()) - built_in().keys())
 
 
 def model_name(place: Path) -> str:
@@ -87,6 +101,8 @@ def find_model(name: str) -> Path:
     if name in there:
         return there[name]
     if not Path(name).exists():
+        if name in OLDER_MODELS.values():
+            raise UserError(f"no model {name}: it is one of the older models; {INSTALL_OLDER_MODELS}")
         if not there:
             folder = "give the folder of a run or of a model, as --model or --init-from"
             raise UserError(f"no model {name}: this installation has no built-in model; {folder}")
@@ -210,4 +226,10 @@ def describe_model(name: str, place: Path) -> ModelDescription:
         min_kbps=rates[0],
         max_kbps=rates[-1],
         parameters=count_parameters(place),
+        distribution=_distribution(place),
     )
+
+
+def _distribution(place: Path) -> str | None:
+    parent = place.resolve().parent
+    return next((package.distribution for package in model_packages() if package.folder.resolve() == parent), None)

@@ -16,7 +16,10 @@ from codec.model.codec import Codec
 from codec.pretrained import DEFAULT_MODEL, registry
 from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
 from codec.pretrained.export import export_model
+from codec.pretrained.model_folder import read_fingerprints
+from codec.pretrained.model_packages import OLDER_DISTRIBUTION, OLDER_MODELS, ModelPackage, model_packages
 from codec.recipe import read_recipe
+from tests.helpers.pinning import PINS
 
 
 def make(folder: Path, seed: int) -> Codec:
@@ -30,8 +33,9 @@ def make(folder: Path, seed: int) -> Codec:
 
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
-    """An empty folder in place of the built-in models."""
-    monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
+    """An empty folder in place of the built-in models and of all that are installed."""
+    packages = [ModelPackage("ours", tmp_path / "models"), ModelPackage("others", tmp_path / "others")]
+    monkeypatch.setattr(registry, "model_packages", lambda: packages)
     monkeypatch.delenv(MODEL_VARIABLE, raising=False)
     soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(9000), 16000)
     return tmp_path / "models"
@@ -102,15 +106,59 @@ def test_models_are_listed(tmp_path, models, run, monkeypatch):
     codec = make(models / DEFAULT_MODEL, 0)
     (models / "not_a_model").mkdir()
     status, printed, _ = run("models")
-    head, line = printed.splitlines()
+    head, line, absent = printed.splitlines()
     assert status == 0 and head.split()[0] == "model"
-    assert line.split()[:3] == [DEFAULT_MODEL, fingerprint(codec), "16000"]
+    assert line.split()[:3] == [DEFAULT_MODEL, fingerprint(codec), "16000"] and line.split()[-1] == "ours"
+    assert set(OLDER_MODELS.values()) <= set(absent.replace(";", "").split())
     monkeypatch.setenv(MODEL_VARIABLE, str(models / DEFAULT_MODEL))
     found = json.loads(run("models", "--json")[1])
     assert [model["name"] for model in found] == [DEFAULT_MODEL, str(models / DEFAULT_MODEL)]
+    make(models.parent / "own", 1)
+    monkeypatch.setenv(MODEL_VARIABLE, str(models.parent / "own"))
+    assert [model["distribution"] for model in json.loads(run("models", "--json")[1])] == ["ours", None]
     assert found[0]["parameters"] == sum(weight.numel() for weight in codec.parameters())
     assert found[0]["min_kbps"] == pytest.approx((4 + 8 * 8.25 / 100) * 50 / 1000)
     assert found[0]["max_kbps"] == pytest.approx((16 + 8 * 8.25 / 100) * 50 / 1000)
+
+
+def test_models_of_other_packages_are_found_by_name_and_fingerprint_and_ours_come_first(tmp_path, models, run):
+    theirs = make(models.parent / "others" / "theirs", 0)
+    for folder, seed in ((models, 1), (models.parent / "others", 2)):
+        make(folder / "both", seed)
+    listed = {model["name"]: model for model in json.loads(run("models", "--json")[1])}
+    assert {name: model["distribution"] for name, model in listed.items()} == {"both": "ours", "theirs": "others"}
+    assert listed["both"]["fingerprint"] == fingerprint(load_codec(models / "both"))
+    assert run("encode", tmp_path / "a.wav", "--out", tmp_path, "--model", "theirs")[0] == 0
+    printed = run("info", tmp_path / "a.nac", "--json")[1]
+    assert json.loads(printed)[0]["model"] == "theirs"
+    assert fingerprint(theirs).startswith(json.loads(printed)[0]["fingerprint"])
+    assert run("decode", tmp_path / "a.nac", "--out", tmp_path / "out")[0] == 0
+
+
+def test_known_fingerprints_are_those_of_the_older_models_and_the_default_is_not_one_of_them():
+    (older,) = {package.folder for package in model_packages() if package.distribution == OLDER_DISTRIBUTION}
+    found = {folder.parent.name: read_fingerprints(folder.parent) for folder in older.glob("*/config.json")}
+    assert {name: [own for own, known in OLDER_MODELS.items() if known == name] for name in found} == found
+    assert DEFAULT_MODEL not in OLDER_MODELS.values()
+
+
+@pytest.mark.parametrize("name", ["speech_16k.nac", "speech_16k.version_3.nac"])
+def test_a_file_of_an_older_model_names_the_command_that_installs_it(tmp_path, models, run, name):
+    status, _, complaint = run("decode", PINS / name, "--out", tmp_path / "out")
+    assert status == 1 and name in complaint and f"pip install {OLDER_DISTRIBUTION}" in complaint
+    assert not list((tmp_path / "out").glob("*.wav"))
+    assert json.loads(run("info", PINS / name, "--json")[1])[0]["model"] == "speech_16k"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["encode a.wav --out x --model {}", "evaluate {} --data x --out x", "health {} --out x", "export {} --out x"],
+)
+def test_the_name_of_an_older_model_names_the_command_that_installs_it(tmp_path, models, run, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in OLDER_MODELS.values():
+        status, _, complaint = run(*words.format(name).split())
+        assert status == 2 and name in complaint and f"pip install {OLDER_DISTRIBUTION}" in complaint
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fingerprint": 1}'])

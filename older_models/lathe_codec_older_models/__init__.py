@@ -1,0 +1,1 @@
+"""Older models of lathe-codec, each in a folder of its name."""
