@@ -217,7 +217,7 @@ class Codec(CodecBase):
     def _waveform(self, spectrum: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         """Compute waveforms from what :meth:`spectrum` gives, and the next state of the MDCT."""
         coefficients = expand(spectrum * self.spread, self.config.power)
-        return self.mdct.synthesis(coefficients.reshape(len(spectrum), -1, self.config.hop), previous)
+        return self.mdct.synthesis(coefficients.reshape(spectrum.shape[0], -1, self.config.hop), previous)
 
     def forward(self, waveform: Tensor, codebooks: Tensor | None = None, quantize: bool = True) -> CodecOutput:
         """Encode and decode with gradients, in one block.

@@ -18,9 +18,8 @@ from codec.runtime.json_files import parse_json, read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
-_BUFFERS = ("tables.", "quantizer.")
+_BUFFERS = ("tables.", "quantizer.", "spread")
 """Prefixes of the stored arrays that are fitted to data or learnt without gradients."""
-_BUFFER_NAMES = ("spread", "encoder.direct", "decoder.direct")
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def count_parameters(path: Path) -> int:
     folder = model_folder(path)
     try:
         with safe_open(folder / WEIGHTS, "np") as file:
-            names = [name for name in file.keys() if not name.startswith(_BUFFERS) and name not in _BUFFER_NAMES]
+            names = [name for name in file.keys() if not name.startswith(_BUFFERS)]
             return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     except (OSError, SafetensorError) as error:
         raise damaged_model(folder, error) from error
