@@ -93,8 +93,24 @@ def insert_flac_pictures(file: BinaryIO, pictures: Iterable[Picture]) -> None:
     file.write(blocks)
 
 
+def fits_flac(picture: Picture) -> bool:
+    """Determine whether a FLAC file can hold a picture: its blocks have less than 16 MiB.
+
+    Args:
+        picture: the picture
+
+    Returns:
+        True if it can.
+    """
+    return len(_flac_content(picture)) < 1 << 24
+
+
 def _flac_block(picture: Picture) -> bytes:
+    content = _flac_content(picture)
+    return bytes([_FLAC_PICTURE]) + len(content).to_bytes(3, "big") + content
+
+
+def _flac_content(picture: Picture) -> bytes:
     texts = [picture.mime.encode("ascii", "replace"), picture.description.encode()]
     content = struct.pack(">I", picture.type) + b"".join(struct.pack(">I", len(text)) + text for text in texts)
-    content += bytes(16) + struct.pack(">I", len(picture.data)) + picture.data  # width, height and colours: not known
-    return bytes([_FLAC_PICTURE]) + len(content).to_bytes(3, "big") + content
+    return content + bytes(16) + struct.pack(">I", len(picture.data)) + picture.data  # size and colours: not known

@@ -13,7 +13,7 @@ import soundfile
 
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile_decoder import libsndfile_reason
-from codec.audio.pictures import Picture, insert_flac_pictures
+from codec.audio.pictures import Picture, fits_flac, insert_flac_pictures
 from codec.audio.tags import DECODER, SEPARATOR, TAGS, split_values
 from codec.audio.vorbis_comments import join_with_fillers, split_comments
 from codec.audio.waveform import FloatArray, count_over_full_scale
@@ -103,7 +103,7 @@ class AudioWriter:
         self.path = Path(path)
         self._format, self.subtype = self._choose_format(subtype, channels, samples)
         self.channels = channels
-        self.pictures = tuple(pictures) if self._format == "FLAC" else ()
+        self.pictures = tuple(picture for picture in pictures if self._format == "FLAC" and fits_flac(picture))
         """The pictures that the file will hold."""
         self._order = _VORBIS_ORDER.get(channels) if self.subtype in ("VORBIS", "OPUS") else None
         self.clipped = 0

@@ -187,7 +187,7 @@ def _parse_blocks(header: Header, data: bytes) -> FileStart:
             raise HeaderError(f"uses features unknown to this program (block {block.kind}); update it")
         if block.kind == TAGS:
             texts = None if found is None else parse_tags(found)
-            tags, damaged = texts or {}, damaged or texts is None
+            tags, damaged = tags if texts is None else texts, damaged or texts is None
         elif block.kind == PICTURE:
             picture = None if found is None else parse_picture(found)
             pictures += [picture] if picture else []

@@ -32,6 +32,8 @@ MAX_OVERHEAD_SHARE = 0.25
 MIN_IMPORTANCE = 1e-9
 """Codes whose importance is below this threshold are never sent. Only digital silence falls below it, and the decoder
 outputs exact silence when no code is sent."""
+MIN_END_SHARE = 0.5
+"""The last packets may cost this share of what the target allows for their duration, whatever was spent before."""
 RECOVERY_S = 5.0
 """Time over which a deviation from the target is corrected, and the bits of the header are saved, in seconds."""
 
@@ -109,6 +111,8 @@ class RateControl:
         target = self.bits_per_second * seconds
         start = min(self.layout.short_bits if short else self.layout.start_bits, MAX_OVERHEAD_SHARE * target)
         left = target - start - self.spent - (0 if short else self.layout.packet_bits * len(packets))
+        lost = 8 * WORD_BYTES / 2 * len(packets)
+        left = max(left, MIN_END_SHARE * self.bits_per_second * frames / self.frame_rate_hz + lost)
         threshold = self._threshold or self._threshold_for(packets, left)
         bits = self._bits(packets, threshold)
         lowest, highest = left - END_TOLERANCE * target, left + END_TOLERANCE * target
@@ -163,7 +167,8 @@ class RateControl:
                 low, cheap = middle, cost
             else:
                 high, dear = middle, cost
-        return float(importances[low]) if low else math.inf
+        threshold = float(importances[low])
+        return threshold if low or self._bits(packets, threshold) <= bits else math.inf
 
 
 def _sent(packet: CodesWithImportance, threshold: float) -> CodeArray:

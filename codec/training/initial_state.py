@@ -77,7 +77,9 @@ def _start_from_model(module: CodecModule, crops: Crops, init_from: Path) -> Non
         if recipe.train.freeze_encoder:
             module.average.compatible_fingerprints = (fingerprint(codec), *codec.compatible_fingerprints)
     elif isinstance(module.codec, Codec) and module.codec.can_grow_from(codec) and not recipe.train.freeze_encoder:
+        module.codec.eval()  # no dropout in the latents that codebooks are fitted to
         module.codec.grow_from(codec, first_crops(recipe, crops), module.generator_at(-1))
+        module.codec.train()
         module.start_from(module.codec)
     else:
         raise UserError(f"{init_from}: its architecture is not the recipe's; use the recipe it was trained with")
@@ -132,6 +134,8 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
         raise UserError(f"{run}: holds a run with another architecture; choose another --run")
     if before.train.freeze_encoder != module.recipe.train.freeze_encoder:
         raise UserError(f"{run}: train.freeze_encoder is fixed when a run starts; choose another --run")
+    if bool(before.optim.skip_lr_ratio) != bool(module.recipe.optim.skip_lr_ratio):
+        raise UserError(f"{run}: whether optim.skip_lr_ratio is 0 is fixed when a run starts; choose another --run")
     stored = read_checkpoint(checkpoint, run)
     try:
         _require_same_weights(stored["state_dict"], module)

@@ -71,6 +71,29 @@ def test_files_shorter_than_their_header_have_codes():
     assert 0.74 * 450 <= cost(codes) <= 0.76 * 450
 
 
+def test_a_loud_end_of_a_long_file_keeps_its_codes():
+    packets = make_packets(300, 0)
+    for index, packet in enumerate(packets):
+        if (len(packets) - index) * 64 < 10 * 50:
+            packets[index] = CodesWithImportance(packet.codes, 10 * packet.importances)
+    codes = chosen(RateControl(3.0, 50, LAYOUT, cost), packets)
+    sent = (codes != NO_CODE).sum((0, 1))
+    assert sent[-200:].reshape(4, 50).mean(1).min() > 0.4 * sent.mean()
+    assert total(codes, LAYOUT) == pytest.approx(1000 * 3.0 * 300, rel=0.03)
+
+
+@pytest.mark.parametrize(("frames", "seconds", "kbps"), [(4, 0.06, 1.0), (3, 0.04, 1.5), (2, 0.01, 3.0), (6, 0.1, 1.0)])
+@pytest.mark.parametrize("layout", [LAYOUT, TAGGED], ids=["plain", "tagged"])
+def test_the_shortest_sounds_have_codes(frames, seconds, kbps, layout):
+    def rounded(codes: np.ndarray) -> float:
+        return cost(codes) + 16
+
+    for seed in range(4):
+        control = RateControl(kbps, 50, layout, rounded)
+        control.push(CodesWithImportance.join(make_packets(frames / 50, seed)))
+        assert (control.flush(seconds) != NO_CODE).any()
+
+
 def test_all_codes_are_sent_if_they_cost_less_than_the_target():
     parts = make_packets(10, 0)
     found = chosen(RateControl(20.0, 50, LAYOUT, cost), parts)

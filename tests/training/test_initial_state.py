@@ -80,6 +80,14 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path, prepared, model):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_run_keeps_its_skip_paths_fixed_or_trained(tmp_path, prepared):
+    train(tiny_recipe("--train.steps=2"), prepared, tmp_path / "run", quiet=True)
+    recipe = (tmp_path / "run/recipe.yaml").read_text()
+    with pytest.raises(UserError, match="skip_lr_ratio"):
+        train(tiny_recipe("--train.steps=4", "--optim.skip_lr_ratio=0.1"), prepared, tmp_path / "run", quiet=True)
+    assert (tmp_path / "run/recipe.yaml").read_text() == recipe
+
+
 def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
     frozen = tiny_recipe("--train.freeze_encoder=true", "--optim.l2=0.1", "--optim.l1=0.1")
     train(frozen, prepared, tmp_path / "run", init_from=model, quiet=True)
