@@ -142,6 +142,8 @@ def decode_stream(
     meter = FileMeter(PIPE, PIPE, header.sample_rate, header.channels)
     model = resolve_model(model, header.fingerprint, name)
     check_model(name, header, model)
+    if strict and (start.repaired or start.tags_damaged):
+        raise UserError(f"{name}: damaged in its header or tags; send it again")
     writer = PcmWriter(output, PcmFormat(header.sample_rate, header.channels, encoding), header=not raw)
     if header.live:
         receiver = _Receiver(source, start, model, strict, name)
