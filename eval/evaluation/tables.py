@@ -46,22 +46,29 @@ def _write_rows(path: Path, kind: type, rows: Sequence[RatePoint] | Sequence[Dif
         writer.writerows({name: csv_cell(value) for name, value in asdict(row).items()} for row in rows)
 
 
+_LAST_COLUMNS = ("wer", "speaker_similarity")
+"""Metrics whose columns came after the others of ``clips.csv``, whose places stay."""
+
+
 def _write_clips(path: Path, systems: Sequence[SystemClips]) -> None:
-    """Write a row per clip; a cell is empty if the metric is not defined. The last column gives the reasons, and
-    names the worst values, of clips that failed.
+    """Write a row per clip; a cell is empty if the metric is not defined. The column ``failed`` gives the reasons, and
+    names the worst values, of clips that failed. Columns of newer metrics stand last.
     """
     columns = "clip_id path domain group in_distribution seconds bytes container_bytes kbps encode_s decode_s".split()
-    names = [entry.name for entry in METRICS]
+    names = [entry.name for entry in METRICS if entry.name not in _LAST_COLUMNS]
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
-        writer.writerow(["system", "point", *columns, *names, "baseline_mel", "other_codes_mel", "failed"])
+        writer.writerow(
+            ["system", "point", *columns, *names, "baseline_mel", "other_codes_mel", "failed", *_LAST_COLUMNS]
+        )
         for system in systems:
             for clip in system.clips:
-                values = [score.value if (score := clip.scores.get(name)) else None for name in names]
+                values = [clip.scores[name].value if name in clip.scores else None for name in (*names, *_LAST_COLUMNS)]
+                values, last = values[: len(names)], values[len(names) :]
                 noise = clip.baseline.get("mel")
                 baselines = [noise.value if noise else None, clip.other_codes_mel.value]
                 cells = [getattr(clip, column) for column in columns]
-                row = [system.system.name, system.system.point, *cells, *values, *baselines, _failures(clip)]
+                row = [system.system.name, system.system.point, *cells, *values, *baselines, _failures(clip), *last]
                 writer.writerow([csv_cell(cell) for cell in row])
 
 

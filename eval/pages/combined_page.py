@@ -297,7 +297,8 @@ def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
     """
     found = []
     for cell in shown_subsets(rates):
-        here = [point for point in rates if cell.has(point)]
+        # a bound is that of one model, and stands on its own page
+        here = [point for point in rates if cell.has(point) and not point.identity.is_bound]
         systems: dict[System, SystemValues] = {}
         for point in here:
             values = systems.setdefault(point.identity, SystemValues(point.identity, point.kbps, {}))

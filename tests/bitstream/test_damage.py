@@ -262,7 +262,8 @@ def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames, versio
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < 1 << 20
+    codes = 8 * header.channels * header.codebooks * header.frames if version == 3 and short else 0
+    assert peak < (1 << 20) + 6 * codes  # a short file is one packet, whose codes are read with the payload
 
 
 def test_mutated_files_are_read_or_refused(tmp_path):

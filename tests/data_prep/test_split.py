@@ -174,6 +174,6 @@ def test_advice_if_the_ratios_cannot_be_met() -> None:
 def test_ratios_are_shares() -> None:
     assert SplitRatios.parse("9:0.5:0.5") == SplitRatios(0.9, 0.05, 0.05)
     assert SplitRatios.parse("6:2:2") == SplitRatios(0.6, 0.2, 0.2)
-    for text in ("8:1", "a:b:c", "0:1:1", "8:-1:1", "nan:1:1", "8:1:1:1", ""):
+    for text in ("8:1", "a:b:c", "8:-1:1", "nan:1:1", "8:1:1:1", ""):
         with pytest.raises(UserError, match="train:val:test"):
             SplitRatios.parse(text)
