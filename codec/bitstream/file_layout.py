@@ -8,7 +8,6 @@ from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, short_frames
 from codec.bitstream.header import Header
 from codec.bitstream.live import END_BYTES, FRAME_CHECKSUM_BYTES
 
-
 STREAM_CARRIED_S = 3.0
 """A live stream has the rate asked for at any time: what it has not spent within some seconds is not spent later."""
 

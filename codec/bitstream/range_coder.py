@@ -113,7 +113,7 @@ class RangeCoder:
             raise ValueError(f"{codebooks} codebooks, but tables for {self.codebooks}")
         if len(data) % WORD_BYTES or len(data) > max_payload_bytes(channels * (codebooks + variable) * frames):
             raise ValueError(f"a payload of {len(data)} bytes")
-        # a payload is never shorter than its information, of which a hundredth is left out for the rounding of logarithms
+        # a payload has no fewer bits than its information; a hundredth is left out, for the rounding of logarithms
         if 0.99 * channels * frames * self._min_frame_bits(codebooks, variable) > 8 * len(data):
             raise ValueError(f"more codes than {len(data)} bytes can hold")
         decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))

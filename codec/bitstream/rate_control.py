@@ -9,8 +9,8 @@ swing for ever. The decision for each packet depends only on the packets before 
 whole file get the same codes. The last seconds of a file are decided together, when its length is known, so that its
 rate is the target; a short file consists of nothing else, and has one threshold.
 
-Sources: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling); K. J. Åström, R. M.
-Murray, "Feedback systems", chapter 11 (proportional-integral control, and its windup where it has no effect).
+Sources: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling); K. J. Åström,
+R. M. Murray, "Feedback systems", chapter 11 (proportional-integral control, and its windup where it has no effect).
 """
 
 import math
