@@ -204,7 +204,8 @@ class _Actors(UnitPool):
             self._last_running = now
         elif now - self._last_running > _PATIENCE_S:
             self._last_running = now
-            text = f"waiting for room: {self._resources.threads} CPUs and {self._resources.gpus:g} GPUs on one machine"
+            wanted = f"{self._resources.threads} CPUs and {self._resources.gpus:g} GPUs on one machine"
+            text = f"waiting for a first worker, which needs {wanted}"
             tqdm.write(f"codec: note: {text}", file=sys.stderr)
 
 

@@ -33,7 +33,7 @@ from data_prep.prepare import prepare
 from eval.evaluation.job import EvaluationOptions
 from eval.evaluation.run import evaluate
 from tests.helpers.coding import read_files, write_noise
-from tests.helpers.kills import kill_a_holder, kill_a_writer, meanwhile, square
+from tests.helpers.kills import kill_a_holder, kill_a_writer, meanwhile, square, wait_for
 from tests.helpers.packed_data import pack_tones, save_small_run
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -105,9 +105,7 @@ def test_a_killed_process_and_a_killed_node_lose_nothing(tmp_path, cluster, soun
 def test_a_restarted_driver_does_only_what_is_missing(tmp_path, cluster, sounds, model, alone):
     words = ["encode", sounds, "--out", tmp_path, "--model", model, "--kbps", 1, "--ray", cluster.address]
     with subprocess.Popen([sys.executable, "-m", "codec", *map(str, words)], stderr=subprocess.DEVNULL) as driver:
-        with meanwhile(lambda: (tmp_path / TABLE).exists() and len(list(tmp_path.rglob("*.nac"))) >= 4):
-            pass
-        assert driver.poll() is None
+        wait_for(lambda: (tmp_path / TABLE).exists() and len(list(tmp_path.rglob("*.nac"))) >= 4, driver)
         driver.kill()
     for part in tmp_path.rglob(".*.part"):  # a later run removes them when they are older
         part.unlink()

@@ -3,13 +3,15 @@
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-LIMIT_S = 120.0
+LIMIT_S = 600.0
+"""What takes longer than this never ends, on the slowest of machines."""
 
 
 def begun(folder: Path) -> list[tuple[str, int]]:
@@ -20,25 +22,30 @@ def begun(folder: Path) -> list[tuple[str, int]]:
 
 @contextlib.contextmanager
 def meanwhile(*steps: Callable[[], Any]) -> Iterator[None]:
-    """Take steps in turn while the block runs, each as soon as it does not return false; all must come to pass."""
-    failed: list[str] = []
+    """Take steps in turn while the block runs, each until it returns something true; all must come to pass."""
+    left, ended = list(steps), threading.Event()
 
     def take() -> None:
-        started = time.monotonic()
-        for number, step in enumerate(steps):
-            while not step():
-                time.sleep(0.005)
-                if time.monotonic() - started > LIMIT_S:
-                    failed.append(f"step {number} never came to pass")
-                    return
+        while left and not ended.wait(0.005):
+            if left[0]():
+                left.pop(0)
 
     thread = threading.Thread(target=take)
     thread.start()
     try:
         yield
     finally:
+        ended.set()
         thread.join()
-    assert not failed, failed
+    assert not left, f"{len(left)} of {len(steps)} steps never came to pass"
+
+
+def wait_for(true: Callable[[], object], process: "subprocess.Popen[bytes]") -> None:
+    """Wait until something is true, which fails if a process ends before."""
+    started = time.monotonic()
+    while not true():
+        assert process.poll() is None and time.monotonic() - started < LIMIT_S
+        time.sleep(0.005)
 
 
 def kill(process: int, killed: list[int]) -> bool:
