@@ -102,6 +102,9 @@ class TrainConfig:
     """Precision of the computation; ``bf16`` is faster on recent GPUs."""
     compile: bool = False
     """Compile the codec with ``torch.compile``."""
+    cuda_graph: bool = False
+    """Record training steps as CUDA graphs, which a GPU repeats without waiting for the program; without a GPU they are
+    computed as usual."""
     unquantized_share: float = 0.0
     """Share of the run, at its beginning, in which the decoder gets the latent without quantization. Validations
     quantize it nevertheless. Codebooks follow the latent, and are fitted to it anew at the end of this phase."""

@@ -2,14 +2,10 @@
 values; A-weighted STFT.
 """
 
-import warnings
-
-import librosa
-import numpy as np
 import torch
-from auraloss.freq import STFTLoss
 from torch import Tensor
 
+from codec.losses.frequency_weights import a_weighting, mel_filters
 from codec.losses.spectrograms import ComplexSpectrogram, SpectrogramPair, cached_constant
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -25,17 +21,15 @@ COMPRESSION_FLOOR = 1e-10
 """Added to the power before it is compressed, which keeps the gradient finite on silence; 0 dB is a sine of full scale,
 so this is -100 dB."""
 A_WEIGHTED_WINDOW = 1024
+TINY = 1e-8
+"""Magnitude that stands for silent targets where a sum over them is a divisor."""
 SILENCE = 1e-3
 """Mean magnitude per bin below which a target counts as silent: about -60 dBFS of white noise."""
 
 
 @cached_constant
 def _mel_filters(sample_rate: int, window: int, bands: int, device: torch.device) -> Tensor:
-    with warnings.catch_warnings():
-        # the shortest windows cannot fill every band; that is part of the definition
-        warnings.simplefilter("ignore", UserWarning)
-        filters = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=bands)
-    return torch.from_numpy(filters.T.copy()).to(device)
+    return mel_filters(sample_rate, window, bands).float().T.contiguous().to(device)
 
 
 def _log_mel(spectrogram: Tensor, filters: Tensor) -> Tensor:
@@ -67,26 +61,14 @@ def mel_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     return total * (len(MEL_WINDOWS) / len(pair.mel_scales))
 
 
-class _SharedSTFTLoss(STFTLoss):
-    """auraloss's STFT loss (spectral convergence and log magnitude) on spectrograms that were computed before.
-
-    Its spectral convergence divides by the norm of the target. One silent excerpt would outweigh the whole batch, so
-    that term leaves out silent targets.
-    """
-
-    def compare(self, output: Tensor, target: Tensor) -> Tensor:
-        audible = target.mean((1, 2)) > SILENCE
-        logarithmic = self.logstft(output, target)
-        return logarithmic + (self.spectralconv(output[audible], target[audible]).mean() if audible.any() else 0.0)
-
-
-_STFT_LOSSES = {w: _SharedSTFTLoss(fft_size=w, hop_size=w // 4, win_length=w) for w in STFT_WINDOWS}
-
-
 def stft_loss(pair: SpectrogramPair) -> Tensor:
-    """Return auraloss's multi-resolution STFT loss, with windows of 512, 1024 and 2048 samples.
+    """Return the multi-resolution STFT loss, with windows of 512, 1024 and 2048 samples.
 
-    Source: R. Yamamoto et al., "Parallel WaveGAN", 2020; C. Steinmetz, J. Reiss, "auraloss", 2020.
+    For each window it is the spectral convergence, the norm of the difference of magnitudes relative to that of the
+    target, plus the mean absolute difference of their natural logarithms. One silent excerpt would outweigh the whole
+    batch in the convergence, so it leaves out silent targets.
+
+    Source: R. Yamamoto et al., "Parallel WaveGAN", 2020, as C. Steinmetz, J. Reiss, "auraloss", 2020, compute it.
 
     Args:
         pair: output and target. Silent targets count in the logarithmic part alone.
@@ -94,10 +76,14 @@ def stft_loss(pair: SpectrogramPair) -> Tensor:
     Returns:
         Mean over the windows, a scalar.
     """
-    losses = [
-        loss.compare(pair.output_spectrogram(window), pair.target_spectrogram(window))
-        for window, loss in _STFT_LOSSES.items()
-    ]
+    losses = []
+    for window in STFT_WINDOWS:
+        output, target = pair.output_spectrogram(window), pair.target_spectrogram(window)
+        audible = (target.mean((1, 2)) > SILENCE)[:, None, None]
+        # next to nothing instead of the silent ones: without any audible target the ratio is 0
+        distance = torch.where(audible, output - target, 0.0).norm()
+        convergence = distance / torch.where(audible, target, TINY).norm()
+        losses.append(convergence + (output.log() - target.log()).abs().mean())
     return torch.stack(losses).mean()
 
 
@@ -146,10 +132,8 @@ def a_weights(sample_rate: int, window: int, device: torch.device) -> Tensor:
     Returns:
         Factors for magnitudes, 1 at 1 kHz, ``[window / 2 + 1]``.
     """
-    frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=window)
-    with np.errstate(divide="ignore"):  # the curve is -inf dB at 0 Hz, which librosa bounds
-        decibel = librosa.A_weighting(frequencies)
-    return torch.from_numpy(10 ** (decibel / 20)).float().to(device)
+    frequencies = torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
+    return (10 ** (a_weighting(frequencies) / 20)).float().to(device)
 
 
 def a_weighted_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:

@@ -147,16 +147,28 @@ class Codec(CodecBase):
         ]
         self.quantizer.initialise(torch.cat(latents), generator, first)
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update the codebooks from the last training batch (EMA and dead-code restart).
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.
 
         Args:
             generator: source of random numbers, on the CPU
 
         Returns:
-            Number of dead-code restarts.
+            Numbers on the CPU, as many in each step.
         """
-        return self.quantizer.update_codebooks(generator)
+        return self.quantizer.draw_restarts(generator)
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Update the codebooks from the last training batch (EMA and dead-code restart).
+
+        Args:
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codec
+            finite: False (scalar) if nothing is to change, because the step is skipped
+
+        Returns:
+            Number of dead-code restarts (scalar).
+        """
+        return self.quantizer.update_codebooks(restarts, finite)
 
     # --- the layers, as used by training and inference -------------------------------------------
 

@@ -52,14 +52,26 @@ class CodecBase(nn.Module):
         """
         raise NotImplementedError
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update the parts that learn from the last batch without gradients; called after each training step.
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.
 
         Args:
             generator: source of random numbers, on the CPU
 
         Returns:
-            Number of dead-code restarts.
+            Numbers on the CPU, as many in each step.
+        """
+        raise NotImplementedError
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Update the parts that learn from the last batch without gradients; called after each training step.
+
+        Args:
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codec
+            finite: False (scalar) if nothing is to change, because the step is skipped
+
+        Returns:
+            Number of dead-code restarts (scalar).
         """
         raise NotImplementedError
 

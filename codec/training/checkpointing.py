@@ -19,7 +19,7 @@ from codec.errors import UserError
 from codec.runtime.atomic_files import commit_file
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.metrics_log import MetricsLog
-from codec.training.module import CHECKPOINT_FORMAT
+from codec.training.module import CHECKPOINT_FORMAT, CodecModule
 from codec.training.state import TrainingState
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -169,13 +169,19 @@ class RunCheckpoint(Callback):
         Raises:
             OSError: it cannot be written, as on a full disk.
         """
+        module = trainer.lightning_module
+        assert isinstance(module, CodecModule)
+        module.deferred.flush()  # before the length of the table is recorded
         trainer.save_checkpoint(self._last)
         self._written_at = time.monotonic()
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Write a checkpoint if the last one is old."""
-        due = time.monotonic() - self._written_at > CHECKPOINT_INTERVAL_S
-        if due and not self.state.skipped_in_a_row and not self.state.validation_is_next(trainer.should_stop):
+        assert isinstance(module, CodecModule)
+        if time.monotonic() - self._written_at <= CHECKPOINT_INTERVAL_S:
+            return
+        module.skipped.read()
+        if not self.state.skipped_in_a_row and not self.state.validation_is_next(trainer.should_stop):
             self.write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -250,6 +250,8 @@ class _Training:
         state, every = self.state, self.recipe.train.validate_every
         if (devices := torch.cuda.device_count()) > 1:
             print(f"training on one of {devices} GPUs: a run uses one device", flush=True)
+        if self.recipe.train.cuda_graph and device.type != "cuda":
+            print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
         print("measuring the speed", flush=True)
         expected = forecast(self.module, self.data, device)
         if state.validate_every == every:

@@ -113,16 +113,28 @@ class ResidualFSQ(nn.Module):
             first: not used
         """
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Do nothing, since every grid point stays in reach.
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw nothing, since every grid point stays in reach.
 
         Args:
             generator: not used
 
         Returns:
-            0, the number of dead-code restarts.
+            No numbers.
         """
-        return 0
+        return torch.empty(0)
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Do nothing, since the grid is fixed.
+
+        Args:
+            restarts: not used
+            finite: not used
+
+        Returns:
+            0, the number of dead-code restarts (scalar).
+        """
+        return self.levels.new_zeros(())
 
     def fused(self) -> "ResidualFSQ":
         """Return the quantizer for inference.
