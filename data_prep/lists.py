@@ -87,8 +87,12 @@ def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]
 
 
 def _text_of_file(row: TableRow) -> str:
-    """Return the words of a file in one line, or an empty text if the row is about a part of it, as NeMo's may be."""
-    if row.get("offset", "").strip() not in ("", "0", "0.0"):
+    """Return the words of a file in one line, or an empty text if the row begins within it, as NeMo's may."""
+    try:
+        begins_within = float(row.get("offset") or 0) > 0
+    except ValueError:
+        begins_within = True
+    if begins_within:
         return ""
     return " ".join(first_cell(row, TEXT_COLUMNS).split())
 

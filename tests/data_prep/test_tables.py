@@ -205,6 +205,20 @@ def test_a_text_of_a_part_of_a_file_is_not_that_of_the_file(tmp_path: Path) -> N
     assert found == {"whole": "all of it", "part": "", "twice": "", "common": "of Common Voice"}
 
 
+def test_a_row_of_a_shorter_duration_gives_no_text_to_its_file(tmp_path: Path) -> None:
+    durations = {"whole": 1.0, "rounded": "0.99", "part": 0.5, "longer": 1000, "words": "a second"}
+    for seed, name in enumerate(durations):
+        write_noise(tmp_path / f"{name}.wav", seconds=1.0, seed=seed)
+    rows = [
+        {"audio_filepath": f"{name}.wav", "text": name, "offset": 0.0, "duration": duration}
+        for name, duration in durations.items()
+    ]
+    (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    run_prepare(tmp_path / "list.jsonl", tmp_path / "out", ratios="1:0:0")
+    texts = {name: row.text for name, row in rows_by_name(tmp_path / "out").items()}
+    assert texts == {f"{name}.wav": "" if name == "part" else name for name in durations}
+
+
 def test_a_benchmark_can_be_all_test(tmp_path: Path) -> None:
     source = tmp_path / "in"
     for seed, name in enumerate("ab"):
