@@ -28,8 +28,8 @@ SILENCE = 1e-3
 
 
 @cached_constant
-def _mel_filters(sample_rate: int, window: int, bands: int, device: torch.device) -> Tensor:
-    return mel_filters(sample_rate, window, bands).float().T.contiguous().to(device)
+def _mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
+    return mel_filters(sample_rate, window, bands).float().T.contiguous()
 
 
 def _log_mel(spectrogram: Tensor, filters: Tensor) -> Tensor:
@@ -121,19 +121,18 @@ def complex_stft_loss(pair: SpectrogramPair) -> Tensor:
 
 
 @cached_constant
-def a_weights(sample_rate: int, window: int, device: torch.device) -> Tensor:
+def a_weights(sample_rate: int, window: int) -> Tensor:
     """Return the gain of the A curve (IEC 61672-1) at each bin of an STFT.
 
     Args:
         sample_rate: sample rate in Hz
         window: length of the window in samples
-        device: device of the result
 
     Returns:
         Factors for magnitudes, 1 at 1 kHz, ``[window / 2 + 1]``.
     """
     frequencies = torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
-    return (10 ** (a_weighting(frequencies) / 20)).float().to(device)
+    return (10 ** (a_weighting(frequencies) / 20)).float()
 
 
 def a_weighted_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
