@@ -21,6 +21,7 @@ from data_prep.tables import (
     TableRow,
     cell_text,
     first_cell,
+    one_line,
     read_csv,
     read_json_lines,
 )
@@ -94,7 +95,7 @@ def _text_of_file(row: TableRow) -> str:
         begins_within = True
     if begins_within:
         return ""
-    return " ".join(first_cell(row, TEXT_COLUMNS).split())
+    return one_line(first_cell(row, TEXT_COLUMNS))
 
 
 def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:

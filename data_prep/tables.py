@@ -130,6 +130,18 @@ def first_cell(row: TableRow, names: Collection[str]) -> str:
     return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
 
 
+def one_line(text: str) -> str:
+    """Replace line breaks and repeated spaces by single spaces.
+
+    Args:
+        text: any text.
+
+    Returns:
+        One line.
+    """
+    return " ".join(text.split())
+
+
 def _json(text: str, failure: str) -> object:
     try:
         return json.loads(text)
