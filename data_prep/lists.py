@@ -11,19 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.batch import inputs
+from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import AudioEntry, domain_of
-from data_prep.tables import (
-    GROUP_COLUMNS,
-    PATH_COLUMNS,
-    TEXT_COLUMNS,
-    TableRow,
-    cell_text,
-    first_cell,
-    read_csv,
-    read_json_lines,
-)
+from data_prep.tables import PATH_COLUMNS, TableRow, cell_text, read_csv, read_json_lines
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})

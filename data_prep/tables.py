@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from codec.batch.inputs import read_text
+from codec.dataset.columns import GROUP_COLUMNS
 from codec.errors import UserError
 
 TableRow = dict[str, str]
@@ -21,14 +22,6 @@ PATH_COLUMNS = (
     "audio_file", "wav", "audio",
 )  # fmt: skip
 """Names of the column with the path; the first one present counts. NeMo has audio_filepath, Hugging Face file_name."""
-GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
-"""Names of the column with the group; Common Voice has client_id."""
-LICENCE_COLUMNS = ("licence", "license")
-"""Names of the column with the licence."""
-LANGUAGE_COLUMNS = ("language", "lang", "locale")
-"""Names of the column with the language; NeMo has lang, Common Voice locale."""
-TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")
-"""Names of the column with the words that are spoken; NeMo has text, Common Voice sentence."""
 
 
 def read_header(path: Path) -> list[str]:
@@ -115,19 +108,6 @@ def cell_text(value: object) -> str:
     ('', '7', '["a"]')
     """
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
-def first_cell(row: TableRow, names: Collection[str]) -> str:
-    """Return the first cell that is not empty.
-
-    Args:
-        row: row of a table.
-        names: names of the columns, in their order of precedence.
-
-    Returns:
-        The cell without spaces around it; empty if there is none.
-    """
-    return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
 
 
 def _json(text: str, failure: str) -> object:

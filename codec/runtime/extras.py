@@ -15,6 +15,9 @@ MODULES: dict[str, Sequence[str]] = {
     "search": (*_SHARED, "lightning", "optuna"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "tensorboard": ("tensorboard",),
+    "parquet": ("pyarrow",),
+    "litdata": ("pyarrow",),
+    "s3": ("s3fs",),
     "peers": ("encodec", "torchaudio"),
 }
 """Required modules of each extra. An extra can install more, such as metrics that are each optional."""

@@ -2,8 +2,8 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
-from codec.dataset.packed import PackedSplit, open_split
+from codec.dataset.arrays import DamagedShardError
+from codec.dataset.location import DataLocation, open_split
+from codec.dataset.packed import PackedSplit
+from codec.dataset.streamed import require_disjoint
 from codec.errors import UserError
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import augment
+from codec.training.crop_order import CropOrder, UniformOrder, WindowOrder
 from codec.training.source_balance import clip_weights
 from codec.training.state import TrainingState
 
@@ -46,6 +50,8 @@ class CountedBatch(NamedTuple):
     """float32 ``[batch * channels, 1, samples]``."""
     frames: dict[str, int]
     """Samples per channel of each source in it."""
+    damaged: Mapping[str, str] = MappingProxyType({})
+    """Damaged arrays that the process met so far, each with the reason; their clips are skipped."""
 
 
 class Crops(Dataset[Tensor]):
@@ -61,6 +67,8 @@ class Crops(Dataset[Tensor]):
         augmentation: the augmentation of the crops
         seed: seed of all random draws
         weights: whole numbers ``[clips]``, in proportion to which clips are drawn; None: their lengths
+        moving: draw the crops of shards that are not in a local folder from a window that moves over the shards as the
+            steps go on, see :class:`codec.training.crop_order.WindowOrder`; otherwise, from few shards all the time
     """
 
     def __init__(
@@ -70,17 +78,38 @@ class Crops(Dataset[Tensor]):
         augmentation: AugmentConfig,
         seed: int,
         weights: npt.NDArray[np.int64] | None = None,
+        *,
+        moving: bool = False,
     ):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
         self._samples = recipe.crop_samples
-        self._ends = np.cumsum([clip.frames for clip in split.clips] if weights is None else weights)
+        frames = np.array([clip.frames for clip in split.clips], np.int64)
+        self._order = self._make_order(frames, frames if weights is None else weights, moving)
+        self._kept: dict[int, Tensor] = {}
         self._silence = 10 ** (recipe.data.silence_dbfs / 20)
+
+    def _make_order(self, frames: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], moving: bool) -> CropOrder:
+        if self.split.arrays.random_access:
+            return UniformOrder(weights)
+        data = self.recipe.data
+        self.split.arrays.require_room(list(self.split.shards), data.open_shards)
+        crops = max(1, round(data.shard_passes * int(frames.sum()) / self._samples)) if moving else 0
+        return WindowOrder(self.split.shards, weights, self.seed, data.open_shards, crops)
 
     def __len__(self) -> int:
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        return self.load(self.draw(step), step)
+        return self._kept[step] if step in self._kept else self.load(self.draw(step), step)
+
+    def keep(self, steps: Iterable[int]) -> None:
+        """Keep batches in memory, if reading them again would bring their shards back into the cache.
+
+        Args:
+            steps: numbers of the batches
+        """
+        if not self.split.arrays.random_access:
+            self._kept |= {step: self[step] for step in steps}
 
     def draw(self, step: int) -> list[CropPosition]:
         """Draw the crops of a batch.
@@ -93,6 +122,7 @@ class Crops(Dataset[Tensor]):
         """
         # each crop has its own draws, so that runs with other batch sizes are evaluated on the same crops
         size = self.recipe.data.batch_size
+        self.split.arrays.prefetch(self._order.upcoming(step * size))
         return [self._draw(number) for number in range(step * size, (step + 1) * size)]
 
     def load(self, positions: Sequence[CropPosition], step: int) -> Tensor:
@@ -127,18 +157,38 @@ class Crops(Dataset[Tensor]):
     def _draw(self, number: int) -> CropPosition:
         """Draw the crop with this number."""
         rng = np.random.default_rng([self.seed, number])
+        skipped = 0
         for _ in range(_MAX_DRAWS):
-            clip = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+            clip = self._order.draw(number, rng, skipped)
             start = int(rng.integers(max(1, self.split.clips[clip].frames - self._samples + 1)))
-            piece = self.split.waveform(clip, start, self._samples)
+            if (piece := self._read(clip, start)) is None:
+                skipped += 1
+                continue
             if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self._silence:
                 return CropPosition(clip, start)
         return CropPosition(clip, self.split.clips[clip].frames)
 
+    def _read(self, clip: int, start: int) -> npt.NDArray[np.float32] | None:
+        """Return a crop as the clip has it; None if its array is damaged."""
+        shard = self.split.shard_of(clip)
+        if shard in self.split.damaged:
+            return None
+        try:
+            return self.split.waveform(clip, start, self._samples)
+        except DamagedShardError as error:
+            # a process that loads data leaves it to the training to decide
+            if get_worker_info() is None:
+                self.split.skip(shard, str(error))
+            else:
+                self.split.damaged[shard] = str(error)
+            return None
+
     def _crop(self, clip: int, start: int) -> np.ndarray:
         """Return a crop ``[channels, samples]``; a clip that is too short is followed by silence."""
         crop = np.zeros((self.split.channels, self._samples), np.float32)
-        piece = self.split.waveform(clip, start, self._samples)
+        piece = self._read(clip, start)
+        if piece is None:  # all draws met damaged arrays
+            return crop
         crop[:, : piece.shape[1]] = piece
         return crop
 
@@ -187,7 +237,8 @@ class CountedCrops(Dataset[CountedBatch]):
 
     def __getitem__(self, step: int) -> CountedBatch:
         positions = self._crops.draw(step)
-        return CountedBatch(self._crops.load(positions, step), self._crops.count_frames(positions))
+        waveform = self._crops.load(positions, step)
+        return CountedBatch(waveform, self._crops.count_frames(positions), dict(self._crops.split.damaged))
 
 
 class RemainingSteps(Sampler[int]):
@@ -220,7 +271,7 @@ class CodecData(L.LightningDataModule):
     ones are drawn by length alone, so that runs with another balance have comparable losses.
 
     Args:
-        data: the folder that ``codec prepare`` wrote
+        data: the folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`
         recipe: settings of the run
         state: progress of the training, which determines the next batches; by default its beginning
 
@@ -228,13 +279,16 @@ class CodecData(L.LightningDataModule):
         UserError: the data does not fit the recipe.
     """
 
-    def __init__(self, data: Path, recipe: Recipe, state: TrainingState | None = None):
+    def __init__(self, data: DataLocation, recipe: Recipe, state: TrainingState | None = None):
         super().__init__()
         self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
         rate, channels = recipe.codec.sample_rate, recipe.data.channels
-        train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
+        train = open_split(data, "train", rate, channels, recipe.data.max_damaged_share)
+        val = open_split(data, "val", rate, channels)
+        if not train.arrays.random_access:
+            require_disjoint(train, val)
         weights = clip_weights(train.clips, train.sources, recipe.data)
-        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed, weights)
+        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed, weights, moving=True)
         self.evaluation_crops = [Crops(split, recipe, AugmentConfig(), _EVALUATION_SEED) for split in (train, val)]
         """Crops of the evaluation splits, in the order of
         :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
@@ -251,6 +305,8 @@ class CodecData(L.LightningDataModule):
     def val_dataloader(self) -> list[DataLoader]:
         """Return a loader for each of the evaluation splits."""
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
+        for crops in self.evaluation_crops:
+            crops.keep(batches)
         return [self._loader(crops, batches) for crops in self.evaluation_crops]
 
     def _loader(self, crops: Dataset[Any], steps: Sampler[int] | range) -> DataLoader:
