@@ -5,7 +5,7 @@ trainings without fitted frequency tables: one threshold of importance holds for
 stands for the bit rate. :mod:`eval.benchmarks.codebook_gains` has the same number of codes in every frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -43,17 +43,12 @@ def measure_quality_over_codes(codec: Codec, clips: Sequence[Excerpt], numbers: 
     Raises:
         UserError: a number is not from 0 to the model's number of codebooks.
     """
-    most, rate = codec.config.quantizer.codebooks, codec.config.sample_rate
-    if not all(0 < number <= most for number in numbers):
-        raise UserError(f"--codes must be above 0 and at most {most}, the number of codebooks of this model")
+    rate = codec.config.sample_rate
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     waveforms = [np.ascontiguousarray(clip.waveform[:1]) for clip in clips]
-    coded = [_encode(codec, waveform) for waveform in waveforms]
-    importances = np.concatenate([each.importances.ravel() for each in coded])
     bounds = bounds_of(codec)
-    systems = {f"{number:g}": np.quantile(importances, 1 - number / most) for number in numbers}
     rows = []
-    with tqdm(total=(len(systems) + len(bounds)) * len(clips), desc="codes per frame", unit="clip") as bar:
+    with tqdm(total=(len(numbers) + len(bounds)) * len(clips), desc="codes per frame", unit="clip") as bar:
 
         def row(name: str, decoded: Sequence[FloatArray]) -> list[str]:
             cells = [name]
@@ -67,8 +62,8 @@ def measure_quality_over_codes(codec: Codec, clips: Sequence[Excerpt], numbers: 
                 cells.append("–" if found is None else format_estimate(entry.name, found))
             return cells
 
-        for name, threshold in systems.items():
-            rows.append(row(name, [_decode(codec, *each, threshold) for each in zip(coded, waveforms)]))
+        for number, decoded in code_by_importance(codec, waveforms, numbers):
+            rows.append(row(f"{number:g}", decoded))
         for bound in bounds:
             rows.append(row(bound.name, [bound.decode(codec, waveform) for waveform in waveforms]))
     groups = len({clip.group for clip in clips})
@@ -77,6 +72,32 @@ def measure_quality_over_codes(codec: Codec, clips: Sequence[Excerpt], numbers: 
         " The last rows are bounds, see eval.systems.bounds."
     )
     return Table("Quality over codes per frame", note, ["codes", *(entry.label for entry in used)], rows)
+
+
+def code_by_importance(
+    codec: Codec, waveforms: Sequence[FloatArray], numbers: Sequence[float]
+) -> Iterator[tuple[float, list[FloatArray]]]:
+    """Encode and decode waveforms with the most important codes of all.
+
+    Args:
+        codec: codec in evaluation mode.
+        waveforms: each ``[1, samples]``.
+        numbers: mean numbers of codes per frame, over all waveforms.
+
+    Yields:
+        Each number with the decoded waveforms, each ``[1, samples]``.
+
+    Raises:
+        UserError: a number is not from 0 to the model's number of codebooks.
+    """
+    most = codec.config.quantizer.codebooks
+    if not all(0 < number <= most for number in numbers):
+        raise UserError(f"--codes must be above 0 and at most {most}, the number of codebooks of this model")
+    coded = [_encode(codec, waveform) for waveform in waveforms]
+    importances = np.concatenate([each.importances.ravel() for each in coded])
+    for number in numbers:
+        threshold = np.quantile(importances, 1 - number / most)
+        yield number, [_decode(codec, *each, threshold) for each in zip(coded, waveforms)]
 
 
 def _encode(codec: Codec, waveform: FloatArray) -> CodesWithImportance:
