@@ -32,7 +32,7 @@ class AudioOrigin(Protocol):
         """Language according to a list; empty if it gives none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioEntry:
     """An audio file."""
 

@@ -1,4 +1,4 @@
-"""Read the text tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
+"""Read the tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system, and Parquet.
 
 For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a vertical bar,
 the one that separates the largest number of known column names in the header.
@@ -13,6 +13,7 @@ from pathlib import Path
 from codec.batch.inputs import read_text
 from codec.dataset.columns import GROUP_COLUMNS
 from codec.errors import UserError
+from codec.runtime.extras import require_installed
 
 TableRow = dict[str, str]
 """Cells of a row by column name."""
@@ -93,6 +94,35 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield _object(_json(line, f"{path}: line {number} is not JSON"), f"{path}: line {number}")
+
+
+def read_parquet(path: Path) -> Iterator[TableRow]:
+    """Read the rows of a Parquet table.
+
+    Args:
+        path: the table.
+
+    Yields:
+        Rows, in which missing cells are empty. Columns of bytes or of nested values are left out.
+
+    Raises:
+        UserError: the table cannot be read, or pyarrow is not installed.
+    """
+    require_installed(f"{path}: reading Parquet", "parquet")
+    import pyarrow
+    from pyarrow import parquet
+
+    def is_plain(kind: object) -> bool:
+        return not pyarrow.types.is_nested(kind) and not pyarrow.types.is_binary(kind)
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = [field.name for field in file.schema_arrow if is_plain(field.type)]
+            for batch in file.iter_batches(columns=names):
+                for row in batch.to_pylist():
+                    yield {name: cell_text(value) for name, value in row.items()}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: this list cannot be read ({' '.join(str(error).split())[:200]})") from error
 
 
 def cell_text(value: object) -> str:

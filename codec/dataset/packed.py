@@ -29,7 +29,7 @@ _ARRAY_NAME = re.compile(r"\w[\w.-]*\.npy")
 """File names of arrays; none contains a path."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One packed clip, as the table of its split describes it."""
 
@@ -60,7 +60,7 @@ class Clip:
     """Words that are spoken; empty if unknown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipLocation:
     """Location of the samples of a clip."""
 

@@ -115,19 +115,18 @@ class RemoteFolder:
             MissingFileError: there is none.
             UserError: it cannot be read, or ``target`` cannot be written.
         """
+        whole = False
         with target.open("wb") as out:
 
             def copy() -> None:
+                nonlocal whole
                 files, path = self._files(name)
-                with files.open(path, "rb", cache_type="none", block_size=_BLOCK_BYTES) as source:
-                    if out.tell():
-                        try:
-                            source.seek(out.tell())
-                        except (ValueError, OSError):  # a server without ranges
-                            out.seek(0)
-                            out.truncate()
-                    while block := source.read(_BLOCK_BYTES):
-                        _write(out, block, target)
+                if not whole:
+                    try:
+                        return _copy_parts(files, path, out, target)
+                    except ValueError:  # the server ignores ranges, or cannot seek
+                        whole = True
+                files.get_file(path, str(target))
 
             self._retrying(name, copy)
 
@@ -162,6 +161,15 @@ class RemoteFolder:
                     raise UserError(f"{where}: cannot be read ({_reason(error)}), in {attempt + 1} attempts") from error
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
         raise AssertionError("unreachable")
+
+
+def _copy_parts(files: Any, path: str, out: Any, target: Path) -> None:
+    """Copy by ranges of bytes, from where ``out`` ends."""
+    with files.open(path, "rb", cache_type="none", block_size=_BLOCK_BYTES) as source:
+        if out.tell():
+            source.seek(out.tell())
+        while block := source.read(_BLOCK_BYTES):
+            _write(out, block, target)
 
 
 def _write(out: Any, block: bytes, target: Path) -> None:
