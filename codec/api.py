@@ -18,14 +18,24 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
+from codec.arrays import (
+    ArrayT,
+    check_array,
+    check_sample_rate,
+    check_waveform,
+    describe_array,
+    is_float,
+    to_float32,
+    to_same_kind,
+    to_tensor,
+)
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.reader import read_nac_header
 from codec.coding.files import encode_waveform
@@ -40,8 +50,6 @@ from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
-
-ArrayT = TypeVar("ArrayT", npt.NDArray[Any], Tensor)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """Data types in which the decoder can compute."""
@@ -202,12 +210,12 @@ class AudioCodec:
             ValueError: not such a waveform, or NaN or infinity in it.
             UserError: the sample rate or the number of codebooks is out of range.
         """
-        channels, samples = _check_wave(wave, sample_rate)
+        channels, samples = check_waveform(wave, sample_rate)
         with torch_threads(self.threads):
-            blocks = [_numpy(wave).reshape(channels, samples)]
+            blocks = [to_float32(wave).reshape(channels, samples)]
             coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
             parts = [part.codes for part in coded]
-        values = _like(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
+        values = to_same_kind(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
     def decode(self, codes: Encoded[ArrayT] | ArrayT) -> ArrayT:
@@ -225,7 +233,7 @@ class AudioCodec:
             ValueError: codes that this model does not have.
         """
         if not isinstance(codes, Encoded):
-            _check_array(codes, "codec.open and codec decode read files")
+            check_array(codes, "codec.open and codec decode read files")
             codes = Encoded(codes, self.sample_rate, self._covered_samples(codes))
         self._check_codes(codes.codes)
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
@@ -251,10 +259,10 @@ class AudioCodec:
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
         self._check_codes(codes)
         network = self.model.codec
-        streams = _tensor(codes).long().to(network.spread.device)
+        streams = to_tensor(codes).long().to(network.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
             latents = network.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])
-        return _like(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
+        return to_same_kind(codes, latents.transpose(1, 2)[0 if codes.ndim == 2 else ...])
 
     def decode_latents(self, latents: Latents[ArrayT] | ArrayT) -> ArrayT:
         """Decode continuous latents to a waveform.
@@ -271,8 +279,8 @@ class AudioCodec:
         if not isinstance(latents, Latents):
             latents = Latents(latents, self.sample_rate, self._covered_samples(latents))
         values, features = latents.latents, self.model.config.quantizer.dimension
-        if values.ndim not in (2, 3) or values.shape[-2] != features or not _is_float(values):
-            raise ValueError(f"expected float latents [{features}, frames], {_describe_array(values)}")
+        if values.ndim not in (2, 3) or values.shape[-2] != features or not is_float(values):
+            raise ValueError(f"expected float latents [{features}, frames], {describe_array(values)}")
         return self._decode(values, latents.sample_rate, latents.samples, quantized=False)
 
     def save(
@@ -302,8 +310,8 @@ class AudioCodec:
             ValueError: not such a waveform, or NaN or infinity in it.
             UserError: sample rate, bit rate or number of codebooks out of range, or the file cannot be written.
         """
-        channels, samples = _check_wave(wave, sample_rate)
-        blocks = [_numpy(wave).reshape(channels, samples)] if samples else []
+        channels, samples = check_waveform(wave, sample_rate)
+        blocks = [to_float32(wave).reshape(channels, samples)] if samples else []
         options = CodingOptions(kbps, codebooks, tags or {})
         with torch_threads(self.threads):
             meter = FileMeter(Path(path), Path(path), sample_rate, channels, model_rate=self.sample_rate)
@@ -327,7 +335,8 @@ class AudioCodec:
         Raises:
             UserError: the sample rate or the number of codebooks is out of range.
         """
-        return StreamingEncoder(self.model, _check_rate(sample_rate or self.sample_rate), channels, codebooks, block)
+        rate = check_sample_rate(sample_rate or self.sample_rate)
+        return StreamingEncoder(self.model, rate, channels, codebooks, block)
 
     def stream_decoder(self, sample_rate: int | None = None, channels: int = 1, *, block: int = 1) -> StreamingDecoder:
         """Make a decoder for codes that arrive piece by piece.
@@ -343,7 +352,7 @@ class AudioCodec:
         Raises:
             UserError: the sample rate is out of range.
         """
-        return StreamingDecoder(self.model, _check_rate(sample_rate or self.sample_rate), channels, block)
+        return StreamingDecoder(self.model, check_sample_rate(sample_rate or self.sample_rate), channels, block)
 
     def _covered_samples(self, values: ArrayT) -> int:
         """Return the samples at the model's rate that codes or latents decode to."""
@@ -351,19 +360,19 @@ class AudioCodec:
         return max(0, values.shape[-1] * config.latent_hop - config.hop) if values.ndim else 0
 
     def _check_codes(self, codes: npt.NDArray[Any] | Tensor) -> None:
-        integers = not _is_float(codes) and codes.dtype not in (np.bool_, torch.bool)
+        integers = not is_float(codes) and codes.dtype not in (np.bool_, torch.bool)
         if codes.ndim not in (2, 3) or not integers or not 1 <= codes.shape[-2] <= self.codebooks:
             expected = f"[quantizers, frames] or [channels, quantizers, frames], 1 to {self.codebooks} quantizers"
-            raise ValueError(f"expected whole numbers {expected}, {_describe_array(codes)}")
-        values = _tensor(codes).long()
+            raise ValueError(f"expected whole numbers {expected}, {describe_array(codes)}")
+        values = to_tensor(codes).long()
         if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
             raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: ArrayT, sample_rate: int, samples: int, *, quantized: bool) -> ArrayT:
-        frames = self.model.config.frames_for(model_samples(self.model, samples, _check_rate(sample_rate)))
+        frames = self.model.config.frames_for(model_samples(self.model, samples, check_sample_rate(sample_rate)))
         if values.shape[-1] != frames:
             raise ValueError(f"{samples} samples at {sample_rate} Hz have {frames} frames, not {values.shape[-1]}")
-        array = _tensor(values).cpu().to(torch.int64 if quantized else torch.float32).numpy()
+        array = to_tensor(values).cpu().to(torch.int64 if quantized else torch.float32).numpy()
         streams: npt.NDArray[Any] = array if values.ndim == 3 else array[None]
 
         def part(start: int, stop: int) -> list[npt.NDArray[Any]]:
@@ -373,7 +382,7 @@ class AudioCodec:
         with torch_threads(self.threads):
             empty = np.zeros((len(streams), 0), np.float32)
             wave = np.concatenate([empty, *pipeline.blocks()], axis=1)
-        return _like(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
+        return to_same_kind(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
 
 
 def _reduce_precision(stack: Stack, dtype: torch.dtype) -> None:
@@ -388,56 +397,3 @@ def _reduce_precision(stack: Stack, dtype: torch.dtype) -> None:
     stack.to(dtype)
     stack.register_forward_pre_hook(before)
     stack.register_forward_hook(after)
-
-
-def _check_wave(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[int, int]:
-    """Channels and samples."""
-    _check_rate(sample_rate)
-    _check_array(wave, "codec.audio.read and codec encode read files")
-    channels = wave.shape[0] if wave.ndim == 2 else 1
-    if wave.ndim not in (1, 2) or not 1 <= channels <= MAX_CHANNELS:
-        advice = "; transpose it" if wave.ndim == 2 and wave.shape[1] <= MAX_CHANNELS else ""
-        raise ValueError(f"expected a wave [samples] or [channels, samples], {_describe_array(wave)}{advice}")
-    if not _is_float(wave):
-        raise ValueError(f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it")
-    if not np.isfinite(_numpy(wave)).all():
-        raise ValueError("NaN or infinity in the wave")
-    return channels, wave.shape[-1]
-
-
-def _check_array(values: Any, advice: str) -> None:
-    if not isinstance(values, np.ndarray | Tensor):
-        raise ValueError(f"expected an array of NumPy or a tensor, not {type(values).__name__}; {advice}")
-
-
-def _check_rate(sample_rate: int) -> int:
-    if sample_rate not in SAMPLE_RATES:
-        raise UserError(f"a sample rate from {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz, not {sample_rate}")
-    return sample_rate
-
-
-def _is_float(values: npt.NDArray[Any] | Tensor) -> bool:
-    return values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind == "f"
-
-
-def _describe_array(values: npt.NDArray[Any] | Tensor) -> str:
-    return f"not {values.dtype} of the shape {list(values.shape)}"
-
-
-def _numpy(wave: npt.NDArray[Any] | Tensor) -> FloatArray:
-    values = wave.detach().cpu().float().numpy() if isinstance(wave, Tensor) else wave
-    return np.ascontiguousarray(values, np.float32)
-
-
-def _tensor(values: npt.NDArray[Any] | Tensor) -> Tensor:
-    if isinstance(values, Tensor):
-        return values.detach()
-    wide = np.float32 if values.dtype.kind == "f" else np.int64
-    return torch.from_numpy(np.ascontiguousarray(values, wide))
-
-
-def _like(given: ArrayT, values: Tensor) -> ArrayT:
-    """``values`` as the kind of array that was given."""
-    if isinstance(given, Tensor):
-        return values.to(given.device).clone()  # what inference mode made cannot take part in training
-    return values.cpu().numpy()

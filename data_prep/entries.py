@@ -11,6 +11,9 @@ DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
 OTHER_DOMAIN = "audio"
 """Domain of recordings without a given domain."""
 
+DURATION_TOLERANCE_S = 0.1
+"""A duration in a list may be shorter than the file by this, for rounding."""
+
 
 class AudioOrigin(Protocol):
     """What is known about a file without decoding it, apart from its group."""
@@ -51,9 +54,24 @@ class AudioEntry:
     plain: bool = False
     """No corpus was recognised and no list gives a group, so that only the folders decide the group."""
     text: str = ""
-    """Words that are spoken in the whole file; empty if unknown."""
+    """Words that are spoken from the start of the file on; empty if unknown. See :meth:`text_of_all`."""
     fields: dict[str, str] = field(default_factory=dict)
     """All columns of the file's row in its list."""
+
+    def text_of_all(self, seconds: float) -> str:
+        """Return the words that are spoken in the whole file.
+
+        Args:
+            seconds: duration of the file.
+
+        Returns:
+            The text; empty if the list states a shorter duration, and so has the words of a part of the file.
+        """
+        try:
+            stated = float(self.fields.get("duration") or seconds)
+        except ValueError:
+            return self.text
+        return "" if stated < seconds - DURATION_TOLERANCE_S else self.text
 
     @property
     def licence(self) -> str:

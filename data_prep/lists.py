@@ -15,7 +15,7 @@ from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import AudioEntry, domain_of
-from data_prep.tables import PATH_COLUMNS, TableRow, cell_text, read_csv, read_json_lines, read_parquet
+from data_prep.tables import PATH_COLUMNS, TableRow, cell_text, one_line, read_csv, read_json_lines, read_parquet
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
@@ -28,9 +28,9 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
     """Read a list of audio files. Relative paths begin at the list's folder.
 
     Args:
-        path: a table (``.csv``, ``.tsv``, ``.parquet``) with a column ``path`` (or ``audio_filepath``,
-            ``file_name``, …) and optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain``, ``source`` and
-            ``text`` (or ``sentence``, …); ``.jsonl`` or ``.json`` with such objects, or lhotse's recordings or cuts, compressed as
+        path: a table (``.csv``, ``.tsv``, ``.parquet``) with a column ``path`` (or ``audio_filepath``, ``file_name``,
+            …) and optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain``, ``source`` and ``text`` (or
+            ``sentence``, …); ``.jsonl`` or ``.json`` with such objects, or lhotse's recordings or cuts, compressed as
             ``.gz`` or not; Kaldi's ``wav.scp``; or ``.txt`` with a path on each line.
 
     Returns:
@@ -82,10 +82,14 @@ def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]
 
 
 def _text_of_file(row: TableRow) -> str:
-    """Return the words of a file in one line, or an empty text if the row is about a part of it, as NeMo's may be."""
-    if row.get("offset", "").strip() not in ("", "0", "0.0"):
+    """Return the words of a file in one line, or an empty text if the row begins within it, as NeMo's may."""
+    try:
+        begins_within = float(row.get("offset") or 0) > 0
+    except ValueError:
+        begins_within = True
+    if begins_within:
         return ""
-    return " ".join(first_cell(row, TEXT_COLUMNS).split())
+    return one_line(first_cell(row, TEXT_COLUMNS))
 
 
 def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:

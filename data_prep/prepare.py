@@ -96,10 +96,8 @@ def _scan(plan: _Plan) -> list[ManifestRow]:
     """Measure every file: one row for each, without a split."""
     entries = plan.sources.entries
     records = scan_files([AudioSegment(entry.path) for entry in entries], plan.out / SCAN_JOURNAL, plan.options.workers)
-    return [
-        replace(_make_row(plan, records[str(entry.path)], entry, plan.groups[str(entry.path)]), text=entry.text)
-        for entry in entries
-    ]
+    rows = [_make_row(plan, records[str(entry.path)], entry, plan.groups[str(entry.path)]) for entry in entries]
+    return [replace(row, text=entry.text_of_all(row.seconds)) for row, entry in zip(rows, entries, strict=True)]
 
 
 def _make_row(plan: _Plan, record: ScanRecord, origin: AudioOrigin, group: str) -> ManifestRow:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
+from codec.dataset.columns import TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from codec.runtime.file_walk import find_files
 from data_prep.entries import AudioEntry, domain_of
 from data_prep.layouts import CorpusLayout, FolderTree, recognise
 from data_prep.lists import LIST_SUFFIXES, read_audio_list
+from data_prep.tables import one_line
 
 _DEPTH = 2
 _PREPARED = {"manifest.csv", "inventory.jsonl"}
@@ -141,7 +143,8 @@ def _of_parent(tree: FolderTree) -> CorpusLayout | None:
         siblings = sorted(path.name for path in parent.iterdir() if path.is_file())
     except OSError:
         return None
-    layout = recognise(FolderTree(parent, [f"{name}/{path}" for path in tree.audio], siblings))
+    audio, others = ([f"{name}/{path}" for path in paths] for paths in (tree.audio, tree.others))
+    layout = recognise(FolderTree(parent, audio, sorted([*siblings, *others])))
     return layout if layout and layout.entries is None else None
 
 
@@ -161,6 +164,8 @@ def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = 
             domain=layout.domain,
             group=layout.groups(prefix + path),
             recording=layout.recordings(prefix + path),
+            text=one_line(first_cell(fields := dict(layout.columns(prefix + path)), TEXT_COLUMNS)),
+            fields=fields,
         )
         for path in tree.audio
     )

@@ -140,6 +140,18 @@ def cell_text(value: object) -> str:
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
+def one_line(text: str) -> str:
+    """Replace line breaks and repeated spaces by single spaces.
+
+    Args:
+        text: any text.
+
+    Returns:
+        One line.
+    """
+    return " ".join(text.split())
+
+
 def _json(text: str, failure: str) -> object:
     try:
         return json.loads(text)

@@ -1,11 +1,15 @@
 """The packets of a file or stream, and the bits that it takes in addition to their payloads; docs/bitstream.md."""
 
+import math
 from dataclasses import dataclass, replace
 
 from codec.bitstream.file_start import short_file_bytes, start_bytes
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, short_frames
 from codec.bitstream.header import Header
 from codec.bitstream.live import END_BYTES, FRAME_CHECKSUM_BYTES
+
+STREAM_CARRIED_S = 3.0
+"""A live stream has the rate asked for at any time: what it has not spent within some seconds is not spent later."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class FileLayout:
     """Bits of a short file."""
     held_frames: int = 0
     """Latent frames at the end whose packets are chosen together, once the length is known."""
+    carried_s: float = math.inf
+    """Seconds' worth of bits that may be saved for later, as in silence; those beyond lapse."""
 
 
 def archive_layout(header: Header, with_blocks: bool) -> FileLayout:
@@ -57,4 +63,9 @@ def live_layout(header: Header) -> FileLayout:
     Returns:
         The layout.
     """
-    return FileLayout(1, 8 * FRAME_CHECKSUM_BYTES, 8 * (len(start_bytes(header)) + 2 * END_BYTES))
+    return FileLayout(
+        packet_frames=1,
+        packet_bits=8 * FRAME_CHECKSUM_BYTES,
+        start_bits=8 * (len(start_bytes(header)) + 2 * END_BYTES),
+        carried_s=STREAM_CARRIED_S,
+    )

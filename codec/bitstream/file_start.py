@@ -22,12 +22,15 @@ from codec.bitstream.header_layout import (
     parse_header,
 )
 from codec.bitstream.old_versions import HEADER_BYTES_2, parse_old_start
-from codec.bitstream.pictures import parse_picture, picture_bytes
+from codec.bitstream.pictures import MAX_PICTURES, parse_picture, picture_bytes
 from codec.bitstream.tags import parse_tags, tag_bytes
 from codec.errors import UserError
 
 MAX_REPAIRED_BYTES = 4096
 """Size of a short file in which one damaged byte is repaired; in a larger one, more damage would often look like it."""
+
+_PIECE_BYTES = 1 << 16
+"""Bytes that are read at once at first."""
 
 Read = Callable[[int], bytes]
 """Function that returns the requested number of bytes, or fewer at the end."""
@@ -138,11 +141,16 @@ class _Source:
         self._read = read
 
     def take(self, count: int) -> bytes:
-        data, self.unread = self.unread[:count], self.unread[count:]
-        if len(data) < count:
-            data += self._read(count - len(data))
+        data, self.unread = bytearray(self.unread[:count]), self.unread[count:]
+        # a buffer for all that a header states could be larger than the file a thousand times
+        while missing := count - len(data):
+            wanted = min(missing, max(_PIECE_BYTES, len(data)))
+            piece = self._read(wanted)
+            data += piece
+            if len(piece) < wanted:
+                break
         self.taken += data
-        return data
+        return bytes(data)
 
 
 def _parse(take: Read) -> FileStart:
@@ -190,7 +198,7 @@ def _parse_blocks(header: Header, data: bytes) -> FileStart:
             tags, damaged = tags if texts is None else texts, damaged or texts is None
         elif block.kind == PICTURE:
             picture = None if found is None else parse_picture(found)
-            pictures += [picture] if picture else []
+            pictures += [picture] if picture and len(pictures) < MAX_PICTURES else []
             damaged = damaged or picture is None
         else:
             damaged = damaged or found is None

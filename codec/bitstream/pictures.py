@@ -9,10 +9,12 @@ from codec.bitstream.varint import read_varint, varint_bytes
 _MAX_TEXT_BYTES = 255
 MAX_TOTAL_BYTES = 1 << 25
 """Size of all pictures of a file."""
+MAX_PICTURES = 64
+"""Number of pictures of a file; readers leave out those behind them."""
 
 
 def fit_pictures(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
-    """Leave out pictures that are too large for a file, or for what the ones before them leave.
+    """Leave out pictures that are too many or too large for a file, or for what the ones before them leave.
 
     Args:
         pictures: pictures of the source
@@ -22,6 +24,8 @@ def fit_pictures(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
     """
     kept, total = list[Picture](), 0
     for picture in pictures:
+        if len(kept) == MAX_PICTURES:
+            break
         if len(picture.data) <= MAX_PICTURE_BYTES and total + len(picture.data) <= MAX_TOTAL_BYTES:
             texts = [_shorten(text) for text in (picture.mime, picture.description)]
             kept.append(Picture(picture.data, texts[0], min(picture.type, 255), texts[1]))

@@ -41,11 +41,13 @@ class RangeCoder:
         self.codebooks, self.size, self.classes = tables.codebooks, tables.size, tables.classes
         self._frequencies = tables.frequencies.reshape(-1, self.size)
         self._bits = _bits(tables.frequencies)
+        self._least_bits = self._bits.min((1, 2))
         self._models: list[stream.model.Categorical | None] = [None] * len(self._frequencies)
         if tables.code_scores is not None and tables.count_scores is not None and tables.count_frequencies is not None:
             self._code_scores = _by_feature(tables.code_scores)
             self._count_scores = _by_feature(tables.count_scores)
             self._count_bits = _bits(tables.count_frequencies)
+            self._least_count_bits = float(self._count_bits.min())
             self._count_models = [_categorical(row) for row in tables.count_frequencies]
 
     def _model(self, table: int) -> stream.model.Categorical:
@@ -111,6 +113,9 @@ class RangeCoder:
             raise ValueError(f"{codebooks} codebooks, but tables for {self.codebooks}")
         if len(data) % WORD_BYTES or len(data) > max_payload_bytes(channels * (codebooks + variable) * frames):
             raise ValueError(f"a payload of {len(data)} bytes")
+        # a payload has no fewer bits than its information; a hundredth is left out, for the rounding of logarithms
+        if 0.99 * channels * frames * self._min_frame_bits(codebooks, variable) > 8 * len(data):
+            raise ValueError(f"more codes than {len(data)} bytes can hold")
         decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
         codes = np.full((channels, codebooks, frames), NO_CODE, np.int64)
         try:
@@ -120,6 +125,10 @@ class RangeCoder:
         if not decoder.maybe_exhausted():
             raise ValueError("more bytes than codes")
         return codes
+
+    def _min_frame_bits(self, codebooks: int, variable: bool) -> float:
+        """Return the information of the most likely codes of a frame; of its number of codes alone if that varies."""
+        return self._least_count_bits if variable else float(self._least_bits[:codebooks].sum())
 
     def _decode(self, decoder: stream.queue.RangeDecoder, codes: CodeArray, variable: bool) -> None:
         """Fill in ``codes``."""

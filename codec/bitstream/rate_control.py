@@ -4,11 +4,13 @@ All bits count, those of headers, lengths, checksums and index included; only ta
 
 A code is sent if its importance reaches a threshold. The threshold is the same for all frames as long as the rate
 permits it, since that gives the lowest error for the bits spent (reverse water-filling); it moves slowly to correct
-deviations from the target. The decision for each packet depends only on the packets before it, so that a stream and a
+deviations from the target, as a proportional-integral controller does: with the accumulated deviation alone, it would
+swing for ever. The decision for each packet depends only on the packets before it, so that a stream and a
 whole file get the same codes. The last seconds of a file are decided together, when its length is known, so that its
 rate is the target; a short file consists of nothing else, and has one threshold.
 
-Source: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling).
+Sources: T. Cover, J. Thomas, "Elements of information theory", section 10.3 (reverse water-filling); K. J. Åström,
+R. M. Murray, "Feedback systems", chapter 11 (proportional-integral control, and its windup where it has no effect).
 """
 
 import math
@@ -36,6 +38,9 @@ MIN_END_SHARE = 0.5
 """The last packets may cost this share of what the target allows for their duration, whatever was spent before."""
 RECOVERY_S = 5.0
 """Time over which a deviation from the target is corrected, and the bits of the header are saved, in seconds."""
+DAMPING = 1.0
+"""Weight of a packet's own deviation, beside the accumulated one. With importances that are equally distributed all the
+time, at 3 kbit/s, 314 codes per second vary by 55 without it, in periods of 44 s, and by 13 with it (measured)."""
 
 
 def payload_bits(coder: RangeCoder) -> Callable[[CodeArray], float]:
@@ -128,19 +133,27 @@ class RateControl:
         self.spent += self.layout.packet_bits
         seconds, duration = self.frames / self.frame_rate_hz, frames / self.frame_rate_hz
         target = self.bits_per_second * seconds
-        left = target - self.layout.start_bits * min(1.0, seconds / RECOVERY_S) - self.spent
+        allowed = target - self.layout.start_bits * min(1.0, seconds / RECOVERY_S)
+        left = allowed - self.spent
         lowest = left - RATE_TOLERANCE * target - self.bits_per_second * UNDERSHOOT_S
         highest = left + RATE_TOLERANCE * target
         threshold = self._threshold or self._threshold_for([packet], left)
         codes = _sent(packet, threshold)
         bits = self.cost(codes)
-        if bits > highest or (bits < lowest and codes.min() == NO_CODE):
+        too_few = bits < lowest and codes.min() == NO_CODE
+        if bits > highest or too_few:
             codes = _sent(packet, self._threshold_for([packet], highest if bits > highest else lowest))
             bits = self.cost(codes)
         self.spent += bits
-        excess = (bits - left) / (self.bits_per_second * RECOVERY_S)
+        self.spent = max(self.spent, allowed - self.layout.carried_s * self.bits_per_second)
         if math.isfinite(threshold):
-            self._threshold = threshold * math.exp(excess * duration / RECOVERY_S)
+            accumulated = max(-1.0, min(1.0, (bits - left) / (self.bits_per_second * RECOVERY_S)))
+            own = (bits + self.layout.packet_bits) / (self.bits_per_second * duration) - 1
+            move = (accumulated + DAMPING * own) * duration / RECOVERY_S
+            # where the packet was given more, or no lower threshold would, the threshold is not what has to change
+            move = min(move, 0.0) if too_few else move
+            move = max(move, 0.0) if _is_complete(packet, codes) else move
+            self._threshold = threshold * math.exp(move)
         return codes
 
     def _bits(self, packets: Sequence[CodesWithImportance], threshold: float) -> float:
@@ -169,6 +182,11 @@ class RateControl:
                 high, dear = middle, cost
         threshold = float(importances[low])
         return threshold if low or self._bits(packets, threshold) <= bits else math.inf
+
+
+def _is_complete(packet: CodesWithImportance, codes: CodeArray) -> bool:
+    """Determine whether all codes are sent but those of digital silence."""
+    return not ((codes == NO_CODE) & (packet.importances >= MIN_IMPORTANCE)).any()
 
 
 def _sent(packet: CodesWithImportance, threshold: float) -> CodeArray:

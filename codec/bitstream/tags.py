@@ -65,11 +65,13 @@ def parse_tags(data: bytes) -> dict[str, str] | None:
         data: content of the block of tags
 
     Returns:
-        The tags; None if these are other bytes.
+        The tags; None if these are other bytes, or more than :data:`MAX_TAG_BYTES`.
 
     >>> parse_tags(tag_bytes({"artist": "Ann\0Bob", "title": "Song"}))
     {'artist': 'Ann\x00Bob', 'title': 'Song'}
     """
+    if len(data) > MAX_TAG_BYTES:
+        return None
     found: dict[str, list[str]] = {}
     source = io.BytesIO(data)
     while source.tell() < len(data):

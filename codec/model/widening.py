@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from codec.model.quantizers.importance import LearnedWeights
+
 if TYPE_CHECKING:
     from codec.model.codec import Codec
 
@@ -31,12 +33,13 @@ def widen(codec: "Codec", other: "Codec", crops: Sequence[Tensor]) -> None:
     """Copy the networks of another codec, and add latent dimensions.
 
     Args:
-        codec: the codec to set; its quantizer remains to be fitted
+        codec: the codec to set; its codebooks remain to be fitted
         other: trained codec of the same architecture with fewer latent dimensions
         crops: audio to fit the dimensions to, each ``[batch, frames * latent_hop]``
     """
     count = other.config.quantizer.dimension
     _copy_overlap(codec, other)
+    _copy_frame_weights(codec, other)
     spectrum, residual = _residual(other, crops)
     covariance = spectrum.T @ spectrum / len(spectrum)
     ridge = _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
@@ -62,6 +65,19 @@ def _copy_overlap(codec: "Codec", other: "Codec") -> None:
         if name in theirs and not name.startswith(("tables.", "quantizer.")):
             value.zero_()
             value[tuple(slice(size) for size in theirs[name].shape)] = theirs[name]
+
+
+def _copy_frame_weights(codec: "Codec", other: "Codec") -> None:
+    """Copy learnt weights of frames, so that a latent that is zero in the new dimensions has the weight of before."""
+    ours, theirs = (getattr(each.quantizer, "weights", None) for each in (codec, other))
+    if not isinstance(ours, LearnedWeights) or not isinstance(theirs, LearnedWeights):
+        return
+    count, old = ours.first.in_features - 1, theirs.first.in_features - 1
+    ours.load_state_dict({**theirs.state_dict(), "first.weight": ours.first.weight})
+    ours.first.weight.zero_()
+    # directions are scaled by the root of the number of dimensions, and the last input is the level
+    ours.first.weight[:, :old] = theirs.first.weight[:, :old] * (old / count) ** 0.5
+    ours.first.weight[:, count] = theirs.first.weight[:, old]
 
 
 def _residual(codec: "Codec", crops: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

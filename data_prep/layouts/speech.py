@@ -1,9 +1,11 @@
 """Speech corpora: the group is the speaker, or the passage if there is only one speaker."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from codec.batch.inputs import read_text
+from data_prep.layouts.transcripts import read_libri_columns, speech_columns
 from data_prep.layouts.tree import CorpusLayout, FolderTree, file_stem, recogniser_by_names
 from data_prep.tables import read_csv
 
@@ -51,15 +53,25 @@ def recognise_common_voice(tree: FolderTree) -> CorpusLayout | None:
     if "clips" not in tree.folders or not tables:
         return None
     speakers: dict[str, str] = {}
+    columns: dict[str, dict[str, str]] = {}
     for table in tables:
         for row in read_csv(tree.root / table):
             if row.get("client_id") and row.get("path"):
                 # Older editions name clips without a suffix.
-                speakers.setdefault(file_stem(row["path"]), row["client_id"])
+                stem = file_stem(row["path"])
+                speakers.setdefault(stem, row["client_id"])
+                columns.setdefault(stem, speech_columns(row))
     if not speakers:
         return None
     evidence = f"clips/ next to {tables[0]}"
-    return CorpusLayout("Common Voice", evidence, "speaker", "speech", lambda path: speakers.get(file_stem(path), ""))
+    return CorpusLayout(
+        "Common Voice",
+        evidence,
+        "speaker",
+        "speech",
+        groups=lambda path: speakers.get(file_stem(path), ""),
+        columns=lambda path: columns.get(file_stem(path), {}),
+    )
 
 
 def _archive_and_subset(file: Path) -> str:
@@ -67,7 +79,7 @@ def _archive_and_subset(file: Path) -> str:
     return "/".join([folder for folder in file.parts[1:-3] if folder != "audio"][-2:])
 
 
-libri = recogniser_by_names(
+_libri_names = recogniser_by_names(
     "LibriSpeech family",
     # speaker-book-utterance in a folder of the book: LibriSpeech has hyphens, LibriTTS and MLS underscores.
     r"(?:^|/)(?P<book>\d+)/(?P<group>\d+)[-_](?P=book)[-_]\d+(?:_\d+)?\.\w+$",
@@ -76,6 +88,27 @@ libri = recogniser_by_names(
     domain="speech",
     source=_archive_and_subset,
 )
+
+
+def recognise_libri(tree: FolderTree) -> CorpusLayout | None:
+    """Recognise LibriSpeech, with its transcripts, and corpora with such names.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None for any other folder.
+
+    Raises:
+        UserError: a transcript cannot be read.
+    """
+    layout = _libri_names(tree)
+    if layout is None:
+        return None
+    columns = read_libri_columns(tree)
+    return replace(layout, columns=lambda path: columns.get(file_stem(path), {}))
+
+
 vctk = recogniser_by_names(
     "VCTK",
     r"(?:^|/)(?P<recording>(?P<group>p\d{3}|s5)_\d{3})(?:_mic[12])?\.\w+$",
@@ -129,7 +162,7 @@ timit = recogniser_by_names(
 SPEECH_CORPORA = (
     recognise_lj_speech,
     recognise_common_voice,
-    libri,
+    recognise_libri,
     vctk,
     vox_celeb,
     aishell,

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -68,6 +68,8 @@ class CorpusLayout:
     """Function of the path of a file below the folder: returns its group, empty if it has none."""
     recordings: Callable[[str], str] = lambda path: ""
     """Function of the same path: returns the name of the recording, if it has several files."""
+    columns: Callable[[str], Mapping[str, str]] = lambda path: {}
+    """Function of the same path: returns what the corpus states about the file, by the names of columns of lists."""
     source: Callable[[Path], str] | None = None
     """Function of the same path: returns the name of the source; None: the name of the folder."""
     entries: tuple[AudioEntry, ...] | None = field(default=None, repr=False)

@@ -15,13 +15,11 @@ from codec.audio import FloatArray
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.errors import UserError
 from codec.model.codec import Codec
-from eval.benchmarks.validation_table import make_parser, print_table
+from eval.benchmarks.validation_table import make_parser, mean_cells, print_table
 from eval.evaluation.clip_selection import Excerpt
-from eval.evaluation.formatting import format_estimate
-from eval.metrics.confidence import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table
-from eval.systems.bounds import bounds_of
+from eval.systems.bounds import bounds_of, missing_bounds
 
 _METRICS = ("pesq", "stoi", "estoi", "mel")
 _CLIPS = 24
@@ -47,29 +45,24 @@ def measure_quality_over_codes(codec: Codec, clips: Sequence[Excerpt], numbers: 
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     waveforms = [np.ascontiguousarray(clip.waveform[:1]) for clip in clips]
     bounds = bounds_of(codec)
-    rows = []
+    groups, rows = [clip.group for clip in clips], []
     with tqdm(total=(len(numbers) + len(bounds)) * len(clips), desc="codes per frame", unit="clip") as bar:
 
         def row(name: str, decoded: Sequence[FloatArray]) -> list[str]:
-            cells = [name]
             scores = []
             for waveform, output in zip(waveforms, decoded):
                 scores.append([entry.score(waveform, output, rate).value for entry in used])
                 bar.update()
-            for entry, values in zip(used, zip(*scores)):
-                kept = [(value, clip.group) for value, clip in zip(values, clips) if value is not None]
-                found = estimate([value for value, _ in kept], [group for _, group in kept])
-                cells.append("–" if found is None else format_estimate(entry.name, found))
-            return cells
+            return [name, *mean_cells(used, scores, groups)]
 
         for number, decoded in code_by_importance(codec, waveforms, numbers):
             rows.append(row(f"{number:g}", decoded))
         for bound in bounds:
             rows.append(row(bound.name, [bound.decode(codec, waveform) for waveform in waveforms]))
-    groups = len({clip.group for clip in clips})
     note = (
-        f"{len(clips)} validation clips of {groups} groups. Codes are chosen by one threshold of importance for all."
-        " The last rows are bounds, see eval.systems.bounds."
+        f"{len(clips)} validation clips of {len(set(groups))} groups. Codes are chosen by one threshold of importance"
+        " for all. The last rows are bounds, see eval.systems.bounds."
+        + "".join(f" {name} is absent: {why}." for name, why in missing_bounds(codec).items())
     )
     return Table("Quality over codes per frame", note, ["codes", *(entry.label for entry in used)], rows)
 

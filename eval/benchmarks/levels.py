@@ -13,10 +13,8 @@ from tqdm import tqdm
 
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
-from eval.benchmarks.validation_table import make_parser, print_table
+from eval.benchmarks.validation_table import make_parser, mean_cells, print_table
 from eval.evaluation.clip_selection import Excerpt
-from eval.evaluation.formatting import format_estimate
-from eval.metrics.confidence import estimate
 from eval.metrics.registry import metric
 from eval.pages.text_table import Table
 
@@ -43,27 +41,19 @@ def measure_quality_over_level(
     rate, coder = codec.config.sample_rate, LoadedModel(codec).coder
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     waveforms = [(clip.waveform[:1], clip.group) for clip in clips if np.abs(clip.waveform[:1]).max() > 0]
-    rows = []
+    groups, rows = [group for _, group in waveforms], []
     for level in tqdm(levels_dbfs, desc="levels", unit="level"):
-        values: dict[str, list[tuple[float, str]]] = {entry.name: [] for entry in used}
+        scores = []
         bits = seconds = 0.0
-        for waveform, group in waveforms:
+        for waveform, _ in waveforms:
             gain = np.float32(min(10 ** (level / 20) / _rms(waveform), 1 / np.abs(waveform).max()))
             codes = codec.encode(torch.from_numpy(gain * waveform)[None])
             decoded = (codec.decode(codes, waveform.shape[-1])[0] / float(gain)).numpy()
             bits += coder.bits(codes.numpy(), variable=False)
             seconds += waveform.shape[-1] / rate
-            for entry in used:
-                value = entry.score(waveform, decoded, rate).value
-                if value is not None:
-                    values[entry.name].append((value, group))
-        cells = [f"{level:g}", f"{bits / seconds / 1000:.2f}"]
-        for entry in used:
-            found = estimate([value for value, _ in values[entry.name]], [group for _, group in values[entry.name]])
-            cells.append("–" if found is None else format_estimate(entry.name, found))
-        rows.append(cells)
-    groups = len({group for _, group in waveforms})
-    note = f"{len(waveforms)} validation clips of {groups} groups, coded with all codebooks."
+            scores.append([entry.score(waveform, decoded, rate).value for entry in used])
+        rows.append([f"{level:g}", f"{bits / seconds / 1000:.2f}", *mean_cells(used, scores, groups)])
+    note = f"{len(waveforms)} validation clips of {len(set(groups))} groups, coded with all codebooks."
     return Table("Quality over level", note, ["RMS, dBFS", "kbps", *(entry.label for entry in used)], rows)
 
 

@@ -13,6 +13,9 @@ from codec.pretrained.registry import find_model
 from codec.runtime.atomic_files import write_text
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.formatting import format_estimate
+from eval.metrics.confidence import estimate
+from eval.metrics.metric import Metric
 from eval.pages.text_table import Table
 
 
@@ -35,6 +38,25 @@ def make_parser(module: str, description: str, clips: int) -> argparse.ArgumentP
     )
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="also write the table as a page in Markdown")
     return parser
+
+
+def mean_cells(metrics: Sequence[Metric], scores: Sequence[Sequence[float | None]], groups: Sequence[str]) -> list[str]:
+    """Return the cells of a row of means over clips.
+
+    Args:
+        metrics: the metrics.
+        scores: value of each metric for each clip; None if it is not defined.
+        groups: groups of the clips.
+
+    Returns:
+        For each metric its mean with the 95 % interval over the groups, or a dash if it is defined for no clip.
+    """
+    cells = []
+    for entry, values in zip(metrics, zip(*scores)):
+        kept = [(value, group) for value, group in zip(values, groups, strict=True) if value is not None]
+        found = estimate([value for value, _ in kept], [group for _, group in kept])
+        cells.append("–" if found is None else format_estimate(entry.name, found))
+    return cells
 
 
 def print_table(arguments: argparse.Namespace, make: Callable[[Codec, Sequence[Excerpt]], Table]) -> None:

@@ -31,6 +31,8 @@ class Excerpt:
     """``[channels, samples]``."""
     sample_rate: int
     """Sample rate in Hz."""
+    text: str = ""
+    """Words that are spoken in it; empty if unknown, as where the clip goes on."""
 
     @property
     def seconds(self) -> float:
@@ -106,7 +108,8 @@ def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
     for index in chosen:
         clip = split.clips[index]
         waveform = split.waveform(index, 0, int(MAX_EXCERPT_S * split.sample_rate))
-        found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate))
+        text = clip.text if waveform.shape[1] == clip.frames else ""
+        found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate, text))
     return found
 
 

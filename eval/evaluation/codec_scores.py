@@ -76,6 +76,8 @@ def average_seeds(runs: Sequence[CodecScores], name: str) -> dict[str, float | N
 def mean_over_clips(runs: Sequence[CodecScores], name: str) -> float | None:
     """Average a metric over the clips for which it is defined, after averaging each clip over the runs.
 
+    Clips count by their weights, such as numbers of words.
+
     Args:
         runs: runs of one candidate, scored on the same clips.
         name: name of the metric.
@@ -83,8 +85,10 @@ def mean_over_clips(runs: Sequence[CodecScores], name: str) -> float | None:
     Returns:
         The mean; None if the metric is defined for no clip.
     """
-    values = [value for value in average_seeds(runs, name).values() if value is not None]
-    return sum(values) / len(values) if values else None
+    weights = {clip.clip_id: clip.scores[name].weight for clip in runs[0].clips if name in clip.scores}
+    values = {clip: value for clip, value in average_seeds(runs, name).items() if value is not None}
+    total = sum(weights[clip] for clip in values)
+    return sum(weights[clip] * value for clip, value in values.items()) / total if values else None
 
 
 def count_failed_clips(runs: Sequence[CodecScores], name: str) -> int:

@@ -85,7 +85,8 @@ def _point(system: System, subset: _Subset, clips: Sequence[ClipResult], name: s
 def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> list[Difference]:
     """Compare each of the other systems with our operating point of the nearest bit rate.
 
-    All comparisons on the same clips, of every system by every metric, are corrected for their number together.
+    All comparisons on the same clips, of every system by every metric, are corrected for their number together. The
+    audio before coding is no rival, and is left out.
 
     Args:
         ours: our model at its operating points; with a system of unknown bit rate, the first is compared.
@@ -96,6 +97,8 @@ def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> l
     """
     found: dict[tuple[str, str], list[Difference]] = {}
     for other in others:
+        if other.system.kind == "original":
+            continue
         own = _nearest(ours, other)
         for subset in _subsets(own.clips):
             for entry in METRICS:

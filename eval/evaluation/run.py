@@ -46,7 +46,7 @@ from eval.systems.baselines import (
     find_external_decodes,
     take_original,
 )
-from eval.systems.bounds import code_bounds
+from eval.systems.bounds import code_bounds, missing_bounds
 from eval.systems.external_decodes import check_alignment
 from eval.systems.own import CodedClip, code_clips
 
@@ -139,6 +139,7 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
     references, absent = code_references(job.options.references, reporting, external, work)
     original = [take_original(reporting, [WER])] if clips.transcribed and not metric(WER).absent else []
     bounds = code_bounds(job.codec, reporting, work) if len(job.points) > 1 else []
+    absent |= missing_bounds(job.codec) if bounds else {}
     return CodedSystems(reporting, selecting, [*others, *references, *original], bounds, absent)
 
 

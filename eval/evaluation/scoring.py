@@ -80,7 +80,7 @@ def score_excerpt(excerpt: Excerpt, coding: Coding, metrics: Collection[str]) ->
     Returns:
         Bits and scores.
     """
-    scores = score_decode(excerpt.waveform, coding.decoded, excerpt.sample_rate, excerpt.domain, metrics)
+    scores = score_decode(excerpt.waveform, coding.decoded, excerpt.sample_rate, excerpt.domain, metrics, excerpt.text)
     return ClipScores(excerpt.clip_id, excerpt.group, excerpt.seconds, coding.bits, scores)
 
 

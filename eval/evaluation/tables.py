@@ -63,13 +63,16 @@ def _write_clips(path: Path, systems: Sequence[SystemClips]) -> None:
         )
         for system in systems:
             for clip in system.clips:
-                values = [clip.scores[name].value if name in clip.scores else None for name in (*names, *_LAST_COLUMNS)]
-                values, last = values[: len(names)], values[len(names) :]
+                values, last = _values(clip, names), _values(clip, _LAST_COLUMNS)
                 noise = clip.baseline.get("mel")
                 baselines = [noise.value if noise else None, clip.other_codes_mel.value]
                 cells = [getattr(clip, column) for column in columns]
                 row = [system.system.name, system.system.point, *cells, *values, *baselines, _failures(clip), *last]
                 writer.writerow([csv_cell(cell) for cell in row])
+
+
+def _values(clip: ClipResult, names: Sequence[str]) -> list[float | None]:
+    return [clip.scores[name].value if name in clip.scores else None for name in names]
 
 
 def _failures(clip: ClipResult) -> str:

@@ -173,7 +173,7 @@ def _check_numbers(plan: SearchPlan, path: Path) -> None:
         raise UserError(f"{path}: population must be from 2 to {LARGEST_POPULATION}, not {plan.population}")
     if plan.factor < 2:
         raise UserError(f"{path}: factor must be at least 2, not {plan.factor}")
-    if plan.metric not in (names := [entry.name for entry in METRICS if entry.weigh_text is None]):
+    if plan.metric not in (names := [entry.name for entry in METRICS]):
         raise UserError(f"{path}: there is no metric {plan.metric!r}; choose one of {', '.join(names)}")
     if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise UserError(f"{path}: seeds must list at least one seed, and none twice")

@@ -16,7 +16,7 @@ from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder
 from codec.runtime.command import running_command
 from codec.runtime.file_lock import Lock
-from eval.evaluation.clip_selection import choose_excerpts, selects
+from eval.evaluation.clip_selection import MAX_EXCERPT_S, choose_excerpts, selects
 from eval.evaluation.codec_scores import CodecScores
 from eval.metrics.registry import metric
 from eval.search.candidate import Outcome
@@ -142,7 +142,13 @@ def _check_halves(plan: SearchPlan, data: Path, candidates: CandidateType) -> No
     open_split(data, "train", candidates.sample_rate, candidates.channels)
     split = open_split(data, "val", candidates.sample_rate, candidates.channels)
     used = metric(plan.metric)
-    clips = [clip for clip in choose_excerpts(split, plan.clips) if used.applies(clip.domain, candidates.sample_rate)]
+    excerpts = choose_excerpts(split, plan.clips)
+    clips = [clip for clip in excerpts if used.applies(clip.domain, candidates.sample_rate, clip.text)]
+    if used.weigh_text is not None and not clips:
+        raise UserError(
+            f"{data}: none of the {len(excerpts)} validation clips has a text and lasts at most {MAX_EXCERPT_S:g} s, as"
+            f" {plan.metric} needs; prepare the data with a list that has texts, or choose another metric"
+        )
     if len({selects(clip.group) for clip in clips}) < 2:
         raise UserError(
             f"{data}: the {len(clips)} validation clips for {plan.metric} do not include groups that select and groups"

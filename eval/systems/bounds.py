@@ -80,6 +80,19 @@ def bounds_of(codec: Codec) -> list[Bound]:
     return [WITHOUT_QUANTIZER, *([KLT_ALONE] if codec.is_transform_fixed else [])]
 
 
+def missing_bounds(codec: Codec) -> dict[str, str]:
+    """List the bounds that a model does not have.
+
+    Args:
+        codec: the model.
+
+    Returns:
+        Name of the bound to the reason.
+    """
+    changed = "the skip paths of this model were trained or widened, and are no KLT any more"
+    return {} if codec.is_transform_fixed else {KLT_ALONE.name: changed}
+
+
 def code_bounds(codec: Codec, coded: Sequence[CodedClip], work: Path) -> list[CodedSystem]:
     """Encode and decode clips at the bounds of a model.
 

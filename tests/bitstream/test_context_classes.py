@@ -113,3 +113,17 @@ def test_codes_after_an_absent_one_are_refused():
         CONTEXT_CODER.encode(np.full((1, 2, 3), NO_CODE))
     with pytest.raises(ValueError):
         RangeCoder(FrequencyTables(2, 4).to_numpy()).encode(np.zeros((1, 2, 3), int), variable=True)
+
+
+def test_silence_is_read_however_short_its_payload():
+    """The limit on frames per byte refuses nothing that an encoder writes."""
+    tables = random_tables()
+    shares = torch.full(tables.counts.shape, 0.01, dtype=torch.float64)
+    shares[:, 0] = 1
+    tables.counts.copy_(to_frequencies(shares))
+    coder, codes = RangeCoder(tables.to_numpy()), np.full((200, BOOKS, 255), NO_CODE)
+    data = coder.encode(codes, True)
+    assert 350 < len(data) < 380  # 0.06 bits for each of 51,000 frames
+    np.testing.assert_array_equal(coder.decode(data, 200, BOOKS, 255, True), codes)
+    with pytest.raises(ValueError):
+        coder.decode(data[: len(data) // 8 * 4], 200, BOOKS, 255, True)

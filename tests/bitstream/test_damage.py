@@ -13,7 +13,10 @@ from codec.audio.pictures import Picture
 from codec.bitstream.blocks import PICTURE, TAGS, block_bytes
 from codec.bitstream.file_start import metadata_blocks, short_file_bytes, start_bytes
 from codec.bitstream.framing import frame_packet
+from codec.bitstream.header_layout import header_bytes
+from codec.bitstream.pictures import MAX_PICTURES, picture_bytes
 from codec.bitstream.reader import PacketReader, read_nac_header
+from codec.bitstream.varint import varint_bytes
 from codec.errors import UserError
 from tests import fuzz_nac
 from tests.helpers import old_versions
@@ -233,7 +236,7 @@ def test_hostile_packets_with_right_checksums(tmp_path_factory, data):
     ),
     st.integers(0, 2**64 - 1) | st.none(),
     st.sampled_from([1, 2, 3]),
-    st.booleans(),
+    st.none() | st.binary(max_size=40),
 )
 @settings(deadline=None, max_examples=200)
 def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames, version, short):
@@ -248,22 +251,65 @@ def test_crafted_header_costs_no_memory(tmp_path_factory, values, frames, versio
     path = tmp_path_factory.getbasetemp() / "crafted.nac"
     header = replace(header, frames=frames or 0)
     if version == 3:
-        data = start_bytes(header) if not short else short_file_bytes(replace(header, short=True), b"")
+        data = start_bytes(header) if short is None else short_file_bytes(replace(header, short=True), short)
     else:
         data = old_versions.old_header(version, header)
     path.write_bytes(data)
     tracemalloc.start()
     try:
         with PacketReader(path) as reader:
-            assert list(reader.packets(CODER)) == [] and reader.damaged_packets() == []
+            packets = list(reader.packets(CODER))
+            assert reader.damaged_packets() == [] and (reader.header.short or not packets)
             assert reader.header.frames == 0 or read_nac_header(path)
     except UserError as error:
         assert "\n" not in str(error)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    codes = 8 * header.channels * header.codebooks * header.frames if version == 3 and short else 0
-    assert peak < (1 << 20) + 6 * codes  # a short file is one packet, whose codes are read with the payload
+    assert peak < 1 << 20
+
+
+def peak_bytes(path: Path) -> int:
+    """Return the memory that reading a file takes at most, codes included."""
+    tracemalloc.start()
+    try:
+        with PacketReader(path) as reader:
+            list(reader.packets(CODER))
+    except UserError:
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_codes_are_allocated_only_if_the_payload_can_hold_them(tmp_path, short):
+    """255 channels of 250 frames, 1.5 MB of codes, in 12 bytes; more than can be in a file costs nothing either."""
+    path, head = tmp_path / "x.nac", replace(HEADER, channels=255, packet_frames=250, frames=250, short=short)
+    head = replace(head, samples=samples_for(250))
+    path.write_bytes(short_file_bytes(head, bytes(12)) if short else start_bytes(head) + frame_packet(0, bytes(12)))
+    with PacketReader(path) as reader:
+        (packet,) = reader.packets(CODER)
+    assert packet.codes is None and packet.frames == 250
+    assert peak_bytes(path) < 300_000
+
+
+def test_memory_is_bounded_by_the_size_of_the_file(tmp_path):
+    """Tags and pictures as many or as large as they may be by their lengths."""
+    path, head = tmp_path / "x.nac", replace(HEADER, frames=20, samples=samples_for(20))
+    path.write_bytes(with_crc(header_bytes(head, 1 << 26)))
+    assert peak_bytes(path) < 300_000
+    pictures = 20_000 * block_bytes(PICTURE, picture_bytes(Picture(b"", "")))
+    path.write_bytes(start_bytes(head, pictures))
+    assert peak_bytes(path) < 8 * len(pictures)
+    with PacketReader(path) as reader:
+        assert len(reader.pictures) == MAX_PICTURES
+    most = b"".join(varint_bytes(4) + f"{number:03x}=".encode() for number in range(3276))
+    for tags, known in ((most, 3276), (most + b"\5last=", 0)):
+        path.write_bytes(start_bytes(head, block_bytes(TAGS, tags)))
+        with PacketReader(path) as reader:
+            assert (len(reader.tags), reader.tags_damaged) == (known, not known)
 
 
 def test_mutated_files_are_read_or_refused(tmp_path):

@@ -46,6 +46,16 @@ def test_extreme_tables(ends):
         assert len(data) <= max_payload_bytes(255)
 
 
+def test_the_most_likely_codes_are_read_however_short_their_payload():
+    """The limit on codes per byte, which depends on the tables, refuses nothing that an encoder writes."""
+    tables = skewed_tables(4, 50, 3.0)
+    codes = np.broadcast_to(tables.argmax(1)[:, None], (30, 4, 255)).copy()
+    data = coder_of(tables).encode(codes)
+    np.testing.assert_array_equal(coder_of(tables).decode(data, 30, 4, 255), codes)
+    with pytest.raises(ValueError):
+        coder_of(tables).decode(data[: len(data) // 8 * 4], 30, 4, 255)
+
+
 @pytest.mark.parametrize("size, skew", [(2, 0.0), (1000, 0.0), (1024, 0.0), (1024, 1.0), (1024, 3.0), (6561, 1.0)])
 def test_payloads_are_as_short_as_the_information_allows(size, skew):
     frequencies = skewed_tables(4, size, skew)

@@ -132,8 +132,8 @@ def test_corpora_in_the_form_of_lj_speech_are_grouped_by_file(tmp_path: Path) ->
 def test_common_voice(tmp_path: Path) -> None:
     language = tmp_path / "cv-corpus-17.0/pl"
     touch_files(language, [f"clips/common_voice_pl_{n}.mp3" for n in range(6)])
-    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
-    rows = [f'{"abc"[n % 3] * 128}\tcommon_voice_pl_{n}.mp3\tx\tHe said "no\t2\n' for n in range(5)]
+    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\tlocale\n"
+    rows = [f'{"abc"[n % 3] * 128}\tcommon_voice_pl_{n}.mp3\tx\tHe said  "no {n}\t2\tpl\n' for n in range(5)]
     (language / "validated.tsv").write_text(header + "".join(rows[:4]))
     (language / "other.tsv").write_text(header + rows[4])
     for source in (tmp_path, language, language / "clips"):
@@ -141,6 +141,18 @@ def test_common_voice(tmp_path: Path) -> None:
         sizes = sorted(len(members) for members in groups.values())
         assert sizes == [1, 1, 2, 2]  # the clip that no table names is alone
         assert len(groups["a" * 128]) == 2 and {entry.domain for entry in content.entries} == {"speech"}
+        spoken = {entry.path.stem[-1]: (entry.text, entry.language) for entry in content.entries}
+        assert spoken == {**{f"{n}": (f'He said "no {n}', "pl") for n in range(5)}, "5": ("", "")}
+
+
+def test_transcripts_of_librispeech(tmp_path: Path) -> None:
+    book = tmp_path / "LibriSpeech/dev-clean/84/121123"
+    touch_files(book, [f"84-121123-000{n}.flac" for n in range(3)])
+    (book / "84-121123.trans.txt").write_text("84-121123-0000 GO DO YOU HEAR\n84-121123-0001 BUT IN LESS\n")
+    for source in (tmp_path, tmp_path / "LibriSpeech", book):
+        content, groups = files_by_group(source)
+        assert [entry.text for entry in content.entries] == ["GO DO YOU HEAR", "BUT IN LESS", ""]
+        assert list(groups) == ["84"]
 
 
 def test_fsd50k_with_and_without_its_uploaders(tmp_path: Path) -> None:

@@ -55,6 +55,22 @@ def test_a_grown_codec_has_the_latents_of_before_and_less_error():
     assert (better - target).norm() < 0.97 * (decoded - target).norm()
 
 
+@torch.no_grad()
+def test_learnt_weights_of_frames_are_kept():
+    """Without the new dimensions a frame has the weight of before, and so the same share of the codes."""
+    before, after = make_codec(replace(RVQ, frame_weights="learned"), seed=1), make_codec(WIDER, seed=2)
+    before.initialise(coloured_noise(), torch.Generator().manual_seed(0))
+    for value in before.quantizer.weights.parameters():
+        value.normal_(0, 0.5)
+    after.grow_from(before, coloured_noise(), torch.Generator().manual_seed(0))
+    latent = 3 * torch.randn(2, 30, 14)
+    latent[..., 12:] = 0
+    level = latent.square().sum(-1)
+    expected = before.quantizer.weights.log_weights(latent[..., :12], level)
+    assert expected.std() > 0.5
+    torch.testing.assert_close(after.quantizer.weights.log_weights(latent, level), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_codebooks_are_fitted_to_all_dimensions():
     _, after = grown()
     latent, _ = unquantized(after, coloured_noise(seed=5))

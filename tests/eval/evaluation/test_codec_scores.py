@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from eval.evaluation.clip_selection import selects
 from eval.evaluation.codec_scores import ClipScores, CodecScores, mean_over_clips, read_scores, write_scores
 from eval.metrics.registry import Score
@@ -20,6 +22,14 @@ def test_the_mean_leaves_out_clips_for_which_the_metric_is_not_defined():
     clips = [ClipScores(f"c{i}", "g", 1.0, 1.0, {"mel": Score(value)}) for i, value in enumerate([1.0, None, 3.0])]
     scores = CodecScores(1.0, 1, 1.0, clips)
     assert mean_over_clips([scores], "mel") == 2.0 and mean_over_clips([scores], "pesq") is None
+
+
+def test_word_error_rates_are_errors_over_words():
+    errors, words = (0, 3, 2), (10, 4, 6)
+    scores = [Score(100 * wrong / count, weight=float(count)) for wrong, count in zip(errors, words)]
+    clips = [ClipScores(f"c{i}", "g", 1.0, 1.0, {"wer": score}) for i, score in enumerate(scores)]
+    clips += [ClipScores("without text", "g", 1.0, 1.0, {})]
+    assert mean_over_clips([CodecScores(1.0, 1, 1.0, clips)], "wer") == pytest.approx(100 * sum(errors) / sum(words))
 
 
 def test_scores_by_other_rules_or_for_another_request_are_not_read(tmp_path):

@@ -13,6 +13,7 @@ from codec.dataset.ledger import SealedError, count_candidates, read_ledger
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.recipe import read_recipe
+from eval.metrics.registry import metric
 from eval.search.pick import pick_candidate
 from eval.search.run import run_search
 from tests.helpers.children import running, wait_for_end, wait_until
@@ -198,3 +199,10 @@ def test_a_search_never_opens_the_test_split(tmp_path, prepared):
     assert len(result.rows) == 1 and len(read_ledger(prepared)) == opened
     with pytest.raises(SealedError):
         open_split(prepared, "test", 16000, 1)
+
+
+@pytest.mark.skipif(metric("wer").absent, reason="needs the extra speech-metrics")
+def test_a_metric_that_needs_texts_is_refused_where_there_are_none(prepared, tmp_path):
+    with pytest.raises(UserError, match="text") as error:
+        run_search(str(write_search_plan(tmp_path, metric="wer")), prepared, tmp_path / "out")
+    assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from codec.model.power_law import compress
-from eval.systems.bounds import KLT_ALONE, WITHOUT_QUANTIZER, bounds_of
+from eval.systems.bounds import KLT_ALONE, WITHOUT_QUANTIZER, bounds_of, missing_bounds
 from tests.helpers.models import FSQ, RVQ, make_codec, noise_tensor
 
 
@@ -49,10 +49,10 @@ def test_fewer_dimensions_lose_the_power_of_the_weakest_directions():
     assert error == pytest.approx((singular[RVQ.latent_dim :] ** 2).sum(), rel=0.02)
     train_a_little(codec)
     np.testing.assert_array_equal(KLT_ALONE.decode(codec, wave[0].numpy()), decoded[0].numpy())
-    assert bounds_of(codec) == [WITHOUT_QUANTIZER, KLT_ALONE]
+    assert bounds_of(codec) == [WITHOUT_QUANTIZER, KLT_ALONE] and not missing_bounds(codec)
     with torch.no_grad():
         codec.encoder.direct *= 1.01
-    assert bounds_of(codec) == [WITHOUT_QUANTIZER]
+    assert bounds_of(codec) == [WITHOUT_QUANTIZER] and list(missing_bounds(codec)) == [KLT_ALONE.name]
 
 
 def test_without_quantizer_is_the_networks_alone():
