@@ -351,6 +351,8 @@ def _list_clips(source: _SampleSource, shards: Sequence[str], split: str) -> dic
 def _list_shard(item: tuple[_SampleSource, str]) -> str:
     """Decode a shard, unless its list exists; return why it is damaged, or an empty text."""
     source, shard = item
+    if source.list_path(shard).is_file():  # another process was faster
+        return ""
     try:
         source.cache.path(source.key(shard)).unlink(missing_ok=True)
         source.cache.get(source.key(shard), lambda path: source.fill(shard, path))

@@ -18,6 +18,8 @@ MODULES: dict[str, Sequence[str]] = {
     "parquet": ("pyarrow",),
     "litdata": ("pyarrow",),
     "s3": ("s3fs",),
+    "ray": ("ray",),
+    "slurm": ("submitit",),
     "peers": ("encodec", "torchaudio"),
 }
 """Required modules of each extra. An extra can install more, such as metrics that are each optional."""

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -27,6 +27,29 @@ _Result = TypeVar("_Result")
 
 _CHUNKS_AHEAD = 4
 """Chunks that each process has in flight at most, so that memory does not grow with the number of items."""
+
+
+class ItemMapper(Protocol):
+    """Processes elsewhere, such as :class:`codec.distributed.cluster.Cluster`."""
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Sequence[_Item], options: "PoolOptions"
+    ) -> Generator[_Result, None, None]:
+        """Compute ``function(item)`` of every item, like :func:`map_in_processes`.
+
+        Args:
+            function: function to compute; it is pickled
+            items: arguments of the calls
+            options: options that apply to processes elsewhere
+
+        Returns:
+            The results in the order of the items.
+        """
+
+
+Workers = int | ItemMapper
+"""A number of processes on this machine, or processes elsewhere."""
+
 INLINE_S = 2.0
 """Seconds of :attr:`PoolOptions.inline_first`: starting processes takes about as long."""
 
@@ -35,7 +58,7 @@ INLINE_S = 2.0
 class PoolOptions:
     """Options of :func:`map_in_processes`: processes and progress bar."""
 
-    workers: int
+    workers: Workers
     """Number of processes. With 1, everything is computed in the calling process."""
     description: str = ""
     """Text of the progress bar; without it, there is none."""
@@ -71,6 +94,9 @@ def map_in_processes(
     Raises:
         UserError: a process died.
     """
+    if not isinstance(options.workers, int):
+        yield from options.workers.map(function, items, options)
+        return
     hidden = not items or not options.description
     with tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar:
         started, done = time.monotonic(), 0
@@ -82,7 +108,7 @@ def map_in_processes(
         if done == len(items):
             return
         bar.set_description(f"{options.description}: starting {options.workers} processes")
-        with closing(_map_in_pool(function, items[done:], options)) as results:
+        with closing(_map_in_pool(function, items[done:], options.workers, options)) as results:
             for result in results:
                 yield result
                 bar.set_description(options.description, refresh=False)
@@ -90,17 +116,17 @@ def map_in_processes(
 
 
 def _map_in_pool(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, options: PoolOptions
 ) -> Generator[_Result, None, None]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(options.workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
-    chunk = min(options.max_chunk, 1 + len(items) // (4 * options.workers))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
+    chunk = min(options.max_chunk, 1 + len(items) // (4 * workers))
     starts = iter(range(0, len(items), chunk))
     running: deque[Future[list[_Result]]] = deque()
     try:
         while True:
             with sigint_blocked():  # starts processes, which must not inherit an interrupt
-                for start in islice(starts, _CHUNKS_AHEAD * options.workers - len(running)):
+                for start in islice(starts, _CHUNKS_AHEAD * workers - len(running)):
                     running.append(pool.submit(_call_each, function, items[start : start + chunk]))
             if not running:
                 return

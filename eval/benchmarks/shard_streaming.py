@@ -7,8 +7,8 @@ minutes, all of which are one file of noise under many names (hard links), so th
 - over HTTP from this machine, through a cache of 1.5 GB that is empty at first,
 
 in a new process each, one crop of a second after the other, as a training with ``data.workers`` 0 draws them. Printed
-are the time until the data is open, the crops per second, both of the clock and of the processor, the peak of the
-memory, and what was fetched.
+are the time until the data is open, the crops per second, both of the clock and of the processor, the memory at the end
+without mapped files, and what was fetched.
 """
 
 import argparse
@@ -29,7 +29,6 @@ import numpy as np
 
 from codec.dataset.packed import packed_folder
 from codec.dataset.shard_cache import FOLDER_VARIABLE, LIMIT_VARIABLE
-from codec.runtime.peak_memory import peak_memory_bytes
 
 _RATE_HZ = 16000
 _CLIP_S = 10
@@ -68,13 +67,19 @@ def make_shards(data: Path, hours: float) -> None:
     (folder / "packed.json").write_text(json.dumps(header))
 
 
+def _own_memory_bytes() -> int:
+    """Return the memory of this process without mapped files, which the system takes back when it needs room; Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
+
+
 def _read(place: str, crops: int) -> None:
     """Open the data in this process, draw crops, and print the measurements."""
     from codec.dataset.location import parse_location
     from codec.recipe import read_recipe
     from codec.training.data import CodecData
 
-    recipe, before = read_recipe("speech_16k", ["--data.batch_size=1", "--data.crop_s=1"]), peak_memory_bytes() or 0
+    recipe, before = read_recipe("speech_16k", ["--data.batch_size=1", "--data.crop_s=1"]), _own_memory_bytes()
     start = time.perf_counter()
     data = CodecData(parse_location(place), recipe)
     opened = time.perf_counter()
@@ -83,7 +88,7 @@ def _read(place: str, crops: int) -> None:
     for step in range(1, crops):
         _ = data.train_crops[step]
     seconds, used = time.perf_counter() - first, time.process_time() - used
-    memory = (peak_memory_bytes() or 0) - before
+    memory = _own_memory_bytes() - before
     print(json.dumps([opened - start, first - opened, (crops - 1) / seconds, (crops - 1) / used, memory]))
 
 
@@ -113,7 +118,7 @@ class _Handler(SimpleHTTPRequestHandler):
 def _measure(place: str, crops: int, cache: Path) -> list[float]:
     environment = {**os.environ, FOLDER_VARIABLE: os.fspath(cache), LIMIT_VARIABLE: str(_CACHE_GB)}
     command = [sys.executable, "-m", "eval.benchmarks.shard_streaming", "--read", place, "--crops", str(crops)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
