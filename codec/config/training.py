@@ -117,6 +117,9 @@ class TrainConfig:
     """Number of crops of each split in a validation."""
     patience: int = 0
     """Early stopping: number of validations in a row without improvement that end the run; 0: never."""
+    rollbacks: int = 0
+    """How often a run whose loss diverges goes back to its best validation, each time with half the learning rate,
+    before it ends with an error."""
     stop_on_collapse: bool = False
     """Stop when less than a tenth of the entries of a codebook is in use."""
     freeze_encoder: bool = False
@@ -132,6 +135,7 @@ class TrainConfig:
         "validate_every": Range(1, MAX_STEPS),
         "validation_clips": Range(1, 10**6),
         "patience": Range(0, MAX_STEPS),
+        "rollbacks": Range(0, 100),
     }
 
     def __post_init__(self) -> None:

@@ -10,10 +10,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from codec.dataset.packed import DatasetSummary
-from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import save_model, save_weights
+from codec.training.divergence import Diverged
 from codec.training.heard_audio import heard_audio_info
 from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.metrics_log import CRITERION_CHANGED
@@ -124,9 +124,9 @@ class BestModelCheckpoint(Callback):
         limits += [_DIVERGED_FROM_START * state.first_loss] if state.first_loss else []
         if not loss <= min(limits, default=math.inf):
             best = f", or with --from-best from the best one, at step {self.best_step:,}" if self.best_step else ""
-            raise UserError(
-                f"the validation loss diverged: it is {loss:.4g} at step {state.step:,}; lower optim.lr and run the"
-                f" same command again: it continues from the last checkpoint before{best}"
+            raise Diverged(
+                f"the validation loss diverged: it is {loss:.4g} at step {state.step:,}",
+                f"lower optim.lr and run the same command again: it continues from the last checkpoint before{best}",
             )
         if self.first is None:
             self.first = loss

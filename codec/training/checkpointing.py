@@ -73,6 +73,24 @@ def continue_from_best(run: Path) -> None:
     _replace_by_link(best, last)
 
 
+def roll_back(run: Path, rollbacks: int) -> int | None:
+    """Let a run that diverged continue from its best validation, with a lower learning rate.
+
+    Args:
+        run: folder of the run
+        rollbacks: how often the run has gone back then
+
+    Returns:
+        The step of the best validation; None if there is none, and nothing has changed.
+    """
+    best, last = (run / CHECKPOINT_FOLDER / name for name in (_BEST_CHECKPOINT, LAST_CHECKPOINT))
+    if not best.is_file():
+        return None
+    state = read_checkpoint(best, run)
+    CheckpointFiles(run).save_checkpoint(state | {"rollbacks": rollbacks}, last)
+    return int(state["step"])
+
+
 def _replace_by_link(path: Path, other: Path) -> None:
     """Make ``other`` the same file as ``path``; a link will do, since a checkpoint is never changed in place."""
     part = other.with_suffix(".part")

@@ -20,6 +20,7 @@ from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.cuda_graph import GraphedSteps
 from codec.training.data import CountedBatch, own_numbers
 from codec.training.deferred_metrics import DeferredMetrics
+from codec.training.divergence import ROLLBACK_LR_RATIO
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.optimizers import build_optimizers, set_learning_rate
@@ -173,6 +174,7 @@ class CodecModule(L.LightningModule):
             batch_index: not used; the step is counted in :attr:`state`
         """
         state, ratio = self.state, learning_rate_ratio(self.recipe, self.state.step, self.state.time_share)
+        ratio *= ROLLBACK_LR_RATIO**state.rollbacks
         generator = self.generator_at(state.step)
         dropout = int(torch.randint(2**62, (), generator=generator))
         torch.manual_seed(dropout + self.processes.rank)

@@ -9,10 +9,10 @@ from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from codec.config import Recipe
-from codec.errors import UserError
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
 from codec.training.data import Crops
+from codec.training.divergence import Diverged
 from codec.training.fit_diagnosis import NOISE_BASELINE
 from codec.training.metrics_log import MetricsLog, read_curves
 from codec.training.module import LOG_EVERY, CodecModule
@@ -70,10 +70,11 @@ class CollapseMonitor(Callback):
             )
         if self.state.skipped_in_a_row >= MAX_SKIPPED:
             step = self.state.step - 1
-            raise UserError(
+            raise Diverged(
                 f"the loss is not finite in {self.state.skipped_in_a_row} steps in a row, up to step {step:,}, on"
-                f" {self.crops.describe(step)}; if these clips are intact, lower optim.lr and run the same command"
-                " again: it continues from the last checkpoint, or with --from-best from the best validation"
+                f" {self.crops.describe(step)}",
+                "if these clips are intact, lower optim.lr and run the same command again: it continues from the last"
+                " checkpoint, or with --from-best from the best validation",
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _STORED = ("step", "validated", "first_loss", "skipped_in_a_row")
-_ADDED = {"quantized_from": 0}
+_ADDED = {"quantized_from": 0, "rollbacks": 0}
 """Values that checkpoints of earlier versions do not have, and what they stand for there."""
 
 
@@ -34,6 +34,8 @@ class TrainingState:
     does not return, even if the run is resumed with more steps."""
     first_loss: float | None = None
     """Loss of the first step; None again when a resumed run has other losses."""
+    rollbacks: int = 0
+    """How often the run has gone back to its best validation because it diverged."""
     skipped_in_a_row: int = 0
     """Number of steps up to now that changed nothing because their gradient was not finite."""
 

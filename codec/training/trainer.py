@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
@@ -30,8 +31,10 @@ from codec.training.checkpointing import (
     CheckpointFiles,
     RunCheckpoint,
     continue_from_best,
+    roll_back,
 )
 from codec.training.data import CodecData
+from codec.training.divergence import ROLLBACK_LR_RATIO, Diverged
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import choose_validation_interval, forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
@@ -115,8 +118,7 @@ def train(
     _silence_lightning()
     with joined_processes() as processes:
         _print(quiet, f"reading {data}")
-        state = TrainingState(validate_every=recipe.train.validate_every)
-        prepared = CodecData(data, recipe, state, processes)
+        prepared = CodecData(data, recipe, processes=processes)
         for crops in prepared.evaluation_crops:
             if note := crops.split.left_out or crops.split.describe_damage():
                 _print(quiet, note)
@@ -129,11 +131,11 @@ def train(
         with lock_run_folder(run) if processes.is_leader else nullcontext():
             if from_best and processes.is_leader:
                 continue_from_best(run)
-            training = _Training(recipe, prepared, run, state, quiet, options, processes)
+            training = _Training(recipe, prepared, run, quiet, options, processes)
             training.begin(init_from)
             if processes.is_leader:
                 record_candidate(data, str(run.resolve()))
-            training.fit()
+            training = _fit(training)
             result = training.result()
             if processes.is_leader:
                 if options.fit_tables and isinstance(training.module.codec, Codec):
@@ -141,6 +143,17 @@ def train(
                     write_model_card(run, run.resolve().name)
                 result.write(run)
     return result
+
+
+def _fit(training: "_Training") -> "_Training":
+    """Train until the run is over, and return the training that ended it: another one after a divergence."""
+    while True:
+        try:
+            training.fit()
+            return training
+        except Diverged as error:
+            training = training.rolled_back(error)
+            training.begin(None)
 
 
 class _Training:
@@ -151,17 +164,16 @@ class _Training:
         recipe: Recipe,
         data: CodecData,
         run: Path,
-        state: TrainingState,
         quiet: bool,
         options: TrainingOptions,
         processes: Processes,
     ):
-        self.recipe, self.data, self.folder, self.state = recipe, data, run, state
+        self.recipe, self.data, self.folder, self.state = recipe, data, run, data.state
         self.quiet, self.options, self.processes = quiet, options, processes
         self.last = run / CHECKPOINT_FOLDER / LAST_CHECKPOINT
         self.resuming = processes.from_leader(self.last.is_file())
         self.metrics = MetricsLog(run / METRICS_FILE if processes.is_leader else None)
-        self.module = new_module(recipe, options.build, state, self.metrics, processes)
+        self.module = new_module(recipe, options.build, data.state, self.metrics, processes)
         self.module.data_fingerprints = f"{data.train_crops.split.fingerprint} {data.val_crops.split.fingerprint}"
         self._make_callbacks()
 
@@ -256,11 +268,6 @@ class _Training:
             raise UserError(f"{reason}; {_RESUME_HINT}") from error
         self.arrays.wait()
 
-    def _events(self) -> AbstractContextManager[None]:
-        if not self.processes.is_leader:
-            return nullcontext()
-        return record_tensorboard_events(self.metrics, self.folder, self._purge_step())
-
     def _purge_step(self) -> int | None:
         """Return the step from which a resumed run records values again."""
         # values of an interrupted validation are recorded again at the present step
@@ -304,6 +311,26 @@ class _Training:
                 " `codec health` to diagnose this run",
                 flush=True,
             )
+
+    def rolled_back(self, error: Diverged) -> "_Training":
+        """Return a training that goes on from the best validation, with a lower learning rate.
+
+        Args:
+            error: how this one diverged; raised again if the recipe permits no further rollback, or there was no
+                validation before
+        """
+        rollbacks, most = self.state.rollbacks + 1, self.recipe.train.rollbacks
+        leads = self.processes.is_leader and rollbacks <= most
+        step = self.processes.from_leader(roll_back(self.folder, rollbacks) if leads else None)
+        if step is None:
+            raise error
+        if self.processes.is_leader:
+            tqdm.write(
+                f"warning: {error.reason}; the run goes back to its best validation, at step {step:,}, with"
+                f" {ROLLBACK_LR_RATIO**rollbacks:g} of the learning rate (rollback {rollbacks} of {most})"
+            )
+        self.data.state = TrainingState(validate_every=self.recipe.train.validate_every)
+        return _Training(self.recipe, self.data, self.folder, self.quiet, self.options, self.processes)
 
     def result(self) -> TrainingResult:
         """Describe how the run ended."""

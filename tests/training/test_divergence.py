@@ -13,9 +13,12 @@ import torch
 
 from codec.dataset.packed import open_split
 from codec.errors import UserError
+from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.training import monitors
 from codec.training.checkpointing import read_checkpoint
 from codec.training.data import CodecData
+from codec.training.divergence import Diverged
+from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import read_curves
 from codec.training.module import CodecModule
 from codec.training.monitors import MAX_SKIPPED
@@ -96,6 +99,25 @@ def test_a_divergent_loss_ends_the_run_and_the_best_is_kept(tmp_path, prepared, 
         assert state["callbacks"]["best"]["best"] < 3 * state["callbacks"]["best"]["first"]
         assert all(value.isfinite().all() for value in state["state_dict"].values())
     assert train(calm, prepared, tmp_path, from_best=bool(kept), quiet=True).steps == 8
+
+
+def test_a_run_that_diverges_goes_back_to_its_best_validation_at_half_the_learning_rate(tmp_path, prepared, capsys):
+    wild = ["--optim.lr=10", "--optim.clip_norm=1e9", "--train.validate_every=1", "--train.steps=40"]
+    run = tmp_path / "run"
+    with pytest.raises(Diverged):
+        train(tiny_recipe(*wild, "--train.rollbacks=1"), prepared, run, quiet=True)
+    assert read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"] == 1
+    assert train(tiny_recipe(*wild, "--train.rollbacks=40"), prepared, run, quiet=True).steps == 40
+    rollbacks = read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"]
+    warnings = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ") and "rollback" in line
+    ]
+    assert 1 < rollbacks == len(warnings)
+    group = read_checkpoint(run / "checkpoints/last.ckpt", run)["optimizer_states"][0]["param_groups"][0]
+    assert group["lr"] == pytest.approx(10 * learning_rate_ratio(tiny_recipe(*wild), 39) / 2**rollbacks)
+    whole = tmp_path / "whole"
+    assert train(tiny_recipe(*wild, "--train.rollbacks=40"), prepared, whole, quiet=True).steps == 40
+    assert model_checksum(load_codec(whole)) == model_checksum(load_codec(run))
 
 
 def test_the_time_left_is_known_if_the_last_validation_is_not_finite(tmp_path):
