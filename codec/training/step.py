@@ -150,6 +150,7 @@ class TrainingStep:
 
     @torch.no_grad()
     def _update_average(self, weight: Tensor) -> None:
-        current, averaged = list(self.codec.parameters()), list(self.average.parameters())
-        torch._foreach_lerp_(averaged, current, [weight] * len(current))
+        current: list[Tensor] = list(self.codec.parameters())
+        averaged: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(averaged, current, [weight for _ in current])
         torch._foreach_copy_(list(self.average.buffers()), list(self.codec.buffers()))

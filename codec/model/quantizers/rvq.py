@@ -203,7 +203,8 @@ class ResidualVQ(nn.Module):
         Returns:
             Numbers for :meth:`update_codebooks`, on the CPU.
         """
-        return draw_restarts(len(self.stages), *self.stages[0].codebook.shape, generator)
+        size, dim = self.stages[0].codebook.shape
+        return draw_restarts(len(self.stages), size, dim, generator)
 
     @torch.no_grad()
     def update_codebooks(
