@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codec.config import TargetConfig
+from codec.runtime.process_pool import Workers
 from data_prep.split_ratios import DEFAULT_RATIOS
 
 
@@ -30,5 +31,5 @@ class PrepareOptions:
     """Shorter files are excluded."""
     target: TargetConfig | None = None
     """Target distribution of a recipe; the summary gives the distance of the training split from it."""
-    workers: int = 2
-    """Number of processes."""
+    workers: Workers = 2
+    """Number of processes, or a cluster."""

@@ -9,8 +9,9 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from codec.dataset.array_checksums import SHARDS_FILE, Shard, file_sha256, read_
 from codec.dataset.packed import PACKED_VERSION, Clip, ClipLocation, packed_folder
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, temporary_path, write_text
-from codec.runtime.process_pool import PoolOptions, map_in_processes
+from codec.runtime.process_pool import PoolOptions, Workers, map_in_processes
 from data_prep.clip_writer import ClipTask, write_clip
 from data_prep.manifest import ManifestRow
 from data_prep.segments import AudioSegment
@@ -57,17 +58,19 @@ class PackedSplits:
 
 @dataclass(frozen=True)
 class _Format:
-    """Sample rate and channels of the arrays, and the number of processes that write them."""
+    """Sample rate and channels of the arrays, and the processes that write them."""
 
     sample_rate: int
     channels: int
-    workers: int
+    workers: Workers
 
     def pool(self, description: str) -> PoolOptions:
         return PoolOptions(self.workers, description, inline_first=True, max_chunk=8)
 
 
-def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: int) -> PackedSplits:
+def pack_splits(
+    rows: Sequence[ManifestRow], data: Path, sample_rate: int, channels: int, workers: Workers
+) -> PackedSplits:
     """Pack the used rows of every split. Existing intact arrays are not written again.
 
     The caller holds the lock of ``data``.
@@ -77,7 +80,8 @@ def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, chann
         data: the data folder.
         sample_rate: sample rate of the arrays, in Hz.
         channels: channels of the arrays.
-        workers: number of processes.
+        workers: number of processes that write the clips of an array, or processes elsewhere, each of which writes
+            whole arrays.
 
     Returns:
         The packed clips, and which arrays were damaged.
@@ -102,12 +106,12 @@ def pack_splits(rows: Sequence[ManifestRow], data: Path, sample_rate: int, chann
     if todo or stale or any(_read(folder / name) != table for name, table in tables.items()):
         # Until the end, readers must not use the old tables with the new arrays.
         (folder / "packed.json").unlink(missing_ok=True)
-    for number, shard in enumerate(todo, 1):
-        if finished.pop(shard, None) is not None:
-            _write_checksums(folder, finished)
-        _write_shard(folder / shard, shards[shard], form, f"packing {shard} ({number} of {len(todo)})")
-        finished[shard] = Shard(keys[shard], file_sha256(folder / shard))
+    if any([finished.pop(shard, None) for shard in todo]):
         _write_checksums(folder, finished)
+    with closing(_write_shards([_ShardTask(folder / shard, shards[shard], form) for shard in todo])) as digests:
+        for shard, digest in zip(todo, digests, strict=True):
+            finished[shard] = Shard(keys[shard], digest)
+            _write_checksums(folder, finished)
     for name in stale:
         (folder / name).unlink()
     _write_tables(folder, tables, {shard: finished[shard] for shard in keys})
@@ -204,6 +208,32 @@ def _format_table(plan: Sequence[PlacedClip]) -> str:
         cells = {**asdict(placed.clip), **asdict(placed.place), "sha256": placed.sha256}
         writer.writerow(cells[name] for name in _COLUMNS)
     return text.getvalue()
+
+
+@dataclass(frozen=True)
+class _ShardTask:
+    """An array to be written."""
+
+    shard: Path
+    clips: Sequence[PlacedClip]
+    form: _Format
+
+
+def _write_shards(tasks: Sequence[_ShardTask]) -> Generator[str, None, None]:
+    """Write arrays and yield the SHA-256 of each: here, one after the other, or elsewhere, each by one process."""
+    if tasks and not isinstance(tasks[0].form.workers, int):
+        options = PoolOptions(tasks[0].form.workers, "packing", "array")
+        alone = [replace(task, form=replace(task.form, workers=1)) for task in tasks]
+        yield from map_in_processes(_write_alone, alone, options)
+        return
+    for number, task in enumerate(tasks, 1):
+        _write_shard(task.shard, task.clips, task.form, f"packing {task.shard.name} ({number} of {len(tasks)})")
+        yield file_sha256(task.shard)
+
+
+def _write_alone(task: _ShardTask) -> str:
+    _write_shard(task.shard, task.clips, task.form, "")
+    return file_sha256(task.shard)
 
 
 def _write_shard(shard: Path, clips: Sequence[PlacedClip], form: _Format, label: str) -> None:

@@ -15,7 +15,7 @@ from codec import audio
 from codec.audio.statistics import AudioMeter, AudioStats
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
-from codec.runtime.process_pool import PoolOptions, map_in_processes
+from codec.runtime.process_pool import PoolOptions, Workers, map_in_processes
 from data_prep.segments import AudioSegment
 
 SCAN_JOURNAL = "inventory.jsonl"
@@ -110,13 +110,13 @@ def _failed(segment: AudioSegment, size: int, mtime_ns: int, kind: str, error: s
     return ScanRecord(str(segment.path), size, mtime_ns, kind, error, start_s=start_s, end_s=end_s)
 
 
-def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: int) -> dict[str, ScanRecord]:
+def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: Workers) -> dict[str, ScanRecord]:
     """Measure files that are not in the journal, or whose size or time has changed since, and write them there.
 
     Args:
         segments: the audio.
         journal: path of the journal.
-        workers: number of processes.
+        workers: number of processes, or processes elsewhere.
 
     Returns:
         Measurements of all segments, by :attr:`AudioSegment.key`.

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codec import audio
 from codec.batch.encode import NAC, has_length
 from codec.batch.inputs import FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.report import BatchReport, Failure, Skipped
-from codec.batch.runner import BatchTask, attempt, run_batch
+from codec.batch.runner import run_batch
+from codec.batch.task import BatchTask, attempt
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.loss_concealment import find_losses
 from codec.bitstream.reader import PacketReader, read_nac_header
@@ -26,10 +26,8 @@ from codec.coding.report import FileReport, Progress
 from codec.coding.token_arrays import TokenInfo, read_token_info
 from codec.coding.token_decoding import decode_tokens
 from codec.errors import UserError
+from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.read_once import ReadOnce
-
-if TYPE_CHECKING:
-    from codec.pretrained.loaded_model import LoadedModel
 
 CODED_FILES = FileKinds(
     f"{NAC} files or shards of tokens",
@@ -96,7 +94,7 @@ def decode_batch(
         else:
             jobs.append(DecodeJob(path, target, ReadOnce(path, partial(read_nac_header, path, whole=False))))
     jobs = with_target(unique_jobs(jobs), out) if one_file else unique_jobs(jobs)
-    return run_batch(_DecodeTask(model, options), jobs, batch, inputs)
+    return run_batch(_DecodeTask(model, options), jobs, batch, inputs, out.parent if one_file else out)
 
 
 def _subtype(suffix: str, bits: str | None) -> str:
@@ -150,11 +148,17 @@ def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[DecodeJob], li
 
 @dataclass(frozen=True)
 class _DecodeTask(BatchTask[DecodeJob]):
-    """Decodes one file; see :class:`codec.batch.runner.BatchTask`."""
+    """Decodes one file; see :class:`codec.batch.task.BatchTask`."""
 
     model: LoadedModel | FindModel
     options: DecodingOptions
     verb = "decode"
+
+    def describe_result(self, job: DecodeJob) -> str | None:
+        if self.options.strict or not self.options.is_whole:
+            return None  # as in find_up_to_date
+        named = self.model.fingerprint if isinstance(self.model, LoadedModel) else "the model that the file names"
+        return f"{named} {self.options}"
 
     def _model_for(self, job: DecodeJob) -> LoadedModel:
         return resolve_model(self.model, job.stated.get().fingerprint, job.source)

@@ -13,7 +13,8 @@ from codec.batch.inputs import AUDIO_FILES, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
-from codec.batch.runner import BatchTask, run_batch
+from codec.batch.runner import run_batch
+from codec.batch.task import BatchTask
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
@@ -71,8 +72,9 @@ def encode_batch(
         _EncodeJob(path, out / place.with_name(place.name + NAC), ReadOnce(path, partial(audio.info, path)))
         for path, place in name_outputs(inputs.files)
     )
-    jobs = with_target(jobs, out) if names_file(out, {NAC}) else jobs
-    return run_batch(_EncodeTask(model, options), jobs, batch, inputs, note)
+    one_file = names_file(out, {NAC})
+    jobs = with_target(jobs, out) if one_file else jobs
+    return run_batch(_EncodeTask(model, options), jobs, batch, inputs, out.parent if one_file else out, note)
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,14 @@ class _EncodeJob(Job):
 
 @dataclass(frozen=True)
 class _EncodeTask(BatchTask[_EncodeJob]):
-    """Encodes one file; see :class:`codec.batch.runner.BatchTask`."""
+    """Encodes one file; see :class:`codec.batch.task.BatchTask`."""
 
     model: LoadedModel
     options: CodingOptions
     verb = "encode"
+
+    def describe_result(self, job: _EncodeJob) -> str:
+        return f"{self.model.fingerprint} {self.options}"
 
     def find_up_to_date(self, job: _EncodeJob) -> list[Skipped]:
         with PacketReader(job.target) as reader:

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from codec.errors import UserError
+
+if TYPE_CHECKING:
+    from codec.distributed.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -14,11 +17,11 @@ class BatchOptions:
 
     force: bool = False
     """Whether outputs that are up to date are written again, and any other files are replaced."""
-    workers: int = 1
-    """Processes of one thread each; they write the same bytes as one process."""
+    workers: "int | Cluster" = 1
+    """Processes of one thread each, or a cluster; they write the same bytes as one process."""
     concurrent_files: int = 1
-    """Files, without processes, whose blocks are computed in common batches, which a GPU needs; on a CPU, the bytes are
-    the same."""
+    """Files, in one process or in each of a cluster, whose blocks are computed in common batches, which a GPU needs; on
+    a CPU, the bytes are the same."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Runs the queue of jobs of a batch: one after the other, concurrently in threads, or in processes.
+"""Runs the queue of jobs of a batch: one after the other, concurrently in threads, in processes, or on a cluster.
 
 Outputs that are up to date are skipped, so that the same call continues where it was stopped. Files other than earlier
 outputs are not replaced. A file that fails is reported and does not stop the others.
@@ -7,12 +7,11 @@ outputs are not replaced. A file that fails is reported and does not stop the ot
 import contextlib
 import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic
 
 from tqdm import tqdm
 
@@ -21,87 +20,12 @@ from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
 from codec.batch.progress import BatchProgress
 from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
+from codec.batch.task import BatchTask, attempt, run_job, settle
 from codec.batch.threads import run_in_threads
-from codec.coding.report import FileReport, Progress
+from codec.batch.units import run_in_units
+from codec.coding.report import FileReport
 from codec.errors import UserError
-from codec.runtime.atomic_files import remove_abandoned_parts, temporary_path
-
-_T = TypeVar("_T")
-
-
-class BatchTask(ABC, Generic[AnyJob]):
-    """Task that is run for each job. It can be pickled."""
-
-    verb: ClassVar[str]
-    """Name of the task in the progress bar."""
-
-    @abstractmethod
-    def find_up_to_date(self, job: AnyJob) -> list[Skipped]:
-        """Compare an existing output, which is newer than its sources, with what would be written.
-
-        Args:
-            job: job with that output
-
-        Returns:
-            All sources of the job if the output is the same, otherwise nothing.
-
-        Raises:
-            UserError: the output is of another model or made with other options.
-        """
-
-    @abstractmethod
-    def can_overwrite(self, job: AnyJob) -> bool:
-        """Decide whether an existing file at the target, which is out of date, is an earlier output from this source.
-
-        Args:
-            job: job with that target
-
-        Returns:
-            Whether the file may be replaced.
-
-        Raises:
-            UserError: the source cannot be used.
-        """
-
-    @abstractmethod
-    def expected_seconds(self, job: AnyJob) -> float:
-        """Estimate the duration of the audio for the progress bar.
-
-        Args:
-            job: job that is about to run
-
-        Returns:
-            Seconds.
-
-        Raises:
-            UserError: the source cannot be used.
-        """
-
-    def describe_limit(self, job: AnyJob) -> str | None:
-        """Describe why the result will differ from the request.
-
-        Args:
-            job: job that is about to run
-
-        Returns:
-            A sentence for the user, or None.
-        """
-        return None
-
-    @abstractmethod
-    def __call__(self, job: AnyJob, progress: Progress) -> FileReport | list[FileOutcome]:
-        """Do the job.
-
-        Args:
-            job: job whose target is to be written
-            progress: called after each block with the block's duration in seconds
-
-        Returns:
-            The outcome of its source, or of each of its sources.
-
-        Raises:
-            UserError: the job failed.
-        """
+from codec.runtime.atomic_files import remove_abandoned_parts
 
 
 @dataclass
@@ -112,7 +36,7 @@ class _Plan(Generic[AnyJob]):
     """Seconds of audio of each job to run."""
     ended: dict[Job, list[FileOutcome]] = field(default_factory=dict)
     limit: str | None = None
-    """The first answer of :meth:`BatchTask.describe_limit`."""
+    """The first answer of :meth:`codec.batch.task.BatchTask.describe_limit`."""
 
 
 def run_batch(
@@ -120,6 +44,7 @@ def run_batch(
     jobs: Sequence[AnyJob],
     options: BatchOptions,
     inputs: Inputs,
+    folder: Path,
     note: Callable[[str], None] | None = None,
 ) -> BatchReport:
     """Do the jobs whose outputs are not up to date.
@@ -129,25 +54,22 @@ def run_batch(
         jobs: the jobs, in the order of the report
         options: overwriting and concurrency
         inputs: result of the search for inputs; the report includes the files left out and folders not listed
+        folder: folder of the outputs
         note: receives a sentence about the first job whose result will differ from the request
 
     Returns:
         The outcome of each source.
 
     Raises:
-        UserError: a folder for the outputs cannot be made.
+        UserError: a folder for the outputs cannot be made, or a cluster cannot be used.
     """
     started = time.monotonic()
     _prepare_folders(jobs)
-    plan = _plan(task, jobs, options.force)
-    if note and plan.limit:
-        note(plan.limit)
-    left = [job for job in jobs if job in plan.expected]
-    ended = plan.ended
-    with BatchProgress(task.verb, plan.expected) as bar:
-        for job, outcome in _outcomes(task, left, options, bar):
-            ended[job] = outcome if isinstance(outcome, list) else [outcome]
-            bar.end(job)
+    if isinstance(options.workers, int):
+        ended = _run_here(task, jobs, options, options.workers, note)
+    else:
+        _note_limit(task, jobs, note)
+        ended = run_in_units(task, jobs, options, options.workers, folder)
     outcomes = [outcome for job in jobs for outcome in ended[job]]
     return BatchReport(
         [one for one in outcomes if isinstance(one, FileReport)],
@@ -158,11 +80,37 @@ def run_batch(
     )
 
 
+def _run_here(
+    task: BatchTask[AnyJob],
+    jobs: Sequence[AnyJob],
+    options: BatchOptions,
+    workers: int,
+    note: Callable[[str], None] | None,
+) -> dict[Job, list[FileOutcome]]:
+    plan = _plan(task, jobs, options.force)
+    if note and plan.limit:
+        note(plan.limit)
+    left = [job for job in jobs if job in plan.expected]
+    ended = plan.ended
+    with BatchProgress(task.verb, plan.expected) as bar:
+        for job, outcome in _outcomes(task, left, workers, options.concurrent_files, bar):
+            ended[job] = outcome if isinstance(outcome, list) else [outcome]
+            bar.end(job)
+    return ended
+
+
+def _note_limit(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], note: Callable[[str], None] | None) -> None:
+    """Look at the first job alone: on a cluster, the others are looked at where they run."""
+    limit = attempt(jobs[0].source, partial(task.describe_limit, jobs[0])) if note and jobs else None
+    if note and isinstance(limit, str):
+        note(limit)
+
+
 def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan[AnyJob]:
     """Look at each job once, with a progress bar if that takes long."""
     plan: _Plan[AnyJob] = _Plan()
     for job in tqdm(jobs, desc="check", unit="file", delay=1, leave=False):
-        if not force and os.path.lexists(job.target) and (outcomes := _settle(task, job)):
+        if not force and os.path.lexists(job.target) and (outcomes := settle(task, job)):
             plan.ended[job] = outcomes
             continue
         try:
@@ -174,49 +122,15 @@ def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan
 
 
 def _outcomes(
-    task: BatchTask[AnyJob], jobs: list[AnyJob], options: BatchOptions, bar: BatchProgress
+    task: BatchTask[AnyJob], jobs: list[AnyJob], workers: int, concurrent_files: int, bar: BatchProgress
 ) -> Iterator[tuple[AnyJob, FileOutcome | list[FileOutcome]]]:
-    work = partial(_attempt, task)
-    if min(options.workers, len(jobs)) > 1:
-        ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, jobs, options.workers, bar.advance)
+    work = partial(run_job, task)
+    if min(workers, len(jobs)) > 1:
+        ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, jobs, workers, bar.advance)
     else:
-        ended = run_in_threads(work, jobs, options.concurrent_files, bar.advance)
+        ended = run_in_threads(work, jobs, concurrent_files, bar.advance)
     with contextlib.closing(ended):
         yield from ended
-
-
-def _attempt(task: BatchTask[AnyJob], job: AnyJob, progress: Progress) -> FileOutcome | list[FileOutcome]:
-    try:
-        return attempt(job.source, partial(task, job, progress))
-    except BaseException:
-        # an interrupt can come between the opening of a file and the block that would remove it
-        temporary_path(job.target).unlink(missing_ok=True)
-        raise
-
-
-def attempt(source: Path, work: Callable[[], _T]) -> _T | Failure:
-    """Call a function on behalf of a file, and turn errors that concern this file alone into a failure.
-
-    Args:
-        source: the file
-        work: the function
-
-    Returns:
-        The result of ``work``, or the failure.
-
-    Raises:
-        ConnectionError: the process that receives the progress has ended.
-    """
-    try:
-        return work()
-    except UserError as error:
-        return Failure(source, str(error))
-    except ConnectionError:
-        raise
-    except OSError as error:
-        return Failure(source, f"{source}: {error.strerror or error}")
-    except (MemoryError, RecursionError) as error:
-        return Failure(source, f"{source}: not enough memory ({type(error).__name__})")
 
 
 def _prepare_folders(jobs: Sequence[Job]) -> None:
@@ -230,24 +144,3 @@ def _prepare_folders(jobs: Sequence[Job]) -> None:
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
         remove_abandoned_parts(folder, names[folder])
-
-
-def _settle(task: BatchTask[AnyJob], job: AnyJob) -> list[FileOutcome]:
-    """Return the outcome of a job whose target exists; nothing if the job must run."""
-    if skipped := _find_up_to_date(task, job):
-        return list(skipped)
-    overwrites = attempt(job.source, partial(task.can_overwrite, job))
-    if isinstance(overwrites, Failure):
-        return [overwrites]
-    if overwrites:
-        return []
-    reason = "exists and is not an earlier output from this source; --force replaces it"
-    return [Failure(job.source, f"{job.target}: {reason}")]
-
-
-def _find_up_to_date(task: BatchTask[AnyJob], job: AnyJob) -> list[Skipped]:
-    try:
-        made = job.target.stat().st_mtime
-        return task.find_up_to_date(job) if all(made >= path.stat().st_mtime for path in job.files) else []
-    except (OSError, UserError):
-        return []

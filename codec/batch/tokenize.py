@@ -19,7 +19,8 @@ from codec.batch.jobs import BatchOptions, Job, name_outputs, unique_jobs
 from codec.batch.manifest import find_rows, read_manifest
 from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
-from codec.batch.runner import BatchTask, attempt, run_batch
+from codec.batch.runner import run_batch
+from codec.batch.task import BatchTask, attempt
 from codec.batch.threads import run_in_threads
 from codec.coding import shard_writer, shards
 from codec.coding.bit_rate import check_options
@@ -28,7 +29,7 @@ from codec.coding.report import Progress
 from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_info
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
-from codec.runtime.file_lock import exclusive
+from codec.runtime.file_lock import Lock, exclusive
 from codec.runtime.read_once import ReadOnce
 
 if TYPE_CHECKING:
@@ -68,8 +69,13 @@ class _ShardJob(Job):
         """The file in which arrays are collected until the shard is complete."""
         return self.target.with_name(f".{self.target.name}{_MEMBERS}")
 
+    @property
+    def lock(self) -> Path:
+        """Lock file of the process that writes the shard. On a cluster, a process that counts as dead may still run."""
+        return self.target.with_name(f".{self.target.name}{_LOCK}")
 
-_MEMBERS = ".members"
+
+_MEMBERS, _LOCK = ".members", ".lock"
 
 
 def encode_tokens(
@@ -123,9 +129,10 @@ def encode_tokens(
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
         task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
-        report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs)
-        for left in out.glob(f".tokens-*{shards.SUFFIX}{_MEMBERS}"):  # of shards that are complete now
-            left.unlink()
+        report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
+        for suffix in (_MEMBERS, _LOCK):  # of shards that are complete now
+            for left in out.glob(f".tokens-*{shards.SUFFIX}{suffix}"):
+                left.unlink()
     return report
 
 
@@ -171,13 +178,17 @@ def default_per_shard(files: int) -> int:
 
 @dataclass(frozen=True)
 class _TokenizeTask(BatchTask[_ShardJob]):
-    """Makes one shard; see :class:`codec.batch.runner.BatchTask`."""
+    """Makes one shard; see :class:`codec.batch.task.BatchTask`."""
 
     model: LoadedModel
     codebooks: int
     force: bool
     concurrent_files: int
     verb = "tokens of"
+
+    def describe_result(self, job: _ShardJob) -> str:
+        entries = [(entry.key, dict(entry.columns)) for entry in job.entries]
+        return f"{self.model.fingerprint} {self.codebooks} {entries}"
 
     def find_up_to_date(self, job: _ShardJob) -> list[Skipped]:
         keys = {entry.key for entry in job.entries}
@@ -193,6 +204,10 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         return sum(expected_seconds(one) for one in stated if isinstance(one, AudioInfo))
 
     def __call__(self, job: _ShardJob, progress: Progress) -> list[FileOutcome]:
+        with Lock(job.lock).held():
+            return self._make(job, progress)
+
+    def _make(self, job: _ShardJob, progress: Progress) -> list[FileOutcome]:
         checked_ns = time.time_ns()  # the samples do not belong to sources that change after this
         samples = {} if self.force else self._usable(job, job.target) | self._usable(job, job.members)
         if not any(sample.path == job.members for sample in samples.values()):

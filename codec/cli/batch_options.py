@@ -3,16 +3,19 @@
 import argparse
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec.cli.cluster_options import add_cluster_options, uses_cluster, workers
 from codec.cli.common import FAILED, describe_losses, positive, print_error
 from codec.cli.models import MODEL_VARIABLE
 from codec.errors import UserError
 from codec.pretrained import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from codec.batch.jobs import BatchOptions
     from codec.batch.report import BatchReport
 
 GPU_BATCH = 16
@@ -58,14 +61,13 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
     )
     parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
     parser.add_argument("--force", action="store_true", help="rewrite up-to-date outputs and overwrite existing files")
-    concurrency = parser.add_mutually_exclusive_group()
-    concurrency.add_argument(
-        "-j", "--workers", type=positive, default=1, help="processes, each with one thread (default: %(default)s)"
+    parser.add_argument("-j", "--workers", type=positive, help="processes, each with one thread (default: 1)")
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        help="CPU threads PyTorch may use, with --ray and --slurm in each process (default: 1)",
     )
-    concurrency.add_argument(
-        "--threads", type=positive, default=1, help="CPU threads PyTorch may use (default: %(default)s)"
-    )
-    concurrency.add_argument(
+    parser.add_argument(
         "--device",
         default="cpu",
         help="such as cuda, or onnx for ONNX Runtime, see docs/onnx.md (default: %(default)s)",
@@ -76,26 +78,51 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         metavar="N",
         help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU, else 1)",
     )
+    add_cluster_options(parser, gpus=True)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
-def concurrent_files(arguments: argparse.Namespace) -> int:
-    """Return how many files are to be computed together.
+def batch_options(arguments: argparse.Namespace, files: Collection[str] = ()) -> "BatchOptions":
+    """Return overwriting and concurrency.
+
+    Args:
+        arguments: arguments of a command with :func:`add_batch_options`
+        files: suffixes of ``--out`` that mean a file
+
+    Returns:
+        The options.
+
+    Raises:
+        UserError: options that cannot be combined: ``-j``, ``--threads``, ``--device`` and ``--batch`` on one machine;
+            a file as ``--out`` of a cluster.
+    """
+    from codec.batch.jobs import BatchOptions, names_file
+
+    default = 1 if arguments.device in ("cpu", "onnx") else GPU_BATCH
+    several = default if arguments.batch is None else int(arguments.batch)
+    if not uses_cluster(arguments):
+        given = [("-j", arguments.workers), ("--threads", arguments.threads)]
+        given += [("--device", arguments.device if arguments.device != "cpu" else None)]
+        if len(names := [name for name, value in given if value is not None]) > 1:
+            raise UserError(f"{names[0]} cannot be combined with {names[1]}; give only one")
+        if arguments.batch is not None and (arguments.workers or 1) > 1:
+            raise UserError("--batch cannot be combined with -j: processes code one file after the other; give one")
+    elif names_file(arguments.out, files):
+        raise UserError(f"{arguments.out}: --ray and --slurm write many files; name a folder as --out")
+    on = workers(arguments, arguments.out, threads=arguments.threads or 1, device=arguments.device)
+    return BatchOptions(arguments.force, on, several)
+
+
+def model_device(arguments: argparse.Namespace) -> str:
+    """Return the device of the model in this process.
 
     Args:
         arguments: arguments of a command with :func:`add_batch_options`
 
     Returns:
-        The value of ``--batch``, or its default.
-
-    Raises:
-        UserError: ``--batch`` is given together with several processes.
+        That of ``--device``, unless a cluster computes.
     """
-    if arguments.batch is None:
-        return 1 if arguments.device in ("cpu", "onnx") else GPU_BATCH
-    if arguments.workers > 1:
-        raise UserError("--batch cannot be combined with -j: processes code one file after the other; give only one")
-    return int(arguments.batch)
+    return "cpu" if uses_cluster(arguments) else str(arguments.device)
 
 
 def encoding_model(name: str | None) -> str:

@@ -2,8 +2,9 @@
 
 import argparse
 
+from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.cli import pipes
-from codec.cli.batch_options import add_batch_options, concurrent_files, print_batch
+from codec.cli.batch_options import add_batch_options, batch_options, model_device, print_batch
 from codec.cli.common import AddCommand
 from codec.cli.models import MODEL_VARIABLE, own_models
 from codec.runtime import signals
@@ -46,23 +47,22 @@ def add_parser(command: AddCommand) -> None:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.decode(arguments)
-    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
         from codec.batch.decode import decode_batch
-        from codec.batch.jobs import BatchOptions
         from codec.coding.options import DecodingOptions
         from codec.pretrained.registry import ModelFinder, load_model
 
-    torch.set_num_threads(arguments.threads)
-    device = arguments.device
+    options = batch_options(arguments, AUDIO_SUFFIXES)
+    torch.set_num_threads(arguments.threads or 1)
+    device = model_device(arguments)
     batch = decode_batch(
         arguments.inputs,
         arguments.out,
         load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
         DecodingOptions(arguments.start, arguments.end, arguments.strict),
-        BatchOptions(arguments.force, arguments.workers, several),
+        options,
         lists=arguments.list,
         suffix=arguments.suffix,
         bits=arguments.bits,

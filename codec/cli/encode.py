@@ -3,7 +3,14 @@
 import argparse
 
 from codec.cli import pipes
-from codec.cli.batch_options import ENCODING_MODEL, add_batch_options, concurrent_files, encoding_model, print_batch
+from codec.cli.batch_options import (
+    ENCODING_MODEL,
+    add_batch_options,
+    batch_options,
+    encoding_model,
+    model_device,
+    print_batch,
+)
 from codec.cli.common import AddCommand, join_tags, positive, print_note
 from codec.runtime import signals
 
@@ -58,22 +65,21 @@ def _tag(text: str) -> tuple[str, str]:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.encode(arguments)
-    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.batch.encode import encode_batch
-        from codec.batch.jobs import BatchOptions
+        from codec.batch.encode import NAC, encode_batch
         from codec.coding.options import CodingOptions
         from codec.pretrained.registry import load_model
 
-    torch.set_num_threads(arguments.threads)
+    options = batch_options(arguments, {NAC})
+    torch.set_num_threads(arguments.threads or 1)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,
-        load_model(encoding_model(arguments.model), arguments.device),
+        load_model(encoding_model(arguments.model), model_device(arguments)),
         CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag), not arguments.no_pictures),
-        BatchOptions(arguments.force, arguments.workers, several),
+        options,
         lists=arguments.list,
         note=print_note,
     )

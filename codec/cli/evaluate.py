@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from codec.cli.cluster_options import add_cluster_options, workers
 from codec.cli.common import AddCommand, positive, print_result
 from codec.errors import UserError
 from codec.runtime import signals
@@ -82,9 +83,8 @@ def add_parser(command: AddCommand) -> None:
         " their coded sizes in bytes.csv (columns file, bytes) or as coded files in the same folder",
     )
     parser.add_argument("--clips", type=positive, metavar="N", help="evaluate at most N clips, spread over the groups")
-    parser.add_argument(
-        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
-    )
+    parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
+    add_cluster_options(parser)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         split=arguments.split,
         again=arguments.open_test_again,
         max_clips=arguments.clips,
-        workers=arguments.workers,
+        workers=workers(arguments, (arguments.out or run / "evaluation").parent, default=os.cpu_count() or 1),
         force=arguments.force,
     )
     result = evaluate(run, arguments.data, options)

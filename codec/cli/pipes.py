@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from codec.cli.batch_options import encoding_model
+from codec.cli.cluster_options import uses_cluster
 from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, print_error, print_note
 from codec.cli.models import own_models
 from codec.errors import UserError
@@ -34,10 +35,11 @@ def is_stream(arguments: argparse.Namespace) -> bool:
         if arguments.raw is not None:
             raise UserError("--raw is only for standard input; give - as the input")
         return False
-    several = arguments.workers > 1 or arguments.batch is not None
+    several = (arguments.workers or 1) > 1 or arguments.batch is not None or uses_cluster(arguments)
     if len(arguments.inputs) > 1 or arguments.list or arguments.out is not None or several:
         raise UserError(
-            "- must be the only input, without --out, --list, -j and --batch: standard input goes to standard output"
+            "- must be the only input, without --out, --list, -j, --batch, --ray and --slurm: standard input goes to"
+            " standard output"
         )
     return True
 
@@ -59,7 +61,7 @@ def encode(arguments: argparse.Namespace) -> int:
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load_model
 
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads or 1)
     model = load_model(encoding_model(arguments.model), arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, options = sys.stdin.buffer, CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag))
@@ -97,7 +99,7 @@ def decode(arguments: argparse.Namespace) -> int:
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are only for files; give a file as the input")
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads or 1)
     device = arguments.device
     report = decode_stream(
         sys.stdin.buffer,

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from codec.cli.cluster_options import add_cluster_options, workers
 from codec.cli.common import AddCommand, positive, print_note, print_result
 from codec.runtime import signals
 
@@ -54,9 +55,8 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     parser.add_argument("--min-seconds", type=float, default=0.5, help="exclude shorter files (default: %(default)s)")
-    parser.add_argument(
-        "-j", "--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
-    )
+    parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
+    add_cluster_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             seed=arguments.seed,
             min_seconds=arguments.min_seconds,
             target=recipe.target,
-            workers=arguments.workers,
+            workers=workers(arguments, arguments.out, default=os.cpu_count() or 1),
         ),
         note=print_note,
     )

@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from codec.cli.batch_options import ENCODING_MODEL, add_batch_options, concurrent_files, encoding_model, print_batch
+from codec.cli.batch_options import (
+    ENCODING_MODEL,
+    add_batch_options,
+    batch_options,
+    encoding_model,
+    model_device,
+    print_batch,
+)
 from codec.cli.common import AddCommand, positive
 from codec.runtime import signals
 
@@ -41,20 +48,19 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    several = concurrent_files(arguments)
     with signals.exit_on_interrupt():
         import torch
 
-        from codec.batch.jobs import BatchOptions
         from codec.batch.tokenize import encode_tokens
         from codec.pretrained.registry import load_model
 
-    torch.set_num_threads(arguments.threads)
+    options = batch_options(arguments)
+    torch.set_num_threads(arguments.threads or 1)
     batch = encode_tokens(
         arguments.inputs,
         arguments.out,
-        load_model(encoding_model(arguments.model), arguments.device),
-        BatchOptions(arguments.force, arguments.workers, several),
+        load_model(encoding_model(arguments.model), model_device(arguments)),
+        options,
         lists=arguments.list,
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from codec.losses.frequency_weights import a_weighting, mel_filters
 from codec.losses.spectrograms import ComplexSpectrogram, SpectrogramPair, cached_constant
+from codec.model.processes import ONE_PROCESS, Processes
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 """Lengths of the STFT windows of the mel scales, in samples."""
@@ -61,7 +62,7 @@ def mel_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     return total * (len(MEL_WINDOWS) / len(pair.mel_scales))
 
 
-def stft_loss(pair: SpectrogramPair) -> Tensor:
+def stft_loss(pair: SpectrogramPair, processes: Processes = ONE_PROCESS) -> Tensor:
     """Return the multi-resolution STFT loss, with windows of 512, 1024 and 2048 samples.
 
     For each window it is the spectral convergence, the norm of the difference of magnitudes relative to that of the
@@ -72,6 +73,7 @@ def stft_loss(pair: SpectrogramPair) -> Tensor:
 
     Args:
         pair: output and target. Silent targets count in the logarithmic part alone.
+        processes: those that share the batch, of which ``pair`` is a part
 
     Returns:
         Mean over the windows, a scalar.
@@ -79,10 +81,10 @@ def stft_loss(pair: SpectrogramPair) -> Tensor:
     losses = []
     for window in STFT_WINDOWS:
         output, target = pair.output_spectrogram(window), pair.target_spectrogram(window)
-        audible = (target.mean((1, 2)) > SILENCE)[:, None, None]
-        # next to nothing instead of the silent ones: without any audible target the ratio is 0
-        distance = torch.where(audible, output - target, 0.0).norm()
-        convergence = distance / torch.where(audible, target, TINY).norm()
+        norms = torch.stack([torch.linalg.vector_norm(each, dim=(1, 2)) for each in (output - target, target)], 1)
+        audible = torch.where(target.mean((1, 2))[:, None] > SILENCE, norms, 0.0)
+        distance, level = torch.linalg.vector_norm(processes.gather(audible), dim=0)
+        convergence = distance / level.clamp(min=TINY)  # without any audible target the ratio is 0
         losses.append(convergence + (output.log() - target.log()).abs().mean())
     return torch.stack(losses).mean()
 

@@ -19,6 +19,7 @@ from codec.model.convnext import Stack, StreamState
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
 from codec.model.power_law import compress, expand
+from codec.model.processes import Processes
 from codec.model.quantizers import Quantizer, build_quantizer
 from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
@@ -146,6 +147,18 @@ class Codec(CodecBase):
             for part in self._whole_frames(waveform).split(_FITTING_BATCH)
         ]
         self.quantizer.initialise(torch.cat(latents), generator, first)
+
+    def share_batches(self, processes: Processes) -> None:
+        """Let what depends on the whole batch be combined over processes that compute a part of it each.
+
+        Args:
+            processes: those that share each training batch
+        """
+        self.quantizer.processes = processes
+
+    def begin_batch(self) -> None:
+        """Begin a training batch, whose parts may be computed one after the other."""
+        self.quantizer.begin_batch()
 
     def draw_restarts(self, generator: torch.Generator) -> Tensor:
         """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.

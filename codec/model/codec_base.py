@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.errors import UserError
+from codec.model.processes import Processes
 from codec.model.quantizers.quantized import Quantized
 
 
@@ -51,6 +53,21 @@ class CodecBase(nn.Module):
             generator: source of random numbers, on the CPU
         """
         raise NotImplementedError
+
+    def share_batches(self, processes: Processes) -> None:
+        """Let what depends on the whole batch be combined over processes that compute a part of it each.
+
+        Args:
+            processes: those that share each training batch
+
+        Raises:
+            UserError: there are several, and this codec cannot.
+        """
+        if processes.count > 1:
+            raise UserError(f"{type(self).__name__} is trained by one process; start it without several devices")
+
+    def begin_batch(self) -> None:
+        """Begin a training batch, whose parts may be computed one after the other."""
 
     def draw_restarts(self, generator: torch.Generator) -> Tensor:
         """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.

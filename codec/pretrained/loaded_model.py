@@ -38,6 +38,20 @@ class LoadedModel:
         self.__init__(state["codec"], state["name"])  # type: ignore[misc]
         self._fingerprint = state["_fingerprint"]
 
+    def to(self, device: str) -> None:
+        """Move the networks.
+
+        Args:
+            device: device that computes from now on
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        from codec.pretrained.registry import check_device
+
+        check_device(device)
+        self.codec.to(device)
+
     @property
     def config(self) -> CodecConfig:
         """The architecture."""

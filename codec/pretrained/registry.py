@@ -127,7 +127,7 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1) 
     Raises:
         UserError: no such model, it is damaged, or the device cannot be used.
     """
-    _check_device(device)
+    check_device(device)
     return _load(find_model(name), device, threads, name)
 
 
@@ -142,8 +142,15 @@ def _load(place: Path, device: str | torch.device, threads: int = 1, name: str =
     return LoadedModel(with_graphs(codec, model_folder(place), threads), name or model_name(place))
 
 
-def _check_device(device: str | torch.device) -> None:
-    """Raise ``UserError`` if nothing can be computed on the device."""
+def check_device(device: str | torch.device) -> None:
+    """Check that a device computes.
+
+    Args:
+        device: as for :func:`load_model`
+
+    Raises:
+        UserError: nothing can be computed on it.
+    """
     import torch
 
     try:
@@ -167,11 +174,12 @@ class ModelFinder:
     """
 
     def __init__(self, others: Iterable[Path] = (), device: str | torch.device = "cpu") -> None:
-        self._known = [(place, read_fingerprints(place)) for place in (*others, *built_in().values())]
+        self._others = list(others)
+        self._known = [(place, read_fingerprints(place)) for place in (*self._others, *built_in().values())]
         self._device = device
         self._loaded: dict[Path, LoadedModel] = {}
         self._lock = Lock()
-        _check_device(device)
+        check_device(device)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -179,6 +187,17 @@ class ModelFinder:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = Lock()
+
+    def to(self, device: str) -> None:
+        """Load all models to another device from now on; built-in ones from the installation of this process.
+
+        Args:
+            device: the device
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        vars(self).update(vars(ModelFinder(self._others, device)))
 
     def __call__(self, fingerprint: str) -> LoadedModel | None:
         """Return the model that decodes files with this fingerprint, or None if there is none.

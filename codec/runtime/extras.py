@@ -15,6 +15,8 @@ MODULES: dict[str, Sequence[str]] = {
     "search": (*_SHARED, "lightning", "optuna"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "tensorboard": ("tensorboard",),
+    "ray": ("ray",),
+    "slurm": ("submitit",),
     "peers": ("encodec", "torchaudio"),
 }
 """Required modules of each extra. An extra can install more, such as metrics that are each optional."""

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -23,6 +23,28 @@ from codec.runtime.signals import sigint_blocked
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+
+class ItemMapper(Protocol):
+    """Processes elsewhere, such as :class:`codec.distributed.cluster.Cluster`."""
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Sequence[_Item], options: "PoolOptions"
+    ) -> Generator[_Result, None, None]:
+        """Compute ``function(item)`` of every item, like :func:`map_in_processes`.
+
+        Args:
+            function: function to compute; it is pickled
+            items: arguments of the calls
+            options: options that apply to processes elsewhere
+
+        Returns:
+            The results in the order of the items.
+        """
+
+
+Workers = int | ItemMapper
+"""A number of processes on this machine, or processes elsewhere."""
+
 INLINE_S = 2.0
 """Seconds of :attr:`PoolOptions.inline_first`: starting processes takes about as long."""
 
@@ -31,7 +53,7 @@ INLINE_S = 2.0
 class PoolOptions:
     """Options of :func:`map_in_processes`: processes and progress bar."""
 
-    workers: int
+    workers: Workers
     """Number of processes. With 1, everything is computed in the calling process."""
     description: str = ""
     """Text of the progress bar; without it, there is none."""
@@ -67,6 +89,9 @@ def map_in_processes(
     Raises:
         UserError: a process died.
     """
+    if not isinstance(options.workers, int):
+        yield from options.workers.map(function, items, options)
+        return
     hidden = not items or not options.description
     with tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar:
         started, done = time.monotonic(), 0
@@ -78,7 +103,7 @@ def map_in_processes(
         if done == len(items):
             return
         bar.set_description(f"{options.description}: starting {options.workers} processes")
-        with closing(_map_in_pool(function, items[done:], options)) as results:
+        with closing(_map_in_pool(function, items[done:], options.workers, options)) as results:
             for result in results:
                 yield result
                 bar.set_description(options.description, refresh=False)
@@ -86,11 +111,11 @@ def map_in_processes(
 
 
 def _map_in_pool(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, options: PoolOptions
 ) -> Generator[_Result, None, None]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(options.workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
-    chunk = min(options.max_chunk, 1 + len(items) // (4 * options.workers))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
+    chunk = min(options.max_chunk, 1 + len(items) // (4 * workers))
     try:
         with sigint_blocked():
             results = pool.map(function, items, chunksize=chunk)

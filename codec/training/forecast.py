@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import torch
+from torch import Tensor
 
 from codec.config import Recipe
 from codec.losses.spectrograms import ALL_MEL_SCALES
@@ -15,7 +16,7 @@ from codec.model.codec import Codec
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
 from codec.training.cuda_graph import ORDINARY_STEPS
-from codec.training.data import CodecData, Crops
+from codec.training.data import CodecData, Crops, own_numbers
 from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import estimate_fitting_s
 from codec.training.module import CodecModule
@@ -196,8 +197,8 @@ def _median_seconds(
         if step > uncounted and sum(times) > _ENOUGH_S:
             break
         start = time.perf_counter()
-        wave, generator = crops[step].to(device), trial.generator_at(step)
-        codebooks = trial.draw_codebooks(len(wave), generator)
+        wave, generator = _own_crops(trial, crops, step).to(device), trial.generator_at(step)
+        codebooks = trial.own_codebooks(generator)
         with precision:
             compute(trial.step_inputs(wave, codebooks, trial.codec.draw_restarts(generator)), kind)
         _synchronise(device)
@@ -211,10 +212,15 @@ def _spread_scales(number: int) -> tuple[int, ...]:
     return tuple(int((2 * i + 1) * scales / (2 * number)) for i in range(number))
 
 
+def _own_crops(trial: CodecModule, crops: Crops, step: int) -> Tensor:
+    """Return the share of a batch that this process computes."""
+    return crops.load(step, own_numbers(trial.recipe, trial.processes)).waveform
+
+
 @torch.no_grad()
 def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torch.device) -> float:
     trial = trial.to(device)
-    wave = crops[0].to(device)
+    wave = _own_crops(trial, crops, 0).to(device)
     times: list[float] = []
     for _ in range(2):  # the first is slower
         start = time.perf_counter()

@@ -16,8 +16,9 @@ from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.convnext import is_skip_path
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.cuda_graph import GraphedSteps
-from codec.training.data import CountedBatch
+from codec.training.data import CountedBatch, own_numbers
 from codec.training.deferred_metrics import DeferredMetrics
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
@@ -48,6 +49,7 @@ class CodecModule(L.LightningModule):
         build: function that makes a codec from its configuration
         state: progress that data and callbacks share; by default a new one
         metrics: table that values are written to; None: they are not recorded
+        processes: those that train together; each computes its crops of a batch
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class CodecModule(L.LightningModule):
         build: CodecBuilder = Codec,
         state: TrainingState | None = None,
         metrics: MetricsLog | None = None,
+        processes: Processes = ONE_PROCESS,
     ):
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
         self.state = state or TrainingState(validate_every=recipe.train.validate_every)
-        self.metrics = metrics
+        self.metrics, self.processes = metrics, processes
+        self._sharing: Processes = ONE_PROCESS
         self.deferred = DeferredMetrics(metrics)
         self.codec = build(recipe.codec)
         self.average = build(recipe.codec).eval().requires_grad_(False)
@@ -78,10 +82,10 @@ class CodecModule(L.LightningModule):
             self.codec.quantizer.requires_grad_(False)
         if recipe.train.compile:
             self.codec.compile()
-        self.statistics = StepStatistics()
+        self.statistics = StepStatistics(processes)
         self.skipped = SkippedSteps(self.state)
         self._computation: TrainingStep | GraphedSteps | None = None
-        self.sums = ValidationSums(recipe.codec.quantizer.size)
+        self.sums = ValidationSums(recipe.codec.quantizer.size, processes)
         self.data_fingerprints = ""
         """Fingerprints of the training and validation clips."""
 
@@ -93,6 +97,17 @@ class CodecModule(L.LightningModule):
         """
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
+
+    def share_batches(self) -> None:
+        """Let what depends on the whole batch be combined over the processes, from now on.
+
+        Until then, steps can be timed in one process.
+
+        Raises:
+            UserError: there are several, and the codec cannot.
+        """
+        self.codec.share_batches(self.processes)
+        self.losses.processes = self._sharing = self.processes
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Make the optimisers.
@@ -159,8 +174,9 @@ class CodecModule(L.LightningModule):
         """
         state, ratio = self.state, learning_rate_ratio(self.recipe, self.state.step, self.state.time_share)
         generator = self.generator_at(state.step)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout
-        codebooks = self.draw_codebooks(len(batch.waveform), generator)
+        dropout = int(torch.randint(2**62, (), generator=generator))
+        torch.manual_seed(dropout + self.processes.rank)
+        codebooks = self.own_codebooks(generator)
         kind = self.step_kind(generator)
         self._set_learning_rates(ratio)
         inputs = self.step_inputs(batch.waveform, codebooks, self.codec.draw_restarts(generator))
@@ -194,7 +210,7 @@ class CodecModule(L.LightningModule):
             The computation, on the device of the module.
         """
         parts = self.recipe, self.codec, self.average, self.losses, self.discriminator
-        step = TrainingStep(*parts, optimizers, backward)
+        step = TrainingStep(*parts, optimizers, backward, self._sharing)
         return GraphedSteps(step) if self.uses_graphs else step
 
     def _torch_optimizers(self) -> list[Optimizer]:
@@ -210,6 +226,19 @@ class CodecModule(L.LightningModule):
     def uses_graphs(self) -> bool:
         """Whether steps are CUDA graphs: ``train.cuda_graph`` on a GPU."""
         return self.recipe.train.cuda_graph and self.device.type == "cuda"
+
+    def own_codebooks(self, generator: torch.Generator) -> Tensor:
+        """Draw the number of codebooks for each item of the batch.
+
+        Args:
+            generator: source of the random numbers
+
+        Returns:
+            Those of the items of this process; see :meth:`draw_codebooks`.
+        """
+        data = self.recipe.data
+        drawn = self.draw_codebooks(data.batch_size * data.channels, generator)
+        return drawn.unflatten(0, (data.batch_size, -1))[own_numbers(self.recipe, self.processes)].flatten()
 
     def step_kind(self, generator: torch.Generator) -> StepKind:
         """Decide what the step that is due computes.
@@ -256,12 +285,16 @@ class CodecModule(L.LightningModule):
         state = self.state
         self.skipped.add(state.step, result.finite)
         self.statistics.add(**result.statistics)
+        terms, metric_total = result.terms, result.metric_total
+        if kind.log_all or state.first_loss is None:
+            metric_total, *means = self.processes.mean([metric_total, *terms.values()])
+            terms = dict(zip(terms, means))
         if state.first_loss is None:
-            loss = float(result.metric_total)
+            loss = float(metric_total)
             state.first_loss = loss if math.isfinite(loss) else None
         state.step += 1
         if kind.log_all:
-            self.write("train", result.terms | {"lr": self.recipe.optim.lr * ratio})
+            self.write("train", terms | {"lr": self.recipe.optim.lr * ratio})
         if state.step % LOG_EVERY == 0:
             self._write_statistics()
 
@@ -271,16 +304,16 @@ class CodecModule(L.LightningModule):
 
     # --- validation ------------------------------------------------------------------------------
 
-    def validation_step(self, target: Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: CountedBatch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Evaluate the averaged weights at the full bit rate on one batch of fixed crops.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``
+            batch: the waveforms, with counts that are not used here
             batch_index: not used
             dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`
         """
-        output = self.average(target)
-        report = self.losses(output.waveform, target, log_all=True)
+        output = self.average(batch.waveform)
+        report = self.losses(output.waveform, batch.waveform, log_all=True)
         split = EVALUATION_SPLITS[dataloader_idx]
         if split == VALIDATION:
             self.sums.add_codes(output.quantized.codes)
@@ -288,7 +321,7 @@ class CodecModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin new sums, and record the statistics of the steps before."""
-        self.sums = ValidationSums(self.recipe.codec.quantizer.size)
+        self.sums = ValidationSums(self.recipe.codec.quantizer.size, self.processes)
         if self.statistics:
             self._write_statistics()
 

@@ -6,8 +6,8 @@ nothing: that, too, is decided on the device. So the host can prepare the steps 
 step can be recorded once and repeated.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 
 from codec.config import Recipe
 from codec.losses import CompositeLoss
-from codec.model.codec_base import CodecBase
+from codec.model.codec_base import CodecBase, CodecOutput
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.adversarial_step import codec_objective, discriminator_objective
 from codec.training.optimizers import step_if
 
@@ -23,6 +24,8 @@ COMMITMENT_WEIGHT = 0.02
 """Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. With the published 0.25 the
 encoder discards more of the signal than quantization gains (measured: 4 dB less without quantization, no gain with
 it)."""
+
+_METRIC_TOTAL = "metric_total"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,18 @@ class StepInputs:
     average_weight: Tensor
     """Weight of the present weights in their moving average (scalar)."""
 
+    def parts(self, count: int) -> "list[StepInputs]":
+        """Divide the batch.
+
+        Args:
+            count: number of equal parts
+
+        Returns:
+            The inputs with a part of the items each.
+        """
+        pairs = zip(self.target.chunk(count), self.codebooks.chunk(count))
+        return [replace(self, target=target, codebooks=codebooks) for target, codebooks in pairs]
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -69,6 +84,24 @@ class StepResult:
     """Gradient norms, restarts, discriminator; NaN where a step was skipped."""
 
 
+@dataclass(frozen=True)
+class _PartLosses:
+    """Losses of a part of the batch."""
+
+    total: Tensor
+    """Objective of the codec, a scalar."""
+    terms: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+
+    def without_gradients(self) -> "_PartLosses":
+        """Let go of the graph."""
+        return replace(self, total=self.total.detach(), terms={k: v.detach() for k, v in self.terms.items()})
+
+
+def _means(of_parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([part[name] for part in of_parts]).mean(0) for name in of_parts[0]}
+
+
 class TrainingStep:
     """Training steps of a codec, of the discriminator and of the average of the codec's weights.
 
@@ -80,6 +113,7 @@ class TrainingStep:
         discriminator: the discriminator, if there is one
         optimizers: of the codec, then of the discriminator
         backward: computes gradients from a loss
+        processes: those that share each batch; they have equal parts of it and the same weights
     """
 
     def __init__(
@@ -91,7 +125,9 @@ class TrainingStep:
         discriminator: nn.Module | None,
         optimizers: list[Optimizer],
         backward: Callable[[Tensor], object] = Tensor.backward,
+        processes: Processes = ONE_PROCESS,
     ):
+        self.processes = processes
         self.recipe, self.codec, self.average, self.losses = recipe, codec, average, losses
         self.discriminator, self.optimizers, self.backward = discriminator, optimizers, backward
 
@@ -106,8 +142,40 @@ class TrainingStep:
             Values for the log.
         """
         recipe, optimizer = self.recipe, self.optimizers[0]
-        output = self.codec(inputs.target, inputs.codebooks, kind.quantize)
-        report = self.losses(output.waveform, inputs.target, log_all=kind.log_all, mel_scales=kind.mel_scales)
+        parts = inputs.parts(recipe.train.accumulate)
+        self.codec.begin_batch()
+        first = self._forward(parts[0], kind)
+        statistics: dict[str, Tensor] = {}
+        if kind.train_discriminator:
+            statistics |= self._train_discriminator(parts, kind, first)
+        optimizer.zero_grad()
+        of_parts: list[_PartLosses] = []
+        for part in parts:
+            losses = self._losses(first if part is parts[0] else self._forward(part, kind), part, kind)
+            self.backward(losses.total / len(parts))
+            of_parts.append(losses.without_gradients())
+        self.processes.average_gradients(self.codec.parameters())
+        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), recipe.optim.clip_norm)
+        finite = norm.isfinite()
+        step_if(optimizer, finite)
+        statistics |= _means([losses.statistics for losses in of_parts])
+        statistics |= {"grad_norm": norm, "clipped": (norm > recipe.optim.clip_norm).float()}
+        if not recipe.train.freeze_encoder:
+            # the column of metrics.csv for dead-code restarts
+            statistics["restarted"] = self.codec.update_codebooks(inputs.restarts, finite).float()
+        self._update_average(inputs.average_weight * finite)
+        known = {name: torch.where(finite, value.detach(), torch.nan) for name, value in statistics.items()}
+        terms = _means([losses.terms for losses in of_parts])
+        return StepResult(terms.pop(_METRIC_TOTAL), terms, finite, known)
+
+    def _forward(self, part: StepInputs, kind: StepKind) -> CodecOutput:
+        output: CodecOutput = self.codec(part.target, part.codebooks, kind.quantize)
+        return output
+
+    def _losses(self, output: CodecOutput, part: StepInputs, kind: StepKind) -> "_PartLosses":
+        """Compute the losses of the codec on a part of the batch."""
+        recipe = self.recipe
+        report = self.losses(output.waveform, part.target, log_all=kind.log_all, mel_scales=kind.mel_scales)
         terms, statistics = dict(report.terms), dict[str, Tensor]()
         terms["commitment"] = output.quantized.commitment
         total = report.total + kind.quantize * COMMITMENT_WEIGHT * terms["commitment"]
@@ -115,42 +183,40 @@ class TrainingStep:
             weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
             total = total + recipe.optim.l1 * torch.stack(weights).sum()
         if kind.adversarial:
-            terms |= self._adversarial_losses(output.waveform, inputs, kind, statistics)
-            weight, feature_weight = recipe.adversarial.weight, recipe.adversarial.feature_weight
-            total = total + weight * terms["adversarial"] + feature_weight * terms["features"]
-        optimizer.zero_grad()
-        self.backward(total)
-        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), recipe.optim.clip_norm)
-        finite = norm.isfinite()
-        step_if(optimizer, finite)
-        statistics |= {"grad_norm": norm, "clipped": (norm > recipe.optim.clip_norm).float()}
-        if not recipe.train.freeze_encoder:
-            # the column of metrics.csv for dead-code restarts
-            statistics["restarted"] = self.codec.update_codebooks(inputs.restarts, finite).float()
-        self._update_average(inputs.average_weight * finite)
-        known = {name: torch.where(finite, value.detach(), torch.nan) for name, value in statistics.items()}
-        return StepResult(report.total.detach(), terms | {"total": total.detach()}, finite, known)
+            assert self.discriminator is not None
+            adversarial = recipe.adversarial
+            objective = codec_objective(
+                self.discriminator, adversarial.loss, output.waveform, part.target, self.processes
+            )
+            terms, statistics = terms | objective.terms, objective.statistics
+            total = total + adversarial.weight * terms["adversarial"] + adversarial.feature_weight * terms["features"]
+        return _PartLosses(total, terms | {"total": total, _METRIC_TOTAL: report.total}, statistics)
 
-    def _adversarial_losses(
-        self, output: Tensor, inputs: StepInputs, kind: StepKind, statistics: dict[str, Tensor]
+    def _train_discriminator(
+        self, parts: Sequence[StepInputs], kind: StepKind, first: CodecOutput
     ) -> dict[str, Tensor]:
-        """Train the discriminator if this step is one of its own, and return the codec's adversarial losses."""
+        """Train the discriminator before the codec meets it.
+
+        ``first`` is the output for the first part; that of the others is computed again later, with gradients.
+        """
         assert self.discriminator is not None
         adversarial, optimizer = self.recipe.adversarial, self.optimizers[1]
-        if kind.train_discriminator:
-            loss = discriminator_objective(self.discriminator, adversarial.loss, output, inputs.target)
-            optimizer.zero_grad()
-            self.backward(loss)
-            norm = nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters() if p.grad is not None])
-            step_if(optimizer, norm.isfinite())
-            statistics |= {"discriminator": loss.detach(), "discriminator_grad_norm": norm}
-        objective = codec_objective(self.discriminator, adversarial.loss, output, inputs.target)
-        statistics |= objective.statistics
-        return objective.terms
+        optimizer.zero_grad()
+        losses: list[Tensor] = []
+        for part in parts:
+            with torch.no_grad():
+                output = first if part is parts[0] else self._forward(part, kind)
+            loss = discriminator_objective(self.discriminator, adversarial.loss, output.waveform, part.target)
+            self.backward(loss / len(parts))
+            losses.append(loss.detach())
+        self.processes.average_gradients(self.discriminator.parameters())
+        norm = nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters() if p.grad is not None])
+        step_if(optimizer, norm.isfinite())
+        return {"discriminator": torch.stack(losses).mean(), "discriminator_grad_norm": norm}
 
     @torch.no_grad()
     def _update_average(self, weight: Tensor) -> None:
         current: list[Tensor] = list(self.codec.parameters())
         averaged: list[Tensor] = list(self.average.parameters())
-        torch._foreach_lerp_(averaged, current, [weight for _ in current])
+        torch._foreach_lerp_(averaged, current, [weight] * len(current))  # type: ignore[list-item]
         torch._foreach_copy_(list(self.average.buffers()), list(self.codec.buffers()))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.host_copy import HostCopy
 
 _Values = dict[str, list[Tensor | float]]
@@ -15,9 +16,13 @@ class StepStatistics:
     """Values of the steps since they were last logged.
 
     They remain tensors, so that no step has to wait for the device. Values that are not finite are left out.
+
+    Args:
+        processes: those that train together, which add values of the same names; their means are logged
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ONE_PROCESS) -> None:
+        self._processes = processes
         self._values: _Values = {}
 
     def __bool__(self) -> bool:
@@ -41,7 +46,7 @@ class StepStatistics:
             the largest.
         """
         taken, self._values = self._values, {}
-        return _copy(taken), lambda arrived: _summarise(_finite(taken, arrived))
+        return self._copy(taken), lambda arrived: _summarise(_finite(taken, arrived))
 
     def state_dict(self) -> dict[str, list[float]]:
         """Return the values as plain numbers, for a checkpoint.
@@ -49,7 +54,10 @@ class StepStatistics:
         Returns:
             Lists of values by name.
         """
-        return _finite(self._values, _copy(self._values).read())
+        return _finite(self._values, self._copy(self._values).read())
+
+    def _copy(self, values: _Values) -> HostCopy:
+        return HostCopy(self._processes.mean(_tensors(values)))
 
     def load_state_dict(self, state: dict[str, list[float]]) -> None:
         """Replace the values by those of a checkpoint.
@@ -60,8 +68,8 @@ class StepStatistics:
         self._values = {name: [*values] for name, values in state.items()}
 
 
-def _copy(values: _Values) -> HostCopy:
-    return HostCopy([value for several in values.values() for value in several if isinstance(value, Tensor)])
+def _tensors(values: _Values) -> list[Tensor]:
+    return [value for several in values.values() for value in several if isinstance(value, Tensor)]
 
 
 def _finite(values: _Values, arrived: list[float]) -> dict[str, list[float]]:

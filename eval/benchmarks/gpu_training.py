@@ -128,7 +128,7 @@ def _time(
 ) -> StepSpeed:
     train = replace(
         recipe.train,
-        precision=setting.precision,
+        precision=setting.precision,  # type: ignore[arg-type]
         compile=setting.mode == COMPILED,
         cuda_graph=setting.mode == GRAPH,
     )

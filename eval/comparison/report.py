@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from eval.comparison.results import CandidateResult, ComparisonResult, MetricCell, RateRow, count_comparisons
+from eval.comparison.results import (
+    BoundRow,
+    CandidateResult,
+    ComparisonResult,
+    MetricCell,
+    RateRow,
+    count_comparisons,
+)
 from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.formatting import format_estimate, format_value
 from eval.metrics.confidence import describe_correction
@@ -21,6 +28,7 @@ def comparison_markdown(result: ComparisonResult) -> str:
     lines = [f"# {result.title}", "", *_explain(result)]
     for asked in dict.fromkeys(row.asked_kbps for row in result.rates):
         lines += _rate_section(asked, [row for row in result.rates if row.asked_kbps == asked])
+    lines += _bound_section(result.bounds)
     lines += ["", "## Training", ""]
     heads = ["candidate", "architecture", "seeds", "M parameters", "GMAC/s (decoder)"]
     heads += ["steps", "audio learnt from", "minutes"]
@@ -63,6 +71,24 @@ def _rate_section(asked: float, rows: Sequence[RateRow]) -> list[str]:
         for row in rows
     ]
     return lines + _table(["candidate", "codebooks", "kbps", *heads], cells)
+
+
+def _bound_section(rows: Sequence[BoundRow]) -> list[str]:
+    """Return what limits the candidates of our architecture, whatever the bit rate."""
+    if not rows:
+        return []
+    names = [name for name in COMPARISON_METRICS if any(name in row.metrics for row in rows)]
+    cells = [
+        [row.candidate, row.bound]
+        + [format_estimate(name, row.metrics[name]) if name in row.metrics else "–" for name in names]
+        for row in rows
+    ]
+    about = (
+        "Without a bit rate: the decoder with continuous latents and, unless its skip paths were trained, the linear"
+        " transform of the latent's dimension alone."
+    )
+    heads = [f"{metric(name).label} {metric(name).arrow}" for name in names]
+    return ["", "## Bounds", "", about, "", *_table(["candidate", "bound", *heads], cells)]
 
 
 def _seed_section(rows: Sequence[RateRow]) -> list[str]:

@@ -26,6 +26,8 @@ class TrainedRun:
     best_step: int
     judged: list[CodecScores]
     """Scores at each bit rate of the plan."""
+    bounds: list[CodecScores]
+    """Scores at the bounds of the model; none for peers."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,17 @@ class RateRow:
 
 
 @dataclass(frozen=True)
+class BoundRow:
+    """A bound of the quality of a candidate, which has no bit rate."""
+
+    candidate: str
+    bound: str
+    """Its name, see :mod:`eval.systems.bounds`."""
+    metrics: dict[str, Estimate]
+    """Each clip's value is its mean over the seeds."""
+
+
+@dataclass(frozen=True)
 class ComparisonResult:
     """All results of a comparison."""
 
@@ -91,6 +104,7 @@ class ComparisonResult:
     candidates_on_validation: int
     candidates: list[CandidateResult]
     rates: list[RateRow]
+    bounds: list[BoundRow]
     absent_metrics: dict[str, str]
     """Metric to the reason why it could not be computed."""
     failed: bool
@@ -134,6 +148,29 @@ def compare_rates(candidates: Sequence[CandidateResult], rates: Sequence[float])
         ]
         rows += _mark_significant(at_rate)
     return rows
+
+
+def list_bounds(candidates: Sequence[CandidateResult]) -> list[BoundRow]:
+    """List the bounds of the candidates. They are compared with nothing.
+
+    Args:
+        candidates: candidates in the order of the plan.
+
+    Returns:
+        Rows, candidate by candidate.
+    """
+    return [
+        BoundRow(
+            one.name, bound, _estimate_metrics([each for run in one.runs for each in run.bounds if each.bound == bound])
+        )
+        for one in candidates
+        for bound in dict.fromkeys(each.bound for run in one.runs for each in run.bounds)
+    ]
+
+
+def _estimate_metrics(scores: Sequence[CodecScores]) -> dict[str, Estimate]:
+    cells = _make_cells(scores, [], [])
+    return {name: cell.value for name, cell in cells.items() if cell.value is not None}
 
 
 def _make_cells(

@@ -13,7 +13,7 @@ from codec.dataset.ledger import count_candidates
 from codec.dataset.packed import open_split
 from codec.errors import UserError
 from codec.losses import CompositeLoss
-from codec.pretrained.checkpoint import load_weights
+from codec.pretrained.checkpoint import load_codec, load_weights
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.command import running_command
@@ -32,14 +32,14 @@ from eval.comparison.plan import (
     read_comparison_plan,
 )
 from eval.comparison.report import comparison_markdown
-from eval.comparison.results import CandidateResult, ComparisonResult, TrainedRun, compare_rates
-from eval.evaluation.candidate_scoring import COMPARISON_METRICS, ScoringOptions, score_candidate
+from eval.comparison.results import CandidateResult, ComparisonResult, TrainedRun, compare_rates, list_bounds
+from eval.evaluation.candidate_scoring import COMPARISON_METRICS, ScoringOptions, score_bounds, score_candidate
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.metrics.registry import metric
 from eval.systems.complexity import Complexity, matching_width, measure_complexity
 from eval.systems.trainable_peers import PEERS, codec_builder
 
-_DESCRIPTION, _SCORES = "candidate.json", "validation.json"
+_DESCRIPTION, _SCORES, _BOUNDS = "candidate.json", "validation.json", "bounds.json"
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,7 @@ def _read_run(job: _Job, plan: ComparisonPlan, data: Path) -> TrainedRun:
         stopped=result.stopped,
         best_step=result.best_step,
         judged=_score(job, recipe, plan, data),
+        bounds=_score_bounds(job, recipe, plan, data) if job.run.architecture == "ours" else [],
     )
 
 
@@ -229,6 +230,18 @@ def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[
         load_weights(job.folder / "model", codec)
         scores = score_candidate(codec, data, recipe.data.channels, ScoringOptions(plan.kbps, plan.clips), job.run.name)
         write_scores(job.folder / _SCORES, scores, request)
+    return scores
+
+
+def _score_bounds(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[CodecScores]:
+    """Return the stored scores at the bounds of a run of our architecture, or score it and store them."""
+    installed = [name for name in COMPARISON_METRICS if not metric(name).absent]
+    request = {"clips": plan.clips, "metrics": installed}
+    scores = read_scores(job.folder / _BOUNDS, request)
+    if scores is None:
+        codec = load_codec(job.folder)
+        scores = score_bounds(codec, data, recipe.data.channels, ScoringOptions((), plan.clips), job.run.name)
+        write_scores(job.folder / _BOUNDS, scores, request)
     return scores
 
 
@@ -247,6 +260,7 @@ def _summarise(
         candidates_on_validation=count_candidates(data),
         candidates=candidates,
         rates=compare_rates(candidates, plan.kbps),
+        bounds=list_bounds(candidates),
         absent_metrics={name: metric(name).missing for name in COMPARISON_METRICS if metric(name).absent},
         failed=failed,
     )

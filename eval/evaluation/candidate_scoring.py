@@ -18,12 +18,14 @@ from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.packed import open_split
 from codec.errors import UserError
+from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.frequency_tables import FrequencyTables
 from eval.evaluation import clip_selection
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.evaluation.codec_scores import CodecScores
 from eval.evaluation.scoring import Coding, score_excerpt
+from eval.systems.bounds import bounds_of
 
 COMPARISON_METRICS = ("pesq", "estoi", "stoi", "mel", "nmr")
 """Metrics of a comparison."""
@@ -145,4 +147,28 @@ def score_candidate(
             codebooks = min(full, max(1, round(kbps / per_codebook)))
             scores = [score_excerpt(clip, coder.code(clip.waveform, codebooks), options.metrics) for clip in clips]
             found.append(CodecScores(kbps, codebooks, codebooks * per_codebook, scores))
+    return found
+
+
+def score_bounds(codec: Codec, data: Path, channels: int, options: ScoringOptions, name: str) -> list[CodecScores]:
+    """Score the validation excerpts of :func:`score_candidate` at the bounds of a model.
+
+    Args:
+        codec: the model, in evaluation mode.
+        data: folder that ``codec prepare`` wrote.
+        channels: number of channels of the packed clips.
+        options: what is to be scored; bounds have no bit rate.
+        name: name of the candidate, for the progress bar.
+
+    Returns:
+        The scores at each bound of :func:`eval.systems.bounds.bounds_of`.
+    """
+    clips = choose_excerpts(open_split(data, "val", codec.config.sample_rate, channels), options.clips)
+    found = []
+    for bound in bounds_of(codec):
+        scores = [
+            score_excerpt(clip, Coding(bound.decode(codec, clip.waveform), 0.0), options.metrics)
+            for clip in tqdm(clips, desc=f"score {name}, {bound.name}", unit="clip")
+        ]
+        found.append(CodecScores(0.0, 0, 0.0, scores, bound.name))
     return found

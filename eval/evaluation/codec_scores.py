@@ -28,13 +28,16 @@ class ClipScores:
 
 @dataclass(frozen=True)
 class CodecScores:
-    """A codec at one operating point, on a number of clips."""
+    """A codec at one operating point, or at a bound of its quality, on a number of clips."""
 
     asked_kbps: float
+    """0 at a bound, like all bit rates and the number of codebooks."""
     codebooks: int
     nominal_kbps: float
     """Bit rate of codes of fixed width, in kbit/s over all channels."""
     clips: list[ClipScores]
+    bound: str = ""
+    """Name of the bound, see :mod:`eval.systems.bounds`; empty at an operating point."""
 
     @property
     def kbps(self) -> float:

@@ -14,6 +14,7 @@ from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.registry import model_name
 from codec.recipe import read_recipe
 from codec.runtime.command import command_line
+from codec.runtime.process_pool import Workers
 from eval.evaluation.output_folder import (
     OPEN_AGAIN,
 )
@@ -51,8 +52,8 @@ class EvaluationOptions:
     """Record the opening of the test split as a demonstration, even if it was opened before for other models."""
     max_clips: int | None = None
     """Evaluate no more clips than this, spread over the groups."""
-    workers: int = 2
-    """Number of processes that compute scores."""
+    workers: Workers = 2
+    """Number of processes that compute scores, or a cluster."""
     force: bool = False
     """Replace the results of another command in ``out``; those of the same command are replaced anyway."""
 

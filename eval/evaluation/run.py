@@ -16,6 +16,7 @@ from codec.dataset.packed import PackedSplit, list_clips, open_split
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.pretrained.checkpoint import model_checksum
+from codec.runtime.process_pool import Workers
 from eval.evaluation.clip_selection import choose_clips, choose_transcribed, selects
 from eval.evaluation.job import (
     CodedSystems,
@@ -143,7 +144,7 @@ def _code(job: EvaluationJob, clips: SelectedClips, opened: PackedSplit, work: P
     return CodedSystems(reporting, selecting, [*others, *references, *original], bounds, absent)
 
 
-def _score(coded: CodedSystems, transcribed: Collection[str], target: TargetConfig, workers: int) -> ScoredSystems:
+def _score(coded: CodedSystems, transcribed: Collection[str], target: TargetConfig, workers: Workers) -> ScoredSystems:
     """Score all clips. The clips of the evaluated model are also scored with two baselines: noise, and the decoded
     audio of an unrelated clip.
     """

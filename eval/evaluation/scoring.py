@@ -16,7 +16,7 @@ import torch
 from codec import audio
 from codec.audio import FloatArray
 from codec.losses.noise_baseline import matched_noise
-from codec.runtime.process_pool import PoolOptions, map_in_processes
+from codec.runtime.process_pool import PoolOptions, Workers, map_in_processes
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt
 from eval.evaluation.codec_scores import ClipScores
@@ -135,12 +135,12 @@ def score_coded_clip(job: ScoringJob) -> DecodeScores:
     return DecodeScores(scores, score_decode(reference, noise, rate, domain, NOISE_METRICS), unrelated)
 
 
-def score_coded_clips(jobs: Sequence[ScoringJob], workers: int) -> list[DecodeScores]:
+def score_coded_clips(jobs: Sequence[ScoringJob], workers: Workers) -> list[DecodeScores]:
     """Score clips in several processes with one thread each.
 
     Args:
         jobs: the clips.
-        workers: number of processes; with 1, this process scores them itself.
+        workers: number of processes, or a cluster; with 1, this process scores them itself.
 
     Returns:
         One result per job, in order.
@@ -148,9 +148,9 @@ def score_coded_clips(jobs: Sequence[ScoringJob], workers: int) -> list[DecodeSc
     Raises:
         UserError: a process died.
     """
-    options = PoolOptions(
-        min(workers, len(jobs)), "score", "clip", initializer=_start_worker, advice="try fewer --workers"
-    )
+    if isinstance(workers, int):
+        workers = min(workers, len(jobs))
+    options = PoolOptions(workers, "score", "clip", initializer=_start_worker, advice="try fewer --workers")
     with torch_threads(1), closing(map_in_processes(score_coded_clip, jobs, options)) as results:
         return list(results)
 

@@ -1,9 +1,11 @@
 """``codec search run``: candidates are proposed, scored and, if they are good, trained on, by any number of processes.
 
-The state is in files that are written whole or not at all, and locks that the system releases show who works on
-what. A process that was killed therefore leaves nothing to repair; the same command, or another process, goes on.
+The state is in files that are written whole or not at all, and locks that a process loses when it dies show who works
+on what (:mod:`eval.search.locks`). A process that was killed therefore leaves nothing to repair; the same command, or
+another process, goes on.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,12 +17,12 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder
 from codec.runtime.command import running_command
-from codec.runtime.file_lock import Lock
 from eval.evaluation.clip_selection import MAX_EXCERPT_S, choose_excerpts, selects
 from eval.evaluation.codec_scores import CodecScores
 from eval.metrics.registry import metric
 from eval.search.candidate import Outcome
 from eval.search.cost import CandidateCost, Size, measure_memory, measure_speed
+from eval.search.locks import DatabaseLocks, FileLocks, SearchLock, SearchLocks, holding
 from eval.search.objectives import compute_costs
 from eval.search.operating_candidates import OperatingPointCandidates
 from eval.search.plan import SearchPlan, read_search_plan
@@ -129,12 +131,18 @@ def run_search(
     _check_halves(plan, data, candidates)
     words = ["codec", "search", "run", name, "--data", data, "--out", out]
     command = running_command(*words, *([] if storage is None else ["--storage", storage]))
-    lock = Lock(out / "locks" / "search")
-    with lock.held():
+    locks = FileLocks(out) if storage is None else DatabaseLocks(storage, f"lathe-{_digest(out)}")
+    lock = locks("search")
+    with holding(lock):
         identifier = claim_folder(out, plan, name, data)
         opened = open_storage(out, storage)
         samplers = [CandidateSampler(sampler, identifier, plan, opened) for sampler in SAMPLERS]
-    return _Worker(plan, data, out, command, candidates, samplers, lock).work(show)
+    return _Worker(plan, data, out, command, candidates, samplers, locks, lock).work(show)
+
+
+def _digest(out: Path) -> str:
+    """Name a search before it has an identifier; machines share its folder under one path."""
+    return hashlib.sha256(str(out.resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _check_halves(plan: SearchPlan, data: Path, candidates: CandidateType) -> None:
@@ -167,7 +175,8 @@ class _Worker:
     """Goes on with the search."""
     candidates: CandidateType
     samplers: list[CandidateSampler]
-    lock: Lock
+    locks: SearchLocks
+    lock: SearchLock
     """Lock of the search, held while looking for a job and while publishing."""
     reported: float = field(default_factory=time.monotonic)
     """Time at which the page was last drawn."""
@@ -183,12 +192,12 @@ class _Worker:
                 job.store.lock.release()
             if (result := self._settle(job)) is not None:
                 show(result)
-        with self.lock.held():
-            return self._publish(SearchState(self.plan, self.samplers, self.out), report=True)
+        with holding(self.lock):
+            return self._publish(SearchState(self.plan, self.samplers, self.out, self.locks), report=True)
 
     def _find_job(self) -> RungJob | Idle:
-        with self.lock.held():
-            return find_next_job(SearchState(self.plan, self.samplers, self.out))
+        with holding(self.lock):
+            return find_next_job(SearchState(self.plan, self.samplers, self.out, self.locks))
 
     def _execute(self, job: RungJob) -> None:
         """Do a job and store its result. A failure is also stored, except one of the disk, which the next run may not
@@ -230,8 +239,8 @@ class _Worker:
 
     def _settle(self, job: RungJob) -> SearchResult | None:
         """Report to the samplers, and publish unless the candidate was pruned."""
-        with self.lock.held():
-            state = SearchState(self.plan, self.samplers, self.out)
+        with holding(self.lock):
+            state = SearchState(self.plan, self.samplers, self.out, self.locks)
             tell_samplers(state, job.store.settings)
             outcome = state.get_record(job.store.settings).outcome
             if outcome is not None and outcome.refused:

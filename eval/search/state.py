@@ -5,6 +5,7 @@ from pathlib import Path
 
 from eval.evaluation.codec_scores import CodecScores
 from eval.search.candidate import CandidateRecord, settings_key
+from eval.search.locks import SearchLocks
 from eval.search.objectives import compute_costs
 from eval.search.plan import SearchPlan
 from eval.search.sampler import CandidateSampler
@@ -19,10 +20,11 @@ class SearchState:
         plan: plan of the search.
         samplers: its samplers, which are not part of the snapshot.
         out: folder of the search.
+        locks: its locks.
     """
 
-    def __init__(self, plan: SearchPlan, samplers: Sequence[CandidateSampler], out: Path):
-        self.plan, self.samplers, self.out = plan, samplers, out
+    def __init__(self, plan: SearchPlan, samplers: Sequence[CandidateSampler], out: Path, locks: SearchLocks):
+        self.plan, self.samplers, self.out, self._locks = plan, samplers, out, locks
         self._records: dict[str, CandidateRecord] = {}
 
     @property
@@ -39,7 +41,7 @@ class SearchState:
         Returns:
             Its store, with a lock that is not held.
         """
-        return CandidateStore(self.out, settings, self.plan)
+        return CandidateStore(self.out, settings, self.plan, self._locks)
 
     def get_record(self, settings: CandidateSettings) -> CandidateRecord:
         """Return the content of the files of a candidate.

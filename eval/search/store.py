@@ -1,7 +1,7 @@
 """The files of a search: ``search.json``, a folder for each candidate, and the locks between processes.
 
 Each file is written whole or not at all. Any process may read any file; the process that works on a candidate holds its
-lock, which the system releases if the process dies.
+lock, which it loses if it dies.
 """
 
 import json
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
-from codec.runtime.file_lock import Lock
 from codec.runtime.json_files import from_json, read_json
 from eval.evaluation.codec_scores import CodecScores, read_scores, write_scores
 from eval.search.candidate import CandidateRecord, Outcome, settings_key
 from eval.search.cost import CandidateCost
+from eval.search.locks import SearchLocks
 from eval.search.plan import SearchPlan
 from eval.search.space import CandidateSettings
 
@@ -47,13 +47,14 @@ class CandidateStore:
         out: folder of the search.
         settings: settings of the candidate.
         plan: plan of the search.
+        locks: locks of the search.
     """
 
-    def __init__(self, out: Path, settings: CandidateSettings, plan: SearchPlan):
+    def __init__(self, out: Path, settings: CandidateSettings, plan: SearchPlan, locks: SearchLocks):
         self.settings = dict(settings)
         key = settings_key(settings)
         self.folder = out / "candidates" / key
-        self.lock = Lock(out / "locks" / key)
+        self.lock = locks(key)
         self._plan = plan
         self._request = {"clips": plan.clips, "metric": plan.metric}
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from codec.model.processes import ONE_PROCESS, Processes
+
 DECAY = 0.99
 """Decay of the moving averages per batch."""
 RESTART_BELOW = 0.03
@@ -28,6 +30,18 @@ class BatchUsage:
     """Nearest entries ``[codebooks, vectors]``."""
     used: Tensor
     """Whether the vector uses that code ``[codebooks, vectors]``, bool."""
+
+    def followed_by(self, other: "BatchUsage") -> "BatchUsage":
+        """Return the usage of this part of a batch and of the next one.
+
+        Args:
+            other: usage of the next part
+
+        Returns:
+            Both.
+        """
+        pairs = zip((self.points, self.codes, self.used), (other.points, other.codes, other.used))
+        return BatchUsage(*(torch.cat(pair, 1) for pair in pairs))
 
     def only_if(self, finite: Tensor) -> "BatchUsage":
         """Return the usage of a step that may be skipped.
@@ -79,30 +93,50 @@ def sum_points(batch: BatchUsage, size: int) -> Tensor:
     return sums.view(codebooks, size, dim + 1)
 
 
-def restart_candidates(batch: BatchUsage, restarts: Tensor) -> Tensor:
+def restart_candidates(batch: BatchUsage, restarts: Tensor, processes: Processes = ONE_PROCESS) -> Tensor:
     """Choose a vector in use for every entry at random, slightly moved.
 
     Args:
-        batch: usage of a batch
-        restarts: numbers of :func:`draw_restarts`
+        batch: usage of a batch, or the part of it that this process computed
+        restarts: numbers of :func:`draw_restarts`, the same in all processes
+        processes: those that share the batch
 
     Returns:
-        Coordinates ``[codebooks, size, dim]``; of no meaning for a codebook that no vector used.
+        Coordinates ``[codebooks, size, dim]``; of no meaning for a codebook that no vector used. Of several processes,
+        each returns the vectors that are its own, and zeros for the others: their sum is that of one process.
     """
     codebooks, vectors, dim = batch.points.shape
     size = len(restarts) // (codebooks + dim)
     chosen, noise = restarts[: codebooks * size].view(codebooks, size), restarts[codebooks * size :].view(size, dim)
     order = batch.used.cumsum(1)
-    count = order[:, -1:]
-    # the n-th vector in use is the first at which the count reaches n
-    wanted = torch.minimum((chosen * count).long() + 1, count)
-    index = torch.searchsorted(order, wanted).clamp(max=vectors - 1)
+    own = order[:, -1:]
     points = torch.where(batch.used[..., None], batch.points, 0.0)
-    values = count[..., None] * dim
+    before, count, spread = _count_and_spread(batch, points, own, processes)
+    # the n-th vector in use is the first at which the count reaches n
+    wanted = torch.minimum((chosen * count).long() + 1, count) - before
+    index = torch.searchsorted(order, wanted).clamp(max=vectors - 1)
+    candidates = points.gather(1, index[..., None].expand(-1, -1, dim)) + _NOISE * spread[..., None] * noise
+    return torch.where(((wanted > 0) & (wanted <= own))[..., None] | (count == 0)[..., None], candidates, 0.0)
+
+
+def _count_and_spread(
+    batch: BatchUsage, points: Tensor, own: Tensor, processes: Processes
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the numbers of vectors in use ``[codebooks, 1]``, in the processes before this one and in all, and the
+    standard deviation of their coordinates. Sums of squares are combined as T. Chan, G. Golub and R. LeVeque do (1983).
+    """
+    values = own[..., None] * points.shape[-1]
     mean = points.sum((1, 2), keepdim=True) / values.clamp(min=1)
-    squares = torch.where(batch.used[..., None], (points - mean).square(), 0.0).sum((1, 2), keepdim=True)
-    spread = (squares / (values - 1).clamp(min=1)).sqrt()
-    return points.gather(1, index[..., None].expand(-1, -1, dim)) + _NOISE * spread * noise
+    squares = torch.where(batch.used[..., None], (points - mean).square(), 0.0).sum((1, 2))
+    known = torch.stack([own[:, 0].to(points.dtype), mean[:, 0, 0], squares])
+    counts, means, squares = processes.gather(known[None]).unbind(1)  # each [processes, codebooks]
+    count = counts.sum(0).long()[:, None]
+    numbers = counts * points.shape[-1]
+    total = numbers.sum(0)
+    middle = (numbers * means).sum(0) / total.clamp(min=1)
+    squares = squares.sum(0) + (numbers * (means - middle).square()).sum(0)
+    spread = (squares / (total - 1).clamp(min=1)).sqrt()
+    return counts[: processes.rank].sum(0).long()[:, None], count, spread[:, None]
 
 
 def updated_codebooks(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.model.quantizers.codebook_update import (
     DECAY,
     RESTART_BELOW,
@@ -28,6 +29,7 @@ from codec.model.quantizers.codebook_update import (
 )
 from codec.model.quantizers.fused import FusedVQ
 from codec.model.quantizers.importance import (
+    CodesOfBatch,
     FrameWeights,
     LearnedWeights,
     LevelWeights,
@@ -129,7 +131,9 @@ class ResidualVQ(nn.Module):
         self.weights: FrameWeights = LearnedWeights(config.dimension) if learnt else LevelWeights()
         """Weights of frames in the importance of their codes."""
         self.last_batch: BatchUsage | None = None
-        """What the codebooks quantized in the last training batch."""
+        """What the codebooks quantized in the training batch so far, see :meth:`begin_batch`."""
+        self.processes: Processes = ONE_PROCESS
+        """Those that share each training batch."""
         self._fused: FusedVQ | None = None
         self._fused_from: list[tuple[int, int]] = []
 
@@ -144,6 +148,7 @@ class ResidualVQ(nn.Module):
             The latents quantized with the codes in use, and the commitment loss of these.
         """
         shape = (len(self.stages), *latent.shape[:2])
+        records = self.training and torch.is_grad_enabled()  # a pass without gradients only looks
         with torch.no_grad():
             residuals, points, codes, entries = [latent.flatten(0, 1)], [], [], []
             for stage in self.stages:
@@ -157,11 +162,17 @@ class ResidualVQ(nn.Module):
         log_weight = self.weights.log_weights(latent.detach(), errors[0])
         with torch.no_grad():
             importances = code_importances(errors[:-1].transpose(0, 1), log_weight)
-            thresholds = importance_thresholds(importances, codebooks)
+            processes = self.processes if self.training else ONE_PROCESS
+            of_batch = processes.gather(importances)
+            thresholds = importance_thresholds(of_batch, codebooks)
             used = importances >= thresholds
-            if self.training:
-                self.last_batch = BatchUsage(torch.stack(points), torch.stack(codes), used.transpose(0, 1).flatten(1))
-        share = select_codes(importances, thresholds, log_weight) if log_weight.requires_grad else used.to(latent.dtype)
+            if records:
+                usage = BatchUsage(torch.stack(points), torch.stack(codes), used.transpose(0, 1).flatten(1))
+                self.last_batch = usage if self.last_batch is None else self.last_batch.followed_by(usage)
+        share = used.to(latent.dtype)
+        if log_weight.requires_grad:
+            whole = CodesOfBatch(of_batch, processes.gather(log_weight))
+            share = select_codes(importances, thresholds, log_weight, whole)
         total = (torch.stack(entries).view(*shape, -1) * share.transpose(0, 1)[..., None]).sum(0)
         commitment = _commitment(latent, remaining[1:].view(*shape, -1), errors[1:], used.transpose(0, 1))
         return Quantized(latent - latent.detach() + total, torch.stack(codes).view(shape).transpose(0, 1), commitment)
@@ -194,6 +205,10 @@ class ResidualVQ(nn.Module):
                 stage.initialise(residual, generator)
             residual = residual - stage.lookup(assign_nearest(residual @ stage.basis.T, stage.codebook))
 
+    def begin_batch(self) -> None:
+        """Forget what earlier batches quantized; parts of a batch that are computed one after the other add up."""
+        self.last_batch = None
+
     def draw_restarts(self, generator: torch.Generator) -> Tensor:
         """Draw the random numbers of the dead-code restarts of a step; see :func:`draw_restarts`.
 
@@ -225,12 +240,20 @@ class ResidualVQ(nn.Module):
             return self.stages[0].usage.new_zeros(())
         batch = self.last_batch.only_if(finite)
         codebooks, usages = [s.codebook for s in self.stages], [s.usage for s in self.stages]
-        sums, candidates = sum_points(batch, codebooks[0].shape[0]), restart_candidates(batch, restarts)
+        sums, candidates = self._combined(batch, restarts)
         books, usage, restarted = updated_codebooks(
             torch.stack(codebooks), torch.stack(usages), sums, candidates, decay, threshold
         )
         torch._foreach_copy_([*codebooks, *usages], [*books.unbind(), *usage.unbind()])
+        self.begin_batch()
         return restarted
+
+    def _combined(self, batch: BatchUsage, restarts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums and candidates of all processes, which travel in one message."""
+        parts = sum_points(batch, len(self.stages[0].codebook)), restart_candidates(batch, restarts, self.processes)
+        total = self.processes.sum(torch.cat(parts, -1))
+        sums, candidates = total.split([part.shape[-1] for part in parts], -1)
+        return sums, candidates
 
     def continuous(self, latent: Tensor) -> Tensor:
         """Return the latents that the decoder would get without quantization.

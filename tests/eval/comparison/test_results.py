@@ -12,7 +12,7 @@ from eval.metrics.registry import Score, metric
 def finished(name: str, scores: list[Score]) -> CandidateResult:
     """Return a candidate whose only run was scored on clips of one group each."""
     clips = [ClipScores(f"c{i}", f"g{i}", 4.0, 12000.0, {"pesq": score}) for i, score in enumerate(scores)]
-    run = TrainedRun(Path(), 0, 1, 1.0, 1.0, "", 1, [CodecScores(3.0, 6, 3.0, clips)])
+    run = TrainedRun(Path(), 0, 1, 1.0, 1.0, "", 1, [CodecScores(3.0, 6, 3.0, clips)], [])
     return CandidateResult(name, "ours", None, None, None, [], "", [run])
 
 

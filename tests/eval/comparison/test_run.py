@@ -10,11 +10,15 @@ import pytest
 
 from codec.cli import main
 from codec.dataset.ledger import count_candidates
+from codec.dataset.packed import open_split
 from codec.errors import UserError
+from codec.pretrained.checkpoint import load_codec
 from codec.training.trainer import train
 from eval.comparison.plan import PlanOverrides
 from eval.comparison.report import comparison_markdown
 from eval.comparison.run import compare
+from eval.evaluation.clip_selection import choose_excerpts
+from eval.metrics.registry import metric
 from eval.systems.trainable_peers import PEERS
 from tests.helpers.plans import TINY_SETTINGS, write_comparison_plan
 
@@ -89,6 +93,24 @@ def test_the_page_has_the_command_and_the_numbers(finished, result, rows):
     assert result["command"] in page and "## Seeds" in page and "GMAC/s" in page
     assert f"| ours | 3 | {rows['ours', 0.6]['kbps']:.2f} (0.60) |" in page
     assert f"{rows['ours', 0.6]['metrics']['mel']['value']['mean']:.2f} †" in page
+
+
+def test_bounds_of_candidates_stand_in_a_table_of_their_own(finished, result, prepared):
+    bounds = {(row["candidate"], row["bound"]): row["metrics"]["mel"]["mean"] for row in result["bounds"]}
+    names = ["without quantizer", "KLT alone"]
+    assert list(bounds) == [(candidate["name"], name) for candidate in result["candidates"] for name in names]
+    codec = load_codec(finished / "runs/ours-seed0")
+    split = open_split(prepared, "val", codec.config.sample_rate, 1)
+    values = []
+    for clip in choose_excerpts(split, result["clips"]):
+        latent = codec.stream_encoder(1, quantize=False)
+        latents = np.concatenate([latent.push(clip.waveform[None]).codes, latent.flush().codes], 2)
+        decoder = codec.stream_decoder(1, quantized=False)
+        decoded = np.concatenate([decoder.push(latents), decoder.flush()], 2)[0, :, : clip.waveform.shape[1]]
+        values.append(metric("mel").score(clip.waveform, decoded, codec.config.sample_rate).value)
+    assert bounds["ours", "without quantizer"] == pytest.approx(np.mean(values), abs=1e-4)
+    page = (finished / "comparison.md").read_text()
+    assert page.index("## Bounds") > page.index("## About") and "| ours | KLT alone |" in page
 
 
 def test_some_candidates_can_be_trained_alone_and_other_runs_are_not_mixed_in(tmp_path, prepared, monkeypatch):
