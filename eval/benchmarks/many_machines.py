@@ -219,7 +219,7 @@ def _main() -> None:
         if arguments.out:
             words = command_line("python", "-m", "eval.benchmarks.many_machines", *sys.argv[1:])
             parts = [f"### {table.title}\n\n{table.note}\n\n{table.markdown()}" for table in tables]
-            cores = f"Measured on a machine of {os.cpu_count()} cores that other work shares."
+            cores = f"Measured on a machine of {os.cpu_count()} cores."
             write_section(arguments.out, SECTION, "\n\n".join([f"Written by\n\n```sh\n{words}\n```", cores, *parts]))
     except UserError as error:
         sys.exit(f"error: {error}")
