@@ -2,12 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codec.cli.common import AddCommand
+from codec.cli.common import FAILED, INTERRUPTED, AddCommand, positive, print_error
 from codec.cli.health import HEALTH_PAGE
 from codec.errors import UserError
 from codec.runtime import signals
-from codec.runtime.command import command_line
+from codec.runtime.command import command_line, command_words
+from codec.runtime.launcher import end_with_launcher, launch
+from codec.runtime.process_layout import find_layout
+
+if TYPE_CHECKING:
+    from codec.config import Recipe
 
 
 def add_parser(command: AddCommand) -> None:
@@ -36,8 +42,27 @@ def add_parser(command: AddCommand) -> None:
         help="resume from the checkpoint with the best validation instead of the last one",
     )
     parser.add_argument(
+        "--devices",
+        type=_devices,
+        metavar="N",
+        help="GPUs of this machine to train on, or processes without GPUs; each computes its share of every batch"
+        " (default: auto, all GPUs that the batch can be divided over, or one process)",
+    )
+    parser.add_argument(
+        "--nodes",
+        type=positive,
+        default=1,
+        metavar="M",
+        help="machines to train on, on each of which this command runs with MASTER_ADDR and NODE_RANK; torchrun and"
+        " srun set the number of processes themselves",
+    )
+    parser.add_argument(
         "--lr-range-test", action="store_true", help="search for a good learning rate instead of training"
     )
+
+
+def _devices(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -45,9 +70,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
         from codec.training.lr_range_test import run_lr_range_test
-        from codec.training.trainer import train
-        from eval.training_health.examine import examine
-        from eval.training_health.page import write_health_page
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
@@ -56,8 +78,46 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.run is None:
         raise UserError("--run is missing: give the folder for checkpoints, curves and the model")
     parent = find_model(arguments.init_from) if arguments.init_from else None
-    with signals.interrupt_once(signals.RUN_SIGNALS):
-        result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
+    layout = find_layout()
+    if layout is None:
+        devices = arguments.devices or _all_devices(recipe, arguments.nodes)
+        if devices * arguments.nodes > 1:
+            return launch(command_words(), devices, arguments.nodes)
+    elif arguments.devices not in (None, layout.local_count) or arguments.nodes not in (1, layout.nodes):
+        raise UserError(
+            f"--devices and --nodes do not fit the {layout.count} processes, {layout.local_count} on this machine, that"
+            " torchrun or srun has started; leave them out"
+        )
+    end_with_launcher()
+    return _train(arguments, recipe, parent, leads=layout is None or layout.rank == 0)
+
+
+def _all_devices(recipe: "Recipe", nodes: int) -> int:
+    """Return the number of GPUs that the batch can be divided over; 1 without a GPU."""
+    import torch
+
+    parts = recipe.data.batch_size // recipe.train.accumulate
+    return max((count for count in range(1, torch.cuda.device_count() + 1) if parts % (count * nodes) == 0), default=1)
+
+
+def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None, leads: bool) -> int:
+    with signals.exit_on_interrupt():
+        from codec.training.joining import OtherProcessEnded
+        from codec.training.trainer import train
+        from eval.training_health.examine import examine
+        from eval.training_health.page import write_health_page
+
+    try:
+        with signals.interrupt_once(signals.RUN_SIGNALS):
+            result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
+    except OtherProcessEnded as error:
+        return FAILED if error.reported else print_error(str(error), FAILED)
+    except KeyboardInterrupt:
+        if leads:
+            raise
+        return INTERRUPTED
+    if not leads:
+        return 0
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE
     write_health_page(health, arguments.run, page)
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")

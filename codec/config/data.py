@@ -43,7 +43,7 @@ class DataConfig:
     crop_s: float = 1.0
     """Length of a crop in seconds."""
     batch_size: int = 16
-    """Crops per step."""
+    """Crops per step, divided evenly over all processes."""
     silence_dbfs: float = -60.0
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0

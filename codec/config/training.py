@@ -100,8 +100,14 @@ class TrainConfig:
     """Number of scales of the mel loss in a step, drawn at random. Fewer cost less, with the same expectation."""
     precision: Literal["32", "bf16"] = "32"
     """Precision of the computation; ``bf16`` is faster on recent GPUs."""
+    accumulate: int = 1
+    """Gradient accumulation: number of equal parts in which each process computes its share of a batch, one after the
+    other, so that a batch that exceeds the memory fits. Which codes low bit rates drop is decided within a part."""
     compile: bool = False
     """Compile the codec with ``torch.compile``."""
+    cuda_graph: bool = False
+    """Record training steps as CUDA graphs, which a GPU repeats without waiting for the program; without a GPU they are
+    computed as usual."""
     unquantized_share: float = 0.0
     """Share of the run, at its beginning, in which the decoder gets the latent without quantization. Validations
     quantize it nevertheless. Codebooks follow the latent, and are fitted to it anew at the end of this phase."""
@@ -121,6 +127,7 @@ class TrainConfig:
         "max_minutes": Range(0, 10**7),
         "seed": Range(0, 2**32 - 1),
         "mel_scales": Range(1, 7),
+        "accumulate": Range(1, 65_536),
         "unquantized_share": Range(0, 1, below=True),
         "validate_every": Range(1, MAX_STEPS),
         "validation_clips": Range(1, 10**6),

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codec.model.processes import ONE_PROCESS, Processes
+
 AdversarialKind = Literal["least_squares", "hinge", "bce"]
 """Names of the adversarial losses, as recipes have them."""
 
@@ -92,15 +94,19 @@ def discriminator_statistics(
     }
 
 
-def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor], processes: Processes = ONE_PROCESS) -> Tensor:
     """Return the distance between the features that the discriminators compute of real and of decoded waveforms.
 
     Args:
         real: features of real waveforms, one tensor per layer; they receive no gradients
         fake: features of decoded waveforms, likewise
+        processes: those that share the batch
 
     Returns:
         Mean over the layers of the mean absolute difference, relative to the mean magnitude of ``real``; a scalar.
     """
-    terms = [(f - r.detach()).abs().mean() / r.detach().abs().mean().clamp(min=1e-5) for r, f in zip(real, fake)]
+    magnitudes = processes.mean([r.detach().abs().mean() for r in real])
+    terms = [
+        (f - r.detach()).abs().mean() / magnitude.clamp(min=1e-5) for r, f, magnitude in zip(real, fake, magnitudes)
+    ]
     return torch.stack(terms).mean()

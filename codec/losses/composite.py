@@ -10,6 +10,7 @@ from codec.errors import UserError
 from codec.losses import loudness_disturbance, noise_to_mask, spectral
 from codec.losses.spectrograms import ALL_MEL_SCALES, SpectrogramPair
 from codec.model.mdct import MDCT
+from codec.model.processes import ONE_PROCESS, Processes
 
 LossTerm = Callable[["CompositeLoss", SpectrogramPair], Tensor]
 
@@ -17,7 +18,7 @@ LOSS_TERMS: dict[str, LossTerm] = {
     "l1": lambda loss, pair: (pair.output - pair.target).abs().mean(),
     "l2": lambda loss, pair: (pair.output - pair.target).square().mean(),
     "mdct_l1": lambda loss, pair: loss.mdct.analysis(pair.output - pair.target).abs().mean(),  # the MDCT is linear
-    "stft": lambda loss, pair: spectral.stft_loss(pair),
+    "stft": lambda loss, pair: spectral.stft_loss(pair, loss.processes),
     "complex_stft": lambda loss, pair: spectral.complex_stft_loss(pair),
     "mel": lambda loss, pair: spectral.mel_loss(pair, loss.sample_rate),
     "nmr": lambda loss, pair: noise_to_mask.noise_to_mask_loss(pair, loss.sample_rate),
@@ -63,6 +64,8 @@ class CompositeLoss(nn.Module):
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.sample_rate = sample_rate
         self.mdct = MDCT(mdct_hop)
+        self.processes: Processes = ONE_PROCESS
+        """Those that share each batch, of which the waveforms are a part."""
 
     def forward(
         self,

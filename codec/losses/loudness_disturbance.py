@@ -58,15 +58,14 @@ def loudness_window(sample_rate: int) -> int:
 
 
 @cached_constant
-def loudness_bands(sample_rate: int, device: torch.device) -> LoudnessBands:
+def loudness_bands(sample_rate: int) -> LoudnessBands:
     """Return the constants of the loudness model.
 
     Args:
         sample_rate: sample rate in Hz
-        device: device of the tensors
 
     Returns:
-        The constants, in float32.
+        The constants, in float32 on the device that follows the sample rate.
     """
     window = loudness_window(sample_rate)
     bands = make_bark_bands(sample_rate, window)
@@ -75,7 +74,7 @@ def loudness_bands(sample_rate: int, device: torch.device) -> LoudnessBands:
     width = hz_to_bark(edges).diff()
     assignment = bands.assignment / power_divisor(window)
     quiet = 10 ** (threshold_in_quiet_db_spl(centre) / 10)
-    return LoudnessBands(assignment.float().to(device), quiet.float().to(device), width.float().to(device))
+    return LoudnessBands(assignment.float(), quiet.float(), width.float())
 
 
 def specific_loudness(power: Tensor, bands: LoudnessBands) -> Tensor:

@@ -64,15 +64,14 @@ def spreading_db(distance_bark: Tensor) -> Tensor:
 
 
 @cached_constant
-def masking_bands(sample_rate: int, device: torch.device) -> MaskingBands:
+def masking_bands(sample_rate: int) -> MaskingBands:
     """Return the constants of the masking model.
 
     Args:
         sample_rate: sample rate in Hz
-        device: device of the tensors
 
     Returns:
-        The constants, in float32.
+        The constants, in float32 on the device that follows the sample rate.
     """
     window = masking_window(sample_rate)
     bands = make_bark_bands(sample_rate, window)
@@ -80,10 +79,10 @@ def masking_bands(sample_rate: int, device: torch.device) -> MaskingBands:
     spreading = 10 ** (spreading_db(centre[None, :] - centre[:, None]) / 10)
     quiet = 0.5 * 10 ** ((threshold_in_quiet_db_spl(bands.centre_hz) - FULL_SCALE_DB_SPL) / 10)
     return MaskingBands(
-        bands.assignment.float().to(device),
-        spreading.float().to(device),
-        centre.float().to(device),
-        quiet.float().to(device),
+        bands.assignment.float(),
+        spreading.float(),
+        centre.float(),
+        quiet.float(),
         1 / power_divisor(window),
     )
 

@@ -2,15 +2,12 @@
 values; A-weighted STFT.
 """
 
-import warnings
-
-import librosa
-import numpy as np
 import torch
-from auraloss.freq import STFTLoss
 from torch import Tensor
 
+from codec.losses.frequency_weights import a_weighting, mel_filters
 from codec.losses.spectrograms import ComplexSpectrogram, SpectrogramPair, cached_constant
+from codec.model.processes import ONE_PROCESS, Processes
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 """Lengths of the STFT windows of the mel scales, in samples."""
@@ -25,17 +22,15 @@ COMPRESSION_FLOOR = 1e-10
 """Added to the power before it is compressed, which keeps the gradient finite on silence; 0 dB is a sine of full scale,
 so this is -100 dB."""
 A_WEIGHTED_WINDOW = 1024
+TINY = 1e-8
+"""Magnitude that stands for silent targets where a sum over them is a divisor."""
 SILENCE = 1e-3
 """Mean magnitude per bin below which a target counts as silent: about -60 dBFS of white noise."""
 
 
 @cached_constant
-def _mel_filters(sample_rate: int, window: int, bands: int, device: torch.device) -> Tensor:
-    with warnings.catch_warnings():
-        # the shortest windows cannot fill every band; that is part of the definition
-        warnings.simplefilter("ignore", UserWarning)
-        filters = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=bands)
-    return torch.from_numpy(filters.T.copy()).to(device)
+def _mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
+    return mel_filters(sample_rate, window, bands).float().T.contiguous()
 
 
 def _log_mel(spectrogram: Tensor, filters: Tensor) -> Tensor:
@@ -67,37 +62,30 @@ def mel_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     return total * (len(MEL_WINDOWS) / len(pair.mel_scales))
 
 
-class _SharedSTFTLoss(STFTLoss):
-    """auraloss's STFT loss (spectral convergence and log magnitude) on spectrograms that were computed before.
+def stft_loss(pair: SpectrogramPair, processes: Processes = ONE_PROCESS) -> Tensor:
+    """Return the multi-resolution STFT loss, with windows of 512, 1024 and 2048 samples.
 
-    Its spectral convergence divides by the norm of the target. One silent excerpt would outweigh the whole batch, so
-    that term leaves out silent targets.
-    """
+    For each window it is the spectral convergence, the norm of the difference of magnitudes relative to that of the
+    target, plus the mean absolute difference of their natural logarithms. One silent excerpt would outweigh the whole
+    batch in the convergence, so it leaves out silent targets.
 
-    def compare(self, output: Tensor, target: Tensor) -> Tensor:
-        audible = target.mean((1, 2)) > SILENCE
-        logarithmic = self.logstft(output, target)
-        return logarithmic + (self.spectralconv(output[audible], target[audible]).mean() if audible.any() else 0.0)
-
-
-_STFT_LOSSES = {w: _SharedSTFTLoss(fft_size=w, hop_size=w // 4, win_length=w) for w in STFT_WINDOWS}
-
-
-def stft_loss(pair: SpectrogramPair) -> Tensor:
-    """Return auraloss's multi-resolution STFT loss, with windows of 512, 1024 and 2048 samples.
-
-    Source: R. Yamamoto et al., "Parallel WaveGAN", 2020; C. Steinmetz, J. Reiss, "auraloss", 2020.
+    Source: R. Yamamoto et al., "Parallel WaveGAN", 2020, as C. Steinmetz, J. Reiss, "auraloss", 2020, compute it.
 
     Args:
         pair: output and target. Silent targets count in the logarithmic part alone.
+        processes: those that share the batch, of which ``pair`` is a part
 
     Returns:
         Mean over the windows, a scalar.
     """
-    losses = [
-        loss.compare(pair.output_spectrogram(window), pair.target_spectrogram(window))
-        for window, loss in _STFT_LOSSES.items()
-    ]
+    losses = []
+    for window in STFT_WINDOWS:
+        output, target = pair.output_spectrogram(window), pair.target_spectrogram(window)
+        norms = torch.stack([torch.linalg.vector_norm(each, dim=(1, 2)) for each in (output - target, target)], 1)
+        audible = torch.where(target.mean((1, 2))[:, None] > SILENCE, norms, 0.0)
+        distance, level = torch.linalg.vector_norm(processes.gather(audible), dim=0)
+        convergence = distance / level.clamp(min=TINY)  # without any audible target the ratio is 0
+        losses.append(convergence + (output.log() - target.log()).abs().mean())
     return torch.stack(losses).mean()
 
 
@@ -135,21 +123,18 @@ def complex_stft_loss(pair: SpectrogramPair) -> Tensor:
 
 
 @cached_constant
-def a_weights(sample_rate: int, window: int, device: torch.device) -> Tensor:
+def a_weights(sample_rate: int, window: int) -> Tensor:
     """Return the gain of the A curve (IEC 61672-1) at each bin of an STFT.
 
     Args:
         sample_rate: sample rate in Hz
         window: length of the window in samples
-        device: device of the result
 
     Returns:
         Factors for magnitudes, 1 at 1 kHz, ``[window / 2 + 1]``.
     """
-    frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=window)
-    with np.errstate(divide="ignore"):  # the curve is -inf dB at 0 Hz, which librosa bounds
-        decibel = librosa.A_weighting(frequencies)
-    return torch.from_numpy(10 ** (decibel / 20)).float().to(device)
+    frequencies = torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
+    return (10 ** (a_weighting(frequencies) / 20)).float()
 
 
 def a_weighted_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:

@@ -4,11 +4,12 @@ Spectrograms are ``[batch, frames, bins]``: Hann windows, a hop of a quarter of 
 reflected edges, as in ``torch.stft``.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,36 +24,47 @@ ALL_MEL_SCALES = tuple(range(7))
 POWER_FLOOR = 1e-12
 """Added to the power before the root, which keeps the gradient finite on silence; -120 dB in magnitude."""
 
-_Builder = TypeVar("_Builder", bound=Callable[..., object])
+_Constant = TypeVar("_Constant")
 
 
-def cached_constant(build: _Builder) -> _Builder:
-    """Decorate a function so that it computes its tensors once for each of its arguments.
+def cached_constant(build: Callable[..., _Constant]) -> Callable[..., _Constant]:
+    """Decorate a function so that it computes its tensors once for each of its arguments, and moves them to a device.
 
     They are ordinary tensors even if the first call is in inference mode, whose tensors could not serve a later
     training step.
 
     Args:
-        build: function of hashable arguments
+        build: function of hashable arguments that returns a tensor, or a dataclass with tensors, on the CPU
 
     Returns:
-        The function with a cache.
+        The function with a cache, and with the device as an additional last argument.
     """
-    return cast(_Builder, functools.lru_cache(maxsize=64)(torch.inference_mode(False)(build)))
+    built = functools.lru_cache(maxsize=64)(torch.inference_mode(False)(build))
+
+    @functools.wraps(build)
+    def on_device(*arguments: Any) -> Any:
+        made, device = built(*arguments[:-1]), arguments[-1]
+        with torch.inference_mode(False):
+            if isinstance(made, Tensor):
+                return made.to(device)
+            moved = {name: value.to(device) for name, value in vars(made).items() if isinstance(value, Tensor)}
+            return dataclasses.replace(made, **moved)  # type: ignore[type-var]
+
+    return functools.lru_cache(maxsize=64)(on_device)
 
 
 @cached_constant
-def _hann(window: int, device: torch.device) -> Tensor:
-    return torch.hann_window(window, device=device)
+def _hann(window: int) -> Tensor:
+    return torch.hann_window(window)
 
 
 @cached_constant
-def _fourier_basis(window: int, device: torch.device) -> Tensor:
+def _fourier_basis(window: int) -> Tensor:
     """Windowed cosines and negative sines, ``[window, 2 * bins]``."""
     n = torch.arange(window, dtype=torch.float64)
     phase = 2 * math.pi / window * torch.outer(n, n[: window // 2 + 1])
     basis = torch.cat([phase.cos(), -phase.sin()], 1) * torch.hann_window(window, dtype=torch.float64)[:, None]
-    return basis.float().to(device)
+    return basis.float()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from codec.model.convnext import Stack, StreamState
 from codec.model.frequency_tables import FrequencyTables
 from codec.model.mdct import MDCT
 from codec.model.power_law import compress, expand
+from codec.model.processes import Processes
 from codec.model.quantizers import Quantizer, build_quantizer
 from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
@@ -147,16 +148,40 @@ class Codec(CodecBase):
         ]
         self.quantizer.initialise(torch.cat(latents), generator, first)
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update the codebooks from the last training batch (EMA and dead-code restart).
+    def share_batches(self, processes: Processes) -> None:
+        """Let what depends on the whole batch be combined over processes that compute a part of it each.
+
+        Args:
+            processes: those that share each training batch
+        """
+        self.quantizer.processes = processes
+
+    def begin_batch(self) -> None:
+        """Begin a training batch, whose parts may be computed one after the other."""
+        self.quantizer.begin_batch()
+
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.
 
         Args:
             generator: source of random numbers, on the CPU
 
         Returns:
-            Number of dead-code restarts.
+            Numbers on the CPU, as many in each step.
         """
-        return self.quantizer.update_codebooks(generator)
+        return self.quantizer.draw_restarts(generator)
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Update the codebooks from the last training batch (EMA and dead-code restart).
+
+        Args:
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codec
+            finite: False (scalar) if nothing is to change, because the step is skipped
+
+        Returns:
+            Number of dead-code restarts (scalar).
+        """
+        return self.quantizer.update_codebooks(restarts, finite)
 
     # --- the layers, as used by training and inference -------------------------------------------
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.errors import UserError
+from codec.model.processes import Processes
 from codec.model.quantizers.quantized import Quantized
 
 
@@ -52,14 +54,41 @@ class CodecBase(nn.Module):
         """
         raise NotImplementedError
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Update the parts that learn from the last batch without gradients; called after each training step.
+    def share_batches(self, processes: Processes) -> None:
+        """Let what depends on the whole batch be combined over processes that compute a part of it each.
+
+        Args:
+            processes: those that share each training batch
+
+        Raises:
+            UserError: there are several, and this codec cannot.
+        """
+        if processes.count > 1:
+            raise UserError(f"{type(self).__name__} is trained by one process; start it without several devices")
+
+    def begin_batch(self) -> None:
+        """Begin a training batch, whose parts may be computed one after the other."""
+
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.
 
         Args:
             generator: source of random numbers, on the CPU
 
         Returns:
-            Number of dead-code restarts.
+            Numbers on the CPU, as many in each step.
+        """
+        raise NotImplementedError
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Update the parts that learn from the last batch without gradients; called after each training step.
+
+        Args:
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codec
+            finite: False (scalar) if nothing is to change, because the step is skipped
+
+        Returns:
+            Number of dead-code restarts (scalar).
         """
         raise NotImplementedError
 

@@ -41,6 +41,15 @@ def recorded_command(arguments: Sequence[str] | None = None) -> Iterator[None]:
         _running[:] = before
 
 
+def command_words() -> list[str]:
+    """Return the arguments of the command that is being run, as they were typed.
+
+    Returns:
+        The words after the program's name; none for calls from Python.
+    """
+    return _running[1:]
+
+
 def running_command(*otherwise: object) -> str:
     """Return the command that is being run, as it was typed.
 

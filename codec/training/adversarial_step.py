@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from codec.losses import adversarial
 from codec.losses.adversarial import AdversarialKind
+from codec.model.processes import ONE_PROCESS, Processes
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,11 @@ def discriminator_objective(discriminator: nn.Module, kind: AdversarialKind, out
 
 
 def codec_objective(
-    discriminator: nn.Module, kind: AdversarialKind, output: Tensor, target: Tensor
+    discriminator: nn.Module,
+    kind: AdversarialKind,
+    output: Tensor,
+    target: Tensor,
+    processes: Processes = ONE_PROCESS,
 ) -> CodecAgainstDiscriminator:
     """Compute the adversarial losses of the codec; the weights of the discriminator get no gradient.
 
@@ -44,6 +49,7 @@ def codec_objective(
         kind: the recipe's ``adversarial.loss``
         output: decoded waveforms ``[batch, 1, samples]``
         target: original waveforms of the same shape
+        processes: those that share the batch
 
     Returns:
         The losses, and statistics of the discriminator.
@@ -55,6 +61,6 @@ def codec_objective(
     discriminator.requires_grad_(True)
     terms = {
         "adversarial": adversarial.generator_loss(kind, fake.logits),
-        "features": adversarial.feature_matching(real.features, fake.features),
+        "features": adversarial.feature_matching(real.features, fake.features, processes),
     }
     return CodecAgainstDiscriminator(terms, adversarial.discriminator_statistics(kind, real.logits, fake.logits))

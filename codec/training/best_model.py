@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from codec.dataset.packed import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import save_model, save_weights
 from codec.training.heard_audio import heard_audio_info
 from codec.training.heard_audio_counter import HeardAudioCounter
@@ -39,6 +40,7 @@ class BestModelCheckpoint(Callback):
         counter: callback that counts what is heard; it must come before this one
         criterion: digest of everything but the weights that the validation loss depends on: losses, clips and crops. A
             best value by another criterion is discarded.
+        processes: those that train together; the leader alone saves
     """
 
     state_key = "best"  # type: ignore[assignment]  # a property there, which takes the name of the class
@@ -50,7 +52,9 @@ class BestModelCheckpoint(Callback):
         trained_on: DatasetSummary,
         counter: HeardAudioCounter,
         criterion: str,
+        processes: Processes = ONE_PROCESS,
     ):
+        self.processes = processes
         self.folder, self.module, self.trained_on, self.criterion = folder, module, trained_on, criterion
         self.counter = counter
         self.best, self.best_step = math.inf, 0
@@ -94,7 +98,8 @@ class BestModelCheckpoint(Callback):
         self._check(state.validation_loss)
         if state.validation_loss < self.best:
             self.best, self.best_step, self.without_improvement = state.validation_loss, state.step, 0
-            self._save()
+            if self.processes.is_leader:
+                self._save()
         elif self.module.quantizes:
             self.without_improvement += 1
         if self.out_of_patience:

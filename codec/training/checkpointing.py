@@ -16,10 +16,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from codec.errors import UserError
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.runtime.atomic_files import commit_file
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.metrics_log import MetricsLog
-from codec.training.module import CHECKPOINT_FORMAT
+from codec.training.module import CHECKPOINT_FORMAT, CodecModule
 from codec.training.state import TrainingState
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -88,10 +89,11 @@ class CheckpointFiles(CheckpointIO):
 
     Args:
         run: folder of the run, for messages
+        processes: those that train together; the leader reads for all, so that the others need not see its disk
     """
 
-    def __init__(self, run: Path):
-        self.run = run
+    def __init__(self, run: Path, processes: Processes = ONE_PROCESS):
+        self.run, self.processes = run, processes
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint.
@@ -125,7 +127,7 @@ class CheckpointFiles(CheckpointIO):
         Returns:
             Its contents by name.
         """
-        return read_checkpoint(Path(path), self.run)
+        return self.processes.from_leader(read_checkpoint(Path(path), self.run) if self.processes.is_leader else {})
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint.
@@ -147,12 +149,20 @@ class RunCheckpoint(Callback):
         state: progress of the training
         best: callback that determines the best step; it must come before this one
         metrics: table of the run
+        processes: those that train together; the leader alone writes, and its clock counts
     """
 
     state_key = "checkpoint"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, run: Path, state: TrainingState, best: BestModelCheckpoint, metrics: MetricsLog):
-        self.state, self.best, self.metrics = state, best, metrics
+    def __init__(
+        self,
+        run: Path,
+        state: TrainingState,
+        best: BestModelCheckpoint,
+        metrics: MetricsLog,
+        processes: Processes = ONE_PROCESS,
+    ):
+        self.state, self.best, self.metrics, self.processes = state, best, metrics, processes
         self._last, self._best_path = (run / CHECKPOINT_FOLDER / name for name in (LAST_CHECKPOINT, _BEST_CHECKPOINT))
         self._written_at = time.monotonic()
 
@@ -169,17 +179,24 @@ class RunCheckpoint(Callback):
         Raises:
             OSError: it cannot be written, as on a full disk.
         """
+        module = trainer.lightning_module
+        assert isinstance(module, CodecModule)
+        module.deferred.flush()  # before the length of the table is recorded
         trainer.save_checkpoint(self._last)
         self._written_at = time.monotonic()
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Write a checkpoint if the last one is old."""
-        due = time.monotonic() - self._written_at > CHECKPOINT_INTERVAL_S
-        if due and not self.state.skipped_in_a_row and not self.state.validation_is_next(trainer.should_stop):
+        assert isinstance(module, CodecModule)
+        old = time.monotonic() - self._written_at > CHECKPOINT_INTERVAL_S
+        if not self.processes.any(old and self.processes.is_leader):
+            return
+        module.skipped.read()
+        if not self.state.skipped_in_a_row and not self.state.validation_is_next(trainer.should_stop):
             self.write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Write a checkpoint, also as ``best.ckpt`` if the validation was the best."""
         self.write(trainer)
-        if self.best.best_step == self.state.step:
+        if self.best.best_step == self.state.step and self.processes.is_leader:
             _replace_by_link(self._last, self._best_path)

@@ -100,6 +100,18 @@ class _ContextMixture(nn.Module):
         return -((1 - hardness) * mixture + hardness * mean).mean()
 
 
+def context_steps(codes: int) -> int:
+    """Return the number of steps in which the scores of a codebook are learnt.
+
+    Args:
+        codes: number of its codes, all variants of the packets together
+
+    Returns:
+        The number of steps.
+    """
+    return min(_MAX_STEPS, _MAX_EPOCHS * codes // _BATCH)
+
+
 @torch.enable_grad()
 def learn_context_scores(tables: FrequencyTables, codebook: int, variants: list[Packets], vectors: Tensor) -> None:
     """Learn the context scores of one codebook, and set them in the tables.
@@ -116,7 +128,7 @@ def learn_context_scores(tables: FrequencyTables, codebook: int, variants: list[
     codes = torch.cat([one.codes for one in found])
     generator = torch.Generator().manual_seed(_SEED + codebook)
     mixture = _ContextMixture(tables, vectors, codes, generator)
-    steps = min(_MAX_STEPS, _MAX_EPOCHS * len(codes) // _BATCH)
+    steps = context_steps(len(codes))
     groups = [
         {"params": [mixture.directions, mixture.count_scores, mixture.logits], "lr": _LEARNING_RATE},
         {"params": [mixture.offsets], "lr": _LEARNING_RATE / 3},

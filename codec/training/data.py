@@ -4,7 +4,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
@@ -17,8 +17,9 @@ from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.packed import PackedSplit, open_split
 from codec.errors import UserError
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.runtime.signals import RUN_SIGNALS
-from codec.training.augment import augment
+from codec.training.augment import BatchItems, augment
 from codec.training.source_balance import clip_weights
 from codec.training.state import TrainingState
 
@@ -40,10 +41,10 @@ class CropPosition(NamedTuple):
 
 
 class CountedBatch(NamedTuple):
-    """The batch of a training step."""
+    """A batch, or the part of it that one process computes."""
 
     waveform: Tensor
-    """float32 ``[batch * channels, 1, samples]``."""
+    """float32 ``[crops * channels, 1, samples]``."""
     frames: dict[str, int]
     """Samples per channel of each source in it."""
 
@@ -51,9 +52,9 @@ class CountedBatch(NamedTuple):
 class Crops(Dataset[Tensor]):
     """Batches of random crops: item ``step`` is the batch of that step.
 
-    An item is float32 ``[batch * channels, 1, samples]`` and depends on nothing but the data, the recipe, the seed and
-    the step. Crops below ``data.silence_dbfs`` are drawn again. The channels of stereo crops become streams (see
-    :mod:`codec.audio.channels`), adjacent in the batch.
+    An item is float32 ``[batch * channels, 1, samples]``. A crop in it depends on nothing but the data, the recipe, the
+    seed, the step and its number in the batch. Crops below ``data.silence_dbfs`` are drawn again. The channels of
+    stereo crops become streams (see :mod:`codec.audio.channels`), adjacent in the batch.
 
     Args:
         split: clips that crops are taken from
@@ -80,34 +81,39 @@ class Crops(Dataset[Tensor]):
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        return self.load(self.draw(step), step)
+        return self.load(step).waveform
 
-    def draw(self, step: int) -> list[CropPosition]:
-        """Draw the crops of a batch.
+    def draw(self, step: int, numbers: Sequence[int] | None = None) -> list[CropPosition]:
+        """Draw crops of a batch.
 
         Args:
             step: number of the batch
+            numbers: numbers of the crops in the batch; by default all
 
         Returns:
             Their positions.
         """
         # each crop has its own draws, so that runs with other batch sizes are evaluated on the same crops
         size = self.recipe.data.batch_size
-        return [self._draw(number) for number in range(step * size, (step + 1) * size)]
+        return [self._draw(step * size + number) for number in (range(size) if numbers is None else numbers)]
 
-    def load(self, positions: Sequence[CropPosition], step: int) -> Tensor:
-        """Read and augment the crops of a batch.
+    def load(self, step: int, numbers: Sequence[int] | None = None) -> CountedBatch:
+        """Draw, read and augment crops of a batch.
 
         Args:
-            positions: positions of the crops
-            step: number of the batch, which determines the augmentation
+            step: number of the batch
+            numbers: numbers of the crops in the batch; by default all
 
         Returns:
-            float32 ``[batch * channels, 1, samples]``.
+            The crops, and the frames of each source in them.
         """
+        own = BatchItems(self.seed, step, self.recipe.data.batch_size, numbers)
+        items = own.with_partners(self.augmentation)
+        positions = self.draw(step, items.numbers.tolist())
         crops = np.stack([self._crop(*position) for position in positions])
-        wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, self.seed, step)
-        return torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
+        wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, items)[: len(own.numbers)]
+        streams = torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
+        return CountedBatch(streams, self.count_frames(positions[: len(own.numbers)]))
 
     def count_frames(self, positions: Sequence[CropPosition]) -> dict[str, int]:
         """Count the frames of each source in crops, without the silence after clips that are too short.
@@ -172,22 +178,53 @@ class Crops(Dataset[Tensor]):
             )
 
 
-class CountedCrops(Dataset[CountedBatch]):
-    """The batches of training steps, with the frames of each source in them.
+class OwnCrops(Dataset[CountedBatch]):
+    """The crops of each batch that one of several processes trains on, with the frames of each source in them.
 
     Args:
-        crops: the training crops
+        crops: the batches
+        numbers: numbers of its crops in each batch, see :func:`own_numbers`
     """
 
-    def __init__(self, crops: Crops):
-        self._crops = crops
+    def __init__(self, crops: Crops, numbers: Sequence[int]):
+        self._crops, self._numbers = crops, numbers
 
     def __len__(self) -> int:
         return len(self._crops)
 
     def __getitem__(self, step: int) -> CountedBatch:
-        positions = self._crops.draw(step)
-        return CountedBatch(self._crops.load(positions, step), self._crops.count_frames(positions))
+        return self._crops.load(step, self._numbers)
+
+
+def own_numbers(recipe: Recipe, processes: Processes) -> list[int]:
+    """Return which crops of each batch a process trains on.
+
+    A batch is computed in ``train.accumulate`` parts, and each part is divided evenly over the processes, so that the
+    parts consist of the same crops whatever the number of processes.
+
+    Args:
+        recipe: settings with ``data.batch_size`` and ``train.accumulate``
+        processes: this process and their number
+
+    Returns:
+        Numbers of its crops in the batch, part by part.
+
+    Raises:
+        UserError: the batch cannot be divided.
+
+    >>> from codec.recipe import read_recipe
+    >>> own_numbers(read_recipe("speech_16k", ["--data.batch_size=4"]), ONE_PROCESS)
+    [0, 1, 2, 3]
+    """
+    size, parts = recipe.data.batch_size, recipe.train.accumulate
+    own, rest = divmod(size, parts * processes.count)
+    if rest:
+        raise UserError(
+            f"a batch of {size} crops (data.batch_size) cannot be divided evenly over {processes.count} processes in"
+            f" {parts} parts each (train.accumulate); choose a multiple of {parts * processes.count}"
+        )
+    first = [part * (size // parts) + processes.rank * own for part in range(parts)]
+    return [start + number for start in first for number in range(own)]
 
 
 class RemainingSteps(Sampler[int]):
@@ -223,14 +260,22 @@ class CodecData(L.LightningDataModule):
         data: the folder that ``codec prepare`` wrote
         recipe: settings of the run
         state: progress of the training, which determines the next batches; by default its beginning
+        processes: those that share each batch; the loaders give the crops of this one
 
     Raises:
-        UserError: the data does not fit the recipe.
+        UserError: the data does not fit the recipe, or a batch cannot be divided over the processes.
     """
 
-    def __init__(self, data: Path, recipe: Recipe, state: TrainingState | None = None):
+    def __init__(
+        self,
+        data: Path,
+        recipe: Recipe,
+        state: TrainingState | None = None,
+        processes: Processes = ONE_PROCESS,
+    ):
         super().__init__()
         self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
+        self._numbers = own_numbers(recipe, processes)
         rate, channels = recipe.codec.sample_rate, recipe.data.channels
         train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
         weights = clip_weights(train.clips, train.sources, recipe.data)
@@ -246,14 +291,14 @@ class CodecData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return a loader of the batches up to the next validation."""
-        return self._loader(CountedCrops(self.train_crops), RemainingSteps(self.recipe, self.state))
+        return self._loader(OwnCrops(self.train_crops, self._numbers), RemainingSteps(self.recipe, self.state))
 
     def val_dataloader(self) -> list[DataLoader]:
         """Return a loader for each of the evaluation splits."""
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
-        return [self._loader(crops, batches) for crops in self.evaluation_crops]
+        return [self._loader(OwnCrops(crops, self._numbers), batches) for crops in self.evaluation_crops]
 
-    def _loader(self, crops: Dataset[Any], steps: Sampler[int] | range) -> DataLoader:
+    def _loader(self, crops: OwnCrops, steps: Sampler[int] | range) -> DataLoader:
         workers = self.recipe.data.workers
         return DataLoader(
             crops,

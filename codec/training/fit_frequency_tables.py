@@ -8,6 +8,7 @@ gives codes of fixed width. Context scores are learnt by :mod:`codec.training.co
 
 import copy
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from codec.dataset.packed import Clip, PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.model.quantizers.importance import importance_thresholds
-from codec.training.context_scores import Packets, learn_context_scores
+from codec.training.context_scores import Packets, context_steps, learn_context_scores
 from codec.training.frequency_smoothing import Counts, coding_cost, smooth
 
 MAX_FITTED_S = 7200.0
@@ -38,7 +39,9 @@ _RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
 _HELD_OUT = 8
 """One group in this number of groups is held out; with fewer groups, one clip, piece or packet in this number."""
 _MAX_IMPORTANCES = 1 << 22
-"""Number of importances that thresholds are computed from; torch.quantile takes 2^24 values."""
+"""Number of importances that thresholds are computed from."""
+_TRIED_TIMES = 5
+"""Times that the codes of a piece are repeated to estimate how long context scores take to learn."""
 _PACKETS_AT_ONCE = 64
 """Packets whose contexts are classified at once; more need much memory."""
 
@@ -90,6 +93,35 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     else:
         fit_contexts(codec.tables, codes, importances, held_out, _code_vectors(codec), quiet=quiet)
     return FittingData(samples / split.sample_rate, frames)
+
+
+def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
+    """Estimate how long :func:`fit_tables` takes, from one piece of the split.
+
+    Args:
+        codec: the codec, which remains unchanged
+        split: training clips
+
+    Returns:
+        Seconds: of encoding, of learning context scores, and of counting codes in their contexts.
+    """
+    started = time.perf_counter()
+    piece = next(_encode_pieces(codec, split))
+    encoding_s = time.perf_counter() - started
+    pieces = min(sum(clip.frames for clip in split.clips), MAX_FITTED_S * split.sample_rate) / piece.samples
+    if codec.tables.classes == 1:
+        return encoding_s * pieces
+    tables = copy.deepcopy(codec.tables)
+    variants = [Packets(_split_into_packets(piece.coded, packet_frames(codec.config.frame_rate_hz))[0], variable=False)]
+    codes = int((variants[0].codes[:, 0] != NO_CODE).sum())
+    started = time.perf_counter()
+    learn_context_scores(tables, 0, variants * _TRIED_TIMES, _code_vectors(codec)[0])
+    step_s = (time.perf_counter() - started) / max(1, context_steps(codes * _TRIED_TIMES))
+    learning_s = tables.codebooks * step_s * context_steps(round(codes * pieces * (1 + sum(_RATES))))
+    started = time.perf_counter()
+    _count_codes(RangeCoder(tables.to_numpy()), variants)
+    counting_s = (time.perf_counter() - started) * pieces * 2 * (1 + len(_RATES))
+    return encoding_s * pieces + learning_s + counting_s
 
 
 @torch.inference_mode()

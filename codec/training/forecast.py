@@ -3,20 +3,28 @@
 import copy
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import torch
+from torch import Tensor
 
 from codec.config import Recipe
+from codec.losses.spectrograms import ALL_MEL_SCALES
+from codec.model.codec import Codec
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
-from codec.training.adversarial_step import codec_objective, discriminator_objective
-from codec.training.data import CodecData, Crops
+from codec.training.cuda_graph import ORDINARY_STEPS
+from codec.training.data import CodecData, Crops, own_numbers
 from codec.training.fit_diagnosis import MIN_POINTS
+from codec.training.fit_frequency_tables import estimate_fitting_s
 from codec.training.module import CodecModule
+from codec.training.step import StepInputs, StepKind, StepResult
 
 _TIMED_STEPS = 4
+_SLOWER = 1.2
+"""Factor from which on a step with the discriminator is called slower."""
 _ENOUGH_S = 10.0
 """If two steps take longer than this, no further ones are timed."""
 
@@ -44,8 +52,12 @@ class Forecast:
     """The same in seconds of audio per second."""
     adversarial_from: int
     """Step from which the discriminator takes part."""
+    slowdown: float
+    """Factor by which the discriminator makes a step longer; 0 without it."""
     memory_gb: float
     """Peak memory of the GPU if there is one, else of the process."""
+    tables_s: float = 0.0
+    """Seconds to fit the frequency tables at the end; 0 for a model without."""
     quantized_from: int | None = None
     """Step at which a phase without quantizer ends; None if none is left."""
 
@@ -64,16 +76,31 @@ class Forecast:
         if self.adversarial_steps_per_s is not None:
             since = f"with the discriminator, from step {self.adversarial_from:,} on, " if speeds else ""
             audio = f"{self.adversarial_audio_s_per_s:.0f} s of audio per second"
-            speeds.append(f"{since}{self.adversarial_steps_per_s:.2f} steps/s, {audio}")
+            speeds.append(f"{since}{self.adversarial_steps_per_s:.2f} steps/s, {audio}{self._slower()}")
         if self.quantized_from is not None:
             speeds.append(f"without quantizer until about step {self.quantized_from:,}")
-        validations_s = self.validation_s * -(-self.steps // validate_every)
-        end = datetime.now() + timedelta(seconds=self.seconds + validations_s)
+        validations = -(-self.steps // validate_every)
+        validations_s = self.validation_s * validations
+        parts = [
+            f"{format_duration(self.seconds)} of training",
+            f"{format_duration(validations_s)} of {validations} validation{'s' if validations > 1 else ''}",
+        ]
+        if self.tables_s:
+            parts.append(f"about {format_duration(self.tables_s)} to fit the frequency tables")
+        end = datetime.now() + timedelta(seconds=self.seconds + validations_s + self.tables_s)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         return (
-            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB; {format_duration(self.seconds)} of training and"
-            f" {format_duration(validations_s)} of validations (until about {day}{end:%H:%M}), and then the time to"
-            " fit the frequency tables"
+            f"forecast: {'; '.join(speeds)}; {self.memory_gb:.1f} GB; {', '.join(parts[:-1])} and {parts[-1]} (until"
+            f" about {day}{end:%H:%M})"
+        )
+
+    def _slower(self) -> str:
+        """Name the discriminator if it slows the run."""
+        if self.slowdown < _SLOWER:
+            return ""
+        return (
+            f" (the discriminator makes a step {self.slowdown:.1f} times as long; adversarial.every and"
+            " adversarial.width can change that)"
         )
 
 
@@ -93,28 +120,28 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     start = recipe.adversarial.start_step if module.discriminator is not None else recipe.train.steps
     plain_steps = max(0, min(start, recipe.train.steps) - step)
     adversarial_steps = max(0, recipe.train.steps - max(step, start))
-    plain_s = adversarial_s = 0.0
-    if plain_steps or not adversarial_steps:
-        plain_s = seconds_per_step(copy.deepcopy(module), crops, device)
+    plain_s, adversarial_s = seconds_per_step(copy.deepcopy(module), crops, device), 0.0
     if adversarial_steps:
         adversarial_s = seconds_per_step(copy.deepcopy(module), crops, device, adversarial=True)
     seconds, steps = plain_steps * plain_s + adversarial_steps * adversarial_s, plain_steps + adversarial_steps
     if recipe.train.max_minutes and seconds > (limit := 60 * recipe.train.max_minutes):
-        plain = min(plain_steps, int(limit / plain_s)) if plain_s else 0
+        plain = min(plain_steps, int(limit / plain_s))
         rest = limit - plain * plain_s
         steps = plain + (int(rest / adversarial_s) if plain == plain_steps and adversarial_s else 0)
         seconds = limit
-    audio_s = recipe.step_audio_s
+    audio_s, plain_takes_part = recipe.step_audio_s, bool(plain_steps or not adversarial_steps)
     return Forecast(
         steps=steps,
         seconds=seconds,
         validation_s=batches * _seconds_per_validation_batch(copy.deepcopy(module), crops, device),
-        steps_per_s=1 / plain_s if plain_s else None,
-        audio_s_per_s=audio_s / plain_s if plain_s else None,
+        steps_per_s=1 / plain_s if plain_takes_part else None,
+        audio_s_per_s=audio_s / plain_s if plain_takes_part else None,
         adversarial_steps_per_s=1 / adversarial_s if adversarial_s else None,
         adversarial_audio_s_per_s=audio_s / adversarial_s if adversarial_s else None,
         adversarial_from=max(step, start),
+        slowdown=adversarial_s / plain_s,
         memory_gb=_peak_memory_gb(device),
+        tables_s=_seconds_for_tables(module, data),
         quantized_from=None if module.quantizes else round(recipe.train.unquantized_share * (step + steps)),
     )
 
@@ -134,7 +161,7 @@ def choose_validation_interval(recipe: Recipe, steps: int) -> int:
 
 
 def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, adversarial: bool = False) -> float:
-    """Time a few steps: loading, forward pass, losses and backward pass.
+    """Time a few whole steps, with their data.
 
     Args:
         trial: a module that is not used afterwards
@@ -146,36 +173,54 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
         Median seconds of a step.
     """
     trial = trial.to(device).train()
-    discriminator = trial.discriminator if adversarial else None
+    compute = trial.make_computation(trial.configure_optimizers())
+    kind = StepKind(_spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
+    learning = _median_seconds(trial, compute, kind, crops, device)
+    every = trial.recipe.adversarial.every
+    if not adversarial or every == 1:
+        return learning
+    resting = _median_seconds(trial, compute, replace(kind, train_discriminator=False), crops, device)
+    return learning / every + resting * (1 - 1 / every)
+
+
+def _median_seconds(
+    trial: CodecModule,
+    compute: Callable[[StepInputs, StepKind], StepResult],
+    kind: StepKind,
+    crops: Crops,
+    device: torch.device,
+) -> float:
     times: list[float] = []
-    discriminator_times: list[float] = []
-    for step in range(_TIMED_STEPS):
-        if step >= 2 and sum(times) > _ENOUGH_S:
+    uncounted = 1 + (ORDINARY_STEPS + 1 if trial.uses_graphs else 0)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=trial.recipe.train.precision == "bf16")
+    for step in range(uncounted + _TIMED_STEPS - 1):
+        if step > uncounted and sum(times) > _ENOUGH_S:
             break
         start = time.perf_counter()
-        wave = crops[step].to(device)
-        output = trial.codec(wave, trial.draw_codebooks(len(wave), trial.generator_at(step)))
-        loss = trial.losses(output.waveform, wave).total + output.quantized.commitment
-        if discriminator is not None:
-            before = time.perf_counter()
-            discriminator_objective(discriminator, trial.recipe.adversarial.loss, output.waveform, wave).backward()
-            _synchronise(device)
-            discriminator_times.append(time.perf_counter() - before)
-            objective = codec_objective(discriminator, trial.recipe.adversarial.loss, output.waveform, wave)
-            loss = loss + sum(objective.terms.values())
-        loss.backward()
+        wave, generator = _own_crops(trial, crops, step).to(device), trial.generator_at(step)
+        codebooks = trial.own_codebooks(generator)
+        with precision:
+            compute(trial.step_inputs(wave, codebooks, trial.codec.draw_restarts(generator)), kind)
         _synchronise(device)
         times.append(time.perf_counter() - start)
-    if not discriminator_times:
-        return statistics.median(times[1:])
-    skipped = 1 - 1 / trial.recipe.adversarial.every
-    return statistics.median(times[1:]) - skipped * statistics.median(discriminator_times[1:])
+    return statistics.median(times[uncounted:])
+
+
+def _spread_scales(number: int) -> tuple[int, ...]:
+    """Return mel scales whose windows, long and short, cost about as much as random ones on average."""
+    scales = len(ALL_MEL_SCALES)
+    return tuple(int((2 * i + 1) * scales / (2 * number)) for i in range(number))
+
+
+def _own_crops(trial: CodecModule, crops: Crops, step: int) -> Tensor:
+    """Return the share of a batch that this process computes."""
+    return crops.load(step, own_numbers(trial.recipe, trial.processes)).waveform
 
 
 @torch.no_grad()
 def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torch.device) -> float:
     trial = trial.to(device)
-    wave = crops[0].to(device)
+    wave = _own_crops(trial, crops, 0).to(device)
     times: list[float] = []
     for _ in range(2):  # the first is slower
         start = time.perf_counter()
@@ -183,6 +228,12 @@ def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torc
         _synchronise(device)
         times.append(time.perf_counter() - start)
     return times[-1]
+
+
+def _seconds_for_tables(module: CodecModule, data: CodecData) -> float:
+    if not isinstance(module.average, Codec) or module.average.compatible_fingerprints:
+        return 0.0
+    return estimate_fitting_s(copy.deepcopy(module.average).cpu(), data.train_crops.split)
 
 
 def _synchronise(device: torch.device) -> None:

@@ -1,12 +1,14 @@
 """Ctrl-C and the signals of job schedulers: the run writes a checkpoint and ends."""
 
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.runtime import signals
 from codec.training.checkpointing import RunCheckpoint
 
@@ -24,11 +26,12 @@ class GracefulInterrupt(Callback):
 
     Args:
         checkpoint: callback that writes the checkpoint; it must come before this one
+        processes: those that train together; a signal to one of them ends all after the same step
     """
 
-    def __init__(self, checkpoint: RunCheckpoint):
-        self.checkpoint = checkpoint
-        self._asked = False
+    def __init__(self, checkpoint: RunCheckpoint, processes: Processes = ONE_PROCESS):
+        self.checkpoint, self.processes = checkpoint, processes
+        self._asked, self._asked_at = False, 0.0
         self._handled: AbstractContextManager[None] = nullcontext()
 
     def __enter__(self) -> None:
@@ -47,17 +50,17 @@ class GracefulInterrupt(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """End the run after this step if a signal was received."""
-        if self._asked:
+        if self.processes.any(self._asked):
             self._end(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """End the run after this batch if a signal was received."""
-        if self._asked:
+        if self.processes.any(self._asked):
             self._end(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """End the run after this validation if a signal was received."""
-        if self._asked:  # the checkpoint was written just before
+        if self.processes.any(self._asked):  # the checkpoint was written just before
             raise Interrupted
 
     def _end(self, trainer: L.Trainer) -> None:
@@ -65,6 +68,8 @@ class GracefulInterrupt(Callback):
         raise Interrupted
 
     def _ask(self, *_: Any) -> None:
-        if self._asked:
+        before, self._asked_at = self._asked_at, time.monotonic()
+        # launchers pass on a signal that the job scheduler sends to the processes, too
+        if self._asked and (self.processes.count == 1 or self._asked_at - before > signals.REPEATED_S):
             raise KeyboardInterrupt
         self._asked = True

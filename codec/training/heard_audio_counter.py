@@ -1,13 +1,16 @@
 """The callback that counts what a training hears."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from codec.dataset.packed import PackedSplit
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.registry import model_name
 from codec.runtime.json_files import from_json
 from codec.training.data import CountedBatch
@@ -20,12 +23,14 @@ class HeardAudioCounter(Callback):
 
     Args:
         split: the training split
+        processes: those that train together, each of which counts its own crops
     """
 
     state_key = "heard"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, split: PackedSplit):
-        self._split_sources = split.sources
+    def __init__(self, split: PackedSplit, processes: Processes = ONE_PROCESS):
+        self._split_sources, self.processes = split.sources, processes
+        self._own: Counter[str] = Counter()
         self.heard = HeardAudio(split.sample_rate)
         self._restored = False
 
@@ -44,7 +49,8 @@ class HeardAudioCounter(Callback):
             self.heard = before
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts, for a checkpoint."""
+        """Return the counts of all processes, for a checkpoint."""
+        self._add_up()
         return asdict(self.heard)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -62,4 +68,14 @@ class HeardAudioCounter(Callback):
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: CountedBatch, batch_index: int
     ) -> None:
         """Count the crops of the step."""
-        self.heard.add(batch.frames)
+        self._own.update(batch.frames)
+
+    def on_validation_start(self, *_: Any) -> None:
+        """Add up the counts of all processes, which are saved with the best model."""
+        self._add_up()
+
+    def _add_up(self) -> None:
+        names = [source.source for source in self._split_sources]
+        own = torch.tensor([self._own[name] for name in names], dtype=torch.int64)
+        self.heard.add(dict(zip(names, self.processes.sum(own).tolist())))
+        self._own.clear()

@@ -9,6 +9,7 @@ import torch
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
@@ -29,6 +30,7 @@ def new_module(
     build: CodecBuilder = Codec,
     state: TrainingState | None = None,
     metrics: MetricsLog | None = None,
+    processes: Processes = ONE_PROCESS,
 ) -> CodecModule:
     """Make the module of a training, with random weights that depend on nothing but the recipe's seed.
 
@@ -37,12 +39,13 @@ def new_module(
         build: function that makes a codec from its configuration
         state: progress that data and callbacks share; by default a new one
         metrics: table that values are written to; None: they are not recorded
+        processes: those that train it together
 
     Returns:
         The module; its weights are set by :func:`set_first_weights` or :func:`restore_run`.
     """
     torch.manual_seed(recipe.train.seed)
-    return CodecModule(recipe, build, state, metrics)
+    return CodecModule(recipe, build, state, metrics, processes)
 
 
 def set_first_weights(module: CodecModule, crops: Crops, init_from: Path | None) -> None:

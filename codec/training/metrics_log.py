@@ -85,10 +85,10 @@ class MetricsLog:
     """Writer of the table of a run.
 
     Args:
-        path: the table; it is created with the first value
+        path: the table; it is created with the first value. None, in processes that do not write: nothing is recorded.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         self.path = path
         self.events: EventWriter | None = None
         """Further destinations of each value."""
@@ -96,7 +96,7 @@ class MetricsLog:
     @property
     def size(self) -> int:
         """Bytes of the table."""
-        return self.path.stat().st_size if self.path.exists() else 0
+        return self.path.stat().st_size if self.path is not None and self.path.exists() else 0
 
     def write(self, step: int, split: str, terms: Mapping[str, float]) -> None:
         """Append a row for each value.
@@ -106,6 +106,8 @@ class MetricsLog:
             split: split that the values were measured on: ``train`` (training steps), ``train_fixed``, ``val``, ...
             terms: values by name
         """
+        if self.path is None:
+            return
         new = self.size == 0
         with self.path.open("a", newline="") as file:
             table = csv.writer(file)
@@ -123,7 +125,7 @@ class MetricsLog:
             step: step of the checkpoint; rows of later steps are removed
             size: bytes of the table at the checkpoint; the rest is removed
         """
-        if not self.path.exists():
+        if self.path is None or not self.path.exists():
             return
         text = self.path.read_bytes()[:size].decode(errors="replace")
         rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == len(COLUMNS) and row[0].isdigit()]

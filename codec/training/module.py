@@ -1,7 +1,7 @@
-"""The training step: a Lightning module that knows how a codec learns, but nothing about files."""
+"""A Lightning module that knows how a codec learns, but nothing about files."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -16,19 +16,19 @@ from codec.losses.spectrograms import ALL_MEL_SCALES
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.convnext import is_skip_path
-from codec.training.adversarial_step import codec_objective, discriminator_objective
-from codec.training.data import CountedBatch
+from codec.model.processes import ONE_PROCESS, Processes
+from codec.training.cuda_graph import GraphedSteps
+from codec.training.data import CountedBatch, own_numbers
+from codec.training.deferred_metrics import DeferredMetrics
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.optimizers import build_optimizers, set_learning_rate
+from codec.training.skipped_steps import SkippedSteps
 from codec.training.state import TrainingState
+from codec.training.step import StepInputs, StepKind, StepResult, TrainingStep
 from codec.training.step_statistics import StepStatistics
 from codec.training.validation_sums import EVALUATION_SPLITS, ValidationSums
 
-COMMITMENT_WEIGHT = 0.02
-"""Weight of the quantizer's commitment loss: enough to keep the latent near the codebooks. With the published 0.25 the
-encoder discards more of the signal than quantization gains (measured: 4 dB less without quantization, no gain with
-it)."""
 LOG_EVERY = 100
 """Steps between records of loss terms and step statistics."""
 CodecBuilder = Callable[[CodecConfig], CodecBase]
@@ -36,15 +36,6 @@ CHECKPOINT_FORMAT = 2
 """Version of the checkpoint format. Checkpoints of version 1 do not contain it."""
 DISCRIMINATOR_PREFIX = "discriminator."
 """Prefix of the names of the discriminator's weights in a checkpoint."""
-
-
-@dataclass(frozen=True)
-class _StepLosses:
-    total: Tensor
-    """Objective of the codec."""
-    metric_total: Tensor
-    """Weighted sum of the recipe's losses alone."""
-    terms: dict[str, Tensor]
 
 
 class CodecModule(L.LightningModule):
@@ -58,6 +49,7 @@ class CodecModule(L.LightningModule):
         build: function that makes a codec from its configuration
         state: progress that data and callbacks share; by default a new one
         metrics: table that values are written to; None: they are not recorded
+        processes: those that train together; each computes its crops of a batch
     """
 
     def __init__(
@@ -66,12 +58,15 @@ class CodecModule(L.LightningModule):
         build: CodecBuilder = Codec,
         state: TrainingState | None = None,
         metrics: MetricsLog | None = None,
+        processes: Processes = ONE_PROCESS,
     ):
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
         self.state = state or TrainingState(validate_every=recipe.train.validate_every)
-        self.metrics = metrics
+        self.metrics, self.processes = metrics, processes
+        self._sharing: Processes = ONE_PROCESS
+        self.deferred = DeferredMetrics(metrics)
         self.codec = build(recipe.codec)
         self.average = build(recipe.codec).eval().requires_grad_(False)
         self.losses = CompositeLoss(recipe.losses, recipe.codec.sample_rate, recipe.codec.hop)
@@ -87,8 +82,10 @@ class CodecModule(L.LightningModule):
             self.codec.quantizer.requires_grad_(False)
         if recipe.train.compile:
             self.codec.compile()
-        self.statistics = StepStatistics()
-        self.sums = ValidationSums(recipe.codec.quantizer.size)
+        self.statistics = StepStatistics(processes)
+        self.skipped = SkippedSteps(self.state)
+        self._computation: TrainingStep | GraphedSteps | None = None
+        self.sums = ValidationSums(recipe.codec.quantizer.size, processes)
         self.data_fingerprints = ""
         """Fingerprints of the training and validation clips."""
 
@@ -101,13 +98,24 @@ class CodecModule(L.LightningModule):
         self.codec.load_state_dict(codec.state_dict())
         self.average.load_state_dict(codec.state_dict())
 
+    def share_batches(self) -> None:
+        """Let what depends on the whole batch be combined over the processes, from now on.
+
+        Until then, steps can be timed in one process.
+
+        Raises:
+            UserError: there are several, and the codec cannot.
+        """
+        self.codec.share_batches(self.processes)
+        self.losses.processes = self._sharing = self.processes
+
     def configure_optimizers(self) -> list[Optimizer]:
         """Make the optimisers.
 
         Returns:
             That of the codec, then that of the discriminator, if there is one.
         """
-        return build_optimizers(self.recipe, self.codec, self.discriminator)
+        return build_optimizers(self.recipe, self.codec, self.discriminator, capturable=self.uses_graphs)
 
     def generator_at(self, step: int) -> torch.Generator:
         """Make the random generator of a step.
@@ -128,7 +136,8 @@ class CodecModule(L.LightningModule):
             generator: source of the random numbers
 
         Returns:
-            ``[batch]``: all codebooks, or a random number of them, which need not be whole (an average over frames).
+            ``[batch]``, on the CPU: all codebooks, or a random number of them, which need not be whole (an average over
+            frames).
         """
         quantizer = self.recipe.codec.quantizer
         share = torch.rand(batch, generator=generator)
@@ -137,7 +146,7 @@ class CodecModule(L.LightningModule):
         else:
             some = 1 + (quantizer.codebooks - 1) * share
         full = torch.rand(batch, generator=generator) < quantizer.full_rate_share
-        return torch.where(full, quantizer.codebooks, some).to(self.device)
+        return torch.where(full, quantizer.codebooks, some)
 
     @property
     def quantizes(self) -> bool:
@@ -150,7 +159,7 @@ class CodecModule(L.LightningModule):
         """Apply the recipe's settings instead of the checkpoint's, and repeat an interrupted validation."""
         for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
             for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-                group.update({name: wanted[name] for name in wanted.keys() - {"params", "lr"}})  # each step sets lr
+                group.update({name: wanted[name] for name in wanted.keys() - {"params"}})
         if self.state.validation_is_next(self.trainer.should_stop):
             self.trainer.validating = True
             self.trainer.fit_loop.epoch_loop.val_loop.run()
@@ -163,105 +172,148 @@ class CodecModule(L.LightningModule):
             batch: the waveforms, with counts that are not used here
             batch_index: not used; the step is counted in :attr:`state`
         """
-        state, generator = self.state, self.generator_at(self.state.step)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout
-        optimizers = self.optimizers()
-        optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
-        ratio = learning_rate_ratio(self.recipe, state.step, state.time_share)
-        set_learning_rate(optimizer, self.recipe.optim.lr * ratio)
-        logged = state.step % LOG_EVERY == 0
+        state, ratio = self.state, learning_rate_ratio(self.recipe, self.state.step, self.state.time_share)
+        generator = self.generator_at(state.step)
+        dropout = int(torch.randint(2**62, (), generator=generator))
+        torch.manual_seed(dropout + self.processes.rank)
+        codebooks = self.own_codebooks(generator)
+        kind = self.step_kind(generator)
+        self._set_learning_rates(ratio)
+        inputs = self.step_inputs(batch.waveform, codebooks, self.codec.draw_restarts(generator))
+        result = self.compute_step(inputs, kind)
+        self._record(result, kind, ratio)
 
-        losses = self._compute_losses(batch.waveform, generator, ratio, logged, others)
-        optimizer.zero_grad()
-        self.manual_backward(losses.total)
-        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.optim.clip_norm)
-        finite = bool(torch.isfinite(norm))
-        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
-        if finite:
-            optimizer.step()
-            self._after_update(norm.detach(), losses.metric_total, generator)
-        state.step += 1
-        if finite:
-            self.update_average()
-        else:
-            self.write("train", {"skipped": 1.0})
-        if logged and finite:
-            self.write("train", losses.terms | {"total": losses.total, "lr": self.recipe.optim.lr * ratio})
-        if state.step % LOG_EVERY == 0:
-            self.write("train", self.statistics.summarise())
+    def compute_step(self, inputs: StepInputs, kind: StepKind) -> StepResult:
+        """Compute a step with the optimisers that the trainer holds.
 
-    def _compute_losses(
-        self, target: Tensor, generator: torch.Generator, ratio: float, logged: bool, others: list[Any]
-    ) -> _StepLosses:
-        """Run the codec and compute its losses; ``others`` holds the discriminator's optimiser, if there is one."""
-        recipe = self.recipe
-        quantize = self.quantizes
-        output = self.codec(target, self.draw_codebooks(len(target), generator), quantize)
-        scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: recipe.train.mel_scales].tolist()
-        report = self.losses(output.waveform, target, log_all=logged, mel_scales=scales)
-        terms = dict(report.terms)
-        terms["commitment"] = output.quantized.commitment
-        total = report.total + quantize * COMMITMENT_WEIGHT * terms["commitment"]
-        if recipe.optim.l1:
-            weights = [p.abs().mean() for p in self.codec.parameters() if p.requires_grad and p.ndim >= 2]
-            total = total + recipe.optim.l1 * torch.stack(weights).sum()
-        adversarial = recipe.adversarial
-        if self.discriminator is not None and self.state.step >= adversarial.start_step:
-            for group in others[0].param_groups:
-                group["lr"] = adversarial.lr * ratio
-            terms |= self._adversarial_step(self.discriminator, others[0], output.waveform, target)
-            total = total + adversarial.weight * terms["adversarial"] + adversarial.feature_weight * terms["features"]
-        return _StepLosses(total, report.total, terms)
+        Args:
+            inputs: tensors of the step
+            kind: what it computes
 
-    def _after_update(self, norm: Tensor, metric_total: Tensor, generator: torch.Generator) -> None:
-        """Update the codebooks after an optimiser step, and record statistics of the step."""
-        self.statistics.add(grad_norm=norm, clipped=(norm > self.recipe.optim.clip_norm).float())
-        if not self.recipe.train.freeze_encoder:
-            # the column of metrics.csv for dead-code restarts
-            self.statistics.add(restarted=float(self.codec.update_codebooks(generator)))
-        if self.state.first_loss is None:
-            self.state.first_loss = float(metric_total.detach())
-
-    def _adversarial_step(
-        self, discriminator: nn.Module, optimizer: Any, output: Tensor, target: Tensor
-    ) -> dict[str, Tensor]:
-        """Train the discriminator if this step is one of its own, and return the codec's adversarial losses."""
-        adversarial = self.recipe.adversarial
-        if self.state.step % adversarial.every == 0:
-            loss = discriminator_objective(discriminator, adversarial.loss, output, target)
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            norm = nn.utils.get_total_norm([p.grad for p in discriminator.parameters() if p.grad is not None])
-            if torch.isfinite(norm):
-                optimizer.step()
-                self.statistics.add(discriminator=loss.detach(), discriminator_grad_norm=norm)
-        objective = codec_objective(discriminator, adversarial.loss, output, target)
-        self.statistics.add(**objective.statistics)
-        return objective.terms
-
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Update the exponential moving average (EMA) of the weights.
-
-        The decay is lower in the first steps, so that the average soon forgets the initial weights.
+        Returns:
+            Values for the log.
         """
-        decay = min(self.recipe.optim.ema_decay, (1 + self.state.step) / (10 + self.state.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - decay)
-        for averaged, current in zip(self.average.buffers(), self.codec.buffers()):
-            averaged.copy_(current)
+        if self._computation is None:
+            self._computation = self.make_computation(self._torch_optimizers(), self.manual_backward)
+        return self._computation(inputs, kind)
+
+    def make_computation(
+        self, optimizers: list[Optimizer], backward: Callable[[Tensor], object] = Tensor.backward
+    ) -> TrainingStep | GraphedSteps:
+        """Make what computes steps.
+
+        Args:
+            optimizers: as :meth:`configure_optimizers` makes them
+            backward: computes gradients from a loss
+
+        Returns:
+            The computation, on the device of the module.
+        """
+        parts = self.recipe, self.codec, self.average, self.losses, self.discriminator
+        step = TrainingStep(*parts, optimizers, backward, self._sharing)
+        return GraphedSteps(step) if self.uses_graphs else step
+
+    def _torch_optimizers(self) -> list[Optimizer]:
+        found = self.optimizers(use_pl_optimizer=False)
+        return found if isinstance(found, list) else [found]  # type: ignore[list-item]
+
+    def _set_learning_rates(self, ratio: float) -> None:
+        highest = self.recipe.optim.lr, self.recipe.adversarial.lr
+        for optimizer, lr in zip(self._torch_optimizers(), highest):
+            set_learning_rate(optimizer, lr * ratio)
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether steps are CUDA graphs: ``train.cuda_graph`` on a GPU."""
+        return self.recipe.train.cuda_graph and self.device.type == "cuda"
+
+    def own_codebooks(self, generator: torch.Generator) -> Tensor:
+        """Draw the number of codebooks for each item of the batch.
+
+        Args:
+            generator: source of the random numbers
+
+        Returns:
+            Those of the items of this process; see :meth:`draw_codebooks`.
+        """
+        data = self.recipe.data
+        drawn = self.draw_codebooks(data.batch_size * data.channels, generator)
+        return drawn.unflatten(0, (data.batch_size, -1))[own_numbers(self.recipe, self.processes)].flatten()
+
+    def step_kind(self, generator: torch.Generator) -> StepKind:
+        """Decide what the step that is due computes.
+
+        Args:
+            generator: source of the random scales of the mel loss
+
+        Returns:
+            The kind of the step.
+        """
+        step, adversarial = self.state.step, self.recipe.adversarial
+        scales = torch.randperm(len(ALL_MEL_SCALES), generator=generator)[: self.recipe.train.mel_scales].tolist()
+        takes_part = self.discriminator is not None and step >= adversarial.start_step
+        return StepKind(
+            mel_scales=tuple(scales),
+            quantize=self.quantizes,
+            adversarial=takes_part,
+            train_discriminator=takes_part and step % adversarial.every == 0,
+            log_all=step % LOG_EVERY == 0,
+        )
+
+    def step_inputs(self, target: Tensor, codebooks: Tensor, restarts: Tensor) -> StepInputs:
+        """Bring what was drawn for the step that is due to its device, in one copy that nothing waits for.
+
+        Args:
+            target: waveforms ``[batch, 1, samples]``, on the device
+            codebooks: number of codebooks of each item ``[batch]``, on the CPU
+            restarts: random numbers of dead-code restarts, on the CPU
+
+        Returns:
+            The tensors of the step.
+        """
+        # the decay is lower in the first steps, so that the average soon forgets the initial weights
+        done = self.state.step + 1
+        decay = min(self.recipe.optim.ema_decay, (1 + done) / (10 + done))
+        drawn = torch.cat([codebooks.float(), restarts, torch.tensor([1 - decay])])
+        if target.is_cuda:
+            drawn = drawn.pin_memory()
+        numbers, random, weight = drawn.to(target.device, non_blocking=True).split([len(codebooks), len(restarts), 1])
+        return StepInputs(target, numbers, random, weight[0])
+
+    def _record(self, result: StepResult, kind: StepKind, ratio: float) -> None:
+        """Count the step that was computed, and record its values; those of an accelerator are not waited for."""
+        state = self.state
+        self.skipped.add(state.step, result.finite)
+        self.statistics.add(**result.statistics)
+        terms, metric_total = result.terms, result.metric_total
+        if kind.log_all or state.first_loss is None:
+            metric_total, *means = self.processes.mean([metric_total, *terms.values()])
+            terms = dict(zip(terms, means))
+        if state.first_loss is None:
+            loss = float(metric_total)
+            state.first_loss = loss if math.isfinite(loss) else None
+        state.step += 1
+        if kind.log_all:
+            self.write("train", terms | {"lr": self.recipe.optim.lr * ratio})
+        if state.step % LOG_EVERY == 0:
+            self._write_statistics()
+
+    def on_train_end(self) -> None:
+        """Record what has not arrived from the device yet."""
+        self.deferred.flush()
 
     # --- validation ------------------------------------------------------------------------------
 
-    def validation_step(self, target: Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: CountedBatch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Evaluate the averaged weights at the full bit rate on one batch of fixed crops.
 
         Args:
-            target: waveforms ``[batch, 1, samples]``
+            batch: the waveforms, with counts that are not used here
             batch_index: not used
             dataloader_idx: position of the split in :data:`codec.training.validation_sums.EVALUATION_SPLITS`
         """
-        output = self.average(target)
-        report = self.losses(output.waveform, target, log_all=True)
+        output = self.average(batch.waveform)
+        report = self.losses(output.waveform, batch.waveform, log_all=True)
         split = EVALUATION_SPLITS[dataloader_idx]
         if split == VALIDATION:
             self.sums.add_codes(output.quantized.codes)
@@ -269,9 +321,9 @@ class CodecModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin new sums, and record the statistics of the steps before."""
-        self.sums = ValidationSums(self.recipe.codec.quantizer.size)
+        self.sums = ValidationSums(self.recipe.codec.quantizer.size, self.processes)
         if self.statistics:
-            self.write("train", self.statistics.summarise())
+            self._write_statistics()
 
     def on_validation_epoch_end(self) -> None:
         """Record the means of all losses, and the usage of the codebooks."""
@@ -285,17 +337,20 @@ class CodecModule(L.LightningModule):
                 for index, (used, perplexity) in enumerate(zip(usage, self.sums.codebook_perplexity())):
                     terms[f"usage_q{index}"], terms[f"perplexity_q{index}"] = used, perplexity
             self.write(split, terms)
+        self.deferred.flush()
 
-    def write(self, split: str, terms: Mapping[str, Tensor | float]) -> None:
-        """Record values of the present step in the metrics, if there are any.
+    def write(self, split: str, terms: Mapping[str, Tensor | float], step: int | None = None) -> None:
+        """Record values in the metrics, if there are any.
 
         Args:
             split: split that the values were measured on
-            terms: scalars by name
+            terms: scalars by name; those that are not finite are left out
+            step: the step they belong to (default: the present one)
         """
-        if self.metrics is not None:
-            values = {term: value.detach() if isinstance(value, Tensor) else value for term, value in terms.items()}
-            self.metrics.write(self.state.step, split, {term: float(value) for term, value in values.items()})
+        self.deferred.write(self.state.step if step is None else step, split, terms)
+
+    def _write_statistics(self) -> None:
+        self.deferred.write_copy(self.state.step, "train", *self.statistics.take())
 
     # --- checkpoints -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from codec.losses.noise_baseline import matched_noise
 from codec.training.data import Crops
 from codec.training.fit_diagnosis import NOISE_BASELINE
 from codec.training.metrics_log import MetricsLog, read_curves
-from codec.training.module import CodecModule
+from codec.training.module import LOG_EVERY, CodecModule
 from codec.training.state import TrainingState
 from codec.training.status import COLLAPSED_BELOW, training_status
 
@@ -57,19 +57,24 @@ class CollapseMonitor(Callback):
             self.reason = f"codebooks {collapsed} collapsed"
             trainer.should_stop = True
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Warn of a skipped step."""
-        if not self.state.skipped_in_a_row:
-            return
-        step = self.state.step - 1
-        batch = self.crops.describe(step)
-        if self.state.skipped_in_a_row >= MAX_SKIPPED:
-            raise UserError(
-                f"the loss is not finite in {MAX_SKIPPED} steps in a row, up to step {step:,}, on {batch}; if these"
-                " clips are intact, lower optim.lr and run the same command again: it continues from the last"
-                " checkpoint, or with --from-best from the best validation"
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Warn of skipped steps: at once on the CPU, else at the intervals of the log and before a validation."""
+        assert isinstance(module, CodecModule)
+        validates = self.state.validation_is_next(trainer.should_stop)
+        if module.device.type == "cpu" or validates or self.state.step % LOG_EVERY == 0:
+            module.skipped.read()
+        for step in module.skipped.take_unreported():
+            module.write("train", {"skipped": 1.0}, step + 1)
+            tqdm.write(
+                f"warning: step {step:,} was skipped because the loss is not finite on {self.crops.describe(step)}"
             )
-        tqdm.write(f"warning: step {step:,} was skipped because the loss is not finite on {batch}")
+        if self.state.skipped_in_a_row >= MAX_SKIPPED:
+            step = self.state.step - 1
+            raise UserError(
+                f"the loss is not finite in {self.state.skipped_in_a_row} steps in a row, up to step {step:,}, on"
+                f" {self.crops.describe(step)}; if these clips are intact, lower optim.lr and run the same command"
+                " again: it continues from the last checkpoint, or with --from-best from the best validation"
+            )
 
 
 class StatusLogger(Callback):

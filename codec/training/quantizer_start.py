@@ -41,8 +41,10 @@ class QuantizerStart(Callback):
         if share_done(recipe, state.step, state.time_share) < recipe.train.unquantized_share:
             return
         if recipe.train.unquantized_share:
-            crops = first_crops(recipe, self.crops).to(module.device)
-            module.codec.eval().fit_codebooks(crops, module.generator_at(_SEED_STEP))
-            module.codec.train()
+            if module.processes.is_leader:
+                crops = first_crops(recipe, self.crops).to(module.device)
+                module.codec.eval().fit_codebooks(crops, module.generator_at(_SEED_STEP))
+                module.codec.train()
+            module.processes.copy_from_leader(module.codec.state_dict().values())
             module.write("train", {QUANTIZED_FROM: float(state.step)})
         state.quantized_from = state.step

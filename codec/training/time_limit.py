@@ -7,6 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from codec.config import Recipe
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.module import LOG_EVERY
 from codec.training.state import TrainingState
@@ -18,17 +19,27 @@ class TimeLimit(Callback):
 
     Only time spent in training steps and in loading their data counts, over all resumptions. Validation and waiting
     for the lock do not, so that the interval of validations changes neither the end of a run nor its learning rates.
+    Among several processes, the clock of the leader counts.
 
     Args:
         recipe: settings with ``train.steps`` and ``train.max_minutes``
         state: progress of the training
         metrics: table that the minutes and the speed are written to
         lock: holder of the lock that steps wait for; it must come after this callback
+        processes: those that train together
     """
 
     state_key = "time_limit"  # type: ignore[assignment]  # a property there, which takes the name of the class
 
-    def __init__(self, recipe: Recipe, state: TrainingState, metrics: MetricsLog, lock: StepLockHolder):
+    def __init__(
+        self,
+        recipe: Recipe,
+        state: TrainingState,
+        metrics: MetricsLog,
+        lock: StepLockHolder,
+        processes: Processes = ONE_PROCESS,
+    ):
+        self.processes = processes
         self.recipe, self.state, self.metrics, self.lock = recipe, state, metrics, lock
         self.limit_s = 60 * recipe.train.max_minutes
         self.elapsed_s = 0.0
@@ -79,6 +90,8 @@ class TimeLimit(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Count the time of the step, and stop if the run is over."""
         self._count()
+        if self.limit_s:
+            self.elapsed_s = self.processes.from_leader(self.elapsed_s)
         self._publish()
         if self.state.step % LOG_EVERY == 0:
             self._measure_speed()

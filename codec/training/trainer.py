@@ -1,8 +1,8 @@
 """A training run from its recipe: read the data, begin or resume, train, and save the model."""
 
 import logging
-import os
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.model_card import write_model_card
 from codec.pretrained.model_folder import read_training_info
@@ -35,6 +36,7 @@ from codec.training.forecast import choose_validation_interval, forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
 from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
+from codec.training.joining import joined_processes, own_device
 from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
 from codec.training.module import CodecBuilder
 from codec.training.monitors import CollapseMonitor, StatusLogger
@@ -45,6 +47,7 @@ from codec.training.run_folder import RESULT_FILE, SOUNDS_FOLDER, TrainingResult
 from codec.training.state import TrainingState
 from codec.training.status import explain_early_stop
 from codec.training.step_lock import NO_LOCK, StepLock, StepLockHolder
+from codec.training.strategy import SharedBatchStrategy
 from codec.training.tensorboard_events import record_tensorboard_events
 from codec.training.time_limit import TimeLimit
 
@@ -86,6 +89,9 @@ def train(
     ``run.json``. If a run
     is resumed with other losses or validation clips, its model so far is moved to ``model-before-step-N/``.
 
+    A process that torchrun, SLURM or ``codec train --devices`` started as one of several computes its share of each
+    batch. The first one alone writes files and messages.
+
     Args:
         recipe: settings of the run. When a run is resumed, all but the architecture may change.
         data: the folder that ``codec prepare`` wrote
@@ -101,30 +107,35 @@ def train(
 
     Raises:
         UserError: the data or the checkpoint does not fit the recipe, a packed array has changed since it was written,
-            another process uses ``run``, the disk is full, or the loss diverges.
+            another process uses ``run``, the disk is full, the loss diverges, or one of several processes ended.
         KeyboardInterrupt: after Ctrl-C and similar signals, when a checkpoint has been written.
     """
     options = options or TrainingOptions()
     _silence_lightning()
-    _require_one_process()
-    _print(quiet, f"reading {data}")
-    state = TrainingState(validate_every=recipe.train.validate_every)
-    prepared = CodecData(data, recipe, state)
-    if not from_best and (ended := _find_result(run, recipe)) is not None:
-        return ended
-    check_candidates(data)
-    with lock_run_folder(run):
-        if from_best:
-            continue_from_best(run)
-        training = _Training(recipe, prepared, run, state, quiet, options)
-        training.begin(init_from)
-        record_candidate(data, str(run.resolve()))
-        training.fit()
-        if options.fit_tables and isinstance(training.module.codec, Codec):
-            _fit_model_tables(run / "model", prepared, quiet)
-            write_model_card(run, run.resolve().name)
-        result = training.result()
-        result.write(run)
+    with joined_processes() as processes:
+        _print(quiet, f"reading {data}")
+        state = TrainingState(validate_every=recipe.train.validate_every)
+        prepared = CodecData(data, recipe, state, processes)
+        ended = None
+        if processes.is_leader:
+            ended = None if from_best else _find_result(run, recipe)
+            check_candidates(data)
+        if (ended := processes.from_leader(ended)) is not None:
+            return ended
+        with lock_run_folder(run) if processes.is_leader else nullcontext():
+            if from_best and processes.is_leader:
+                continue_from_best(run)
+            training = _Training(recipe, prepared, run, state, quiet, options, processes)
+            training.begin(init_from)
+            if processes.is_leader:
+                record_candidate(data, str(run.resolve()))
+            training.fit()
+            result = training.result()
+            if processes.is_leader:
+                if options.fit_tables and isinstance(training.module.codec, Codec):
+                    _fit_model_tables(run / "model", prepared, quiet)
+                    write_model_card(run, run.resolve().name)
+                result.write(run)
     return result
 
 
@@ -139,13 +150,14 @@ class _Training:
         state: TrainingState,
         quiet: bool,
         options: TrainingOptions,
+        processes: Processes,
     ):
         self.recipe, self.data, self.folder, self.state = recipe, data, run, state
-        self.quiet, self.options = quiet, options
+        self.quiet, self.options, self.processes = quiet, options, processes
         self.last = run / CHECKPOINT_FOLDER / LAST_CHECKPOINT
-        self.resuming = self.last.is_file()
-        self.metrics = MetricsLog(run / METRICS_FILE)
-        self.module = new_module(recipe, options.build, state, self.metrics)
+        self.resuming = processes.from_leader(self.last.is_file())
+        self.metrics = MetricsLog(run / METRICS_FILE if processes.is_leader else None)
+        self.module = new_module(recipe, options.build, state, self.metrics, processes)
         self.module.data_fingerprints = f"{data.train_crops.split.fingerprint} {data.val_crops.split.fingerprint}"
         self._make_callbacks()
 
@@ -157,35 +169,45 @@ class _Training:
         saves the state of all callbacks before it, so it follows them. GracefulInterrupt comes last, since it ends the
         run after a checkpoint.
         """
-        recipe, state, run = self.recipe, self.state, self.folder
+        recipe, state, run, processes = self.recipe, self.state, self.folder, self.processes
         validation, split = self.data.val_crops, self.data.train_crops.split
         lock = StepLockHolder(self.options.step_lock)
-        self.counter = HeardAudioCounter(split)
+        self.counter = HeardAudioCounter(split, processes)
         self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops])
-        self.limit = TimeLimit(recipe, state, self.metrics, lock)
+        self.limit = TimeLimit(recipe, state, self.metrics, lock, processes)
         self.best = BestModelCheckpoint(
-            run / "model", self.module, split.summary, self.counter, criterion(recipe, validation.split)
+            run / "model", self.module, split.summary, self.counter, criterion(recipe, validation.split), processes
         )
         self.collapse = CollapseMonitor(state, recipe.train.stop_on_collapse, self.data.train_crops)
-        checkpoint = RunCheckpoint(run, state, self.best, self.metrics)
-        self.interrupt = GracefulInterrupt(checkpoint)
-        self.callbacks: list[Callback] = [
-            self.arrays,
-            self.limit,
-            lock,
-            QuantizerStart(self.module, self.data.train_crops),
-            self.counter,
-            TrainingProgressBar(state, self.limit),
-            self.best,
-            StatusLogger(run, recipe, state, self.metrics, validation),
-            self.collapse,
-        ]
-        if self.options.keep_audio_samples:
+        checkpoint = RunCheckpoint(run, state, self.best, self.metrics, processes)
+        self.interrupt = GracefulInterrupt(checkpoint, processes)
+        # what writes or prints is the leader's; all take part in what is decided
+        self.callbacks: list[Callback] = [self.arrays] if processes.is_leader else []
+        self.callbacks += [self.limit, lock, QuantizerStart(self.module, self.data.train_crops), self.counter]
+        if processes.is_leader:
+            self.callbacks.append(TrainingProgressBar(state, self.limit))
+        self.callbacks.append(self.best)
+        if processes.is_leader:
+            self.callbacks.append(StatusLogger(run, recipe, state, self.metrics, validation))
+        self.callbacks.append(self.collapse)
+        if processes.is_leader and self.options.keep_audio_samples:
             self.callbacks.append(AudioSampleLogger(run / SOUNDS_FOLDER, validation.split, self.module, self.best))
         self.callbacks += [checkpoint, self.interrupt]
 
     def begin(self, init_from: Path | None) -> None:
-        """Load the last checkpoint or initialise the weights, and reset the run folder's logs to that step."""
+        """Load the last checkpoint or initialise the weights, and reset the run folder's logs to that step.
+
+        The leader does so for all processes.
+        """
+        if self.processes.is_leader:
+            self._begin(init_from)
+        for name, value in self.processes.from_leader(vars(self.state)).items():
+            setattr(self.state, name, value)
+        module = self.module
+        module.average.compatible_fingerprints = self.processes.from_leader(module.average.compatible_fingerprints)
+        self.processes.copy_from_leader(module.state_dict().values())
+
+    def _begin(self, init_from: Path | None) -> None:
         module, run, recipe = self.module, self.folder, self.recipe
         if self.resuming:
             restore_run(module, self.last, run, self.best.criterion, self.quiet)
@@ -204,12 +226,20 @@ class _Training:
     def fit(self) -> None:
         """Train until the run is over; the exceptions are those of :func:`train`."""
         trainer = self._make_trainer()
-        if not self.quiet:
+        if not self.quiet and self.processes.is_leader:
             self._forecast(trainer.strategy.root_device)
+        self.state.validate_every = self.processes.from_leader(self.state.validate_every)
+        self.module.share_batches()
+        is_leader = self.processes.is_leader
+        events = (
+            record_tensorboard_events(self.metrics, self.folder, self._purge_step()) if is_leader else nullcontext()
+        )
         try:
-            with record_tensorboard_events(self.metrics, self.folder, self._purge_step()), self.interrupt:
+            with events, self.interrupt:
                 trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
+            self.processes.wait()
         except Interrupted:
+            self.processes.wait()  # launchers end the others when the first one has gone
             raise KeyboardInterrupt from None
         except (RuntimeError, ConnectionError, EOFError) as error:
             # If a loader is killed, the kind of error depends on what the main process is doing at that moment.
@@ -222,15 +252,22 @@ class _Training:
             raise UserError(f"{reason}; {_RESUME_HINT}") from error
         self.arrays.wait()
 
+    def _events(self) -> AbstractContextManager[None]:
+        if not self.processes.is_leader:
+            return nullcontext()
+        return record_tensorboard_events(self.metrics, self.folder, self._purge_step())
+
     def _purge_step(self) -> int | None:
         """Return the step from which a resumed run records values again."""
         # values of an interrupted validation are recorded again at the present step
         return self.state.step + (not self.state.validation_is_next(False)) if self.resuming else None
 
     def _make_trainer(self) -> L.Trainer:
+        device = own_device()
         return L.Trainer(
-            accelerator="auto",
+            accelerator=device.type,
             devices=1,
+            strategy=SharedBatchStrategy(device, self.processes),
             precision="bf16-mixed" if self.recipe.train.precision == "bf16" else "32-true",
             max_epochs=-1,  # TimeLimit ends the run; an epoch is the part between two validations
             check_val_every_n_epoch=1,
@@ -238,7 +275,7 @@ class _Training:
             reload_dataloaders_every_n_epochs=1,
             callbacks=self.callbacks,
             logger=False,  # the module writes to the metrics log itself
-            plugins=[CheckpointFiles(self.folder), LightningEnvironment()],
+            plugins=[CheckpointFiles(self.folder, self.processes), LightningEnvironment()],
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -248,8 +285,10 @@ class _Training:
     def _forecast(self, device: torch.device) -> None:
         """Print how long the run will take, and shorten the interval of validations if it is too long for the run."""
         state, every = self.state, self.recipe.train.validate_every
-        if (devices := torch.cuda.device_count()) > 1:
-            print(f"training on one of {devices} GPUs: a run uses one device", flush=True)
+        if (devices := torch.cuda.device_count()) > 1 and self.processes is ONE_PROCESS:
+            print(f"training on one of {devices} GPUs; codec train --devices {devices} uses all", flush=True)
+        if self.recipe.train.cuda_graph and device.type != "cuda":
+            print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
         print("measuring the speed", flush=True)
         expected = forecast(self.module, self.data, device)
         if state.validate_every == every:
@@ -264,6 +303,11 @@ class _Training:
 
     def result(self) -> TrainingResult:
         """Describe how the run ended."""
+        described = self.processes.from_leader(self._result() if self.processes.is_leader else None)
+        assert described is not None
+        return described
+
+    def _result(self) -> TrainingResult:
         reason = self.collapse.reason or self.limit.reason
         if not reason and self.best.out_of_patience:
             validation = comparable_curves(read_curves(self.folder))[("val", "total")]
@@ -286,16 +330,6 @@ def _silence_lightning() -> None:
     """Lightning reports devices and gives advice on loaders; here the recipe decides both."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-
-
-def _require_one_process() -> None:
-    """Refuse to be one of several processes: training on several devices is not supported."""
-    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
-        if os.environ.get(variable, "1") not in ("", "0", "1"):
-            raise UserError(
-                f"training uses one process on one device, but {variable} is {os.environ[variable]}; start it once,"
-                " without torchrun, or with one task"
-            )
 
 
 def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION
 
 EVALUATION_SPLITS = (TRAINING_EVALUATION, VALIDATION)
@@ -30,10 +31,11 @@ class ValidationSums:
 
     Args:
         codebook_size: number of entries of each codebook
+        processes: those that share each batch evenly
     """
 
-    def __init__(self, codebook_size: int) -> None:
-        self.codebook_size = codebook_size
+    def __init__(self, codebook_size: int, processes: Processes = ONE_PROCESS) -> None:
+        self.codebook_size, self.processes = codebook_size, processes
         self._splits = {split: _SplitSums() for split in EVALUATION_SPLITS}
         self._code_counts: Tensor | None = None
 
@@ -63,9 +65,10 @@ class ValidationSums:
             split: one of :data:`EVALUATION_SPLITS`
 
         Returns:
-            Means by name.
+            Means over all processes by name.
         """
-        return self._splits[split].means()
+        means = self._splits[split].means()
+        return dict(zip(means, self.processes.mean(list(means.values()))))
 
     def codebook_usage(self) -> Tensor:
         """Return the share of the entries of each codebook that occurred.
@@ -73,8 +76,7 @@ class ValidationSums:
         Returns:
             ``[codebooks]``, relative to the entries that could occur: all, or as many as there were frames.
         """
-        assert self._code_counts is not None, "no validation batch was counted"
-        counts = self._code_counts
+        counts = self._all_counts()
         return (counts > 0).sum(1) / counts.sum(1).clamp(max=counts.shape[1])
 
     def codebook_perplexity(self) -> Tensor:
@@ -83,6 +85,10 @@ class ValidationSums:
         Returns:
             ``[codebooks]``, from 1 to the codebook size.
         """
-        assert self._code_counts is not None, "no validation batch was counted"
-        shares = self._code_counts / self._code_counts.sum(1, keepdim=True)
+        counts = self._all_counts()
+        shares = counts / counts.sum(1, keepdim=True)
         return torch.exp(-torch.xlogy(shares, shares).sum(1))
+
+    def _all_counts(self) -> Tensor:
+        assert self._code_counts is not None, "no validation batch was counted"
+        return self.processes.sum(self._code_counts)

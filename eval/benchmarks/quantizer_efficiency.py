@@ -73,7 +73,7 @@ def tabulate_efficiency(codec: Codec, clips: Sequence[Excerpt]) -> Table:
     rows, bits, residual = [], 0.0, latents.float()
     for number, stage in enumerate(quantizer.stages, 1):
         with torch.no_grad():
-            codes = stage.encode(residual).codes
+            _, codes = stage.encode(residual)
             residual = residual - stage.lookup(codes)
         shares = torch.bincount(codes).double() / len(codes)
         bits += float(torch.special.entr(shares).sum() / np.log(2))

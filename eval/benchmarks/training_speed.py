@@ -14,12 +14,13 @@ from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import DiscriminatorOutput
 from codec.runtime.extras import installed
-from codec.training.data import CountedBatch
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
 from eval.systems.architectures import count_module_parameters, dac_24k, encodec_24k, import_peer
 
 BATCH, CROP_S = 4, 1.0
+PEER_RATE = 24000
+"""Sample rate of the peers' training steps in Hz."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,12 @@ def _own_step(name: str, kind: str, recipe: Recipe, discriminator: nn.Module | N
     if discriminator is not None:
         module.discriminator = discriminator
     module.state.step = 1  # step 0 also computes values that are only logged
-    optimizers = module.configure_optimizers()
-    module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[method-assign, assignment, misc]
-    module.manual_backward = lambda loss, *_, **__: loss.backward()  # type: ignore[method-assign]
-    batch = CountedBatch(_batch(recipe.codec.sample_rate), {})
+    compute, target = module.make_computation(module.configure_optimizers()), _batch(recipe.codec.sample_rate)
 
     def run() -> None:
-        module.state.step = 1
-        module.training_step(batch, 0)
+        generator = module.generator_at(1)
+        codebooks, kind = module.draw_codebooks(len(target), generator), module.step_kind(generator)
+        compute(module.step_inputs(target, codebooks, module.codec.draw_restarts(generator)), kind)
 
     used = module.discriminator
     return TimedStep(
@@ -176,41 +175,60 @@ class EncodecDiscriminator(nn.Module):
 
 def _encodec_steps(recipes: dict[str, Recipe]) -> list[TimedStep]:
     """Return EnCodec's own steps, and ours with its discriminator."""
-    model: Any = encodec_24k()
-
-    def code(waveform: Tensor) -> tuple[Tensor, Tensor]:
-        quantized = model.quantizer(model.encoder(waveform), model.frame_rate, bandwidth=6.0)
-        return model.decoder(quantized.quantized)[..., : waveform.shape[-1]], quantized.penalty
-
     return [
         *(
             _own_step(name, "and EnCodec's discriminator", _with_discriminator(recipe), EncodecDiscriminator())
             for name, recipe in recipes.items()
         ),
-        _peer_step("EnCodec 24 kHz", model, code, None),
-        _peer_step("EnCodec 24 kHz", model, code, EncodecDiscriminator()),
+        *own_steps("encodec", _batch(PEER_RATE)),
     ]
 
 
 def _dac_steps(recipes: dict[str, Recipe]) -> list[TimedStep]:
-    model: Any = dac_24k()
+    return own_steps("dac", _batch(PEER_RATE))
 
-    def code(waveform: Tensor) -> tuple[Tensor, Tensor]:
-        out = model(waveform, 24000)
+
+def own_steps(package: str, target: Tensor) -> list[TimedStep]:
+    """Return the training steps of a peer, without and, for EnCodec, with its discriminator.
+
+    Args:
+        package: module of the peer, one of :data:`PEER_STEPS`
+        target: audio of a step at :data:`PEER_RATE` ``[batch, 1, samples]``; the step runs on its device.
+
+    Returns:
+        The steps.
+    """
+    model: Any = encodec_24k() if package == "encodec" else dac_24k()
+
+    def encodec(waveform: Tensor) -> tuple[Tensor, Tensor]:
+        quantized = model.quantizer(model.encoder(waveform), model.frame_rate, bandwidth=6.0)
+        return model.decoder(quantized.quantized)[..., : waveform.shape[-1]], quantized.penalty
+
+    def dac(waveform: Tensor) -> tuple[Tensor, Tensor]:
+        out = model(waveform, PEER_RATE)
         return out["audio"], 0.25 * out["vq/commitment_loss"] + out["vq/codebook_loss"]
 
-    return [_peer_step("DAC 24 kHz", model, code, None)]
+    if package == "dac":
+        return [_peer_step("DAC 24 kHz", model, dac, None, target)]
+    return [
+        _peer_step("EnCodec 24 kHz", model, encodec, discriminator, target)
+        for discriminator in (None, EncodecDiscriminator())
+    ]
 
 
 def _peer_step(
-    name: str, model: nn.Module, code: Callable[[Tensor], tuple[Tensor, Tensor]], discriminator: nn.Module | None
+    name: str,
+    model: nn.Module,
+    code: Callable[[Tensor], tuple[Tensor, Tensor]],
+    discriminator: nn.Module | None,
+    target: Tensor,
 ) -> TimedStep:
     """Return a step with our L1 and seven-scale mel losses; a discriminator adds its losses and a step of its own."""
-    model.train()
-    losses = CompositeLoss({"l1": 1.0, "mel": 1.0}, 24000, 320)
+    device = target.device
+    model.to(device).train()
+    losses = CompositeLoss({"l1": 1.0, "mel": 1.0}, PEER_RATE, 320).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    second = torch.optim.AdamW(discriminator.parameters(), lr=1e-4, fused=True) if discriminator else None
-    target = _batch(24000)
+    second = torch.optim.AdamW(discriminator.to(device).parameters(), lr=1e-4, fused=True) if discriminator else None
 
     def run() -> None:
         output, penalty = code(target)

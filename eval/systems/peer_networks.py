@@ -17,7 +17,7 @@ from codec.config import CodecConfig
 from codec.model.codec_base import CodecBase, CodecOutput
 from codec.model.quantizers.nearest import find_nearest, half_squared_norms
 from codec.model.quantizers.quantized import Quantized
-from codec.training.module import COMMITMENT_WEIGHT
+from codec.training.step import COMMITMENT_WEIGHT
 
 _INITIAL_CROPS = 128
 _KMEANS_ITERATIONS = 10
@@ -203,16 +203,30 @@ class Peer(CodecBase):
         latent = torch.cat([self.encoder(part) for part in wave[:_INITIAL_CROPS].split(8)])
         self.quantizer.initialise(latent.transpose(1, 2), generator)  # type: ignore[operator]
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers that :meth:`update_codebooks` needs for dead-code restarts.
+
+        Args:
+            generator: source of random numbers, on the CPU
+
+        Returns:
+            Numbers on the CPU, as many in each step.
+        """
+        peer = isinstance(self.quantizer, PeerQuantizer)
+        return torch.empty(0) if peer else self.quantizer.draw_restarts(generator)  # type: ignore[operator]
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
         """Update our codebooks after a training step; those of a peer update themselves.
 
         Args:
-            generator: source of random numbers.
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codec
+            finite: False (scalar) if nothing is to change, because the step is skipped
 
         Returns:
-            Number of dead codes that were restarted.
+            Number of dead-code restarts (scalar).
         """
-        return 0 if isinstance(self.quantizer, PeerQuantizer) else self.quantizer.update_codebooks(generator)  # type: ignore
+        peer = isinstance(self.quantizer, PeerQuantizer)
+        return finite.new_zeros(()) if peer else self.quantizer.update_codebooks(restarts, finite)  # type: ignore
 
     def forward(self, wave: Tensor, codebooks: Tensor | None = None, quantize: bool = True) -> CodecOutput:
         """Code and decode waveforms in training.

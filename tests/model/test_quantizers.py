@@ -73,12 +73,18 @@ def clusters() -> tuple[ResidualVQ, Tensor]:
     return quantizer, centres
 
 
+def update(quantizer: ResidualVQ, finite: bool = True) -> int:
+    """Update the codebooks from the last batch, and return the number of restarts."""
+    restarts = quantizer.draw_restarts(torch.Generator().manual_seed(0))
+    return int(quantizer.update_codebooks(restarts, torch.tensor(finite), decay=0.9))
+
+
 def test_codebooks_follow_moving_averages_of_their_vectors():
     quantizer, centres = clusters()
     moved = centres + 0.2 * torch.randn(8, 4)
     for _ in range(100):
         quantizer(moved.repeat(20, 1)[None] + 0.01 * torch.randn(1, 160, 4), torch.tensor([1]))
-        assert quantizer.update_codebooks(torch.Generator(), decay=0.9) == 0
+        assert update(quantizer) == 0
     torch.testing.assert_close(quantizer.stages[0].codebook @ quantizer.stages[0].basis, moved, atol=0.01, rtol=0)
 
 
@@ -89,7 +95,7 @@ def test_dead_codes_are_restarted():
     replaced = 0
     for _ in range(60):
         quantizer(centres.repeat(20, 1)[None] + 0.01 * torch.randn(1, 160, 4), torch.tensor([1]))
-        replaced += quantizer.update_codebooks(torch.Generator().manual_seed(0), decay=0.9)
+        replaced += update(quantizer)
     assert replaced == 3 and stage.codebook.abs().max() < 20
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codec.config import AugmentConfig
 from codec.training import augment as module
-from codec.training.augment import AUGMENTATIONS, augment
+from codec.training.augment import AUGMENTATIONS, BatchItems, augment
 
 RATE = 16000
 EACH = list(AUGMENTATIONS)
@@ -23,7 +23,7 @@ def noise(*shape: int, level: float = 0.01, seed: int = 0) -> Tensor:
 
 
 def only(name: str, wave: Tensor, share: float = 1.0, seed: int = 0, step: int = 0) -> Tensor:
-    return augment(wave, AugmentConfig(**{name: share}), RATE, seed, step)
+    return augment(wave, AugmentConfig(**{name: share}), RATE, BatchItems(seed, step, len(wave)))
 
 
 def touched(after: Tensor, before: Tensor) -> Tensor:
@@ -70,15 +70,15 @@ def test_another_augmentation_does_not_change_the_draws(name):
     others = {other: 0.5 for other in EACH if other not in unfit}
     spared = ~touched(only(name, wave, 0.5), wave)
     assert 5 < spared.sum() < 35
-    without = augment(wave, AugmentConfig(**others), RATE, 0, 0)
-    with_it = augment(wave, AugmentConfig(**others, **{name: 0.5}), RATE, 0, 0)
+    without = augment(wave, AugmentConfig(**others), RATE, BatchItems(0, 0, len(wave)))
+    with_it = augment(wave, AugmentConfig(**others, **{name: 0.5}), RATE, BatchItems(0, 0, len(wave)))
     assert torch.equal(without[spared], with_it[spared])
     assert not (without[~spared] == with_it[~spared]).all(2).all(1).any()
 
 
 def test_without_augmentations_the_input_is_returned():
     wave = noise(2, 1, 100)
-    assert augment(wave, AugmentConfig(), RATE, 0, 0) is wave
+    assert augment(wave, AugmentConfig(), RATE, BatchItems(0, 0, len(wave))) is wave
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -102,7 +102,7 @@ def test_the_input_and_global_random_states_do_not_change():
     wave = noise(4, 2, 2000, level=0.5).clamp(-1, 1)
     before = wave.clone()
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    augment(wave, ALL, RATE, 0, 0)
+    augment(wave, ALL, RATE, BatchItems(0, 0, len(wave)))
     assert torch.equal(wave, before)
     assert torch.equal(torch.random.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]
@@ -114,7 +114,7 @@ def test_the_result_has_the_shape_of_the_input_and_stays_within_full_scale(shape
     for step, level in enumerate((0.0, 1e-6, 0.01, 1.0, 100.0)):
         wave = noise(*shape, level=level).clamp(-1, 1)
         wave[0] = 0  # silence beside sound
-        out = augment(wave, config, RATE, 0, step)
+        out = augment(wave, config, RATE, BatchItems(0, step, len(wave)))
         assert out.shape == wave.shape and out.dtype == torch.float32
         assert out.isfinite().all() and out.abs().max() <= 1
 

@@ -34,7 +34,8 @@ def test_the_forecast_counts_both_stages_and_validations(prepared):
     assert found.seconds == pytest.approx(600 / found.steps_per_s + 400 / found.adversarial_steps_per_s)
     assert found.steps == 1000 and found.validation_s > 0
     text = found.text(250)
-    assert "step 600" in text and f"{found.adversarial_steps_per_s:.2f} steps/s" in text
+    assert "step 600" in text and f"{found.slowdown:.1f} times" in text and "4 validations" in text
+    assert found.tables_s > 0 and f"{found.adversarial_steps_per_s:.2f} steps/s" in text
 
     module.state.step = 700
     late = forecast(module, data, torch.device("cpu"))

@@ -39,21 +39,15 @@ def test_low_bit_rates_can_be_drawn_more_often():
 
 
 def test_the_average_has_the_decay_of_the_recipe(tmp_path, prepared, monkeypatch):
-    seen, update = [], CodecModule.update_average
+    seen, step = [], CodecModule.training_step
 
-    def watched(self):
+    def watched(self, *given):
         before = self.average.decoder.last.weight.clone()
-        update(self)
-        seen.append(
-            (
-                self.state.step,
-                before,
-                self.codec.decoder.last.weight.clone(),
-                self.average.decoder.last.weight.clone(),
-            )
-        )
+        step(self, *given)
+        weights = (before, self.codec.decoder.last.weight.clone(), self.average.decoder.last.weight.clone())
+        seen.append((self.state.step, *weights))
 
-    monkeypatch.setattr(CodecModule, "update_average", watched)
+    monkeypatch.setattr(CodecModule, "training_step", watched)
     train(tiny_recipe("--optim.ema_decay=0.3"), prepared, tmp_path, quiet=True)
     for step, before, weight, after in seen:
         decay = min(0.3, (1 + step) / (10 + step))

@@ -49,13 +49,13 @@ def test_fitted_codebooks_are_in_use_and_networks_unchanged():
 
 
 def test_the_phase_ends_at_its_share_once_and_for_all(tmp_path, prepared, monkeypatch):
-    seen, forward = [], CodecModule._compute_losses
+    seen, compute = [], CodecModule.compute_step
 
-    def watched(self, *given):
-        seen.append((self.state.step, self.quantizes))
-        return forward(self, *given)
+    def watched(self, inputs, kind):
+        seen.append((self.state.step, kind.quantize))
+        return compute(self, inputs, kind)
 
-    monkeypatch.setattr(CodecModule, "_compute_losses", watched)
+    monkeypatch.setattr(CodecModule, "compute_step", watched)
     train(tiny_recipe(HALF), prepared, tmp_path, quiet=True, options=OPTIONS)
     assert seen == [(step, step >= 6) for step in range(12)]
     checkpoint = read_checkpoint(tmp_path / "checkpoints/last.ckpt", tmp_path)

@@ -301,10 +301,11 @@ def test_a_second_training_in_one_folder_names_the_first(tmp_path, prepared, fin
         train(tiny_recipe("--train.steps=16"), prepared, tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
-def test_training_in_several_processes_is_refused(tmp_path, prepared, monkeypatch, variable):
+@pytest.mark.parametrize(("variable", "missing"), [("WORLD_SIZE", "RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID")])
+def test_one_of_several_processes_must_know_which_it_is(tmp_path, prepared, monkeypatch, variable, missing):
+    monkeypatch.delenv(missing, raising=False)
     monkeypatch.setenv(variable, "2")
-    with pytest.raises(UserError, match=variable):
+    with pytest.raises(UserError, match=f"{missing} is not set"):
         train(tiny_recipe(), prepared, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 

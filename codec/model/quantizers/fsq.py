@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
 from codec.config import QuantizerConfig
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.model.quantizers.importance import LevelWeights, code_importances, importance_thresholds
 from codec.model.quantizers.quantized import Quantized
 
@@ -36,6 +37,8 @@ class ResidualFSQ(nn.Module):
         super().__init__()
         self.groups = config.groups
         self.depth = config.codebooks // config.groups
+        self.processes: Processes = ONE_PROCESS
+        """Those that share each training batch."""
         self.register_buffer("levels", torch.tensor(config.levels, dtype=torch.float32), persistent=False)
         place = [math.prod(config.levels[:i]) for i in range(len(config.levels))]
         self.register_buffer("place", torch.tensor(place), persistent=False)
@@ -86,7 +89,8 @@ class ResidualFSQ(nn.Module):
         bounded = self._bound(latent)
         with torch.no_grad():
             cells, importances = self._cells(bounded)
-            used = (importances >= importance_thresholds(importances, codebooks)).to(latent.dtype)
+            of_batch = self.processes.gather(importances) if self.training else importances
+            used = (importances >= importance_thresholds(of_batch, codebooks)).to(latent.dtype)
             total = self._sum(cells, used)
             # a group without any code is zero, and learns nothing
             present = used[:, : self.groups].transpose(1, 2)[..., None]
@@ -113,16 +117,31 @@ class ResidualFSQ(nn.Module):
             first: not used
         """
 
-    def update_codebooks(self, generator: torch.Generator) -> int:
-        """Do nothing, since every grid point stays in reach.
+    def begin_batch(self) -> None:
+        """Do nothing, since no statistics are kept."""
+
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw nothing, since every grid point stays in reach.
 
         Args:
             generator: not used
 
         Returns:
-            0, the number of dead-code restarts.
+            No numbers.
         """
-        return 0
+        return torch.empty(0)
+
+    def update_codebooks(self, restarts: Tensor, finite: Tensor) -> Tensor:
+        """Do nothing, since the grid is fixed.
+
+        Args:
+            restarts: not used
+            finite: not used
+
+        Returns:
+            0, the number of dead-code restarts (scalar).
+        """
+        return self.levels.new_zeros(())
 
     def fused(self) -> "ResidualFSQ":
         """Return the quantizer for inference.

@@ -8,6 +8,7 @@ information theory", section 10.3). Training drops codes in the same way, so tha
 The weight of a frame is a fixed power of its level (:class:`LevelWeights`) or learnt (:class:`LearnedWeights`).
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -23,6 +24,16 @@ SOFTNESS = 0.5
 _MIN_LEVEL = 1e-9
 _MIN_ERROR = 1e-20
 _HIDDEN = 32
+
+
+@dataclass(frozen=True)
+class CodesOfBatch:
+    """Codes of the whole batch, of which a process may compute a part."""
+
+    importances: Tensor
+    """``[batch, codebooks, frames]``, without gradients."""
+    log_weight: Tensor
+    """Natural logarithms of the weights of frames ``[batch, frames]``, with gradients."""
 
 
 class FrameWeights(Protocol):
@@ -111,17 +122,24 @@ def importance_thresholds(importances: Tensor, codebooks: Tensor) -> Tensor:
     """Compute the thresholds at which frames use given numbers of codebooks on average.
 
     Args:
-        importances: of typical frames ``[batch, codebooks, frames]``; at most 2^24 values
+        importances: of typical frames ``[batch, codebooks, frames]``
         codebooks: mean numbers of codebooks ``[items]``
 
     Returns:
         Thresholds ``[items, 1, 1]``.
     """
     share = codebooks.to(importances.dtype) / importances.shape[1]
-    return torch.quantile(importances.flatten(), 1 - share)[:, None, None]
+    # the linear quantile; that of torch looks at its arguments, for which a device would have to be waited for
+    values = importances.flatten().sort().values
+    position = ((1 - share) * (len(values) - 1)).clamp(0, len(values) - 1)
+    below = position.floor()
+    least, most = values[below.long()], values[position.ceil().long()]
+    return least.lerp(most, position - below)[:, None, None]
 
 
-def select_codes(importances: Tensor, thresholds: Tensor, log_weight: Tensor) -> Tensor:
+def select_codes(
+    importances: Tensor, thresholds: Tensor, log_weight: Tensor, whole: CodesOfBatch | None = None
+) -> Tensor:
     """Select codes with a gradient for the weights of frames.
 
     The selection is 1 or 0; its gradient is that of a logistic function of the logarithm of importance over threshold.
@@ -132,17 +150,19 @@ def select_codes(importances: Tensor, thresholds: Tensor, log_weight: Tensor) ->
         importances: ``[batch, codebooks, frames]``, without gradients
         thresholds: one for each item ``[batch, 1, 1]``
         log_weight: ``[batch, frames]``, with gradients
+        whole: the whole batch, if these are a part of it
 
     Returns:
         1 for codes that are used, else 0, of the shape of ``importances``.
     """
     hard = (importances >= thresholds).to(importances.dtype)
+    whole = whole or CodesOfBatch(importances, log_weight)
     logs, limits = importances.clamp(min=_MIN_ERROR).log(), thresholds.clamp(min=_MIN_ERROR).log()
     # change of each item's threshold by that of the weights: codes of all items near it decide
-    near = ((logs[None] - limits[:, None]) / SOFTNESS).sigmoid()
+    near = ((whole.importances.clamp(min=_MIN_ERROR).log()[None] - limits[:, None]) / SOFTNESS).sigmoid()
     near = (near * (1 - near)).sum(2)
     share = near / near.sum((1, 2), keepdim=True).clamp(min=_MIN_ERROR)
-    shift = (share * log_weight[None]).sum((1, 2))
+    shift = (share * whole.log_weight[None]).sum((1, 2))
     relative = log_weight[:, None] - shift[:, None, None]
     soft = ((logs - limits + relative - relative.detach()) / SOFTNESS).sigmoid()
     return hard + (soft - soft.detach())

@@ -10,7 +10,6 @@ represent the level of the signal, and a codec that is initialised as a transfor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Lock
 
 import torch
@@ -18,8 +17,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
+from codec.model.processes import ONE_PROCESS, Processes
+from codec.model.quantizers.codebook_update import (
+    DECAY,
+    RESTART_BELOW,
+    BatchUsage,
+    draw_restarts,
+    restart_candidates,
+    sum_points,
+    updated_codebooks,
+)
 from codec.model.quantizers.fused import FusedVQ
 from codec.model.quantizers.importance import (
+    CodesOfBatch,
     FrameWeights,
     LearnedWeights,
     LevelWeights,
@@ -32,16 +42,6 @@ from codec.model.quantizers.quantized import Quantized
 
 _FUSING = Lock()
 """Threads that share a model fuse its codebooks once."""
-
-
-@dataclass(frozen=True)
-class StageUsage:
-    """Vectors that a stage quantized, and what with."""
-
-    points: Tensor
-    """Coordinates in the stage's subspace ``[vectors, dim]``."""
-    codes: Tensor
-    """Chosen entries ``[vectors]``."""
 
 
 class VectorStage(nn.Module):
@@ -67,8 +67,6 @@ class VectorStage(nn.Module):
         self.register_buffer("basis", torch.linalg.qr(torch.randn(dimension, min(dim, dimension)))[0].T.contiguous())
         self.register_buffer("codebook", torch.randn(size, len(self.basis)))
         self.register_buffer("usage", torch.ones(size))
-        self.last_batch: StageUsage | None = None
-        """Usage in the last training batch."""
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Return the entries of codes.
@@ -81,17 +79,17 @@ class VectorStage(nn.Module):
         """
         return F.embedding(codes, self.codebook) @ self.basis
 
-    def encode(self, residual: Tensor) -> StageUsage:
+    def encode(self, residual: Tensor) -> tuple[Tensor, Tensor]:
         """Find the nearest entries.
 
         Args:
             residual: the residual of the previous stages ``[vectors, dimension]``
 
         Returns:
-            The coordinates in the subspace, and the codes.
+            The coordinates in the subspace ``[vectors, dim]``, and the codes ``[vectors]``.
         """
         points = residual @ self.basis.T
-        return StageUsage(points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0])
+        return points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0]
 
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 8) -> None:
         """Fit the stage to vectors: their principal directions, and k-means in that subspace.
@@ -115,32 +113,6 @@ class VectorStage(nn.Module):
         self.codebook.copy_(centres)
         self.usage.fill_(1)
 
-    def update_codebook(self, generator: torch.Generator, decay: float, threshold: float) -> int:
-        """Move entries towards the vectors of the last batch (EMA), and restart dead entries from these vectors.
-
-        Args:
-            generator: source of random numbers, on the CPU
-            decay: decay of the moving averages per batch
-            threshold: entries used less than this share of an even share are restarted
-
-        Returns:
-            Number of restarted entries.
-        """
-        if self.last_batch is None or not len(self.last_batch.codes):
-            return 0
-        points, codes, size = self.last_batch.points, self.last_batch.codes, len(self.codebook)
-        counts = torch.bincount(codes, minlength=size)
-        share = counts * (size / len(codes))
-        self.usage.lerp_(share, 1 - decay)
-        means = torch.zeros_like(self.codebook).index_add_(0, codes, points) / counts.clamp(min=1)[:, None]
-        # weighted mean over vectors: the batch's weight is its share of the vectors accumulated in `usage`
-        weight = (1 - decay) * share / self.usage.clamp(min=1e-6)
-        self.codebook.lerp_(means, weight[:, None])
-        unused = self.usage < threshold
-        self.codebook[unused] = _draw_vectors(points, int(unused.sum()), generator)
-        self.usage[unused] = 1
-        return int(unused.sum())
-
 
 class ResidualVQ(nn.Module):
     """Residual vector quantizer.
@@ -158,6 +130,10 @@ class ResidualVQ(nn.Module):
         learnt = config.frame_weights == "learned"
         self.weights: FrameWeights = LearnedWeights(config.dimension) if learnt else LevelWeights()
         """Weights of frames in the importance of their codes."""
+        self.last_batch: BatchUsage | None = None
+        """What the codebooks quantized in the training batch so far, see :meth:`begin_batch`."""
+        self.processes: Processes = ONE_PROCESS
+        """Those that share each training batch."""
         self._fused: FusedVQ | None = None
         self._fused_from: list[tuple[int, int]] = []
 
@@ -171,30 +147,35 @@ class ResidualVQ(nn.Module):
         Returns:
             The latents quantized with the codes in use, and the commitment loss of these.
         """
+        shape = (len(self.stages), *latent.shape[:2])
+        records = self.training and torch.is_grad_enabled()  # a pass without gradients only looks
         with torch.no_grad():
-            residual, entries, errors, usages = latent.flatten(0, 1), [], [], []
+            residuals, points, codes, entries = [latent.flatten(0, 1)], [], [], []
             for stage in self.stages:
-                errors.append(residual.square().sum(-1))
-                usages.append(stage.encode(residual))
-                entries.append(stage.lookup(usages[-1].codes))
-                residual = residual - entries[-1]
-            shape = (len(entries), *latent.shape[:2])
-            error, level = torch.stack(errors).view(shape).transpose(0, 1), errors[0].view(shape[1:])
-        log_weight = self.weights.log_weights(latent.detach(), level)
+                coordinates, chosen = stage.encode(residuals[-1])
+                points.append(coordinates)
+                codes.append(chosen)
+                entries.append(stage.lookup(chosen))
+                residuals.append(residuals[-1] - entries[-1])
+            remaining = torch.stack(residuals)
+            errors = remaining.square().sum(-1).view(-1, *latent.shape[:2])
+        log_weight = self.weights.log_weights(latent.detach(), errors[0])
         with torch.no_grad():
-            importances = code_importances(error, log_weight)
-            thresholds = importance_thresholds(importances, codebooks)
+            importances = code_importances(errors[:-1].transpose(0, 1), log_weight)
+            processes = self.processes if self.training else ONE_PROCESS
+            of_batch = processes.gather(importances)
+            thresholds = importance_thresholds(of_batch, codebooks)
             used = importances >= thresholds
-            if self.training:
-                for stage, usage, mask in zip(self.stages, usages, used.transpose(0, 1).flatten(1)):
-                    stage.last_batch = StageUsage(usage.points[mask], usage.codes[mask])
-        share = select_codes(importances, thresholds, log_weight) if log_weight.requires_grad else used.to(latent.dtype)
-        total, commitment = torch.zeros_like(latent), latent.new_zeros(())
-        for entry, mask in zip(entries, share.unbind(1)):
-            total = total + entry.view_as(latent) * mask[..., None]
-            commitment = commitment + ((latent - total.detach()).square() * mask.detach()[..., None]).mean()
-        codes = torch.stack([usage.codes for usage in usages]).view(shape).transpose(0, 1)
-        return Quantized(latent - latent.detach() + total, codes, commitment)
+            if records:
+                usage = BatchUsage(torch.stack(points), torch.stack(codes), used.transpose(0, 1).flatten(1))
+                self.last_batch = usage if self.last_batch is None else self.last_batch.followed_by(usage)
+        share = used.to(latent.dtype)
+        if log_weight.requires_grad:
+            whole = CodesOfBatch(of_batch, processes.gather(log_weight))
+            share = select_codes(importances, thresholds, log_weight, whole)
+        total = (torch.stack(entries).view(*shape, -1) * share.transpose(0, 1)[..., None]).sum(0)
+        commitment = _commitment(latent, remaining[1:].view(*shape, -1), errors[1:], used.transpose(0, 1))
+        return Quantized(latent - latent.detach() + total, torch.stack(codes).view(shape).transpose(0, 1), commitment)
 
     def direction_scales(self, power: Tensor) -> Tensor:
         """Return the scale that each latent dimension is divided by before quantization.
@@ -224,19 +205,55 @@ class ResidualVQ(nn.Module):
                 stage.initialise(residual, generator)
             residual = residual - stage.lookup(assign_nearest(residual @ stage.basis.T, stage.codebook))
 
-    @torch.no_grad()
-    def update_codebooks(self, generator: torch.Generator, decay: float = 0.99, threshold: float = 0.03) -> int:
-        """Update all codebooks from the last training batch; see :meth:`VectorStage.update_codebook`.
+    def begin_batch(self) -> None:
+        """Forget what earlier batches quantized; parts of a batch that are computed one after the other add up."""
+        self.last_batch = None
+
+    def draw_restarts(self, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers of the dead-code restarts of a step; see :func:`draw_restarts`.
 
         Args:
             generator: source of random numbers, on the CPU
+
+        Returns:
+            Numbers for :meth:`update_codebooks`, on the CPU.
+        """
+        size, dim = self.stages[0].codebook.shape
+        return draw_restarts(len(self.stages), size, dim, generator)
+
+    @torch.no_grad()
+    def update_codebooks(
+        self, restarts: Tensor, finite: Tensor, decay: float = DECAY, threshold: float = RESTART_BELOW
+    ) -> Tensor:
+        """Move entries towards the vectors of the last training batch (EMA), and restart dead entries from them.
+
+        Args:
+            restarts: numbers that :meth:`draw_restarts` drew, on the device of the codebooks
+            finite: False (scalar) if nothing is to change, because the step is skipped
             decay: decay of the moving averages per batch
             threshold: entries used less than this share of an even share are restarted
 
         Returns:
-            Number of dead-code restarts.
+            Number of dead-code restarts (scalar).
         """
-        return sum(stage.update_codebook(generator, decay, threshold) for stage in self.stages)
+        if self.last_batch is None:
+            return self.stages[0].usage.new_zeros(())
+        batch = self.last_batch.only_if(finite)
+        codebooks, usages = [s.codebook for s in self.stages], [s.usage for s in self.stages]
+        sums, candidates = self._combined(batch, restarts)
+        books, usage, restarted = updated_codebooks(
+            torch.stack(codebooks), torch.stack(usages), sums, candidates, decay, threshold
+        )
+        torch._foreach_copy_([*codebooks, *usages], [*books.unbind(), *usage.unbind()])
+        self.begin_batch()
+        return restarted
+
+    def _combined(self, batch: BatchUsage, restarts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums and candidates of all processes, which travel in one message."""
+        parts = sum_points(batch, len(self.stages[0].codebook)), restart_candidates(batch, restarts, self.processes)
+        total = self.processes.sum(torch.cat(parts, -1))
+        sums, candidates = total.split([part.shape[-1] for part in parts], -1)
+        return sums, candidates
 
     def continuous(self, latent: Tensor) -> Tensor:
         """Return the latents that the decoder would get without quantization.
@@ -268,3 +285,24 @@ def _draw_vectors(vectors: Tensor, count: int, generator: torch.Generator) -> Te
     index = torch.randint(len(vectors), (count,), generator=generator).to(vectors.device)
     noise = torch.randn(count, vectors.shape[1], generator=generator).to(vectors.device)
     return vectors[index] + 1e-3 * vectors.std() * noise
+
+
+def _commitment(latent: Tensor, remaining: Tensor, errors: Tensor, used: Tensor) -> Tensor:
+    """Return the commitment loss: the squared error after each code in use.
+
+    A frame uses its first codes, so that the error after a code is what remains of the latent after its stage. Value
+    and gradient are sums of what is known, without a graph over all stages.
+
+    Args:
+        latent: ``[batch, frames, dimension]``
+        remaining: what remains after each stage ``[codebooks, batch, frames, dimension]``
+        errors: its squared length ``[codebooks, batch, frames]``
+        used: whether a code is used ``[codebooks, batch, frames]``
+
+    Returns:
+        The loss (scalar).
+    """
+    with torch.no_grad():
+        value = (errors * used).sum() / latent.numel()
+        gradient = (remaining * used[..., None]).sum(0) * (2 / latent.numel())
+    return value + ((latent - latent.detach()) * gradient).sum()

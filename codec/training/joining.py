@@ -1,0 +1,127 @@
+"""Connecting the processes of a training, and ending all of them when one ends."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from codec.errors import UserError
+from codec.model.processes import ONE_PROCESS, Processes, ProcessGroup
+from codec.runtime.process_layout import ProcessLayout, find_layout
+
+_TIMEOUT = timedelta(minutes=30)
+"""The longest that the others wait for one process, such as the leader while it fits the first weights."""
+_CONNECT_TIMEOUT = timedelta(minutes=10)
+"""The longest that the first process waits for the last one to start."""
+_REPORTED = "reported"
+_LOST = ("onnection", "Gloo", "gloo", "NCCL", "timed out", "Timed out", "Broken pipe", "process group")
+"""Words of the errors that ``torch.distributed`` raises when another process is gone."""
+
+
+class OtherProcessEnded(UserError):
+    """Another process of the training has ended, so this one has to.
+
+    Args:
+        message: one sentence
+        reported: whether another process has printed the reason
+    """
+
+    def __init__(self, message: str, reported: bool):
+        super().__init__(message)
+        self.reported = reported
+
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Connect to the other processes of a training while the block runs.
+
+    Processes other than the leader print nothing to standard output. If the block ends in an error in one process, it
+    does in all; the first of them raises the reason, and the others raise :class:`OtherProcessEnded`.
+
+    Yields:
+        All processes; :data:`codec.model.processes.ONE_PROCESS` if this one was not started as one of several.
+
+    Raises:
+        UserError: the environment variables are wrong, or the processes find each other not in time.
+        OtherProcessEnded: as above.
+    """
+    layout = find_layout()
+    if layout is None:
+        yield ONE_PROCESS
+        return
+    store = _connect(layout)
+    try:
+        with contextlib.nullcontext() if layout.rank == 0 else contextlib.redirect_stdout(io.StringIO()):
+            yield ProcessGroup()
+    except UserError as error:
+        if _is_first(store):
+            raise
+        raise OtherProcessEnded(str(error), reported=True) from error
+    except RuntimeError as error:
+        if not any(word in str(error) for word in _LOST):
+            _is_first(store)
+            raise
+        message = (
+            f"process {layout.rank} stops, because another process of this training has ended; the same command goes on"
+            " from the last checkpoint"
+        )
+        raise OtherProcessEnded(message, reported=not _is_first(store)) from error
+    finally:
+        distributed.destroy_process_group()
+
+
+def own_device() -> torch.device:
+    """Return the device on which this process computes.
+
+    Returns:
+        Its GPU, that with its number on the machine, or the CPU.
+    """
+    layout = find_layout()
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", (layout.local_rank if layout else 0) % torch.cuda.device_count())
+
+
+def _connect(layout: ProcessLayout) -> distributed.Store:
+    gpu = torch.cuda.is_available()
+    if gpu and layout.local_count > torch.cuda.device_count() > 1:
+        raise UserError(
+            f"{layout.local_count} processes were started on this machine, but it has {torch.cuda.device_count()} GPUs;"
+            " start one for each"
+        )
+    device = own_device()
+    if gpu:
+        torch.cuda.set_device(device)
+    # torchrun's own process listens already; elsewhere, process 0 does
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        store = distributed.TCPStore(
+            layout.address, layout.port, layout.count, layout.rank == 0 and not agent, _CONNECT_TIMEOUT
+        )
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpu else "gloo",
+            store=distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store),
+            rank=layout.rank,
+            world_size=layout.count,
+            timeout=_TIMEOUT,
+            device_id=device if gpu else None,
+        )
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"process {layout.rank} of {layout.count} did not find the others at {layout.address}:{layout.port}"
+            f" ({str(error).splitlines()[0]}); check that all were started, and MASTER_ADDR and MASTER_PORT"
+        ) from error
+    return store
+
+
+def _is_first(store: distributed.Store) -> bool:
+    """Determine whether no other process has reported an error, as far as the one that holds the store still runs."""
+    try:
+        return store.add(_REPORTED, 1) == 1
+    except RuntimeError:
+        return True

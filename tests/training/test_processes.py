@@ -1,0 +1,240 @@
+"""A training in several processes computes what one process computes, and all of them end together."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from codec.config import AugmentConfig
+from codec.errors import UserError
+from codec.model.processes import Processes
+from codec.recipe import write_recipe
+from codec.runtime import signals
+from codec.runtime.launcher import launch
+from codec.runtime.process_layout import find_layout
+from codec.training.augment import AUGMENTATIONS, BatchItems, augment
+from codec.training.checkpointing import read_checkpoint
+from codec.training.data import CodecData, own_numbers
+from tests.helpers import process_groups
+from tests.helpers.children import running, wait_for_end
+from tests.helpers.runs import assert_same_end, read_metrics, tiny_recipe
+
+ADVERSARIAL = ["--adversarial.weight=0.1", "--adversarial.width=4", "--adversarial.start_step=3"]
+AUGMENTED = ["--augment.gain=0.5", "--augment.mix=0.5", "--augment.noise=0.5"]
+SETTINGS = ["--train.max_minutes=0", "--data.batch_size=4", "--train.validation_clips=8", *ADVERSARIAL, *AUGMENTED]
+SHARED = ("restarted", "lr", "clipped", "usage_q0", "usage_q1", "usage_q2")
+"""Terms that are no means over the items of a batch, and may step by a count of one."""
+
+
+class Part(Processes):
+    """The view of one of several processes, without any others."""
+
+    def __init__(self, rank: int, count: int):
+        self.rank, self.count = rank, count
+
+
+def values(run) -> dict[tuple[str, str, str], float]:
+    return {(row["step"], row["split"], row["term"]): float(row["value"]) for row in read_metrics(run)}
+
+
+def largest_difference(one, two, keys) -> float:
+    """Return the largest relative difference of values, and print it for docs/results/scaling.md."""
+    found = max(abs(two[key] - one[key]) / max(abs(one[key]), 1e-3) for key in keys)
+    print(f"\n{len(keys)} losses, largest relative difference {found:.1e}")
+    return found
+
+
+def alone(*arguments) -> int:
+    with running(process_groups.train, *arguments) as process:
+        return wait_for_end(process)
+
+
+# --- shares of a batch ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "parts"), [(1, 1), (2, 1), (3, 2), (2, 3), (12, 1), (1, 12)])
+def test_the_crops_of_all_processes_are_the_batch_and_each_part_has_the_same_crops(count, parts):
+    recipe = tiny_recipe("--data.batch_size=12", f"--train.accumulate={parts}")
+    own = [own_numbers(recipe, Part(rank, count)) for rank in range(count)]
+    assert sorted(number for numbers in own for number in numbers) == list(range(12))
+    size = 12 // parts // count
+    for part in range(parts):
+        together = [number for numbers in own for number in numbers[part * size : (part + 1) * size]]
+        assert together == list(range(part * 12 // parts, (part + 1) * 12 // parts))
+
+
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(UserError, match="accumulate"):
+        own_numbers(tiny_recipe("--data.batch_size=12", "--train.accumulate=2"), Part(0, 4))
+
+
+def test_a_process_loads_its_crops_of_the_batch(prepared):
+    recipe = tiny_recipe("--data.batch_size=6", *AUGMENTED)
+    whole = CodecData(prepared, recipe).train_crops
+    for step in (0, 7):
+        parts = [whole.load(step, own_numbers(recipe, Part(rank, 3))) for rank in range(3)]
+        torch.testing.assert_close(torch.cat([part.waveform for part in parts]), whole[step], rtol=1e-6, atol=1e-7)
+        frames = {name: sum(part.frames.get(name, 0) for part in parts) for name in whole.load(step).frames}
+        assert frames == whole.load(step).frames
+
+
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_an_item_is_augmented_alike_in_any_part_of_a_batch(name):
+    config = AugmentConfig(**{name: 0.6, "equaliser": 0.5})
+    wave = 0.01 * torch.randn(8, 1, 1000, generator=torch.Generator().manual_seed(0))
+    whole = augment(wave, config, 16000, BatchItems(3, 4, 8))
+    for numbers in ([0, 1, 2], [5], [7, 3]):
+        items = BatchItems(3, 4, 8, numbers).with_partners(config)
+        part = augment(wave[items.numbers], config, 16000, items)[: len(numbers)]
+        torch.testing.assert_close(part, whole[numbers], rtol=1e-5, atol=1e-8)
+
+
+# --- two processes and one ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory, prepared):
+    """A folder with a recipe of 20 steps, and two runs of it: by one process, ``one``, and by two, ``two``."""
+    folder = tmp_path_factory.mktemp("pair")
+    recipe = tiny_recipe(*SETTINGS, "--train.steps=20", "--train.validate_every=8")
+    write_recipe(folder / "recipe.yaml", recipe)
+    assert alone(folder / "recipe.yaml", prepared, folder / "one") == 0
+    assert process_groups.together(2, process_groups.train, folder / "recipe.yaml", prepared, folder / "two") == [0, 0]
+    return folder
+
+
+def test_two_processes_train_like_one(pair):
+    one, two = values(pair / "one"), values(pair / "two")
+    assert one.keys() == two.keys() and ("20", "val", "total") in one
+    assert sum(term == "l1" for _, _, term in one) == 20 + 2 * 3
+    losses = [key for key in one if key[2] not in SHARED]
+    assert largest_difference(one, two, losses) < 1e-5
+    heard = [
+        read_checkpoint(pair / name / "checkpoints/last.ckpt", pair)["callbacks"]["heard"] for name in ("one", "two")
+    ]
+    assert heard[0] == heard[1]
+
+
+def test_all_processes_have_the_same_weights_bit_for_bit(pair):
+    first, second = (torch.load(pair / f"two-{rank}.pt") for rank in range(2))
+    assert any("codebook" in name for name in first) and any("average" in name for name in first)
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_one_process_writes(pair):
+    names = [sorted(str(path.relative_to(pair / run)) for path in (pair / run).rglob("*")) for run in ("one", "two")]
+    plain = [[name for name in each if "tfevents" not in name] for each in names]
+    assert plain[0] == plain[1]
+    rows = [(row["step"], row["split"], row["term"]) for row in read_metrics(pair / "two")]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.long
+def test_losses_of_two_processes_stay_those_of_one_over_a_hundred_steps(tmp_path, prepared):
+    recipe = tiny_recipe(*SETTINGS, "--train.steps=100", "--train.validate_every=25", "--optim.warmup_steps=20")
+    write_recipe(tmp_path / "recipe.yaml", recipe)
+    arguments = tmp_path / "recipe.yaml", prepared
+    assert alone(*arguments, tmp_path / "one", "", 0, 0, True) == 0
+    assert process_groups.together(2, process_groups.train, *arguments, tmp_path / "two", "", 0, 0, True) == [0, 0]
+    one, two = values(tmp_path / "one"), values(tmp_path / "two")
+    ends = [key for key in one if key[0] == "100" and key[1] in ("val", "train_fixed") and key[2] not in SHARED]
+    assert len(ends) > 10
+    assert largest_difference(one, two, ends) < 0.01
+
+
+@pytest.mark.parametrize("overrides", [[], ["--train.accumulate=2"]], ids=["whole", "in parts"])
+def test_gradients_codebooks_and_restarts_of_two_processes_are_exact(tmp_path, overrides):
+    settings = ["--data.batch_size=8", "--optim.lr=1e-4", *overrides]
+    with running(process_groups.steps_in_double, tmp_path, 1, *settings) as process:
+        assert wait_for_end(process) == 0
+    assert process_groups.together(2, process_groups.steps_in_double, tmp_path, 2, *settings) == [0, 0]
+    one, first, second = (torch.load(tmp_path / name) for name in ("1-0.pt", "2-0.pt", "2-1.pt"))
+    assert (one["restarted"] > 0) == (not overrides) and one["codec.encoder.last.weight"].dtype == torch.float64
+    for name, value in one.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_signal_to_any_process_ends_all_which_resume_exactly(pair, prepared):
+    arguments = pair / "recipe.yaml", prepared, pair / "broken"
+    assert process_groups.together(2, process_groups.train, *arguments, "SIGUSR1", 5, 1) == [130, 130]
+    assert read_checkpoint(pair / "broken/checkpoints/last.ckpt", pair)["step"] == 6
+    assert process_groups.together(2, process_groups.train, *arguments, "SIGTERM", 11, 0) == [130, 130]
+    assert process_groups.together(2, process_groups.train, *arguments) == [0, 0]
+    assert_same_end(pair / "two", pair / "broken")
+
+
+def test_a_run_resumes_with_another_number_of_processes(pair, prepared):
+    arguments = pair / "recipe.yaml", prepared, pair / "changed"
+    assert process_groups.together(2, process_groups.train, *arguments, "SIGUSR1", 9, 0) == [130, 130]
+    assert alone(*arguments) == 0
+    one, changed = values(pair / "one"), values(pair / "changed")
+    losses = [key for key in one if key[2] not in SHARED]
+    assert largest_difference(one, changed, losses) < 1e-5
+
+
+def test_if_one_process_is_killed_the_other_ends_in_one_line(pair, prepared):
+    arguments = pair / "recipe.yaml", prepared, pair / "killed", "SIGKILL", 4, 1
+    started = time.monotonic()
+    assert process_groups.together(2, process_groups.train, *arguments) == [3, -signal.SIGKILL]
+    assert time.monotonic() - started < 60
+    assert len((pair / "killed-0.txt").read_text().splitlines()) == 1
+
+
+def test_an_error_of_one_process_is_reported_once_and_ends_all(pair, prepared):
+    arguments = pair / "recipe.yaml", prepared, pair / "failed", "damage", 4, 1
+    assert process_groups.together(2, process_groups.train, *arguments) == [3, 2]
+    assert (pair / "failed-1.txt").read_text() == "damaged"
+
+
+# --- how the processes are started ---------------------------------------------------------------------------------
+
+
+def test_tasks_of_slurm_find_their_place():
+    step = {
+        "SLURM_STEP_NUM_TASKS": "6",
+        "SLURM_STEP_NUM_NODES": "3",
+        "SLURM_STEP_NODELIST": "a[3,5],b",
+        "SLURM_JOB_ID": "9",
+    }
+    layouts = [find_layout(step | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % 2)}) for rank in range(6)]
+    assert [layout.rank for layout in layouts] == list(range(6))
+    assert {(layout.count, layout.local_count, layout.nodes, layout.address) for layout in layouts} == {(6, 2, 3, "a3")}
+    assert find_layout({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None  # a batch script, of which one copy runs
+
+
+def test_the_launcher_returns_the_status_of_the_process_that_failed(capfd):
+    assert launch(["--version"], 2, 1) == 0
+    assert launch(["train", "nowhere"], 2, 1) == 2
+    assert capfd.readouterr().err.count("error") == 2
+
+
+def test_several_machines_need_the_address_of_the_first(monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(UserError, match="NODE_RANK"):
+        launch(["--version"], 1, 2)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
+def test_codec_train_starts_its_own_processes_and_ends_them(tmp_path, prepared, number):
+    write_recipe(tmp_path / "recipe.yaml", tiny_recipe(*SETTINGS, "--train.steps=100000", "--train.validate_every=500"))
+    words = ["train", tmp_path / "recipe.yaml", "--data", prepared, "--run", tmp_path / "run", "--devices", "2"]
+    command = [sys.executable, "-m", "codec", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            metrics = tmp_path / "run/metrics.csv"
+            while not (metrics.is_file() and ",train," in metrics.read_text()):
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=120)  # until the last of them has closed its output
+        finally:
+            process.kill()
+    assert process.returncode == (130 if number == signal.SIGTERM else -number)
+    assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt", tmp_path)["step"] > 0
+    assert [line for line in errors.splitlines() if line.startswith("codec: ")] == [f"codec: error: {signals.MESSAGE}"]
