@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from codec import audio
+from codec.audio.int16_conversion import convert_blocks, to_int16
 from codec.errors import UserError
 from data_prep.segments import AudioSegment
 
@@ -66,21 +66,6 @@ def _store(task: ClipTask, gain: float) -> float:
     return peak
 
 
-def to_int16(waveform: audio.FloatArray) -> npt.NDArray[np.int16]:
-    """Round a waveform to 16 bits: round(32768 x), the inverse of reading a 16-bit file.
-
-    Args:
-        waveform: float ``[channels, n]``, full scale 1; larger values are clipped.
-
-    Returns:
-        int16 ``[n, channels]``.
-
-    >>> to_int16(np.array([[0.5, -1.0, 1.0]], np.float32)).T
-    array([[ 16384, -32768,  32767]], dtype=int16)
-    """
-    return np.rint(waveform.T * 32768.0).clip(-32768, 32767).astype("<i2")
-
-
 def convert_audio(segment: AudioSegment, sample_rate: int, channels: int) -> Iterator[audio.FloatArray]:
     """Read audio at a sample rate and channel count.
 
@@ -96,9 +81,4 @@ def convert_audio(segment: AudioSegment, sample_rate: int, channels: int) -> Ite
         AudioError: the file cannot be decoded.
     """
     file_rate = audio.info(segment.path).sample_rate
-    resampler = audio.StreamResampler(file_rate, sample_rate, channels)
-    for block in segment.blocks(file_rate):
-        if len(block) != channels:
-            block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
-        yield resampler.push(block)
-    yield resampler.flush()
+    yield from convert_blocks(segment.blocks(file_rate), file_rate, sample_rate, channels)

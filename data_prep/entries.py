@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from data_prep.tables import LANGUAGE_COLUMNS, LICENCE_COLUMNS, first_cell
+from codec.dataset.columns import LANGUAGE_COLUMNS, LICENCE_COLUMNS, first_cell
 
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
 """Folder names that give the domain of the recordings below them."""
@@ -35,7 +35,7 @@ class AudioOrigin(Protocol):
         """Language according to a list; empty if it gives none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioEntry:
     """An audio file."""
 

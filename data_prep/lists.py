@@ -11,24 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.batch import inputs
+from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import AudioEntry, domain_of
-from data_prep.tables import (
-    GROUP_COLUMNS,
-    PATH_COLUMNS,
-    TEXT_COLUMNS,
-    TableRow,
-    cell_text,
-    first_cell,
-    one_line,
-    read_csv,
-    read_json_lines,
-)
+from data_prep.tables import PATH_COLUMNS, TableRow, cell_text, one_line, read_csv, read_json_lines, read_parquet
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
-LIST_SUFFIXES = TABLES | PATH_LISTS | {".jsonl", ".json", ".scp", ".gz"}
+PARQUET = ".parquet"
+LIST_SUFFIXES = TABLES | PATH_LISTS | {PARQUET, ".jsonl", ".json", ".scp", ".gz"}
 """Suffixes in lower case of files that are read as lists; ``.gz`` stands for ``.jsonl.gz``."""
 
 
@@ -36,8 +28,8 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
     """Read a list of audio files. Relative paths begin at the list's folder.
 
     Args:
-        path: a table (``.csv``, ``.tsv``) with a column ``path`` (or ``audio_filepath``, ``file_name``, …) and
-            optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain``, ``source`` and ``text`` (or
+        path: a table (``.csv``, ``.tsv``, ``.parquet``) with a column ``path`` (or ``audio_filepath``, ``file_name``,
+            …) and optionally ``group`` (or ``speaker``, ``client_id``, …), ``domain``, ``source`` and ``text`` (or
             ``sentence``, …); ``.jsonl`` or ``.json`` with such objects, or lhotse's recordings or cuts, compressed as
             ``.gz`` or not; Kaldi's ``wav.scp``; or ``.txt`` with a path on each line.
 
@@ -53,6 +45,8 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
         entries: Iterable[AudioEntry] = toolkits.read_kaldi(path)
     elif suffix in TABLES:
         entries = _from_rows(path, read_csv(path))
+    elif suffix == PARQUET:
+        entries = _from_rows(path, read_parquet(path))
     elif suffix in PATH_LISTS:
         entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_path_list(path)))
     else:

@@ -3,18 +3,23 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from codec.batch.inputs import read_text
 from codec.errors import UserError
-from codec.runtime.atomic_files import write_text
+from codec.runtime.atomic_files import replacing, write_text
+from codec.runtime.extras import installed
 from data_prep.groups import Grouping
 from data_prep.segments import AudioSegment
 from data_prep.tables import read_csv
 
 MANIFEST_NAME = "manifest.csv"
+PARQUET_NAME = "manifest.parquet"
+"""The same table as the manifest, for programs; written if pyarrow is installed, and never read here."""
+_ROW_GROUP = 100_000
+"""Rows of the Parquet file that are written at a time."""
 SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
@@ -23,7 +28,7 @@ _ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": "", "text": "
 """Columns that the first manifests did not have, with the cells that stand for them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestRow:
     """A file, or a segment of one. The names of the fields are the columns of the table."""
 
@@ -159,7 +164,9 @@ def write_manifest(out: Path, rows: Sequence[ManifestRow], grouping: Grouping, b
         UserError: a file cannot be written.
     """
     _write_settings(out, [before, len(rows)], grouping)
-    write_text(out / MANIFEST_NAME, _format_rows(rows))
+    rows = sorted(rows, key=lambda row: (row.path, row.start_s))
+    write_text(out / MANIFEST_NAME, _format_lines(rows))
+    _write_parquet(out / PARQUET_NAME, rows)
     _write_settings(out, [len(rows)], grouping)
 
 
@@ -168,13 +175,45 @@ def _write_settings(out: Path, rows: list[int], grouping: Grouping) -> None:
     write_text(out / SETTINGS_NAME, json.dumps(settings) + "\n")
 
 
-def _format_rows(rows: Sequence[ManifestRow]) -> str:
+def _format_lines(rows: Sequence[ManifestRow]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    names = [field.name for field in fields(ManifestRow)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(ManifestRow))
-    for row in sorted(rows, key=lambda row: (row.path, row.start_s)):
-        writer.writerow(_format_cell(name, value) for name, value in asdict(row).items())
-    return text.getvalue()
+    writer.writerow(names)
+    for row in rows:
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+        writer.writerow([_format_cell(name, getattr(row, name)) for name in names])
+    yield text.getvalue()
+
+
+def _write_parquet(path: Path, rows: Sequence[ManifestRow]) -> None:
+    """Write the same table as Parquet if pyarrow is installed; otherwise, leave none that would be out of date."""
+    if not installed("pyarrow"):
+        path.unlink(missing_ok=True)
+        return
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
+    schema = pyarrow.schema([(field.name, kinds[field.type]) for field in fields(ManifestRow)])  # type: ignore[index]
+    try:
+        with replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
+            for start in range(0, len(rows), _ROW_GROUP):
+                group = rows[start : start + _ROW_GROUP]
+                cells = {name: [_parquet_value(getattr(row, name)) for row in group] for name in schema.names}
+                writer.write_table(pyarrow.table(cells, schema))
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror or error})") from error
+
+
+def _parquet_value(value: object) -> object:
+    """Return the value of a cell; bytes of a file name that are not UTF-8 are written as escapes."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _format_cell(name: str, value: object) -> object:

@@ -34,7 +34,7 @@ _COLUMNS = (
 ).split()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlacedClip:
     """A clip and its location in the arrays."""
 

@@ -30,7 +30,7 @@ _VERSION = 2
 """Version of the measurements. Lines of other versions are ignored."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScanRecord:
     """Measurements of a file, or of a segment of it: a line of the journal."""
 
@@ -139,8 +139,8 @@ def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: Workers
     except OSError as error:
         raise UserError(f"{journal}: cannot write ({error.strerror})") from error
     if todo:
-        records = {**known, **done}
-        write_text(journal, "".join(_format_line(records[key]) for key in sorted(records)))
+        known.update(done)
+        write_text(journal, (_format_line(known[key]) for key in sorted(known)))
     return done
 
 
@@ -207,8 +207,8 @@ def read_journal(journal: Path) -> dict[str, ScanRecord]:
     """
     if not journal.is_file():
         return {}
-    records = filter(None, map(_parse_line, journal.read_bytes().splitlines()))
-    return {record.segment.key: record for record in records}
+    with journal.open("rb") as lines:
+        return {record.segment.key: record for record in map(_parse_line, lines) if record}
 
 
 def read_content_hashes(journal: Path) -> dict[str, str]:

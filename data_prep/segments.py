@@ -7,7 +7,7 @@ from pathlib import Path
 from codec import audio
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioSegment:
     """An audio file from ``start_s`` to ``end_s``."""
 

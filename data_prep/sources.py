@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
+from codec.dataset.columns import TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from codec.runtime.file_walk import find_files
 from data_prep.entries import AudioEntry, domain_of
 from data_prep.layouts import CorpusLayout, FolderTree, recognise
 from data_prep.lists import LIST_SUFFIXES, read_audio_list
-from data_prep.tables import TEXT_COLUMNS, first_cell, one_line
+from data_prep.tables import one_line
 
 _DEPTH = 2
 _PREPARED = {"manifest.csv", "inventory.jsonl"}

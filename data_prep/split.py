@@ -17,7 +17,7 @@ LARGE_GROUP = 0.25
 """Groups with more than this share of the seconds of the smallest split are assigned first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SplitCandidate:
     """A clip that can be used."""
 
@@ -29,7 +29,7 @@ class SplitCandidate:
     """SHA-256 of its samples."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KnownSplit:
     """Split of a group and of a clip, according to an earlier run."""
 

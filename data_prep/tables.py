@@ -1,4 +1,4 @@
-"""Read the text tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system.
+"""Read the tables that list audio: CSV, TSV and JSON Lines of any spreadsheet, editor or system, and Parquet.
 
 For encodings see :func:`codec.batch.inputs.read_text`. The separator is a comma, a semicolon, a tab or a vertical bar,
 the one that separates the largest number of known column names in the header.
@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from codec.batch.inputs import read_text
+from codec.dataset.columns import GROUP_COLUMNS
 from codec.errors import UserError
+from codec.runtime.extras import require_installed
 
 TableRow = dict[str, str]
 """Cells of a row by column name."""
@@ -21,14 +23,6 @@ PATH_COLUMNS = (
     "audio_file", "wav", "audio",
 )  # fmt: skip
 """Names of the column with the path; the first one present counts. NeMo has audio_filepath, Hugging Face file_name."""
-GROUP_COLUMNS = ("group", "speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name")
-"""Names of the column with the group; Common Voice has client_id."""
-LICENCE_COLUMNS = ("licence", "license")
-"""Names of the column with the licence."""
-LANGUAGE_COLUMNS = ("language", "lang", "locale")
-"""Names of the column with the language; NeMo has lang, Common Voice locale."""
-TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")
-"""Names of the column with the words that are spoken; NeMo has text, Common Voice sentence."""
 
 
 def read_header(path: Path) -> list[str]:
@@ -102,6 +96,35 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
             yield _object(_json(line, f"{path}: line {number} is not JSON"), f"{path}: line {number}")
 
 
+def read_parquet(path: Path) -> Iterator[TableRow]:
+    """Read the rows of a Parquet table.
+
+    Args:
+        path: the table.
+
+    Yields:
+        Rows, in which missing cells are empty. Columns of bytes or of nested values are left out.
+
+    Raises:
+        UserError: the table cannot be read, or pyarrow is not installed.
+    """
+    require_installed(f"{path}: reading Parquet", "parquet")
+    import pyarrow
+    from pyarrow import parquet
+
+    def is_plain(kind: object) -> bool:
+        return not pyarrow.types.is_nested(kind) and not pyarrow.types.is_binary(kind)
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = [field.name for field in file.schema_arrow if is_plain(field.type)]
+            for batch in file.iter_batches(columns=names):
+                for row in batch.to_pylist():
+                    yield {name: cell_text(value) for name, value in row.items()}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: this list cannot be read ({' '.join(str(error).split())[:200]})") from error
+
+
 def cell_text(value: object) -> str:
     """Convert a JSON value to the cell of a table.
 
@@ -115,19 +138,6 @@ def cell_text(value: object) -> str:
     ('', '7', '["a"]')
     """
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
-def first_cell(row: TableRow, names: Collection[str]) -> str:
-    """Return the first cell that is not empty.
-
-    Args:
-        row: row of a table.
-        names: names of the columns, in their order of precedence.
-
-    Returns:
-        The cell without spaces around it; empty if there is none.
-    """
-    return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
 
 
 def one_line(text: str) -> str:

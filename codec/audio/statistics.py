@@ -21,7 +21,7 @@ _BANDWIDTH_RATIO = 1e-6
 """Energy above the bandwidth relative to that of the strongest octave: -60 dB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioStats:
     """Measurements of one waveform. Levels are in dB relative to full scale, never below :data:`FLOOR_DBFS`."""
 

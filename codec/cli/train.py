@@ -31,7 +31,13 @@ def add_parser(command: AddCommand) -> None:
         " codec.cli.reference prints it.",
     )
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="folder written by codec prepare, or a folder or URL (s3://, https:// and others) with such a folder,"
+        " or with tars of WebDataset or chunks of litdata in train/ and val/",
+    )
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
     parser.add_argument(
         "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
@@ -67,13 +73,14 @@ def _devices(text: str) -> int | None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
+        from codec.dataset.location import parse_location
         from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
         from codec.training.lr_range_test import run_lr_range_test
 
     recipe = read_recipe(arguments.recipe, rest)
     if arguments.lr_range_test:
-        print(run_lr_range_test(recipe, arguments.data).text())
+        print(run_lr_range_test(recipe, parse_location(arguments.data)).text())
         return 0
     if arguments.run is None:
         raise UserError("--run is missing: give the folder for checkpoints, curves and the model")
@@ -102,14 +109,16 @@ def _all_devices(recipe: "Recipe", nodes: int) -> int:
 
 def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None, leads: bool) -> int:
     with signals.exit_on_interrupt():
+        from codec.dataset.location import parse_location
         from codec.training.joining import OtherProcessEnded
         from codec.training.trainer import train
         from eval.training_health.examine import examine
         from eval.training_health.page import write_health_page
 
+    data = parse_location(arguments.data)
     try:
         with signals.interrupt_once(signals.RUN_SIGNALS):
-            result = train(recipe, arguments.data, arguments.run, init_from=parent, from_best=arguments.from_best)
+            result = train(recipe, data, arguments.run, init_from=parent, from_best=arguments.from_best)
     except OtherProcessEnded as error:
         return FAILED if error.reported else print_error(str(error), FAILED)
     except KeyboardInterrupt:
@@ -124,5 +133,6 @@ def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None,
     print(f"best: {health.best}")
     print(f"model: {arguments.run / 'model'}, described in its README.md")
     print(f"health: {health.answer} {page}")
-    print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', arguments.data)}")
+    if isinstance(data, Path):
+        print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', data)}")
     return 0

@@ -54,6 +54,14 @@ class DataConfig:
     source_weights: dict[str, float] = field(default_factory=dict)
     """Factor for the number of crops of a source, 1 if it is not named. Below 1 for sources that matter less, such as
     single words; 0 leaves a source out."""
+    open_shards: int = 16
+    """Shards that crops are drawn from at a time, if the data is not a local folder of ``codec prepare``. More shards
+    mix the clips better, and need more of the cache."""
+    shard_passes: float = 1.0
+    """How often the audio of a shard is drawn, on average, each time that it is open. More passes read less from a
+    remote store."""
+    max_damaged_share: float = 0.01
+    """Share of the training audio that may be in damaged shards, whose clips are skipped; more of it ends the run."""
 
     RANGES: ClassVar[dict[str, Range]] = {
         "channels": Range(1, 2),
@@ -63,6 +71,9 @@ class DataConfig:
         "workers": Range(0, 1024),
         "source_temperature": Range(1, 1000),
         "source_weights": Range(0, 1000),
+        "open_shards": Range(1, 100_000),
+        "shard_passes": Range(0, 1000, above=True),
+        "max_damaged_share": SHARE,
     }
 
     def __post_init__(self) -> None:

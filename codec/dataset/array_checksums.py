@@ -29,9 +29,24 @@ def read_shards(folder: Path) -> dict[str, Shard]:
         The records by file name; empty if the file is missing or damaged.
     """
     try:
-        recorded = json.loads((folder / SHARDS_FILE).read_text(encoding="utf-8"))
+        return parse_shards((folder / SHARDS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def parse_shards(text: str) -> dict[str, Shard]:
+    """Read the records of arrays.
+
+    Args:
+        text: content of ``shards.json``
+
+    Returns:
+        The records by file name; empty if the text is damaged.
+    """
+    try:
+        recorded = json.loads(text)
         return {name: Shard(str(values["key"]), str(values["sha256"])) for name, values in recorded.items()}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return {}
 
 

@@ -60,24 +60,30 @@ class _Candidate:
     run: str
 
 
-def ledger_folder(data: Path) -> Path:
+def ledger_folder(data: Path | str) -> Path:
     """Return the folder of the ledger and the list of candidates.
 
     Args:
-        data: the folder that ``codec prepare`` wrote
+        data: the folder that ``codec prepare`` wrote, or the URL of data
 
     Returns:
-        The data folder itself or, if the environment variable ``LATHE_LEDGERS`` names a folder, a folder in that one,
-        named after the data and its path.
+        The data folder itself. For a URL, or if the environment variable ``LATHE_LEDGERS`` names a folder: a folder in
+        that one (by default ``lathe/ledgers`` in ``XDG_STATE_HOME``), named after the data and its path or URL.
     """
     elsewhere = os.environ.get(FOLDER_VARIABLE)
-    if not elsewhere:
+    if isinstance(data, str) and "://" in data:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        name, place = data.rstrip("/").rpartition("/")[2], data
+        elsewhere = elsewhere or str(Path(state) / "lathe/ledgers")
+    elif not elsewhere:
         return Path(data)
-    path = Path(data).resolve()
-    return Path(elsewhere) / f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    else:
+        path = Path(data).resolve()
+        name, place = path.name, os.fspath(path)
+    return Path(elsewhere) / f"{name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
 
 
-def check_candidates(data: Path) -> None:
+def check_candidates(data: Path | str) -> None:
     """Check that a candidate can be recorded, before time is spent on training it.
 
     Args:
@@ -189,7 +195,7 @@ def describe_openings(openings: Sequence[LedgerEntry]) -> str:
     return "; ".join([f"{len(openings) - 5} times, then", *each] if len(openings) > 5 else each)
 
 
-def record_candidate(data: Path, run: str) -> None:
+def record_candidate(data: Path | str, run: str) -> None:
     """Record that a run was evaluated on the validation split.
 
     Args:

@@ -9,14 +9,15 @@ import csv
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from codec.dataset.array_checksums import cached_file_sha256, read_shards
+from codec.dataset.arrays import REMEDY, DamagedShardError, LocalArrays, ShardArrays
 from codec.dataset.ledger import SealedError
 from codec.errors import UserError
 
@@ -24,12 +25,11 @@ PACKED_VERSION = 1
 """Version of the packed format, in ``packed.json``."""
 _FULL_SCALE = 32768
 """The 16-bit value that stands for a sample of 1.0."""
-_REMEDY = "run codec prepare again, which writes damaged arrays anew"
 _ARRAY_NAME = re.compile(r"\w[\w.-]*\.npy")
 """File names of arrays; none contains a path."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One packed clip, as the table of its split describes it."""
 
@@ -60,7 +60,7 @@ class Clip:
     """Words that are spoken; empty if unknown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipLocation:
     """Location of the samples of a clip."""
 
@@ -114,25 +114,34 @@ def packed_folder(data: Path, sample_rate: int, channels: int) -> Path:
 class PackedSplit:
     """The clips of one split.
 
-    Memory maps are opened on first use, also after pickling into another process.
-
     Args:
-        folder: the folder of the arrays, see :func:`packed_folder`
+        arrays: the arrays that hold the samples
         clips: the clips of the split
         locations: where each clip is stored, in the order of ``clips``
         sample_rate: in Hz
         channels: number of channels
+        max_damaged_share: share of the frames that :meth:`skip` may leave out
     """
 
     def __init__(
-        self, folder: Path, clips: list[Clip], locations: list[ClipLocation], sample_rate: int, channels: int
+        self,
+        arrays: ShardArrays,
+        clips: list[Clip],
+        locations: list[ClipLocation],
+        sample_rate: int,
+        channels: int,
+        max_damaged_share: float = 0.0,
     ) -> None:
+        self.arrays = arrays
         self.clips = clips
         self.sample_rate = sample_rate
         self.channels = channels
-        self._folder = folder
+        self.max_damaged_share = max_damaged_share
+        self.damaged: dict[str, str] = {}
+        """Arrays whose clips are skipped, each with the reason."""
+        self.left_out = ""
+        """What of the data has no clip here, in one line; empty if nothing."""
         self._locations = locations
-        self._maps: dict[str, npt.NDArray[np.int16]] = {}
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -167,6 +176,25 @@ class PackedSplit:
         lines = (f"{clip.clip_id} {clip.frames} {clip.domain}\n" for clip in self.clips)
         return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
+    @property
+    def shards(self) -> dict[str, list[int]]:
+        """Numbers of the clips in each array, by its name, in the order of the table."""
+        shards: dict[str, list[int]] = {}
+        for index, location in enumerate(self._locations):
+            shards.setdefault(location.shard, []).append(index)
+        return shards
+
+    def shard_of(self, index: int) -> str:
+        """Return the name of the array that holds a clip.
+
+        Args:
+            index: number of the clip in :attr:`clips`
+
+        Returns:
+            The name.
+        """
+        return self._locations[index].shard
+
     def waveform(self, index: int, start: int = 0, frames: int | None = None) -> npt.NDArray[np.float32]:
         """Return the samples of a clip, or of a part of it.
 
@@ -177,60 +205,89 @@ class PackedSplit:
 
         Returns:
             float32 ``[channels, frames]``, full scale ±1; shorter than ``frames`` if the clip ends before.
+
+        Raises:
+            DamagedShardError: the array is missing or damaged.
         """
         location, length = self._locations[index], self.clips[index].frames
         start = min(max(start, 0), length)
         stop = length if frames is None else min(start + frames, length)
-        stored = self._map(location.shard)[location.start + start : location.start + stop]
+        stored = self.arrays.array(location.shard)[location.start + start : location.start + stop]
         return np.divide(stored.T, np.float32(_FULL_SCALE), order="C", dtype=np.float32)
 
     def check(self) -> None:
         """Compare the shape and type of each array with the table; only the headers are read.
 
         Raises:
-            UserError: an array is missing, or is not what the table describes.
+            UserError: arrays are missing, or are not what the table describes, and hold more than
+                ``max_damaged_share`` of the frames.
         """
-        ends: dict[str, int] = {}
-        for location, clip in zip(self._locations, self.clips, strict=True):
-            ends[location.shard] = max(ends.get(location.shard, 0), location.start + clip.frames)
-        for shard, end in sorted(ends.items()):
-            array = self._map(shard)
-            if len(array) < end:
-                raise UserError(
-                    f"{self._folder / shard}: holds {len(array)} frames, but its clips end at {end}; {_REMEDY}"
-                )
+        for shard, members in self.shards.items():
+            try:
+                held = len(self.arrays.array(shard))
+                end = max(self._locations[index].start + self.clips[index].frames for index in members)
+                if held < end:
+                    raise DamagedShardError(
+                        f"{self.arrays.where(shard)}: holds {held} frames, but its clips end at {end}; {REMEDY}"
+                    )
+            except DamagedShardError as error:
+                self.skip(shard, str(error))
 
     def verify(self) -> None:
         """Compare the checksum of each array with the one that ``codec prepare`` recorded; all of them are read.
 
-        Arrays without a recorded checksum, as the first versions wrote them, pass.
+        Raises:
+            UserError: arrays have changed that hold more than ``max_damaged_share`` of the frames.
+        """
+        for shard in sorted(self.shards):
+            try:
+                self.arrays.verify(shard)
+            except DamagedShardError as error:
+                self.skip(shard, str(error))
+
+    def skip(self, shard: str, reason: str) -> bool:
+        """Leave out the clips of a damaged array from now on.
+
+        Args:
+            shard: name of the array
+            reason: what is wrong, in one line
+
+        Returns:
+            False if it is left out already.
 
         Raises:
-            UserError: an array has changed.
+            UserError: the arrays left out hold more than ``max_damaged_share`` of the frames.
         """
-        recorded = read_shards(self._folder)
-        for shard in sorted({location.shard for location in self._locations} & recorded.keys()):
-            path = self._folder / shard
-            if cached_file_sha256(path) != recorded[shard].sha256:
-                raise UserError(f"{path}: its samples have changed since it was written (other checksum); {_REMEDY}")
+        if shard in self.damaged:
+            return False
+        self.damaged[shard] = reason
+        clips, share = self._count_skipped()
+        if share > self.max_damaged_share:
+            lost = f"{share:.1%} of the audio, {clips} clips, is damaged, above data.max_damaged_share"
+            raise DamagedShardError(f"{reason} ({lost})" if self.max_damaged_share else reason)
+        return True
 
-    def _map(self, shard: str) -> npt.NDArray[np.int16]:
-        if shard not in self._maps:
-            path = self._folder / shard
-            try:
-                array = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, no archive and no pickle
-            except Exception as error:  # a damaged header can raise any error of its parser
-                raise UserError(f"{path}: missing or damaged; {_REMEDY}") from error
-            if array.dtype != "<i2" or array.shape[1:] != (self.channels,):
-                raise UserError(f"{path}: not an array of 16-bit samples of {self.channels} channels; {_REMEDY}")
-            self._maps[shard] = array
-        return self._maps[shard]
+    def describe_damage(self) -> str:
+        """Describe what is left out.
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+        Returns:
+            One line; empty if nothing is.
+        """
+        if not self.damaged:
+            return ""
+        clips, share = self._count_skipped()
+        return f"{len(self.damaged)} damaged shards with {clips} clips are skipped, {share:.2%} of the training audio"
+
+    def _count_skipped(self) -> tuple[int, float]:
+        """Return the number of clips that are left out, and their share of the frames."""
+        lost = [index for shard, members in self.shards.items() if shard in self.damaged for index in members]
+        total = sum(clip.frames for clip in self.clips)
+        return len(lost), sum(self.clips[index].frames for index in lost) / total
 
 
-def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, channels: int) -> PackedSplit:
+def open_split(
+    data: Path, split: Literal["train", "val"], sample_rate: int, channels: int, max_damaged_share: float = 0.0
+) -> PackedSplit:
     """Open the training or validation clips at a sample rate and channel count.
 
     Args:
@@ -238,6 +295,7 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
         split: ``"train"`` or ``"val"``
         sample_rate: in Hz
         channels: number of channels
+        max_damaged_share: share of the frames that may be in damaged arrays, whose clips are skipped
 
     Returns:
         The split, checked against its table.
@@ -248,7 +306,7 @@ def open_split(data: Path, split: Literal["train", "val"], sample_rate: int, cha
     """
     if split not in ("train", "val"):
         raise SealedError(f"the {split} split is sealed; only codec evaluate opens it, and records each opening")
-    return _open_any_split(data, split, sample_rate, channels)
+    return _open_any_split(data, split, sample_rate, channels, max_damaged_share)
 
 
 def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
@@ -269,29 +327,23 @@ def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: 
     return _open_any_split(data, split, sample_rate, channels).clips
 
 
-def _open_any_split(data: Path, split: str, sample_rate: int, channels: int) -> PackedSplit:
+def _open_any_split(
+    data: Path, split: str, sample_rate: int, channels: int, max_damaged_share: float = 0.0
+) -> PackedSplit:
     """Open a split without regard to the seal; apart from this module, only codec.dataset.sealed_test may call it."""
     data = Path(data)
     folder = _find_folder(data, sample_rate, channels)
     try:
-        header = json.loads((folder / "packed.json").read_text(encoding="utf-8"))
-        version, counts = header["version"], dict(header.get("clips", {}))
-        if version != PACKED_VERSION:
-            raise UserError(
-                f"{folder}: written by another version (format {version}, not {PACKED_VERSION}); prepare it again"
-            )
-        clips, locations = _read_table(folder / f"{split}.csv")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
-        raise UserError(f"{folder}: damaged ({error}); {_REMEDY}") from error
-    if (stated := counts.get(split, len(clips))) != len(clips):
-        raise UserError(f"{folder / split}.csv: holds {len(clips)} clips, but {stated} were packed; {_REMEDY}")
-    if (header.get("sample_rate"), header.get("channels")) != (sample_rate, channels):
-        raise UserError(f"{folder}: its audio does not have the rate and channel count in its name; {_REMEDY}")
+        header = (folder / "packed.json").read_text(encoding="utf-8")
+        with (folder / f"{split}.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            clips, locations = parse_split(str(folder), header, file, split, (sample_rate, channels))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: damaged ({error}); {REMEDY}") from error
     if not clips:
         raise UserError(
             f"{data}: the {split} split is empty; prepare with more groups, or with other --ratios into a new --out"
         )
-    opened = PackedSplit(folder, clips, locations, sample_rate, channels)
+    opened = PackedSplit(LocalArrays(folder, channels), clips, locations, sample_rate, channels, max_damaged_share)
     opened.check()
     return opened
 
@@ -309,31 +361,79 @@ def _find_folder(data: Path, sample_rate: int, channels: int) -> Path:
     return folder
 
 
-def _read_table(path: Path) -> tuple[list[Clip], list[ClipLocation]]:
-    clips, locations = [], []
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        for row in csv.DictReader(file):
-            location = ClipLocation(row["shard"], int(row["start"]))
-            if not _ARRAY_NAME.fullmatch(location.shard):
-                raise ValueError(f"{path.name} names {location.shard[:80]!r}, which is no array of this folder")
-            if location.start < 0 or int(row["frames"]) <= 0:
-                raise ValueError(f"{path.name} holds a clip of {row['frames']} frames from {location.start}")
-            locations.append(location)
-            clips.append(
-                Clip(
-                    clip_id=row["clip_id"],
-                    path=Path(row["path"]),
-                    domain=row["domain"],
-                    group=row["group"],
-                    seconds=float(row["seconds"]),
-                    rms_dbfs=float(row["rms_dbfs"]),
-                    bandwidth_hz=float(row["bandwidth_hz"]),
-                    noise_dbfs=float(row["noise_dbfs"]),
-                    frames=int(row["frames"]),
-                    source=row.get("source") or "",
-                    licence=row.get("licence") or "",
-                    language=row.get("language") or "",
-                    text=row.get("text") or "",
-                )
+def parse_split(
+    folder: str, header: str, table: Iterable[str], split: str, form: tuple[int, int]
+) -> tuple[list[Clip], list[ClipLocation]]:
+    """Read the table of a split, and compare it with the header of its folder.
+
+    Args:
+        folder: the folder, for error messages
+        header: content of ``packed.json``
+        table: lines of the table
+        split: name of the split
+        form: wanted sample rate in Hz, and channels
+
+    Returns:
+        The clips, and where each is stored.
+
+    Raises:
+        UserError: they are damaged, or do not belong together.
+    """
+    try:
+        values = json.loads(header)
+        version, counts = values["version"], dict(values.get("clips", {}))
+        if version != PACKED_VERSION:
+            raise UserError(
+                f"{folder}: written by another version (format {version}, not {PACKED_VERSION}); prepare it again"
             )
+        clips, locations = read_table(table, f"{split}.csv")
+    except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+        raise UserError(f"{folder}: damaged ({error}); {REMEDY}") from error
+    if (stated := counts.get(split, len(clips))) != len(clips):
+        raise UserError(f"{folder}/{split}.csv: holds {len(clips)} clips, but {stated} were packed; {REMEDY}")
+    if (values.get("sample_rate"), values.get("channels")) != form:
+        raise UserError(f"{folder}: its audio does not have the rate and channel count in its name; {REMEDY}")
+    return clips, locations
+
+
+def read_table(lines: Iterable[str], name: str) -> tuple[list[Clip], list[ClipLocation]]:
+    """Read the table of a split.
+
+    Args:
+        lines: its lines
+        name: its name, for error messages
+
+    Returns:
+        The clips, and where each is stored.
+
+    Raises:
+        ValueError: it is damaged, or names an array outside its folder.
+        KeyError: a column is missing.
+        csv.Error: it is no table.
+    """
+    clips, locations = [], []
+    for row in csv.DictReader(lines):
+        location = ClipLocation(row["shard"], int(row["start"]))
+        if not _ARRAY_NAME.fullmatch(location.shard):
+            raise ValueError(f"{name} names {location.shard[:80]!r}, which is no array of this folder")
+        if location.start < 0 or int(row["frames"]) <= 0:
+            raise ValueError(f"{name} holds a clip of {row['frames']} frames from {location.start}")
+        locations.append(location)
+        clips.append(
+            Clip(
+                clip_id=row["clip_id"],
+                path=Path(row["path"]),
+                domain=row["domain"],
+                group=row["group"],
+                seconds=float(row["seconds"]),
+                rms_dbfs=float(row["rms_dbfs"]),
+                bandwidth_hz=float(row["bandwidth_hz"]),
+                noise_dbfs=float(row["noise_dbfs"]),
+                frames=int(row["frames"]),
+                source=row.get("source") or "",
+                licence=row.get("licence") or "",
+                language=row.get("language") or "",
+                text=row.get("text") or "",
+            )
+        )
     return clips, locations

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from codec.errors import UserError
@@ -108,12 +108,13 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str | Iterable[str]) -> None:
     """Write a text file in one step.
 
     Args:
         path: a file there is replaced
-        text: its content. Line breaks remain unchanged, and so do file names that are not UTF-8.
+        text: its content, or the parts of it in order. Line breaks remain unchanged, and so do file names that are not
+            UTF-8.
 
     Raises:
         UserError: the disk is full, or writing is not permitted.
@@ -121,7 +122,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         # newline="" keeps the line breaks of the csv module
         with replacing(path) as part, part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
+            file.writelines([text] if isinstance(text, str) else text)
     except OSError as error:
         raise UserError(f"{path}: cannot write ({error.strerror})") from error
 

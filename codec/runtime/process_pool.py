@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from tqdm import tqdm
@@ -22,6 +24,9 @@ from codec.runtime.signals import sigint_blocked
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+_CHUNKS_AHEAD = 4
+"""Chunks that each process has in flight at most, so that memory does not grow with the number of items."""
 
 
 class ItemMapper(Protocol):
@@ -116,14 +121,24 @@ def _map_in_pool(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
     chunk = min(options.max_chunk, 1 + len(items) // (4 * workers))
+    starts = iter(range(0, len(items), chunk))
+    running: deque[Future[list[_Result]]] = deque()
     try:
-        with sigint_blocked():
-            results = pool.map(function, items, chunksize=chunk)
-        yield from results
+        while True:
+            with sigint_blocked():  # starts processes, which must not inherit an interrupt
+                for start in islice(starts, _CHUNKS_AHEAD * workers - len(running)):
+                    running.append(pool.submit(_call_each, function, items[start : start + chunk]))
+            if not running:
+                return
+            yield from running.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(f"a worker process died (out of memory?); {options.advice}") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _call_each(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    return [function(item) for item in items]
 
 
 def _start(initializer: Callable[[], object] | None) -> None:

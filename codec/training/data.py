@@ -2,8 +2,8 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import lightning as L
@@ -11,15 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
-from codec.dataset.packed import PackedSplit, open_split
+from codec.dataset.arrays import DamagedShardError
+from codec.dataset.location import DataLocation, open_split
+from codec.dataset.packed import PackedSplit
+from codec.dataset.streamed import require_disjoint
 from codec.errors import UserError
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import BatchItems, augment
+from codec.training.crop_order import CropOrder, UniformOrder, WindowOrder
 from codec.training.source_balance import clip_weights
 from codec.training.state import TrainingState
 
@@ -47,6 +51,8 @@ class CountedBatch(NamedTuple):
     """float32 ``[crops * channels, 1, samples]``."""
     frames: dict[str, int]
     """Samples per channel of each source in it."""
+    damaged: Mapping[str, str] = MappingProxyType({})
+    """Damaged arrays that the process met so far, each with the reason; their clips are skipped."""
 
 
 class Crops(Dataset[Tensor]):
@@ -62,6 +68,8 @@ class Crops(Dataset[Tensor]):
         augmentation: the augmentation of the crops
         seed: seed of all random draws
         weights: whole numbers ``[clips]``, in proportion to which clips are drawn; None: their lengths
+        moving: draw the crops of shards that are not in a local folder from a window that moves over the shards as the
+            steps go on, see :class:`codec.training.crop_order.WindowOrder`; otherwise, from few shards all the time
     """
 
     def __init__(
@@ -71,17 +79,39 @@ class Crops(Dataset[Tensor]):
         augmentation: AugmentConfig,
         seed: int,
         weights: npt.NDArray[np.int64] | None = None,
+        *,
+        moving: bool = False,
     ):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
         self._samples = recipe.crop_samples
-        self._ends = np.cumsum([clip.frames for clip in split.clips] if weights is None else weights)
+        frames = np.array([clip.frames for clip in split.clips], np.int64)
+        self._order = self._make_order(frames, frames if weights is None else weights, moving)
+        self._kept: dict[tuple[int, tuple[int, ...]], CountedBatch] = {}
         self._silence = 10 ** (recipe.data.silence_dbfs / 20)
+
+    def _make_order(self, frames: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], moving: bool) -> CropOrder:
+        if self.split.arrays.random_access:
+            return UniformOrder(weights)
+        data = self.recipe.data
+        self.split.arrays.require_room(list(self.split.shards), data.open_shards)
+        crops = max(1, round(data.shard_passes * int(frames.sum()) / self._samples)) if moving else 0
+        return WindowOrder(self.split.shards, weights, self.seed, data.open_shards, crops)
 
     def __len__(self) -> int:
         return self.recipe.train.steps
 
     def __getitem__(self, step: int) -> Tensor:
         return self.load(step).waveform
+
+    def keep(self, steps: Iterable[int], numbers: Sequence[int]) -> None:
+        """Keep crops in memory, if reading them again would bring their shards back into the cache.
+
+        Args:
+            steps: numbers of the batches
+            numbers: numbers of the crops in each batch
+        """
+        if not self.split.arrays.random_access:
+            self._kept |= {(step, tuple(numbers)): self.load(step, numbers) for step in steps}
 
     def draw(self, step: int, numbers: Sequence[int] | None = None) -> list[CropPosition]:
         """Draw crops of a batch.
@@ -95,6 +125,7 @@ class Crops(Dataset[Tensor]):
         """
         # each crop has its own draws, so that runs with other batch sizes are evaluated on the same crops
         size = self.recipe.data.batch_size
+        self.split.arrays.prefetch(self._order.upcoming(step * size))
         return [self._draw(step * size + number) for number in (range(size) if numbers is None else numbers)]
 
     def load(self, step: int, numbers: Sequence[int] | None = None) -> CountedBatch:
@@ -107,13 +138,16 @@ class Crops(Dataset[Tensor]):
         Returns:
             The crops, and the frames of each source in them.
         """
+        if numbers is not None and (kept := self._kept.get((step, tuple(numbers)))) is not None:
+            return kept
         own = BatchItems(self.seed, step, self.recipe.data.batch_size, numbers)
         items = own.with_partners(self.augmentation)
         positions = self.draw(step, items.numbers.tolist())
         crops = np.stack([self._crop(*position) for position in positions])
         wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, items)[: len(own.numbers)]
         streams = torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
-        return CountedBatch(streams, self.count_frames(positions[: len(own.numbers)]))
+        frames = self.count_frames(positions[: len(own.numbers)])
+        return CountedBatch(streams, frames, dict(self.split.damaged))
 
     def count_frames(self, positions: Sequence[CropPosition]) -> dict[str, int]:
         """Count the frames of each source in crops, without the silence after clips that are too short.
@@ -133,18 +167,38 @@ class Crops(Dataset[Tensor]):
     def _draw(self, number: int) -> CropPosition:
         """Draw the crop with this number."""
         rng = np.random.default_rng([self.seed, number])
+        skipped = 0
         for _ in range(_MAX_DRAWS):
-            clip = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+            clip = self._order.draw(number, rng, skipped)
             start = int(rng.integers(max(1, self.split.clips[clip].frames - self._samples + 1)))
-            piece = self.split.waveform(clip, start, self._samples)
+            if (piece := self._read(clip, start)) is None:
+                skipped += 1
+                continue
             if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self._silence:
                 return CropPosition(clip, start)
         return CropPosition(clip, self.split.clips[clip].frames)
 
+    def _read(self, clip: int, start: int) -> npt.NDArray[np.float32] | None:
+        """Return a crop as the clip has it; None if its array is damaged."""
+        shard = self.split.shard_of(clip)
+        if shard in self.split.damaged:
+            return None
+        try:
+            return self.split.waveform(clip, start, self._samples)
+        except DamagedShardError as error:
+            # a process that loads data leaves it to the training to decide
+            if get_worker_info() is None:
+                self.split.skip(shard, str(error))
+            else:
+                self.split.damaged[shard] = str(error)
+            return None
+
     def _crop(self, clip: int, start: int) -> np.ndarray:
         """Return a crop ``[channels, samples]``; a clip that is too short is followed by silence."""
         crop = np.zeros((self.split.channels, self._samples), np.float32)
-        piece = self.split.waveform(clip, start, self._samples)
+        piece = self._read(clip, start)
+        if piece is None:  # all draws met damaged arrays
+            return crop
         crop[:, : piece.shape[1]] = piece
         return crop
 
@@ -257,7 +311,7 @@ class CodecData(L.LightningDataModule):
     ones are drawn by length alone, so that runs with another balance have comparable losses.
 
     Args:
-        data: the folder that ``codec prepare`` wrote
+        data: the folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`
         recipe: settings of the run
         state: progress of the training, which determines the next batches; by default its beginning
         processes: those that share each batch; the loaders give the crops of this one
@@ -268,7 +322,7 @@ class CodecData(L.LightningDataModule):
 
     def __init__(
         self,
-        data: Path,
+        data: DataLocation,
         recipe: Recipe,
         state: TrainingState | None = None,
         processes: Processes = ONE_PROCESS,
@@ -277,9 +331,12 @@ class CodecData(L.LightningDataModule):
         self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
         self._numbers = own_numbers(recipe, processes)
         rate, channels = recipe.codec.sample_rate, recipe.data.channels
-        train, val = open_split(data, "train", rate, channels), open_split(data, "val", rate, channels)
+        train = open_split(data, "train", rate, channels, recipe.data.max_damaged_share)
+        val = open_split(data, "val", rate, channels)
+        if not train.arrays.random_access:
+            require_disjoint(train, val)
         weights = clip_weights(train.clips, train.sources, recipe.data)
-        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed, weights)
+        self.train_crops = Crops(train, recipe, recipe.augment, recipe.train.seed, weights, moving=True)
         self.evaluation_crops = [Crops(split, recipe, AugmentConfig(), _EVALUATION_SEED) for split in (train, val)]
         """Crops of the evaluation splits, in the order of
         :data:`codec.training.validation_sums.EVALUATION_SPLITS`."""
@@ -296,6 +353,8 @@ class CodecData(L.LightningDataModule):
     def val_dataloader(self) -> list[DataLoader]:
         """Return a loader for each of the evaluation splits."""
         batches = range(max(1, self.recipe.train.validation_clips // self.recipe.data.batch_size))
+        for crops in self.evaluation_crops:
+            crops.keep(batches, self._numbers)
         return [self._loader(OwnCrops(crops, self._numbers), batches) for crops in self.evaluation_crops]
 
     def _loader(self, crops: OwnCrops, steps: Sampler[int] | range) -> DataLoader:

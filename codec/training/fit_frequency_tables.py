@@ -34,6 +34,8 @@ MAX_FITTED_S = 7200.0
 """Seconds of audio that tables are fitted to."""
 PIECE_S = 30.0
 _SEED = 30_000
+_STREAMED_SHARDS = 16
+"""Shards that tables are fitted to, if the data is streamed."""
 _RATES = (0.08, 0.16, 0.3, 0.5, 0.75)
 """Shares of all codes that are present in the packets that tables are fitted to, in addition to packets with all."""
 _HELD_OUT = 8
@@ -76,7 +78,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
         Size of the data that was used.
     """
     parts, clips, samples, frames = [], [], 0, 0
-    total = sum(clip.frames for clip in split.clips)
+    total = sum(split.clips[index].frames for index in _usable_clips(split))
     total = min(total, round(MAX_FITTED_S * split.sample_rate)) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
@@ -129,7 +131,7 @@ def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     """Yield pieces of the split in random order, encoded."""
     rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
     length = round(PIECE_S * rate)
-    pieces = [(i, start) for i, clip in enumerate(split.clips) for start in range(0, clip.frames, length)]
+    pieces = [(i, start) for i in _usable_clips(split) for start in range(0, split.clips[i].frames, length)]
     for index in np.random.default_rng(_SEED).permutation(len(pieces)):
         clip, start = pieces[index]
         wave = split.waveform(clip, start, min(length, left))
@@ -139,6 +141,17 @@ def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
         left -= wave.shape[1]
         if left <= 0:
             return
+
+
+def _usable_clips(split: PackedSplit) -> list[int]:
+    """Return the clips that tables are fitted to: of streamed data, those of a few shards; of damaged arrays, none."""
+    shards = {shard: clips for shard, clips in split.shards.items() if shard not in split.damaged}
+    if split.arrays.random_access:
+        return sorted(clip for clips in shards.values() for clip in clips)
+    names = [
+        sorted(shards)[index] for index in np.random.default_rng(_SEED).permutation(len(shards))[:_STREAMED_SHARDS]
+    ]
+    return sorted(clip for name in names for clip in shards[name])
 
 
 def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:

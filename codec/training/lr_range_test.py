@@ -4,12 +4,12 @@ Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from codec.config import Recipe
+from codec.dataset.location import DataLocation
 from codec.training.data import CodecData, Crops
 from codec.training.initial_state import new_module, set_first_weights
 from codec.training.module import CodecModule
@@ -47,7 +47,7 @@ class LearningRateRange:
         return "\n".join(["     rate  relative loss", *rows, f"suggested: --optim.lr {self.suggestion:.1e}"])
 
 
-def run_lr_range_test(recipe: Recipe, data: Path) -> LearningRateRange:
+def run_lr_range_test(recipe: Recipe, data: DataLocation) -> LearningRateRange:
     """Test learning rates for a recipe; no files are written.
 
     Args:

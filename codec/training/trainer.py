@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
+from codec.dataset.location import DataLocation
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
@@ -72,7 +73,7 @@ class TrainingOptions:
 
 def train(
     recipe: Recipe,
-    data: Path,
+    data: DataLocation,
     run: Path,
     *,
     init_from: Path | None = None,
@@ -94,7 +95,7 @@ def train(
 
     Args:
         recipe: settings of the run. When a run is resumed, all but the architecture may change.
-        data: the folder that ``codec prepare`` wrote
+        data: the folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`
         run: folder of the run. Only one process at a time may use it.
         init_from: folder of a model whose weights a new run starts from
         from_best: continue from the checkpoint of the best validation instead of the last one
@@ -116,6 +117,9 @@ def train(
         _print(quiet, f"reading {data}")
         state = TrainingState(validate_every=recipe.train.validate_every)
         prepared = CodecData(data, recipe, state, processes)
+        for crops in prepared.evaluation_crops:
+            if note := crops.split.left_out or crops.split.describe_damage():
+                _print(quiet, note)
         ended = None
         if processes.is_leader:
             ended = None if from_best else _find_result(run, recipe)
@@ -173,7 +177,7 @@ class _Training:
         validation, split = self.data.val_crops, self.data.train_crops.split
         lock = StepLockHolder(self.options.step_lock)
         self.counter = HeardAudioCounter(split, processes)
-        self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops])
+        self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops], self.quiet)
         self.limit = TimeLimit(recipe, state, self.metrics, lock, processes)
         self.best = BestModelCheckpoint(
             run / "model", self.module, split.summary, self.counter, criterion(recipe, validation.split), processes

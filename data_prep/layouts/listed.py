@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 
+from codec.dataset.columns import GROUP_COLUMNS
 from codec.errors import UserError
 from data_prep.layouts.tree import CorpusLayout, FolderTree
 from data_prep.lists import read_audio_list
-from data_prep.tables import GROUP_COLUMNS, read_header, read_json_lines
+from data_prep.tables import read_header, read_json_lines
 
 _OWN = "manifest.csv"
 _HUGGING_FACE = ("metadata.csv", "metadata.jsonl")

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from codec.batch.inputs import read_text
+from codec.dataset.columns import LANGUAGE_COLUMNS, TEXT_COLUMNS, first_cell
 from data_prep.layouts.tree import FolderTree
-from data_prep.tables import LANGUAGE_COLUMNS, TEXT_COLUMNS, TableRow, first_cell
+from data_prep.tables import TableRow
 
 _LIBRI_SUFFIX = ".trans.txt"
 

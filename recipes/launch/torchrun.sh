@@ -12,4 +12,4 @@ exec torchrun \
     --rdzv-id="${RUN_ID:-codec}" \
     --rdzv-endpoint="${MASTER_ADDR:-localhost}:${MASTER_PORT:-29500}" \
     --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 \
-    -m codec train "$@"
+    -m -- codec train "$@" # without --, torchrun takes --run for an option of its own

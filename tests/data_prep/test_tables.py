@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from codec.batch.inputs import read_text
 from codec.dataset.packed import list_clips, open_split, packed_folder
 from codec.errors import UserError
-from data_prep.groups import choose_grouping, group_entries
+from data_prep.groups import Grouping, choose_grouping, group_entries
 from data_prep.lists import read_audio_list
+from data_prep.manifest import MANIFEST_NAME, PARQUET_NAME, ManifestRow, read_rows, write_manifest
 from data_prep.sources import find_audio
 from data_prep.split import SplitCandidate, assign_splits
 from data_prep.split_ratios import SplitRatios
@@ -227,3 +229,21 @@ def test_a_benchmark_can_be_all_test(tmp_path: Path) -> None:
     assert {row.split for row in read_manifest(tmp_path / "out")} == {"test"}
     with pytest.raises(UserError, match="0:0:0"):
         run_prepare(source, tmp_path / "other", ratios="0:0:0")
+
+
+def test_lists_and_manifests_are_read_and_written_as_parquet(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names, groups = ["a.wav", "b.wav"], ["ann", None]
+    cells = {"path": names, "speaker": groups, "year": [1990, 1991], "vector": [[1.0], [2.0]]}
+    parquet.write_table(pyarrow.table(cells), tmp_path / "list.parquet")
+    first, second = read_audio_list(tmp_path / "list.parquet")
+    assert (first.path, first.group, second.group) == (tmp_path / "a.wav", "ann", "")
+    assert first.fields == {"path": "a.wav", "speaker": "ann", "year": "1990"}
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"bad\.parquet"):
+        read_audio_list(tmp_path / "bad.parquet")
+    row = ManifestRow("/\udcff.wav", "s", "speech", "g", "train", "ok", "", 1.5, 16000, 1, "WAV", -1, -2, -3, 4, "0")
+    write_manifest(tmp_path, [replace(row, path="/z.wav"), row], Grouping(None, "folder"), before=0)
+    table = parquet.read_table(tmp_path / PARQUET_NAME).to_pylist()
+    assert [line["path"] for line in table] == ["/z.wav", "/\\xff.wav"] and table[0]["seconds"] == 1.5
+    assert [line.path for line in read_rows(tmp_path / MANIFEST_NAME)] == ["/z.wav", row.path]

@@ -27,7 +27,7 @@ from tests.helpers.tiny import TINY
 
 
 def part_of(split: PackedSplit, first: int, stop: int) -> PackedSplit:
-    return PackedSplit(split._folder, split.clips[first:stop], split._locations[first:stop], 16000, 1)
+    return PackedSplit(split.arrays, split.clips[first:stop], split._locations[first:stop], 16000, 1)
 
 
 def bits_per_frame(codec: Codec, split: PackedSplit) -> float:

@@ -1,12 +1,15 @@
 """A training in several processes computes what one process computes, and all of them end together."""
 
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.run import parse_args
 
 from codec.config import AugmentConfig
 from codec.errors import UserError
@@ -211,6 +214,14 @@ def test_the_launcher_returns_the_status_of_the_process_that_failed(capfd):
     assert launch(["--version"], 2, 1) == 0
     assert launch(["train", "nowhere"], 2, 1) == 2
     assert capfd.readouterr().err.count("error") == 2
+
+
+def test_torchrun_leaves_the_options_of_the_command_alone():
+    script = (Path(__file__).parents[2] / "recipes/launch/torchrun.sh").read_text().replace("\\\n", " ")
+    words = shlex.split(script.replace('"$@"', "speech_16k --run R"), comments=True)
+    parsed = parse_args(words[words.index("torchrun") + 1 :])
+    assert [parsed.training_script, *parsed.training_script_args] == ["codec", "train", "speech_16k", "--run", "R"]
+    assert "SIGUSR1" in parsed.signals_to_handle
 
 
 def test_several_machines_need_the_address_of_the_first(monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from codec.audio import read, write
+from codec.dataset.arrays import LocalArrays
 from codec.dataset.packed import Clip, ClipLocation, PackedSplit
 from codec.errors import UserError
 from eval.systems.external_decodes import (
@@ -38,7 +39,9 @@ def split(tmp_path: Path, waves) -> PackedSplit:
         Clip(f"id{i}", Path("/corpus") / name, "speech", name[:4], length / RATE, -20.0, 8000.0, -70.0, length)
         for i, (name, length) in enumerate(zip(NAMES, lengths))
     ]
-    return PackedSplit(tmp_path / "packed", clips, [ClipLocation("a.npy", int(start)) for start in starts[:3]], RATE, 1)
+    return PackedSplit(
+        LocalArrays(tmp_path / "packed", 1), clips, [ClipLocation("a.npy", int(start)) for start in starts[:3]], RATE, 1
+    )
 
 
 @pytest.fixture

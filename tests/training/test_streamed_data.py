@@ -1,0 +1,86 @@
+"""Training from streamed shards: batches are pure functions of the step; damaged shards are skipped and counted."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from codec.dataset.packed import open_split, packed_folder
+from codec.errors import UserError
+from codec.training.data import CodecData, CountedBatch
+from codec.training.state import TrainingState
+from tests.helpers.runs import tiny_recipe
+from tests.helpers.shard_servers import http_server
+from tests.helpers.shards import RATE, prepared_in_shards
+
+OPTIONS = ("--data.open_shards=2", "--data.crop_s=0.2", "--train.steps=40", "--train.validate_every=40")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared_in_shards(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATHE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LATHE_CACHE_GB", "0.0003")
+
+
+def batches(url: str | Path, *options: str, start: int = 0) -> list[CountedBatch]:
+    recipe = tiny_recipe(*OPTIONS, *options)
+    state = TrainingState(step=start, validate_every=recipe.train.validate_every)
+    return list(CodecData(url, recipe, state).train_dataloader())
+
+
+def test_a_run_goes_on_from_its_step_with_any_number_of_processes(shards: Path) -> None:
+    with http_server(shards) as (url, _):
+        whole = batches(url)
+        late = batches(url, "--data.workers=2", start=17)
+    assert len(whole) == 40 and len(late) == 23
+    for mine, theirs in zip(whole[17:], late):
+        assert torch.equal(mine.waveform, theirs.waveform) and mine.frames == theirs.frames
+
+
+def test_crops_come_from_few_shards_and_evaluation_reads_its_shards_once(shards: Path) -> None:
+    recipe = tiny_recipe(*OPTIONS)
+    with http_server(shards) as (url, requests):
+        data = CodecData(url, recipe)
+        opened = [
+            {data.train_crops.split.shard_of(clip) for clip, _ in data.train_crops.draw(step)} for step in range(40)
+        ]
+        assert max(map(len, opened)) <= 3 and len(set().union(*opened)) == len(data.train_crops.split.shards)
+        first = [[batch for batch in loader] for loader in data.val_dataloader()]
+        before = len(requests)
+        again = [[batch for batch in loader] for loader in data.val_dataloader()]
+        assert len(requests) == before
+    for mine, theirs in zip(first, again):
+        assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(mine, theirs, strict=True)) and mine
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clips_of_damaged_shards_are_skipped_and_reported(shards: Path, tmp_path: Path, workers: int) -> None:
+    copy = shutil.copytree(shards, tmp_path / "copy")
+    (packed_folder(copy, RATE, 1) / "train-00001.npy").write_bytes(b"damaged")
+    options = (f"--data.workers={workers}", "--data.open_shards=1")
+    with http_server(copy) as (url, _):
+        found = batches(url, "--data.max_damaged_share=0.5", *options)
+        assert (
+            set(found[-1].damaged) == {"train-00001.npy"} and "train-00001.npy" in found[-1].damaged["train-00001.npy"]
+        )
+        assert all(crop.abs().max() > 0.01 for batch in found for crop in batch.waveform)  # others in their place
+        if not workers:
+            with pytest.raises(UserError, match="max_damaged_share"):
+                batches(url, "--data.max_damaged_share=0.01", *options)
+
+
+def test_a_damaged_local_shard_is_skipped_up_to_the_share(shards: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(shards, tmp_path / "copy")
+    path = packed_folder(copy, RATE, 1) / "train-00001.npy"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert set(batches(copy, "--data.max_damaged_share=0.5")[-1].damaged) == {path.name}
+    with pytest.raises(UserError, match=r"train-00001\.npy"):
+        CodecData(copy, tiny_recipe())
+    with pytest.raises(UserError, match=r"train-00001\.npy"):
+        open_split(copy, "train", RATE, 1)
