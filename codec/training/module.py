@@ -277,7 +277,7 @@ class CodecModule(L.LightningModule):
         done = self.state.step + 1
         decay = min(self.recipe.optim.ema_decay, (1 + done) / (10 + done))
         drawn = torch.cat([codebooks.float(), restarts, torch.tensor([1 - decay])])
-        if target.is_cuda:
+        if torch.cuda.is_available():
             drawn = drawn.pin_memory()
         numbers, random, weight = drawn.to(target.device, non_blocking=True).split([len(codebooks), len(restarts), 1])
         return StepInputs(target, numbers, random, weight[0])

@@ -9,7 +9,6 @@ Source: the fake tensors of PyTorch 2, J. Ansel et al., "PyTorch 2", ASPLOS 2024
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -68,19 +67,20 @@ def run_all_kinds(recipe: Recipe, device: str) -> int:
 
 
 def step_kinds(module: CodecModule) -> list[StepKind]:
-    """Return all kinds of steps of a training.
+    """Return kinds of steps of a training that together compute everything.
 
     Args:
         module: the training
 
     Returns:
-        With and without quantizer, logged in full or not, and with the discriminator, if there is one.
+        Without quantizer and discriminator, logged in full; and with both, in which the discriminator learns. Other
+        kinds compute parts of these.
     """
-    plain = StepKind(mel_scales=(5, 0))
-    kinds = [plain, replace(plain, mel_scales=tuple(range(7)), quantize=False, log_all=True)]
-    if module.discriminator is not None:
-        kinds += [replace(plain, adversarial=True, train_discriminator=learns) for learns in (True, False)]
-    return kinds
+    takes_part = module.discriminator is not None
+    return [
+        StepKind(mel_scales=tuple(range(7)), quantize=False, log_all=True),
+        StepKind(mel_scales=(5, 0), adversarial=takes_part, train_discriminator=takes_part),
+    ]
 
 
 def _inputs(module: CodecModule, device: str) -> StepInputs:

@@ -55,7 +55,7 @@ class Device:
 
     name: str
     memory_gb: float
-    torch: str
+    pytorch: str
     cuda: str
     python: str
     numpy: str
@@ -108,7 +108,7 @@ class GpuResult:
         device = self.device
         parts = [
             f"# {device.name}\n\n`{self.command}`",
-            f"torch {device.torch}, CUDA {device.cuda}, Python {device.python}, NumPy {device.numpy},"
+            f"torch {device.pytorch}, CUDA {device.cuda}, Python {device.python}, NumPy {device.numpy},"
             f" {device.memory_gb:.0f} GB; measured in {self.measured_s:.0f} s",
         ]
         if self.agreement is not None:
@@ -273,8 +273,7 @@ def _waves(recipe: Recipe, data: Path | None, options: GpuOptions) -> np.ndarray
         pieces = [split.waveform(number % len(split.clips), 0, samples)[0] for number in range(options.files)]
         return np.stack([np.resize(piece, samples) for piece in pieces]).astype(np.float32)
     rng = np.random.default_rng(0)
-    noise = np.cumsum(rng.standard_normal((options.files, samples), dtype=np.float32), 1)
-    noise = np.diff(noise, prepend=0) * 0.5 + 0.5 * np.sin(np.arange(samples) / 20)
+    noise = 0.5 * rng.standard_normal((options.files, samples)) + 0.5 * np.sin(np.arange(samples) / 20)
     swell = np.abs(np.sin(np.arange(samples) / 4000 + rng.random((options.files, 1))))
     return (0.1 * noise * swell).astype(np.float32)
 

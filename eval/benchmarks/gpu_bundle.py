@@ -39,6 +39,8 @@ PACKAGES = (
 )
 """What training and coding need beyond PyTorch and NumPy and what these bring."""
 _VALIDATION_SHARE = 0.1
+_LONGEST_S = 20.0
+"""Longer clips are cut, for the sake of more speakers."""
 _LOWEST_KBPS, _HIGHEST_KBPS = 6.0, 256.0
 """Range of bit rates of libsndfile's compression levels for mono Opus, from 1 to 0."""
 _RUN = """\
@@ -87,14 +89,15 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
         for clip, speaker, number in _in_turn(split):
             if budget <= 0 or found >= seconds * share:
                 break
+            frames = min(split.clips[clip].frames, round(_LONGEST_S * 16000))
             path = folder / speaker / f"{number:05}.ogg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            written = _write_opus(path, split.waveform(clip, 0, split.clips[clip].frames)[0], 16000)
+            written = _write_opus(path, split.waveform(clip, 0, frames)[0], 16000)
             if written > budget:
                 path.unlink()
                 break
             budget, left = budget - written, left - written
-            found += split.clips[clip].frames / 16000
+            found += frames / 16000
     return found / 3600
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class StepSetting:
 
     batch: int
     """Crops per step."""
-    precision: str
+    precision: Literal["32", "bf16"]
     """``32`` or ``bf16``, as in recipes."""
     mode: str
     """:data:`EAGER`, :data:`COMPILED` (the codec) or :data:`GRAPH` (the whole step is a CUDA graph)."""
@@ -74,13 +75,17 @@ def settings(device: torch.device, batches: Sequence[int]) -> list[StepSetting]:
         batches: crops per step
 
     Returns:
-        All combinations; compilation, which takes long, with the middle batch alone and last.
+        All combinations; compilation, which takes long, with the middle batch alone and last. On a CPU nothing is
+        compiled or recorded.
     """
     modes = [EAGER, GRAPH] if device.type == "cuda" else [EAGER]
     middle = sorted(batches)[len(batches) // 2]
-    plain = [StepSetting(*values) for values in product(batches, ("bf16", "32"), modes, (False, True))]
+    precisions: tuple[Literal["32", "bf16"], ...] = ("bf16", "32")
+    plain = [StepSetting(*values) for values in product(batches, precisions, modes, (False, True))]
     plain.sort(key=lambda one: one.batch != middle)
-    return plain + [StepSetting(middle, "bf16", COMPILED, adversarial) for adversarial in (False, True)]
+    if device.type == "cuda":
+        plain += [StepSetting(middle, "bf16", COMPILED, adversarial) for adversarial in (False, True)]
+    return plain
 
 
 def time_steps(

@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +38,18 @@ class ScalingPoint:
     """A whole folder, encoded in one way."""
 
     name: str
-    cores: int
     summary: BatchSummary
-    seconds_in_files: float
-    """Seconds that the files took, over all processes, without the start of processes and the distribution."""
+    busy_s: float
+    """Time that the files took, added up, without the start of processes and the distribution."""
+    processor_s: float | None
+    """Processor time; None on a cluster, whose processes have times of their own."""
     digest: str
     """SHA-256 of all outputs."""
 
     @property
-    def times_real_time_per_core(self) -> float:
-        """Duration of the audio divided by the time that the files took."""
-        return 3600 * self.summary.hours / self.seconds_in_files
+    def seconds(self) -> float:
+        """Duration of the audio in seconds."""
+        return 3600 * self.summary.hours
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,21 @@ def measure_scaling(
     Raises:
         UserError: a file cannot be encoded, or the cluster cannot be reached.
     """
-    ways: list[tuple[str, int, BatchOptions]] = [("one process", 1, BatchOptions())]
+    ways: list[tuple[str, BatchOptions]] = [("one process", BatchOptions())]
     for number in workers:
         cluster = RayCluster(address, Resources(workers=number))
-        ways.append((f"Ray, {number} actor{'s' * (number > 1)}", number, BatchOptions(workers=cluster)))
+        ways.append((f"Ray, {number} actor{'s' * (number > 1)}", BatchOptions(workers=cluster)))
     points = []
-    for name, cores, options in ways:
+    for name, options in ways:
         with tempfile.TemporaryDirectory() as out, torch_threads(1):
+            started = time.process_time()
             report = encode_batch([folder], Path(out), model, CodingOptions(kbps), options)
+            processor_s = time.process_time() - started if options.workers == 1 else None
             if report.failures:
                 raise UserError(report.failures[0].reason)
             whole = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(out).rglob(f"*{NAC}"))))
-        busy = sum(one.elapsed_seconds for one in report.reports)
-        points.append(ScalingPoint(name, cores, report.summary, busy, whole.hexdigest()))
+        busy_s = sum(one.elapsed_seconds for one in report.reports)
+        points.append(ScalingPoint(name, report.summary, busy_s, processor_s, whole.hexdigest()))
     return points
 
 
@@ -114,16 +118,18 @@ def scaling_table(points: Sequence[ScalingPoint]) -> Table:
     return Table(
         "Encoding over processes",
         "All: the whole command, with the start of processes, of Ray and of PyTorch in each actor, which matters less"
-        " the longer it runs. Per process: the duration of the audio over the time that the files themselves took. "
+        " the longer it runs. Per process: the duration of the audio over the time that the files themselves took,"
+        " which other work on the machine makes longer. Processor: over processor time, which it does not. "
         + ("All ways wrote the same bytes." if same else "The bytes DIFFER."),
-        ["way", "files", "minutes", "all, x real time", "per process, x real time", "kbit/s"],
+        ["way", "files", "minutes", "all, x real time", "per process, x real time", "processor, x real time", "kbit/s"],
         [
             [
                 point.name,
                 f"{point.summary.done:,}",
                 f"{60 * point.summary.hours:.1f}",
                 f"{point.summary.times_real_time:.0f}",
-                f"{point.times_real_time_per_core:.0f}",
+                f"{point.seconds / point.busy_s:.0f}",
+                "" if point.processor_s is None else f"{point.seconds / point.processor_s:.0f}",
                 f"{point.summary.kbps:.2f}",
             ]
             for point in points
@@ -151,9 +157,9 @@ def corpus_table(plan: CorpusPlan, speed: float, kbps: float) -> Table:
     source_gb, coded_gb = (plan.hours * 3600 * rate * 1000 / 8 / 1e9 for rate in (plan.source_kbps, kbps))
     return Table(
         f"{plan.hours:,.0f} hours",
-        f"Computed from the measured {speed:.0f} x real time per core and {kbps:.2f} kbit/s, for nodes of {plan.cores}"
-        f" cores that each do as much as one here, at {plan.node_price:g} per node and hour and {plan.storage_price:g}"
-        f" per GB and month, and sources of {plan.source_kbps:g} kbit/s.",
+        f"Computed from the measured {speed:.0f} x real time of processor time per core and {kbps:.2f} kbit/s, for"
+        f" nodes of {plan.cores} cores that each do as much as one here, at {plan.node_price:g} per node and hour and"
+        f" {plan.storage_price:g} per GB and month, and sources of {plan.source_kbps:g} kbit/s.",
         ["figure", "value"],
         [
             ["sources, TB", f"{source_gb / 1000:,.1f}"],
@@ -203,13 +209,17 @@ def _main() -> None:
             arguments.nodes,
         )
         alone = points[0]
-        tables = [scaling_table(points), corpus_table(plan, alone.times_real_time_per_core, alone.summary.kbps)]
+        assert alone.processor_s is not None
+        tables = [
+            scaling_table(points),
+            corpus_table(plan, alone.seconds / alone.processor_s, alone.summary.kbps),
+        ]
         for table in tables:
             print(f"{table.title}\n{table.note}\n{table.text()}\n")
         if arguments.out:
             words = command_line("python", "-m", "eval.benchmarks.many_machines", *sys.argv[1:])
             parts = [f"### {table.title}\n\n{table.note}\n\n{table.markdown()}" for table in tables]
-            cores = f"Measured on a machine of {os.cpu_count()} cores that other work shares."
+            cores = f"Measured on a machine of {os.cpu_count()} cores."
             write_section(arguments.out, SECTION, "\n\n".join([f"Written by\n\n```sh\n{words}\n```", cores, *parts]))
     except UserError as error:
         sys.exit(f"error: {error}")

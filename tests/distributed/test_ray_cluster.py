@@ -152,6 +152,7 @@ def test_items_are_mapped_in_order_and_one_that_kills_its_process_is_given_up(cl
         list(map_in_processes(square, [1, -1, 2], options))
 
 
+@pytest.mark.long
 def test_preparation_packs_the_arrays_of_this_machine(tmp_path, cluster, corpus, prepared):
     options = PrepareOptions(sample_rate=16000, workers=RayCluster(cluster.address))
     prepare([corpus], tmp_path, options)
