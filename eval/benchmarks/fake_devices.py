@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import recipes
@@ -57,7 +58,8 @@ def run_all_kinds(recipe: Recipe, device: str) -> int:
     """
     with torch.device(device):  # fake tensors cannot be moved within a module
         module = CodecModule(recipe).train()
-    compute = module.make_computation(module.configure_optimizers())
+    backward = Tensor.backward if device == "cpu" else lambda _: _set_gradients(module)
+    compute = module.make_computation(module.configure_optimizers(), backward)
     kinds = step_kinds(module)
     for kind in kinds:
         result = compute(_inputs(module, device), kind)
@@ -81,6 +83,13 @@ def step_kinds(module: CodecModule) -> list[StepKind]:
         StepKind(mel_scales=tuple(range(7)), quantize=False, log_all=True),
         StepKind(mel_scales=(5, 0), adversarial=takes_part, train_discriminator=takes_part),
     ]
+
+
+def _set_gradients(module: CodecModule) -> None:
+    """Set gradients without a backward pass, which PyTorch does not compute for a device that is not there."""
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
 
 
 def _inputs(module: CodecModule, device: str) -> StepInputs:
