@@ -36,6 +36,8 @@ def missing(name: str, node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     doc = ast.get_docstring(node)
     if not doc:
         return ["docstring"]
+    if re.search(rf"[Ss]ee :meth:`[\w.]+\.{node.name}`", doc):  # the protocol that the method belongs to says it
+        return []
     attribute = any("property" in each or each.endswith(".setter") for each in decorators)
     if isinstance(node, ast.ClassDef) or attribute or ("." in name and HOOKS.fullmatch(node.name)):
         return []

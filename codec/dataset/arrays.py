@@ -108,10 +108,10 @@ class LocalArrays:
         return self._maps[shard]
 
     def prefetch(self, shards: Sequence[str]) -> None:
-        """Do nothing: the operating system reads ahead."""
+        """Do nothing: the operating system reads ahead. See :meth:`ShardArrays.prefetch`."""
 
     def require_room(self, shards: Sequence[str], open_shards: int) -> None:
-        """Do nothing: maps need no room."""
+        """Do nothing: maps need no room. See :meth:`ShardArrays.require_room`."""
 
     def verify(self, shard: str) -> None:
         """Read an array and compare its checksum; one without a record, as the first versions wrote them, passes.

@@ -135,7 +135,7 @@ class CachedArrays:
         self._fetcher.want(missing)
 
     def verify(self, shard: str) -> None:
-        """Do nothing: checksums are compared when an array is fetched."""
+        """Do nothing: checksums are compared on fetching. See :meth:`codec.dataset.arrays.ShardArrays.verify`."""
 
     def require_room(self, shards: Sequence[str], open_shards: int) -> None:
         """Check that the cache can hold the open arrays and the two that are fetched meanwhile.

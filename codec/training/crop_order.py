@@ -56,7 +56,7 @@ class UniformOrder:
         return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
 
     def upcoming(self, number: int) -> Sequence[str]:
-        """Return nothing: any array may be needed at any time."""
+        """Return nothing: any array may be needed at any time. See :meth:`CropOrder.upcoming`."""
         return ()
 
 
