@@ -160,7 +160,9 @@ class CodecModule(L.LightningModule):
         """Apply the recipe's settings instead of the checkpoint's, and repeat an interrupted validation."""
         for optimizer, fresh in zip(self.trainer.optimizers, self.configure_optimizers()):
             for group, wanted in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+                lr = float(group["lr"])  # each step sets it; a number, or a tensor for CUDA graphs
                 group.update({name: wanted[name] for name in wanted.keys() - {"params"}})
+                group["lr"] = wanted["lr"].fill_(lr) if isinstance(wanted["lr"], Tensor) else lr
         if self.state.validation_is_next(self.trainer.should_stop):
             self.trainer.validating = True
             self.trainer.fit_loop.epoch_loop.val_loop.run()

@@ -84,7 +84,9 @@ class FileLocks:
 
 
 class DatabaseLocks:
-    """Locks in a database.
+    """Locks in a database of a server, such as PostgreSQL or MySQL.
+
+    SQLite does not lock the row of a trial while its state is compared and changed, so that two processes can get one.
 
     Args:
         url: URL of the database.

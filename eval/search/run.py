@@ -131,7 +131,9 @@ def run_search(
     _check_halves(plan, data, candidates)
     words = ["codec", "search", "run", name, "--data", data, "--out", out]
     command = running_command(*words, *([] if storage is None else ["--storage", storage]))
-    locks = FileLocks(out) if storage is None else DatabaseLocks(storage, f"lathe-{_digest(out)}")
+    # SQLite is a file, whose locks are those of the file system; and it can give a trial to two processes at once
+    by_file = storage is None or storage.startswith("sqlite")
+    locks = FileLocks(out) if by_file else DatabaseLocks(str(storage), f"lathe-{_digest(out)}")
     lock = locks("search")
     with holding(lock):
         identifier = claim_folder(out, plan, name, data)

@@ -12,6 +12,7 @@ from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.model_folder import CONFIG, read_training_info
 from codec.runtime.json_files import MAX_NUMBER, from_json, parse_json
 from eval.pages.combined_page import write_combined_page
+from eval.search.locks import FileLocks
 from eval.search.pick import pick_candidate
 from eval.search.plan import SearchPlan
 from eval.search.store import CandidateStore
@@ -133,7 +134,7 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
 
 
 def test_what_a_search_left_is_refused_in_one_line(tmp_path):
-    candidate = CandidateStore(tmp_path, {"a": 1}, SearchPlan())
+    candidate = CandidateStore(tmp_path, {"a": 1}, SearchPlan(), FileLocks(tmp_path))
     candidate.folder.mkdir(parents=True)
     for text in (DEEP, "{}", '{"footprint": {"size": 1}}', "[]"):
         (candidate.folder / "candidate.json").write_text(text)
