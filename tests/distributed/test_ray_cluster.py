@@ -122,6 +122,7 @@ def test_a_restarted_driver_does_only_what_is_missing(tmp_path, cluster, sounds,
     assert not any(row["outputs"] for row in rows if row["failed"])
 
 
+@pytest.mark.long
 def test_decoding_and_tokens_give_the_bytes_and_the_report_of_one_process(tmp_path, cluster, sounds, model, alone):
     coded, loaded = alone[0], LoadedModel(load_codec(model))
     ray.init(cluster.address, log_to_driver=False)  # as by a program that goes on using Ray
@@ -159,6 +160,7 @@ def test_preparation_packs_the_arrays_of_this_machine(tmp_path, cluster, corpus,
     assert read_files(packed_folder(tmp_path, 16000, 1)) == read_files(packed_folder(prepared, 16000, 1))
 
 
+@pytest.mark.long
 def test_an_evaluation_is_one_line_in_the_ledger_and_has_the_scores_of_this_machine(tmp_path, cluster):
     save_small_run(tmp_path / "run", {"level_dbfs": [-40.0, 0.0]}, 0)
     for split in ("train", "val", "test"):

@@ -31,6 +31,7 @@ def hold(folder: Path) -> None:
     time.sleep(600)
 
 
+@pytest.mark.long
 def test_the_lock_of_a_killed_process_is_free_after_a_while_but_not_that_of_one_that_lives(tmp_path):
     with running(hold, tmp_path) as holder:
         wait_until(lambda: (tmp_path / "held").exists(), holder)
