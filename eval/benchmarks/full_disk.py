@@ -61,12 +61,6 @@ JOBS = (
         "tokens",
         lambda given, out: ["tokens", str(given / "sounds"), "--model", str(given / "train"), "--out", str(out)],
     ),
-    Job(
-        "evaluate",
-        lambda given, out: [
-            *("evaluate", str(given / "train"), "--data", str(given / "prepare"), "--split", "val", "--out", str(out))
-        ],
-    ),
 )
 """Each takes the outputs of those before it."""
 
