@@ -7,7 +7,6 @@ from typing import Literal
 from codec.dataset import packed, streamed
 from codec.dataset.ledger import SealedError
 from codec.dataset.packed import PackedSplit
-from codec.errors import UserError
 
 DataLocation = Path | str
 """A local folder, or the URL of a folder."""
@@ -62,21 +61,3 @@ def open_split(
     if not (data / "packed").is_dir() and streamed.holds_shards(data):
         return streamed.open_split(os.path.abspath(data), split, sample_rate, channels, max_damaged_share)
     return packed.open_split(data, split, sample_rate, channels, max_damaged_share)
-
-
-def require_local(data: DataLocation, purpose: str) -> Path:
-    """Check that data is a local folder.
-
-    Args:
-        data: the folder or URL
-        purpose: what needs it, as the beginning of the error message
-
-    Returns:
-        The folder.
-
-    Raises:
-        UserError: it is a URL.
-    """
-    if isinstance(data, str):
-        raise UserError(f"{purpose} needs a local data folder, not {data}; copy it first")
-    return data
