@@ -15,7 +15,7 @@ from typing import Any, Generic
 
 from codec.batch.jobs import AnyJob
 from codec.batch.report import Failure
-from codec.runtime.atomic_files import temporary_path
+from codec.runtime.atomic_files import temporary_path, writer_name
 from codec.runtime.signals import sigint_blocked
 
 
@@ -104,7 +104,7 @@ class _Worker(Generic[AnyJob]):
         self.pipe.close()
         self._process.kill()
         self._process.join()
-        temporary_path(self.job.target, self._process.pid).unlink(missing_ok=True)
+        temporary_path(self.job.target, writer_name(self._process.pid)).unlink(missing_ok=True)
         status = self._process.exitcode or 0
         if status < 0:
             return f"was ended by signal {-status} (out of memory? use a smaller -j)"

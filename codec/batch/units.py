@@ -104,10 +104,10 @@ def _give_up(job: Job, lost: Lost) -> list[FileOutcome]:
     return [Failure(job.source, f"{job.source}: {lost.reason}, as did those that tried it before")]
 
 
-def _remove_parts(unit: Sequence[Job], process: int) -> None:
+def _remove_parts(unit: Sequence[Job], writer: str) -> None:
     """Remove incomplete outputs of a process; if it still runs, unknown to us, it can no longer complete them."""
     for job in unit:
-        temporary_path(job.target, process).unlink(missing_ok=True)
+        temporary_path(job.target, writer).unlink(missing_ok=True)
 
 
 def _start(task: BatchTask[Any], options: BatchOptions, resources: Resources) -> UnitFunction:

@@ -86,7 +86,7 @@ class ShardCache:
         with Lock(self.folder / "locks" / f"{int(path.stem[:8], 16) % _LOCKS}").held():
             if self._touch(path):
                 return path
-            remove_abandoned_parts(self._files, {file.name[1:].rsplit(".", 2)[0] for file in self._parts()})
+            remove_abandoned_parts(self._files)
             self._files.mkdir(parents=True, exist_ok=True)
             self._make_room(size, key)
             part = temporary_path(path)

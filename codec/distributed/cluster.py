@@ -22,8 +22,8 @@ _Result = TypeVar("_Result")
 
 UnitFunction = Callable[[Sequence[Any]], list[Any]]
 """Computes a unit: one result for each item."""
-OnLoss = Callable[[Unit, int], None]
-"""Called with a unit whose process has died, and the number of that process."""
+OnLoss = Callable[[Unit, str], None]
+"""Called with a unit whose process has died, and :func:`codec.runtime.atomic_files.writer_name` of that process."""
 
 MAX_UNIT = 64
 """Maximum number of items in a unit."""
@@ -117,7 +117,7 @@ class Cluster(ABC):
         yielded = 0
         with (
             tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar,
-            closing(self.run(start, units, lambda unit, process: None)) as ended,
+            closing(self.run(start, units, lambda unit, writer: None)) as ended,
         ):
             for item, result in ended:
                 if isinstance(result, Lost):

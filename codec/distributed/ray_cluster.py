@@ -130,7 +130,7 @@ class _Actors(UnitPool):
                 self._ray.kill(handle)
             for actor, _, unit in self._busy.values():
                 self._ray.kill(actor.handle)
-                self._on_loss(unit, actor.place.process)
+                self._on_loss(unit, actor.place.writer)
 
     def run(self, units: Sequence[Unit]) -> Generator[tuple[int, list[Any] | Lost], None, None]:
         """Compute units; see :meth:`codec.distributed.units.UnitPool.run`.
@@ -192,7 +192,7 @@ class _Actors(UnitPool):
         except self._ray.exceptions.RayError as error:
             del self._busy[reference]
             self._ray.kill(actor.handle)  # if it lives, behind a broken connection
-            self._on_loss(unit, actor.place.process)
+            self._on_loss(unit, actor.place.writer)
             return index, Lost(f"the worker {actor.place} has died ({_reason(error)})")
         del self._busy[reference]
         self._idle.append(actor)

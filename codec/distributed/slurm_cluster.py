@@ -114,7 +114,7 @@ class _Arrays(UnitPool):
                     left.remove(index)
                     began = number == 0
                     if began and place is not None:
-                        self._on_loss(units[index], place.process)
+                        self._on_loss(units[index], place.writer)
                     yield index, Lost(f"task {task} of the array ended without a result", began)
             if left:
                 time.sleep(_POLL_S)

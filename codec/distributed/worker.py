@@ -14,6 +14,7 @@ from typing import Any
 
 from codec.errors import UserError
 from codec.runtime import own_packages
+from codec.runtime.atomic_files import writer_name
 
 PACKAGES = ("lathe-codec", "torch", "numpy", "soxr", "constriction")
 """Packages of which another version might compute other bytes."""
@@ -25,6 +26,8 @@ class WorkerPlace:
 
     host: str
     process: int
+    writer: str
+    """Name of the process in temporary files, see :func:`codec.runtime.atomic_files.writer_name`."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.process}"
@@ -94,7 +97,7 @@ class Worker:
             raise UserError(f"{host} has no folder {folder}; all machines must share it")
         os.chdir(folder)
         self._function = pickle.loads(pickled)()
-        return WorkerPlace(host, os.getpid())
+        return WorkerPlace(host, os.getpid(), writer_name())
 
 
 def _answer(compute: Callable[[], Any]) -> bytes:

@@ -1,7 +1,10 @@
 """Write files and folders completely or not at all."""
 
 import contextlib
+import functools
+import hashlib
 import os
+import platform
 import re
 import shutil
 import time
@@ -10,10 +13,9 @@ from pathlib import Path
 
 from codec.errors import UserError
 
-_PART = re.compile(r"\.(.+)\.(\d+)\.part", re.DOTALL)
-_ABANDONED_S = 60
-"""A temporary file that was not written to for this long is abandoned, if its process does not run on this machine; it
-may run on another one that shares the folder."""
+_PART = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.part", re.DOTALL)
+_ABANDONED_S = 3600
+"""A temporary file of another machine is abandoned when it was not written to for this long."""
 
 
 def make_folder(folder: Path) -> None:
@@ -36,17 +38,38 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot write here ({error.strerror}); choose another --out") from error
 
 
-def temporary_path(path: Path, process: int | None = None) -> Path:
+def writer_name(process: int | None = None) -> str:
+    """Return what tells a process from all others that may write to the same folder.
+
+    Args:
+        process: number of a process of this machine or container; this one by default
+
+    Returns:
+        A digest of the machine or container, and the number, which others may use as well.
+    """
+    return f"{_place()}-{process or os.getpid()}"
+
+
+@functools.cache
+def _place() -> str:
+    """Return a digest of what has process numbers of its own: a start of a machine, or a container."""
+    known = [platform.node()]
+    with contextlib.suppress(OSError):  # not Linux
+        known += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:8]
+
+
+def temporary_path(path: Path, writer: str | None = None) -> Path:
     """Return the temporary path of a file that is being written.
 
     Args:
         path: its final path
-        process: number of the process that writes it; this one by default
+        writer: :func:`writer_name` of the process that writes it; this one by default
 
     Returns:
         A hidden path in the same folder.
     """
-    return path.with_name(f".{path.name}.{process or os.getpid()}.part")
+    return path.with_name(f".{path.name}.{writer or writer_name()}.part")
 
 
 @contextlib.contextmanager
@@ -81,18 +104,22 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def remove_abandoned_parts(folder: Path, names: Collection[str]) -> None:
+def remove_abandoned_parts(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove temporary files whose process has ended.
+
+    Whether a process of another machine or container runs cannot be seen from here; its files count as abandoned when
+    they were not written to for an hour.
 
     Args:
         folder: their folder
-        names: names of the files that they were to become; other temporary files stay
+        names: names of the files that they were to become; None: any
     """
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
-        if match and match[1] in names and not _is_running(int(match[2])):
+        if match and (names is None or match[1] in names):
             with contextlib.suppress(OSError):  # another process does the same
-                if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                here, age = match[2] == _place(), time.time() - path.stat().st_mtime
+                if not _is_running(int(match[3])) if here else age > _ABANDONED_S:
                     path.unlink()
 
 

@@ -21,7 +21,9 @@ from codec.batch.jobs import BatchOptions
 from codec.coding.options import DecodingOptions
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import ModelFinder
+from codec.runtime.atomic_files import temporary_path, writer_name
 from tests.helpers.coding import read_files, write_noise
+from tests.helpers.kills import begun
 
 
 def test_several_processes_give_the_same_files_and_report_as_one(tmp_path, codec, model):
@@ -89,12 +91,6 @@ def busy(request, tmp_path, model, interruptible):
         process.communicate()
 
 
-def begun(folder: Path) -> list[tuple[str, int]]:
-    """Names of the files that are being written, and the processes that write them."""
-    parts = [path.name.split(".") for path in folder.glob(".*.part")]
-    return [(name, int(process)) for _, name, _, process, _ in parts]
-
-
 @pytest.mark.parametrize(
     ("busy", "number", "kill"),
     [
@@ -132,6 +128,7 @@ def test_a_killed_process_costs_only_its_file(busy, tmp_path, codec):
     os.kill(process, signal.SIGKILL)
     out, complaints = busy.communicate(timeout=HANGS_S)
     told = json.loads(out)
+    source = Path(source).stem
     assert busy.returncode == 1 and [Path(one["source"]).stem for one in told["failed"]] == [source]
     assert told["failed"][0]["reason"] in complaints and "signal 9" in told["failed"][0]["reason"]
     (tmp_path / f"in/{source}.wav").unlink()
@@ -167,12 +164,15 @@ def test_parts_of_killed_processes_are_removed(tmp_path, codec):
     (out := tmp_path / "out").mkdir()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    old = [f".a.nac.{gone.pid}.part", f".a.nac.{os.getppid()}.part", f".b.nac.{gone.pid}.part", ".a.nac.x.part"]
-    for name in old:
-        (out / name).touch()
-        os.utime(out / name, (1e9, 1e9))
+    a, b = out / "a.nac", out / "b.nac"
+    dead, running, elsewhere = writer_name(gone.pid), writer_name(os.getppid()), f"00000000-{gone.pid}"
+    here = temporary_path(a, dead)
+    left = [temporary_path(a, running), temporary_path(a, elsewhere), temporary_path(b, dead), out / ".a.nac.x.part"]
+    for path in (here, *left):
+        path.touch()
     encode_batch([tmp_path / "in"], out, LoadedModel(codec))
-    assert sorted(read_files(out)) == sorted([*old[1:], "a.nac"])
-    (out / old[0]).touch()  # by a process of this number on another machine
+    assert set(out.iterdir()) == {*left, a}
+    for path in left:  # the one of a running process stays, however old it is
+        os.utime(path, (1e9, 1e9))
     encode_batch([tmp_path / "in"], out, LoadedModel(codec))
-    assert (out / old[0]).exists()
+    assert set(out.iterdir()) == {left[0], *left[2:], a}

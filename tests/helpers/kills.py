@@ -17,7 +17,7 @@ LIMIT_S = 600.0
 def begun(folder: Path) -> list[tuple[str, int]]:
     """Names of the files that are being written, and the processes that write them."""
     parts = [path.name.rsplit(".", 2) for path in folder.rglob(".*.part")]
-    return [(name[1:], int(process)) for name, process, _ in parts]
+    return [(name[1:], int(writer.rpartition("-")[2])) for name, writer, _ in parts]
 
 
 @contextlib.contextmanager
