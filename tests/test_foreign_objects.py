@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec
 from codec.recipe import read_recipe

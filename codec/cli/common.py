@@ -64,6 +64,21 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data``, whose value :func:`codec.dataset.location.parse_location` reads.
+
+    Args:
+        parser: the parser of a command
+    """
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="folder written by codec prepare, or a folder or URL (s3://, https:// and others) with such a folder,"
+        " or with tars of WebDataset or chunks of litdata in train/ and val/",
+    )
+
+
 def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Collect tags by name.
 

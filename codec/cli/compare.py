@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from codec.cli.common import FAILED, AddCommand, stdout_to_stderr
+from codec.cli.common import FAILED, AddCommand, add_data_option, stdout_to_stderr
 
 
 def add_parser(command: AddCommand) -> None:
@@ -23,7 +23,7 @@ def add_parser(command: AddCommand) -> None:
         " finished trainings are not repeated.",
     )
     parser.add_argument("plan", help="name of a plan, such as peers, equal_examples, ablation; or path of a YAML file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    add_data_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs and tables")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
@@ -38,12 +38,13 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from codec.dataset.location import parse_location
     from eval.comparison.plan import PlanOverrides
     from eval.comparison.report import comparison_markdown
     from eval.comparison.run import compare
 
     overrides = PlanOverrides(arguments.minutes, arguments.steps, arguments.seeds, arguments.only)
     with stdout_to_stderr():
-        result = compare(arguments.plan, arguments.data, arguments.out, overrides)
+        result = compare(arguments.plan, parse_location(arguments.data), arguments.out, overrides)
     print(json.dumps(result.to_dict(), indent=1, default=str) if arguments.json else comparison_markdown(result))
     return FAILED if result.failed else 0

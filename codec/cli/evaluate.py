@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
-from codec.cli.common import AddCommand, positive, print_result
+from codec.cli.common import AddCommand, add_data_option, positive, print_result
 from codec.errors import UserError
 from codec.runtime import signals
 
@@ -25,7 +25,7 @@ def add_parser(command: AddCommand) -> None:
         " compared at once.",
     )
     parser.add_argument("run", help="folder of the run, or name of a built-in model")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    add_data_option(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -97,6 +97,7 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
+        from codec.dataset.location import parse_location
         from codec.pretrained.registry import built_in, find_model
         from eval.evaluation.job import EvaluationOptions
         from eval.evaluation.run import evaluate
@@ -126,6 +127,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         workers=workers(arguments, (arguments.out or run / "evaluation").parent, default=os.cpu_count() or 1),
         force=arguments.force,
     )
-    result = evaluate(run, arguments.data, options)
+    result = evaluate(run, parse_location(arguments.data), options)
     print_result(result, arguments.json)
     return 0

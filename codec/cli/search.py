@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec.cli.common import AddCommand, Parser, stdout_to_stderr
+from codec.cli.common import AddCommand, Parser, add_data_option, stdout_to_stderr
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line
@@ -35,7 +35,7 @@ def add_parser(command: AddCommand) -> None:
         " split stays sealed.",
     )
     run.add_argument("plan", help="name of a plan, or path of a YAML file")
-    run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder written by codec prepare")
+    add_data_option(run)
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for candidates and tables")
     run.add_argument(
         "--storage",
@@ -72,13 +72,14 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
+        from codec.dataset.location import parse_location
         from eval.search.report import search_text
         from eval.search.run import run_search
 
     with stdout_to_stderr():
         result = run_search(
             arguments.plan,
-            arguments.data,
+            parse_location(arguments.data),
             arguments.out,
             storage=arguments.storage,
             show=lambda known: print(f"\n{search_text(known)}\n", flush=True),

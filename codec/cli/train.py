@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.cli.common import FAILED, INTERRUPTED, AddCommand, positive, print_error
+from codec.cli.common import FAILED, INTERRUPTED, AddCommand, add_data_option, positive, print_error
 from codec.cli.health import HEALTH_PAGE
 from codec.errors import UserError
 from codec.runtime import signals
@@ -31,13 +31,7 @@ def add_parser(command: AddCommand) -> None:
         " codec.cli.reference prints it.",
     )
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
-    parser.add_argument(
-        "--data",
-        required=True,
-        metavar="DIR",
-        help="folder written by codec prepare, or a folder or URL (s3://, https:// and others) with such a folder,"
-        " or with tars of WebDataset or chunks of litdata in train/ and val/",
-    )
+    add_data_option(parser)
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
     parser.add_argument(
         "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
@@ -133,6 +127,9 @@ def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None,
     print(f"best: {health.best}")
     print(f"model: {arguments.run / 'model'}, described in its README.md")
     print(f"health: {health.answer} {page}")
-    if isinstance(data, Path):
-        print(f"next: {command_line('codec', 'evaluate', arguments.run, '--data', data)}")
+    sealed = isinstance(data, Path) and (data / "packed").is_dir()  # which other layouts have no test split for
+    following = command_line(
+        "codec", "evaluate", arguments.run, "--data", data, *([] if sealed else ["--split", "val"])
+    )
+    print(f"next: {following}")
     return 0

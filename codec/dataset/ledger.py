@@ -106,7 +106,7 @@ def check_candidates(data: Path | str) -> None:
 
 
 def open_ledger(
-    data: Path, *, run: str, weights: Sequence[str], purpose: Purpose, again: bool = False
+    data: Path | str, *, run: str, weights: Sequence[str], purpose: Purpose, again: bool = False
 ) -> tuple[LedgerEntry, list[LedgerEntry]]:
     """Record an opening of the test split.
 
@@ -137,7 +137,7 @@ def open_ledger(
     return entry, before
 
 
-def record_result(data: Path, key: str, result: dict[str, Any]) -> None:
+def record_result(data: Path | str, key: str, result: dict[str, Any]) -> None:
     """Record the result of an opening.
 
     Args:
@@ -155,7 +155,7 @@ def record_result(data: Path, key: str, result: dict[str, Any]) -> None:
         _append(ledger_folder(data) / LEDGER_FILE, line, "the result stays out of the ledger")
 
 
-def read_ledger(data: Path) -> list[LedgerEntry]:
+def read_ledger(data: Path | str) -> list[LedgerEntry]:
     """Read all openings of the test split.
 
     Args:
@@ -209,7 +209,7 @@ def record_candidate(data: Path | str, run: str) -> None:
         _append(ledger_folder(data) / CANDIDATES_FILE, {"time": _now(), "run": run}, "the run is not counted")
 
 
-def count_candidates(data: Path) -> int:
+def count_candidates(data: Path | str) -> int:
     """Count the runs that were ever evaluated on the validation split.
 
     Args:

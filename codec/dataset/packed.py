@@ -1,8 +1,6 @@
-"""Packed audio: the clips that ``codec prepare`` wrote, read through memory maps.
+"""Packed audio: the clips that ``codec prepare`` wrote, read through memory maps or from a cache.
 
-Training and search read the splits ``train`` and ``val`` (:func:`open_split`). The test split is sealed: its audio is
-read only through :mod:`codec.dataset.sealed_test`. The table of any split, without its audio, may be read at any time
-(:func:`list_clips`).
+:mod:`codec.dataset.location` opens it.
 """
 
 import csv
@@ -12,13 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from codec.dataset.arrays import REMEDY, DamagedShardError, LocalArrays, ShardArrays
-from codec.dataset.ledger import SealedError
 from codec.errors import UserError
 
 PACKED_VERSION = 1
@@ -285,53 +281,10 @@ class PackedSplit:
         return len(lost), sum(self.clips[index].frames for index in lost) / total
 
 
-def open_split(
-    data: Path, split: Literal["train", "val"], sample_rate: int, channels: int, max_damaged_share: float = 0.0
-) -> PackedSplit:
-    """Open the training or validation clips at a sample rate and channel count.
-
-    Args:
-        data: the folder that ``codec prepare`` wrote
-        split: ``"train"`` or ``"val"``
-        sample_rate: in Hz
-        channels: number of channels
-        max_damaged_share: share of the frames that may be in damaged arrays, whose clips are skipped
-
-    Returns:
-        The split, checked against its table.
-
-    Raises:
-        SealedError: the split is ``"test"``.
-        UserError: there is no such folder, or it was not prepared, or at other rates or channel counts.
-    """
-    if split not in ("train", "val"):
-        raise SealedError(f"the {split} split is sealed; only codec evaluate opens it, and records each opening")
-    return _open_any_split(data, split, sample_rate, channels, max_damaged_share)
-
-
-def list_clips(data: Path, split: Literal["train", "val", "test"], sample_rate: int, channels: int) -> list[Clip]:
-    """Read the table of a split, without its audio; this is also allowed for the sealed test split.
-
-    Args:
-        data: the folder that ``codec prepare`` wrote
-        split: ``"train"``, ``"val"`` or ``"test"``
-        sample_rate: in Hz
-        channels: number of channels
-
-    Returns:
-        The clips, in the order of the table.
-
-    Raises:
-        UserError: as :func:`open_split`.
-    """
-    return _open_any_split(data, split, sample_rate, channels).clips
-
-
 def _open_any_split(
     data: Path, split: str, sample_rate: int, channels: int, max_damaged_share: float = 0.0
 ) -> PackedSplit:
-    """Open a split without regard to the seal; apart from this module, only codec.dataset.sealed_test may call it."""
-    data = Path(data)
+    """Open a split of a local folder without regard to the seal; only codec.dataset.location may call it."""
     folder = _find_folder(data, sample_rate, channels)
     try:
         header = (folder / "packed.json").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ explicitly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from codec.dataset.ledger import LedgerEntry, Purpose, open_ledger
-from codec.dataset.packed import PackedSplit, _open_any_split
+from codec.dataset.location import DataLocation, _open_any_split
+from codec.dataset.packed import PackedSplit
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OpenedTest:
 
 
 def open_sealed_test(
-    data: Path,
+    data: DataLocation,
     sample_rate: int,
     channels: int,
     *,
@@ -36,7 +36,7 @@ def open_sealed_test(
     """Open the test split, after recording the opening in the ledger.
 
     Args:
-        data: the folder that ``codec prepare`` wrote
+        data: the folder that ``codec prepare`` wrote, or its URL
         sample_rate: in Hz
         channels: number of channels
         run: name of the run or model that is evaluated
@@ -49,7 +49,7 @@ def open_sealed_test(
 
     Raises:
         SealedError: it was opened before, not for all of these weights, and ``again`` is False.
-        UserError: as :func:`codec.dataset.packed.open_split`, or the ledger cannot be read or written.
+        UserError: as :func:`codec.dataset.location.open_split`, or the ledger cannot be read or written.
     """
     split = _open_any_split(data, "test", sample_rate, channels)
-    return OpenedTest(split, *open_ledger(Path(data), run=run, weights=weights, purpose=purpose, again=again))
+    return OpenedTest(split, *open_ledger(data, run=run, weights=weights, purpose=purpose, again=again))

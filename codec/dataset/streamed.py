@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -55,14 +55,12 @@ def holds_shards(data: Path) -> bool:
     return (data / "train/index.json").is_file() or next((data / "train").glob("*.tar"), None) is not None
 
 
-def open_split(
-    url: str, split: Literal["train", "val"], sample_rate: int, channels: int, max_damaged_share: float = 0.0
-) -> PackedSplit:
-    """Open the training or validation clips at a URL.
+def open_split(url: str, split: str, sample_rate: int, channels: int, max_damaged_share: float = 0.0) -> PackedSplit:
+    """Open a split at a URL.
 
     Args:
         url: URL or local path of the folder
-        split: ``"train"`` or ``"val"``
+        split: ``"train"`` or ``"val"``, or for :mod:`codec.dataset.sealed_test` ``"test"``
         sample_rate: in Hz
         channels: number of channels
         max_damaged_share: share of the frames that may be in damaged arrays, whose clips are skipped
@@ -78,6 +76,11 @@ def open_split(
     try:
         header = folder.read(f"{base}/packed.json").decode()
     except MissingFileError:
+        if split == "test":
+            raise UserError(
+                f"{url}: there is no sealed test split here, which only the folder of codec prepare has; use --split"
+                " val, or give such a folder"
+            ) from None
         return _open_samples(folder, cache, split, form, max_damaged_share)
     except UnicodeDecodeError as error:
         raise UserError(f"{url}/{base}/packed.json: damaged ({error})") from error

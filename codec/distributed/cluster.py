@@ -66,7 +66,8 @@ class Cluster(ABC):
             A context manager that ends all processes at the end of its block.
 
         Raises:
-            UserError: the cluster cannot be reached, or ``start`` fails.
+            UserError: the package of this cluster is missing, the cluster cannot be reached, its folder cannot be
+                written to, or ``start`` fails.
         """
 
     def run(

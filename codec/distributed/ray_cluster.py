@@ -51,18 +51,7 @@ class RayCluster(Cluster):
 
     @contextmanager
     def open(self, start: Callable[[], UnitFunction], on_loss: OnLoss) -> Iterator[UnitPool]:
-        """Connect for the time of a block; see :meth:`codec.distributed.cluster.Cluster.open`.
-
-        Args:
-            start: called once in each actor
-            on_loss: called after an actor has died
-
-        Yields:
-            The actors.
-
-        Raises:
-            UserError: Ray is not installed, or the cluster cannot be reached.
-        """
+        """Connect for the time of a block; see :meth:`codec.distributed.cluster.Cluster.open`."""
         require_installed("--ray", "ray")
         pickled = pickle.dumps(start)
         with _connected(self.address), _Actors(self.resources, pickled, on_loss).ended() as pool:
@@ -133,17 +122,7 @@ class _Actors(UnitPool):
                 self._on_loss(unit, actor.place.writer)
 
     def run(self, units: Sequence[Unit]) -> Generator[tuple[int, list[Any] | Lost], None, None]:
-        """Compute units; see :meth:`codec.distributed.units.UnitPool.run`.
-
-        Args:
-            units: the units
-
-        Yields:
-            Index and results.
-
-        Raises:
-            UserError: actors cannot be started.
-        """
+        """Compute units; see :meth:`codec.distributed.units.UnitPool.run`."""
         waiting = deque(enumerate(units))
         while waiting or self._busy:
             self._start_actors(len(waiting) + len(self._busy))

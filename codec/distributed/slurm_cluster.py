@@ -48,18 +48,7 @@ class SlurmCluster(Cluster):
 
     @contextmanager
     def open(self, start: Callable[[], UnitFunction], on_loss: OnLoss) -> Iterator[UnitPool]:
-        """Make ready to submit for the time of a block; see :meth:`codec.distributed.cluster.Cluster.open`.
-
-        Args:
-            start: called once in each task
-            on_loss: called after a task has ended without a result
-
-        Yields:
-            What submits arrays.
-
-        Raises:
-            UserError: submitit is not installed, or the folder cannot be written to.
-        """
+        """Make ready to submit for the time of a block; see :meth:`codec.distributed.cluster.Cluster.open`."""
         require_installed("--slurm", "slurm")
         folder = self.folder.resolve() / ".slurm" / uuid.uuid4().hex[:8]
         make_folder(folder)
@@ -81,17 +70,7 @@ class _Arrays(UnitPool):
         (folder / _START).write_bytes(pickle.dumps((pickled, str(Path.cwd()), installed_versions())))
 
     def run(self, units: Sequence[Unit]) -> Generator[tuple[int, list[Any] | Lost], None, None]:
-        """Compute units; see :meth:`codec.distributed.units.UnitPool.run`.
-
-        Args:
-            units: the units
-
-        Yields:
-            Index and results.
-
-        Raises:
-            UserError: the array cannot be submitted, or a task cannot start.
-        """
+        """Compute units; see :meth:`codec.distributed.units.UnitPool.run`."""
         folder = self._folder / f"array-{self._submitted}"
         self._submitted += 1
         folder.mkdir()

@@ -39,7 +39,7 @@ class UnitPool(ABC):
             once, as they end.
 
         Raises:
-            UserError: no process can be started.
+            UserError: no process can be started, or nothing can be submitted.
             Exception: any error of the function that computes a unit.
         """
 

@@ -61,6 +61,13 @@ JOBS = (
         "tokens",
         lambda given, out: ["tokens", str(given / "sounds"), "--model", str(given / "train"), "--out", str(out)],
     ),
+    Job(
+        "evaluate",
+        lambda given, out: [
+            *("evaluate", str(given / "train"), "--data", str(given / "prepare"), "--out", str(out)),
+            *("--clips", "2", "-j", "1"),
+        ],
+    ),
 )
 """Each takes the outputs of those before it."""
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.dataset.packed import Clip, PackedSplit, open_split
+from codec.dataset.location import open_split
+from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 
 BUNDLE_BYTES = 30_000_000

@@ -1,11 +1,11 @@
 """Training budgets: minutes of training or a number of steps, the same for every candidate."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from codec.config import Recipe
+from codec.dataset.location import DataLocation
 from codec.model.codec import Codec
 from codec.training.data import CodecData
 from codec.training.forecast import seconds_per_step
@@ -36,7 +36,7 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.minutes:g} minutes" if self.minutes else f"{self.steps:,} steps"
 
-    def expected_steps(self, recipe: Recipe, data: Path, build: CodecBuilder = Codec) -> int:
+    def expected_steps(self, recipe: Recipe, data: DataLocation, build: CodecBuilder = Codec) -> int:
         """Return the number of steps, or estimate how many fit into the time by timing a few.
 
         Args:

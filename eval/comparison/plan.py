@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from codec.config import Recipe
+from codec.dataset.location import DataLocation, absolute_location
 from codec.errors import UserError
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
@@ -203,7 +203,7 @@ def limit_to_budget(run: PlannedRun, plan: ComparisonPlan, expected_steps: int) 
     return plan.budget.limit_recipe(run.recipe, expected_steps, plan.validations, own_start=run.own_start)
 
 
-def describe_run(run: PlannedRun, plan: ComparisonPlan, width: int, data: Path) -> dict[str, Any]:
+def describe_run(run: PlannedRun, plan: ComparisonPlan, width: int, data: DataLocation) -> dict[str, Any]:
     """Describe what makes a run the one that the plan asks for.
 
     Args:
@@ -222,6 +222,6 @@ def describe_run(run: PlannedRun, plan: ComparisonPlan, width: int, data: Path) 
         "minutes": plan.minutes,
         "steps": plan.steps,
         "validations": plan.validations,
-        "data": str(data.resolve()),
+        "data": absolute_location(data),
         "recipe": asdict(run.recipe),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from codec.config import CodecConfig, Recipe
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import open_split
+from codec.dataset.location import DataLocation, open_split
 from codec.errors import UserError
 from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_codec, load_weights
@@ -59,7 +59,7 @@ class _Job:
         return (self.folder / RESULT_FILE).is_file()
 
 
-def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = None) -> ComparisonResult:
+def compare(name: str, data: DataLocation, out: Path, overrides: PlanOverrides | None = None) -> ComparisonResult:
     """Train the candidates of a plan and tabulate all that are finished.
 
     Runs are written to ``out/runs``, results to ``out/comparison.json``, ``comparison.md`` and ``curves.png``. A
@@ -68,7 +68,7 @@ def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = 
 
     Args:
         name: name or path of the plan.
-        data: folder that ``codec prepare`` wrote.
+        data: folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`.
         out: folder to write to.
         overrides: changes to the plan.
 
@@ -103,7 +103,7 @@ def compare(name: str, data: Path, out: Path, overrides: PlanOverrides | None = 
     return result
 
 
-def _prepare_jobs(plan: ComparisonPlan, runs: Sequence[PlannedRun], data: Path, out: Path) -> list[_Job]:
+def _prepare_jobs(plan: ComparisonPlan, runs: Sequence[PlannedRun], data: DataLocation, out: Path) -> list[_Job]:
     """Find widths, costs and folders. A folder that holds another run is an error before anything is trained."""
     costs: dict[tuple[Any, ...], Complexity] = {}
 
@@ -148,7 +148,7 @@ def _find_change(path: Path, description: Mapping[str, Any]) -> str:
         raise UserError(f"{path}: damaged; delete the folder {path.parent} to train it again") from None
 
 
-def _train_all(jobs: Sequence[_Job], plan: ComparisonPlan, data: Path) -> dict[str, str]:
+def _train_all(jobs: Sequence[_Job], plan: ComparisonPlan, data: DataLocation) -> dict[str, str]:
     """Train the runs that are not finished, and return the errors by name of the run."""
     failed: dict[str, str] = {}
     for number, job in enumerate(jobs, 1):
@@ -162,7 +162,7 @@ def _train_all(jobs: Sequence[_Job], plan: ComparisonPlan, data: Path) -> dict[s
     return failed
 
 
-def _train(job: _Job, plan: ComparisonPlan, data: Path) -> None:
+def _train(job: _Job, plan: ComparisonPlan, data: DataLocation) -> None:
     if (job.folder / "recipe.yaml").is_file():
         recipe = read_recipe(str(job.folder / "recipe.yaml"))
     else:
@@ -183,7 +183,7 @@ def _absent_candidate(run: PlannedRun, install: str) -> CandidateResult:
 
 
 def _summarise_candidate(
-    jobs: Sequence[_Job], failed: Mapping[str, str], plan: ComparisonPlan, data: Path
+    jobs: Sequence[_Job], failed: Mapping[str, str], plan: ComparisonPlan, data: DataLocation
 ) -> CandidateResult:
     first, run = jobs[0], jobs[0].run
     missing = [
@@ -202,7 +202,7 @@ def _summarise_candidate(
     )
 
 
-def _read_run(job: _Job, plan: ComparisonPlan, data: Path) -> TrainedRun:
+def _read_run(job: _Job, plan: ComparisonPlan, data: DataLocation) -> TrainedRun:
     result = from_json(TrainingResult, read_json(job.folder / RESULT_FILE))
     recipe = job.run.recipe
     frame_rate_hz = recipe.codec.frame_rate_hz
@@ -220,7 +220,7 @@ def _read_run(job: _Job, plan: ComparisonPlan, data: Path) -> TrainedRun:
     )
 
 
-def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[CodecScores]:
+def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: DataLocation) -> list[CodecScores]:
     """Return the stored scores of a run, or score it and store them."""
     installed = [name for name in COMPARISON_METRICS if not metric(name).absent]
     request = {"kbps": plan.kbps, "clips": plan.clips, "metrics": installed}
@@ -233,7 +233,7 @@ def _score(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[
     return scores
 
 
-def _score_bounds(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -> list[CodecScores]:
+def _score_bounds(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: DataLocation) -> list[CodecScores]:
     """Return the stored scores at the bounds of a run of our architecture, or score it and store them."""
     installed = [name for name in COMPARISON_METRICS if not metric(name).absent]
     request = {"clips": plan.clips, "metrics": installed}
@@ -246,7 +246,7 @@ def _score_bounds(job: _Job, recipe: Recipe, plan: ComparisonPlan, data: Path) -
 
 
 def _summarise(
-    plan: ComparisonPlan, candidates: list[CandidateResult], data: Path, command: str, failed: bool
+    plan: ComparisonPlan, candidates: list[CandidateResult], data: DataLocation, command: str, failed: bool
 ) -> ComparisonResult:
     clips = next((candidate.runs[0].judged[0].clips for candidate in candidates if candidate.runs), [])
     return ComparisonResult(

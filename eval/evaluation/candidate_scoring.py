@@ -7,7 +7,6 @@ therefore not comparable with the sizes of files that ``codec evaluate`` gives.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
-from codec.dataset.packed import open_split
+from codec.dataset.location import DataLocation, open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
@@ -114,7 +113,7 @@ class CandidateCoder:
 
 
 def score_candidate(
-    codec: CodecBase, data: Path, channels: int, options: ScoringOptions, name: str
+    codec: CodecBase, data: DataLocation, channels: int, options: ScoringOptions, name: str
 ) -> list[CodecScores]:
     """Code and score validation excerpts at each of the bit rates.
 
@@ -150,7 +149,9 @@ def score_candidate(
     return found
 
 
-def score_bounds(codec: Codec, data: Path, channels: int, options: ScoringOptions, name: str) -> list[CodecScores]:
+def score_bounds(
+    codec: Codec, data: DataLocation, channels: int, options: ScoringOptions, name: str
+) -> list[CodecScores]:
     """Score the validation excerpts of :func:`score_candidate` at the bounds of a model.
 
     Args:

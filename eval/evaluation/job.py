@@ -7,6 +7,7 @@ from typing import Literal
 
 from codec.config import Recipe
 from codec.dataset.ledger import LedgerEntry
+from codec.dataset.location import DataLocation
 from codec.dataset.packed import Clip, PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -63,7 +64,7 @@ class EvaluationJob:
     """An evaluation whose options are checked."""
 
     run: Path
-    data: Path
+    data: DataLocation
     out: Path
     options: EvaluationOptions
     points: Sequence[OperatingPoint]
@@ -93,7 +94,7 @@ class EvaluationJob:
         return self.recipe.data.channels
 
 
-def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> EvaluationJob:
+def prepare_evaluation(run: Path, data: DataLocation, options: EvaluationOptions) -> EvaluationJob:
     """Load the models and check the options.
 
     Args:
@@ -125,7 +126,9 @@ def prepare_evaluation(run: Path, data: Path, options: EvaluationOptions) -> Eva
     return EvaluationJob(run, data, out, options, points, models, recipe, _command(run, data, out, points, options))
 
 
-def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions) -> str:
+def _command(
+    run: Path, data: DataLocation, out: Path, points: Sequence[OperatingPoint], options: EvaluationOptions
+) -> str:
     """Return the command that repeats the evaluation: the options that change its results, always in this order, so
     that commands can be compared.
     """

@@ -12,7 +12,8 @@ from typing import Any
 from codec.config import TargetConfig
 from codec.dataset.distribution import in_distribution
 from codec.dataset.ledger import read_ledger, record_candidate, record_result
-from codec.dataset.packed import PackedSplit, list_clips, open_split
+from codec.dataset.location import DataLocation, list_clips, open_split, parse_location
+from codec.dataset.packed import PackedSplit
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.pretrained.checkpoint import model_checksum
@@ -55,7 +56,7 @@ WER = "wer"
 """The metric that compares decoded audio with a text; it is also measured on the original audio."""
 
 
-def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) -> EvaluationResult:
+def evaluate(run: Path, data: DataLocation, options: EvaluationOptions | None = None) -> EvaluationResult:
     """Evaluate the model of a run on the test or validation split.
 
     Writes into the output folder: report.html, results.json and results.md, clips.csv, rates.csv, differences.csv, and
@@ -65,7 +66,7 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
 
     Args:
         run: folder of the run.
-        data: folder that ``codec prepare`` wrote.
+        data: folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`.
         options: options of the evaluation; None: the defaults.
 
     Returns:
@@ -77,7 +78,7 @@ def evaluate(run: Path, data: Path, options: EvaluationOptions | None = None) ->
             channels; ``out`` is not writable, or holds another evaluation; the number of codebooks is wrong; decoded
             files do not fit the clips.
     """
-    job = prepare_evaluation(Path(run), Path(data), options or EvaluationOptions())
+    job = prepare_evaluation(Path(run), parse_location(str(data)), options or EvaluationOptions())
     with working_folder(job.out) as work:
         clips = _select_clips(job, work)
         check_replaceable(job.out, job.command, job.options.force)

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import Clip, DatasetSummary, open_split
+from codec.dataset.location import DataLocation, open_split
+from codec.dataset.packed import Clip, DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint, model_checksum
@@ -166,7 +167,7 @@ class _Training:
     trained_on: DatasetSummary | None = None
 
 
-def summarise_model(run: Path, codec: Codec, data: Path, channels: int) -> ModelSummary:
+def summarise_model(run: Path, codec: Codec, data: DataLocation, channels: int) -> ModelSummary:
     """Summarise the model and its training.
 
     Args:

@@ -16,7 +16,7 @@ from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl
 from codec.dataset.ledger import record_candidate
-from codec.dataset.packed import open_split
+from codec.dataset.location import DataLocation, open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec
@@ -51,7 +51,7 @@ class OperatingPointCandidates:
         out: folder of the search.
     """
 
-    def __init__(self, plan: SearchPlan, data: Path, out: Path):
+    def __init__(self, plan: SearchPlan, data: DataLocation, out: Path):
         self._plan, self._data, self._timing = plan, data, ExclusiveTiming(out)
         self._path = find_model(plan.model)
         self.model = load_codec(self._path)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.config import CodecConfig, Recipe
+from codec.dataset.location import DataLocation
 from codec.losses import CompositeLoss
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec
@@ -33,7 +34,7 @@ class RecipeCandidates:
         out: folder of the search.
     """
 
-    def __init__(self, plan: SearchPlan, data: Path, out: Path):
+    def __init__(self, plan: SearchPlan, data: DataLocation, out: Path):
         self._plan, self._data, self._timing = plan, data, ExclusiveTiming(out)
         default = self._recipe({})
         self.sample_rate, self.channels = default.codec.sample_rate, default.data.channels

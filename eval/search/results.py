@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.dataset.ledger import count_candidates
+from codec.dataset.location import DataLocation
 from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.evaluation.codec_scores import average_seeds, count_failed_clips, mean_over_clips
 from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference
@@ -126,7 +127,7 @@ class SearchResult:
         return asdict(self)
 
 
-def summarise_search(state: SearchState, data: Path) -> SearchResult:
+def summarise_search(state: SearchState, data: DataLocation) -> SearchResult:
     """Summarise what a search has found.
 
     Args:

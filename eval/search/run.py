@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from codec.dataset.packed import open_split
+from codec.dataset.location import DataLocation, open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder
@@ -101,7 +101,7 @@ class CandidateType(Protocol):
 
 def run_search(
     name: str,
-    data: Path,
+    data: DataLocation,
     out: Path,
     *,
     storage: str | None = None,
@@ -111,7 +111,7 @@ def run_search(
 
     Args:
         name: name or path of the plan.
-        data: folder that ``codec prepare`` wrote.
+        data: folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`.
         out: folder of the search; if the search was begun there, it goes on.
         storage: URL of a database for the samplers; None: a journal file in ``out``.
         show: called with the results after each candidate.
@@ -147,7 +147,7 @@ def _digest(out: Path) -> str:
     return hashlib.sha256(str(out.resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def _check_halves(plan: SearchPlan, data: Path, candidates: CandidateType) -> None:
+def _check_halves(plan: SearchPlan, data: DataLocation, candidates: CandidateType) -> None:
     """Raise ``UserError`` unless the metric applies to clips of both halves."""
     open_split(data, "train", candidates.sample_rate, candidates.channels)
     split = open_split(data, "val", candidates.sample_rate, candidates.channels)
@@ -171,7 +171,7 @@ class _Worker:
     """A process that works on a search."""
 
     plan: SearchPlan
-    data: Path
+    data: DataLocation
     out: Path
     command: str
     """Goes on with the search."""

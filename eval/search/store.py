@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from codec.dataset.location import DataLocation, absolute_location
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.json_files import from_json, read_json
@@ -120,7 +121,7 @@ def _read(path: Path, kind: type[_Content]) -> _Content | None:
         raise UserError(f"{path}: damaged; delete the folder {path.parent}") from error
 
 
-def claim_folder(out: Path, plan: SearchPlan, name: str, data: Path) -> str:
+def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> str:
     """Write ``search.json``, or check that it describes the same search. A folder holds one search for good.
 
     Args:
@@ -136,7 +137,7 @@ def claim_folder(out: Path, plan: SearchPlan, name: str, data: Path) -> str:
         UserError: ``out`` holds another search, or its ``search.json`` is damaged.
     """
     path = out / SEARCH_RECORD
-    wanted = json.loads(json.dumps({"plan": asdict(plan), "data": str(data.resolve())}))
+    wanted = json.loads(json.dumps({"plan": asdict(plan), "data": absolute_location(data)}))
     if path.is_file():
         try:
             before = read_json(path)

@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.dataset import packed, sealed_test
+from codec.dataset import location, sealed_test
 from codec.errors import UserError
 from data_prep.excerpts import GAP_S, SHORTEST_S, divide_recording
 from data_prep.manifest import read_rows
@@ -58,7 +58,7 @@ def test_the_clips_are_the_samples_of_the_recording(tmp_path: Path) -> None:
         opened = (
             sealed_test.open_sealed_test(data, RATE, 1, run="r", weights=[], purpose="demonstration").split
             if split == "test"
-            else packed.open_split(data, split, RATE, 1)  # type: ignore[arg-type]
+            else location.open_split(data, split, RATE, 1)  # type: ignore[arg-type]
         )
         index = next(i for i, clip in enumerate(opened.clips) if clip.path == path)
         wave = (32768 * opened.waveform(index)[0]).astype(np.int16)

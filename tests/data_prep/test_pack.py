@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codec import audio
-from codec.dataset import packed, sealed_test
+from codec.dataset import location, sealed_test
 from codec.errors import UserError
 from data_prep import pack
 from data_prep.clip_writer import ClipTask, write_clip
@@ -35,7 +35,7 @@ def test_clips_are_mixed_and_resampled(tmp_path: Path) -> None:
         run_prepare(audio_dir, tmp_path / "out", channels=channels)
         split_name = rows_by_name(tmp_path / "out")["mono.wav"].split
         split = (
-            packed.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
+            location.open_split(tmp_path / "out", split_name, RATE, channels)  # type: ignore[arg-type]
             if split_name != "test"
             else sealed_test.open_sealed_test(
                 tmp_path / "out", RATE, channels, run="", weights=[], purpose="demonstration"
@@ -68,7 +68,7 @@ def test_arrays_of_an_interrupted_run_cannot_be_opened(tmp_path: Path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run_prepare(audio_dir, out)
     with pytest.raises(UserError, match=str(out)):
-        packed.open_split(out, "train", RATE, 1)
+        location.open_split(out, "train", RATE, 1)
     monkeypatch.setattr(pack, "write_clip", write_clip)
     run_prepare(audio_dir, out)
     assert_packed_equals_sources(out)

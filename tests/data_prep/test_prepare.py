@@ -14,7 +14,7 @@ import pytest
 
 from codec import audio
 from codec.config import TargetConfig
-from codec.dataset import packed
+from codec.dataset import location
 from codec.errors import UserError
 from codec.runtime import process_pool
 from data_prep import pack
@@ -277,7 +277,7 @@ def test_only_one_process_at_a_time_writes_an_output(tmp_path: Path) -> None:
         assert f"process {first.pid} " in errors[processes.index(second)]
     assert not list(out.rglob("*.part"))
     for name in ("train", "val"):
-        split = packed.open_split(out, name, 24000, 1)  # type: ignore[arg-type]
+        split = location.open_split(out, name, 24000, 1)  # type: ignore[arg-type]
         split.verify()
         for i, clip in enumerate(split.clips):
             wanted = audio.resample(audio.read(clip.path).samples, RATE, 24000)
@@ -318,15 +318,15 @@ def test_sources_licences_and_languages_reach_the_packed_tables(tmp_path: Path) 
     manifest, table = out / "manifest.csv", out / "packed/16000x1/train.csv"
     for path, kept in ((manifest, 18), (table, 12)):
         path.write_text("".join(",".join(line.split(",")[:kept]) + "\n" for line in path.read_text().splitlines()))
-    assert [clip.source for clip in packed.open_split(out, "train", RATE, 1).clips] == [""] * 10
+    assert [clip.source for clip in location.open_split(out, "train", RATE, 1).clips] == [""] * 10
     summary = run_prepare(audio_dir / "list.csv", out)
     assert {path: path.stat().st_mtime_ns for path in shards} == shards
     for split in summary.splits:
         assert sum(split.sources.values()) == pytest.approx(3600 * split.hours)
     wanted = {str(audio_dir / str(row[0])): (row[2], row[3], row[4]) for row in rows[1:]}
-    clips = packed.open_split(out, "train", RATE, 1).clips
+    clips = location.open_split(out, "train", RATE, 1).clips
     assert {str(clip.path): (clip.source, clip.licence, clip.language) for clip in clips}.items() <= wanted.items()
-    sources = packed.open_split(out, "train", RATE, 1).sources
+    sources = location.open_split(out, "train", RATE, 1).sources
     assert [(known.source, known.licences, known.languages) for known in sources] == [
         ("news", ["CC0 1.0"], ["de"]), ("talks", ["CC0 1.0"], [])
     ]  # fmt: skip

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from codec.batch.inputs import read_text
-from codec.dataset.packed import list_clips, open_split, packed_folder
+from codec.dataset.location import list_clips, open_split
+from codec.dataset.packed import packed_folder
 from codec.errors import UserError
 from data_prep.groups import Grouping, choose_grouping, group_entries
 from data_prep.lists import read_audio_list

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from codec.config import TargetConfig
-from codec.dataset import packed, sealed_test
+from codec.dataset import location, sealed_test
 from codec.dataset.distribution import in_distribution
 from codec.dataset.ledger import (
     LEDGER_FILE,
@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_clips_have_the_samples_of_the_files(data: Path) -> None:
     for name in ("train", "val"):
-        split = packed.open_split(data, name, 16000, 2)
+        split = location.open_split(data, name, 16000, 2)
         assert len(split) == len(split.clips) > 0
         for i, clip in enumerate(split.clips):
             source = soundfile.read(clip.path, dtype="int16")[0]
@@ -52,7 +52,7 @@ def test_clips_have_the_samples_of_the_files(data: Path) -> None:
 
 
 def test_waveforms_are_float32_and_a_pickled_split_opens_its_arrays_again(data: Path) -> None:
-    split = packed.open_split(data, "train", 16000, 2)
+    split = location.open_split(data, "train", 16000, 2)
     waveform = split.waveform(1)
     assert waveform.dtype == np.float32 and waveform.flags.c_contiguous
     pickled = pickle.dumps(split)
@@ -62,8 +62,8 @@ def test_waveforms_are_float32_and_a_pickled_split_opens_its_arrays_again(data: 
 
 def test_each_opening_of_the_test_split_is_recorded(data: Path) -> None:
     with pytest.raises(SealedError, match="test"):
-        packed.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
-    assert all(clip.frames for clip in packed.list_clips(data, "test", 16000, 2))
+        location.open_split(data, "test", 16000, 2)  # type: ignore[arg-type]
+    assert all(clip.frames for clip in location.list_clips(data, "test", 16000, 2))
     assert read_ledger(data) == []
     with pytest.raises(UserError):
         record_result(data, "", {})
@@ -112,11 +112,11 @@ def test_candidates_count_runs_once(data: Path) -> None:
 
 def test_messages_contain_the_command_to_run(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds 16000x2, not 24000x1; run: codec prepare .* --rate 24000"):
-        packed.open_split(data, "train", 24000, 1)
+        location.open_split(data, "train", 24000, 1)
     with pytest.raises(UserError, match="codec prepare"):
-        packed.open_split(tmp_path / "none", "train", 16000, 1)
+        location.open_split(tmp_path / "none", "train", 16000, 1)
     with pytest.raises(UserError, match="codec prepare"):
-        packed.open_split(tmp_path, "train", 16000, 1)
+        location.open_split(tmp_path, "train", 16000, 1)
     (tmp_path / LEDGER_FILE).write_text(json.dumps({})[:-1])
     with pytest.raises(UserError, match=r"ledger\.jsonl: line 1"):
         read_ledger(tmp_path)
@@ -172,7 +172,7 @@ def test_an_array_that_does_not_fit_its_table_is_refused(copy: Path, name: str) 
     path = copy / "packed/16000x2/train-00000.npy"
     np.save(path, ARRAYS[name](np.load(path)))
     with pytest.raises(UserError, match=r"train-00000\.npy.*codec prepare") as refusal:
-        packed.open_split(copy, "train", 16000, 2)
+        location.open_split(copy, "train", 16000, 2)
     assert "\n" not in str(refusal.value)
 
 
@@ -191,7 +191,7 @@ def test_a_file_that_is_no_array_is_refused(copy: Path, content: bytes | None) -
     path = copy / "packed/16000x2/train-00000.npy"
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=r"train-00000\.npy"):
-        packed.open_split(copy, "train", 16000, 2)
+        location.open_split(copy, "train", 16000, 2)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_table_with_invalid_places_is_refused(copy: Path, cells: dict[str, str
     np.save(copy / "outside.npy", np.load(folder / "train-00000.npy"))
     edit_table(folder, **cells)
     with pytest.raises(UserError) as refusal:
-        packed.open_split(copy, "train", 16000, 2)
+        location.open_split(copy, "train", 16000, 2)
     assert "\n" not in str(refusal.value) and str(folder) in str(refusal.value)
 
 
@@ -216,7 +216,7 @@ def test_a_table_cut_in_half_is_refused(copy: Path) -> None:
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[: len(lines) // 2]))
     with pytest.raises(UserError, match=r"train\.csv"):
-        packed.open_split(copy, "train", 16000, 2)
+        location.open_split(copy, "train", 16000, 2)
 
 
 @pytest.mark.parametrize(
@@ -226,12 +226,12 @@ def test_a_table_cut_in_half_is_refused(copy: Path) -> None:
 def test_a_damaged_header_is_refused(copy: Path, content: bytes) -> None:
     (copy / "packed/16000x2/packed.json").write_bytes(content)
     with pytest.raises(UserError) as refusal:
-        packed.open_split(copy, "train", 16000, 2)
+        location.open_split(copy, "train", 16000, 2)
     assert "\n" not in str(refusal.value)
 
 
 def test_a_flipped_bit_is_found_by_the_checksum(copy: Path) -> None:
-    split = packed.open_split(copy, "train", 16000, 2)
+    split = location.open_split(copy, "train", 16000, 2)
     split.verify()
     path = copy / "packed/16000x2/train-00000.npy"
     content = bytearray(path.read_bytes())
@@ -239,15 +239,15 @@ def test_a_flipped_bit_is_found_by_the_checksum(copy: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"train-00000\.npy"):
         split.verify()
-    packed.open_split(copy, "val", 16000, 2).verify()
+    location.open_split(copy, "val", 16000, 2).verify()
 
 
 def test_the_fingerprint_depends_on_the_clips_and_not_on_their_folder(data: Path, copy: Path, tmp_path: Path) -> None:
-    one, two = (packed.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
-    assert one == two != packed.open_split(data, "val", 16000, 2).fingerprint
+    one, two = (location.open_split(folder, "train", 16000, 2).fingerprint for folder in (data, copy))
+    assert one == two != location.open_split(data, "val", 16000, 2).fingerprint
     prepare(
         [data.parent / "audio"],
         tmp_path / "other",
         PrepareOptions(sample_rate=16000, channels=2, ratios="6:2:2", workers=1),
     )
-    assert packed.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one
+    assert location.open_split(tmp_path / "other", "train", 16000, 2).fingerprint != one

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec.dataset import packed, remote_files
+from codec.dataset import location, remote_files
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.ledger import SealedError, ledger_folder
 from codec.dataset.location import open_split, parse_location
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed import PackedSplit, packed_folder
 from codec.dataset.shard_cache import ShardCache
 from codec.dataset.shard_samples import parse_chunk_index
 from codec.dataset.streamed import require_disjoint
@@ -43,7 +43,7 @@ def assert_same(streamed: PackedSplit, local: PackedSplit, cache: ShardCache) ->
 
 
 def test_shards_over_http_are_those_of_the_folder_even_over_a_bad_line(data: Path, cache: ShardCache) -> None:
-    local = packed.open_split(data, "train", RATE, 1)
+    local = location.open_split(data, "train", RATE, 1)
     assert len(local.shards) > 4  # more than the cache holds
     with http_server(data, breaks=dict.fromkeys(local.shards, 2)) as (url, requests):
         streamed = open_split(parse_location(url), "train", RATE, 1)
@@ -71,7 +71,7 @@ def test_shards_that_are_in_the_cache_are_not_fetched_again(data: Path) -> None:
 
 def test_a_damaged_shard_is_named_and_skipped_up_to_a_share(data: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(data, tmp_path / "copy")
-    folder = packed.packed_folder(copy, RATE, 1)
+    folder = packed_folder(copy, RATE, 1)
     content = bytearray((folder / "train-00001.npy").read_bytes())
     content[-100] ^= 1
     (folder / "train-00001.npy").write_bytes(content)
@@ -108,7 +108,7 @@ def test_s3_gives_the_same_shards(data: Path, cache: ShardCache, monkeypatch: py
         import fsspec
 
         monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint, "key": "k", "secret": "s"})
-        assert_same(open_split("s3://bucket", "train", RATE, 1), packed.open_split(data, "train", RATE, 1), cache)
+        assert_same(open_split("s3://bucket", "train", RATE, 1), location.open_split(data, "train", RATE, 1), cache)
         with pytest.raises(UserError, match="absent"):
             open_split("s3://absent/data", "train", RATE, 1)
 

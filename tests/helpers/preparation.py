@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.dataset import packed
+from codec.dataset import location
 from data_prep.manifest import ManifestRow, read_rows
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
@@ -63,7 +63,7 @@ def write_table(path: Path, rows: list[list[object]]) -> Path:
 def assert_packed_equals_sources(out: Path, rate: int = RATE) -> None:
     """Compare every clip of the open splits with libsndfile's decode of its source."""
     for name in ("train", "val"):
-        split = packed.open_split(out, name, rate, 1)  # type: ignore[arg-type]
+        split = location.open_split(out, name, rate, 1)  # type: ignore[arg-type]
         for i, clip in enumerate(split.clips):
             source = soundfile.read(clip.path, dtype="int16")[0]
             np.testing.assert_array_equal(32768 * split.waveform(i)[0], source, err_msg=str(clip.path))

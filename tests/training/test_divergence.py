@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.training import monitors
 from codec.training.checkpointing import read_checkpoint

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from codec import audio
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
 from codec.recipe import read_recipe

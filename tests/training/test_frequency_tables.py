@@ -11,7 +11,8 @@ import torch
 
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
-from codec.dataset.packed import PackedSplit, open_split
+from codec.dataset.location import open_split
+from codec.dataset.packed import PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import load_codec, save_model

@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import list_clips, open_split
+from codec.dataset.location import list_clips, open_split
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.pretrained.export import export_model

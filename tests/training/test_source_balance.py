@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from codec.config import AugmentConfig, DataConfig
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.pretrained.model_folder import read_training_info
 from codec.training.data import CodecData, Crops

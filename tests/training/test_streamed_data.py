@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec.dataset.packed import open_split, packed_folder
+from codec.dataset.location import open_split
+from codec.dataset.packed import packed_folder
 from codec.errors import UserError
 from codec.training.data import CodecData, CountedBatch
 from codec.training.state import TrainingState

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from eval.benchmarks.levels import measure_quality_over_level
 from eval.evaluation.clip_selection import choose_excerpts
 from eval.metrics.registry import metric

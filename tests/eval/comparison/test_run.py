@@ -10,7 +10,7 @@ import pytest
 
 from codec.cli import main
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec
 from codec.training.trainer import train

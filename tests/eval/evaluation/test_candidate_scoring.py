@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from eval.evaluation.candidate_scoring import cross_entropy_bits, fit_order_0_tables
 from eval.evaluation.clip_selection import choose_excerpts
 from tests.helpers.packed_data import RATE, MadeClip, pack_clips, tones

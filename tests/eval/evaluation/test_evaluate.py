@@ -12,7 +12,8 @@ from codec.bitstream.reader import PacketReader
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file
 from codec.dataset.ledger import read_ledger
-from codec.dataset.packed import Clip, list_clips
+from codec.dataset.location import list_clips
+from codec.dataset.packed import Clip
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
 from codec.pretrained.loaded_model import LoadedModel
@@ -37,6 +38,7 @@ from tests.helpers.packed_data import (
     seed_of,
     tones,
 )
+from tests.helpers.shard_servers import http_server
 from tests.helpers.speech import SENTENCE, read_speaker
 
 
@@ -72,6 +74,30 @@ def test_the_ledger_has_the_opening_and_its_result(folder, result):
     assert entry.result is not None and entry.result["kbps"] == result.kbps
     assert entry.result["mel"] == result.main.metrics["mel"].mean
     assert result.opened_before == 0
+
+
+def test_data_at_a_url_gives_the_same_scores_and_has_a_ledger_here(folder, result, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATHE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with http_server(folder / "data") as (url, requests):
+        options = EvaluationOptions(out=tmp_path / "report", workers=1, max_clips=1)
+        remote = evaluate(folder / "run", url, options)
+    (clip,) = remote.clips
+    local = next(one for one in result.clips if one.clip_id == clip.clip_id)
+    assert (clip.bytes, clip.scores) == (local.bytes, local.scores)
+    (entry,) = read_ledger(url)
+    assert entry.result is not None and entry.key not in {one.key for one in read_ledger(folder / "data")}
+    assert f"--data {url}" in remote.command and "train-00000.npy" not in requests
+
+
+def test_data_of_other_tools_has_no_test_split(folder, tmp_path):
+    (tmp_path / "data/test").mkdir(parents=True)
+    (tmp_path / "data/train").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / f"data/{split}/0.tar").touch()
+    with pytest.raises(UserError, match="--split val"):
+        evaluate(folder / "run", tmp_path / "data", EvaluationOptions(out=tmp_path / "report"))
+    assert not list(tmp_path.rglob("ledger.jsonl")) and not (tmp_path / "report").exists()
 
 
 def test_test_clips_that_were_trained_on_are_counted(folder, result):

@@ -10,7 +10,7 @@ import torch
 
 from codec.cli import main
 from codec.dataset.ledger import SealedError, count_candidates, read_ledger
-from codec.dataset.packed import open_split
+from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.recipe import read_recipe
 from eval.metrics.registry import metric
