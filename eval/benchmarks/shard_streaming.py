@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,6 +92,26 @@ def _read(place: str, crops: int) -> None:
     print(json.dumps([opened - start, first - opened, (crops - 1) / seconds, (crops - 1) / used, memory]))
 
 
+@contextlib.contextmanager
+def serve_folder(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve a folder over HTTP on this machine while the block runs.
+
+    Args:
+        folder: the folder.
+
+    Yields:
+        Its URL, and the paths of the files that were sent, to which others are added.
+    """
+    sent: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, sent=sent, directory=os.fspath(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", sent
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 class _Handler(SimpleHTTPRequestHandler):
     """A silent handler that counts what it sends."""
 
@@ -137,19 +157,15 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     titles = "open, s | first crop, s | crops/s | crops/s of processor time | memory, MB | shards fetched"
     print(f"| {options.hours:g} hours | {titles} |\n|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
-        data, sent = Path(name) / "data", list[str]()
+        data = Path(name) / "data"
         make_shards(data, options.hours)
-        handler = partial(_Handler, sent=sent, directory=os.fspath(data))
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        for label, place in (("memory map", os.fspath(data)), ("HTTP", url), ("HTTP, again", url)):
-            sent.clear()
-            opened, first, speed, cpu, memory = _measure(place, options.crops, Path(name) / "cache")
-            shards = len({path for path in sent if path.endswith(".npy")})
-            cells = [f"{opened:.1f}", f"{first:.2f}", f"{speed:.0f}", f"{cpu:.0f}", f"{memory / 1e6:.0f}", f"{shards}"]
-            print(f"| {label} | {' | '.join(cells)} |", flush=True)
-        server.shutdown()
+        with serve_folder(data) as (url, sent):
+            for label, place in (("memory map", os.fspath(data)), ("HTTP", url), ("HTTP, again", url)):
+                sent.clear()
+                opened, first, speed, cpu, memory = _measure(place, options.crops, Path(name) / "cache")
+                shards = len({path for path in sent if path.endswith(".npy")})
+                cells = [f"{opened:.1f}", f"{first:.2f}", f"{speed:.0f}", f"{cpu:.0f}", f"{memory / 1e6:.0f}"]
+                print(f"| {label} | {' | '.join(cells)} | {shards} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 ``python -m eval.benchmarks.survival --kills 30 --out FOLDER`` trains a tiny codec on sounds that it makes itself, with
 discriminator, early stopping and dropout: once unbroken, then as often as it takes for that number of SIGKILLs, each
 time from the last checkpoint. Weights, optimisers, models with their tables, and metrics must be equal bit by bit.
+``--processes 2`` trains in two processes, which are killed together, and ``--streamed`` on data over HTTP.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,10 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
+from codec.dataset.ledger import FOLDER_VARIABLE as LEDGERS_VARIABLE
+from codec.dataset.shard_cache import FOLDER_VARIABLE as CACHE_VARIABLE
 from codec.errors import UserError
+from eval.benchmarks.shard_streaming import serve_folder
 from eval.pages.text_table import Table
 
 OVERRIDES = (
@@ -106,13 +111,18 @@ def _read_metrics(run: Path) -> list[dict[str, str]]:
 
 
 class _Run:
-    """One process of ``codec train``, with its output in a file."""
+    """One ``codec train``, with its output in a file."""
 
-    def __init__(self, command: Sequence[str], folder: Path, log: Path):
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path):
         self._folder, self._log = folder, log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def wait(self, seconds: float | None) -> bool:
@@ -134,7 +144,11 @@ class _Run:
 
     def kill(self) -> str:
         """Kill the process and those that it started, and return the phase that it was in."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        process = self._process.pid
+        os.kill(process, signal.SIGSTOP)  # so that it starts no others meanwhile
+        for group in (*_children(process), process):  # processes that train together have sessions of their own
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         self._process.wait()
         return self.phase()
 
@@ -147,13 +161,21 @@ class _Run:
         return _BARS[last] if last in text else _STARTING
 
 
-def survive(out: Path, kills: int, seed: int) -> Table:
+def _children(process: int) -> list[int]:
+    """Return the processes in sessions of their own that a process has started."""
+    own = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [child for child in map(int, own) if os.getsid(child) == child]
+
+
+def survive(out: Path, kills: int, seed: int, *, streamed: bool = False, processes: int = 1) -> Table:
     """Train unbroken and broken, and compare.
 
     Args:
         out: folder for sounds, data, runs and logs, which must not exist.
-        kills: number of SIGKILLs.
+        kills: number of times that all processes are killed.
         seed: seed of the moments.
+        streamed: train on the data over HTTP instead of the local folder.
+        processes: number of processes that train together.
 
     Returns:
         A row for each phase with the number of kills in it.
@@ -169,8 +191,25 @@ def survive(out: Path, kills: int, seed: int) -> Table:
     done = subprocess.run(prepare, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"codec prepare failed: {done.stderr.strip().splitlines()[-1]}")
-    train = [*command, "train", "speech_16k", *OVERRIDES, "--data", str(out / "data"), "--run"]
-    whole = _Run([*train, str(out / "unbroken")], out / "unbroken", out / "unbroken.log")
+    with serve_folder(out / "data") if streamed else nullcontext((str(out / "data"), [])) as (data, _):
+        train = [*command, "train", "speech_16k", *OVERRIDES, "--devices", str(processes), "--data", data, "--run"]
+        rounds, phases = _kill_until(train, out, kills, seed)
+    where = "on data over HTTP, " * streamed + f"in {processes} processes each, " * (processes > 1)
+    note = (
+        f"{kills} kills of {rounds} runs; each run {where}ended with the weights, optimisers, model, tables and metrics"
+        " of the unbroken one, bit by bit."
+    )
+    return Table("Survival", note, ["killed in", "kills"], [[name, str(count)] for name, count in phases.most_common()])
+
+
+def _kill_until(train: Sequence[str], out: Path, kills: int, seed: int) -> tuple[int, Counter[str]]:
+    """Train with a command that ends in ``--run``, and return the number of broken runs, and that of kills by phase."""
+    environment = {CACHE_VARIABLE: str(out / "cache"), LEDGERS_VARIABLE: str(out / "ledgers")}
+
+    def start(name: str) -> _Run:
+        return _Run([*train, str(out / name)], environment, out / name, out / f"{name}.log")
+
+    whole = start("unbroken")
     whole.wait_for_training()
     begun = time.monotonic()
     whole.wait(None)
@@ -182,7 +221,7 @@ def survive(out: Path, kills: int, seed: int) -> Table:
             rounds += 1
             folder, ended = out / f"broken{rounds}", False
             while not ended:
-                run = _Run([*train, str(folder)], folder, out / f"broken{rounds}.log")
+                run = start(folder.name)
                 left = kills - phases.total()
                 # a third of the kills comes at any time, start included; the others while something is at stake
                 if left and moments.random() < 1 / 3:
@@ -196,11 +235,7 @@ def survive(out: Path, kills: int, seed: int) -> Table:
                 raise UserError(
                     f"{folder} differs from {out / 'unbroken'}: {', '.join(found[:5])} ({len(found)} in all)"
                 )
-    note = (
-        f"{kills} kills of {rounds} runs; each run ended with the weights, optimisers, model, tables and metrics of the"
-        " unbroken one, bit by bit."
-    )
-    return Table("Survival", note, ["killed in", "kills"], [[name, str(count)] for name, count in phases.most_common()])
+    return rounds, phases
 
 
 def _main() -> None:
@@ -209,10 +244,18 @@ def _main() -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="folder for data and runs; must not exist"
     )
     parser.add_argument("--kills", type=int, default=30, help="number of SIGKILLs (default: %(default)s)")
+    parser.add_argument("--streamed", action="store_true", help="train on the data over HTTP from this machine")
+    parser.add_argument("--processes", type=int, default=1, help="processes that train together (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        table = survive(arguments.out, arguments.kills, arguments.seed)
+        table = survive(
+            arguments.out,
+            arguments.kills,
+            arguments.seed,
+            streamed=arguments.streamed,
+            processes=arguments.processes,
+        )
     except UserError as error:
         sys.exit(f"error: {error}")
     print(f"{table.title}: {table.note}\n{table.text()}")

@@ -30,7 +30,7 @@ def test_each_difference_between_two_runs_is_found(tmp_path, prepared):
 
 @pytest.mark.long
 def test_a_training_survives_kills_at_random_moments(tmp_path):
-    table = survive(tmp_path / "out", 10, seed=1)
+    table = survive(tmp_path / "out", 10, seed=1, streamed=streamed, processes=processes)
     assert sum(int(row[1]) for row in table.rows) == 10
     with pytest.raises(UserError, match="out"):
         survive(tmp_path / "out", 1, seed=1)
