@@ -29,8 +29,9 @@ def test_each_difference_between_two_runs_is_found(tmp_path, prepared):
 
 
 @pytest.mark.long
-def test_a_training_survives_kills_at_random_moments(tmp_path):
-    table = survive(tmp_path / "out", 10, seed=1, streamed=streamed, processes=processes)
-    assert sum(int(row[1]) for row in table.rows) == 10
+@pytest.mark.parametrize(("kills", "streamed", "processes"), [(10, False, 1), (8, True, 2)])
+def test_a_training_survives_kills_at_random_moments(tmp_path, kills, streamed, processes):
+    table = survive(tmp_path / "out", kills, seed=1, streamed=streamed, processes=processes)
+    assert sum(int(row[1]) for row in table.rows) == kills
     with pytest.raises(UserError, match="out"):
         survive(tmp_path / "out", 1, seed=1)
