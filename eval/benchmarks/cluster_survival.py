@@ -30,7 +30,7 @@ from codec.runtime.extras import require_installed
 from eval.pages.text_table import Table
 
 _FILES, _SECONDS, _RATE = 24, 20.0, 16_000
-_NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+_NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 _PAUSE_S = 4.0
 """Longest time between the start of an actor's work and its end."""
 _TITLE = "ray::Worker"

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +191,8 @@ def survive(out: Path, kills: int, seed: int, *, streamed: bool = False, process
     done = subprocess.run(prepare, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"codec prepare failed: {done.stderr.strip().splitlines()[-1]}")
-    with serve_folder(out / "data") if streamed else nullcontext((str(out / "data"), [])) as (data, _):
+    with ExitStack() as stack:
+        data = stack.enter_context(serve_folder(out / "data"))[0] if streamed else str(out / "data")
         train = [*command, "train", "speech_16k", *OVERRIDES, "--devices", str(processes), "--data", data, "--run"]
         rounds, phases = _kill_until(train, out, kills, seed)
     where = "on data over HTTP, " * streamed + f"in {processes} processes each, " * (processes > 1)

@@ -96,8 +96,8 @@ def evaluate(run: Path, data: DataLocation, options: EvaluationOptions | None = 
 
 def _select_clips(job: EvaluationJob, work: Path) -> SelectedClips:
     rate, channels, split = job.sample_rate, job.channels, job.options.split
-    trained = summarise_model(job.run, job.codec, job.data, channels)
     listed = list_clips(job.data, split, rate, channels)
+    trained = summarise_model(job.run, job.codec, job.data, channels)
     chosen = choose_clips(listed, job.options.max_clips)
     selecting = [index for index in chosen if split == "val" and selects(listed[index].group)]
     reporting = [index for index in chosen if index not in selecting]
