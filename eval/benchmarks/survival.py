@@ -142,6 +142,13 @@ class _Run:
                 return False
         return True
 
+    def wait_for_saving(self) -> bool:
+        """Wait until a checkpoint or a model is being written or the end, and return whether it has ended."""
+        while not self.wait(0.001):
+            if self._is_saving():
+                return False
+        return True
+
     def kill(self) -> str:
         """Kill the process and those that it started, and return the phase that it was in."""
         process = self._process.pid
@@ -154,11 +161,14 @@ class _Run:
 
     def phase(self) -> str:
         """Return the phase that the process is in, or was killed in."""
-        if any(self._folder.rglob("*.part")):
+        if self._is_saving():
             return _SAVING
         text = self._log.read_text(errors="replace")
         last = max(_BARS, key=text.rfind)
         return _BARS[last] if last in text else _STARTING
+
+    def _is_saving(self) -> bool:
+        return any(next((self._folder / name).glob("*.part"), None) for name in ("checkpoints", "model"))
 
 
 def _children(process: int) -> list[int]:
@@ -224,11 +234,14 @@ def _kill_until(train: Sequence[str], out: Path, kills: int, seed: int) -> tuple
             while not ended:
                 run = start(folder.name)
                 left = kills - phases.total()
-                # a third of the kills comes at any time, start included; the others while something is at stake
-                if left and moments.random() < 1 / 3:
+                kind = moments.random() if left else 1.0
+                # a quarter of the kills comes at any time, start included; the others while something is at stake, a
+                # quarter of all after that as soon as a file is being written, which rarely happens by chance
+                if kind < 1 / 4:
                     ended = run.wait(moments.uniform(0, duration))
                 else:
                     ended = run.wait_for_training() or run.wait(moments.uniform(0, duration / 2) if left else None)
+                    ended = ended or (kind < 1 / 2 and run.wait_for_saving())
                 if not ended:
                     phases[run.kill()] += 1
                     bar.update()
