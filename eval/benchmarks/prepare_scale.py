@@ -13,17 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
 from codec.audio.statistics import AudioStats
 from codec.runtime.peak_memory import peak_memory_bytes
-from data_prep import pack, scan
+from data_prep import pack
+from data_prep.journal import SCAN_JOURNAL, ScanJournal, ScanRecord
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
-from data_prep.scan import SCAN_JOURNAL, ScanRecord
+from data_prep.store import Store
 
 _GROUP_FILES = 50
 _RATE_HZ = 8000
@@ -43,7 +43,13 @@ def make_listing(folder: Path, files: int) -> Path:
     """
     (folder / "data").mkdir()
     listing = folder / "list.csv"
-    with listing.open("w") as table, (folder / "data" / SCAN_JOURNAL).open("w") as journal:
+    ScanJournal(folder / "data" / SCAN_JOURNAL, Store()).append(_make_files(folder, listing, files))
+    return listing
+
+
+def _make_files(folder: Path, listing: Path, files: int) -> Iterator[ScanRecord]:
+    """Write the files and the list, and yield the measurements."""
+    with listing.open("w") as table:
         table.write("path,speaker,domain,language\n")
         for number in range(files):
             path = folder / f"audio/{number // _FOLDER_FILES:05d}/{number:08d}.wav"
@@ -53,10 +59,7 @@ def make_listing(folder: Path, files: int) -> Path:
             table.write(f"{path},speaker {number // _GROUP_FILES:06d},speech,en\n")
             frames = round(_RATE_HZ * _SECONDS)
             stats = AudioStats(_RATE_HZ, 1, frames, -3.0, -20.0, -20.0, -70.0, 3900.0, 0.0, f"{number:064x}")
-            record = ScanRecord(str(path), 0, path.stat().st_mtime_ns, format="WAV/PCM_16")
-            values = {name: value for name, value in asdict(record).items() if name != "stats"}
-            journal.write(json.dumps({"v": scan._VERSION, **values, **asdict(stats)}) + "\n")
-    return listing
+            yield ScanRecord(str(path), 0, path.stat().st_mtime_ns, format="WAV/PCM_16", stats=stats)
 
 
 def _prepare(folder: Path) -> None:
