@@ -13,6 +13,8 @@ from data_prep.split_ratios import SPLITS, SplitRatios
 
 GAP_S = 5.0
 """Seconds that are left out between two excerpts."""
+SPAN = "parts.start_s, parts.end_s"
+"""Columns of the table ``parts`` with the time."""
 SHORTEST_S = 120.0
 """Shorter recordings are not divided."""
 
@@ -84,7 +86,7 @@ class PlannedExcerpts:
     def __init__(self, rows: RowTable, excerpts: Iterable[tuple[ManifestRow, SplitExcerpt]]) -> None:
         self._rows = rows
         columns = {"split": str, "start_s": float, "end_s": float, "path": str, "key": str}
-        rows.store.create("parts", columns)
+        rows.store.create("parts", columns, key=["path", "start_s", "end_s"])
         cells = ((*astuple(excerpt), row.path, excerpt.segment_of(row).key) for row, excerpt in excerpts)
         rows.store.add("parts", cells)
 
@@ -93,7 +95,7 @@ class PlannedExcerpts:
 
     def __iter__(self) -> Iterator[tuple[ManifestRow, SplitExcerpt]]:
         joined = f"parts JOIN {self._rows.name} AS file ON file.path = parts.path AND file.end_s = 0"
-        query = f"SELECT parts.split, parts.start_s, parts.end_s, file.* FROM {joined} ORDER BY parts.rowid"
+        query = f"SELECT parts.split, parts.start_s, parts.end_s, file.* FROM {joined} ORDER BY parts.path, {SPAN}"
         for split, start_s, end_s, *row, _ in self._rows.store.query(query):
             yield ManifestRow(*row), SplitExcerpt(split, start_s, end_s)
 

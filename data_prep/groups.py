@@ -37,7 +37,7 @@ class Grouping:
     """Lines for the user about what was chosen."""
 
 
-def choose_grouping(entries: Entries, rule: str | None, before: Grouping | None = None) -> Grouping:
+def choose_grouping(entries: Listing, rule: str | None, before: Grouping | None = None) -> Grouping:
     """Decide how groups are made.
 
     Args:
@@ -57,15 +57,14 @@ def choose_grouping(entries: Entries, rule: str | None, before: Grouping | None 
     if before:
         return Grouping(before.rule, FOLDER if before.rule else before.plain_rule)
     roots: dict[str, set[tuple[str, ...]]] = {}
-    for entry in entries:
-        if entry.plain:
-            roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(_folders(entry))
+    for entry in entries.plain():
+        roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(_folders(entry))
     for root, folders in roots.items():
         if question := _ask_about_folders(root, folders):
             raise UserError(question)
     # Next to files whose groups are known, a folder is a group like any other.
     names = {_join(folders) for root in roots.values() for folders in root}
-    if len(names) != 1 or len(entries) < 2 or not all(entry.plain for entry in entries):
+    if len(names) != 1 or len(entries) < 2 or entries.has_groups():
         return Grouping(None, FOLDER)
     if question := _ask_about_names(entries):
         raise UserError(question)
@@ -184,7 +183,7 @@ def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]]) -> str:
     )
 
 
-def _ask_about_names(entries: Entries) -> str:
+def _ask_about_names(entries: Listing) -> str:
     """Return a question if several names of files in one folder begin with the same part, else an empty text.
 
     Speakers whose folders were merged into one have such names.
@@ -193,10 +192,10 @@ def _ask_about_names(entries: Entries) -> str:
         shared = {_match(pattern, entry) for entry in entries}
         if 2 <= len(shared) <= len(entries) / 2 and "" not in shared:
             return (
-                f"{next(iter(entries)).path.parent}: the names of its {len(entries)} files begin with {len(shared)}"
-                f" different parts ({_some(sorted(shared))}), so it is not clear which files belong together; if that part"
-                f" is the speaker or recording, add --group-by {shlex.quote('regex:' + pattern)}; if each file is independent"
-                " of the others, add --group-by file"
+                f"{next(iter(entries)).path.parent}: the names of its {len(entries)} files begin with"
+                f" {len(shared)} different parts ({_some(sorted(shared))}), so it is not clear which files belong"
+                " together; if that part is the speaker or recording, add --group-by"
+                f" {shlex.quote('regex:' + pattern)}; if each file is independent of the others, add --group-by file"
             )
     return ""
 

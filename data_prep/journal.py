@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from codec.audio.statistics import AudioStats
 from codec.errors import UserError
 from codec.runtime.atomic_files import write_text
-from data_prep.segments import AudioSegment
+from data_prep.segments import AudioSegment, segment_key
 from data_prep.store import Cell, Store
 
 SCAN_JOURNAL = "inventory.jsonl"
@@ -69,10 +69,10 @@ _CELLS = ", ".join(f"measured.{name}" for name in _NAMES)
 class SegmentQueue:
     """Audio that must be measured, in a table of the store."""
 
-    def __init__(self, store: Store, segments: Iterable[AudioSegment]) -> None:
+    def __init__(self, store: Store, spans: Iterable[tuple[str, float, float]]) -> None:
         self._store = store
         store.create("queue", {"path": str, "start_s": float, "end_s": float})
-        store.add("queue", ((str(segment.path), segment.start_s, segment.end_s) for segment in segments))
+        store.add("queue", spans)
 
     def __len__(self) -> int:
         return int(self._store.value("SELECT count(*) FROM queue"))
@@ -97,16 +97,21 @@ class ScanJournal:
             with path.open("rb") as lines:
                 self._enter(record for record in map(_parse_line, lines) if record)
 
-    def queue(self, segments: Iterable[AudioSegment]) -> SegmentQueue:
+    def queue(self, table: str, key: str, span: str = "0.0, 0.0") -> SegmentQueue:
         """List the audio that is not in the journal, or whose file has changed since.
 
         Args:
-            segments: the audio.
+            table: a table of the store with a column ``path``.
+            key: its column with :attr:`AudioSegment.key`.
+            span: its columns with start and end in seconds; by default, files are whole.
 
         Returns:
             The part of it that must be measured, in the same order.
         """
-        return SegmentQueue(self._store, (segment for segment in segments if not self._is_current(segment)))
+        joined = f"{table} LEFT JOIN measured ON measured.key = {table}.{key}"
+        columns = f"{table}.path, {span}, measured.size, measured.mtime_ns"
+        rows = self._store.query(f"SELECT {columns} FROM {joined} ORDER BY {table}.path, {span}")
+        return SegmentQueue(self._store, (row[:3] for row in rows if not _is_current(row[0], row[3:])))
 
     def append(self, records: Iterable[ScanRecord]) -> None:
         """Write measurements as they arrive, then sort the journal.
@@ -127,32 +132,33 @@ class ScanJournal:
         rows = self._store.query(f"SELECT {_CELLS} FROM measured ORDER BY key")
         write_text(self._path, map(_format_line, rows))
 
-    def records(self, table: str, key: str) -> Iterator[ScanRecord]:
+    def records(self, table: str, key: str, span: str = "0.0, 0.0") -> Iterator[ScanRecord]:
         """Read measurements.
 
         Args:
-            table: a table of the store.
-            key: its column with :attr:`AudioSegment.key`.
+            table: as for :meth:`queue`.
+            key: as for :meth:`queue`.
+            span: as for :meth:`queue`.
 
         Yields:
-            The measurements for each of its rows, in the order in which they were added.
+            The measurements of its audio, sorted by path and time.
         """
         joined = f"{table} JOIN measured ON measured.key = {table}.{key}"
-        return map(_record, self._store.query(f"SELECT {_CELLS} FROM {joined} ORDER BY {table}.rowid"))
+        return map(_record, self._store.query(f"SELECT {_CELLS} FROM {joined} ORDER BY {table}.path, {span}"))
 
     def _enter(self, records: Iterable[ScanRecord]) -> None:
-        self._store.add("measured", ((record.segment.key, *_cells(record)) for record in records), replace=True)
+        self._store.add("measured", ((_key(record), *_cells(record)) for record in records), replace=True)
 
-    def _is_current(self, segment: AudioSegment) -> bool:
-        """Return whether the file still has the size and time that it had when it was measured."""
-        known = "SELECT size, mtime_ns FROM measured WHERE key = CAST(? AS TEXT)"
-        for measured in self._store.query(known, segment.key):
-            try:
-                stat = os.stat(segment.path)
-            except OSError:
-                return False
-            return measured == (stat.st_size, stat.st_mtime_ns)
+
+def _is_current(path: str, measured: tuple[int | None, int | None]) -> bool:
+    """Return whether a file still has the size and time that it had when it was measured."""
+    if measured[0] is None:
         return False
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return False
+    return measured == (stat.st_size, stat.st_mtime_ns)
 
 
 def _written(records: Iterable[ScanRecord], file: BinaryIO) -> Iterator[ScanRecord]:
@@ -168,6 +174,10 @@ def _is_cut_off(file: BinaryIO) -> bool:
         return False
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
+
+
+def _key(record: ScanRecord) -> str:
+    return segment_key(record.path, record.start_s, record.end_s)
 
 
 def _cells(record: ScanRecord) -> tuple[Cell, ...]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from codec.errors import UserError
@@ -27,21 +26,30 @@ class Listing:
         self._store = store
         self._lists = 0
         store.create("found", {**ENTRY_COLUMNS, "list": int, "corpus": int})
-        store.create("files", {**ENTRY_COLUMNS, "corpus": int})
+        store.create("files", {**ENTRY_COLUMNS, "corpus": int}, key=["path"])
 
     def __iter__(self) -> Iterator[AudioEntry]:
-        return map(AudioEntry.from_cells, self._store.query(f"SELECT {_CELLS} FROM files ORDER BY rowid"))
+        return map(AudioEntry.from_cells, self._store.query(f"SELECT {_CELLS} FROM files ORDER BY path"))
 
     def __len__(self) -> int:
         return int(self._store.value("SELECT count(*) FROM files"))
 
-    def paths(self) -> Iterator[Path]:
-        """Read the paths alone.
+    def plain(self) -> Iterator[AudioEntry]:
+        """Read the files of which only the folders decide the group.
 
         Yields:
-            The path of each file.
+            The entries.
         """
-        return (Path(path) for (path,) in self._store.query("SELECT path FROM files ORDER BY rowid"))
+        query = f"SELECT {_CELLS} FROM files WHERE plain ORDER BY path"
+        return map(AudioEntry.from_cells, self._store.query(query))
+
+    def has_groups(self) -> bool:
+        """Return whether a corpus or list decides the group of some files.
+
+        Returns:
+            False if all files are :meth:`plain`.
+        """
+        return bool(self._store.value("SELECT count(*) FROM files WHERE NOT plain"))
 
     def corpora(self) -> Iterator[int]:
         """Read the numbers of the corpora.
@@ -49,7 +57,7 @@ class Listing:
         Yields:
             The number of the corpus of each file, or :data:`NO_CORPUS`.
         """
-        return (number for (number,) in self._store.query("SELECT corpus FROM files ORDER BY rowid"))
+        return (number for (number,) in self._store.query("SELECT corpus FROM files ORDER BY path"))
 
     def add(self, entries: Iterable[AudioEntry], corpus: int = NO_CORPUS) -> None:
         """Add the files of a list or folder. Of files that were added before, the earlier entry stays.
@@ -87,8 +95,12 @@ class Listing:
         Raises:
             UserError: a domain does not occur.
         """
-        rows = self._store.query(f"SELECT {_CELLS}, corpus, list FROM found ORDER BY path, list, rowid")
-        self._store.add("files", (_merge_rows(list(same)) for _, same in groupby(rows, key=itemgetter(0))))
+        order = "ORDER BY path, list, rowid"
+        self._store.execute(f"INSERT OR IGNORE INTO files SELECT {_CELLS}, corpus FROM found {order}")
+        several = "SELECT path FROM found GROUP BY path HAVING count(*) > 1"
+        rows = self._store.query(f"SELECT {_CELLS}, corpus, list FROM found WHERE path IN ({several}) {order}")
+        merged = (_merge_rows(list(same)) for _, same in groupby(rows, key=itemgetter(0)))
+        self._store.add("files", merged, replace=True)
         self._store.execute("DROP TABLE found")
         if domains:
             present = [name for (name,) in self._store.query("SELECT DISTINCT domain FROM files ORDER BY domain")]
@@ -102,8 +114,6 @@ class Listing:
 def _merge_rows(same: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return the row of a file from its rows in ``found``, of which those of the first list count."""
     first = same[0]
-    if len(same) == 1:
-        return first[:-1]
     entries = [AudioEntry.from_cells(row[:-2]) for row in same if row[-1] == first[-1]]
     return (*merge_entries(entries).cells(), first[-2])
 
@@ -117,6 +127,7 @@ def merge_entries(same: Sequence[AudioEntry]) -> AudioEntry:
     Returns:
         The first entry. With several groups, the file is a group of its own; with several texts, it has none.
 
+    >>> from pathlib import Path
     >>> rows = [AudioEntry(Path("/a.wav"), "a.wav", "corpus", "speech", group=name, text=name) for name in ("x", "y")]
     >>> merged = merge_entries(rows)
     >>> merged.group, merged.text

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,12 @@ _ROW_GROUP = 20_000
 """Rows of the Parquet file that are written at a time."""
 SETTINGS_NAME = "manifest.json"
 """File next to the manifest with its number of rows and its grouping."""
+_FORMATS = [
+    (place, {"seconds": ".6f", "bandwidth_hz": ".1f"}.get(name, ".2f"))
+    for place, (name, kind) in enumerate(ROW_COLUMNS.items())
+    if kind is float
+]
+"""Places and formats of the numbers with decimals."""
 _ADDED = {"start_s": "0", "end_s": "0", "licence": "", "language": "", "text": ""}
 """Columns that the first manifests did not have, with the cells that stand for them."""
 
@@ -107,12 +113,12 @@ def read_earlier_rows(out: Path, table: RowTable) -> None:
         )
 
 
-def write_manifest(out: Path, rows: Collection[ManifestRow] | RowTable, grouping: Grouping, before: int) -> None:
+def write_manifest(out: Path, rows: RowTable, grouping: Grouping, before: int) -> None:
     """Write the manifest and its settings, which agree even if the process is killed in between.
 
     Args:
         out: the data folder.
-        rows: rows, sorted by path and time.
+        rows: the rows.
         grouping: how groups were made.
         before: number of rows of the manifest that is replaced.
 
@@ -130,21 +136,27 @@ def _write_settings(out: Path, rows: list[int], grouping: Grouping) -> None:
     write_text(out / SETTINGS_NAME, json.dumps(settings) + "\n")
 
 
-def _format_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:
+def _format_lines(rows: RowTable) -> Iterator[str]:
     """Yield the lines of the table."""
-    names = list(ROW_COLUMNS)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
+    writer.writerow(ROW_COLUMNS)
+    for row in rows.cells():
         yield text.getvalue()
         text.seek(0)
         text.truncate()
-        writer.writerow([_format_cell(name, getattr(row, name)) for name in names])
+        writer.writerow(_format_row(row))
     yield text.getvalue()
 
 
-def _write_parquet(path: Path, rows: Iterable[ManifestRow]) -> None:
+def _format_row(row: Sequence[object]) -> list[object]:
+    cells = list(row)
+    for place, form in _FORMATS:
+        cells[place] = format(cells[place], form)
+    return cells
+
+
+def _write_parquet(path: Path, rows: RowTable) -> None:
     """Write the same table as Parquet if pyarrow is installed; otherwise, leave none that would be out of date."""
     if not installed("pyarrow"):
         path.unlink(missing_ok=True)
@@ -154,24 +166,20 @@ def _write_parquet(path: Path, rows: Iterable[ManifestRow]) -> None:
 
     kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in ROW_COLUMNS.items()])
-    rest = iter(rows)
+    texts = [kind is str for kind in ROW_COLUMNS.values()]
+    rest = rows.cells()
     try:
         with replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
             while group := list(islice(rest, _ROW_GROUP)):
-                cells = {name: [_parquet_value(getattr(row, name)) for row in group] for name in schema.names}
-                writer.write_table(pyarrow.table(cells, schema))
+                columns = [
+                    list(map(_parquet_text, column)) if is_text else column
+                    for is_text, column in zip(texts, zip(*group, strict=True), strict=True)
+                ]
+                writer.write_table(pyarrow.table(columns, schema=schema))
     except OSError as error:
         raise UserError(f"{path}: cannot write ({error.strerror or error})") from error
 
 
-def _parquet_value(value: object) -> object:
+def _parquet_text(text: str) -> str:
     """Return the value of a cell; bytes of a file name that are not UTF-8 are written as escapes."""
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _format_cell(name: str, value: object) -> object:
-    if isinstance(value, float):
-        return f"{value:.6f}" if name == "seconds" else f"{value:.1f}" if name == "bandwidth_hz" else f"{value:.2f}"
-    return value
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

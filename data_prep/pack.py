@@ -148,8 +148,7 @@ class _ShardTasks:
 
     def __iter__(self) -> Iterator[_ShardTask]:
         for shard in self.shards:
-            clips = [(row.segment, self.placement.frames(row)) for row in self.placement.rows_of(shard)]
-            yield _ShardTask(self.folder / shard.name, clips, self.form)
+            yield _ShardTask(self.folder / shard.name, list(self.placement.sources(shard)), self.form)
 
 
 def _write_shards(tasks: _ShardTasks) -> Generator[str, None, None]:

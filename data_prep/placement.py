@@ -6,19 +6,36 @@ Clips are read from the table of rows whenever they are needed; of each array, o
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from codec.dataset.packed import Clip
-from data_prep.rows import ORDER, USED, ManifestRow, RowTable
+from data_prep.rows import ORDER, USED, RowTable
+from data_prep.segments import AudioSegment
 from data_prep.split_ratios import SPLITS
+from data_prep.store import Cell
 
 SHARD_BYTES = 256 * 2**20
 """Largest size of an array in bytes; a single clip may be larger."""
-_COLUMNS = (
+TABLE_COLUMNS = (
     "clip_id shard start frames path domain group seconds rms_dbfs bandwidth_hz noise_dbfs sha256 source licence"
     " language text"
 ).split()
+"""Columns of the table of a split."""
+Rows = Iterator[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLevels:
+    """What the summary tells of a clip."""
+
+    domain: str
+    source: str
+    rms_dbfs: float
+    bandwidth_hz: float
+    noise_dbfs: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -52,27 +69,20 @@ class ClipPlacement:
         self.shards = {shard.name: shard for split in SPLITS for shard in self._plan_shards(split)}
         """The arrays by name."""
 
-    def clips(self, split: str) -> Iterator[Clip]:
-        """Read the clips of a split.
+    def levels(self, split: str) -> Iterator[ClipLevels]:
+        """Read what the summary tells of the clips of a split.
 
         Args:
             split: name of the split.
 
         Yields:
-            The clips in the order of their paths.
+            Domain, source, duration and levels of each clip, in the order of their paths.
         """
-        return map(self._clip, self._rows.where(f"{USED} AND split = ?", split))
-
-    def seconds(self, split: str) -> Iterator[float]:
-        """Read the durations of the clips of a split.
-
-        Args:
-            split: name of the split.
-
-        Yields:
-            Seconds of each clip, in the same order.
-        """
-        return (frames / self._sample_rate for *_, frames in self._lengths(split))
+        columns = "domain, source, rms_dbfs, min(bandwidth_hz, ?), noise_dbfs, seconds, sample_rate"
+        for *cells, seconds, sample_rate in self._query(columns, split, self._sample_rate / 2):
+            domain, source, rms_dbfs, bandwidth_hz, noise_dbfs = cells
+            clip_s = self._frames(seconds, sample_rate) / self._sample_rate
+            yield ClipLevels(domain, source, rms_dbfs, bandwidth_hz, noise_dbfs, clip_s)
 
     def _plan_shards(self, split: str) -> Iterator[PlannedShard]:
         """Place the clips in the order of their paths. An array ends before the clip that would make it too large."""
@@ -82,7 +92,9 @@ class ClipPlacement:
         def planned() -> PlannedShard:
             return PlannedShard(f"{split}-{number:05d}.npy", split, first, last, digest.hexdigest())
 
-        for path, start_s, sha256, frames in self._lengths(split):
+        columns = "path, start_s, sha256, seconds, sample_rate"
+        for path, start_s, sha256, seconds, sample_rate in self._query(columns, split):
+            frames = self._frames(seconds, sample_rate)
             if start and start + frames > limit:
                 yield planned()
                 number, start, digest = number + 1, 0, hashlib.sha256()
@@ -94,57 +106,31 @@ class ClipPlacement:
         if start:
             yield planned()
 
-    def _lengths(self, split: str) -> Iterator[tuple[str, float, str, int]]:
-        query = f"""
-            SELECT path, start_s, sha256, seconds, sample_rate FROM {self._rows.name}
-            WHERE {USED} AND split = ? ORDER BY {ORDER}
-        """
-        for path, start_s, sha256, seconds, sample_rate in self._rows.store.query(query, split):
-            yield path, start_s, sha256, self._frames(seconds, sample_rate)
+    def _query(self, columns: str, split: str, *values: Cell, within: str = "true", ends: Sequence[Cell] = ()) -> Rows:
+        """Read columns of the used rows of a split."""
+        query = f"SELECT {columns} FROM {self._rows.name} WHERE {USED} AND split = ? AND {within} ORDER BY {ORDER}"
+        return self._rows.store.query(query, *values, split, *ends)
+
+    def _query_shard(self, columns: str, shard: PlannedShard) -> Rows:
+        """Read columns of the rows of the clips in an array."""
+        within = "(path, start_s) BETWEEN (CAST(? AS TEXT), ?) AND (CAST(? AS TEXT), ?)"
+        return self._query(columns, shard.split, within=within, ends=(*shard.first, *shard.last))
 
     def _frames(self, seconds: float, sample_rate: int) -> int:
         return -(-round(seconds * sample_rate) * self._sample_rate // sample_rate)
 
-    def frames(self, row: ManifestRow) -> int:
-        """Return the length of a clip in an array.
-
-        Args:
-            row: its row.
-
-        Returns:
-            Samples per channel.
-        """
-        return self._frames(row.seconds, row.sample_rate)
-
-    def _clip(self, row: ManifestRow) -> Clip:
-        frames, rate = self.frames(row), self._sample_rate
-        return Clip(
-            clip_id=row.sha256[:16],
-            path=row.segment.path,
-            domain=row.domain,
-            group=row.group,
-            seconds=frames / rate,
-            rms_dbfs=row.rms_dbfs,
-            bandwidth_hz=min(row.bandwidth_hz, rate / 2),
-            noise_dbfs=row.noise_dbfs,
-            frames=frames,
-            source=row.source,
-            licence=row.licence,
-            language=row.language,
-            text=row.text,
-        )
-
-    def rows_of(self, shard: PlannedShard) -> Iterator[ManifestRow]:
-        """Read the rows of the clips in an array.
+    def sources(self, shard: PlannedShard) -> Iterator[tuple[AudioSegment, int]]:
+        """Read the sources of the clips in an array.
 
         Args:
             shard: the array.
 
         Yields:
-            The rows in their order.
+            The source of each clip, and its samples per channel in the array.
         """
-        within = "(path, start_s) BETWEEN (CAST(? AS TEXT), ?) AND (CAST(? AS TEXT), ?)"
-        return self._rows.where(f"{USED} AND split = ? AND {within}", shard.split, *shard.first, *shard.last)
+        columns = "path, start_s, end_s, seconds, sample_rate"
+        for path, start_s, end_s, seconds, sample_rate in self._query_shard(columns, shard):
+            yield AudioSegment(Path(path), start_s, end_s), self._frames(seconds, sample_rate)
 
     def table(self, split: str) -> Iterator[str]:
         """Format the table of a split.
@@ -157,14 +143,21 @@ class ClipPlacement:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow(TABLE_COLUMNS)
+        columns = """
+            sha256, path, domain, "group", rms_dbfs, bandwidth_hz, noise_dbfs, source, licence, language, text,
+            seconds, sample_rate
+        """
         for shard in self.shards.values():
             start = 0
-            for row in self.rows_of(shard) if shard.split == split else ():
-                clip = self._clip(row)
-                own = {"shard": shard.name, "start": start, "sha256": row.sha256}
-                writer.writerow([own[name] if name in own else getattr(clip, name) for name in _COLUMNS])
-                start += clip.frames
+            for row in self._query_shard(columns, shard) if shard.split == split else ():
+                sha256, path, domain, group, rms_dbfs, bandwidth_hz, noise_dbfs, *words, seconds, sample_rate = row
+                frames = self._frames(seconds, sample_rate)
+                band = min(bandwidth_hz, self._sample_rate / 2)
+                place = (sha256[:16], shard.name, start, frames)
+                levels = (frames / self._sample_rate, rms_dbfs, band, noise_dbfs)
+                writer.writerow((*place, path, domain, group, *levels, sha256, *words))
+                start += frames
                 yield text.getvalue()
                 text.seek(0)
                 text.truncate()

@@ -16,7 +16,7 @@ from codec.runtime.atomic_files import make_folder, write_text
 from codec.runtime.file_lock import exclusive
 from data_prep.empty_splits import list_reasons, refuse_empty_splits, refuse_too_few_groups
 from data_prep.entries import AudioOrigin
-from data_prep.excerpts import SHORTEST_S, plan_excerpts
+from data_prep.excerpts import SHORTEST_S, SPAN, plan_excerpts
 from data_prep.groups import TIME, Grouping, choose_grouping, group_entries
 from data_prep.journal import SCAN_JOURNAL, ScanJournal, ScanRecord
 from data_prep.manifest import MANIFEST_NAME, read_earlier_rows, read_settings, write_manifest
@@ -25,7 +25,6 @@ from data_prep.options import PrepareOptions
 from data_prep.pack import pack_splits
 from data_prep.rows import ABSENT_REASON, ASSIGNED, USED, ManifestRow, RowTable
 from data_prep.scan import check_clip, scan_files
-from data_prep.segments import AudioSegment
 from data_prep.sources import Sources, find_audio
 from data_prep.split import KnownSplits, assign_splits
 from data_prep.split_ratios import SplitRatios
@@ -112,7 +111,7 @@ def _count_groups(sources: Sources, grouping: Grouping) -> int:
 def _scan(plan: _Plan, journal: ScanJournal, rows: RowTable) -> None:
     """Measure every file: one row for each, without a split."""
     entries = plan.sources.entries
-    scan_files(map(AudioSegment, entries.paths()), journal, plan.options.workers)
+    scan_files(journal.queue("files", "path"), journal, plan.options.workers)
     named = zip(group_entries(entries, plan.grouping), journal.records("files", "path"), strict=True)
     rows.add(
         _make_row(plan, record, entry, group, entry.text_of_all(record.seconds)) for (entry, group), record in named
@@ -157,9 +156,9 @@ def _divide(plan: _Plan, journal: ScanJournal, rows: RowTable, earlier: RowTable
         if by_time:
             raise UserError(f"--group-by time: no recording is {SHORTEST_S:g} s or longer; use --group-by file")
         return
-    scan_files((excerpt.segment_of(row) for row, excerpt in parts), journal, plan.options.workers)
+    scan_files(journal.queue("parts", "key", SPAN), journal, plan.options.workers)
     known.add((excerpt.group_of(row), excerpt.split) for row, excerpt in parts)
-    measured = zip(parts, journal.records("parts", "key"), strict=True)
+    measured = zip(parts, journal.records("parts", "key", SPAN), strict=True)
     divided = RowTable(rows.store, "divided")
     divided.add(_make_row(plan, record, row, excerpt.group_of(row)) for (row, excerpt), record in measured)
     rows.replace_files(divided)

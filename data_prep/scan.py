@@ -1,13 +1,12 @@
 """Audio scan: decode and measure every file once, and check which clips can be used. Headers are not trusted."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from codec import audio
 from codec.audio.statistics import AudioMeter
 from codec.runtime.process_pool import PoolOptions, Workers, map_in_processes
-from data_prep.journal import ScanJournal, ScanRecord
+from data_prep.journal import ScanJournal, ScanRecord, SegmentQueue
 from data_prep.segments import AudioSegment
 
 SILENT_DBFS = -60.0
@@ -65,18 +64,17 @@ def _failed(segment: AudioSegment, size: int, mtime_ns: int, kind: str, error: s
     return ScanRecord(str(segment.path), size, mtime_ns, kind, error, start_s=start_s, end_s=end_s)
 
 
-def scan_files(segments: Iterable[AudioSegment], journal: ScanJournal, workers: Workers) -> None:
-    """Measure files that are not in the journal, or whose size or time has changed since, and enter them there.
+def scan_files(todo: SegmentQueue, journal: ScanJournal, workers: Workers) -> None:
+    """Measure files and enter them into the journal.
 
     Args:
-        segments: the audio.
+        todo: the audio, see :meth:`ScanJournal.queue`.
         journal: the journal.
         workers: number of processes, or processes elsewhere.
 
     Raises:
         UserError: the journal cannot be written, or a process died.
     """
-    todo = journal.queue(segments)
     if len(todo):
         options = PoolOptions(workers, "scanning", inline_first=True, max_chunk=8)
         journal.append(map_in_processes(scan_file, todo, options))

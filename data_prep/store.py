@@ -25,8 +25,6 @@ class Store:
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
-        # Surrogates, which stand for bytes of file names that are not UTF-8, are no text for SQLite's Python module.
-        self._database.text_factory = partial(str, encoding="utf-8", errors="surrogatepass")
         for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=FILE"):
             self._database.execute(f"PRAGMA {setting}")
         self._database.execute("BEGIN")
@@ -58,7 +56,7 @@ class Store:
         """
         with _reported():
             verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE"
-            self._database.executemany(f"{verb} {self._inserts[table]}", (tuple(map(_bound, row)) for row in rows))
+            self._database.executemany(f"{verb} {self._inserts[table]}", map(self._bound, rows))
 
     def execute(self, statement: str, *values: Cell) -> None:
         """Execute a statement of SQL that changes tables.
@@ -68,7 +66,7 @@ class Store:
             values: its parameters.
         """
         with _reported():
-            self._database.execute(statement, tuple(map(_bound, values)))
+            self._database.execute(statement, self._bound(values))
 
     def query(self, statement: str, *values: Cell) -> Iterator[tuple[Any, ...]]:
         """Read the rows of a query one by one. Meanwhile, other tables may change.
@@ -81,7 +79,7 @@ class Store:
             The cells of each row.
         """
         with _reported():
-            yield from self._database.execute(statement, tuple(map(_bound, values)))
+            yield from self._database.execute(statement, self._bound(values))
 
     def value(self, statement: str, *values: Cell) -> Any:
         """Read the first cell of the first row of a query.
@@ -95,13 +93,22 @@ class Store:
         """
         return next(self.query(statement, *values), (None,))[0]
 
+    def _bound(self, row: Sequence[Cell]) -> Sequence[Cell | bytes]:
+        """Return cells as SQLite's Python module takes them, for which surrogates are no text. They stand for bytes of
+        file names that are not UTF-8.
+        """
+        try:
+            for cell in row:
+                if type(cell) is str and not cell.isascii():
+                    cell.encode()
+        except UnicodeEncodeError:
+            self._database.text_factory = partial(str, encoding="utf-8", errors="surrogatepass")
+            return [cell.encode("utf-8", "surrogatepass") if type(cell) is str else cell for cell in row]
+        return row
+
 
 def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _bound(cell: Cell) -> Cell | bytes:
-    return cell.encode("utf-8", "surrogatepass") if type(cell) is str and not cell.isascii() else cell
 
 
 @contextmanager

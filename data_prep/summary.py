@@ -179,7 +179,7 @@ def summarise_preparation(
         left_out=sources.left_out,
         unlisted=sources.unlisted,
         target=(
-            measure_target_distance(packed.clips("train"), options.target)
+            measure_target_distance(packed.levels("train"), options.target)
             if options.target and packed.counts["train"]
             else None
         ),
@@ -189,9 +189,9 @@ def summarise_preparation(
 def _summarise_splits(rows: RowTable, packed: ClipPlacement, shares: SplitRatios) -> tuple[SplitSummary, ...]:
     seconds, total = dict.fromkeys(SPLITS, 0.0), 0.0
     for split in SPLITS:
-        for clip_s in packed.seconds(split):
-            seconds[split] += clip_s
-            total += clip_s
+        for clip in packed.levels(split):
+            seconds[split] += clip.seconds
+            total += clip.seconds
     return tuple(_summarise_split(rows, packed, split, seconds[split], total, shares.share(split)) for split in SPLITS)
 
 
@@ -201,7 +201,7 @@ def _summarise_split(
     levels = [0.0] * (len(LEVEL_EDGES_DBFS) - 1)
     domains: dict[str, float] = {}
     sources: dict[str, float] = {}
-    for clip in packed.clips(split):
+    for clip in packed.levels(split):
         levels[bisect(LEVEL_EDGES_DBFS[1:-1], clip.rms_dbfs)] += clip.seconds / seconds
         domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
         sources[clip.source] = sources.get(clip.source, 0.0) + clip.seconds

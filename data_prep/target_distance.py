@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from codec.config import TargetConfig
 from codec.dataset.distribution import in_distribution
-from codec.dataset.packed import Clip
+from data_prep.placement import ClipLevels
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TargetDistance:
         )
 
 
-def measure_target_distance(clips: Iterable[Clip], target: TargetConfig) -> TargetDistance:
+def measure_target_distance(clips: Iterable[ClipLevels], target: TargetConfig) -> TargetDistance:
     """Measure the distance of clips from a target, weighted by their seconds.
 
     Args:

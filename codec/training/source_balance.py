@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.config import DataConfig
-from codec.dataset.packed import Clip, SourceSummary
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import SourceSummary
 from codec.errors import UserError
 
 

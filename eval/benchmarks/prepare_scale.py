@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from codec.audio.statistics import AudioStats
+from codec.dataset.packed import open_split
 from codec.runtime.peak_memory import peak_memory_bytes
 from data_prep import pack
 from data_prep.journal import SCAN_JOURNAL, ScanJournal, ScanRecord
@@ -63,26 +64,34 @@ def _make_files(folder: Path, listing: Path, files: int) -> Iterator[ScanRecord]
 
 
 def _prepare(folder: Path) -> None:
-    """Prepare the listing in this process, and print seconds and peak memory."""
+    """Prepare the listing."""
     options = PrepareOptions(sample_rate=_RATE_HZ, channels=1, workers=1)
-    before, start = peak_memory_bytes() or 0, time.process_time()
     with mock.patch.object(pack, "write_clip", lambda task: None):
-        summary = prepare([folder / "list.csv"], folder / "data", options)
-    print(json.dumps([time.process_time() - start, before, peak_memory_bytes() or 0, summary.rows]))
+        prepare([folder / "list.csv"], folder / "data", options)
 
 
-def measure(folder: Path) -> tuple[float, int]:
-    """Prepare a listing in a new process.
+def _open(folder: Path) -> None:
+    """Open the training split, as a training does."""
+    split = open_split(folder / "data", "train", _RATE_HZ, 1)
+    assert split.shards and split.summary.clips == len(split)
+
+
+_STEPS = {"prepare": _prepare, "open": _open}
+
+
+def measure(step: str, folder: Path) -> tuple[float, int]:
+    """Run a step on a listing in a new process.
 
     Args:
+        step: ``prepare`` or ``open``.
         folder: the folder of :func:`make_listing`.
 
     Returns:
         Seconds of the processor, and the peak of the memory in bytes, of which the imports alone are left out.
     """
-    command = [sys.executable, "-m", "eval.benchmarks.prepare_scale", "--prepare", os.fspath(folder)]
+    command = [sys.executable, "-m", "eval.benchmarks.prepare_scale", "--step", step, os.fspath(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, before, peak, _ = json.loads(done.stdout.splitlines()[-1])
+    seconds, before, peak = json.loads(done.stdout.splitlines()[-1])
     return seconds, peak - before
 
 
@@ -94,19 +103,23 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--files", type=int, nargs="+", default=[20_000, 100_000], help="numbers of files (default: %(default)s)"
     )
-    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.prepare:
-        _prepare(options.prepare)
+    if options.step:
+        before, start = peak_memory_bytes() or 0, time.process_time()
+        _STEPS[options.step[0]](Path(options.step[1]))
+        print(json.dumps([time.process_time() - start, before, peak_memory_bytes() or 0]))
         return
-    print("| files | prepare, s | MB | again, s | MB | s per 100,000 | MB per 100,000 |\n|---|---|---|---|---|---|---|")
+    columns = ("prepare, s", "MB", "again, s", "MB", "open, s", "MB", "s per 100,000", "MB per 100,000 opened")
+    print(f"| files | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for files in options.files:
         with tempfile.TemporaryDirectory() as name:
             make_listing(Path(name), files)
-            (first_s, first), (again_s, again) = measure(Path(name)), measure(Path(name))
+            steps = [measure(step, Path(name)) for step in ("prepare", "prepare", "open")]
+        cells = [f"{files:,}", *(cell for seconds, peak in steps for cell in (f"{seconds:.1f}", f"{peak / 1e6:.0f}"))]
         share = 1e5 / files
-        cells = [f"{files:,}", f"{first_s:.1f}", f"{first / 1e6:.0f}", f"{again_s:.1f}", f"{again / 1e6:.0f}"]
-        print(f"| {' | '.join(cells)} | {share * first_s:.1f} | {share * first / 1e6:.0f} |", flush=True)
+        cells += [f"{share * steps[0][0]:.1f}", f"{share * steps[2][1] / 1e6:.0f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

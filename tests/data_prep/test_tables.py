@@ -17,9 +17,10 @@ from codec.errors import UserError
 from data_prep.entries import AudioEntry
 from data_prep.groups import Grouping, choose_grouping, group_entries
 from data_prep.manifest import MANIFEST_NAME, PARQUET_NAME, read_rows, write_manifest
-from data_prep.rows import ManifestRow
+from data_prep.rows import ManifestRow, RowTable
 from data_prep.sources import find_audio
 from data_prep.split_ratios import SplitRatios
+from data_prep.store import Store
 from tests.helpers.audio import write_noise
 from tests.helpers.preparation import read_manifest, rows_by_name, run_prepare
 from tests.helpers.splits import MadeClip, split_clips
@@ -246,7 +247,9 @@ def test_lists_and_manifests_are_read_and_written_as_parquet(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"bad\.parquet"):
         listed(tmp_path / "bad.parquet")
     row = ManifestRow("/\udcff.wav", "s", "speech", "g", "train", "ok", "", 1.5, 16000, 1, "WAV", -1, -2, -3, 4, "0")
-    write_manifest(tmp_path, [replace(row, path="/z.wav"), row], Grouping(None, "folder"), before=0)
+    rows = RowTable(Store(), "rows")
+    rows.add([row, replace(row, path="/z.wav")])
+    write_manifest(tmp_path, rows, Grouping(None, "folder"), before=0)
     table = parquet.read_table(tmp_path / PARQUET_NAME).to_pylist()
     assert [line["path"] for line in table] == ["/z.wav", "/\\xff.wav"] and table[0]["seconds"] == 1.5
     assert [line.path for line in read_rows(tmp_path / MANIFEST_NAME)] == ["/z.wav", row.path]
