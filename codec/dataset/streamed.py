@@ -112,13 +112,14 @@ def require_disjoint(train: PackedSplit, val: PackedSplit) -> None:
     Raises:
         UserError: there is one, which the message names.
     """
-    ids = {clip.clip_id: clip for clip in train.clips}
-    groups = {clip.group for clip in train.clips}
-    for clip in val.clips:
-        if clip.clip_id in ids:
-            raise UserError(f"{clip.path} in val has the same samples as {ids[clip.clip_id].path} in train")
-        if clip.group in groups:
-            raise UserError(f"the group {clip.group!r} is in both train and val; each group must be in one of them")
+    held_out = {clip.clip_id: clip for clip in val.clips}
+    for clip in train.clips:
+        if clip.clip_id in held_out:
+            raise UserError(f"{held_out[clip.clip_id].path} in val has the same samples as {clip.path} in train")
+    groups = set(train.clips.words("group")[0])
+    for group in val.clips.words("group")[0]:
+        if group in groups:
+            raise UserError(f"the group {group!r} is in both train and val; each group must be in one of them")
 
 
 @dataclass(frozen=True)
