@@ -1,8 +1,10 @@
 """Tables on disk: any text, in Python's order, and reading while another table changes."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codec.errors import UserError
 from data_prep.store import Store
 
 ANY_TEXT = st.text(st.characters(), max_size=6)  # with surrogates, which stand for bytes that are not UTF-8
@@ -31,3 +33,12 @@ def test_a_table_is_read_while_another_grows() -> None:
     assert store.value("SELECT square FROM squares WHERE number = 3") == 9.0
     store.add("squares", [(3, 0.0)], replace=True)
     assert store.value("SELECT square FROM squares WHERE number = 3") == 0.0
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder_for_temporary_files() -> None:
+    store = Store()
+    store.create("numbers", {"number": int})
+    store.execute("PRAGMA max_page_count = 4")
+    with pytest.raises(UserError, match="TMPDIR") as refusal:
+        store.add("numbers", ((number,) for number in range(10_000)))
+    assert "\n" not in str(refusal.value)
