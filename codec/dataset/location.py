@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from codec.dataset import packed, streamed
+from codec.dataset.clips import ClipTable
 from codec.dataset.ledger import SealedError
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.packed_split import PackedSplit
 
 DataLocation = Path | str
 """A local folder, or the URL of a folder."""
@@ -78,7 +79,7 @@ def open_split(
 
 def list_clips(
     data: DataLocation, split: Literal["train", "val", "test"], sample_rate: int, channels: int
-) -> list[Clip]:
+) -> ClipTable:
     """Read the table of a split, without its audio; this is also allowed for the sealed test split.
 
     Args:

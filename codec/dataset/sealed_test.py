@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from codec.dataset.ledger import LedgerEntry, Purpose, open_ledger
 from codec.dataset.location import DataLocation, _open_any_split
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 
 
 @dataclass(frozen=True)

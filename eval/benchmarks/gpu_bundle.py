@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from codec.dataset.clips import Clip
 from codec.dataset.location import open_split
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 
 BUNDLE_BYTES = 30_000_000
