@@ -87,8 +87,9 @@ def load(
         device: device of the model, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the
             graphs that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
         dtype: data type of the decoder: ``"float32"``, or one that is less exact: ``"float16"`` or ``"bfloat16"``,
-            or ``"int8"``, which is about twice as fast on CPUs with VNNI. The encoder always computes in float32,
-            since one code that differs changes most codes after it in its frame.
+            or ``"int8"``, which is about twice as fast on CPUs with VNNI; or ``"exact"``, which gives the same samples
+            on every processor. The encoder always computes in float32, since one code that differs changes most codes
+            after it in its frame.
         threads: CPU threads. With another number, a code in 100,000 may differ from those in files.
 
     Returns:

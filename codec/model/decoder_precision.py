@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codec.errors import UserError
 from codec.model.convnext import Stack, StreamState
+from codec.model.exact_decoder import ExactBackend
 from codec.model.int8_blocks import use_int8_blocks
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _FLOATING = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
-DTYPES = (*_FLOATING, "int8")
+DTYPES = (*_FLOATING, "int8", "exact")
 """Data types of a decoder."""
 
 
@@ -41,6 +42,8 @@ def set_decoder_dtype(codec: Codec, dtype: str) -> None:
         raise UserError(f"the graphs of the device onnx are float32, not {dtype}")
     if dtype == "int8":
         use_int8_blocks(codec)
+    elif dtype == "exact":
+        codec.backend = ExactBackend(codec)
     else:
         _use_floats(codec.decoder, _FLOATING[dtype])
 

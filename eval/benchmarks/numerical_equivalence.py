@@ -177,7 +177,7 @@ def standard_configurations(device: str) -> list[RunConfiguration]:
         return [*found, RunConfiguration(device), RunConfiguration(device, block=1)]
     if device == "cpu":
         return found
-    return [*found, *(RunConfiguration(device, dtype) for dtype in DTYPES if dtype != "int8")]
+    return [*found, *(RunConfiguration(device, dtype) for dtype in DTYPES if dtype not in ("int8", "exact"))]
 
 
 def read_first_seconds(files: Sequence[Path], seconds: float) -> list[audio.Audio]:
