@@ -95,7 +95,9 @@ class ExactDecodeBlock:
         self._decoder = _ExactStack(codec.decoder)
         self._spread = _weights(codec.spread)
         self._powers = _power_table(codec.config.power).to(self.device)
-        self._basis = _round(_mdct_basis(codec.config.hop), COEFFICIENT_BITS).to(self.device)
+        self._basis = _round(torch.tensor(mdct_basis(codec.config.hop), dtype=torch.float64), COEFFICIENT_BITS).to(
+            self.device
+        )
 
     def initial_state(self, streams: int) -> StreamState:
         """Return the state before the first block: zeros.
@@ -243,22 +245,52 @@ def _entries(quantizer: ResidualVQ) -> Tensor:
 @cache
 def _gelu_table() -> Tensor:
     steps = round(GELU_LIMIT * 2**ACTIVATION_BITS)
-    values = [step / 2**ACTIVATION_BITS for step in range(-steps, steps + 1)]
-    return _activations(torch.tensor([0.5 * x * (1 + math.erf(x / math.sqrt(2))) for x in values], dtype=torch.float64))
+    values = [gelu(step / 2**ACTIVATION_BITS) for step in range(-steps, steps + 1)]
+    return _activations(torch.tensor(values, dtype=torch.float64))
 
 
-def _power_table(exponent: float) -> Tensor:
-    """Return what :func:`codec.model.power_law.expand` makes of the multiples of ``2**-ACTIVATION_BITS``."""
+def _power_table(power: float) -> Tensor:
     count = round(MAX_COMPRESSED * 2**ACTIVATION_BITS)
-    least = EPSILON**exponent
-    values = [(step / 2**ACTIVATION_BITS + least) ** (1 / exponent) - EPSILON for step in range(count + 1)]
+    values = [expanded(step / 2**ACTIVATION_BITS, power) for step in range(count + 1)]
     return _round(torch.tensor(values, dtype=torch.float64), COEFFICIENT_BITS)
 
 
-def _mdct_basis(hop: int) -> Tensor:
-    """Return the basis of :class:`codec.model.mdct.MDCT` in float64."""
+def gelu(x: float) -> float:
+    """Return the GELU of a number.
+
+    Args:
+        x: the number
+
+    Returns:
+        Its product with the probability that a standard normal variable is less.
+    """
+    return 0.5 * x * (1 + math.erf(x / math.sqrt(2)))
+
+
+def expanded(magnitude: float, power: float) -> float:
+    """Return what :func:`codec.model.power_law.expand` makes of a magnitude.
+
+    Args:
+        magnitude: compressed, at least 0
+        power: exponent of the compression
+
+    Returns:
+        The magnitude of the coefficient.
+    """
+    return float((magnitude + EPSILON**power) ** (1 / power) - EPSILON)
+
+
+def mdct_basis(hop: int) -> list[list[float]]:
+    """Return the basis of :class:`codec.model.mdct.MDCT`, not rounded.
+
+    Args:
+        hop: samples between frames
+
+    Returns:
+        ``2 * hop`` rows of ``hop`` numbers.
+    """
     rows = []
     for n in range(2 * hop):
         scale = math.sqrt(2 / hop) * math.sin(math.pi * (n + 0.5) / (2 * hop))
         rows.append([scale * math.cos(math.pi / hop * (n + 0.5 + hop / 2) * (k + 0.5)) for k in range(hop)])
-    return torch.tensor(rows, dtype=torch.float64)
+    return rows
