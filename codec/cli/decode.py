@@ -44,8 +44,8 @@ def add_parser(command: AddCommand) -> None:
         "--dtype",
         choices=("float32", "float16", "bfloat16", "int8", "exact"),
         default="float32",
-        help="numbers that the decoder computes with: int8 is the fastest on a CPU with VNNI; exact gives the same samples"
-        " on every processor, see docs/exact_decoding.md (default: %(default)s)",
+        help="numbers that the decoder computes with: int8 is the fastest on a CPU with VNNI, exact gives the same"
+        " samples on every processor, see docs/exact_decoding.md (default: %(default)s)",
     )
     default = f"the model named in each file, from the built-in models and that of the variable {MODEL_VARIABLE}"
     add_batch_options(parser, ".nac files and token shards", default, ".wav, .flac or .ogg")

@@ -1,4 +1,4 @@
-"""The exact decoder once more, in NumPy with integers instead of float64 and without PyTorch, from docs/exact_decoding.md."""
+"""The exact decoder once more, from docs/exact_decoding.md: in NumPy, with integers instead of float64."""
 
 import math
 
