@@ -29,6 +29,8 @@ PACKAGES = (
     "lightning-utilities",
     "pytorch-lightning",
     "torchmetrics",
+    "cffi",
+    "pycparser",
     "packaging",
     "pyyaml",
     "safetensors",
@@ -38,6 +40,8 @@ PACKAGES = (
     "tqdm",
 )
 """What training and coding need beyond PyTorch and NumPy and what these bring."""
+_PEER_WHEELS, _PEER_SOURCE = ("einops", "torchaudio"), "encodec"
+"""What EnCodec's own training step needs, which is timed beside ours; it is pure Python, and no wheel on PyPI."""
 _VALIDATION_SHARE = 0.1
 _LONGEST_S = 20.0
 """Longer clips are cut, for the sake of more speakers."""
@@ -79,8 +83,10 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
     (out / ".gitignore").write_text("*\n")
     (out / "run.sh").write_text(_RUN)
     if wheels:
-        _fetch_wheels(out / "wheels")
+        fetch_wheels(out / "wheels")
     left = total_bytes - _size(out)
+    if left <= 0:
+        raise UserError(f"{out}: the wheels alone exceed {total_bytes / 1e6:.0f} MB")
     seconds = 3600 * hours
     found = 0.0
     for split, share, name in ((val, _VALIDATION_SHARE, "val"), (train, 1.0, "train")):
@@ -124,13 +130,25 @@ def _write_opus(path: Path, wave: np.ndarray, rate: int) -> int:
     return path.stat().st_size
 
 
-def _fetch_wheels(out: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-        *("--python-version", "3.12", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"),
-        *("--dest", str(out), *PACKAGES),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+def fetch_wheels(out: Path, python: str = "3.12") -> None:
+    """Fetch wheels for Linux from the package index.
+
+    Args:
+        out: folder of the wheels
+        python: version of Python
+
+    Raises:
+        UserError: they cannot be fetched.
+    """
+    platforms = ("--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64")
+    binary = ("--only-binary=:all:", "--python-version", python, *platforms)
+    _pip("download", *binary, "--dest", str(out), *PACKAGES, *_PEER_WHEELS)
+    _pip("wheel", "--wheel-dir", str(out), _PEER_SOURCE)
+
+
+def _pip(command: str, *arguments: str) -> None:
+    words = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"wheels could not be fetched: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}")
 
