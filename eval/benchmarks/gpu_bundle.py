@@ -55,8 +55,7 @@ cd "$(dirname "$0")"
 python3 -m venv --system-site-packages venv
 venv/bin/pip install --quiet --no-index --no-deps wheels/*.whl
 export PYTHONPATH="$(cd .. && pwd)"
-test -d data || venv/bin/python -m codec prepare audio/train audio/val --out data --group-by folder
-venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data data --out results
+venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data audio --out results
 """
 
 
