@@ -2,8 +2,8 @@
 
 ``python -m eval.benchmarks.gpu_bundle --data data/speech --out gpu_bundle`` writes wheels, and audio of the training
 and validation splits as Ogg Opus, into a folder that git ignores. On the machine with the GPU, in a copy of this
-repository, ``sh gpu_bundle/run.sh 15`` installs the wheels into a virtual environment beside PyTorch, prepares the
-audio and runs the benchmark for 15 minutes.
+repository, ``sh gpu_bundle/run.sh 15`` installs the wheels into a virtual environment beside PyTorch, unpacks the
+audio and runs the benchmark for 15 minutes. PyAV, which reads Ogg files elsewhere, is too large for the folder.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ cd "$(dirname "$0")"
 python3 -m venv --system-site-packages venv
 venv/bin/pip install --quiet --no-index --no-deps wheels/*.whl
 export PYTHONPATH="$(cd .. && pwd)"
-venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data audio --out results
+venv/bin/python -c 'from pathlib import Path; from eval.benchmarks.gpu_bundle import unpack
+unpack(Path("audio"), Path("wav"))'
+venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data wav --out results
 """
 
 
@@ -104,6 +107,26 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
             budget, left = budget - written, left - written
             found += frames / 16000
     return found / 3600
+
+
+def unpack(audio: Path, out: Path) -> None:
+    """Decode the audio of a folder to WAV, by libsndfile alone; what is there already is left.
+
+    Args:
+        audio: the folder of the audio
+        out: folder of the WAV files
+    """
+
+    def decode(path: Path) -> None:
+        target = (out / path.relative_to(audio)).with_suffix(".wav")
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_suffix(".part")
+            soundfile.write(part, *soundfile.read(path, dtype="int16"), format="WAV")
+            part.replace(target)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(decode, sorted(audio.rglob("*.ogg"))))
 
 
 def _in_turn(split: PackedSplit) -> Iterator[tuple[int, str, int]]:

@@ -22,7 +22,7 @@ from codec.training.trainer import TrainingOptions, train
 from eval.benchmarks import gpu_training
 from eval.benchmarks.checkpoint_parts import join_checkpoint, split_checkpoint
 from eval.benchmarks.gpu import GpuOptions, run
-from eval.benchmarks.gpu_bundle import gather
+from eval.benchmarks.gpu_bundle import gather, unpack
 from eval.benchmarks.timed_training import train_for
 from tests.helpers.runs import tiny_recipe
 
@@ -110,6 +110,11 @@ def test_the_bundle_holds_audio_of_many_speakers_and_keeps_its_size(tmp_path, pr
     assert hours == pytest.approx(sum(seconds) / 3600, rel=0.01)
     rates = [8e-3 * path.stat().st_size / second for path, second in zip(files, seconds)]
     assert 15 < float(np.median(rates)) < 50
+    for _ in range(2):
+        unpack(tmp_path / "bundle/audio", tmp_path / "wav")
+    unpacked = [soundfile.info(path) for path in sorted((tmp_path / "wav").rglob("*.wav"))]
+    assert {(info.samplerate, info.subtype) for info in unpacked} == {(16000, "PCM_16")}
+    assert [info.duration for info in unpacked] == pytest.approx(seconds)
     with pytest.raises(UserError):
         gather(prepared, tmp_path / "bundle")
 
