@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codec.config import Recipe
-from codec.dataset.packed import FULL_SCALE, PackedSplit
+from codec.dataset.packed_split import FULL_SCALE, PackedSplit
 
 _LARGEST_SHARE = 0.25
 """Share of the free memory that audio may take; a step needs the rest."""
@@ -26,7 +26,7 @@ class ResidentAudio:
     """
 
     def __init__(self, split: PackedSplit, device: torch.device):
-        frames = [clip.frames for clip in split.clips]
+        frames = split.clips.numbers("frames").tolist()
         self._samples = torch.zeros(sum(frames), split.channels, dtype=torch.int16, device=device)
         self._frames = torch.tensor(frames, device=device)
         self._begins = self._frames.cumsum(0) - self._frames
@@ -88,4 +88,4 @@ def resident_bytes(split: PackedSplit) -> int:
     Returns:
         Bytes.
     """
-    return sum(clip.frames for clip in split.clips) * split.channels * 2
+    return int(split.clips.numbers("frames").sum()) * split.channels * 2

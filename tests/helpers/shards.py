@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-from data_prep import pack
+from data_prep import placement
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 
@@ -28,7 +28,7 @@ def prepared_in_shards(folder: Path, groups: int = 14, channels: int = 1) -> Pat
         shared = noise(number) // 2
         waves = [shared + noise(1000 * channel + number) // 2 for channel in range(channels)]
         soundfile.write(path, np.stack(waves, 1) if channels > 1 else noise(number), RATE)
-    with patch.object(pack, "SHARD_BYTES", 2 * 2 * channels * RATE):
+    with patch.object(placement, "SHARD_BYTES", 2 * 2 * channels * RATE):
         options = PrepareOptions(sample_rate=RATE, channels=channels, workers=1, ratios="6:1:1")
         prepare([folder / "audio"], folder / "data", options)
     return folder / "data"

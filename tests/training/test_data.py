@@ -8,7 +8,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from codec.dataset.arrays import LocalArrays
-from codec.dataset.packed import PackedSplit, packed_folder, read_table
+from codec.dataset.clips import ClipTable
+from codec.dataset.packed import packed_folder, read_table
+from codec.dataset.packed_split import PackedSplit
 from codec.training.data import CodecData
 from codec.training.resident_audio import ResidentAudio
 from tests.helpers.runs import RANDOM, tiny_recipe
@@ -51,7 +53,7 @@ def test_clips_that_are_too_short_and_stereo_are_read_on_the_device_too(tmp_path
     ]
     np.save(tmp_path / "a.npy", np.concatenate(clips))
     table = ["clip_id,shard,start,frames,path,domain,group,seconds,rms_dbfs,bandwidth_hz,noise_dbfs", *rows]
-    split = PackedSplit(LocalArrays(tmp_path, 2), *read_table(table, "a"), 16000, 2)
+    split = PackedSplit(LocalArrays(tmp_path, 2), ClipTable(read_table(table, "a")), 16000, 2)
     audio = ResidentAudio(split, torch.device("cpu"))
     positions = torch.tensor([(0, 0), (0, 49), (1, 1), (1, 3), (2, 0), (2, 70)])
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
