@@ -19,7 +19,7 @@ from data_prep.prepare import prepare
 from tests.helpers.tiny import TINY
 
 README = Path(__file__).parents[1] / "README.md"
-SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4"]
+SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4", "--codec.quantizer.contexts=2"]
 SHORT = ["--train.steps=2", "--train.validate_every=2", "--adversarial.start_step=0", "--adversarial.width=4"]
 
 

@@ -101,19 +101,20 @@ def test_a_divergent_loss_ends_the_run_and_the_best_is_kept(tmp_path, prepared, 
 
 
 def test_a_run_that_diverges_goes_back_to_its_best_validation_at_half_the_learning_rate(tmp_path, prepared, capsys):
-    wild = ["--optim.lr=10", "--optim.clip_norm=1e9", "--train.validate_every=1", "--train.steps=40"]
+    wild = ["--optim.lr=10", "--optim.clip_norm=1e9", "--train.validate_every=1", "--train.steps=16"]
     run = tmp_path / "run"
     with pytest.raises(Diverged):
         train(tiny_recipe(*wild, "--train.rollbacks=1"), prepared, run, quiet=True)
     assert read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"] == 1
-    assert train(tiny_recipe(*wild, "--train.rollbacks=40"), prepared, run, quiet=True).steps == 40
+    assert train(tiny_recipe(*wild, "--train.rollbacks=40"), prepared, run, quiet=True).steps == 16
     rollbacks = read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"]
     warnings = [
         line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ") and "rollback" in line
     ]
+    print("ROLLBACKS", rollbacks)
     assert 1 < rollbacks == len(warnings)
     group = read_checkpoint(run / "checkpoints/last.ckpt", run)["optimizer_states"][0]["param_groups"][0]
-    assert group["lr"] == pytest.approx(10 * learning_rate_ratio(tiny_recipe(*wild), 39) / 2**rollbacks)
+    assert group["lr"] == pytest.approx(10 * learning_rate_ratio(tiny_recipe(*wild), 15) / 2**rollbacks)
 
 
 def test_the_time_left_is_known_if_the_last_validation_is_not_finite(tmp_path):
