@@ -1,0 +1,22 @@
+"""Evaluations in these tests are quick."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from eval.benchmarks.memory import coding_peak_mb
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_measured_once() -> Iterator[None]:
+    """The memory of coding is measured in the first evaluation alone: the process for it takes longer than the rest."""
+    measured: list[float] = []
+
+    def measure(*given: object) -> float:
+        if not measured:
+            measured.append(coding_peak_mb(*given))  # type: ignore[arg-type]
+        return measured[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.evaluation.summary.coding_peak_mb", measure)
+        yield
