@@ -1,6 +1,7 @@
 """Tiny training runs: their recipe, what they leave behind, and interruptions in the middle of one."""
 
 import csv
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ RANDOM = [
 _TIMES = ("audio_s_per_s", "minutes", "judging_s")
 
 
+@functools.cache
 def tiny_recipe(*overrides: str, name: str = "quickstart") -> Recipe:
     """Return a tiny recipe of 12 steps with a validation after every fourth, without contexts."""
     return read_recipe(name, [*WITHOUT_CONTEXTS, "--train.steps=12", "--train.validate_every=4", *overrides])

@@ -63,7 +63,7 @@ def test_tables_fitted_to_few_clips_cost_no_more_than_fixed_width_on_others(larg
     assert unseen <= 1.01 * 30.0
 
 
-@pytest.mark.parametrize("start", ["parent", "uniform"])
+@pytest.mark.parametrize("start", [pytest.param("parent", marks=pytest.mark.long), "uniform"])
 def test_tables_of_many_large_codebooks_fitted_to_half_a_minute(prepared, start):
     """The built-in model's, whose own tables were fitted to an hour of speech. Fitted without looking at what is held
     out, they take 1.18 times the fixed width here."""

@@ -305,6 +305,7 @@ def test_at_most_ten_clips_of_a_group_are_transcribed_and_a_limit_keeps_them_amo
     assert choose_transcribed(clips, range(len(clips)), 8000) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(metric("wer").absent, reason="needs the extra speech-metrics")
 def test_words_are_recognised_in_decoded_and_original_audio_of_clips_with_a_text(folder, tmp_path):
     made = [
