@@ -1,12 +1,11 @@
 """Refuse preparations that would leave a split empty, and name the options that would fill it."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from codec.errors import UserError
 from data_prep.excerpts import SHORTEST_S
 from data_prep.groups import FILE, TIME, Grouping
-from data_prep.manifest import ManifestRow
+from data_prep.rows import USED, RowTable, count_reasons
 from data_prep.split_ratios import SPLITS, SplitRatios
 
 _BY_FILE = "--group-by file (each of {} files is a group)"
@@ -32,9 +31,7 @@ def refuse_too_few_groups(n_files: int, n_groups: int, ratios: SplitRatios, grou
         raise UserError(f"{n_files} files in {n_groups} groups cannot fill {wanted} splits; use {_list_ways(ways)}")
 
 
-def refuse_empty_splits(
-    rows: Sequence[ManifestRow], ratios: SplitRatios, grouping: Grouping, *, repeated: bool
-) -> None:
+def refuse_empty_splits(rows: RowTable, ratios: SplitRatios, grouping: Grouping, *, repeated: bool) -> None:
     """Refuse an assignment that leaves a split without clips.
 
     Args:
@@ -46,37 +43,40 @@ def refuse_empty_splits(
     Raises:
         UserError: a split with a share has no clip. The message names the options that would fill it.
     """
-    used, excluded = ([row for row in rows if row.used == wanted] for wanted in (True, False))
-    empty = [split for split in SPLITS if ratios.share(split) > 0 and all(row.split != split for row in used)]
+    counted = f"SELECT split, count(*), max(seconds) FROM {rows.name} WHERE {USED} GROUP BY split"
+    used = {split: (count, longest) for split, count, longest in rows.store.query(counted)}
+    empty = [split for split in SPLITS if ratios.share(split) > 0 and split not in used]
     if not empty:
         return
-    groups = len({row.group for row in used})
+    count = sum(count for count, _ in used.values())
+    groups = rows.store.value(f'SELECT count(DISTINCT "group") FROM {rows.name} WHERE {USED}')
     ways = ["add recordings of more groups"]
     if repeated:
         ways.append("choose another --out, since groups keep their splits")
     else:
-        if grouping.rule not in (FILE, TIME) and len(used) >= _count_wanted(ratios) > groups:
-            ways.append(f"use {_BY_FILE.format(len(used))}")
-        if grouping.rule != TIME and any(row.seconds >= SHORTEST_S for row in used):
+        if grouping.rule not in (FILE, TIME) and count >= _count_wanted(ratios) > groups:
+            ways.append(f"use {_BY_FILE.format(count)}")
+        if grouping.rule != TIME and any(longest >= SHORTEST_S for _, longest in used.values()):
             ways.append(f"use {_BY_TIME}")
         ways.append(f"use {_ALL_TRAINING}")
-    left_out = f"; {len(excluded)} files are excluded ({count_reasons(excluded)})" if excluded else ""
+    excluded = len(rows) - count
+    left_out = f"; {excluded} files are excluded ({list_reasons(rows)})" if excluded else ""
     raise UserError(
-        f"the {' and '.join(empty)} split would be empty: there are {len(used)} usable files in {groups} groups"
+        f"the {' and '.join(empty)} split would be empty: there are {count} usable files in {groups} groups"
         f"{left_out}; {_list_ways(ways)}"
     )
 
 
-def count_reasons(rows: Iterable[ManifestRow]) -> str:
-    """Return the number of rows for each kind of reason.
+def list_reasons(rows: RowTable) -> str:
+    """Return the number of excluded rows for each kind of reason.
 
     Args:
-        rows: excluded rows.
+        rows: all rows.
 
     Returns:
         Text such as ``2 empty, 1 silent``.
     """
-    counts = Counter(row.reason.partition(":")[0] for row in rows)
+    counts = count_reasons(rows, "excluded")
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
 
 

@@ -1,8 +1,10 @@
 """Audio files in the sources, with their properties known before decoding."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from codec.dataset.columns import LANGUAGE_COLUMNS, LICENCE_COLUMNS, first_cell
 
@@ -13,6 +15,12 @@ OTHER_DOMAIN = "audio"
 
 DURATION_TOLERANCE_S = 0.1
 """A duration in a list may be shorter than the file by this, for rounding."""
+
+ENTRY_COLUMNS = {
+    "path": str, "relative": str, "source": str, "domain": str, "group": str, "recording": str, "plain": bool,
+    "text": str, "fields": str,
+}  # fmt: skip
+"""Columns of a table of entries, see :meth:`AudioEntry.cells`."""
 
 
 class AudioOrigin(Protocol):
@@ -72,6 +80,33 @@ class AudioEntry:
         except ValueError:
             return self.text
         return "" if stated < seconds - DURATION_TOLERANCE_S else self.text
+
+    def cells(self) -> tuple[str | int, ...]:
+        """Return the row in a table of entries.
+
+        Returns:
+            Cells of :data:`ENTRY_COLUMNS`.
+        """
+        return (
+            str(self.path), self.relative, self.source, self.domain, self.group, self.recording, self.plain, self.text,
+            json.dumps(self.fields) if self.fields else "",
+        )  # fmt: skip
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[Any]) -> "AudioEntry":
+        """Read the row of a table of entries.
+
+        Args:
+            cells: cells of :data:`ENTRY_COLUMNS`.
+
+        Returns:
+            The entry.
+        """
+        path, relative, source, domain, group, recording, plain, text, columns = cells
+        return cls(
+            Path(path), relative, source, domain, group, recording, bool(plain), text,
+            json.loads(columns) if columns else {},
+        )  # fmt: skip
 
     @property
     def licence(self) -> str:

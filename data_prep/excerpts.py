@@ -4,15 +4,17 @@ Each is cut into an excerpt for training, one for validation and one for testing
 left out, so that no sound, word or reverberation occurs in two splits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
 
-from data_prep.manifest import ManifestRow
+from data_prep.rows import ASSIGNED, ORDER, USED, ManifestRow, RowTable
 from data_prep.segments import AudioSegment
 from data_prep.split_ratios import SPLITS, SplitRatios
 
 GAP_S = 5.0
 """Seconds that are left out between two excerpts."""
+SPAN = "parts.start_s, parts.end_s"
+"""Columns of the table ``parts`` with the time."""
 SHORTEST_S = 120.0
 """Shorter recordings are not divided."""
 
@@ -73,14 +75,32 @@ def divide_recording(seconds: float, ratios: SplitRatios) -> list[SplitExcerpt]:
     return excerpts
 
 
-def plan_excerpts(
-    rows: Iterable[ManifestRow],
-    ratios: SplitRatios,
-    *,
-    by_time: bool,
-    earlier: Sequence[ManifestRow],
-    contents: Mapping[str, str],
-) -> dict[str, list[SplitExcerpt]]:
+class PlannedExcerpts:
+    """Excerpts of the files that are divided, in the table ``parts`` of the store.
+
+    Args:
+        rows: rows of whole files.
+        excerpts: rows of files that are divided, with each of their excerpts.
+    """
+
+    def __init__(self, rows: RowTable, excerpts: Iterable[tuple[ManifestRow, SplitExcerpt]]) -> None:
+        self._rows = rows
+        columns = {"split": str, "start_s": float, "end_s": float, "path": str, "key": str}
+        rows.store.create("parts", columns, key=["path", "start_s", "end_s"])
+        cells = ((*astuple(excerpt), row.path, excerpt.segment_of(row).key) for row, excerpt in excerpts)
+        rows.store.add("parts", cells)
+
+    def __len__(self) -> int:
+        return int(self._rows.store.value("SELECT count(*) FROM parts"))
+
+    def __iter__(self) -> Iterator[tuple[ManifestRow, SplitExcerpt]]:
+        joined = f"parts JOIN {self._rows.name} AS file ON file.path = parts.path AND file.end_s = 0"
+        query = f"SELECT parts.split, parts.start_s, parts.end_s, file.* FROM {joined} ORDER BY parts.path, {SPAN}"
+        for split, start_s, end_s, *row, _ in self._rows.store.query(query):
+            yield ManifestRow(*row), SplitExcerpt(split, start_s, end_s)
+
+
+def plan_excerpts(rows: RowTable, earlier: RowTable, ratios: SplitRatios, *, by_time: bool) -> PlannedExcerpts:
     """Decide which files are divided.
 
     A recording that an earlier run divided keeps its excerpts, even under another name; one that belongs to a split as
@@ -88,40 +108,62 @@ def plan_excerpts(
 
     Args:
         rows: rows of whole files.
+        earlier: rows of the earlier run, of whose files the table ``measured`` has the samples' SHA-256.
         ratios: shares of the splits.
         by_time: divide long recordings that are new.
-        earlier: rows of the earlier run.
-        contents: SHA-256 of the samples of whole files by path, including those of earlier runs.
 
     Returns:
-        Excerpts by path of the file; files that are not divided are left out.
+        The excerpts.
     """
-    divided = _earlier_excerpts(earlier, contents)
-    whole = {row.sha256 for row in earlier if row.assigned and row.segment.whole}
-    used = [row for row in rows if row.used]
+    known = _EarlierExcerpts(earlier)
+    return PlannedExcerpts(rows, _plan(rows, earlier, ratios, known, by_time) if by_time or len(known) else ())
+
+
+def _plan(
+    rows: RowTable, earlier: RowTable, ratios: SplitRatios, known: "_EarlierExcerpts", by_time: bool
+) -> Iterator[tuple[ManifestRow, SplitExcerpt]]:
+    store = rows.store
     # Files of one recording, such as stems of a song, are cut at the same times.
-    longest: dict[str, float] = {}
-    for row in used:
-        longest[row.group] = max(longest.get(row.group, 0.0), row.seconds)
-    planned = {}
-    for row in used:
-        if row.sha256 in divided:
-            planned[row.path] = divided[row.sha256]
-        elif by_time and longest[row.group] >= SHORTEST_S and row.sha256 not in whole:
-            planned[row.path] = _limit(row.seconds, divide_recording(longest[row.group], ratios))
-    return planned
+    store.create("longest", {"group": str, "seconds": float}, key=["group"])
+    store.execute(f'INSERT INTO longest SELECT "group", max(seconds) FROM {rows.name} WHERE {USED} GROUP BY "group"')
+    whole = f"SELECT sha256 FROM {earlier.name} WHERE end_s = 0 AND {ASSIGNED}"
+    details = f"""
+        SELECT longest.seconds, sha256 IN ({whole})
+        FROM {rows.name} JOIN longest USING ("group") WHERE {USED} ORDER BY {ORDER}
+    """
+    for row, (longest, stays_whole) in zip(rows.where(USED), store.query(details), strict=True):
+        excerpts = known.of(row.sha256)
+        if not excerpts and by_time and longest >= SHORTEST_S and not stays_whole:
+            excerpts = _limit(row.seconds, divide_recording(longest, ratios))
+        for excerpt in excerpts:
+            yield row, excerpt
 
 
-def _earlier_excerpts(earlier: Iterable[ManifestRow], contents: Mapping[str, str]) -> dict[str, list[SplitExcerpt]]:
-    """Return the excerpts of an earlier run by SHA-256 of the recording's samples."""
-    divided: dict[str, list[SplitExcerpt]] = {}
-    for row in earlier:
-        if row.assigned and not row.segment.whole and row.path in contents:
-            excerpt = SplitExcerpt(row.split, row.start_s, row.end_s)
-            known = divided.setdefault(contents[row.path], [])
-            if excerpt not in known:
-                known.append(excerpt)
-    return divided
+class _EarlierExcerpts:
+    """Excerpts of an earlier run by SHA-256 of the recording's samples."""
+
+    def __init__(self, earlier: RowTable) -> None:
+        self._store = earlier.store
+        columns = {"sha256": str, "start_s": float, "end_s": float, "split": str}
+        self._store.create("excerpts", columns, key=list(columns))
+        self._store.execute(
+            f"""
+            INSERT OR IGNORE INTO excerpts
+            SELECT measured.sha256, part.start_s, part.end_s, part.split
+            FROM (SELECT * FROM {earlier.name} WHERE end_s > 0 AND {ASSIGNED}) AS part
+            JOIN measured ON measured.key = part.path
+            """
+        )
+        self._count = int(self._store.value("SELECT count(*) FROM excerpts"))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, sha256: str) -> list[SplitExcerpt]:
+        if not self._count:
+            return []
+        known = "SELECT split, start_s, end_s FROM excerpts WHERE sha256 = ? ORDER BY start_s, end_s, split"
+        return [SplitExcerpt(*cells) for cells in self._store.query(known, sha256)]
 
 
 def _limit(seconds: float, excerpts: Iterable[SplitExcerpt]) -> list[SplitExcerpt]:

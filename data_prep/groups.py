@@ -2,13 +2,16 @@
 
 import re
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from codec.errors import UserError
 from data_prep.entries import DOMAIN_WORDS, AudioEntry
+from data_prep.listing import Listing
+
+Entries = Listing | Sequence[AudioEntry]
+"""Audio files, which are read several times."""
 
 FOLDER, FILE, TIME = "folder", "file", "time"
 """Rules without an argument, see :func:`group_entries`."""
@@ -34,7 +37,7 @@ class Grouping:
     """Lines for the user about what was chosen."""
 
 
-def choose_grouping(entries: Sequence[AudioEntry], rule: str | None, before: Grouping | None = None) -> Grouping:
+def choose_grouping(entries: Listing, rule: str | None, before: Grouping | None = None) -> Grouping:
     """Decide how groups are made.
 
     Args:
@@ -53,25 +56,28 @@ def choose_grouping(entries: Sequence[AudioEntry], rule: str | None, before: Gro
         return Grouping(rule, FOLDER)
     if before:
         return Grouping(before.rule, FOLDER if before.rule else before.plain_rule)
-    plain = [entry for entry in entries if entry.plain]
-    for root, members in _by_root(plain).items():
-        if question := _ask_about_folders(root, members):
+    roots: dict[str, set[tuple[str, ...]]] = {}
+    for entry in entries.plain():
+        roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(_folders(entry))
+    for root, folders in roots.items():
+        if question := _ask_about_folders(root, folders):
             raise UserError(question)
     # Next to files whose groups are known, a folder is a group like any other.
-    flat = 1 < len(plain) == len(entries) and len({_folder(entry) for entry in plain}) == 1
-    if not flat:
+    names = {_join(folders) for root in roots.values() for folders in root}
+    if len(names) != 1 or len(entries) < 2 or entries.has_groups():
         return Grouping(None, FOLDER)
-    if question := _ask_about_names(plain):
+    if question := _ask_about_names(entries):
         raise UserError(question)
     note = (
-        f"all {len(plain)} files are in one folder, so each is a group of its own; if several belong together (takes of"
-        f" a recording), name the part that they share: --group-by regex:PATTERN (a path is {plain[0].relative})"
+        f"all {len(entries)} files are in one folder, so each is a group of its own; if several belong together (takes"
+        f" of a recording), name the part that they share: --group-by regex:PATTERN (a path is"
+        f" {next(iter(entries)).relative})"
     )
     return Grouping(None, FILE, (note,))
 
 
-def group_entries(entries: Sequence[AudioEntry], grouping: Grouping) -> dict[str, str]:
-    r"""Return the group of every file.
+def group_entries(entries: Entries, grouping: Grouping) -> Iterator[tuple[AudioEntry, str]]:
+    r"""Name the group of every file.
 
     Rules:
 
@@ -89,8 +95,8 @@ def group_entries(entries: Sequence[AudioEntry], grouping: Grouping) -> dict[str
         entries: all files.
         grouping: how groups are made.
 
-    Returns:
-        Names of the groups by ``str(entry.path)``.
+    Yields:
+        Each file with the name of its group.
 
     Raises:
         UserError: the rule is none of these, applies to no file, or is a level below the deepest folder.
@@ -98,43 +104,46 @@ def group_entries(entries: Sequence[AudioEntry], grouping: Grouping) -> dict[str
     >>> from pathlib import Path
     >>> names = ["train/anna/1.wav", "test/anna/2.wav", "test/ben/3.wav"]
     >>> entries = [AudioEntry(Path(name), name, "corpus", "speech", plain=True) for name in names]
-    >>> group_entries(entries, Grouping(None, FOLDER))
-    {'train/anna/1.wav': 'anna', 'test/anna/2.wav': 'anna', 'test/ben/3.wav': 'ben'}
-    >>> group_entries(entries, Grouping(r"regex:(\d)\.wav", FOLDER))
-    {'train/anna/1.wav': '1', 'test/anna/2.wav': '2', 'test/ben/3.wav': '3'}
+    >>> [group for _, group in group_entries(entries, Grouping(None, FOLDER))]
+    ['anna', 'anna', 'ben']
+    >>> [group for _, group in group_entries(entries, Grouping(r"regex:(\d)\.wav", FOLDER))]
+    ['1', '2', '3']
     """
-    names = _apply(grouping, entries)
-    if grouping.rule and entries and not any(names):
-        kind, _, _ = grouping.rule.partition(":")
+    name_of, applies = _naming(grouping, entries), False
+    for entry in entries:
+        name = name_of(entry)
+        applies = applies or bool(name)
+        yield entry, name or entry.recording or entry.relative
+    if grouping.rule and not applies and len(entries):
+        raise UserError(f"--group-by {grouping.rule}: this applies to no file; {_hint(grouping.rule, entries)}")
+
+
+def _hint(rule: str, entries: Entries) -> str:
+    if rule.startswith("column:"):
         columns = sorted({name for entry in entries for name in entry.fields})
-        hint = f"the columns are: {', '.join(columns) or 'none, as there is no list'}" if kind == "column" else (
-            f"a path below the source is {entries[0].relative}"
-        )  # fmt: skip
-        raise UserError(f"--group-by {grouping.rule}: this applies to no file; {hint}")
-    return {
-        str(entry.path): name or entry.recording or entry.relative for entry, name in zip(entries, names, strict=True)
-    }
+        return f"the columns are: {', '.join(columns) or 'none, as there is no list'}"
+    return f"a path below the source is {next(iter(entries)).relative}"
 
 
-def _apply(grouping: Grouping, entries: Sequence[AudioEntry]) -> list[str]:
-    """Return the name that the rule yields for each file; empty for none."""
+def _naming(grouping: Grouping, entries: Entries) -> Callable[[AudioEntry], str]:
+    """Return the function that yields the name according to the rule; empty for none."""
     rule = grouping.rule
     kind, _, argument = (rule or "").partition(":")
     if rule is None:
-        return [_default(entry, grouping.plain_rule) for entry in entries]
+        return lambda entry: _default(entry, grouping.plain_rule)
     if rule == FOLDER:
-        return [_folder(entry) for entry in entries]
+        return _folder
     if rule in (FILE, TIME):
-        return [entry.recording or entry.relative for entry in entries]
-    if kind == "level" and argument.isdigit() and int(argument) > 0:
+        return lambda entry: entry.recording or entry.relative
+    if kind == "level" and argument.isdigit() and (level := int(argument)) > 0:
         deepest = max(len(_folders(entry)) for entry in entries)
-        if deepest < int(argument):
+        if deepest < level:
             raise UserError(f"--group-by {rule}: the deepest file is only {deepest} folders below its source")
-        return ["/".join(_folders(entry)[: int(argument)]) for entry in entries]
+        return lambda entry: "/".join(_folders(entry)[:level])
     if kind == "regex":
-        return [_match(argument, entry) for entry in entries]
+        return lambda entry: _match(argument, entry)
     if kind == "column":
-        return [entry.fields.get(argument, "") for entry in entries]
+        return lambda entry: entry.fields.get(argument, "")
     raise UserError(f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME")
 
 
@@ -147,24 +156,20 @@ def _folders(entry: AudioEntry) -> tuple[str, ...]:
 
 
 def _folder(entry: AudioEntry) -> str:
-    return "/".join(part for part in _folders(entry) if part.lower() not in CONTAINERS)
+    return _join(_folders(entry))
 
 
-def _by_root(entries: Iterable[AudioEntry]) -> dict[str, list[AudioEntry]]:
-    """Return the entries by the folder in which their relative paths begin."""
-    roots: dict[str, list[AudioEntry]] = {}
-    for entry in entries:
-        roots.setdefault(str(entry.path).removesuffix(entry.relative), []).append(entry)
-    return roots
+def _join(folders: tuple[str, ...]) -> str:
+    return "/".join(part for part in folders if part.lower() not in CONTAINERS)
 
 
-def _ask_about_folders(root: str, entries: Sequence[AudioEntry]) -> str:
+def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]]) -> str:
     """Return a question if the folders below a source can be read in two ways, else an empty text.
 
     They can if folders are nested: the outer ones may be speakers with their books, or collections with their speakers.
     Names of containers and domains, and folders that all files share, do not count.
     """
-    paths = {tuple(part for part in _folders(entry) if not _is_neutral(part)) for entry in entries}
+    paths = {tuple(part for part in parts if not _is_neutral(part)) for parts in folders}
     shared = _count_shared(paths)
     below = {path[shared:] for path in paths if len(path) > shared}
     outer = sorted({path[0] for path in below})
@@ -174,23 +179,23 @@ def _ask_about_folders(root: str, entries: Sequence[AudioEntry]) -> str:
     return (
         f"{root}: the folders are nested {len(deepest)} deep ({'/'.join(deepest)}), so it is not clear which files"
         f" belong together; if the outer ones ({len(outer)}: {_some(outer)}) are the speakers or recordings, add"
-        f" {_rule_for(entries, outer)}; if the inner ones ({len(below)}) are, add --group-by folder"
+        f" {_rule_for(folders, outer)}; if the inner ones ({len(below)}) are, add --group-by folder"
     )
 
 
-def _ask_about_names(entries: Sequence[AudioEntry]) -> str:
+def _ask_about_names(entries: Listing) -> str:
     """Return a question if several names of files in one folder begin with the same part, else an empty text.
 
     Speakers whose folders were merged into one have such names.
     """
     for pattern in NAME_PATTERNS:
-        shared = Counter(_match(pattern, entry) for entry in entries)
+        shared = {_match(pattern, entry) for entry in entries}
         if 2 <= len(shared) <= len(entries) / 2 and "" not in shared:
             return (
-                f"{entries[0].path.parent}: the names of its {len(entries)} files begin with {len(shared)} different"
-                f" parts ({_some(sorted(shared))}), so it is not clear which files belong together; if that part is the"
-                f" speaker or recording, add --group-by {shlex.quote('regex:' + pattern)}; if each file is independent"
-                " of the others, add --group-by file"
+                f"{next(iter(entries)).path.parent}: the names of its {len(entries)} files begin with"
+                f" {len(shared)} different parts ({_some(sorted(shared))}), so it is not clear which files belong"
+                " together; if that part is the speaker or recording, add --group-by"
+                f" {shlex.quote('regex:' + pattern)}; if each file is independent of the others, add --group-by file"
             )
     return ""
 
@@ -199,12 +204,11 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _rule_for(entries: Sequence[AudioEntry], outer: Sequence[str]) -> str:
+def _rule_for(folders: Collection[tuple[str, ...]], outer: Sequence[str]) -> str:
     """Return the option that groups by the outer folders: not a level if the folder above varies ("train", "test")."""
     wanted = set(outer)
-    levels = {next((n for n, part in enumerate(_folders(entry)) if part in wanted), -1) for entry in entries} - {-1}
-    level = min(levels)
-    above = {_folders(entry)[:level] for entry in entries}
+    level = min(n for parts in folders for n, part in enumerate(parts) if part in wanted)
+    above = {parts[:level] for parts in folders}
     rule = f"level:{level + 1}" if len(above) == 1 else f"regex:^(?:[^/]+/){{{level}}}([^/]+)/"
     return f"--group-by {shlex.quote(rule)}"
 

@@ -5,12 +5,10 @@ by NeMo under "ASR datasets" (``audio_filepath``), and by Hugging Face ``dataset
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from codec.batch import inputs
+from codec.batch.inputs import read_lines
 from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from data_prep import toolkits
@@ -24,7 +22,7 @@ LIST_SUFFIXES = TABLES | PATH_LISTS | {PARQUET, ".jsonl", ".json", ".scp", ".gz"
 """Suffixes in lower case of files that are read as lists; ``.gz`` stands for ``.jsonl.gz``."""
 
 
-def read_audio_list(path: Path) -> list[AudioEntry]:
+def read_audio_list(path: Path) -> Iterator[AudioEntry]:
     """Read a list of audio files. Relative paths begin at the list's folder.
 
     Args:
@@ -33,33 +31,37 @@ def read_audio_list(path: Path) -> list[AudioEntry]:
             ``sentence``, …); ``.jsonl`` or ``.json`` with such objects, or lhotse's recordings or cuts, compressed as
             ``.gz`` or not; Kaldi's ``wav.scp``; or ``.txt`` with a path on each line.
 
-    Returns:
-        The files, each once. A file that the list has in several groups is a group of its own; one that it has with
-        several texts, or from an offset on, has no text, since files are used as a whole.
+    Yields:
+        An entry for each row; a file may have several. One from an offset on has no text, since files are used as a
+        whole.
 
     Raises:
         UserError: the list cannot be read, names no files, or has a command instead of a file.
     """
+    entries = _entries(path)
+    if (first := next(entries, None)) is None:
+        raise UserError(f"{path}: this list names no files")
+    yield first
+    yield from entries
+
+
+def _entries(path: Path) -> Iterator[AudioEntry]:
     suffix = path.suffix.lower()
     if suffix == ".scp":
-        entries: Iterable[AudioEntry] = toolkits.read_kaldi(path)
-    elif suffix in TABLES:
-        entries = _from_rows(path, read_csv(path))
-    elif suffix == PARQUET:
-        entries = _from_rows(path, read_parquet(path))
-    elif suffix in PATH_LISTS:
-        entries = _from_rows(path, ({"path": os.fspath(name)} for name in inputs.read_path_list(path)))
-    else:
-        values = list(read_json_lines(path))
-        known = toolkits.read_lhotse(path, values)
-        rows = ({name: cell_text(value) for name, value in row.items()} for row in values)
-        entries = known if known is not None else _from_rows(path, rows)
-    if merged := _merged(entries):
-        return merged
-    raise UserError(f"{path}: this list names no files")
+        return toolkits.read_kaldi(path)
+    if suffix in TABLES:
+        return _from_rows(path, read_csv(path))
+    if suffix == PARQUET:
+        return _from_rows(path, read_parquet(path))
+    if suffix in PATH_LISTS:
+        return _from_rows(path, ({"path": line.rstrip("\r\n")} for line in read_lines(path, "list") if line.strip()))
+    if toolkits.is_lhotse(next(read_json_lines(path), {})):
+        return iter(toolkits.read_lhotse(path, list(read_json_lines(path))))
+    rows = ({name: cell_text(value) for name, value in row.items()} for row in read_json_lines(path))
+    return _from_rows(path, rows)
 
 
-def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterable[AudioEntry]:
+def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterator[AudioEntry]:
     folder = Path(os.path.abspath(manifest.parent))
     for number, row in enumerate(rows, 1):
         if not (name := first_cell(row, PATH_COLUMNS)):
@@ -90,17 +92,3 @@ def _text_of_file(row: TableRow) -> str:
     if begins_within:
         return ""
     return one_line(first_cell(row, TEXT_COLUMNS))
-
-
-def _merged(entries: Iterable[AudioEntry]) -> list[AudioEntry]:
-    by_path: dict[Path, list[AudioEntry]] = defaultdict(list)
-    for entry in entries:
-        by_path[entry.path].append(entry)
-    return [_one(same) for same in by_path.values()]
-
-
-def _one(same: Sequence[AudioEntry]) -> AudioEntry:
-    groups = {entry.group for entry in same if entry.group}
-    texts = {entry.text for entry in same}
-    first = same[0] if len(texts) == 1 else replace(same[0], text="")
-    return replace(first, group=first.relative, plain=False) if len(groups) > 1 else first

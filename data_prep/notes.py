@@ -1,8 +1,8 @@
 """Lines for the user about the files found and the groups chosen; most are printed before decoding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from codec.runtime.file_walk import count_suffixes, describe_left_out
+from codec.runtime.file_walk import describe_left_out
 from data_prep.groups import TIME, Grouping
 from data_prep.sources import Corpus, Sources
 
@@ -17,25 +17,29 @@ def describe_sources(sources: Sources) -> list[str]:
         A line about files that are not audio and one about folders that could not be listed, if there are any.
     """
     lines = []
-    if sources.others:
-        lines.append(describe_left_out(count_suffixes(sources.others)))
+    if sources.left_out:
+        lines.append(describe_left_out(sources.left_out))
     if sources.unlisted:
         lines.append(f"{len(sources.unlisted)} folders could not be listed; the first is {sources.unlisted[0]}")
     return lines
 
 
-def describe_groups(sources: Sources, groups: Mapping[str, str], grouping: Grouping) -> list[str]:
+def describe_groups(sources: Sources, grouping: Grouping) -> list[str]:
     """Describe how files are grouped.
 
     Args:
-        sources: content of the sources.
-        groups: names of the groups by path.
+        sources: content of the sources. Its store has the names of the groups of each corpus in the table
+            ``group_names``.
         grouping: how groups were made.
 
     Returns:
         A line for each recognised corpus, and one for each other choice.
     """
-    lines = [line for corpus in sources.corpora if (line := _describe_corpus(corpus, groups, grouping.rule))]
+    lines = [
+        line
+        for number, corpus in enumerate(sources.corpora)
+        if (line := _describe_corpus(sources, number, corpus, grouping.rule))
+    ]
     if grouping.rule == TIME:
         lines.append("long recordings are divided by time, with gaps; each shorter file is a group of its own")
     return [*lines, *grouping.notes]
@@ -50,16 +54,18 @@ def describe_texts(sources: Sources) -> list[str]:
     Returns:
         A line, if there are any.
     """
-    known = sum(bool(entry.text) for entry in sources.entries)
+    known = sources.store.value("SELECT count(*) FROM files WHERE text != ''")
     return [f"{known} of {_count_files(len(sources.entries))} have a text, for word error rates"] if known else []
 
 
-def _describe_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None) -> str:
+def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | None) -> str:
     """Return the line about a corpus, empty if none of its files are of a domain that is used."""
-    layout = corpus.layout
-    used = [entry for entry in corpus.entries if str(entry.path) in groups]
-    names = {groups[str(entry.path)] for entry in used}
-    if not used:
+    layout, store = corpus.layout, sources.store
+    files, unknown = next(
+        store.query("""SELECT count(*), sum("group" = '' AND NOT plain) FROM files WHERE corpus = ?""", number)
+    )
+    groups = store.value("SELECT count(*) FROM group_names WHERE corpus = ?", number)
+    if not files:
         return ""
     if rule:
         grouping = f"grouped by {rule} as requested"
@@ -67,10 +73,9 @@ def _describe_corpus(corpus: Corpus, groups: Mapping[str, str], rule: str | None
         grouping = f"grouped by {layout.grouping}"
     else:
         grouping = "without groups of its own"
-    unknown = sum(not entry.group and not entry.plain for entry in used)
     parts = [
         f"{corpus.folder}: {layout.name}, recognised by {layout.evidence}",
-        f"{_count_files(len(used))}, {grouping} ({len(names)} groups)",
+        f"{_count_files(files)}, {grouping} ({groups} groups)",
         *([f"domain {layout.domain}"] if layout.domain else []),
         *(
             [f"{_count_files(unknown)} without a known group, each a group of its own"]

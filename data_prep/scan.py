@@ -1,66 +1,20 @@
-"""Audio scan: decode and measure every file once, and check which clips can be used. Headers are not trusted.
+"""Audio scan: decode and measure every file once, and check which clips can be used. Headers are not trusted."""
 
-Measurements are appended to a journal, one line per file, so that an interrupted or repeated run continues there.
-"""
-
-import json
-import math
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from codec import audio
-from codec.audio.statistics import AudioMeter, AudioStats
-from codec.errors import UserError
-from codec.runtime.atomic_files import write_text
+from codec.audio.statistics import AudioMeter
 from codec.runtime.process_pool import PoolOptions, Workers, map_in_processes
+from data_prep.journal import ScanJournal, ScanRecord, SegmentQueue
 from data_prep.segments import AudioSegment
 
-SCAN_JOURNAL = "inventory.jsonl"
-"""Name of the journal in the data folder."""
 SILENT_DBFS = -60.0
 """Clips below this RMS level are excluded."""
 CLIPPED_SHARE = 1e-3
 """Clips with a larger share of clipped samples are excluded."""
 CLIPPED_SHARE_WARNING = 1e-4
 """Clips with a larger share of clipped samples are used with a warning."""
-_VERSION = 2
-"""Version of the measurements. Lines of other versions are ignored."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRecord:
-    """Measurements of a file, or of a segment of it: a line of the journal."""
-
-    path: str
-    size: int
-    """Size of the file in bytes; with ``mtime_ns``, it shows whether the file has changed since."""
-    mtime_ns: int
-    """Time of the last change, in nanoseconds."""
-    error_kind: str = ""
-    """Reason, in one or two words, why the file could not be decoded completely; empty if it could."""
-    error: str = ""
-    """Details of the reason."""
-    format: str = ""
-    """Container and encoding, such as ``WAV/PCM_16``."""
-    stats: AudioStats = field(default_factory=AudioStats)
-    """Measurements; at their defaults after an error."""
-    start_s: float = 0.0
-    """Start of the segment in seconds."""
-    end_s: float = 0.0
-    """End of the segment in seconds; 0 means the whole file."""
-
-    @property
-    def segment(self) -> AudioSegment:
-        """The audio that was measured."""
-        return AudioSegment(Path(self.path), self.start_s, self.end_s)
-
-    @property
-    def seconds(self) -> float:
-        """Duration in seconds, 0 after an error."""
-        return self.stats.frames / self.stats.sample_rate if self.stats.sample_rate else 0.0
 
 
 @dataclass(frozen=True)
@@ -110,117 +64,20 @@ def _failed(segment: AudioSegment, size: int, mtime_ns: int, kind: str, error: s
     return ScanRecord(str(segment.path), size, mtime_ns, kind, error, start_s=start_s, end_s=end_s)
 
 
-def scan_files(segments: Sequence[AudioSegment], journal: Path, workers: Workers) -> dict[str, ScanRecord]:
-    """Measure files that are not in the journal, or whose size or time has changed since, and write them there.
+def scan_files(todo: SegmentQueue, journal: ScanJournal, workers: Workers) -> None:
+    """Measure files and enter them into the journal.
 
     Args:
-        segments: the audio.
-        journal: path of the journal.
+        todo: the audio, see :meth:`ScanJournal.queue`.
+        journal: the journal.
         workers: number of processes, or processes elsewhere.
-
-    Returns:
-        Measurements of all segments, by :attr:`AudioSegment.key`.
 
     Raises:
         UserError: the journal cannot be written, or a process died.
     """
-    known = read_journal(journal)
-    done = {segment.key: known[segment.key] for segment in segments if _is_current(known.get(segment.key))}
-    todo = [segment for segment in segments if segment.key not in done]
-    options = PoolOptions(workers, "scanning", inline_first=True, max_chunk=8)
-    try:
-        with journal.open("a+b") as file:
-            if _is_cut_off(file):
-                file.write(b"\n")
-            for result in map_in_processes(scan_file, todo, options):
-                file.write(_format_line(result).encode())
-                file.flush()
-                done[result.segment.key] = result
-    except OSError as error:
-        raise UserError(f"{journal}: cannot write ({error.strerror})") from error
-    if todo:
-        known.update(done)
-        write_text(journal, (_format_line(known[key]) for key in sorted(known)))
-    return done
-
-
-def _is_current(record: ScanRecord | None) -> bool:
-    """Return whether the file still has the size and time of the record."""
-    if record is None:
-        return False
-    try:
-        stat = os.stat(record.path)
-    except OSError:
-        return False
-    return (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-
-
-def _is_cut_off(file: BinaryIO) -> bool:
-    """Return whether the last line is truncated, so that a new line must be started before writing."""
-    if file.seek(0, os.SEEK_END) == 0:
-        return False
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) != b"\n"
-
-
-def _format_line(record: ScanRecord) -> str:
-    """Return the line of the journal, in which the statistics stand between the other fields."""
-    values: dict[str, object] = {"v": _VERSION}
-    for name, value in asdict(record).items():
-        values.update(value if name == "stats" else {name: value})
-    return json.dumps(values) + "\n"
-
-
-def _parse_line(line: bytes) -> ScanRecord | None:
-    """Return the record of a line, None if it is damaged or of another version."""
-    try:
-        values = json.loads(line)
-        if values.pop("v") != _VERSION:
-            return None
-        stats = {entry.name: _checked(values.pop(entry.name), entry.type) for entry in fields(AudioStats)}
-        others = {entry.name: entry.type for entry in fields(ScanRecord) if entry.name != "stats"}
-        return ScanRecord(
-            **{name: _checked(values.pop(name), kind) for name, kind in others.items()},
-            stats=AudioStats(**stats),
-            **values,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _checked(value: object, kind: object) -> Any:
-    """Return the value of a field of this type. Raises ``ValueError`` for another type, NaN and infinity."""
-    wanted = (int, float) if kind is float else (kind,)
-    if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"{value!r} is no {kind}")
-    return value
-
-
-def read_journal(journal: Path) -> dict[str, ScanRecord]:
-    """Read the journal. Lines that are damaged are left out, so that their files are measured again.
-
-    Args:
-        journal: path of the journal.
-
-    Returns:
-        Measurements by :attr:`AudioSegment.key`; empty if there is no journal.
-    """
-    if not journal.is_file():
-        return {}
-    with journal.open("rb") as lines:
-        return {record.segment.key: record for record in map(_parse_line, lines) if record}
-
-
-def read_content_hashes(journal: Path) -> dict[str, str]:
-    """Read the SHA-256 of the samples of each file when it was measured.
-
-    Args:
-        journal: path of the journal.
-
-    Returns:
-        SHA-256 of the samples of each whole file that was ever measured, by its path.
-    """
-    return {record.path: record.stats.sha256 for record in read_journal(journal).values() if record.segment.whole}
+    if len(todo):
+        options = PoolOptions(workers, "scanning", inline_first=True, max_chunk=8)
+        journal.append(map_in_processes(scan_file, todo, options))
 
 
 def check_clip(record: ScanRecord, *, min_seconds: float, sample_rate: int, channels: int) -> ClipCheck:

@@ -25,7 +25,7 @@ class AudioSegment:
     @property
     def key(self) -> str:
         """The path, with the times if the segment is a part of the file."""
-        return str(self.path) if self.whole else f"{self.path} from {self.start_s:.2f} to {self.end_s:.2f} s"
+        return segment_key(str(self.path), self.start_s, self.end_s)
 
     def blocks(self, sample_rate: int) -> Iterator[audio.FloatArray]:
         """Yield the samples block by block.
@@ -50,3 +50,17 @@ class AudioSegment:
                 yield part
             if at >= end:
                 return
+
+
+def segment_key(path: str, start_s: float, end_s: float) -> str:
+    """Return the key of a segment, see :attr:`AudioSegment.key`.
+
+    Args:
+        path: path of the file.
+        start_s: start in seconds.
+        end_s: end in seconds; 0 means the end of the file.
+
+    Returns:
+        The key.
+    """
+    return f"{path} from {start_s:.2f} to {end_s:.2f} s" if end_s else path

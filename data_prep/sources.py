@@ -5,17 +5,19 @@ if the source is a part of a corpus (its ``wavs/`` or ``clips/``), in the folder
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.dataset.columns import TEXT_COLUMNS, first_cell
 from codec.errors import UserError
-from codec.runtime.file_walk import find_files
+from codec.runtime.file_walk import list_folders
 from data_prep.entries import AudioEntry, domain_of
 from data_prep.layouts import CorpusLayout, FolderTree, recognise
+from data_prep.listing import Listing
 from data_prep.lists import LIST_SUFFIXES, read_audio_list
+from data_prep.store import Store
 from data_prep.tables import one_line
 
 _DEPTH = 2
@@ -31,8 +33,6 @@ class Corpus:
 
     layout: CorpusLayout
     folder: Path
-    entries: tuple[AudioEntry, ...]
-    """Its files."""
     unlisted: int
     """Number of audio files below the folder that are left out, since the corpus' own list does not name them."""
 
@@ -41,12 +41,14 @@ class Corpus:
 class Sources:
     """Content of the sources."""
 
-    entries: tuple[AudioEntry, ...]
+    store: Store
+    """Tables of the preparation, which hold the files."""
+    entries: Listing
     """Every audio file once, sorted by path."""
     corpora: tuple[Corpus, ...]
-    """Corpora that were recognised."""
-    others: tuple[Path, ...]
-    """Files that are neither audio nor part of a recognised corpus."""
+    """Corpora that were recognised. Their places in this tuple are their numbers in the listing."""
+    left_out: dict[str, int]
+    """Number of files that are neither audio nor part of a recognised corpus by suffix, the most frequent first."""
     unlisted: tuple[str, ...]
     """Folders that could not be listed, each with the reason."""
 
@@ -65,52 +67,82 @@ def find_audio(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: b
     Raises:
         UserError: a source does not exist or has no audio, a list cannot be read, or a domain does not occur.
     """
-    found: dict[Path, AudioEntry] = {}
-    corpora: list[Corpus] = []
-    others: dict[Path, None] = {}
-    unlisted: dict[str, None] = {}
+    store = Store()
+    search = _Search(store, plain)
     for source in sources:
-        content = _find_in(Path(os.path.abspath(source)), plain)
-        for entry in content.entries:
-            found.setdefault(entry.path, entry)
-        corpora += content.corpora
-        others.update(dict.fromkeys(content.others))
-        unlisted.update(dict.fromkeys(content.unlisted))
-    entries = [found[path] for path in sorted(found, key=str)]
-    if domains:
-        present = sorted({entry.domain for entry in entries})
-        for name in domains:
-            if name not in present:
-                raise UserError(f"there is no audio of the domain {name!r}; the sources have {', '.join(present)}")
-        entries = [entry for entry in entries if entry.domain in domains]
-    return Sources(tuple(entries), tuple(corpora), tuple(others), tuple(unlisted))
+        search.add(Path(os.path.abspath(source)))
+    search.listing.settle(domains)
+    return Sources(store, search.listing, tuple(search.corpora), search.count_others(), tuple(search.unlisted))
 
 
-def _find_in(source: Path, plain: bool) -> Sources:
-    """Return the content of one source."""
-    if not source.exists():
-        raise UserError(f"{source}: there is no such folder or file")
-    if source.is_file():
-        if source.suffix.lower() in LIST_SUFFIXES:
-            return Sources(tuple(read_audio_list(source)), (), (), ())
-        return Sources((AudioEntry(source, source.name, source.parent.name, domain_of(source.parent)),), (), (), ())
-    walked = find_files(source, AUDIO_SUFFIXES)
-    audio, others = (
-        sorted(path.relative_to(source).as_posix() for path in files) for files in (walked.files, walked.others)
-    )
-    tree = FolderTree(source, audio, others)
-    corpora = [] if plain else list(_corpora(tree, source))
-    entries = [entry for corpus in corpora for entry in corpus.entries]
-    claimed = [f"{corpus.folder.relative_to(source).as_posix()}/" for corpus in corpora]
-    prefixes = tuple("" if prefix == "./" else prefix for prefix in claimed)
-    entries += [_plain_entry(source, path) for path in tree.audio if not path.startswith(prefixes)]
-    if not entries:
-        if not any(source.iterdir()):
-            raise UserError(f"{source}: the folder is empty")
-        raise UserError(f"{source}: there are no audio files in this folder (.wav .flac .mp3 .opus .m4a and the like)")
-    rest = (source / path for path in tree.others if not path.startswith(prefixes))
-    unlisted = (f"{folder} ({reason})" for folder, reason in walked.unlisted.items())
-    return Sources(tuple(entries), tuple(corpora), tuple(rest), tuple(unlisted))
+class _Search:
+    """Search of all sources."""
+
+    def __init__(self, store: Store, plain: bool) -> None:
+        self._store, self._plain = store, plain
+        self.listing = Listing(store)
+        self.corpora: list[Corpus] = []
+        self.unlisted: dict[str, None] = {}
+        store.create("others", {"path": str, "suffix": str}, key=["path"])
+
+    def add(self, source: Path) -> None:
+        """Add one source."""
+        if not source.exists():
+            raise UserError(f"{source}: there is no such folder or file")
+        if source.is_dir():
+            self._add_folder(source)
+        elif source.suffix.lower() in LIST_SUFFIXES:
+            self.listing.add(read_audio_list(source))
+        else:
+            self.listing.add([AudioEntry(source, source.name, source.parent.name, domain_of(source.parent))])
+
+    def count_others(self) -> dict[str, int]:
+        """Count the files that are no audio by suffix; of equal counts, the suffix of the first file comes first."""
+        by_parts = "replace(path, '/', char(1))"
+        order = f"ORDER BY count(*) DESC, min({by_parts})"
+        return dict(self._store.query(f"SELECT suffix, count(*) FROM others GROUP BY suffix {order}"))
+
+    def _add_folder(self, source: Path) -> None:
+        tree = self._walk(source)
+        found = [] if self._plain else list(_find_corpora(tree))
+        for corpus in found:
+            self._add_corpus(source, *corpus)
+        claimed = [f"{folder.root.relative_to(source).as_posix()}/" for folder, _, _ in found]
+        prefixes = tuple("" if prefix == "./" else prefix for prefix in claimed)
+        rest = [path for path in tree.audio if not path.startswith(prefixes)]
+        if not found and not rest:
+            if not any(source.iterdir()):
+                raise UserError(f"{source}: the folder is empty")
+            raise UserError(
+                f"{source}: there are no audio files in this folder (.wav .flac .mp3 .opus .m4a and the like)"
+            )
+        self.listing.add(_plain_entry(source, path) for path in rest)
+        others = (source / path for path in tree.others if not path.startswith(prefixes))
+        self._store.add("others", ((str(path), path.suffix.lower()) for path in others))
+
+    def _walk(self, source: Path) -> FolderTree:
+        """List the files below a folder. Of each, its name is all that is held in memory."""
+        audio: list[str] = []
+        others: list[str] = []
+        unlisted: dict[Path, str] = {}
+        for folder, names in list_folders([source], unlisted):
+            relative = os.path.relpath(folder, source).replace(os.sep, "/")
+            prefix = "" if relative == "." else f"{relative}/"
+            for name in names:
+                is_audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+                (audio if is_audio else others).append(prefix + name)
+        self.unlisted |= dict.fromkeys(f"{folder} ({reason})" for folder, reason in unlisted.items())
+        return FolderTree(source, sorted(audio), sorted(others))
+
+    def _add_corpus(self, source: Path, tree: FolderTree, layout: CorpusLayout, prefix: str) -> None:
+        number, unlisted = len(self.corpora), 0
+        for path in layout.lists:
+            self.listing.add((_relative_to_source(source, entry) for entry in read_audio_list(path)), number)
+        if layout.lists:
+            unlisted = self.listing.count_missing((str(tree.root / path) for path in tree.audio), number)
+        else:
+            self.listing.add(_entries_of_corpus(source, tree, layout, prefix), number)
+        self.corpora.append(Corpus(layout, tree.root, unlisted))
 
 
 def _plain_entry(source: Path, path: str) -> AudioEntry:
@@ -118,19 +150,23 @@ def _plain_entry(source: Path, path: str) -> AudioEntry:
     return AudioEntry(file, path, source.name, domain_of(file.parent), plain=True)
 
 
-def _corpora(tree: FolderTree, source: Path) -> Iterator[Corpus]:
+_Found = tuple[FolderTree, CorpusLayout, str]
+"""Folder and layout of a corpus, and the beginning of the paths of its files in the layout."""
+
+
+def _find_corpora(tree: FolderTree) -> Iterator[_Found]:
     """Yield the corpora in a source; none lies within another."""
-    found = list(_search(tree, source, _DEPTH))
+    found = list(_search(tree, tree.root, _DEPTH))
     if not found and (layout := _of_parent(tree)):
-        found = [_corpus(layout, tree, source, f"{source.name}/")]
+        found = [(tree, layout, f"{tree.root.name}/")]
     yield from found
 
 
-def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[Corpus]:
+def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[_Found]:
     if tree.root != source and _PREPARED <= tree.names:
         return
     if layout := recognise(tree):
-        yield _corpus(layout, tree, source)
+        yield tree, layout, ""
     elif depth and len(tree.folders) <= _MOST_FOLDERS:
         for name in tree.folders:
             yield from _search(tree.below(name), source, depth - 1)
@@ -145,31 +181,22 @@ def _of_parent(tree: FolderTree) -> CorpusLayout | None:
         return None
     audio, others = ([f"{name}/{path}" for path in paths] for paths in (tree.audio, tree.others))
     layout = recognise(FolderTree(parent, audio, sorted([*siblings, *others])))
-    return layout if layout and layout.entries is None else None
+    return layout if layout and not layout.lists else None
 
 
-def _corpus(layout: CorpusLayout, tree: FolderTree, source: Path, prefix: str = "") -> Corpus:
-    """Return the corpus in a tree. ``prefix`` is the beginning of the paths of its files in the layout."""
-    if layout.entries is not None:
-        below = {str(tree.root / path) for path in tree.audio}
-        unlisted = len(below.difference(str(entry.path) for entry in layout.entries))
-        return Corpus(
-            layout, tree.root, tuple(_relative_to_source(source, entry) for entry in layout.entries), unlisted
-        )
-    entries = tuple(
-        AudioEntry(
-            path=(file := tree.root / path),
+def _entries_of_corpus(source: Path, tree: FolderTree, layout: CorpusLayout, prefix: str) -> Iterable[AudioEntry]:
+    for path in tree.audio:
+        file, columns = tree.root / path, dict(layout.columns(prefix + path))
+        yield AudioEntry(
+            path=file,
             relative=file.relative_to(source).as_posix(),
             source=layout.source(file) if layout.source else tree.root.name,
             domain=layout.domain,
             group=layout.groups(prefix + path),
             recording=layout.recordings(prefix + path),
-            text=one_line(first_cell(fields := dict(layout.columns(prefix + path)), TEXT_COLUMNS)),
-            fields=fields,
+            text=one_line(first_cell(columns, TEXT_COLUMNS)),
+            fields=columns,
         )
-        for path in tree.audio
-    )
-    return Corpus(layout, tree.root, entries, 0)
 
 
 def _relative_to_source(source: Path, entry: AudioEntry) -> AudioEntry:

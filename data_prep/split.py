@@ -1,4 +1,4 @@
-"""Divide groups among training, validation and test. Pure functions: no files, no clock, no global random state.
+"""Divide groups among training, validation and test, in tables of the store: no clock, no global random state.
 
 Every domain is divided on its own. A new group goes to the split that is furthest below its share of the domain's
 seconds, in an order that depends on the seed and the group's name alone. So no split misses its share by more than the
@@ -6,203 +6,244 @@ size of the largest group. Groups that were assigned earlier do not move.
 """
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
+from data_prep.rows import ASSIGNED, ORDER, USED, RowTable
 from data_prep.split_advice import advise_on_splits
-from data_prep.split_ratios import SPLITS, SplitRatios, find_empty_splits
+from data_prep.split_ratios import SPLITS, SplitRatios, SplitSize, find_empty_splits
 
 LARGE_GROUP = 0.25
 """Groups with more than this share of the seconds of the smallest split are assigned first."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCandidate:
-    """A clip that can be used."""
-
-    path: str
-    group: str
-    domain: str
-    seconds: float
-    sha256: str
-    """SHA-256 of its samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSplit:
-    """Split of a group and of a clip, according to an earlier run."""
-
-    group: str
-    split: str
-    path: str = ""
-    sha256: str = ""
-    """SHA-256 of samples already assigned to this split; empty if only the group was assigned."""
+_Seconds = defaultdict[str, float]
+"""Seconds by domain."""
 
 
 @dataclass(frozen=True)
 class SplitAssignment:
-    """Result of :func:`assign_splits`."""
+    """Result of :func:`assign_splits`, apart from the splits themselves."""
 
-    splits: dict[str, str]
-    """Split of every group, including those of earlier runs."""
-    rejected: dict[str, str]
-    """Reasons for clips that are not used, by path."""
     filled: tuple[str, ...]
     """Splits that got a group only by departing from the requested ratios."""
     advice: tuple[str, ...]
     """Lines for the user about departures from the request."""
 
 
-def assign_splits(
-    candidates: Sequence[SplitCandidate], ratios: SplitRatios, *, seed: int = 0, known: Iterable[KnownSplit] = ()
-) -> SplitAssignment:
+class KnownSplits:
+    """Splits that groups already have, and samples that belong to a split; the first entry of each holds.
+
+    Args:
+        earlier: rows of an earlier run. Its store receives the tables ``splits``, with the split of each group, and
+            ``content``, with the split and the key of the clip that has samples of this SHA-256.
+    """
+
+    def __init__(self, earlier: RowTable) -> None:
+        self._store = earlier.store
+        self._store.create("splits", {"name": str, "split": str}, key=["name"])
+        self._store.create("content", {"sha256": str, "key": str, "split": str}, key=["sha256"])
+        order = f"FROM {earlier.name} WHERE split != '' %s ORDER BY {ORDER}"
+        self._store.execute(f'INSERT OR IGNORE INTO splits SELECT "group", split {order % ""}')
+        with_samples = order % f"AND {ASSIGNED} AND sha256 != ''"
+        self._store.execute(f"INSERT OR IGNORE INTO content SELECT sha256, key, split {with_samples}")
+
+    def add(self, groups: Iterable[tuple[str, str]]) -> None:
+        """Add groups that have a split from the start.
+
+        Args:
+            groups: names and splits of groups.
+        """
+        self._store.add("splits", groups)
+
+
+def assign_splits(rows: RowTable, ratios: SplitRatios, *, seed: int = 0) -> SplitAssignment:
     """Assign every group to a split. Of several clips with the same samples, one is used.
 
     Args:
-        candidates: clips of all groups, in any order.
+        rows: all rows; they receive the split of their group, and duplicates are excluded. The tables of
+            :class:`KnownSplits` are in the same store.
         ratios: shares of the splits.
         seed: seed of the order in which groups are assigned.
-        known: groups and clips of earlier runs, which keep their splits.
 
     Returns:
-        The splits, the clips that are rejected as duplicates, and advice.
-
-    Groups keep their splits when others are added:
-
-    >>> clips = [SplitCandidate(f"{name}.wav", name, "speech", 10.0, name) for name in "abcdefghij"]
-    >>> first = assign_splits(clips[:5], SplitRatios.parse("3:1:1"))
-    >>> first.splits
-    {'e': 'train', 'c': 'train', 'a': 'train', 'b': 'val', 'd': 'test'}
-    >>> known = [KnownSplit(group, split) for group, split in first.splits.items()]
-    >>> second = assign_splits(clips, SplitRatios.parse("3:1:1"), known=known)
-    >>> second.splits  # doctest: +NORMALIZE_WHITESPACE
-    {'e': 'train', 'c': 'train', 'a': 'train', 'b': 'val', 'd': 'test',
-     'h': 'train', 'i': 'train', 'j': 'train', 'f': 'val', 'g': 'test'}
+        Which splits were filled, and advice.
     """
-    splits: dict[str, str] = {}
-    content: dict[str, KnownSplit] = {}
-    for earlier in known:
-        splits.setdefault(earlier.group, earlier.split)
-        if earlier.sha256:
-            content.setdefault(earlier.sha256, earlier)
-    rejected = _reject_duplicates(candidates, splits, content)
-    kept = [clip for clip in candidates if clip.path not in rejected]
-    _follow_content(kept, splits, content)
-    rejected |= _reject_content_of_other_splits(kept, splits, content)
-    kept = [clip for clip in kept if clip.path not in rejected]
-    locked = frozenset(splits)
-    _assign_new_groups(kept, ratios, seed, splits)
-    seconds = _sum_seconds(kept)
-    filled = _fill_empty_splits(seconds, ratios, splits, locked)
-    advice = advise_on_splits(seconds, ratios, splits, filled, locked)
-    return SplitAssignment(splits, rejected, tuple(filled), tuple(advice))
+    store = rows.store
+    store.create("rejected", {"key": str, "reason": str}, key=["key"])
+    store.add("rejected", _find_duplicates(rows))
+    _exclude_rejected(rows)
+    _follow_content(rows)
+    _reject_content_of_other_splits(rows)
+    _exclude_rejected(rows)
+    groups = _Groups(rows, ratios, seed)
+    groups.assign()
+    filled = groups.fill_empty_splits()
+    advice = advise_on_splits(groups.sizes(), ratios, filled, groups.largest())
+    new = f"coalesce((SELECT split FROM splits WHERE name = {rows.name}.\"group\"), '')"
+    store.execute(f"UPDATE {rows.name} SET split = {new}")
+    return SplitAssignment(tuple(filled), tuple(advice))
 
 
-def _reject_duplicates(
-    candidates: Sequence[SplitCandidate], splits: Mapping[str, str], content: Mapping[str, KnownSplit]
-) -> dict[str, str]:
-    """Reject all but one of the clips with the same samples: prefer the clip used in an earlier run, then a clip whose
+def _find_duplicates(rows: RowTable) -> Iterator[tuple[str, str]]:
+    """Find all but one of the clips with the same samples: prefer the clip used in an earlier run, then a clip whose
     group already has a split, then the first by path.
     """
-    same: dict[str, list[SplitCandidate]] = defaultdict(list)
-    for clip in candidates:
-        same[clip.sha256].append(clip)
-    rejected = {}
-    for sha, clips in same.items():
-        earlier = content.get(sha)
-
-        def rank(clip: SplitCandidate, earlier: KnownSplit | None = earlier) -> tuple[bool, bool, str]:
-            used_before = earlier is not None and earlier.path == clip.path
-            at_home = splits.get(clip.group) == earlier.split if earlier else clip.group in splits
-            return (not used_before, not at_home, clip.path)
-
-        first, *others = sorted(clips, key=rank)
-        for clip in others:
-            across = "" if clip.group == first.group else f", which belongs to another group ({first.group})"
-            rejected[clip.path] = f"duplicate: same samples as {first.path}{across}"
-    return rejected
-
-
-def _reject_content_of_other_splits(
-    clips: Iterable[SplitCandidate], splits: Mapping[str, str], content: Mapping[str, KnownSplit]
-) -> dict[str, str]:
-    """Reject clips whose samples belong to another split than their group."""
-    rejected = {}
-    for clip in clips:
-        earlier = content.get(clip.sha256)
-        if earlier and splits[clip.group] != earlier.split:
-            rejected[clip.path] = (
-                f"duplicate: same samples as {earlier.path}, which is in {earlier.split}; "
-                f"its own group {clip.group} is in {splits[clip.group]}"
-            )
-    return rejected
-
-
-def _follow_content(clips: Iterable[SplitCandidate], splits: dict[str, str], content: Mapping[str, KnownSplit]) -> None:
-    """Give a new group the split that already holds most of its audio (for example after files were moved)."""
-    known_seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for clip in clips:
-        if clip.group not in splits and clip.sha256 in content:
-            known_seconds[clip.group][content[clip.sha256].split] += clip.seconds
-    for group, seconds in known_seconds.items():
-        splits[group] = max(SPLITS, key=lambda split: seconds[split])
-
-
-def _assign_new_groups(clips: Iterable[SplitCandidate], ratios: SplitRatios, seed: int, splits: dict[str, str]) -> None:
-    totals: dict[str, float] = defaultdict(float)
-    reached: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    groups: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    # In a fixed order, so that sums of floats do not depend on the order of the files.
-    for clip in sorted(clips, key=lambda clip: clip.path):
-        totals[clip.domain] += clip.seconds
-        groups[clip.group][clip.domain] += clip.seconds
-        if clip.group in splits:
-            reached[clip.domain][splits[clip.group]] += clip.seconds
-    smallest = min(share for share in map(ratios.share, SPLITS) if share > 0)
-
-    def main_domain(group: str) -> str:
-        return max(sorted(groups[group]), key=lambda name: groups[group][name])
-
-    def order(group: str) -> tuple[float, bytes]:
-        """Sort large groups first: they then go to training instead of dominating a small split."""
-        seconds = max(groups[group].values())
-        total = totals[main_domain(group)]
-        return (-seconds if seconds > LARGE_GROUP * smallest * total else 0.0, _digest(group, seed))
-
-    for group in sorted((group for group in groups if group not in splits), key=order):
-        domain = main_domain(group)
-        splits[group] = max(SPLITS, key=lambda split: ratios.share(split) * totals[domain] - reached[domain][split])
-        for name, seconds in groups[group].items():
-            reached[name][splits[group]] += seconds
-
-
-def _digest(group: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}:{group}".encode("utf-8", "surrogateescape")).digest()
-
-
-def _sum_seconds(clips: Iterable[SplitCandidate]) -> dict[str, float]:
-    """Return the seconds of each group."""
-    seconds: dict[str, float] = defaultdict(float)
-    for clip in sorted(clips, key=lambda clip: clip.path):
-        seconds[clip.group] += clip.seconds
-    return seconds
-
-
-def _fill_empty_splits(
-    seconds: Mapping[str, float], ratios: SplitRatios, splits: dict[str, str], locked: frozenset[str]
-) -> list[str]:
-    """Fill splits that the ratios leave empty, which happens with few groups, and return the splits that were filled.
-
-    Each receives the group, not assigned in an earlier run, whose duration is closest to the split's share.
+    several = f"SELECT sha256 FROM {rows.name} WHERE {USED} GROUP BY sha256 HAVING count(*) > 1"
+    clips = f"""
+        SELECT clip.sha256, clip.key, clip."group",
+            content.key IS NOT clip.key AS is_new,
+            CASE WHEN content.split IS NULL THEN splits.split IS NULL ELSE splits.split IS NOT content.split END AS away
+        FROM {rows.name} AS clip
+        LEFT JOIN content ON content.sha256 = clip.sha256
+        LEFT JOIN splits ON splits.name = clip."group"
+        WHERE clip.{USED} AND clip.sha256 IN ({several})
+        ORDER BY clip.sha256, is_new, away, clip.key
     """
-    filled = []
-    for empty in find_empty_splits(seconds, ratios, splits):
-        counts = {split: sum(splits[group] == split for group in seconds) for split in SPLITS}
-        movable = [group for group in seconds if group not in locked and counts[splits[group]] > 1]
-        if movable:
-            wanted = ratios.share(empty) * sum(seconds.values())
-            moved = min(movable, key=lambda group: (abs(seconds[group] - wanted), group))
-            splits[moved] = empty
-            filled.append(empty)
-    return filled
+    for _, same in groupby(rows.store.query(clips), key=itemgetter(0)):
+        (_, first_key, first_group, *_), *others = same
+        for _, key, group, *_ in others:
+            across = "" if group == first_group else f", which belongs to another group ({first_group})"
+            yield key, f"duplicate: same samples as {first_key}{across}"
+
+
+def _exclude_rejected(rows: RowTable) -> None:
+    """Exclude the rows in the table ``rejected``."""
+    rows.store.execute(
+        f"""
+        UPDATE {rows.name} SET status = 'excluded', reason = rejected.reason FROM rejected
+        WHERE rejected.key = {rows.name}.key
+        """
+    )
+
+
+def _follow_content(rows: RowTable) -> None:
+    """Give a new group the split that already holds most of its audio (for example after files were moved)."""
+    rank = "CASE content.split WHEN 'train' THEN 0 WHEN 'val' THEN 1 ELSE 2 END"
+    rows.store.execute(
+        f"""
+        INSERT INTO splits SELECT name, split FROM (
+            SELECT clip."group" AS name, content.split,
+                row_number() OVER (PARTITION BY clip."group" ORDER BY sum(clip.seconds) DESC, {rank}) AS place
+            FROM {rows.name} AS clip JOIN content ON content.sha256 = clip.sha256
+            WHERE clip.{USED} AND clip."group" NOT IN (SELECT name FROM splits)
+            GROUP BY clip."group", content.split
+        ) WHERE place = 1
+        """
+    )
+
+
+def _reject_content_of_other_splits(rows: RowTable) -> None:
+    """Reject clips whose samples belong to another split than their group."""
+    rows.store.execute(
+        f"""
+        INSERT INTO rejected SELECT clip.key,
+            'duplicate: same samples as ' || content.key || ', which is in ' || content.split
+            || '; its own group ' || clip."group" || ' is in ' || splits.split
+        FROM {rows.name} AS clip
+        JOIN content ON content.sha256 = clip.sha256
+        JOIN splits ON splits.name = clip."group"
+        WHERE clip.{USED} AND splits.split != content.split
+        """
+    )
+
+
+class _Groups:
+    """Groups with their seconds, in a table of the store."""
+
+    def __init__(self, rows: RowTable, ratios: SplitRatios, seed: int) -> None:
+        self._rows, self._store, self._ratios = rows, rows.store, ratios
+        self._totals: _Seconds = defaultdict(float)
+        self._reached = {split: _Seconds(float) for split in SPLITS}
+        columns = {"name": str, "seconds": float, "locked": bool, "domain": str, "domains": str}
+        self._store.create("groups", {**columns, "large": float, "digest": str}, key=["name"])
+        self._sum_domains()
+        self._store.add("groups", self._sum_groups(seed))
+
+    def _clips(self, order: str) -> Iterator[tuple[str, str, float, str | None]]:
+        return self._store.query(  # type: ignore[return-value]
+            f"""
+            SELECT "group", domain, seconds, splits.split
+            FROM {self._rows.name} LEFT JOIN splits ON splits.name = "group" WHERE {USED} ORDER BY {order}
+            """
+        )
+
+    def _sum_domains(self) -> None:
+        # In a fixed order, so that sums of floats do not depend on the order of the files.
+        for _, domain, seconds, split in self._clips("key"):
+            self._totals[domain] += seconds
+            if split:
+                self._reached[split][domain] += seconds
+
+    def _sum_groups(self, seed: int) -> Iterator[tuple[str, float, bool, str, str, float, str]]:
+        """Yield the rows of the table. Large groups come first: they then go to training instead of dominating a small
+        split.
+        """
+        smallest = min(share for share in map(self._ratios.share, SPLITS) if share > 0)
+        for (name, split), clips in groupby(self._clips('"group", key'), key=itemgetter(0, 3)):
+            domains: _Seconds = defaultdict(float)
+            total = 0.0
+            for _, domain, seconds, _ in clips:
+                total += seconds
+                domains[domain] += seconds
+            main = max(sorted(domains), key=domains.__getitem__)
+            large = domains[main] > LARGE_GROUP * smallest * self._totals[main]
+            order = -domains[main] if large else 0.0
+            yield name, total, bool(split), main, json.dumps(domains), order, _digest(name, seed)
+
+    def assign(self) -> None:
+        """Assign the groups without a split."""
+        self._store.add("splits", self._assigned())
+
+    def _assigned(self) -> Iterator[tuple[str, str]]:
+        new = "SELECT name, domain, domains FROM groups WHERE NOT locked ORDER BY large, digest"
+        for name, main, domains in self._store.query(new):
+            split = max(
+                SPLITS, key=lambda split: self._ratios.share(split) * self._totals[main] - self._reached[split][main]
+            )
+            for domain, seconds in json.loads(domains).items():
+                self._reached[split][domain] += seconds
+            yield name, split
+
+    def fill_empty_splits(self) -> list[str]:
+        """Fill splits that the ratios leave empty, which happens with few groups, and return the splits that were
+        filled.
+
+        Each receives the group, not assigned in an earlier run, whose duration is closest to the split's share.
+        """
+        filled = []
+        for empty in find_empty_splits(self.sizes(), self._ratios):
+            sizes = self.sizes()
+            wanted = self._ratios.share(empty) * sum(size.seconds for size in sizes.values())
+            several = ", ".join(f"'{split}'" for split, size in sizes.items() if size.groups > 1)
+            moved = self._store.value(
+                f"""
+                SELECT name FROM groups JOIN splits USING (name) WHERE NOT locked AND split IN ({several})
+                ORDER BY abs(seconds - ?), name
+                """,
+                wanted,
+            )
+            if moved is not None:
+                self._store.add("splits", [(moved, empty)], replace=True)
+                filled.append(empty)
+        return filled
+
+    def sizes(self) -> Mapping[str, SplitSize]:
+        """Return the sizes of the splits."""
+        sizes = {split: SplitSize(0, 0.0, False) for split in SPLITS}
+        counted = (
+            "SELECT split, count(*), sum(seconds), max(locked) FROM groups JOIN splits USING (name) GROUP BY split"
+        )
+        for split, count, seconds, locked in self._store.query(counted):
+            sizes[split] = SplitSize(count, seconds, bool(locked))
+        return sizes
+
+    def largest(self) -> float:
+        """Return the seconds of the largest group."""
+        return float(self._store.value("SELECT max(seconds) FROM groups") or 0.0)
+
+
+def _digest(group: str, seed: int) -> str:
+    return hashlib.blake2b(f"{seed}:{group}".encode("utf-8", "surrogateescape")).hexdigest()

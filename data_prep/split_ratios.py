@@ -56,17 +56,24 @@ class SplitRatios:
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
-def find_empty_splits(seconds: Mapping[str, float], ratios: SplitRatios, splits: Mapping[str, str]) -> list[str]:
+@dataclass(frozen=True)
+class SplitSize:
+    """Size of a split."""
+
+    groups: int
+    seconds: float
+    locked: bool
+    """Some of its groups were assigned by an earlier run."""
+
+
+def find_empty_splits(sizes: Mapping[str, SplitSize], ratios: SplitRatios) -> list[str]:
     """Return the splits that have a share, but no group.
 
     Args:
-        seconds: seconds of each group with clips.
+        sizes: sizes of the splits.
         ratios: shares of the splits.
-        splits: split of each group.
 
     Returns:
         Names of the splits.
     """
-    return [
-        split for split in SPLITS if ratios.share(split) > 0 and not any(splits[group] == split for group in seconds)
-    ]
+    return [split for split in SPLITS if ratios.share(split) > 0 and not sizes[split].groups]

@@ -1,16 +1,17 @@
 """Summary of a preparation: hours, groups, clips, levels, exclusions and advice."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.dataset.packed import Clip, packed_folder
-from codec.runtime.file_walk import count_suffixes
+from codec.dataset.packed import packed_folder
 from codec.runtime.text import escape_invisible
 from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
-from data_prep.manifest import MANIFEST_NAME, ManifestRow
+from data_prep.manifest import MANIFEST_NAME
 from data_prep.options import PrepareOptions
+from data_prep.placement import ClipPlacement
+from data_prep.rows import USED, RowTable, count_reasons
 from data_prep.sources import Sources
 from data_prep.split_ratios import SPLITS, SplitRatios
 from data_prep.target_distance import TargetDistance, measure_target_distance
@@ -139,8 +140,8 @@ class PreparationSummary:
 
 def summarise_preparation(
     out: Path,
-    rows: Sequence[ManifestRow],
-    clips: dict[str, list[Clip]],
+    rows: RowTable,
+    packed: ClipPlacement,
     options: PrepareOptions,
     sources: Sources,
     notes: Sequence[str],
@@ -151,7 +152,7 @@ def summarise_preparation(
     Args:
         out: the data folder.
         rows: rows of the manifest.
-        clips: packed clips by split.
+        packed: clips of every split.
         options: options of the preparation.
         sources: content of the sources.
         notes: lines about what was recognised and chosen.
@@ -160,8 +161,7 @@ def summarise_preparation(
     Returns:
         The summary.
     """
-    total = sum(clip.seconds for members in clips.values() for clip in members)
-    shares = SplitRatios.parse(options.ratios)
+    splits = _summarise_splits(rows, packed, SplitRatios.parse(options.ratios))
     return PreparationSummary(
         out=str(out),
         manifest=str(out / MANIFEST_NAME),
@@ -169,38 +169,48 @@ def summarise_preparation(
         sample_rate=options.sample_rate,
         channels=options.channels,
         ratios=options.ratios,
-        files=len({row.path for row in rows}),
+        files=rows.store.value(f"SELECT count(DISTINCT path) FROM {rows.name}"),
         rows=len(rows),
-        splits=tuple(_summarise_split(split, clips[split], total, shares.share(split)) for split in SPLITS),
-        excluded=_count_kinds(row for row in rows if not row.used),
-        warned=_count_kinds(row for row in rows if row.status == "warned"),
-        advice=(*advice, *_advise_on_domains(clips)),
+        splits=splits,
+        excluded=count_reasons(rows, "excluded"),
+        warned=count_reasons(rows, "warned"),
+        advice=(*advice, *_advise_on_domains(splits)),
         notes=tuple(notes),
-        left_out=count_suffixes(sources.others),
+        left_out=sources.left_out,
         unlisted=sources.unlisted,
-        target=measure_target_distance(clips["train"], options.target) if options.target and clips["train"] else None,
+        target=(
+            measure_target_distance(packed.levels("train"), options.target)
+            if options.target and packed.counts["train"]
+            else None
+        ),
     )
 
 
-def _count_kinds(rows: Iterable[ManifestRow]) -> dict[str, int]:
-    return dict(Counter(row.reason.partition(":")[0] for row in rows))
+def _summarise_splits(rows: RowTable, packed: ClipPlacement, shares: SplitRatios) -> tuple[SplitSummary, ...]:
+    seconds, total = dict.fromkeys(SPLITS, 0.0), 0.0
+    for split in SPLITS:
+        for clip in packed.levels(split):
+            seconds[split] += clip.seconds
+            total += clip.seconds
+    return tuple(_summarise_split(rows, packed, split, seconds[split], total, shares.share(split)) for split in SPLITS)
 
 
-def _summarise_split(split: str, clips: Sequence[Clip], total: float, asked: float) -> SplitSummary:
-    seconds = sum(clip.seconds for clip in clips)
+def _summarise_split(
+    rows: RowTable, packed: ClipPlacement, split: str, seconds: float, total: float, asked: float
+) -> SplitSummary:
     levels = [0.0] * (len(LEVEL_EDGES_DBFS) - 1)
     domains: dict[str, float] = {}
     sources: dict[str, float] = {}
-    for clip in clips:
-        inside = sum(clip.rms_dbfs >= edge for edge in LEVEL_EDGES_DBFS[1:-1])
-        levels[inside] += clip.seconds / seconds
+    for clip in packed.levels(split):
+        levels[bisect(LEVEL_EDGES_DBFS[1:-1], clip.rms_dbfs)] += clip.seconds / seconds
         domains[clip.domain] = domains.get(clip.domain, 0.0) + clip.seconds
         sources[clip.source] = sources.get(clip.source, 0.0) + clip.seconds
+    groups = f'SELECT count(DISTINCT "group") FROM {rows.name} WHERE {USED} AND split = ?'
     return SplitSummary(
         split=split,
         hours=seconds / 3600,
-        groups=len({clip.group for clip in clips}),
-        clips=len(clips),
+        groups=rows.store.value(groups, split),
+        clips=packed.counts[split],
         share_asked=asked,
         share_reached=seconds / total if total else 0.0,
         levels=tuple(levels),
@@ -209,8 +219,8 @@ def _summarise_split(split: str, clips: Sequence[Clip], total: float, asked: flo
     )
 
 
-def _advise_on_domains(clips: dict[str, list[Clip]]) -> list[str]:
-    if any(clip.domain != OTHER_DOMAIN for members in clips.values() for clip in members):
+def _advise_on_domains(splits: Sequence[SplitSummary]) -> list[str]:
+    if any(domain != OTHER_DOMAIN for split in splits for domain in split.domains):
         return []
     words = ", ".join(sorted(DOMAIN_WORDS))
     return [

@@ -5,12 +5,11 @@ the one that separates the largest number of known column names in the header.
 """
 
 import csv
-import io
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from codec.batch.inputs import read_text
+from codec.batch.inputs import read_lines, read_text
 from codec.dataset.columns import GROUP_COLUMNS
 from codec.errors import UserError
 from codec.runtime.extras import require_installed
@@ -37,7 +36,7 @@ def read_header(path: Path) -> list[str]:
     Raises:
         UserError: the table cannot be read, or its first line is malformed.
     """
-    first = read_text(path, "list").split("\n", 1)[0].rstrip("\r")
+    first = next(read_lines(path, "list"), "").rstrip("\r\n")
     try:
         return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
     except csv.Error as error:
@@ -57,10 +56,9 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Tabl
     Raises:
         UserError: the table cannot be read, or is malformed.
     """
-    text = read_text(path, "list")
     tabs = path.suffix.lower() == ".tsv"
-    separator = _separator(path, text.split("\n", 1)[0].rstrip("\r"), known)
-    lines = io.StringIO(text, newline="")
+    separator = _separator(path, next(read_lines(path, "list"), "").rstrip("\r\n"), known)
+    lines = read_lines(path, "list", newline="")
     reader = (
         csv.DictReader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
         if tabs
@@ -85,13 +83,13 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
     Raises:
         UserError: the file cannot be read, or a line, which the message names, is no object.
     """
-    text = read_text(path, "list")
-    if text.lstrip().startswith("["):
-        values = _json(text, f"{path}: not JSON")
+    first = next((line for line in read_lines(path, "list") if line.strip()), "")
+    if first.lstrip().startswith("["):
+        values = _json(read_text(path, "list"), f"{path}: not JSON")
         for number, value in enumerate(values if isinstance(values, list) else [values], 1):
             yield _object(value, f"{path}: element {number}")
         return
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_lines(path, "list"), 1):
         if line.strip():
             yield _object(_json(line, f"{path}: line {number} is not JSON"), f"{path}: line {number}")
 

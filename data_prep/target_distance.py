@@ -1,12 +1,12 @@
 """Distance between the training split and the target distribution of a recipe."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from codec.config import TargetConfig
 from codec.dataset.distribution import in_distribution
-from codec.dataset.packed import Clip
+from data_prep.placement import ClipLevels
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TargetDistance:
         )
 
 
-def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> TargetDistance:
+def measure_target_distance(clips: Iterable[ClipLevels], target: TargetConfig) -> TargetDistance:
     """Measure the distance of clips from a target, weighted by their seconds.
 
     Args:
@@ -48,30 +48,29 @@ def measure_target_distance(clips: Sequence[Clip], target: TargetConfig) -> Targ
     Returns:
         The distance; 1 in all parts if there are no clips.
     """
-    total = sum(clip.seconds for clip in clips)
-    if total == 0:
-        return TargetDistance(1.0, 1.0, 1.0, 1.0, 1.0)
-
-    def outside(values: Sequence[float], bounds: tuple[float, float]) -> float:
-        low, high = bounds
-        wrong = (clip.seconds for clip, value in zip(clips, values, strict=True) if not low <= value <= high)
-        return sum(wrong) / total
-
-    return TargetDistance(
-        domain_variation=_domain_variation(clips, target),
-        outside_level=outside([clip.rms_dbfs for clip in clips], target.level_dbfs),
-        outside_bandwidth=outside([clip.bandwidth_hz for clip in clips], target.bandwidth_hz),
-        outside_noise=outside([clip.noise_dbfs for clip in clips], target.noise_dbfs),
-        outside=sum(clip.seconds for clip in clips if not in_distribution(clip, target)) / total,
-    )
-
-
-def _domain_variation(clips: Sequence[Clip], target: TargetConfig) -> float:
-    if not target.domains:
-        return 0.0
+    total = level = bandwidth = noise = outside = 0.0
     seconds: dict[str, float] = defaultdict(float)
     for clip in clips:
+        total += clip.seconds
         seconds[clip.domain] += clip.seconds
+        level += clip.seconds * _is_outside(clip.rms_dbfs, target.level_dbfs)
+        bandwidth += clip.seconds * _is_outside(clip.bandwidth_hz, target.bandwidth_hz)
+        noise += clip.seconds * _is_outside(clip.noise_dbfs, target.noise_dbfs)
+        outside += clip.seconds * (not in_distribution(clip, target))
+    if total == 0:
+        return TargetDistance(1.0, 1.0, 1.0, 1.0, 1.0)
+    variation = _domain_variation(seconds, target)
+    return TargetDistance(variation, level / total, bandwidth / total, noise / total, outside / total)
+
+
+def _is_outside(value: float, bounds: tuple[float, float]) -> bool:
+    low, high = bounds
+    return not low <= value <= high
+
+
+def _domain_variation(seconds: Mapping[str, float], target: TargetConfig) -> float:
+    if not target.domains:
+        return 0.0
     total, asked = sum(seconds.values()), sum(target.domains.values())
     names = seconds.keys() | target.domains.keys()
-    return 0.5 * sum(abs(seconds[name] / total - target.domains.get(name, 0.0) / asked) for name in names)
+    return 0.5 * sum(abs(seconds.get(name, 0.0) / total - target.domains.get(name, 0.0) / asked) for name in names)

@@ -85,26 +85,41 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEntry] | None:
+def is_lhotse(first: Mapping[str, object]) -> bool:
+    """Return whether a list is one of lhotse's.
+
+    Args:
+        first: its first object.
+
+    Returns:
+        True for supervisions, cuts and recordings.
+    """
+    if _has_cuts(first) or isinstance(first.get("sources"), list):
+        return True
+    return "recording_id" in first and "sources" not in first
+
+
+def _has_cuts(first: Mapping[str, object]) -> bool:
+    return "recording" in first or "tracks" in first
+
+
+def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEntry]:
     """Read lhotse's recordings or cuts. Speakers are those of the supervisions in the cuts, or in the file of
     supervisions with the same name next to the recordings.
 
     Args:
         path: path of the list.
-        values: its objects.
+        values: its objects, for which :func:`is_lhotse` holds.
 
     Returns:
-        The files; None if the list is not one of lhotse's.
+        The files.
 
     Raises:
         UserError: a source is not a file, or the list consists of supervisions.
     """
-    first = values[0] if values else {}
-    if "recording_id" in first and "recording" not in first and "sources" not in first:
+    cuts = _has_cuts(values[0])
+    if not cuts and "sources" not in values[0]:
         raise UserError(f"{path}: these are lhotse's supervisions, which name no files; give the recordings")
-    cuts = "recording" in first or "tracks" in first
-    if not cuts and not isinstance(first.get("sources"), list):
-        return None
     speakers: dict[str, set[str]] = defaultdict(set)
     recordings: dict[str, dict[str, object]] = {}
     try:

@@ -3,6 +3,7 @@
 import codecs
 import glob
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -75,21 +76,39 @@ def read_text(path: Path, kind: str) -> str:
     Raises:
         UserError: the file cannot be read, or is not text.
     """
+    return "".join(read_lines(path, kind))
+
+
+def read_lines(path: Path, kind: str, newline: str = "\n") -> Iterator[str]:
+    """Read a text file line by line, see :func:`read_text`.
+
+    Args:
+        path: the file
+        kind: kind of file, for messages
+        newline: end of the lines; ``""``: any of LF, CR and CR LF
+
+    Yields:
+        The lines with their ends.
+
+    Raises:
+        UserError: the file cannot be read, or is not text.
+    """
+    unpack = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
+        with unpack(path, "rb") as data:
+            head = data.read(4)
+            encoding = next((name for mark, name in _ENCODINGS.items() if head.startswith(mark)), "utf-8")
+            errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+            data.seek(0)
+            for line in io.TextIOWrapper(data, encoding, errors, newline=newline):
+                if "\0" in line:
+                    raise UserError(f"{path}: this {kind} is not text in UTF-8, for it holds NUL; save it as UTF-8")
+                yield line
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: this {kind} is incomplete ({error.reason}); save it as UTF-8") from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path}: this {kind} cannot be read ({reason})") from error
-    encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: this {kind} is incomplete ({error.reason}); save it as UTF-8") from error
-    if "\0" in text:
-        raise UserError(f"{path}: this {kind} is not text in UTF-8, for it holds NUL; save it as UTF-8")
-    return text
 
 
 def read_path_list(path: Path) -> list[Path]:
@@ -104,7 +123,7 @@ def read_path_list(path: Path) -> list[Path]:
     Raises:
         UserError: the file cannot be read, is not text, or names nothing.
     """
-    if paths := [Path(line.rstrip("\r")) for line in read_text(path, "list").split("\n") if line.strip()]:
+    if paths := [Path(line.rstrip("\r\n")) for line in read_lines(path, "list") if line.strip()]:
         return paths
     raise UserError(f"{path}: no paths in this list; write one per line")
 

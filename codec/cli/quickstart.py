@@ -74,7 +74,8 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     recipe = read_recipe(RECIPE)
     if audio is not None:
         entries = find_audio([audio]).entries
-        group_entries(entries, choose_grouping(entries, group_by))  # no audio or no clear groups, no claim
+        for _ in group_entries(entries, choose_grouping(entries, group_by)):  # no audio or no clear groups, no claim
+            pass
     _claim(out, audio)
     if audio is None:
         print("1/4  synthesising a small corpus (use --audio DIR for your own)", flush=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from codec.dataset import packed, streamed
 from codec.dataset.ledger import SealedError
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 
 DataLocation = Path | str
 """A local folder, or the URL of a folder."""

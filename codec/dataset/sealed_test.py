@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.dataset.ledger import LedgerEntry, Purpose, open_ledger
-from codec.dataset.packed import PackedSplit, _open_any_split
+from codec.dataset.packed import _open_any_split
+from codec.dataset.packed_split import PackedSplit
 
 
 @dataclass(frozen=True)

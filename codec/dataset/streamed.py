@@ -26,8 +26,10 @@ from codec.audio.statistics import AudioMeter
 from codec.dataset.array_checksums import SHARDS_FILE, file_sha256, parse_shards
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.cached_arrays import CachedArrays
+from codec.dataset.clips import Clip, ClipLocation, ClipTable
 from codec.dataset.columns import GROUP_COLUMNS, LANGUAGE_COLUMNS, LICENCE_COLUMNS, TEXT_COLUMNS, first_cell
-from codec.dataset.packed import Clip, ClipLocation, PackedSplit, packed_folder, parse_split
+from codec.dataset.packed import packed_folder, parse_split
+from codec.dataset.packed_split import PackedSplit
 from codec.dataset.remote_files import MissingFileError, RemoteFolder
 from codec.dataset.shard_cache import ShardCache, default_cache
 from codec.dataset.shard_samples import ChunkLayout, ShardSample, parse_chunk_index, read_chunk, read_tar
@@ -82,13 +84,13 @@ def open_split(
     except UnicodeDecodeError as error:
         raise UserError(f"{url}/{base}/packed.json: damaged ({error})") from error
     table = folder.read(f"{base}/{split}.csv").decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    clips, locations = parse_split(f"{url}/{base}", header, table, split, form)
+    clips = parse_split(f"{url}/{base}", header, table, split, form)
     if not clips:
         raise UserError(f"{url}: the {split} split is empty")
-    sizes: dict[str, int] = {}
-    for location, clip in zip(locations, clips, strict=True):
-        end = _HEADER_BYTES + 2 * channels * (location.start + clip.frames)
-        sizes[location.shard] = max(sizes.get(location.shard, 0), end)
+    names, shard = clips.words("shard")
+    ends = np.zeros(len(names), np.int64)
+    np.maximum.at(ends, shard, clips.numbers("start") + clips.numbers("frames"))
+    sizes = dict(zip(names, (_HEADER_BYTES + 2 * channels * ends).tolist(), strict=True))
     try:
         recorded = parse_shards(folder.read(f"{base}/{SHARDS_FILE}").decode("utf-8", "replace"))
     except MissingFileError:
@@ -97,7 +99,7 @@ def open_split(
         RemoteFolder(f"{url}/{base}"), {name: known.sha256 for name, known in recorded.items()}, sizes
     )
     arrays = CachedArrays(source, cache, channels)
-    return PackedSplit(arrays, clips, locations, sample_rate, channels, max_damaged_share)
+    return PackedSplit(arrays, clips, sample_rate, channels, max_damaged_share)
 
 
 def require_disjoint(train: PackedSplit, val: PackedSplit) -> None:
@@ -110,13 +112,14 @@ def require_disjoint(train: PackedSplit, val: PackedSplit) -> None:
     Raises:
         UserError: there is one, which the message names.
     """
-    ids = {clip.clip_id: clip for clip in train.clips}
-    groups = {clip.group for clip in train.clips}
-    for clip in val.clips:
-        if clip.clip_id in ids:
-            raise UserError(f"{clip.path} in val has the same samples as {ids[clip.clip_id].path} in train")
-        if clip.group in groups:
-            raise UserError(f"the group {clip.group!r} is in both train and val; each group must be in one of them")
+    held_out = {clip.clip_id: clip for clip in val.clips}
+    for clip in train.clips:
+        if clip.clip_id in held_out:
+            raise UserError(f"{held_out[clip.clip_id].path} in val has the same samples as {clip.path} in train")
+    groups = set(train.clips.words("group")[0])
+    for group in val.clips.words("group")[0]:
+        if group in groups:
+            raise UserError(f"the group {group!r} is in both train and val; each group must be in one of them")
 
 
 @dataclass(frozen=True)
@@ -291,21 +294,13 @@ def _open_samples(
     shards, layout = _find_shards(folder, split)
     source = _SampleSource(folder, *form, {shard: folder.identity(shard) for shard in shards}, cache, layout)
     damaged = _list_clips(source, shards, split)
-    clips: list[Clip] = []
-    locations: list[ClipLocation] = []
     left_out: dict[str, str] = {}
-    for shard, found in ((shard, source.read_list(shard)) for shard in shards):
-        start = 0
-        for clip in found.clips if found else ():
-            clips.append(clip)
-            locations.append(ClipLocation(shard, start))
-            start += clip.frames
-        left_out |= {f"{shard}/{key}": reason for key, reason in (found.left_out if found else {}).items()}
+    clips = ClipTable(_read_lists(source, shards, left_out))
     _require_most(folder.url, split, len(damaged) / len(shards), damaged, max_damaged_share)
     _require_most(folder.url, split, len(left_out) / max(1, len(left_out) + len(clips)), left_out, max_damaged_share)
     if not clips:
         raise UserError(f"{folder.url}: the {split} split has no clip")
-    opened = PackedSplit(CachedArrays(source, cache, form[1]), clips, locations, *form, max_damaged_share)
+    opened = PackedSplit(CachedArrays(source, cache, form[1]), clips, *form, max_damaged_share)
     if lost := damaged | left_out:
         first = next(iter(lost.items()))
         opened.left_out = (
@@ -313,6 +308,19 @@ def _open_samples(
             f" {first[1]}"
         )
     return opened
+
+
+def _read_lists(
+    source: _SampleSource, shards: Sequence[str], left_out: dict[str, str]
+) -> Iterator[tuple[Clip, ClipLocation]]:
+    """Yield the clips of shards with their locations, and enter what has no clip into ``left_out``, with the reason."""
+    for shard in shards:
+        start = 0
+        if found := source.read_list(shard):
+            left_out |= {f"{shard}/{key}": reason for key, reason in found.left_out.items()}
+            for clip in found.clips:
+                yield clip, ClipLocation(shard, start)
+                start += clip.frames
 
 
 def _require_most(url: str, split: str, share: float, lost: Mapping[str, str], limit: float) -> None:

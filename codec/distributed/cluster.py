@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from codec.distributed.units import Lost, Unit, UnitPool, run_units
 from codec.errors import UserError
-from codec.runtime.process_pool import PoolOptions
+from codec.runtime.process_pool import Items, PoolOptions
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -92,7 +92,7 @@ class Cluster(ABC):
             yield from ended
 
     def map(
-        self, function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+        self, function: Callable[[_Item], _Result], items: Items[_Item], options: PoolOptions
     ) -> Generator[_Result, None, None]:
         """Compute ``function(item)`` of every item, like :func:`codec.runtime.process_pool.map_in_processes`.
 
@@ -112,7 +112,7 @@ class Cluster(ABC):
         numbered = [_Numbered(number, item) for number, item in enumerate(items)]
         units = [numbered[first : first + size] for first in range(0, len(items), size)]
         start = partial(_start_map, function, options.initializer)
-        hidden = not items or not options.description
+        hidden = not units or not options.description
         waiting: dict[int, _Result] = {}
         yielded = 0
         with (

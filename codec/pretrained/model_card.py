@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.dataset.packed import DatasetSummary
+from codec.dataset.packed_split import DatasetSummary
 from codec.errors import UserError
 from codec.pretrained.model_folder import damaged_model, model_folder, read_codec_config, read_training_info
 from codec.pretrained.registry import describe_model

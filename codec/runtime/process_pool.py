@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -23,17 +23,26 @@ from codec.errors import UserError
 from codec.runtime.signals import sigint_blocked
 
 _Item = TypeVar("_Item")
+_Item_co = TypeVar("_Item_co", covariant=True)
 _Result = TypeVar("_Result")
 
 _CHUNKS_AHEAD = 4
 """Chunks that each process has in flight at most, so that memory does not grow with the number of items."""
 
 
+class Items(Protocol[_Item_co]):
+    """Items of a known number, which are read one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[_Item_co]: ...
+
+
 class ItemMapper(Protocol):
     """Processes elsewhere, such as :class:`codec.distributed.cluster.Cluster`."""
 
     def map(
-        self, function: Callable[[_Item], _Result], items: Sequence[_Item], options: "PoolOptions"
+        self, function: Callable[[_Item], _Result], items: Items[_Item], options: "PoolOptions"
     ) -> Generator[_Result, None, None]:
         """Compute ``function(item)`` of every item, like :func:`map_in_processes`.
 
@@ -76,9 +85,9 @@ class PoolOptions:
 
 
 def map_in_processes(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], options: PoolOptions
+    function: Callable[[_Item], _Result], items: Items[_Item], options: PoolOptions
 ) -> Generator[_Result, None, None]:
-    """Yield ``function(item)`` of every item, in order.
+    """Yield ``function(item)`` of every item, in order. Few items are held at a time.
 
     Closing the generator, or an interrupt, ends the processes after the items that they are computing. Processes are
     spawned: a fork of a process in which PyTorch has used its threads can hang.
@@ -97,18 +106,21 @@ def map_in_processes(
     if not isinstance(options.workers, int):
         yield from options.workers.map(function, items, options)
         return
-    hidden = not items or not options.description
-    with tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar:
+    total = len(items)
+    hidden = not total or not options.description
+    with tqdm(total=total, desc=options.description, unit=options.unit, disable=hidden) as bar:
         started, done = time.monotonic(), 0
         inline_s = INLINE_S if options.inline_first else 0.0
-        while done < len(items) and (options.workers <= 1 or time.monotonic() - started < inline_s):
-            yield function(items[done])
+        rest = iter(items)
+        while done < total and (options.workers <= 1 or time.monotonic() - started < inline_s):
+            yield function(next(rest))
             done += 1
             bar.update()
-        if done == len(items):
+        if done == total:
             return
         bar.set_description(f"{options.description}: starting {options.workers} processes")
-        with closing(_map_in_pool(function, items[done:], options.workers, options)) as results:
+        chunk = min(options.max_chunk, 1 + (total - done) // (4 * options.workers))
+        with closing(_map_in_pool(function, rest, chunk, options.workers, options)) as results:
             for result in results:
                 yield result
                 bar.set_description(options.description, refresh=False)
@@ -116,18 +128,17 @@ def map_in_processes(
 
 
 def _map_in_pool(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, options: PoolOptions
+    function: Callable[[_Item], _Result], items: Iterator[_Item], chunk: int, workers: int, options: PoolOptions
 ) -> Generator[_Result, None, None]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(options.initializer,))
-    chunk = min(options.max_chunk, 1 + len(items) // (4 * workers))
-    starts = iter(range(0, len(items), chunk))
+    chunks = iter(lambda: list(islice(items, chunk)), [])
     running: deque[Future[list[_Result]]] = deque()
     try:
         while True:
             with sigint_blocked():  # starts processes, which must not inherit an interrupt
-                for start in islice(starts, _CHUNKS_AHEAD * workers - len(running)):
-                    running.append(pool.submit(_call_each, function, items[start : start + chunk]))
+                for some in islice(chunks, _CHUNKS_AHEAD * workers - len(running)):
+                    running.append(pool.submit(_call_each, function, some))
             if not running:
                 return
             yield from running.popleft().result()

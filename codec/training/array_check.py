@@ -8,7 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from codec.training.data import CountedBatch
 

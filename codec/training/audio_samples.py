@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from codec.audio import write
 from codec.audio.channels import streams_to_channels
 from codec.config import AugmentConfig
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.runtime.atomic_files import temporary_path
 from codec.training.best_model import BestModelCheckpoint
 from codec.training.data import Crops

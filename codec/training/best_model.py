@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from codec.dataset.packed import DatasetSummary
+from codec.dataset.packed_split import DatasetSummary
 from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import save_model, save_weights

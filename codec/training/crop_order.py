@@ -83,10 +83,11 @@ class WindowOrder:
         crops: number of crops in an epoch; 0: the window stays at its first place
     """
 
-    def __init__(self, shards: Mapping[str, Sequence[int]], weights: Weights, seed: int, open_shards: int, crops: int):
+    def __init__(self, shards: Mapping[str, npt.ArrayLike], weights: Weights, seed: int, open_shards: int, crops: int):
         self._seed, self._crops = seed, crops
-        self._names = sorted(name for name, clips in shards.items() if sum(int(weights[clip]) for clip in clips))
-        self._clips = [np.asarray(shards[name], np.int64) for name in self._names]
+        numbers = {name: np.asarray(clips, np.int64) for name, clips in shards.items()}
+        self._names = sorted(name for name, clips in numbers.items() if weights[clips].sum())
+        self._clips = [numbers[name] for name in self._names]
         self._ends = [np.cumsum(weights[clips]) for clips in self._clips]
         self._weights = np.array([ends[-1] for ends in self._ends], np.int64)
         self._total = int(self._weights.sum())

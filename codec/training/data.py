@@ -17,7 +17,7 @@ from codec.audio.channels import channels_to_streams
 from codec.config import AugmentConfig, Recipe
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.location import DataLocation, open_split
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.dataset.streamed import require_disjoint
 from codec.errors import UserError
 from codec.model.processes import ONE_PROCESS, Processes
@@ -84,7 +84,7 @@ class Crops(Dataset[Tensor]):
     ):
         self.split, self.recipe, self.augmentation, self.seed = split, recipe, augmentation, seed
         self._samples = recipe.crop_samples
-        frames = np.array([clip.frames for clip in split.clips], np.int64)
+        frames = split.clips.numbers("frames")
         self._order = self._make_order(frames, frames if weights is None else weights, moving)
         self._kept: dict[tuple[int, tuple[int, ...]], CountedBatch] = {}
         self._silence = 10 ** (recipe.data.silence_dbfs / 20)
@@ -170,13 +170,16 @@ class Crops(Dataset[Tensor]):
         skipped = 0
         for _ in range(_MAX_DRAWS):
             clip = self._order.draw(number, rng, skipped)
-            start = int(rng.integers(max(1, self.split.clips[clip].frames - self._samples + 1)))
+            start = int(rng.integers(max(1, self._frames(clip) - self._samples + 1)))
             if (piece := self._read(clip, start)) is None:
                 skipped += 1
                 continue
             if np.sqrt(np.mean(np.square(piece, dtype=np.float64))) > self._silence:
                 return CropPosition(clip, start)
-        return CropPosition(clip, self.split.clips[clip].frames)
+        return CropPosition(clip, self._frames(clip))
+
+    def _frames(self, clip: int) -> int:
+        return int(self.split.clips.numbers("frames")[clip])
 
     def _read(self, clip: int, start: int) -> npt.NDArray[np.float32] | None:
         """Return a crop as the clip has it; None if its array is damaged."""

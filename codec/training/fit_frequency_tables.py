@@ -23,7 +23,8 @@ from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.model.quantizers.importance import importance_thresholds
@@ -78,7 +79,8 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
         Size of the data that was used.
     """
     parts, clips, samples, frames = [], [], 0, 0
-    total = sum(split.clips[index].frames for index in _usable_clips(split))
+    frames_of = split.clips.numbers("frames")
+    total = int(frames_of[_usable_clips(split)].sum())
     total = min(total, round(MAX_FITTED_S * split.sample_rate)) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
@@ -110,7 +112,7 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
     started = time.perf_counter()
     piece = next(_encode_pieces(codec, split))
     encoding_s = time.perf_counter() - started
-    pieces = min(sum(clip.frames for clip in split.clips), MAX_FITTED_S * split.sample_rate) / piece.samples
+    pieces = min(int(split.clips.numbers("frames").sum()), MAX_FITTED_S * split.sample_rate) / piece.samples
     if codec.tables.classes == 1:
         return encoding_s * pieces
     tables = copy.deepcopy(codec.tables)
@@ -131,7 +133,8 @@ def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
     """Yield pieces of the split in random order, encoded."""
     rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
     length = round(PIECE_S * rate)
-    pieces = [(i, start) for i in _usable_clips(split) for start in range(0, split.clips[i].frames, length)]
+    frames = split.clips.numbers("frames")
+    pieces = [(i, start) for i in _usable_clips(split) for start in range(0, int(frames[i]), length)]
     for index in np.random.default_rng(_SEED).permutation(len(pieces)):
         clip, start = pieces[index]
         wave = split.waveform(clip, start, min(length, left))
@@ -147,11 +150,11 @@ def _usable_clips(split: PackedSplit) -> list[int]:
     """Return the clips that tables are fitted to: of streamed data, those of a few shards; of damaged arrays, none."""
     shards = {shard: clips for shard, clips in split.shards.items() if shard not in split.damaged}
     if split.arrays.random_access:
-        return sorted(clip for clips in shards.values() for clip in clips)
+        return sorted(clip for clips in shards.values() for clip in clips.tolist())
     names = [
         sorted(shards)[index] for index in np.random.default_rng(_SEED).permutation(len(shards))[:_STREAMED_SHARDS]
     ]
-    return sorted(clip for name in names for clip in shards[name])
+    return sorted(clip for name in names for clip in shards[name].tolist())
 
 
 def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codec.dataset.packed import SourceSummary
+from codec.dataset.packed_split import SourceSummary
 from codec.pretrained.model_folder import damaged_model, model_folder, read_training_info
 from codec.runtime.json_files import from_json
 

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.registry import model_name
 from codec.runtime.json_files import from_json

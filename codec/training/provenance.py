@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from codec.config import Recipe
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from codec.runtime.atomic_files import write_text
 
 TRAINED_CLIPS_FILE = "trained_clips.txt"

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.config import DataConfig
-from codec.dataset.packed import Clip, SourceSummary
+from codec.dataset.clips import ClipTable
+from codec.dataset.packed_split import SourceSummary
 from codec.errors import UserError
 
 
-def clip_weights(clips: Sequence[Clip], sources: Sequence[SourceSummary], config: DataConfig) -> npt.NDArray[np.int64]:
+def clip_weights(clips: ClipTable, sources: Sequence[SourceSummary], config: DataConfig) -> npt.NDArray[np.int64]:
     """Compute the weights with which clips are drawn.
 
     Args:
@@ -39,15 +40,19 @@ def clip_weights(clips: Sequence[Clip], sources: Sequence[SourceSummary], config
         UserError: the data does not name its sources, a weight names none of them, or none has a weight above 0.
 
     >>> from pathlib import Path
+    >>> from codec.dataset.clips import Clip, ClipLocation
     >>> sources = [SourceSummary("a", 900, [], []), SourceSummary("b", 100, [], [])]
     >>> clips = [Clip("", Path(), "", "", 0, 0, 0, 0, source.frames, source.source) for source in sources]
-    >>> clip_weights(clips, sources, DataConfig(source_temperature=2.0)).tolist()  # 3 to 1, the root of 9 to 1
+    >>> table = ClipTable((clip, ClipLocation("", 0)) for clip in clips)
+    >>> clip_weights(table, sources, DataConfig(source_temperature=2.0)).tolist()  # 3 to 1, the root of 9 to 1
     [949, 316]
     """
     factors = _factors(sources, config)
     # The smallest factor is 1 or more, so that rounding changes no weight by more than half a frame's.
     scale = 1 / min(1.0, *(factor for factor in factors.values() if factor))
-    return np.rint([scale * factors[clip.source] * clip.frames for clip in clips]).astype(np.int64)
+    names, source = clips.words("source")
+    per_frame = np.array([scale * factors[name] for name in names])
+    return np.rint(per_frame[source] * clips.numbers("frames")).astype(np.int64)
 
 
 def _factors(sources: Sequence[SourceSummary], config: DataConfig) -> dict[str, float]:

@@ -93,13 +93,14 @@ def _columns(tree: FolderTree, name: str) -> Iterable[str]:
         return ()
 
 
-def _layout(tree: FolderTree, lists: list[str], name: str, groups_from: str = "") -> CorpusLayout:
-    entries = tuple(entry for file in lists for entry in read_audio_list(tree.root / file))
-    column = next((word for word in GROUP_COLUMNS for entry in entries[:1] if entry.fields.get(word)), "")
+def _layout(tree: FolderTree, names: list[str], layout: str, groups_from: str = "") -> CorpusLayout:
+    lists = tuple(tree.root / name for name in names)
+    first = next(read_audio_list(lists[0]))
+    column = next((word for word in GROUP_COLUMNS if first.fields.get(word)), "")
     grouping = groups_from or (f"column {column}" if column else "")
-    if all(entry.plain for entry in entries):
+    if all(entry.plain for path in lists for entry in read_audio_list(path)):
         grouping = ""
-    return CorpusLayout(name, ", ".join(lists[:3]) + ", …" * (len(lists) > 3), grouping, entries=entries)
+    return CorpusLayout(layout, ", ".join(names[:3]) + ", …" * (len(names) > 3), grouping, lists=lists)
 
 
 LISTED_LAYOUTS: tuple[Callable[[FolderTree], CorpusLayout | None], ...] = (

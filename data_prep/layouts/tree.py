@@ -3,11 +3,9 @@
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-
-from data_prep.entries import AudioEntry
 
 MATCHING_SHARE = 0.9
 """Smallest share of the audio files below a folder that must have the names of a corpus to be taken for it."""
@@ -72,8 +70,8 @@ class CorpusLayout:
     """Function of the same path: returns what the corpus states about the file, by the names of columns of lists."""
     source: Callable[[Path], str] | None = None
     """Function of the same path: returns the name of the source; None: the name of the folder."""
-    entries: tuple[AudioEntry, ...] | None = field(default=None, repr=False)
-    """Files that a list names; None: all audio files below the folder."""
+    lists: tuple[Path, ...] = ()
+    """Lists that name its files; without one, all audio files below the folder are its files."""
 
 
 def recogniser_by_names(

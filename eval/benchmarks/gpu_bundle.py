@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.dataset.packed import Clip, PackedSplit, open_split
+from codec.dataset.clips import Clip
+from codec.dataset.packed import open_split
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 
 BUNDLE_BYTES = 30_000_000

@@ -3,7 +3,8 @@
 The listing is made: empty files with a CSV list, and a journal of made measurements, so that nothing is decoded or
 resampled; arrays are written as holes. What remains is all that grows with the number of files: listing, groups,
 journal, splits, manifest, tables. Each number of files is prepared twice, in new processes: the second time all is
-finished. Seconds are those of the processor.
+finished. Then the training split is opened, as a training does, and the files are listed from their folder instead of
+the list. Seconds are those of the processor.
 """
 
 import argparse
@@ -13,17 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
 from codec.audio.statistics import AudioStats
+from codec.dataset.packed import open_split
 from codec.runtime.peak_memory import peak_memory_bytes
-from data_prep import pack, scan
+from data_prep import pack
+from data_prep.journal import SCAN_JOURNAL, ScanJournal, ScanRecord
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
-from data_prep.scan import SCAN_JOURNAL, ScanRecord
+from data_prep.sources import find_audio
+from data_prep.store import Store
 
 _GROUP_FILES = 50
 _RATE_HZ = 8000
@@ -43,7 +46,13 @@ def make_listing(folder: Path, files: int) -> Path:
     """
     (folder / "data").mkdir()
     listing = folder / "list.csv"
-    with listing.open("w") as table, (folder / "data" / SCAN_JOURNAL).open("w") as journal:
+    ScanJournal(folder / "data" / SCAN_JOURNAL, Store()).append(_make_files(folder, listing, files))
+    return listing
+
+
+def _make_files(folder: Path, listing: Path, files: int) -> Iterator[ScanRecord]:
+    """Write the files and the list, and yield the measurements."""
+    with listing.open("w") as table:
         table.write("path,speaker,domain,language\n")
         for number in range(files):
             path = folder / f"audio/{number // _FOLDER_FILES:05d}/{number:08d}.wav"
@@ -53,33 +62,43 @@ def make_listing(folder: Path, files: int) -> Path:
             table.write(f"{path},speaker {number // _GROUP_FILES:06d},speech,en\n")
             frames = round(_RATE_HZ * _SECONDS)
             stats = AudioStats(_RATE_HZ, 1, frames, -3.0, -20.0, -20.0, -70.0, 3900.0, 0.0, f"{number:064x}")
-            record = ScanRecord(str(path), 0, path.stat().st_mtime_ns, format="WAV/PCM_16")
-            values = {name: value for name, value in asdict(record).items() if name != "stats"}
-            journal.write(json.dumps({"v": scan._VERSION, **values, **asdict(stats)}) + "\n")
-    return listing
+            yield ScanRecord(str(path), 0, path.stat().st_mtime_ns, format="WAV/PCM_16", stats=stats)
 
 
 def _prepare(folder: Path) -> None:
-    """Prepare the listing in this process, and print seconds and peak memory."""
+    """Prepare the listing."""
     options = PrepareOptions(sample_rate=_RATE_HZ, channels=1, workers=1)
-    before, start = peak_memory_bytes() or 0, time.process_time()
     with mock.patch.object(pack, "write_clip", lambda task: None):
-        summary = prepare([folder / "list.csv"], folder / "data", options)
-    print(json.dumps([time.process_time() - start, before, peak_memory_bytes() or 0, summary.rows]))
+        prepare([folder / "list.csv"], folder / "data", options)
 
 
-def measure(folder: Path) -> tuple[float, int]:
-    """Prepare a listing in a new process.
+def _open(folder: Path) -> None:
+    """Open the training split, as a training does."""
+    split = open_split(folder / "data", "train", _RATE_HZ, 1)
+    assert split.shards and split.summary.clips == len(split)
+
+
+def _list(folder: Path) -> None:
+    """Find the files in their folder instead of in the list."""
+    assert len(find_audio([folder / "audio"]).entries)
+
+
+_STEPS = {"prepare": _prepare, "open": _open, "list": _list}
+
+
+def measure(step: str, folder: Path) -> tuple[float, int]:
+    """Run a step on a listing in a new process.
 
     Args:
+        step: ``prepare``, ``open`` or ``list``.
         folder: the folder of :func:`make_listing`.
 
     Returns:
         Seconds of the processor, and the peak of the memory in bytes, of which the imports alone are left out.
     """
-    command = [sys.executable, "-m", "eval.benchmarks.prepare_scale", "--prepare", os.fspath(folder)]
+    command = [sys.executable, "-m", "eval.benchmarks.prepare_scale", "--step", step, os.fspath(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, before, peak, _ = json.loads(done.stdout.splitlines()[-1])
+    seconds, before, peak = json.loads(done.stdout.splitlines()[-1])
     return seconds, peak - before
 
 
@@ -91,19 +110,21 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--files", type=int, nargs="+", default=[20_000, 100_000], help="numbers of files (default: %(default)s)"
     )
-    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.prepare:
-        _prepare(options.prepare)
+    if options.step:
+        before, start = peak_memory_bytes() or 0, time.process_time()
+        _STEPS[options.step[0]](Path(options.step[1]))
+        print(json.dumps([time.process_time() - start, before, peak_memory_bytes() or 0]))
         return
-    print("| files | prepare, s | MB | again, s | MB | s per 100,000 | MB per 100,000 |\n|---|---|---|---|---|---|---|")
+    columns = ["prepare, s", "MB", "again, s", "MB", "open, s", "MB", "list, s", "MB", "prepare, s per 100,000"]
+    print(f"| files | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for files in options.files:
         with tempfile.TemporaryDirectory() as name:
             make_listing(Path(name), files)
-            (first_s, first), (again_s, again) = measure(Path(name)), measure(Path(name))
-        share = 1e5 / files
-        cells = [f"{files:,}", f"{first_s:.1f}", f"{first / 1e6:.0f}", f"{again_s:.1f}", f"{again / 1e6:.0f}"]
-        print(f"| {' | '.join(cells)} | {share * first_s:.1f} | {share * first / 1e6:.0f} |", flush=True)
+            steps = [measure(step, Path(name)) for step in ("prepare", "prepare", "open", "list")]
+        cells = [f"{files:,}", *(cell for seconds, peak in steps for cell in (f"{seconds:.1f}", f"{peak / 1e6:.0f}"))]
+        print(f"| {' | '.join(cells)} | {1e5 / files * steps[0][0]:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codec.audio import FloatArray
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from eval.metrics.metric import MAX_SECONDS
 from eval.metrics.registry import metric
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from codec.config import Recipe
+from codec.dataset.clips import Clip
 from codec.dataset.ledger import LedgerEntry
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec
@@ -146,7 +147,7 @@ def _command(run: Path, data: Path, out: Path, points: Sequence[OperatingPoint],
 class SelectedClips:
     """The clips of an evaluation, before any audio is read."""
 
-    listed: list[Clip]
+    listed: Sequence[Clip]
     """All clips of the split."""
     reporting: list[int]
     """Indices of the clips that the report is about."""

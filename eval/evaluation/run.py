@@ -12,7 +12,8 @@ from typing import Any
 from codec.config import TargetConfig
 from codec.dataset.distribution import in_distribution
 from codec.dataset.ledger import read_ledger, record_candidate, record_result
-from codec.dataset.packed import PackedSplit, list_clips, open_split
+from codec.dataset.packed import list_clips, open_split
+from codec.dataset.packed_split import PackedSplit
 from codec.dataset.sealed_test import open_sealed_test
 from codec.errors import UserError
 from codec.pretrained.checkpoint import model_checksum

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from codec.dataset.clips import Clip
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import Clip, DatasetSummary, open_split
+from codec.dataset.packed import open_split
+from codec.dataset.packed_split import DatasetSummary
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint, model_checksum

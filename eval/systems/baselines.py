@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from codec import audio
 from codec.audio import FloatArray
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from eval.metrics.alignment import Correlation, correlate
 

@@ -13,7 +13,8 @@ from codec import audio
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.reader import PacketReader
 from codec.coding.files import decode_file, encode_file
-from codec.dataset.packed import Clip, PackedSplit
+from codec.dataset.clips import Clip
+from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads

@@ -9,8 +9,13 @@ import pytest
 
 from codec.errors import UserError
 from data_prep.groups import FOLDER, Grouping, choose_grouping, group_entries
+from data_prep.listing import Listing
 from data_prep.sources import find_audio
 from tests.helpers.corpora import files_by_group, touch_files
+
+
+def count_groups(entries: Listing, grouping: Grouping) -> int:
+    return len({group for _, group in group_entries(entries, grouping)})
 
 
 def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
@@ -22,7 +27,7 @@ def test_plain_folders_group_by_folder_or_file(tmp_path: Path) -> None:
     assert {entry.domain for entry in entries} == {"speech"}
 
     def groups(rule: str | None) -> dict[str, str]:
-        return {Path(path).name: group for path, group in group_entries(entries, Grouping(rule, FOLDER)).items()}
+        return {entry.path.name: group for entry, group in group_entries(entries, Grouping(rule, FOLDER))}
 
     assert groups(None) == {"1.wav": "a/one", "2.wav": "a/one", "3.wav": "a/two", "4.wav": "4.wav"}
     assert groups("level:1") == {"1.wav": "a", "2.wav": "a", "3.wav": "a", "4.wav": "4.wav"}
@@ -69,7 +74,7 @@ def test_files_in_one_folder_are_groups_of_their_own(tmp_path: Path, start: str)
     touch_files(tmp_path, [f"wavs/u{n:02d}.wav" for n in range(40)])
     entries = find_audio([tmp_path / start]).entries
     choice = choose_grouping(entries, None)
-    assert len(set(group_entries(entries, choice).values())) == 40
+    assert count_groups(entries, choice) == 40
     assert len(choice.notes) == 1 and "40 files" in choice.notes[0]
 
 
@@ -89,20 +94,20 @@ def test_names_with_a_common_part_need_a_rule(tmp_path: Path, names: list[str], 
         choose_grouping(entries, None)
     offered = re.search(r"--group-by '(regex:[^']+)'", str(refusal.value))
     assert offered and "\n" not in str(refusal.value)
-    assert len(set(group_entries(entries, choose_grouping(entries, offered[1])).values())) == groups
-    assert len(set(group_entries(entries, choose_grouping(entries, "file")).values())) == len(names)
+    assert count_groups(entries, choose_grouping(entries, offered[1])) == groups
+    assert count_groups(entries, choose_grouping(entries, "file")) == len(names)
 
 
 @pytest.mark.parametrize("pattern", ["take_{:02d}.wav", "{:02d}_a.wav", "one word {:02d}.wav"])
 def test_numbered_names_need_no_rule(tmp_path: Path, pattern: str) -> None:
     touch_files(tmp_path, [pattern.format(number) for number in range(12)])
     entries = find_audio([tmp_path]).entries
-    assert len(set(group_entries(entries, choose_grouping(entries, None)).values())) == 12
+    assert count_groups(entries, choose_grouping(entries, None)) == 12
 
 
 def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
     touch_files(tmp_path, [f"spk{s}/book{b}/{u}.wav" for s in range(3) for b in range(2) for u in range(2)])
     entries = find_audio([tmp_path]).entries
-    assert len(set(group_entries(entries, choose_grouping(entries, "level:2")).values())) == 6
+    assert count_groups(entries, choose_grouping(entries, "level:2")) == 6
     with pytest.raises(UserError, match="level:3"):
-        group_entries(entries, choose_grouping(entries, "level:3"))
+        count_groups(entries, choose_grouping(entries, "level:3"))

@@ -17,9 +17,9 @@ from codec.config import TargetConfig
 from codec.dataset import packed
 from codec.errors import UserError
 from codec.runtime import process_pool
-from data_prep import pack
+from data_prep import placement
 from data_prep.groups import FOLDER, Grouping, group_entries
-from data_prep.manifest import ABSENT_REASON
+from data_prep.rows import ABSENT_REASON
 from data_prep.sources import find_audio
 from tests.helpers.audio import write_audio, write_noise
 from tests.helpers.disk import contents
@@ -56,7 +56,7 @@ def test_a_second_run_changes_nothing_and_decodes_nothing(tmp_path: Path) -> Non
 
 
 def test_groups_stay_when_files_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "SHARD_BYTES", 2 * RATE * 5)
+    monkeypatch.setattr(placement, "SHARD_BYTES", 2 * RATE * 5)
     audio_dir, out = write_groups(tmp_path / "audio", groups=20), tmp_path / "out"
     run_prepare(audio_dir, out)
     before = splits_by_group(out)
@@ -163,15 +163,19 @@ def test_a_manifest_decides_group_and_domain(tmp_path: Path) -> None:
     )
     entries = find_audio([tmp_path / "audio"], ["speech"]).entries
     assert len(entries) == 8 and {entry.domain for entry in entries} == {"speech"}
-    assert set(group_entries(entries, Grouping(None, FOLDER)).values()) == {f"person {number}" for number in range(4)}
-    assert set(group_entries(entries, Grouping("column:microphone", FOLDER)).values()) == {"0", "1"}
-    assert set(group_entries(entries, Grouping("level:1", FOLDER)).values()) == {"old", "new"}
+
+    def groups(rule: str | None) -> set[str]:
+        return {group for _, group in group_entries(entries, Grouping(rule, FOLDER))}
+
+    assert groups(None) == {f"person {number}" for number in range(4)}
+    assert groups("column:microphone") == {"0", "1"}
+    assert groups("level:1") == {"old", "new"}
     run_prepare(tmp_path / "audio", tmp_path / "out")
     homes = {(row.group, row.split) for row in read_manifest(tmp_path / "out")}
     assert len(homes) == 6
     for rule, hint in (("column:nothing", "microphone"), ("regex:(", r"regex:\("), ("folders", "level:1")):
         with pytest.raises(UserError, match=hint):
-            group_entries(entries, Grouping(rule, FOLDER))
+            groups(rule)
     with pytest.raises(UserError, match="music, speech"):
         find_audio([tmp_path / "audio"], ["birds"])
 

@@ -8,7 +8,8 @@ import soundfile
 from scipy import signal as dsp
 
 from codec.audio.statistics import AudioStats
-from data_prep.scan import SCAN_JOURNAL, ScanRecord, check_clip, scan_file
+from data_prep.journal import SCAN_JOURNAL, ScanRecord
+from data_prep.scan import check_clip, scan_file
 from data_prep.segments import AudioSegment
 from tests.helpers.audio import write_audio
 from tests.helpers.preparation import (

@@ -2,32 +2,29 @@
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.errors import UserError
-from data_prep.split import KnownSplit, SplitAssignment, SplitCandidate, assign_splits
 from data_prep.split_ratios import SPLITS, SplitRatios
+from tests.helpers.splits import MadeClip, MadeSplits, split_clips
 
 RATIOS = st.sampled_from(["8:1:1", "9:0.5:0.5", "6:2:2", "1:1:1", "5:3:2", "90:10:0"])
 
 
-def clips_of(groups: dict[str, list[float]], domain: str = "speech") -> list[SplitCandidate]:
+def clips_of(groups: dict[str, list[float]], domain: str = "speech") -> list[MadeClip]:
     return [
-        SplitCandidate(f"/{group}/{number}", group, domain, seconds, f"{domain} {group} {number}")
+        MadeClip(f"/{group}/{number}", group, domain, seconds, f"{domain} {group} {number}")
         for group, lengths in groups.items()
         for number, seconds in enumerate(lengths)
     ]
 
 
-def known_from(clips: list[SplitCandidate], result: SplitAssignment) -> list[KnownSplit]:
-    return [
-        KnownSplit(clip.group, result.splits[clip.group], clip.path, clip.sha256)
-        for clip in clips
-        if clip.path not in result.rejected
-    ]
+def known_from(clips: list[MadeClip], result: MadeSplits) -> list[MadeClip]:
+    return [replace(clip, split=result.splits[clip.group]) for clip in clips if clip.path not in result.rejected]
 
 
 LENGTHS = st.lists(st.floats(0.5, 600), min_size=1, max_size=4)
@@ -48,7 +45,7 @@ def test_every_domain_is_in_ratio_within_its_largest_group(
         for domain, groups in domains.items()
         for clip in clips_of({f"{domain}/{name}": lengths for name, lengths in groups.items()}, domain)
     ]
-    result = assign_splits(clips, SplitRatios.parse(ratios), seed=seed)
+    result = split_clips(clips, SplitRatios.parse(ratios), seed=seed)
     if result.filled:
         return
     for domain in domains:
@@ -73,7 +70,7 @@ def test_file_order_does_not_matter(groups: dict[str, list[float]], seed: int, s
     clips = clips_of(groups)
     mixed = shuffle.sample(clips, len(clips))
     ratios = SplitRatios.parse("8:1:1")
-    assert assign_splits(clips, ratios, seed=seed) == assign_splits(mixed, ratios, seed=seed)
+    assert split_clips(clips, ratios, seed=seed) == split_clips(mixed, ratios, seed=seed)
 
 
 @settings(deadline=None)
@@ -84,9 +81,9 @@ def test_file_order_does_not_matter(groups: dict[str, list[float]], seed: int, s
 )
 def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, list[float]], ratios: str) -> None:
     clips = clips_of(first)
-    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
+    before = split_clips(clips, SplitRatios.parse("8:1:1"))
     more = clips_of({**second, **first})
-    after = assign_splits(more, SplitRatios.parse(ratios), seed=1, known=known_from(clips, before))
+    after = split_clips(more, SplitRatios.parse(ratios), seed=1, known=known_from(clips, before))
     assert {group: after.splits[group] for group in before.splits} == before.splits
 
 
@@ -95,13 +92,13 @@ def test_a_group_never_moves(first: dict[str, list[float]], second: dict[str, li
 def test_the_same_samples_are_never_in_two_splits(contents: list[tuple[int, int, bool]]) -> None:
     """Clips arrive in two runs; the same content appears in several groups."""
     every = [
-        SplitCandidate(f"/{group}/{number}", f"g{group}", "speech", 1.0 + content, f"content {content}")
+        MadeClip(f"/{group}/{number}", f"g{group}", "speech", 1.0 + content, f"content {content}")
         for number, (group, content, _) in enumerate(contents)
     ]
     early = [clip for clip, (_, _, first) in zip(every, contents, strict=True) if first]
     ratios = SplitRatios.parse("1:1:1")
-    before = assign_splits(early, ratios)
-    after = assign_splits(every, ratios, known=known_from(early, before))
+    before = split_clips(early, ratios)
+    after = split_clips(every, ratios, known=known_from(early, before))
     homes: dict[str, set[str]] = defaultdict(set)
     for clips, result in ((early, before), (every, after)):
         for clip in clips:
@@ -115,13 +112,13 @@ def test_the_same_samples_are_never_in_two_splits(contents: list[tuple[int, int,
 
 def test_a_new_duplicate_of_another_split_is_rejected() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
-    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
+    before = split_clips(clips, SplitRatios.parse("8:1:1"))
     held_out = next(clip for clip in clips if before.splits[clip.group] == "test")
     trained = next(clip for clip in clips if before.splits[clip.group] == "train")
-    copy = SplitCandidate("/copy", trained.group, "speech", 10.0, held_out.sha256)
+    copy = MadeClip("/copy", trained.group, "speech", 10.0, held_out.sha256)
     # The original has left the sources: only the manifest remembers it.
     rest = [clip for clip in clips if clip is not held_out]
-    after = assign_splits([*rest, copy], SplitRatios.parse("8:1:1"), known=known_from(clips, before))
+    after = split_clips([*rest, copy], SplitRatios.parse("8:1:1"), known=known_from(clips, before))
     assert after.rejected == {
         "/copy": f"duplicate: same samples as {held_out.path}, which is in test; "
         f"its own group {trained.group} is in train"
@@ -130,22 +127,21 @@ def test_a_new_duplicate_of_another_split_is_rejected() -> None:
 
 def test_moved_files_keep_their_split() -> None:
     clips = clips_of({str(number): [10.0] for number in range(30)})
-    before = assign_splits(clips, SplitRatios.parse("6:2:2"))
+    before = split_clips(clips, SplitRatios.parse("6:2:2"))
     renamed = [
-        SplitCandidate(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256)
-        for clip in clips
+        MadeClip(f"/new{clip.path}", f"new {clip.group}", clip.domain, clip.seconds, clip.sha256) for clip in clips
     ]
-    after = assign_splits(renamed, SplitRatios.parse("6:2:2"), known=known_from(clips, before))
+    after = split_clips(renamed, SplitRatios.parse("6:2:2"), known=known_from(clips, before))
     assert all(after.splits[f"new {group}"] == split for group, split in before.splits.items())
 
 
 def test_a_new_group_goes_to_the_split_that_lacks_most() -> None:
     clips = clips_of({str(number): [10.0] for number in range(100)})
-    before = assign_splits(clips, SplitRatios.parse("8:1:1"))
+    before = split_clips(clips, SplitRatios.parse("8:1:1"))
     kept = [clip for clip in clips if before.splits[clip.group] != "val"]
     known = [known for known in known_from(clips, before) if known.split != "val"]
-    after = assign_splits(
-        [*kept, SplitCandidate("/new", "new", "speech", 10.0, "new")], SplitRatios.parse("8:1:1"), known=known
+    after = split_clips(
+        [*kept, MadeClip("/new", "new", "speech", 10.0, "new")], SplitRatios.parse("8:1:1"), known=known
     )
     assert after.splits["new"] == "val"
 
@@ -153,21 +149,21 @@ def test_a_new_group_goes_to_the_split_that_lacks_most() -> None:
 def test_one_large_group_does_not_fill_a_small_split() -> None:
     clips = clips_of({"crowd": [90.0], **{str(number): [1.0] for number in range(910)}})
     for seed in range(10):
-        assert assign_splits(clips, SplitRatios.parse("8:1:1"), seed=seed).splits["crowd"] == "train"
+        assert split_clips(clips, SplitRatios.parse("8:1:1"), seed=seed).splits["crowd"] == "train"
 
 
 def test_advice_if_the_ratios_cannot_be_met() -> None:
     ratios = SplitRatios.parse("8:1:1")
-    three = assign_splits(clips_of({"a": [9.0], "b": [8.0], "c": [1.0]}), ratios)
+    three = split_clips(clips_of({"a": [9.0], "b": [8.0], "c": [1.0]}), ratios)
     assert set(three.splits.values()) == set(SPLITS)
     assert three.filled == ("test",)
-    two = assign_splits(clips_of({"a": [9.0], "b": [8.0]}), ratios)
+    two = split_clips(clips_of({"a": [9.0], "b": [8.0]}), ratios)
     assert len(set(two.splits.values())) == 2 and two.filled == ("val",)
     assert any("6:2:2" in line for line in two.advice)
-    many = assign_splits(clips_of({str(number): [1.0] for number in range(200)}), ratios)
+    many = split_clips(clips_of({str(number): [1.0] for number in range(200)}), ratios)
     assert many.advice == ()
     clips = clips_of({str(number): [1.0] for number in range(200)})
-    moved = assign_splits(clips, SplitRatios.parse("1:1:1"), known=known_from(clips, many))
+    moved = split_clips(clips, SplitRatios.parse("1:1:1"), known=known_from(clips, many))
     assert [line.split()[0] for line in moved.advice] == list(SPLITS)
 
 

@@ -14,14 +14,16 @@ import pytest
 from codec.batch.inputs import read_text
 from codec.dataset.packed import list_clips, open_split, packed_folder
 from codec.errors import UserError
+from data_prep.entries import AudioEntry
 from data_prep.groups import Grouping, choose_grouping, group_entries
-from data_prep.lists import read_audio_list
-from data_prep.manifest import MANIFEST_NAME, PARQUET_NAME, ManifestRow, read_rows, write_manifest
+from data_prep.manifest import MANIFEST_NAME, PARQUET_NAME, read_rows, write_manifest
+from data_prep.rows import ManifestRow, RowTable
 from data_prep.sources import find_audio
-from data_prep.split import SplitCandidate, assign_splits
 from data_prep.split_ratios import SplitRatios
+from data_prep.store import Store
 from tests.helpers.audio import write_noise
 from tests.helpers.preparation import read_manifest, rows_by_name, run_prepare
+from tests.helpers.splits import MadeClip, split_clips
 
 ROWS = [
     {"path": "a/ö, 1.wav", "speaker": "Zoë", "domain": "speech", "text": 'say "no"; or, yes'},
@@ -37,10 +39,12 @@ def table(delimiter: str) -> str:
     return text.getvalue()
 
 
+def listed(path: Path) -> list[AudioEntry]:
+    return list(find_audio([path]).entries)
+
+
 def described(path: Path) -> list[tuple[str, str, str]]:
-    return [
-        (entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in read_audio_list(path)
-    ]
+    return [(entry.path.relative_to(path.parent).as_posix(), entry.group, entry.domain) for entry in listed(path)]
 
 
 WANTED = [("a/ö, 1.wav", "Zoë", "speech"), ("b/2.wav", "Bob", "music")]
@@ -69,21 +73,21 @@ def test_quotation_marks_in_a_tsv_are_letters(tmp_path: Path) -> None:
     """As Common Voice writes it: a quotation mark is a letter."""
     rows = 'path\tclient_id\tsentence\na.wav\tx\t"Open\nb.wav\ty\tnever closed\n'
     (tmp_path / "list.tsv").write_text(rows)
-    assert [entry.group for entry in read_audio_list(tmp_path / "list.tsv")] == ["x", "y"]
+    assert [entry.group for entry in listed(tmp_path / "list.tsv")] == ["x", "y"]
 
 
 def test_a_list_of_paths_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / "list.txt").write_bytes("a.wav\r\nb/c.wav\r\n".encode(encoding))
-        entries = read_audio_list(tmp_path / "list.txt")
+        entries = listed(tmp_path / "list.txt")
         assert entries[0].path.is_file() and entries[1].path == tmp_path / "b/c.wav"
 
 
 def test_names_that_are_not_unicode_are_kept(tmp_path: Path) -> None:
     name = b"caf\xe9.wav"
     (tmp_path / "list.csv").write_bytes(b"path,group\n" + name + b",g\n")
-    (entry,) = read_audio_list(tmp_path / "list.csv")
+    (entry,) = listed(tmp_path / "list.csv")
     assert bytes(entry.path).endswith(name)
 
 
@@ -91,14 +95,14 @@ def test_paths_from_windows(tmp_path: Path) -> None:
     (tmp_path / "wavs").mkdir()
     (tmp_path / "wavs/a.wav").touch()
     (tmp_path / "list.csv").write_text("path\nwavs\\a.wav\n")
-    assert read_audio_list(tmp_path / "list.csv")[0].path.is_file()
+    assert listed(tmp_path / "list.csv")[0].path.is_file()
 
 
 def test_a_file_in_two_groups_is_a_group_of_its_own(tmp_path: Path) -> None:
     lines = [{"audio_filepath": "a.wav", "offset": n, "speaker": who} for n, who in enumerate("xyx")]
     lines += [{"audio_filepath": "b.wav", "offset": n, "speaker": "x"} for n in range(2)]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [entry.group for entry in read_audio_list(tmp_path / "list.jsonl")] == ["a.wav", "x"]
+    assert [entry.group for entry in listed(tmp_path / "list.jsonl")] == ["a.wav", "x"]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +154,8 @@ def test_time_is_proportional_to_the_number_of_rows(tmp_path: Path) -> None:
         started = time.perf_counter()
         entries = find_audio([path]).entries
         groups = group_entries(entries, choose_grouping(entries, None))
-        clips = [SplitCandidate(str(e.path), groups[str(e.path)], e.domain, 3.0, e.relative) for e in entries]
-        assign_splits(clips, SplitRatios.parse("8:1:1"))
+        clips = (MadeClip(str(e.path), group, e.domain, 3.0, e.relative) for e, group in groups)
+        split_clips(clips, SplitRatios.parse("8:1:1"))
         return time.perf_counter() - started
 
     seconds(1000)
@@ -203,7 +207,7 @@ def test_a_text_of_a_part_of_a_file_is_not_that_of_the_file(tmp_path: Path) -> N
         {"audio_filepath": "common.wav", "sentence": " of  Common Voice "},
     ]
     (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    found = {entry.path.stem: entry.text for entry in read_audio_list(tmp_path / "list.jsonl")}
+    found = {entry.path.stem: entry.text for entry in listed(tmp_path / "list.jsonl")}
     assert found == {"whole": "all of it", "part": "", "twice": "", "common": "of Common Voice"}
 
 
@@ -236,14 +240,16 @@ def test_lists_and_manifests_are_read_and_written_as_parquet(tmp_path: Path) -> 
     names, groups = ["a.wav", "b.wav"], ["ann", None]
     cells = {"path": names, "speaker": groups, "year": [1990, 1991], "vector": [[1.0], [2.0]]}
     parquet.write_table(pyarrow.table(cells), tmp_path / "list.parquet")
-    first, second = read_audio_list(tmp_path / "list.parquet")
+    first, second = listed(tmp_path / "list.parquet")
     assert (first.path, first.group, second.group) == (tmp_path / "a.wav", "ann", "")
     assert first.fields == {"path": "a.wav", "speaker": "ann", "year": "1990"}
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"bad\.parquet"):
-        read_audio_list(tmp_path / "bad.parquet")
+        listed(tmp_path / "bad.parquet")
     row = ManifestRow("/\udcff.wav", "s", "speech", "g", "train", "ok", "", 1.5, 16000, 1, "WAV", -1, -2, -3, 4, "0")
-    write_manifest(tmp_path, [replace(row, path="/z.wav"), row], Grouping(None, "folder"), before=0)
+    rows = RowTable(Store(), "rows")
+    rows.add([row, replace(row, path="/z.wav")])
+    write_manifest(tmp_path, rows, Grouping(None, "folder"), before=0)
     table = parquet.read_table(tmp_path / PARQUET_NAME).to_pylist()
     assert [line["path"] for line in table] == ["/z.wav", "/\\xff.wav"] and table[0]["seconds"] == 1.5
     assert [line.path for line in read_rows(tmp_path / MANIFEST_NAME)] == ["/z.wav", row.path]

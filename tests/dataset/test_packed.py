@@ -12,6 +12,7 @@ import soundfile
 
 from codec.config import TargetConfig
 from codec.dataset import packed, sealed_test
+from codec.dataset.clips import Clip
 from codec.dataset.distribution import in_distribution
 from codec.dataset.ledger import (
     LEDGER_FILE,
@@ -21,7 +22,6 @@ from codec.dataset.ledger import (
     record_candidate,
     record_result,
 )
-from codec.dataset.packed import Clip
 from codec.errors import UserError
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare

@@ -13,7 +13,7 @@ from codec.dataset import packed, remote_files
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.ledger import SealedError, ledger_folder
 from codec.dataset.location import open_split, parse_location
-from codec.dataset.packed import PackedSplit
+from codec.dataset.packed_split import PackedSplit
 from codec.dataset.shard_cache import ShardCache
 from codec.dataset.shard_samples import parse_chunk_index
 from codec.dataset.streamed import require_disjoint
@@ -36,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardCache:
 
 
 def assert_same(streamed: PackedSplit, local: PackedSplit, cache: ShardCache) -> None:
-    assert streamed.clips == local.clips and streamed.fingerprint == local.fingerprint
+    assert list(streamed.clips) == list(local.clips) and streamed.fingerprint == local.fingerprint
     for index in range(len(local)):
         np.testing.assert_array_equal(streamed.waveform(index, 100, 5000), local.waveform(index, 100, 5000))
         assert cache.size_bytes() <= cache.limit_bytes

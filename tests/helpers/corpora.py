@@ -20,6 +20,6 @@ def files_by_group(*sources: Path, rule: str | None = None) -> tuple[Sources, di
     """Return the content of the sources, and the names of the files of each group, sorted by path."""
     content = find_audio(sources)
     groups: dict[str, list[str]] = {}
-    for path, group in group_entries(content.entries, choose_grouping(content.entries, rule)).items():
-        groups.setdefault(group, []).append(Path(path).name)
+    for entry, group in group_entries(content.entries, choose_grouping(content.entries, rule)):
+        groups.setdefault(group, []).append(entry.path.name)
     return content, groups

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.audio import write
-from codec.dataset.packed import Clip
+from codec.dataset.clips import Clip
 from codec.training.fit_diagnosis import Diagnosis
 from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
 from eval.evaluation.results import ClipResult, EvaluationResult, Halves, ModelSummary

@@ -8,9 +8,10 @@ import numpy as np
 import soundfile
 
 from codec.dataset import packed
-from data_prep.manifest import ManifestRow, read_rows
+from data_prep.manifest import read_rows
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
+from data_prep.rows import ManifestRow
 from data_prep.summary import PreparationSummary
 from tests.helpers.audio import noise, write_audio
 
@@ -40,7 +41,7 @@ def run_prepare(
 
 def read_manifest(out: Path) -> list[ManifestRow]:
     """Return the rows of the manifest in a data folder."""
-    return read_rows(out / "manifest.csv")
+    return list(read_rows(out / "manifest.csv"))
 
 
 def rows_by_name(out: Path) -> dict[str, ManifestRow]:

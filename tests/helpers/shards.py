@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-from data_prep import pack
+from data_prep import placement
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 
@@ -26,7 +26,7 @@ def prepared_in_shards(folder: Path, groups: int = 14) -> Path:
         path = folder / f"audio/g{number:02d}/a.wav"
         path.parent.mkdir(parents=True)
         soundfile.write(path, noise(number), RATE)
-    with patch.object(pack, "SHARD_BYTES", 2 * 2 * RATE):
+    with patch.object(placement, "SHARD_BYTES", 2 * 2 * RATE):
         options = PrepareOptions(sample_rate=RATE, channels=1, workers=1, ratios="6:1:1")
         prepare([folder / "audio"], folder / "data", options)
     return folder / "data"

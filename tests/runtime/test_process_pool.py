@@ -1,6 +1,8 @@
 """One function over many items in several processes: order, start in the calling process, what the bar counts."""
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
@@ -46,3 +48,27 @@ def test_the_bar_counts_items_and_is_absent_without_a_description(capfd: pytest.
     assert "squaring" in (bar := capfd.readouterr().err) and "3/3" in bar
     list(map_in_processes(pid_and_square, range(3), PoolOptions(1)))
     assert capfd.readouterr().err == ""
+
+
+class CountedItems:
+    """Numbers from 0, and how many of them were read."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.read = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(self.count):
+            self.read += 1
+            yield number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_items_are_read_when_their_turn_comes(workers: int) -> None:
+    items = CountedItems(10_000)
+    results = map_in_processes(pid_and_square, items, PoolOptions(workers, max_chunk=2))
+    assert [square for _, square in islice(results, 10)] == [number**2 for number in range(10)]
+    results.close()
+    assert items.read <= 10 + 2 * 4 * workers

@@ -11,7 +11,9 @@ import torch
 
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.range_coder import RangeCoder
-from codec.dataset.packed import PackedSplit, open_split
+from codec.dataset.clips import ClipTable
+from codec.dataset.packed import open_split
+from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.pretrained.checkpoint import load_codec, save_model
@@ -27,7 +29,8 @@ from tests.helpers.tiny import TINY
 
 
 def part_of(split: PackedSplit, first: int, stop: int) -> PackedSplit:
-    return PackedSplit(split.arrays, split.clips[first:stop], split._locations[first:stop], 16000, 1)
+    rows = ((split.clips[index], split.clips.location(index)) for index in range(len(split))[first:stop])
+    return PackedSplit(split.arrays, ClipTable(rows), 16000, 1)
 
 
 def bits_per_frame(codec: Codec, split: PackedSplit) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from codec.dataset.ledger import count_candidates
-from codec.dataset.packed import PackedSplit, packed_folder
+from codec.dataset.packed import packed_folder
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from codec.losses import LOSS_TERMS
 from codec.pretrained.checkpoint import load_codec

@@ -11,8 +11,9 @@ import pytest
 from codec.bitstream.reader import PacketReader
 from codec.coding.file_info import file_info
 from codec.coding.files import decode_file
+from codec.dataset.clips import Clip
 from codec.dataset.ledger import read_ledger
-from codec.dataset.packed import Clip, list_clips
+from codec.dataset.packed import list_clips
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum, save_model
 from codec.pretrained.loaded_model import LoadedModel

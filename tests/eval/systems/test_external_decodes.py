@@ -9,7 +9,8 @@ import pytest
 
 from codec.audio import read, write
 from codec.dataset.arrays import LocalArrays
-from codec.dataset.packed import Clip, ClipLocation, PackedSplit
+from codec.dataset.clips import Clip, ClipLocation, ClipTable
+from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from eval.systems.external_decodes import (
     ExternalDecode,
@@ -39,9 +40,8 @@ def split(tmp_path: Path, waves) -> PackedSplit:
         Clip(f"id{i}", Path("/corpus") / name, "speech", name[:4], length / RATE, -20.0, 8000.0, -70.0, length)
         for i, (name, length) in enumerate(zip(NAMES, lengths))
     ]
-    return PackedSplit(
-        LocalArrays(tmp_path / "packed", 1), clips, [ClipLocation("a.npy", int(start)) for start in starts[:3]], RATE, 1
-    )
+    rows = zip(clips, [ClipLocation("a.npy", int(start)) for start in starts[:3]])
+    return PackedSplit(LocalArrays(tmp_path / "packed", 1), ClipTable(rows), RATE, 1)
 
 
 @pytest.fixture
