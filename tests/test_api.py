@@ -191,7 +191,7 @@ def test_impossible_arguments_are_refused(model, c):
         (lambda: c.encode(noise(9), 0), "a sample rate from 1000"),
         (lambda: c.encode(noise(9), 16000, codebooks=4), "1 to 3 codebooks, not 4"),
         (lambda: codec.load("none"), "no model none"),
-        (lambda: codec.load(model, dtype="int8"), "no such type as 'int8'; use float32"),
+        (lambda: codec.load(model, dtype="int4"), "no such type as 'int4'; use float32"),
         (lambda: codec.load(model, device="nowhere"), "the device nowhere cannot be used"),
         (lambda: codec.load(model, threads=0), "at least 1 thread"),
     ):

@@ -140,20 +140,31 @@ def users_folder(request, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [["bin/codec"], [sys.executable, "-m", "codec"]], ids=["codec", "python -m codec"])
+PREPARE = ["prepare", "not there", "--out", "out"]
+TRAIN = ["train", "speech_16k", "--data", "not there", "--run", "run"]
+EVALUATE = ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"]
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("users_folder", "command", "words"),
     [
-        ["prepare", "not there", "--out", "out"],
-        ["train", "speech_16k", "--data", "not there", "--run", "run"],
-        ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"],
+        ("packages", "python -m codec", PREPARE),
+        ("packages", "bin/codec", TRAIN),
+        ("packages", "python -m codec", EVALUATE),
+        ("folders", "bin/codec", PREPARE),
+        ("folders", "python -m codec", TRAIN),
+        ("folders", "bin/codec", EVALUATE),
     ],
-    ids=lambda words: words[0],
+    indirect=["users_folder"],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
 )
 def test_a_users_folders_do_not_hide_ours(installed, users_folder, command, words):
-    """Each of the commands imports all that it runs with before it looks for what it was given."""
-    command = [installed / word if word.startswith("bin/") else word for word in command]
-    done = run(*command, *words, cwd=users_folder, env=elsewhere(installed))
+    """Each of the commands imports all that it runs with before it looks for what it was given.
+
+    Every two of folder, program and command are tried together.
+    """
+    program = [installed / command] if command == "bin/codec" else [sys.executable, "-m", "codec"]
+    done = run(*program, *words, cwd=users_folder, env=elsewhere(installed))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "not there" in done.stderr
 

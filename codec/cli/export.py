@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from codec.cli.common import AddCommand
+from codec.errors import UserError
 from codec.runtime import signals
 
 
@@ -21,6 +22,11 @@ def add_parser(command: AddCommand) -> None:
         action="store_true",
         help="also write ONNX graphs, for --device onnx and for use without this program (needs the extra onnx)",
     )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="with --onnx: a decoder whose output is the same on every processor, see docs/exact_decoding.md",
+    )
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -29,6 +35,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.pretrained.export import export_model
         from codec.pretrained.registry import find_model
 
-    codec = export_model(find_model(arguments.run), arguments.out, arguments.onnx)
+    if arguments.exact and not arguments.onnx:
+        raise UserError("--exact is for the graphs of --onnx; codec decode --dtype exact needs no export")
+    codec = export_model(find_model(arguments.run), arguments.out, arguments.onnx, arguments.exact)
     print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

@@ -5,8 +5,13 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codec.cli.common import AddCommand
+
+if TYPE_CHECKING:
+    from codec.pretrained.loaded_model import LoadedModel
+    from codec.pretrained.registry import ModelFinder
 
 MODEL_VARIABLE = "LATHE_MODEL"
 """Environment variable that names a model, in addition to the built-in ones."""
@@ -38,6 +43,27 @@ def own_models() -> list[Path]:
     from codec.pretrained.registry import find_model
 
     return [find_model(name)] if (name := os.environ.get(MODEL_VARIABLE)) else []
+
+
+def decoding_models(name: str | None, device: str, dtype: str) -> "LoadedModel | ModelFinder":
+    """Load the model to decode with, or find that of each file.
+
+    Args:
+        name: the value of ``--model``; None for the model that a file names, from the built-in ones and the user's own
+        device: device of the models
+        dtype: data type of their decoders
+
+    Returns:
+        The model, or the finder.
+
+    Raises:
+        UserError: no such model, it is damaged, or the device cannot be used, or not with this type.
+    """
+    from codec.pretrained.registry import ModelFinder, load_model
+
+    if name:
+        return load_model(name, device, dtype=dtype)
+    return ModelFinder(own_models(), device, dtype)
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:

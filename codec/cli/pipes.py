@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from codec.cli.batch_options import encoding_model
 from codec.cli.cluster_options import uses_cluster
 from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, print_error, print_note
-from codec.cli.models import own_models
+from codec.cli.models import decoding_models
 from codec.errors import UserError
 from codec.runtime import signals
 
@@ -95,16 +95,14 @@ def decode(arguments: argparse.Namespace) -> int:
         import torch
 
         from codec.coding.pipes import decode_stream
-        from codec.pretrained.registry import ModelFinder, load_model
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are only for files; give a file as the input")
     torch.set_num_threads(arguments.threads or 1)
-    device = arguments.device
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,
-        load_model(arguments.model, device) if arguments.model else ModelFinder(own_models(), device),
+        decoding_models(arguments.model, arguments.device, arguments.dtype),
         strict=arguments.strict,
         encoding=_ENCODINGS[arguments.bits],
         raw=arguments.raw is not None,

@@ -61,11 +61,12 @@ class CausalDepthwise(nn.Module):
         """
         frames = x.shape[1]
         x = torch.cat([state.to(x.dtype), x], 1)
-        y, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
+        bias, weights = self.bias.to(x.dtype), self.weight.to(x.dtype)
         if frames == 1:  # a stream of single frames: call overhead dominates, so make few calls (measured)
-            return y + (x * weights).sum(1, keepdim=True), x[:, 1:]
-        for tap, weight in enumerate(weights):  # faster than a convolution, which needs the frames last (measured)
-            y = torch.addcmul(y, x[:, tap : tap + frames], weight)
+            return bias + (x * weights).sum(1, keepdim=True), x[:, 1:]
+        y = torch.addcmul(bias, x[:, :frames], weights[0])
+        for tap in range(1, self.kernel):  # in place: faster than a convolution (measured)
+            y.addcmul_(x[:, tap : tap + frames], weights[tap])
         return y, x[:, frames:]
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import StreamState, is_skip_path
+from codec.model.exact_decoder import ExactDecodeBlock
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
@@ -32,7 +33,7 @@ MAX_DIMENSION = 1 << 16
 
 
 @torch.no_grad()
-def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
+def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = False) -> Codec:
     """Export a model with its networks in half precision, which halves their size.
 
     The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
@@ -43,13 +44,14 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
         source: the folder of a run or model
         folder: folder to create; if it exists, it must be empty
         onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
+        exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
 
     Returns:
         The exported model.
 
     Raises:
         UserError: no model there, or it is damaged; ``folder`` is not empty or cannot be written; no ONNX exporter is
-            installed. Nothing is left at ``folder`` then.
+            installed; the model has no exact decoder. Nothing is left at ``folder`` then.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
@@ -60,7 +62,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     try:
         with replacing(folder) as part:
             if onnx:
-                export_graphs(codec, part, info, torch.float16)
+                export_graphs(codec, part, info, torch.float16, exact)
             else:
                 save_model(part, codec, info, torch.float16)
             for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
@@ -74,19 +76,22 @@ def export_model(source: Path, folder: Path, onnx: bool = False) -> Codec:
     return codec
 
 
-def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32) -> None:
+def export_graphs(
+    codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32, exact: bool = False
+) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
-    The graphs compute in float32. ``config.json`` names them by their SHA-256.
+    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256.
 
     Args:
         codec: the model
         folder: folder to write; it is created if it is missing
         info: about its training, see :func:`codec.pretrained.checkpoint.save_model`
         stored: data type of the stored weights of the networks
+        exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
 
     Raises:
-        UserError: no ONNX exporter is installed, or the files cannot be written.
+        UserError: no ONNX exporter is installed, the files cannot be written, or the model has no exact decoder.
     """
     require_installed("writing ONNX graphs", "onnx", modules=["onnx", "onnxscript"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,7 @@ def export_graphs(codec: Codec, folder: Path, info: dict[str, Any], stored: torc
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
     quantizer = codec.quantizer.fused()
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
-    decode = DecodeBlock(codec, True, quantizer)
+    decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
     with tqdm(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)

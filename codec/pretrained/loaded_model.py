@@ -52,6 +52,20 @@ class LoadedModel:
         check_device(device)
         self.codec.to(device)
 
+    def set_decoder_dtype(self, dtype: str) -> None:
+        """Make the decoder compute in another type; see :func:`codec.model.decoder_precision.set_decoder_dtype`.
+
+        Args:
+            dtype: one of :data:`codec.model.decoder_precision.DTYPES`
+
+        Raises:
+            UserError: no such type, or the device cannot compute in it.
+        """
+        from codec.model.decoder_precision import set_decoder_dtype
+
+        _ = self.fingerprint  # that of the weights as they are now
+        set_decoder_dtype(self.codec, dtype)
+
     @property
     def config(self) -> CodecConfig:
         """The architecture."""

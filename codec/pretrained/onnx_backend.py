@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 
-_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
 
 class OnnxBackend:

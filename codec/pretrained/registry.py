@@ -113,33 +113,40 @@ def find_model(name: str) -> Path:
     return Path(name)
 
 
-def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1) -> LoadedModel:
+def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1, dtype: str = "float32") -> LoadedModel:
     """Load a model, ready to code.
 
     Args:
         name: as for :func:`find_model`
         device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`
         threads: CPU threads of ONNX Runtime; without effect on other devices
+        dtype: data type of the decoder, one of :data:`codec.model.decoder_precision.DTYPES`
 
     Returns:
         The model on the device.
 
     Raises:
-        UserError: no such model, it is damaged, or the device cannot be used.
+        UserError: no such model, it is damaged, or the device cannot be used, or not with this type.
     """
     check_device(device)
-    return _load(find_model(name), device, threads, name)
+    return _load(find_model(name), device, dtype, threads, name)
 
 
-def _load(place: Path, device: str | torch.device, threads: int = 1, name: str = "") -> LoadedModel:
+def _load(
+    place: Path, device: str | torch.device, dtype: str = "float32", threads: int = 1, name: str = ""
+) -> LoadedModel:
     from codec.pretrained.checkpoint import load_codec
 
     codec = load_codec(place)
-    if device != ONNX:
-        return LoadedModel(codec.to(device), name or model_name(place))
-    from codec.pretrained.onnx_backend import with_graphs
+    if device == ONNX:
+        from codec.pretrained.onnx_backend import with_graphs
 
-    return LoadedModel(with_graphs(codec, model_folder(place), threads), name or model_name(place))
+        codec = with_graphs(codec, model_folder(place), threads)
+    else:
+        codec = codec.to(device)
+    loaded = LoadedModel(codec, name or model_name(place))
+    loaded.set_decoder_dtype(dtype)
+    return loaded
 
 
 def check_device(device: str | torch.device) -> None:
@@ -168,15 +175,16 @@ class ModelFinder:
     Args:
         others: folders of models or runs that are searched ahead of the built-in models
         device: device of the models, see :func:`load_model`
+        dtype: data type of their decoders, see :func:`load_model`
 
     Raises:
         UserError: one of the folders holds no model, or the device cannot be used.
     """
 
-    def __init__(self, others: Iterable[Path] = (), device: str | torch.device = "cpu") -> None:
+    def __init__(self, others: Iterable[Path] = (), device: str | torch.device = "cpu", dtype: str = "float32") -> None:
         self._others = list(others)
         self._known = [(place, read_fingerprints(place)) for place in (*self._others, *built_in().values())]
-        self._device = device
+        self._device, self._dtype = device, dtype
         self._loaded: dict[Path, LoadedModel] = {}
         self._lock = Lock()
         check_device(device)
@@ -197,7 +205,7 @@ class ModelFinder:
         Raises:
             UserError: it cannot be used.
         """
-        vars(self).update(vars(ModelFinder(self._others, device)))
+        vars(self).update(vars(ModelFinder(self._others, device, self._dtype)))
 
     def __call__(self, fingerprint: str) -> LoadedModel | None:
         """Return the model that decodes files with this fingerprint, or None if there is none.
@@ -217,7 +225,7 @@ class ModelFinder:
             return None
         with self._lock:
             if places[0] not in self._loaded:
-                self._loaded[places[0]] = _load(places[0], self._device)
+                self._loaded[places[0]] = _load(places[0], self._device, self._dtype)
             return self._loaded[places[0]]
 
 

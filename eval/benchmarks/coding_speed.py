@@ -118,7 +118,8 @@ def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
         config = codec.config
         for mode in (PLAIN, BEST):
             one = copy.deepcopy(codec) if compiled and mode == BEST else codec
-            kbps, parts = config.kbps_per_codebook * config.quantizer.codebooks, (one.encoder, one.decoder)
+            kbps = config.kbps_per_codebook * config.quantizer.codebooks
+            parts = (one.encoder, one.decoder) if compiled else ()
             count = count_module_parameters(one)
             systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
     return systems

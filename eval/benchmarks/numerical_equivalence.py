@@ -17,8 +17,9 @@ import torch
 from tqdm import tqdm
 
 from codec import audio
-from codec.api import DTYPES, AudioCodec, load
+from codec.api import AudioCodec, load
 from codec.errors import UserError
+from codec.model.decoder_precision import DTYPES
 from codec.pretrained.registry import ONNX
 from codec.runtime.torch_threads import torch_threads
 
@@ -174,7 +175,9 @@ def standard_configurations(device: str) -> list[RunConfiguration]:
     found += [RunConfiguration(dtype=dtype) for dtype in DTYPES if dtype != "float32"]
     if device == ONNX:
         return [*found, RunConfiguration(device), RunConfiguration(device, block=1)]
-    return found if device == "cpu" else [*found, *(RunConfiguration(device, dtype) for dtype in DTYPES)]
+    if device == "cpu":
+        return found
+    return [*found, *(RunConfiguration(device, dtype) for dtype in DTYPES if dtype not in ("int8", "exact"))]
 
 
 def read_first_seconds(files: Sequence[Path], seconds: float) -> list[audio.Audio]:

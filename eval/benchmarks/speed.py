@@ -1,5 +1,6 @@
 """``codec speed``: every property of a codec that does not depend on its training, next to those of its peers."""
 
+import copy
 import os
 import platform
 import statistics
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.model.decoder_precision import set_decoder_dtype
 from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.export import export_graphs
 from codec.pretrained.model_folder import model_folder
@@ -99,11 +101,14 @@ def run_speed_benchmark(
     for name in names:
         recipes[name], models[name] = _build_model(name)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    int8 = {f"{name}, int8": _with_int8_decoder(codec) for name, codec in models.items()}
+    timed = {**models, **int8}
     with torch_threads(options.threads):
         peers = build_peers() if options.peers else Peers()
-        timings = _time_coding(own_systems(models, options.compiled) + peers.systems, {*models, REFERENCE}, options)
-        files = time_files(models, options.seconds, options.rounds)
-        streams = _time_all_streams(models, options)
+        systems = [*own_systems(models, options.compiled), *own_systems(int8, compiled=False), *peers.systems]
+        timings = _time_coding(systems, {*timed, REFERENCE}, options)
+        files = time_files(timed, options.seconds, options.rounds)
+        streams = _time_all_streams(timed, models, options)
         latencies = {name: measure_latency(codec) for name, codec in tqdm(models.items(), desc="latency", unit="model")}
         rate = measure_matrix_rate()
         work = [one for name, codec in models.items() for one in _measure_work(name, codec, rate)]
@@ -163,13 +168,21 @@ def _time_coding(systems: list[SpeedSubject], unlimited: set[str], options: Spee
     return time_systems(systems, options.seconds, options.rounds, unlimited)
 
 
-def _time_all_streams(models: Mapping[str, Codec], options: SpeedOptions) -> list[StreamTiming]:
+def _with_int8_decoder(codec: Codec) -> Codec:
+    other = copy.deepcopy(codec)
+    set_decoder_dtype(other, "int8")
+    return other
+
+
+def _time_all_streams(
+    timed: Mapping[str, Codec], models: Mapping[str, Codec], options: SpeedOptions
+) -> list[StreamTiming]:
     with tempfile.TemporaryDirectory() as folder:
         graphs = {}
         for name, codec in models.items() if options.onnx else ():
             export_graphs(codec, Path(folder) / Path(name).name, {})
             graphs[f"{name}, ONNX"] = with_graphs(codec, Path(folder) / Path(name).name)
-        return time_streams({**models, **graphs}, options.rounds)
+        return time_streams({**timed, **graphs}, options.rounds)
 
 
 def _measure_work(name: str, codec: Codec, rate: float) -> list[ComputingWork]:
