@@ -85,6 +85,7 @@ def test_the_wheel_of_older_models_holds_them_as_they_are_and_claims_one_name(ol
         assert file.read(licence) == (ROOT / "LICENSE").read_bytes()
 
 
+@pytest.mark.long
 def test_older_models_are_found_once_they_are_installed(installed, older_wheel, tmp_path):
     older = install(older_wheel, tmp_path / "older")
     for places, there in ([installed], False), ([installed, older], True):
