@@ -1,10 +1,12 @@
-"""What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once."""
+"""What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once;
+and their order."""
 
 import os
 import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli/__init__.py
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
 from pathlib import Path
 
@@ -20,6 +22,16 @@ from data_prep.synthetic_corpus import synthesise_corpus
 from tests.helpers.tiny import tiny_model
 
 torch.set_num_threads(1)
+
+HERE = Path(__file__).parent
+LONGEST_FIRST = ("distributed", "training", "batch", "test_wheel.py", "eval", "cli", "runtime", "data_prep")
+"""Folders and files whose tests take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that processes that are dealt whole files end at about the same time."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
 
 
 @pytest.fixture

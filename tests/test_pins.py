@@ -25,7 +25,7 @@ from codec.bitstream.reader import PacketReader
 from codec.bitstream.writer import PacketWriter
 from codec.pretrained.checkpoint import fingerprint, model_checksum
 from codec.recipe import read_recipe
-from codec.training.trainer import train
+from codec.training.trainer import TrainingOptions, train
 from tests import test_pins_names, test_pins_resume
 from tests.helpers.pinning import (
     PINS,
@@ -70,7 +70,8 @@ def stored_codes(name: str) -> list[np.ndarray]:
 
 def trained(data: Path, run: Path) -> Path:
     weights = Path(codec.__file__).parent / "pretrained" / "speech_16k_v2"
-    train(read_recipe("speech_16k", TRAINING), data, run, init_from=weights, quiet=True)
+    options = TrainingOptions(fit_tables=False, keep_audio_samples=False)
+    train(read_recipe("speech_16k", TRAINING), data, run, init_from=weights, quiet=True, options=options)
     return run
 
 

@@ -85,6 +85,7 @@ def test_the_wheel_of_older_models_holds_them_as_they_are_and_claims_one_name(ol
         assert file.read(licence) == (ROOT / "LICENSE").read_bytes()
 
 
+@pytest.mark.long
 def test_older_models_are_found_once_they_are_installed(installed, older_wheel, tmp_path):
     older = install(older_wheel, tmp_path / "older")
     for places, there in ([installed], False), ([installed, older], True):
@@ -140,20 +141,29 @@ def users_folder(request, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [["bin/codec"], [sys.executable, "-m", "codec"]], ids=["codec", "python -m codec"])
+PREPARE = ["prepare", "not there", "--out", "out"]
+TRAIN = ["train", "speech_16k", "--data", "not there", "--run", "run"]
+EVALUATE = ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"]
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("users_folder", "command", "words"),
     [
-        ["prepare", "not there", "--out", "out"],
-        ["train", "speech_16k", "--data", "not there", "--run", "run"],
-        ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"],
+        ("packages", "bin/codec", PREPARE),
+        ("packages", "python -m codec", TRAIN),
+        ("folders", "bin/codec", EVALUATE),
+        ("folders", "python -m codec", PREPARE),
     ],
-    ids=lambda words: words[0],
+    indirect=["users_folder"],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
 )
 def test_a_users_folders_do_not_hide_ours(installed, users_folder, command, words):
-    """Each of the commands imports all that it runs with before it looks for what it was given."""
-    command = [installed / word if word.startswith("bin/") else word for word in command]
-    done = run(*command, *words, cwd=users_folder, env=elsewhere(installed))
+    """Each of the commands imports all that it runs with before it looks for what it was given.
+
+    Each program is tried beside each kind of folder; to import what trains or evaluates takes seconds.
+    """
+    program = [installed / command] if command == "bin/codec" else [sys.executable, "-m", "codec"]
+    done = run(*program, *words, cwd=users_folder, env=elsewhere(installed))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "not there" in done.stderr
 

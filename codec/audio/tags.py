@@ -13,6 +13,7 @@ from codec.audio.apev2_tags import read_apev2_tags
 from codec.audio.file_format import FileFormat
 from codec.audio.file_view import FileView
 from codec.audio.tag_encoding import REPLACEMENT_CHARACTER, repair_text
+from codec.runtime.extras import installed
 
 TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
 """Names of the tags that are read and written."""
@@ -119,6 +120,8 @@ def _by_tinytag(path: Path) -> tuple[_Values, int]:
 
 def _by_ffmpeg(path: Path, file_format: FileFormat) -> _Values:
     """Return one value for each tag; bytes that are not UTF-8 become surrogates."""
+    if not installed("av"):  # a machine without network may lack it, whose audio needs no FFmpeg
+        return {}
     import av
 
     try:

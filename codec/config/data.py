@@ -1,7 +1,7 @@
 """Settings of the data of a recipe: the audio that the codec is designed for, and the training crops."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from codec.config.ranges import SHARE, Range, check_order, check_setting, check_settings
 
@@ -48,6 +48,10 @@ class DataConfig:
     """Crops with an RMS level below this are drawn again."""
     workers: int = 0
     """Number of processes that load data; 0: the training process loads it itself."""
+    resident: Literal["auto", "always", "never"] = "auto"
+    """Whether the training audio is kept on the device as 16-bit samples, and crops are read and augmented there. auto:
+    on a GPU where it takes at most a quarter of the free memory. Only possible for a local folder of
+    ``codec prepare``."""
     source_temperature: float = 1.0
     """Balance of the sources: one with a share p of the hours gets crops in proportion to p^(1/T). 1: every hour is
     drawn equally often; higher values favour small sources, up to equal shares."""

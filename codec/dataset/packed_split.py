@@ -10,7 +10,7 @@ import numpy.typing as npt
 from codec.dataset.arrays import REMEDY, DamagedShardError, ShardArrays
 from codec.dataset.clips import ClipTable
 
-_FULL_SCALE = 32768
+FULL_SCALE = 32768
 """The 16-bit value that stands for a sample of 1.0."""
 
 
@@ -137,11 +137,25 @@ class PackedSplit:
         Raises:
             DamagedShardError: the array is missing or damaged.
         """
-        location, length = self.clips.location(index), int(self.clips.numbers("frames")[index])
-        start = min(max(start, 0), length)
-        stop = length if frames is None else min(start + frames, length)
-        stored = self.arrays.array(location.shard)[location.start + start : location.start + stop]
-        return np.divide(stored.T, np.float32(_FULL_SCALE), order="C", dtype=np.float32)
+        stored = self.stored(index)
+        start = min(max(start, 0), len(stored))
+        stop = len(stored) if frames is None else min(start + frames, len(stored))
+        return np.divide(stored[start:stop].T, np.float32(FULL_SCALE), order="C", dtype=np.float32)
+
+    def stored(self, index: int) -> npt.NDArray[np.int16]:
+        """Return the samples of a clip as they are stored.
+
+        Args:
+            index: number of the clip in :attr:`clips`
+
+        Returns:
+            int16 ``[frames, channels]``, full scale :data:`FULL_SCALE`, to be read only.
+
+        Raises:
+            DamagedShardError: the array is missing or damaged.
+        """
+        location, frames = self.clips.location(index), int(self.clips.numbers("frames")[index])
+        return self.arrays.array(location.shard)[location.start : location.start + frames]
 
     def check(self) -> None:
         """Compare the shape and type of each array with the table; only the headers are read.

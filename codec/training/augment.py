@@ -8,6 +8,7 @@ gives. The result stays within [-1, 1]: an item that would exceed it is scaled d
 
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from codec.config import AugmentConfig
+from codec.training.host_copy import to_device
 
 GAIN_DB = (-20.0, 6.0)
 QUIET_DB = (-40.0, -20.0)
@@ -27,6 +29,7 @@ EQUALISER_POINTS = 6
 REVERB_S = (0.1, 0.6)
 REVERB_WET = (0.1, 0.5)
 QUIET = 1e-8
+_HOST = torch.device("cpu")
 
 
 class BatchItems:
@@ -46,16 +49,17 @@ class BatchItems:
         self.key, self.batch = (seed, step), batch
         self.numbers = np.arange(batch) if numbers is None else np.asarray(numbers)
 
-    def draws(self, name: str) -> "_Draws":
+    def draws(self, name: str, device: torch.device = _HOST) -> "_Draws":
         """Return the draws of an augmentation, from their beginning.
 
         Args:
             name: a key of :data:`AUGMENTATIONS`
+            device: receives the random numbers, which are drawn on the CPU
 
         Returns:
             A source of random numbers for these items.
         """
-        return _Draws([*self.key, zlib.crc32(name.encode())], self)
+        return _Draws([*self.key, zlib.crc32(name.encode())], self, device)
 
     def with_partners(self, config: AugmentConfig) -> "BatchItems":
         """Add the items that are mixed into these.
@@ -76,23 +80,26 @@ class BatchItems:
 
 
 class _Draws:
-    def __init__(self, key: list[int], items: BatchItems):
+    def __init__(self, key: list[int], items: BatchItems, device: torch.device):
         self._key, self._rng = key, np.random.default_rng(key)
-        self.items = items
+        self.items, self._device = items, device
+
+    def _placed(self, drawn: npt.NDArray[Any]) -> Tensor:
+        return to_device(torch.from_numpy(drawn), self._device)
 
     def chosen(self, share: float) -> Tensor:
         """Draw which items are augmented ``[items]``."""
-        return torch.from_numpy((self._rng.random(self.items.batch) < share)[self.items.numbers])
+        return self._placed((self._rng.random(self.items.batch) < share)[self.items.numbers])
 
     def uniform(self, bounds: tuple[float, float]) -> Tensor:
         """Draw uniform numbers ``[items, 1, 1]``."""
         drawn = self._rng.uniform(*bounds, self.items.batch)[self.items.numbers]
-        return torch.from_numpy(drawn).float()[:, None, None]
+        return self._placed(drawn).float()[:, None, None]
 
     def curve(self, points: int, spread: float, bins: int) -> Tensor:
         """Draw smooth gains in dB ``[items, 1, bins]``: normal at ``points`` frequencies, linear in between."""
         drawn = self._rng.normal(0, spread, (self.items.batch, 1, points))[self.items.numbers]
-        values = torch.from_numpy(drawn).float()
+        values = self._placed(drawn).float()
         return torch.nn.functional.interpolate(values, size=bins, mode="linear", align_corners=True)
 
     def noise(self, *shape: int) -> Tensor:
@@ -101,7 +108,12 @@ class _Draws:
             np.random.default_rng([*self._key, number]).standard_normal(shape, dtype=np.float32)
             for number in self.items.numbers.tolist()
         ]
-        return torch.from_numpy(np.stack(each))
+        return self._placed(np.stack(each))
+
+    def partner_items(self) -> Tensor:
+        """Return which of these items is mixed into each ``[items]``; the first one for a partner that is none."""
+        position = {number: index for index, number in enumerate(self.items.numbers.tolist())}
+        return self._placed(np.array([position.get(number, 0) for number in self.partners().tolist()]))
 
     def partners(self) -> npt.NDArray[np.int64]:
         """Draw the number of another item of the batch for each item ``[items]``."""
@@ -132,7 +144,7 @@ def augment(wave: Tensor, config: AugmentConfig, sample_rate: int, items: BatchI
     for name, apply in AUGMENTATIONS.items():
         share = getattr(config, name)
         if share > 0:
-            draws = items.draws(name)
+            draws = items.draws(name, wave.device)
             chosen = draws.chosen(share)
             changed = torch.where(chosen[:, None, None], apply(changed, draws, sample_rate), changed)
     if changed is wave:
@@ -172,16 +184,14 @@ def _noise(wave: Tensor, draws: _Draws, sample_rate: int) -> Tensor:
 
 def _mix(wave: Tensor, draws: _Draws, sample_rate: int) -> Tensor:
     """Add another item of the batch at a lower level."""
-    position = {number: index for index, number in enumerate(draws.items.numbers.tolist())}
-    others = [position.get(number, 0) for number in draws.partners().tolist()]
-    return _add(wave, wave[others], draws.uniform(MIX_SNR_DB))
+    return _add(wave, wave[draws.partner_items()], draws.uniform(MIX_SNR_DB))
 
 
 def _band_limit(wave: Tensor, draws: _Draws, sample_rate: int) -> Tensor:
     bins = wave.shape[-1] // 2 + 1
     edge = draws.uniform(BAND_LIMIT_SHARE)
     # from full gain at the edge to none a tenth of the band above it
-    return _filter(wave, ((edge - torch.linspace(0, 1, bins)) / 0.1 + 1).clamp(0, 1))
+    return _filter(wave, ((edge - torch.linspace(0, 1, bins, device=wave.device)) / 0.1 + 1).clamp(0, 1))
 
 
 def _equaliser(wave: Tensor, draws: _Draws, sample_rate: int) -> Tensor:
@@ -193,7 +203,7 @@ def _reverb(wave: Tensor, draws: _Draws, sample_rate: int) -> Tensor:
     """Add reverberation: decaying noise as impulse response, -60 dB after a random time, at a random wet share."""
     samples = wave.shape[-1]
     length = min(samples, round(REVERB_S[1] * sample_rate))
-    time_s = torch.arange(length) / sample_rate
+    time_s = torch.arange(length, device=wave.device) / sample_rate
     decay = torch.exp(-6.9 * time_s / draws.uniform(REVERB_S))  # ln(1000) = 6.9
     room = draws.noise(1, length) * decay
     size = samples + length

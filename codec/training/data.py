@@ -10,6 +10,7 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
@@ -24,6 +25,7 @@ from codec.model.processes import ONE_PROCESS, Processes
 from codec.runtime.signals import RUN_SIGNALS
 from codec.training.augment import BatchItems, augment
 from codec.training.crop_order import CropOrder, UniformOrder, WindowOrder
+from codec.training.resident_audio import ResidentAudio, resident_bytes, why_not_resident
 from codec.training.source_balance import clip_weights
 from codec.training.state import TrainingState
 
@@ -42,6 +44,21 @@ class CropPosition(NamedTuple):
     """Number of the clip in the split."""
     start: int
     """First frame; the end of the clip gives a crop of silence."""
+
+
+class DrawnBatch(NamedTuple):
+    """A batch, or the part of it that one process computes, of which only the positions are known."""
+
+    step: int
+    """Number of the batch."""
+    numbers: list[int]
+    """Numbers of the crops in the batch."""
+    positions: Tensor
+    """Clip and first frame of these crops and of those that are mixed into them, int64 ``[crops, 2]``."""
+    frames: dict[str, int]
+    """As in :class:`CountedBatch`."""
+    damaged: Mapping[str, str]
+    """As in :class:`CountedBatch`."""
 
 
 class CountedBatch(NamedTuple):
@@ -140,14 +157,44 @@ class Crops(Dataset[Tensor]):
         """
         if numbers is not None and (kept := self._kept.get((step, tuple(numbers)))) is not None:
             return kept
+        drawn = self.draw_batch(step, numbers)
+        crops = np.stack([self._crop(*position) for position in drawn.positions.tolist()])
+        return self.finish(drawn, torch.from_numpy(crops))
+
+    def draw_batch(self, step: int, numbers: Sequence[int] | None = None) -> DrawnBatch:
+        """Draw crops of a batch, as :meth:`load` does, without their waveforms.
+
+        Args:
+            step: number of the batch
+            numbers: numbers of the crops in the batch; by default all
+
+        Returns:
+            Their positions.
+        """
+        own = BatchItems(self.seed, step, self.recipe.data.batch_size, numbers).numbers.tolist()
+        positions = self.draw(step, self._items(step, own).numbers.tolist())
+        frames = self.count_frames(positions[: len(own)])
+        return DrawnBatch(step, own, torch.tensor(positions), frames, dict(self.split.damaged))
+
+    def finish(self, drawn: DrawnBatch, wave: Tensor) -> CountedBatch:
+        """Augment crops that were read, on their device.
+
+        Args:
+            drawn: their positions
+            wave: float32 ``[crops, channels, samples]``
+
+        Returns:
+            What :meth:`load` returns; on a device other than the CPU, augmented crops differ by rounding.
+        """
+        items = self._items(drawn.step, drawn.numbers)
+        own = augment(wave, self.augmentation, self.split.sample_rate, items)[: len(drawn.numbers)]
+        streams = torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in own])
+        return CountedBatch(streams, drawn.frames, drawn.damaged)
+
+    def _items(self, step: int, numbers: Sequence[int]) -> BatchItems:
+        """Return the crops with these numbers, followed by those that are mixed into them."""
         own = BatchItems(self.seed, step, self.recipe.data.batch_size, numbers)
-        items = own.with_partners(self.augmentation)
-        positions = self.draw(step, items.numbers.tolist())
-        crops = np.stack([self._crop(*position) for position in positions])
-        wave = augment(torch.from_numpy(crops), self.augmentation, self.split.sample_rate, items)[: len(own.numbers)]
-        streams = torch.cat([channels_to_streams(item, self.recipe.codec.stereo) for item in wave])
-        frames = self.count_frames(positions[: len(own.numbers)])
-        return CountedBatch(streams, frames, dict(self.split.damaged))
+        return own.with_partners(self.augmentation)
 
     def count_frames(self, positions: Sequence[CropPosition]) -> dict[str, int]:
         """Count the frames of each source in crops, without the silence after clips that are too short.
@@ -235,22 +282,24 @@ class Crops(Dataset[Tensor]):
             )
 
 
-class OwnCrops(Dataset[CountedBatch]):
+class OwnCrops(Dataset[CountedBatch | DrawnBatch]):
     """The crops of each batch that one of several processes trains on, with the frames of each source in them.
 
     Args:
         crops: the batches
         numbers: numbers of its crops in each batch, see :func:`own_numbers`
+        drawn: give their positions alone
     """
 
-    def __init__(self, crops: Crops, numbers: Sequence[int]):
-        self._crops, self._numbers = crops, numbers
+    def __init__(self, crops: Crops, numbers: Sequence[int], *, drawn: bool = False):
+        self._crops, self._numbers, self._drawn = crops, numbers, drawn
 
     def __len__(self) -> int:
         return len(self._crops)
 
-    def __getitem__(self, step: int) -> CountedBatch:
-        return self._crops.load(step, self._numbers)
+    def __getitem__(self, step: int) -> CountedBatch | DrawnBatch:
+        load = self._crops.draw_batch if self._drawn else self._crops.load
+        return load(step, self._numbers)
 
 
 def own_numbers(recipe: Recipe, processes: Processes) -> list[int]:
@@ -332,7 +381,8 @@ class CodecData(L.LightningDataModule):
     ):
         super().__init__()
         self.recipe, self.state = recipe, state or TrainingState(validate_every=recipe.train.validate_every)
-        self._numbers = own_numbers(recipe, processes)
+        self._processes, self._numbers = processes, own_numbers(recipe, processes)
+        self._resident: ResidentAudio | None = None
         rate, channels = recipe.codec.sample_rate, recipe.data.channels
         train = open_split(data, "train", rate, channels, recipe.data.max_damaged_share)
         val = open_split(data, "val", rate, channels)
@@ -349,9 +399,63 @@ class CodecData(L.LightningDataModule):
         """Fixed crops of the validation split."""
         return self.evaluation_crops[1]
 
+    def make_resident(self, device: torch.device) -> str:
+        """Copy the training audio to the device, if ``data.resident`` and its size permit it in all processes.
+
+        Each process holds all of it, since it may draw from any clip.
+
+        Args:
+            device: device of the training
+
+        Returns:
+            What was decided, in one line.
+
+        Raises:
+            UserError: the recipe demands it, but the data is streamed.
+        """
+        split = self.train_crops.split
+        reason = why_not_resident(split, self.recipe, device)
+        if reason and self.recipe.data.resident == "always":
+            raise UserError(f"data.resident is always, but {reason}")
+        if self._processes.any(bool(reason)):
+            return f"training audio is loaded batch by batch: {reason or 'another process has no room for it'}"
+        self._resident = ResidentAudio(split, device)
+        return f"training audio is kept on the device ({resident_bytes(split) / 1e9:.2g} GB)"
+
+    def load(self, step: int, device: torch.device) -> CountedBatch:
+        """Load what this process trains on in a step.
+
+        Args:
+            step: number of the batch
+            device: device of the training
+
+        Returns:
+            The crops on the device.
+        """
+        return self.on_after_batch_transfer(move_data_to_device(self._own_crops[step], device), 0)
+
+    def on_after_batch_transfer(self, batch: CountedBatch | DrawnBatch, dataloader_idx: int) -> CountedBatch:
+        """Read and augment crops that only their positions were sent of.
+
+        Args:
+            batch: a batch on the device
+            dataloader_idx: not used
+
+        Returns:
+            The batch with waveforms.
+        """
+        if isinstance(batch, CountedBatch):
+            return batch
+        assert self._resident is not None
+        return self.train_crops.finish(batch, self._resident.read(batch.positions, self.recipe.crop_samples))
+
+    @property
+    def _own_crops(self) -> OwnCrops:
+        return OwnCrops(self.train_crops, self._numbers, drawn=self._resident is not None)
+
     def train_dataloader(self) -> DataLoader:
         """Return a loader of the batches up to the next validation."""
-        return self._loader(OwnCrops(self.train_crops, self._numbers), RemainingSteps(self.recipe, self.state))
+        return self._loader(self._own_crops, RemainingSteps(self.recipe, self.state))
 
     def val_dataloader(self) -> list[DataLoader]:
         """Return a loader for each of the evaluation splits."""

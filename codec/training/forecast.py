@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import torch
-from torch import Tensor
 
 from codec.config import Recipe
 from codec.losses.spectrograms import ALL_MEL_SCALES
@@ -16,7 +15,7 @@ from codec.model.codec import Codec
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
 from codec.training.cuda_graph import ORDINARY_STEPS
-from codec.training.data import CodecData, Crops, own_numbers
+from codec.training.data import CodecData
 from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import estimate_fitting_s
 from codec.training.module import CodecModule
@@ -115,14 +114,14 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     Returns:
         The forecast of the rest of the run.
     """
-    recipe, crops, step = module.recipe, data.train_crops, module.state.step
+    recipe, step = module.recipe, module.state.step
     batches = sum(len(loader) for loader in data.val_dataloader())
     start = recipe.adversarial.start_step if module.discriminator is not None else recipe.train.steps
     plain_steps = max(0, min(start, recipe.train.steps) - step)
     adversarial_steps = max(0, recipe.train.steps - max(step, start))
-    plain_s, adversarial_s = seconds_per_step(copy.deepcopy(module), crops, device), 0.0
+    plain_s, adversarial_s = seconds_per_step(copy.deepcopy(module), data, device), 0.0
     if adversarial_steps:
-        adversarial_s = seconds_per_step(copy.deepcopy(module), crops, device, adversarial=True)
+        adversarial_s = seconds_per_step(copy.deepcopy(module), data, device, adversarial=True)
     seconds, steps = plain_steps * plain_s + adversarial_steps * adversarial_s, plain_steps + adversarial_steps
     if recipe.train.max_minutes and seconds > (limit := 60 * recipe.train.max_minutes):
         plain = min(plain_steps, int(limit / plain_s))
@@ -133,7 +132,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     return Forecast(
         steps=steps,
         seconds=seconds,
-        validation_s=batches * _seconds_per_validation_batch(copy.deepcopy(module), crops, device),
+        validation_s=batches * _seconds_per_validation_batch(copy.deepcopy(module), data, device),
         steps_per_s=1 / plain_s if plain_takes_part else None,
         audio_s_per_s=audio_s / plain_s if plain_takes_part else None,
         adversarial_steps_per_s=1 / adversarial_s if adversarial_s else None,
@@ -160,12 +159,12 @@ def choose_validation_interval(recipe: Recipe, steps: int) -> int:
     return every if steps >= MIN_POINTS * every else min(every, max(1, steps // 10))
 
 
-def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, adversarial: bool = False) -> float:
+def seconds_per_step(trial: CodecModule, data: CodecData, device: torch.device, *, adversarial: bool = False) -> float:
     """Time a few whole steps, with their data.
 
     Args:
         trial: a module that is not used afterwards
-        crops: training crops
+        data: its data
         device: device of the measurement
         adversarial: whether the discriminator takes part, which is trained on its share of the steps
 
@@ -175,11 +174,11 @@ def seconds_per_step(trial: CodecModule, crops: Crops, device: torch.device, *, 
     trial = trial.to(device).train()
     compute = trial.make_computation(trial.configure_optimizers())
     kind = StepKind(_spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
-    learning = _median_seconds(trial, compute, kind, crops, device)
+    learning = _median_seconds(trial, compute, kind, data, device)
     every = trial.recipe.adversarial.every
     if not adversarial or every == 1:
         return learning
-    resting = _median_seconds(trial, compute, replace(kind, train_discriminator=False), crops, device)
+    resting = _median_seconds(trial, compute, replace(kind, train_discriminator=False), data, device)
     return learning / every + resting * (1 - 1 / every)
 
 
@@ -187,7 +186,7 @@ def _median_seconds(
     trial: CodecModule,
     compute: Callable[[StepInputs, StepKind], StepResult],
     kind: StepKind,
-    crops: Crops,
+    data: CodecData,
     device: torch.device,
 ) -> float:
     times: list[float] = []
@@ -197,7 +196,7 @@ def _median_seconds(
         if step > uncounted and sum(times) > _ENOUGH_S:
             break
         start = time.perf_counter()
-        wave, generator = _own_crops(trial, crops, step).to(device), trial.generator_at(step)
+        wave, generator = data.load(step, device).waveform, trial.generator_at(step)
         codebooks = trial.own_codebooks(generator)
         with precision:
             compute(trial.step_inputs(wave, codebooks, trial.codec.draw_restarts(generator)), kind)
@@ -212,15 +211,10 @@ def _spread_scales(number: int) -> tuple[int, ...]:
     return tuple(int((2 * i + 1) * scales / (2 * number)) for i in range(number))
 
 
-def _own_crops(trial: CodecModule, crops: Crops, step: int) -> Tensor:
-    """Return the share of a batch that this process computes."""
-    return crops.load(step, own_numbers(trial.recipe, trial.processes)).waveform
-
-
 @torch.no_grad()
-def _seconds_per_validation_batch(trial: CodecModule, crops: Crops, device: torch.device) -> float:
+def _seconds_per_validation_batch(trial: CodecModule, data: CodecData, device: torch.device) -> float:
     trial = trial.to(device)
-    wave = _own_crops(trial, crops, 0).to(device)
+    wave = data.load(0, device).waveform
     times: list[float] = []
     for _ in range(2):  # the first is slower
         start = time.perf_counter()

@@ -1,9 +1,23 @@
-"""Copies of values from a device to the host that no step waits for."""
+"""Copies between the host and a device that no step waits for."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Send a tensor of the host to a device.
+
+    Args:
+        tensor: on the CPU
+        device: the device
+
+    Returns:
+        The tensor there; the same one if that is the CPU.
+    """
+    pinned = tensor.pin_memory() if device.type == "cuda" and torch.cuda.is_available() else tensor
+    return pinned.to(device, non_blocking=True)
 
 
 class HostCopy:

@@ -21,6 +21,7 @@ from codec.training.cuda_graph import GraphedSteps
 from codec.training.data import CountedBatch, own_numbers
 from codec.training.deferred_metrics import DeferredMetrics
 from codec.training.divergence import ROLLBACK_LR_RATIO
+from codec.training.host_copy import to_device
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.optimizers import build_optimizers, set_learning_rate
@@ -278,10 +279,8 @@ class CodecModule(L.LightningModule):
         # the decay is lower in the first steps, so that the average soon forgets the initial weights
         done = self.state.step + 1
         decay = min(self.recipe.optim.ema_decay, (1 + done) / (10 + done))
-        drawn = torch.cat([codebooks.float(), restarts, torch.tensor([1 - decay])])
-        if torch.cuda.is_available():
-            drawn = drawn.pin_memory()
-        numbers, random, weight = drawn.to(target.device, non_blocking=True).split([len(codebooks), len(restarts), 1])
+        drawn = to_device(torch.cat([codebooks.float(), restarts, torch.tensor([1 - decay])]), target.device)
+        numbers, random, weight = drawn.split([len(codebooks), len(restarts), 1])
         return StepInputs(target, numbers, random, weight[0])
 
     def _record(self, result: StepResult, kind: StepKind, ratio: float) -> None:

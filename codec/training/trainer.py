@@ -128,6 +128,7 @@ def train(
             check_candidates(data)
         if (ended := processes.from_leader(ended)) is not None:
             return ended
+        _print(quiet or not torch.cuda.is_available(), prepared.make_resident(own_device()))
         with lock_run_folder(run) if processes.is_leader else nullcontext():
             if from_best and processes.is_leader:
                 continue_from_best(run)

@@ -1,15 +1,20 @@
 """Training steps on tensors that have shapes and a device but no values.
 
-``python -m eval.benchmarks.fake_devices --device cuda`` runs all kinds of steps of all recipes, without a GPU. It needs
-a PyTorch that is built for the device, such as ``pip install torch`` gives on Linux, in an environment of its own. A
-step that asks the device for a value, or that mixes devices, is an error.
+``python -m eval.benchmarks.fake_devices`` runs all kinds of steps of all recipes on meta tensors, with any PyTorch. A
+step that asks them for a value, or that mixes them with tensors of the CPU, is an error. All is computed but the
+optimisers' steps. ``--device cuda`` runs them on fake CUDA tensors, without a GPU but with a PyTorch that is built for
+it, such as ``pip install torch`` gives on Linux, in an environment of its own: optimisers included, but without the
+backward pass, for which PyTorch asks the driver.
 
 Source: the fake tensors of PyTorch 2, J. Ansel et al., "PyTorch 2", ASPLOS 2024.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -22,6 +27,8 @@ from codec.recipe import read_recipe
 from codec.training.module import CodecModule
 from codec.training.step import StepInputs, StepKind
 
+META = "meta"
+"""PyTorch's device of tensors without memory."""
 ADVERSARIAL = ("--adversarial.weight=0.1", "--adversarial.width=2")
 """Overrides with which any recipe has a small discriminator."""
 
@@ -31,7 +38,7 @@ def run_without_values(recipe: Recipe, device: str = "cpu") -> int:
 
     Args:
         recipe: the recipe
-        device: device that the tensors claim to be on
+        device: device that the tensors claim to be on, or :data:`META`
 
     Returns:
         The number of steps.
@@ -42,6 +49,9 @@ def run_without_values(recipe: Recipe, device: str = "cpu") -> int:
     codec, waves = recipe.codec, torch.randn(2, 1, recipe.crop_samples)
     # tables of the losses, which are computed once, have values
     CompositeLoss(recipe.losses, codec.sample_rate, codec.hop)(waves, waves.flip(0), log_all=True)
+    if device == META:
+        with mock.patch.object(torch, "autocast", lambda *_, **__: nullcontext()):  # knows no such device
+            return run_all_kinds(recipe, device)
     with FakeTensorMode(allow_non_fake_inputs=True):
         return run_all_kinds(recipe, device)
 
@@ -58,12 +68,18 @@ def run_all_kinds(recipe: Recipe, device: str) -> int:
     """
     with torch.device(device):  # fake tensors cannot be moved within a module
         module = CodecModule(recipe).train()
-    backward = Tensor.backward if device == "cpu" else lambda _: _set_gradients(module)
-    compute = module.make_computation(module.configure_optimizers(), backward)
-    kinds = step_kinds(module)
+    backward: Callable[[Tensor], object] = Tensor.backward
+    if device not in ("cpu", META):
+        backward = lambda _: _set_gradients(module)  # noqa: E731
+    optimizers = module.configure_optimizers()
+    for optimizer in optimizers if device == META else ():
+        optimizer.step = lambda *_: None  # type: ignore[assignment]  # fused ones know no such device
+    compute, kinds = module.make_computation(optimizers, backward), step_kinds(module)
     for kind in kinds:
         result = compute(_inputs(module, device), kind)
-        if {value.device.type for value in (result.finite, *result.terms.values())} != {device}:
+        gradients = [p.grad for each in optimizers for group in each.param_groups for p in group["params"]]
+        used = [gradient for gradient in gradients if gradient is not None]
+        if {value.device.type for value in (result.finite, *result.terms.values(), *used)} != {device}:
             raise RuntimeError(f"a result of the step is not on {device}")
     return len(kinds)
 
@@ -112,7 +128,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m eval.benchmarks.fake_devices", description="Run training steps on tensors without values."
     )
-    parser.add_argument("--device", default="cuda", help="device that they claim to be on (default: %(default)s)")
+    parser.add_argument("--device", default=META, help="device that they claim to be on (default: %(default)s)")
     arguments = parser.parse_args()
     failed = False
     for name in recipe_names():

@@ -4,11 +4,14 @@
 as it goes, and needs no network. Beyond PyTorch and NumPy it needs what ``codec train`` and ``codec encode`` import:
 constriction, jsonargparse, lightning, pyyaml, safetensors, soundfile, soxr, tinytag and tqdm; neither librosa, SciPy
 nor Optuna. ``python -m eval.benchmarks.gpu_bundle`` gathers them with audio to train on. Without a GPU it runs on the
-CPU, which shows that it works, and no more. The same command again continues the training.
+CPU, which shows that it works, and no more. The same command again measures again, and continues the training. EnCodec
+(``pip install encodec==0.1.1``, in the folder of ``gpu_bundle``) and DAC (``pip install descript-audio-codec``, with
+some eighty packages, so not there) are timed if they are installed.
 """
 
 import argparse
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -27,7 +30,8 @@ from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.runtime.own_packages import put_first
 from codec.training.data import CodecData
-from codec.training.trainer import TrainingOptions, train
+from data_prep.options import PrepareOptions
+from data_prep.prepare import prepare
 from eval.benchmarks.checkpoint_parts import split_checkpoint
 from eval.benchmarks.gpu_agreement import Agreement, measure_agreement
 from eval.benchmarks.gpu_files import FileSpeed, time_files
@@ -40,10 +44,13 @@ from eval.benchmarks.gpu_training import (
     time_peers,
     time_steps,
 )
+from eval.benchmarks.timed_training import train_for
 from eval.pages.text_table import Table
 
 _MEASURING_S = 240.0
 """Longest time for everything but the training."""
+_UNTIL_FILES, _UNTIL_STEPS = 0.4, 0.85
+"""Shares of that time at which the files and the steps must be done; what a part leaves is for the next ones."""
 _TARGET_AUDIO_S, _TARGET_ADVERSARIAL_S, _TARGET_RATIO, _TARGET_FILES = 5000, 2000, 20, 5000
 """Targets on one H100: seconds of audio per second without and with discriminator, speed relative to EnCodec's step,
 and times real time of coding files."""
@@ -89,6 +96,19 @@ class GpuResult:
     files: list[FileSpeed] = field(default_factory=list)
     measured_s: float = 0.0
     training: str = ""
+
+    def add(self, found: StepSpeed | FileSpeed | NotTimed) -> None:
+        """Add a measurement.
+
+        Args:
+            found: the measurement, or why there is none
+        """
+        if isinstance(found, StepSpeed):
+            self.steps.append(found)
+        elif isinstance(found, FileSpeed):
+            self.files.append(found)
+        else:
+            self.not_timed.append(found)
 
     def write(self, folder: Path) -> None:
         """Write the measurements as JSON and as tables.
@@ -200,7 +220,8 @@ def run(
     Args:
         recipe: the recipe of the steps and of the training
         model: name or folder of the model that codes
-        data: prepared data; None: noise is coded, and nothing is trained
+        data: prepared data, or a folder of audio files with a folder for each speaker, which is prepared in ``out``;
+            None: noise is coded, and nothing is trained
         out: folder of the results and, in ``run``, of the training
         options: sizes
         device: the device
@@ -214,7 +235,13 @@ def run(
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
+    if data is not None and not (data / "packed").is_dir():
+        data = _prepared(data, out / "data", recipe)
     limit = min(_MEASURING_S, 60 * options.minutes / 2)
+
+    def left(share: float) -> float:
+        return share * limit - (time.monotonic() - started)
+
     result = GpuResult(command, Device.of(device))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -224,43 +251,48 @@ def run(
         crops = torch.from_numpy(waves[:4, None, : 4 * recipe.codec.sample_rate])
         result.agreement = measure_agreement(recipe, model, crops, files[:4], device, folder / "agreement", batch)
         result.write(out)
-        for speed in time_files(model, files, device, options.file_batches):
-            result.files.append(speed)
+        for found in time_files(model, files, device, options.file_batches, left(_UNTIL_FILES)):
+            result.add(found)
             result.write(out)
-    middle = sorted(options.batches)[len(options.batches) // 2]
-    left = limit - (time.monotonic() - started)
-    own = time_steps(recipe, device, settings(device, options.batches), 0.8 * left, options.each_s)
-    for found in (*own, *time_peers(recipe, device, middle, options.each_s)):
-        (result.steps if isinstance(found, StepSpeed) else result.not_timed).append(found)  # type: ignore[arg-type]
-        result.measured_s = time.monotonic() - started
+    for step in time_steps(recipe, device, settings(device, options.batches), left(_UNTIL_STEPS), options.each_s):
+        result.add(step)
         result.write(out)
+    middle = sorted(options.batches)[len(options.batches) // 2]
+    for step in time_peers(recipe, device, middle, left(1.0), options.each_s):
+        result.add(step)
+        result.write(out)
+    result.measured_s = time.monotonic() - started
+    result.write(out)
     if data is not None:
         _train(recipe, data, out, options, device, result, 60 * options.minutes - (time.monotonic() - started))
     return result
 
 
+def _prepared(audio_files: Path, folder: Path, recipe: Recipe) -> Path:
+    """Prepare audio without the command, which asks for packages that evaluation needs."""
+    rate, channels = recipe.codec.sample_rate, recipe.data.channels
+    options = PrepareOptions(rate, channels, ratios="9:1:0", group_by="folder", workers=os.cpu_count() or 1)
+    prepare([audio_files], folder, options)
+    return folder
+
+
 def _train(
     recipe: Recipe, data: Path, out: Path, options: GpuOptions, device: torch.device, result: GpuResult, left_s: float
 ) -> None:
-    """Train for the rest of the time, in the fastest setting without compilation."""
+    """Train for the rest of the time: go on, or begin in the fastest setting without compilation."""
     own = [one for one in result.steps if one.name == "Lathe" and one.setting.mode != COMPILED]
     own = [one for one in own if not one.setting.adversarial]
     if not own or left_s < 1:
         return
     best = max(own, key=lambda one: one.audio_s_per_s).setting
-    settings = replace(
-        recipe.train,
-        max_minutes=left_s / 60,
-        precision=best.precision,
-        cuda_graph=device.type == "cuda",
-    )
+    settings = replace(recipe.train, precision=best.precision, cuda_graph=device.type == "cuda")
     tried = replace(recipe, train=settings, data=replace(recipe.data, batch_size=best.batch))
-    ended = train(tried, data, out / "run", options=TrainingOptions(fit_tables=False, keep_audio_samples=False))
+    ended = train_for(left_s, tried, data, out / "run")
     parts = split_checkpoint(out / "run" / "checkpoints" / "last.ckpt", out / "checkpoint")
     result.training = (
-        f"Training: {ended.steps:,} steps of {best.batch} crops in {ended.minutes:.1f} minutes, {ended.stopped}; the"
-        f" best validation loss was {ended.best_validation_loss:.4f}. The checkpoint is in {len(parts)} parts in"
-        " `checkpoint`, which `python -m eval.benchmarks.checkpoint_parts join` puts together."
+        f"Training: {ended.steps:,} steps in {ended.minutes:.1f} minutes, {ended.stopped}; the best validation loss was"
+        f" {ended.best_validation_loss:.4f}. Curves, model and settings are in `run`. The checkpoint is in {len(parts)}"
+        " parts in `checkpoint`, which `python -m eval.benchmarks.checkpoint_parts join` puts together."
     )
     result.write(out)
 
@@ -290,7 +322,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.benchmarks.gpu", description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, required=True, help="time for everything, at least 2")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results and of the training")
-    parser.add_argument("--data", type=Path, help="prepared data (default: noise, and no training)")
+    parser.add_argument("--data", type=Path, help="prepared data or audio files (default: noise, no training)")
     parser.add_argument("--recipe", default="speech_16k", help="recipe of the steps (default: %(default)s)")
     parser.add_argument("--model", default="speech_16k_v2", help="model that codes (default: %(default)s)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -2,8 +2,8 @@
 
 ``python -m eval.benchmarks.gpu_bundle --data data/speech --out gpu_bundle`` writes wheels, and audio of the training
 and validation splits as Ogg Opus, into a folder that git ignores. On the machine with the GPU, in a copy of this
-repository, ``sh gpu_bundle/run.sh 15`` installs the wheels into a virtual environment beside PyTorch, prepares the
-audio and runs the benchmark for 15 minutes.
+repository, ``sh gpu_bundle/run.sh 15`` installs the wheels into a virtual environment beside PyTorch, unpacks the
+audio and runs the benchmark for 15 minutes. PyAV, which reads Ogg files elsewhere, is too large for the folder.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ PACKAGES = (
     "lightning-utilities",
     "pytorch-lightning",
     "torchmetrics",
+    "cffi",
+    "pycparser",
     "packaging",
     "pyyaml",
     "safetensors",
@@ -40,6 +43,8 @@ PACKAGES = (
     "tqdm",
 )
 """What training and coding need beyond PyTorch and NumPy and what these bring."""
+_PEER_WHEELS, _PEER_SOURCE = ("einops", "torchaudio"), "encodec"
+"""What EnCodec's own training step needs, which is timed beside ours; it is pure Python, and no wheel on PyPI."""
 _VALIDATION_SHARE = 0.1
 _LONGEST_S = 20.0
 """Longer clips are cut, for the sake of more speakers."""
@@ -53,8 +58,9 @@ cd "$(dirname "$0")"
 python3 -m venv --system-site-packages venv
 venv/bin/pip install --quiet --no-index --no-deps wheels/*.whl
 export PYTHONPATH="$(cd .. && pwd)"
-test -d data || venv/bin/python -m codec prepare audio/train audio/val --out data --group-by folder
-venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data data --out results
+venv/bin/python -c 'from pathlib import Path; from eval.benchmarks.gpu_bundle import unpack
+unpack(Path("audio"), Path("wav"))'
+venv/bin/python -m eval.benchmarks.gpu --minutes "${1:-15}" --data wav --out results
 """
 
 
@@ -81,8 +87,10 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
     (out / ".gitignore").write_text("*\n")
     (out / "run.sh").write_text(_RUN)
     if wheels:
-        _fetch_wheels(out / "wheels")
+        fetch_wheels(out / "wheels")
     left = total_bytes - _size(out)
+    if left <= 0:
+        raise UserError(f"{out}: the wheels alone exceed {total_bytes / 1e6:.0f} MB")
     seconds = 3600 * hours
     found = 0.0
     for split, share, name in ((val, _VALIDATION_SHARE, "val"), (train, 1.0, "train")):
@@ -101,6 +109,26 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
             budget, left = budget - written, left - written
             found += frames / 16000
     return found / 3600
+
+
+def unpack(audio: Path, out: Path) -> None:
+    """Decode the audio of a folder to WAV, by libsndfile alone; what is there already is left.
+
+    Args:
+        audio: the folder of the audio
+        out: folder of the WAV files
+    """
+
+    def decode(path: Path) -> None:
+        target = (out / path.relative_to(audio)).with_suffix(".wav")
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_suffix(".part")
+            soundfile.write(part, *soundfile.read(path, dtype="int16"), format="WAV")
+            part.replace(target)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(decode, sorted(audio.rglob("*.ogg"))))
 
 
 def _in_turn(split: PackedSplit) -> Iterator[tuple[int, str, int]]:
@@ -126,13 +154,25 @@ def _write_opus(path: Path, wave: np.ndarray, rate: int) -> int:
     return path.stat().st_size
 
 
-def _fetch_wheels(out: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-        *("--python-version", "3.12", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"),
-        *("--dest", str(out), *PACKAGES),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+def fetch_wheels(out: Path, python: str = "3.12") -> None:
+    """Fetch wheels for Linux from the package index.
+
+    Args:
+        out: folder of the wheels
+        python: version of Python
+
+    Raises:
+        UserError: they cannot be fetched.
+    """
+    platforms = ("--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64")
+    binary = ("--only-binary=:all:", "--python-version", python, *platforms)
+    _pip("download", *binary, "--dest", str(out), *PACKAGES, *_PEER_WHEELS)
+    _pip("wheel", "--wheel-dir", str(out), _PEER_SOURCE)
+
+
+def _pip(command: str, *arguments: str) -> None:
+    words = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"wheels could not be fetched: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}")
 

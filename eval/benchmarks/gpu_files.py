@@ -12,6 +12,7 @@ from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
 from codec.coding.options import CodingOptions
 from codec.pretrained.registry import load_model
+from eval.benchmarks.gpu_training import NO_TIME, NotTimed, TimeLeft
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class FileSpeed:
     """The same of decoding."""
 
 
-def time_files(model: str, files: Sequence[Path], device: torch.device, batches: Sequence[int]) -> Iterator[FileSpeed]:
+def time_files(
+    model: str, files: Sequence[Path], device: torch.device, batches: Sequence[int], seconds: float
+) -> Iterator[FileSpeed | NotTimed]:
     """Encode and decode files.
 
     Args:
@@ -34,12 +37,16 @@ def time_files(model: str, files: Sequence[Path], device: torch.device, batches:
         files: audio files
         device: the device
         batches: numbers of files at once
+        seconds: time for all of them
 
     Yields:
-        A speed for each number.
+        A speed for each number, or that there was no time left.
     """
-    loaded = load_model(model, str(device))
+    loaded, clock = load_model(model, str(device)), TimeLeft(seconds)
     for batch in batches:
+        if not clock.suffices():
+            yield NotTimed(f"files, {batch} at once", None, NO_TIME)
+            continue
         with tempfile.TemporaryDirectory() as made:
             folder, options = Path(made), BatchOptions(concurrent_files=batch)
             encode_batch(files[:batch], folder / "warm", loaded, CodingOptions(), options)

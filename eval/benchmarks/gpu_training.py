@@ -25,6 +25,7 @@ _MEL_SCALES = (1, 5)
 _MATRIX = 4096
 _COMPILE_S = 60.0
 _STEPS_AT_ONCE = 5
+NO_TIME = "no time left"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,35 @@ class NotTimed:
     reason: str
 
 
+class TimeLeft:
+    """Decides whether there is time for another measurement, which is expected to take as long as the longest so far.
+
+    Args:
+        seconds: time for all measurements from now on
+    """
+
+    def __init__(self, seconds: float):
+        self._end = time.monotonic() + seconds
+        self._asked_at: float | None = None
+        self._longest = 0.0
+
+    def suffices(self, least_s: float = 0.0) -> bool:
+        """Ask before each measurement.
+
+        Args:
+            least_s: shortest time that the next one is known to take
+
+        Returns:
+            Whether it can begin.
+        """
+        now = time.monotonic()
+        if self._asked_at is not None:
+            self._longest = max(self._longest, now - self._asked_at)
+        enough = self._end - now > max(self._longest, least_s)
+        self._asked_at = now if enough else None
+        return enough
+
+
 def settings(device: torch.device, batches: Sequence[int]) -> list[StepSetting]:
     """Return the settings to measure, the most telling first, since time may not suffice for all.
 
@@ -103,11 +133,10 @@ def time_steps(
     Yields:
         A speed for each setting, or why there is none.
     """
-    started, rates, operations = time.monotonic(), dict[str, float](), dict[bool, float]()
+    clock, rates, operations = TimeLeft(seconds), dict[str, float](), dict[bool, float]()
     for setting in wanted:
-        left = seconds - (time.monotonic() - started)
-        if left < (_COMPILE_S if setting.mode == COMPILED else 2 * each_s):
-            yield NotTimed("Lathe", setting, "no time left")
+        if not clock.suffices(_COMPILE_S if setting.mode == COMPILED else 2 * each_s):
+            yield NotTimed("Lathe", setting, NO_TIME)
             continue
         if setting.precision not in rates:
             rates[setting.precision] = matrix_rate(device, setting.precision)
@@ -254,28 +283,37 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     return 2 * size**3 / min(times)
 
 
-def time_peers(recipe: Recipe, device: torch.device, batch: int, each_s: float) -> Iterator[StepSpeed | NotTimed]:
+def time_peers(
+    recipe: Recipe, device: torch.device, batch: int, seconds: float, each_s: float
+) -> Iterator[StepSpeed | NotTimed]:
     """Time the steps of other codecs on the same device, with the same seconds of audio, in float32.
 
     Args:
         recipe: length of the crops
         device: the device
         batch: crops per step
+        seconds: time for all of them
         each_s: time for the timed steps of each
 
     Yields:
         A speed for each step without and with a discriminator, or why there is none.
     """
-    crop_s = recipe.crop_samples / recipe.codec.sample_rate
+    crop_s, clock = recipe.crop_samples / recipe.codec.sample_rate, TimeLeft(seconds)
     for package in PEER_STEPS:
         if not installed(package):
             yield NotTimed(package, None, "not installed")
+            continue
+        if not clock.suffices(2 * each_s):
+            yield NotTimed(package, None, NO_TIME)
             continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 target = noise(batch, round(crop_s * PEER_RATE)).to(device)
                 for step in own_steps(package, target):
+                    if not clock.suffices(2 * each_s):
+                        yield NotTimed(step.name, None, NO_TIME)
+                        continue
                     setting = StepSetting(batch, "32", EAGER, step.discriminator_parameters > 0)
                     with FlopCounterMode(display=False) as counter:
                         step.run()

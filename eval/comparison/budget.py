@@ -50,7 +50,9 @@ class Budget:
         if self.steps:
             return self.steps
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        step_s = seconds_per_step(new_module(recipe, build), CodecData(data, recipe).train_crops, device)
+        loaded = CodecData(data, recipe)
+        loaded.make_resident(device)
+        step_s = seconds_per_step(new_module(recipe, build), loaded, device)
         return max(1, int(60 * self.minutes / step_s))
 
     def limit_recipe(self, recipe: Recipe, expected_steps: int, validations: int, *, own_start: bool) -> Recipe:

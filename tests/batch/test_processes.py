@@ -39,9 +39,7 @@ def test_several_processes_give_the_same_files_and_report_as_one(tmp_path, codec
     assert [one.source for one in spread.reports] == [one.source for one in alone.reports]
     assert spread.failures == alone.failures and len(alone.failures) == 1
     assert replace(spread.summary, times_real_time=0.0) == replace(alone.summary, times_real_time=0.0)
-    again = decode_batch(
-        [tmp_path / "nac"], tmp_path / "2", ModelFinder([model]), DecodingOptions(), BatchOptions(workers=2)
-    )
+    again = decode_batch([tmp_path / "nac"], tmp_path / "2", ModelFinder([model]))
     assert (len(again.reports), len(again.skipped), len(again.failures)) == (0, 3, 1)
 
 
@@ -94,10 +92,10 @@ def busy(request, tmp_path, model, interruptible):
 @pytest.mark.parametrize(
     ("busy", "number", "kill"),
     [
-        ("-j 1", signal.SIGTERM, os.kill),
+        pytest.param("-j 1", signal.SIGTERM, os.kill, marks=pytest.mark.long),
         ("-j 2", signal.SIGTERM, os.kill),
         ("-j 2", signal.SIGINT, os.killpg),
-        ("--batch 3", signal.SIGTERM, os.kill),
+        pytest.param("--batch 3", signal.SIGTERM, os.kill, marks=pytest.mark.long),
         ("--batch 2", signal.SIGINT, os.killpg),
     ],
     indirect=["busy"],

@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from codec.cli import BAD_INPUT, FAILED, INTERRUPTED
+from codec.cli import BAD_INPUT, FAILED, INTERRUPTED, main
 from codec.cli.common import describe_losses
 from codec.pretrained import DEFAULT_MODEL
 from codec.runtime import signals
@@ -139,13 +140,27 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
 
 
-def test_standard_input_becomes_standard_output(place, tmp_path):
-    wav = sound(tmp_path / "a.wav", seconds=1).read_bytes()
-    command, model = [sys.executable, "-m", "codec"], ["--model", place / "model"]
+@pytest.fixture
+def piped(place, monkeypatch, capsysbinary) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """A command in this process, whose standard input is a pipe; a process of its own takes seconds to start."""
 
-    def run(*words, given: bytes) -> subprocess.CompletedProcess:
-        return subprocess.run([*command, *words, *model], input=given, capture_output=True)
+    def run(*words: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+        capsysbinary.readouterr()
+        read_end, write_end = os.pipe()
+        os.write(write_end, given)
+        os.close(write_end)
+        line = [*words, "--model", str(place / "model")]
+        with open(read_end) as stdin, pytest.raises(SystemExit) as ended:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            main(line)
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(line, ended.value.code, *capsysbinary.readouterr())
 
+    return run
+
+
+def test_standard_input_becomes_standard_output(piped, tmp_path):
+    run, wav = piped, sound(tmp_path / "a.wav", seconds=1).read_bytes()
     coded = run("encode", "-", "--kbps", "3", "--tag", "title=x", given=wav)
     assert coded.returncode == 0 and coded.stdout[:4] == b"\x89NAC" and not coded.stderr
     raw = run("encode", "-", "--kbps", "3", "--tag", "title=x", "--raw", "16000:1", given=wav[44:])
@@ -169,14 +184,10 @@ def test_standard_input_becomes_standard_output(place, tmp_path):
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", signals.SIGNALS)
-def test_an_interrupt_ends_a_stream_as_its_source_would(place, number):
-    def command(*words: str) -> subprocess.Popen:
-        line = [sys.executable, "-m", "codec", *words, "--model", place / "model"]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
-
-    given = np.random.default_rng(0).bytes(2 * 16000)
-    encoding = command("encode", "-", "--raw", "16000:1")
+def test_an_interrupt_ends_a_stream_as_its_source_would(place, piped, number):
+    given, pipe = np.random.default_rng(0).bytes(2 * 16000), subprocess.PIPE
+    line = [sys.executable, "-m", "codec", "encode", "-", "--raw", "16000:1", "--model", place / "model"]
+    encoding = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
     encoding.stdin.write(given)
     encoding.stdin.flush()
     coded = encoding.stdout.read(200)  # the header and frames: it is at work
@@ -185,8 +196,8 @@ def test_an_interrupt_ends_a_stream_as_its_source_would(place, number):
     (complaint,) = encoding.stderr.read().splitlines()  # a line, no trace
     assert complaint.startswith(b"codec: error: ")
     assert encoding.wait() == INTERRUPTED
-    sound, complaints = (decoding := command("decode", "-", "--raw")).communicate(coded)
-    assert decoding.returncode == 0 and not complaints and len(sound) == len(given)
+    decoded = piped("decode", "-", "--raw", given=coded)
+    assert decoded.returncode == 0 and not decoded.stderr and len(decoded.stdout) == len(given)
 
 
 def test_names_that_are_not_utf8_pass(codec, place, tmp_path):

@@ -15,9 +15,9 @@ from codec.recipe import read_recipe
 from codec.training.trainer import train
 from eval.evaluation import candidate_scoring, clip_selection
 from eval.search import cost
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
-SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
+SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in WITHOUT_CONTEXTS)}
 PLAN = {"title": "Tiny", "recipe": "quickstart", "settings": SETTINGS, "clips": 3}
 SPACE = {"optim.lr": {"low": 1.0e-4, "high": 1.0e-2, "log": True}}
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory, prepared) -> Path:
     (folder / "data").symlink_to(prepared)
     (folder / "in").mkdir()
     soundfile.write(folder / "in/a.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16000), 16000)
-    recipe = read_recipe("quickstart", [*TINY, "--train.steps=2", "--train.validate_every=1"])
+    recipe = read_recipe("quickstart", [*WITHOUT_CONTEXTS, "--train.steps=2", "--train.validate_every=1"])
     train(recipe, prepared, folder / "run", quiet=True)
     compare = {**PLAN, "steps": 2, "validations": 2, "kbps": [0.6], "candidates": {"ours": {}}}
     search = {**PLAN, "steps": 2, "candidates": 1, "population": 2, "space": SPACE}

@@ -102,6 +102,7 @@ def test_a_killed_process_and_a_killed_node_lose_nothing(tmp_path, cluster, soun
     assert sorted(done + skipped) == sorted(named(expected)[0]) and failed == named(expected)[2] != []
 
 
+@pytest.mark.long
 def test_a_restarted_driver_does_only_what_is_missing(tmp_path, cluster, sounds, model, alone):
     words = ["encode", sounds, "--out", tmp_path, "--model", model, "--kbps", 1, "--ray", cluster.address]
     with subprocess.Popen([sys.executable, "-m", "codec", *map(str, words)], stderr=subprocess.DEVNULL) as driver:

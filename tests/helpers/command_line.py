@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
-SHORT = [*TINY, "--train.steps=4", "--train.validate_every=2"]
+SHORT = [*WITHOUT_CONTEXTS, "--train.steps=4", "--train.validate_every=2"]
 TRAIN = "train speech_16k --data data --run run"
 
 

@@ -86,7 +86,7 @@ def write_comparison_plan(folder: Path, **changes: object) -> str:
         "clips": 3,
         "validations": 2,
         "kbps": [0.6, 0.2],
-        "settings": TINY_SETTINGS,
+        "settings": TINY_SETTINGS | {"codec.quantizer.contexts": 1},
         "candidates": {
             "ours": {},
             "no power law": {"settings": {"codec.power": 1.0, "losses": {"l1": 1.0}}, "seeds": [0, 1]},

@@ -6,18 +6,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
+from codec.dataset.location import parse_location
 from codec.errors import UserError
 from codec.model.quantizers import rvq
 from codec.recipe import read_recipe
-from codec.training import checkpointing, module, trainer
-from codec.training.data import own_numbers
+from codec.training import checkpointing, module, time_limit, trainer
+from codec.training.data import CountedBatch, own_numbers
 from codec.training.initial_state import new_module
 from codec.training.joining import OtherProcessEnded, joined_processes
 from codec.training.step import StepInputs, StepKind, TrainingStep
@@ -71,8 +76,7 @@ def train(
     own = int(os.environ.get("RANK", "0"))
     module.LOG_EVERY = 1
     if not restarts:
-        quantizer = rvq.ResidualVQ
-        quantizer.update_codebooks = functools.partialmethod(quantizer.update_codebooks, threshold=0.0)  # type: ignore
+        _restart_nothing()
     checkpointing.CHECKPOINT_INTERVAL_S = 1e9
     step, end = module.CodecModule.training_step, module.CodecModule.on_train_end
 
@@ -96,6 +100,75 @@ def train(
     except UserError as error:
         folder.with_name(f"{folder.name}-{own}.txt").write_text(str(error))
         sys.exit(3 if isinstance(error, OtherProcessEnded) else 2)
+
+
+def _restart_nothing() -> None:
+    quantizer = rvq.ResidualVQ
+    quantizer.update_codebooks = functools.partialmethod(quantizer.update_codebooks, threshold=0.0)  # type: ignore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training of :func:`train_in_turn`."""
+
+    name: str
+    """Name of the folder of the run."""
+    data: str
+    """Folder or URL of the data."""
+    overrides: tuple[str, ...]
+    """Settings of the tiny recipe."""
+    fault: str = ""
+    """What is wrong in every process but the first: "clock" (it runs a thousand times as fast) or "waveform" (it is not
+    finite, from step 4 on)."""
+
+
+def train_in_turn(folder: Path, cache: Path, plans: Sequence[Plan]) -> None:
+    """Train several recipes one after the other in the same processes, with the losses of every step.
+
+    Each process writes how they ended to ``NAME-RANK.txt``: steps and reason, or the error.
+
+    Args:
+        folder: folder of the runs
+        cache: folder of the cache of shards
+        plans: the trainings
+    """
+    os.environ |= {"LATHE_CACHE": str(cache), "LATHE_CACHE_GB": "0.001"}
+    module.LOG_EVERY = 1
+    _restart_nothing()
+    folder.mkdir(exist_ok=True)
+    options = trainer.TrainingOptions(fit_tables=False, keep_audio_samples=False)
+    with joined_processes() as processes:
+        trainer.joined_processes = lambda: contextlib.nullcontext(processes)
+        for plan in plans:
+            with pytest.MonkeyPatch.context() as patch:
+                if not processes.is_leader and plan.fault:
+                    _FAULTS[plan.fault](patch)
+                recipe, run = tiny_recipe(*plan.overrides), folder / plan.name
+                try:
+                    ended = trainer.train(recipe, parse_location(plan.data), run, quiet=True, options=options)
+                    said = f"{ended.steps} {ended.stopped}"
+                except UserError as error:
+                    said = str(error)
+            (folder / f"{plan.name}-{processes.rank}.txt").write_text(said)
+
+
+def _spoil_clock(patch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 1000 * time.monotonic())
+    patch.setattr(time_limit, "time", clock)
+
+
+def _spoil_waveform(patch: pytest.MonkeyPatch) -> None:
+    step = module.CodecModule.training_step
+
+    def training_step(self: module.CodecModule, batch: CountedBatch, index: int) -> None:
+        if self.state.step >= 4:
+            batch.waveform[0, 0, 5] = torch.nan
+        step(self, batch, index)
+
+    patch.setattr(module.CodecModule, "training_step", training_step)
+
+
+_FAULTS = {"clock": _spoil_clock, "waveform": _spoil_waveform}
 
 
 def steps_in_double(folder: Path, count: int, *overrides: str) -> None:

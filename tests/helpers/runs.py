@@ -1,6 +1,7 @@
 """Tiny training runs: their recipe, what they leave behind, and interruptions in the middle of one."""
 
 import csv
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.recipe import read_recipe
 from codec.training.heard_audio import read_heard_audio
 from codec.training.module import CodecModule
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
 RANDOM = [
     *("--codec.encoder.dropout=0.1", "--codec.decoder.dropout=0.1"),
@@ -22,9 +23,10 @@ RANDOM = [
 _TIMES = ("audio_s_per_s", "minutes", "judging_s")
 
 
+@functools.cache
 def tiny_recipe(*overrides: str, name: str = "quickstart") -> Recipe:
-    """Return a tiny recipe of 12 steps with a validation after every fourth."""
-    return read_recipe(name, [*TINY, "--train.steps=12", "--train.validate_every=4", *overrides])
+    """Return a tiny recipe of 12 steps with a validation after every fourth, without contexts."""
+    return read_recipe(name, [*WITHOUT_CONTEXTS, "--train.steps=12", "--train.validate_every=4", *overrides])
 
 
 def read_metrics(run: Path) -> list[dict[str, str]]:

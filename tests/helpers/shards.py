@@ -20,14 +20,16 @@ def noise(number: int, seconds: float = 1.0) -> np.ndarray:
     return np.random.default_rng(number).integers(-8000, 8000, int(seconds * RATE)).astype(np.int16)
 
 
-def prepared_in_shards(folder: Path, groups: int = 14) -> Path:
-    """Prepare one second of noise for each group, two in each shard."""
+def prepared_in_shards(folder: Path, groups: int = 14, channels: int = 1) -> Path:
+    """Prepare one second of noise for each group, two in each shard; the channels share half of it."""
     for number in range(groups):
         path = folder / f"audio/g{number:02d}/a.wav"
         path.parent.mkdir(parents=True)
-        soundfile.write(path, noise(number), RATE)
-    with patch.object(placement, "SHARD_BYTES", 2 * 2 * RATE):
-        options = PrepareOptions(sample_rate=RATE, channels=1, workers=1, ratios="6:1:1")
+        shared = noise(number) // 2
+        waves = [shared + noise(1000 * channel + number) // 2 for channel in range(channels)]
+        soundfile.write(path, np.stack(waves, 1) if channels > 1 else noise(number), RATE)
+    with patch.object(placement, "SHARD_BYTES", 2 * 2 * channels * RATE):
+        options = PrepareOptions(sample_rate=RATE, channels=channels, workers=1, ratios="6:1:1")
         prepare([folder / "audio"], folder / "data", options)
     return folder / "data"
 

@@ -15,6 +15,8 @@ TINY = [
     *("--train.validation_clips=4", "--optim.warmup_steps=5"),
 ]
 """Overrides with which a training step of any RVQ recipe takes milliseconds."""
+WITHOUT_CONTEXTS = [*TINY, "--codec.quantizer.contexts=1"]
+"""For runs of few steps: to learn the contexts of frequency tables takes as long as the steps."""
 
 
 def tiny_model(folder: Path, *overrides: str, seed: int = 0) -> Path:

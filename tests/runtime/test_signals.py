@@ -64,7 +64,9 @@ def send_until_it_ends(process: subprocess.Popen[str], number: int) -> int:
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("workers", ["--batch=2", "-j2", "-j1"])
+@pytest.mark.parametrize(
+    "workers", ["-j2", pytest.param("-j1", marks=pytest.mark.long), pytest.param("--batch=2", marks=pytest.mark.long)]
+)
 def test_ctrl_c_again_and_again_is_one_line_and_leaves_nothing(long_files, model, workers):
     words = ["-m", "codec", "encode", long_files / "in", "--out", long_files / "out", "--model", model, workers]
     with command(*words) as process:

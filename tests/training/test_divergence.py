@@ -100,20 +100,40 @@ def test_a_divergent_loss_ends_the_run_and_the_best_is_kept(tmp_path, prepared, 
     assert train(calm, prepared, tmp_path, from_best=bool(kept), quiet=True).steps == 8
 
 
-def test_a_run_that_diverges_goes_back_to_its_best_validation_at_half_the_learning_rate(tmp_path, prepared, capsys):
-    wild = ["--optim.lr=10", "--optim.clip_norm=1e9", "--train.validate_every=1", "--train.steps=40"]
-    run = tmp_path / "run"
+def explode(monkeypatch: pytest.MonkeyPatch, at: int, times: int) -> None:
+    """Make the weights of the decoder a hundred times as large before a step, the first times that it comes."""
+    left, step = iter(range(times)), CodecModule.training_step
+
+    def exploded(self, *given):
+        if self.state.step == at and next(left, None) is not None:
+            with torch.no_grad():
+                for weight in self.codec.decoder.parameters():
+                    weight.mul_(100)
+        step(self, *given)
+
+    monkeypatch.setattr(CodecModule, "training_step", exploded)
+
+
+def test_a_run_that_diverges_goes_back_to_its_best_validation_at_half_the_learning_rate(
+    tmp_path, prepared, monkeypatch, capsys
+):
+    explode(monkeypatch, 6, times=3)
+    plan = tiny_recipe("--train.validate_every=1", "--train.rollbacks=1")
     with pytest.raises(Diverged):
-        train(tiny_recipe(*wild, "--train.rollbacks=1"), prepared, run, quiet=True)
-    assert read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"] == 1
-    assert train(tiny_recipe(*wild, "--train.rollbacks=40"), prepared, run, quiet=True).steps == 40
-    rollbacks = read_checkpoint(run / "checkpoints/last.ckpt", run)["rollbacks"]
+        train(plan, prepared, tmp_path, quiet=True)
+    last = tmp_path / "checkpoints/last.ckpt"
+    assert read_checkpoint(last, tmp_path)["rollbacks"] == 1
+    more = tiny_recipe("--train.validate_every=1", "--train.rollbacks=9")
+    assert train(more, prepared, tmp_path, quiet=True).steps == 12
+    state = read_checkpoint(last, tmp_path)
     warnings = [
         line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ") and "rollback" in line
     ]
-    assert 1 < rollbacks == len(warnings)
-    group = read_checkpoint(run / "checkpoints/last.ckpt", run)["optimizer_states"][0]["param_groups"][0]
-    assert group["lr"] == pytest.approx(10 * learning_rate_ratio(tiny_recipe(*wild), 39) / 2**rollbacks)
+    assert state["rollbacks"] == len(warnings) == 2
+    group = state["optimizer_states"][0]["param_groups"][0]
+    assert group["lr"] == pytest.approx(plan.optim.lr * learning_rate_ratio(plan, 11) / 2**2)
+    totals = [float(row["value"]) for row in read_metrics(tmp_path) if (row["split"], row["term"]) == ("val", "total")]
+    assert max(totals[-3:]) < 2 * totals[0]  # it has recovered
 
 
 def test_the_time_left_is_known_if_the_last_validation_is_not_finite(tmp_path):

@@ -26,7 +26,12 @@ def test_the_forecast_changes_nothing(prepared):
 
 def test_the_forecast_counts_both_stages_and_validations(prepared):
     """The wide discriminator, trained in every third step, makes a step several times slower."""
-    extra = ["--adversarial.weight=0.1", "--adversarial.width=48", "--adversarial.every=3"]
+    extra = [
+        "--adversarial.weight=0.1",
+        "--adversarial.width=48",
+        "--adversarial.every=3",
+        "--codec.quantizer.contexts=2",
+    ]
     plan = tiny_recipe(*extra, "--train.steps=1000", "--adversarial.start_step=600", "--train.max_minutes=0")
     module, data = CodecModule(plan), CodecData(prepared, plan)
     found = forecast(module, data, torch.device("cpu"))

@@ -66,7 +66,7 @@ def test_tables_fitted_to_few_clips_cost_no_more_than_fixed_width_on_others(larg
     assert unseen <= 1.01 * 30.0
 
 
-@pytest.mark.parametrize("start", ["parent", "uniform"])
+@pytest.mark.parametrize("start", [pytest.param("parent", marks=pytest.mark.long), "uniform"])
 def test_tables_of_many_large_codebooks_fitted_to_half_a_minute(prepared, start):
     """The built-in model's, whose own tables were fitted to an hour of speech. Fitted without looking at what is held
     out, they take 1.18 times the fixed width here."""
@@ -103,7 +103,7 @@ def test_smoothing_becomes_weaker_with_more_data():
 
 def test_tables_are_the_smoothed_frequencies_of_the_training_codes(tmp_path, prepared):
     """Fitted when training is over, whether or not it was cut short in between."""
-    plan = tiny_recipe("--codec.quantizer.contexts=1")
+    plan = tiny_recipe()
     train(plan, prepared, tmp_path, quiet=True)
     codec, info = load_codec(tmp_path), read_training_info(tmp_path)
     split = open_split(prepared, "train", 16000, 1)
@@ -125,7 +125,7 @@ def test_tables_are_the_smoothed_frequencies_of_the_training_codes(tmp_path, pre
     (tmp_path / "run.json").unlink()
     train(plan, prepared, tmp_path, quiet=True)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before and read_training_info(tmp_path) == info
-    train(tiny_recipe("--codec.quantizer.contexts=1", "--train.steps=16"), prepared, tmp_path, quiet=True)
+    train(tiny_recipe("--train.steps=16"), prepared, tmp_path, quiet=True)
     assert "tables" in read_training_info(tmp_path)
 
 
@@ -156,10 +156,7 @@ def test_contexts_find_the_dependence_of_codes():
 
 
 def test_tables_are_fitted_to_a_fixed_part_of_much_audio(prepared, monkeypatch):
-    split, codec = (
-        open_split(prepared, "train", 16000, 1),
-        Codec(tiny_recipe("--codec.quantizer.contexts=1").codec).eval(),
-    )
+    split, codec = open_split(prepared, "train", 16000, 1), Codec(tiny_recipe().codec).eval()
     monkeypatch.setattr(fit_frequency_tables, "MAX_FITTED_S", 10.0)
     monkeypatch.setattr(fit_frequency_tables, "PIECE_S", 0.7)
     assert fit_frequency_tables.fit_tables(codec, split, quiet=True).seconds == 10.0

@@ -1,6 +1,7 @@
 """A training that is interrupted or resumed computes what one without interruption computes."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,17 @@ from eval.training_health.examine import examine
 from tests.helpers.runs import RANDOM, assert_same_end, before_step, tiny_recipe, validated_steps
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, prepared) -> Path:
+    """A run that was not interrupted. Do not write to it."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(tiny_recipe(*RANDOM), prepared, folder, quiet=True)
+    return folder
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("at", [5, 11], ids=["between", "last"])
-def test_a_run_resumed_after_ctrl_c_ends_like_an_uninterrupted_one(tmp_path, prepared, monkeypatch, at):
+def test_a_run_resumed_after_ctrl_c_ends_like_an_uninterrupted_one(tmp_path, prepared, whole, monkeypatch, at):
     plan = tiny_recipe(*RANDOM)
     before_step(monkeypatch, at, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -24,8 +33,7 @@ def test_a_run_resumed_after_ctrl_c_ends_like_an_uninterrupted_one(tmp_path, pre
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.undo()
     train(plan, prepared, tmp_path / "stopped", quiet=True)
-    train(plan, prepared, tmp_path / "whole", quiet=True)
-    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+    assert_same_end(whole, tmp_path / "stopped")
 
 
 @pytest.mark.parametrize("limit", [[], ["--train.max_minutes=1e-5"]])

@@ -1,5 +1,7 @@
 """The phase without quantizer at the beginning of a training, and the fit of the codebooks at its end."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -75,15 +77,24 @@ def kill() -> None:
     raise Killed
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, prepared) -> Path:
+    """A run that was not broken off. Do not write to it."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(tiny_recipe(HALF), prepared, folder, quiet=True, options=OPTIONS)
+    return folder
+
+
 @pytest.mark.parametrize("step", [3, 6, 7])
-def test_a_run_that_is_killed_before_at_or_after_the_end_of_the_phase_resumes(tmp_path, prepared, step, monkeypatch):
+def test_a_run_that_is_killed_before_at_or_after_the_end_of_the_phase_resumes(
+    tmp_path, prepared, whole, step, monkeypatch
+):
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL_S", 0.0)
-    train(tiny_recipe(HALF), prepared, tmp_path / "whole", quiet=True, options=OPTIONS)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         before_step(patch, step, kill)
         train(tiny_recipe(HALF), prepared, tmp_path / "broken", quiet=True, options=OPTIONS)
     train(tiny_recipe(HALF), prepared, tmp_path / "broken", quiet=True, options=OPTIONS)
-    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+    assert_same_end(whole, tmp_path / "broken")
 
 
 def test_a_checkpoint_of_an_earlier_version_is_past_the_phase():

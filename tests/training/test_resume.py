@@ -47,7 +47,7 @@ SHORT = [*TINY, "--train.steps=12", "--train.validate_every=4"]
 ADVERSARIAL = ["--adversarial.start_step=5", "--adversarial.width=4"]
 
 
-@pytest.mark.parametrize("name", ["speech_16k", "speech_24k"])
+@pytest.mark.parametrize("name", [pytest.param("speech_16k", marks=pytest.mark.long), "speech_24k"])
 def test_a_run_of_a_shipped_recipe_resumes_after_each_kind_of_interruption(tmp_path, corpus, prepared, name):
     plan = read_recipe(name, [*SHORT, *(ADVERSARIAL if name == "speech_24k" else [])])
     assert plan.train.patience and (plan.adversarial.weight > 0) == (name == "speech_24k")
@@ -76,7 +76,7 @@ def test_a_run_of_a_shipped_recipe_resumes_after_each_kind_of_interruption(tmp_p
 
 
 def test_a_run_that_ran_out_of_patience_resumes_with_more_patience(tmp_path, prepared, model):
-    still = ["--train.freeze_encoder=true", "--optim.lr=1e-30", "--train.steps=40"]
+    still = ["--train.freeze_encoder=true", "--optim.lr=1e-30", "--train.steps=40", "--codec.quantizer.contexts=2"]
     first, more = (tiny_recipe(*still, f"--train.patience={patience}", name="speech_16k") for patience in (1, 2))
     run, whole = tmp_path / "run", tmp_path / "whole"
     stopped = train(first, prepared, run, init_from=model, quiet=True)

@@ -60,6 +60,13 @@ def test_crops_come_from_few_shards_and_evaluation_reads_its_shards_once(shards:
         assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(mine, theirs, strict=True)) and mine
 
 
+def test_streamed_data_is_not_kept_on_the_device(shards: Path) -> None:
+    with http_server(shards) as (url, _):
+        with pytest.raises(UserError, match=r"data\.resident"):
+            CodecData(url, tiny_recipe(*OPTIONS, "--data.resident=always")).make_resident(torch.device("cpu"))
+        CodecData(url, tiny_recipe(*OPTIONS)).make_resident(torch.device("cpu"))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_clips_of_damaged_shards_are_skipped_and_reported(shards: Path, tmp_path: Path, workers: int) -> None:
     copy = shutil.copytree(shards, tmp_path / "copy")

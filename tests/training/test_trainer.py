@@ -81,7 +81,7 @@ def test_training_without_tensorboard_records_the_same_metrics(tmp_path, prepare
 
 def test_a_short_run_waits_for_the_check_of_the_arrays(tmp_path, prepared, monkeypatch):
     def find_damage_late(split: PackedSplit) -> None:
-        time.sleep(5)  # training takes less
+        time.sleep(2)  # training takes less
         raise UserError("train-00000.npy")
 
     monkeypatch.setattr(PackedSplit, "verify", find_damage_late)

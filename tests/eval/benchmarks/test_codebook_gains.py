@@ -11,11 +11,11 @@ from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.registry import metric
 from eval.systems.bounds import bounds_of
 from tests.helpers.packed_data import RATE, float_waveform, tones
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
 
 def test_the_bounds_stand_below_the_codebooks_and_have_no_bit_rate():
-    codec = Codec(read_recipe("speech_16k", [*TINY, "--codec.quantizer.contexts=1"]).codec).eval()
+    codec = Codec(read_recipe("speech_16k", WITHOUT_CONTEXTS).codec).eval()
     waves = [float_waveform(tones(seed, 3.1)) for seed in (0, 1)]
     codec.initialise(torch.from_numpy(np.stack(waves)), torch.Generator().manual_seed(0))
     clips = [Excerpt(str(i), str(i), "speech", wave, RATE) for i, wave in enumerate(waves)]

@@ -10,7 +10,7 @@ from codec.recipe import read_recipe
 from eval.benchmarks.frequency_bands import bands, measure_bands, tabulate_bands
 from eval.evaluation.clip_selection import Excerpt
 from tests.helpers.packed_data import RATE, float_waveform, tones
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
 
 def test_a_halved_band_has_6_db_less_and_is_in_error_by_6_db():
@@ -26,7 +26,7 @@ def test_a_halved_band_has_6_db_less_and_is_in_error_by_6_db():
 
 
 def test_more_codes_give_less_noise_in_the_band_of_the_sound():
-    codec = Codec(read_recipe("speech_16k", [*TINY, "--codec.quantizer.contexts=1"]).codec).eval()
+    codec = Codec(read_recipe("speech_16k", WITHOUT_CONTEXTS).codec).eval()
     waves = [float_waveform(tones(seed, 3.1)) for seed in (0, 1)]
     codec.initialise(torch.from_numpy(np.stack(waves)), torch.Generator().manual_seed(0))
     table = tabulate_bands(

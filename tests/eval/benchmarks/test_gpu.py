@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ import soundfile
 import torch
 
 from codec.errors import UserError
+from codec.pretrained.checkpoint import load_codec
 from codec.training.checkpointing import read_checkpoint
 from codec.training.cuda_graph import pack_result, unpack_result
+from codec.training.metrics_log import read_curves
 from codec.training.step import StepResult
 from codec.training.trainer import TrainingOptions, train
 from eval.benchmarks import gpu_training
 from eval.benchmarks.checkpoint_parts import join_checkpoint, split_checkpoint
 from eval.benchmarks.gpu import GpuOptions, run
-from eval.benchmarks.gpu_bundle import gather
+from eval.benchmarks.gpu_bundle import gather, unpack
+from eval.benchmarks.timed_training import train_for
 from tests.helpers.runs import tiny_recipe
 
 TINY = GpuOptions(minutes=4.0, batches=(2,), file_batches=(1, 2), files=2, file_s=0.5, each_s=0.01)
@@ -38,9 +43,36 @@ def test_all_parts_run_and_the_training_goes_on(tmp_path, prepared, model, monke
     assert [one.name for one in result.not_timed if one.reason == "not installed"] == ["encodec", "dac"]
     assert [one.batch for one in result.files] == [1, 2] and min(one.decode for one in result.files) > 0
     page = (tmp_path / "gpu.md").read_text()
+    assert len(read_curves(tmp_path / "run")[("val", "total")]) == 3 and load_codec(tmp_path / "run")
     assert "the command" in page and "12 steps" in page and "not installed" in page
     join_checkpoint(tmp_path / "checkpoint", tmp_path / "joined/checkpoints/last.ckpt")
     assert read_checkpoint(tmp_path / "joined/checkpoints/last.ckpt", tmp_path)["step"] == 12
+
+
+def test_measurements_end_with_their_time(tmp_path, model):
+    options = replace(TINY, minutes=0.0)
+    result = run(tiny_recipe(), str(model), None, tmp_path, options, torch.device("cpu"), "the command")
+    assert result.agreement.passed and not result.steps and not result.files
+    assert {one.reason for one in result.not_timed} <= {gpu_training.NO_TIME, "not installed"}
+    assert {one.name for one in result.not_timed} == {"Lathe", "encodec", "dac", "files, 1 at once", "files, 2 at once"}
+
+
+def test_what_is_expected_to_take_longer_than_the_time_left_is_not_begun():
+    clock = gpu_training.TimeLeft(0.5)
+    assert clock.suffices(0.01) and not clock.suffices(1.0)
+    clock = gpu_training.TimeLeft(0.5)
+    assert clock.suffices()
+    time.sleep(0.3)
+    assert not clock.suffices()
+
+
+def test_a_second_call_continues_the_training_for_its_own_time(tmp_path, prepared):
+    endless = tiny_recipe("--train.steps=1000000", "--train.validate_every=1000")
+    first = train_for(0.5, endless, prepared, tmp_path)
+    second = train_for(0.5, tiny_recipe("--train.steps=1"), prepared, tmp_path)
+    assert 0.5 / 60 < first.minutes and first.minutes + 0.5 / 60 < second.minutes
+    assert first.steps < second.steps and "the clock" in second.stopped
+    assert {first.steps, second.steps} <= set(read_curves(tmp_path)[("val", "total")].steps)
 
 
 def test_a_run_goes_on_from_a_joined_checkpoint(tmp_path, prepared):
@@ -78,6 +110,11 @@ def test_the_bundle_holds_audio_of_many_speakers_and_keeps_its_size(tmp_path, pr
     assert hours == pytest.approx(sum(seconds) / 3600, rel=0.01)
     rates = [8e-3 * path.stat().st_size / second for path, second in zip(files, seconds)]
     assert 15 < float(np.median(rates)) < 50
+    for _ in range(2):
+        unpack(tmp_path / "bundle/audio", tmp_path / "wav")
+    unpacked = [soundfile.info(path) for path in sorted((tmp_path / "wav").rglob("*.wav"))]
+    assert {(info.samplerate, info.subtype) for info in unpacked} == {(16000, "PCM_16")}
+    assert [info.duration for info in unpacked] == pytest.approx(seconds)
     with pytest.raises(UserError):
         gather(prepared, tmp_path / "bundle")
 

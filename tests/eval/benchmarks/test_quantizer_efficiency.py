@@ -10,7 +10,7 @@ from codec.recipe import read_recipe
 from eval.benchmarks.quantizer_efficiency import gaussian_distortion, tabulate_efficiency
 from eval.evaluation.clip_selection import Excerpt
 from tests.helpers.packed_data import RATE, float_waveform, tones
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import TINY, WITHOUT_CONTEXTS
 
 
 def test_water_filling_is_that_of_the_textbook():
@@ -23,7 +23,7 @@ def test_water_filling_is_that_of_the_textbook():
 
 
 def test_quantizers_stay_below_the_bound_of_gaussian_latents():
-    recipe = read_recipe("speech_16k", [*TINY, "--codec.quantizer.contexts=1"])
+    recipe = read_recipe("speech_16k", WITHOUT_CONTEXTS)
     codec = Codec(recipe.codec).eval()
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4, 1, 20 * RATE, generator=generator) * 0.1

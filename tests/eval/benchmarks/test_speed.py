@@ -83,7 +83,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, tiny("speech_16k"), {})
     options = SpeedOptions(seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,))
-    return run_speed_benchmark([str(folder)], options, command="codec speed x --json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.benchmarks.speed.PROFILE_SECONDS", 1.0)
+        return run_speed_benchmark([str(folder)], options, command="codec speed x --json")
 
 
 def test_every_measurement_is_made(result):

@@ -170,7 +170,7 @@ def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):
 
 def test_baseline_and_other_codes_and_speed_are_there(result):
     assert 0 < result.main.baseline["mel"].mean and result.other_codes_mel.clips == 3
-    assert result.encode_times_real_time > 0 and result.decode_times_real_time > 0
+    assert result.encode_times_real_time > 0 and result.decode_times_real_time > 0 and result.memory_mb > 50
     assert len(result.usage) == 4 and all(0 < book.used <= 1 <= book.perplexity <= 1000 for book in result.usage)
     assert result.trained.steps == 7 and result.trained.groups == 2
 
@@ -331,6 +331,7 @@ def test_at_most_ten_clips_of_a_group_are_transcribed_and_a_limit_keeps_them_amo
     assert choose_transcribed(clips, range(len(clips)), 8000) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(metric("wer").absent, reason="needs the extra speech-metrics")
 def test_words_are_recognised_in_decoded_and_original_audio_of_clips_with_a_text(folder, tmp_path):
     made = [

@@ -26,13 +26,13 @@ from eval.search.plan import OperatingSettings, SearchPlan
 from eval.search.report import search_text
 from eval.search.run import run_search
 from tests.helpers.plans import write_operating_plan
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import WITHOUT_CONTEXTS
 
 MODEL = "speech_16k_v2"
 
 
 def test_a_search_of_operating_points(tmp_path, prepared):
-    recipe = read_recipe("speech_16k", [*TINY, "--codec.quantizer.contexts=1"])
+    recipe = read_recipe("speech_16k", WITHOUT_CONTEXTS)
     model = tmp_path / "model"
     save_model(model, Codec(recipe.codec), {"step": 1})
     plan = write_operating_plan(tmp_path, model, candidates=6, population=3)

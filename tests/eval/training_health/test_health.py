@@ -21,7 +21,7 @@ from codec.training.trainer import train
 from eval.training_health.examine import RunHealth, examine
 from eval.training_health.page import write_health_page
 from tests.helpers.browser import browser
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import TINY, WITHOUT_CONTEXTS
 
 STEPS = np.arange(500, 10_001, 500)
 RECIPE = read_recipe(
@@ -204,7 +204,10 @@ def test_runs_of_earlier_versions_list_what_was_not_recorded(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
     """A run with a discriminator, stopped at step 12 and given more steps; and the lines of its log."""
-    run, words = tmp_path_factory.mktemp("health") / "run", [*TINY, *ADVERSARIAL, "--train.validate_every=2"]
+    run, words = (
+        tmp_path_factory.mktemp("health") / "run",
+        [*WITHOUT_CONTEXTS, *ADVERSARIAL, "--train.validate_every=2"],
+    )
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("codec.training.monitors.tqdm.write", lines.append)
@@ -282,7 +285,8 @@ def test_the_page_is_complete_and_loads_nothing(ran, capsys):
 
 def test_train_writes_the_page_and_prints_why_it_stopped(prepared, tmp_path, capsys):
     write_recipe(
-        tmp_path / "tiny.yaml", read_recipe("quickstart", [*TINY, "--train.steps=2", "--train.validate_every=1"])
+        tmp_path / "tiny.yaml",
+        read_recipe("quickstart", [*WITHOUT_CONTEXTS, "--train.steps=2", "--train.validate_every=1"]),
     )
     with pytest.raises(SystemExit) as ended:
         main(["train", str(tmp_path / "tiny.yaml"), "--data", str(prepared), "--run", str(tmp_path / "run")])
