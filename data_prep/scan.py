@@ -1,5 +1,6 @@
 """Audio scan: decode and measure every file once, and check which clips can be used. Headers are not trusted."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +78,8 @@ def scan_files(todo: SegmentQueue, journal: ScanJournal, workers: Workers) -> No
     """
     if len(todo):
         options = PoolOptions(workers, "scanning", inline_first=True, max_chunk=8)
-        journal.append(map_in_processes(scan_file, todo, options))
+        with closing(map_in_processes(scan_file, todo, options)) as records:
+            journal.append(records)
 
 
 def check_clip(record: ScanRecord, *, min_seconds: float, sample_rate: int, channels: int) -> ClipCheck:

@@ -85,6 +85,7 @@ def test_the_wheel_of_older_models_holds_them_as_they_are_and_claims_one_name(ol
         assert file.read(licence) == (ROOT / "LICENSE").read_bytes()
 
 
+@pytest.mark.long
 def test_older_models_are_found_once_they_are_installed(installed, older_wheel, tmp_path):
     older = install(older_wheel, tmp_path / "older")
     for places, there in ([installed], False), ([installed, older], True):
@@ -148,12 +149,10 @@ EVALUATE = ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"]
 @pytest.mark.parametrize(
     ("users_folder", "command", "words"),
     [
-        ("packages", "python -m codec", PREPARE),
-        ("packages", "bin/codec", TRAIN),
-        ("packages", "python -m codec", EVALUATE),
-        ("folders", "bin/codec", PREPARE),
-        ("folders", "python -m codec", TRAIN),
+        ("packages", "bin/codec", PREPARE),
+        ("packages", "python -m codec", TRAIN),
         ("folders", "bin/codec", EVALUATE),
+        ("folders", "python -m codec", PREPARE),
     ],
     indirect=["users_folder"],
     ids=lambda value: value[0] if isinstance(value, list) else None,
@@ -161,7 +160,7 @@ EVALUATE = ["evaluate", "speech_16k_v2", "--data", "not there", "--out", "out"]
 def test_a_users_folders_do_not_hide_ours(installed, users_folder, command, words):
     """Each of the commands imports all that it runs with before it looks for what it was given.
 
-    Every two of folder, program and command are tried together.
+    Each program is tried beside each kind of folder; to import what trains or evaluates takes seconds.
     """
     program = [installed / command] if command == "bin/codec" else [sys.executable, "-m", "codec"]
     done = run(*program, *words, cwd=users_folder, env=elsewhere(installed))

@@ -104,7 +104,14 @@ def test_a_command_without_its_extra_names_the_command_that_installs_it(tmp_path
         assert error.endswith(install_command(*extras))
 
 
-@pytest.mark.parametrize("extras", sorted(set(EXTRAS.values())), ids="+".join)
+@pytest.mark.parametrize(
+    "extras",
+    [
+        pytest.param(extras, marks=[] if extras == ("train",) else pytest.mark.long)
+        for extras in sorted(set(EXTRAS.values()))
+    ],
+    ids="+".join,
+)
 def test_a_command_needs_no_other_extra_than_its_own(tmp_path, extras):
     own = {module for extra in extras for module in MODULES[extra]}
     names = [name for name in COMMANDS if EXTRAS[name] == extras]
