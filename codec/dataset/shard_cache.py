@@ -7,7 +7,7 @@ process closes it. The cache can be deleted at any time while no training runs.
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from codec.errors import UserError
@@ -19,6 +19,8 @@ FOLDER_VARIABLE = "LATHE_CACHE"
 LIMIT_VARIABLE = "LATHE_CACHE_GB"
 """Environment variable with its limit, in units of 10^9 bytes."""
 DEFAULT_LIMIT_GB = 20.0
+_SUFFIX, _RESERVED = ".npy", ".room"
+"""Suffixes of files, and of empty ones of the size that a file will have."""
 _LOCKS = 256
 """Number of locks that the files share."""
 
@@ -64,7 +66,7 @@ class ShardCache:
         Returns:
             The path.
         """
-        return self._files / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"
+        return self._files / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}{_SUFFIX}"
 
     def get(self, key: str, fill: Callable[[Path], None], size: int = 0) -> Path:
         """Return the file of a key, which is made if it is missing; other processes wait for it.
@@ -88,16 +90,22 @@ class ShardCache:
                 return path
             remove_abandoned_parts(self._files)
             self._files.mkdir(parents=True, exist_ok=True)
-            self._make_room(size, key)
-            part = temporary_path(path)
+            part, reserved = temporary_path(path), temporary_path(path.with_suffix(_RESERVED))
             try:
+                with self._room_lock():
+                    self._make_room(size, key)
+                    with reserved.open("wb") as file:
+                        file.truncate(size)
                 fill(part)
-                self._make_room(0, key)
-                os.replace(part, path)
+                with self._room_lock():
+                    reserved.unlink()
+                    self._make_room(0, key)
+                    os.replace(part, path)
             except OSError as error:
                 raise UserError(f"{self.folder}: cannot write ({error.strerror})") from error
             finally:
                 part.unlink(missing_ok=True)
+                reserved.unlink(missing_ok=True)
         return path
 
     def size_bytes(self) -> int:
@@ -106,7 +114,7 @@ class ShardCache:
         Returns:
             Bytes.
         """
-        return sum(size for _, size, _ in self._contents()) + sum(_size(part) for part in self._parts())
+        return sum(size for _, size, _ in self._contents()) + self._unfinished_bytes()
 
     def _touch(self, path: Path) -> bool:
         """Mark a file as used now; return whether it exists."""
@@ -116,33 +124,42 @@ class ShardCache:
             return False
         return True
 
-    def _parts(self) -> list[Path]:
-        return list(self._files.glob(".*.part"))
+    def _unfinished_bytes(self) -> int:
+        """Return what files that are being written take, or will take if that is more."""
+        sizes: dict[str, int] = {}
+        for part in self._files.glob(".*.part"):
+            name = part.name.replace(f"{_RESERVED}.", f"{_SUFFIX}.")
+            sizes[name] = max(sizes.get(name, 0), _size(part))
+        return sum(sizes.values())
+
+    @contextlib.contextmanager
+    def _room_lock(self) -> Iterator[None]:
+        with Lock(self.folder / "locks" / "room").held():
+            yield
 
     def _contents(self) -> list[tuple[float, int, Path]]:
         """Return time of the last use, size and path of each complete file."""
         found = []
-        for path in self._files.glob("*.npy"):
+        for path in self._files.glob(f"*{_SUFFIX}"):
             with contextlib.suppress(OSError):  # another process removed it
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
         return found
 
     def _make_room(self, size: int, key: str) -> None:
-        """Remove the least recently used files until ``size`` more bytes fit."""
-        with Lock(self.folder / "locks" / "room").held():
-            contents = sorted(self._contents())
-            total = size + sum(_size(part) for part in self._parts()) + sum(size for _, size, _ in contents)
-            for _, held, path in contents:
-                if total <= self.limit_bytes:
-                    return
-                path.unlink(missing_ok=True)
-                total -= held
-            if total > self.limit_bytes:
-                raise UserError(
-                    f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for {key[:200]}"
-                    f" ({total / 1e9:.3g} GB at a time); set {LIMIT_VARIABLE} higher"
-                )
+        """Remove the least recently used files until ``size`` more bytes fit; the lock of the room is held."""
+        contents = sorted(self._contents())
+        total = size + self._unfinished_bytes() + sum(size for _, size, _ in contents)
+        for _, held, path in contents:
+            if total <= self.limit_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= held
+        if total > self.limit_bytes:
+            raise UserError(
+                f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for {key[:200]}"
+                f" ({total / 1e9:.3g} GB at a time); set {LIMIT_VARIABLE} higher"
+            )
 
 
 def _size(path: Path) -> int:

@@ -76,6 +76,8 @@ def continue_from_best(run: Path) -> None:
 def roll_back(run: Path, rollbacks: int) -> int | None:
     """Let a run that diverged continue from its best validation, with a lower learning rate.
 
+    It starts from the averaged weights, which were validated: those that were trained may have diverged already.
+
     Args:
         run: folder of the run
         rollbacks: how often the run has gone back then
@@ -87,7 +89,10 @@ def roll_back(run: Path, rollbacks: int) -> int | None:
     if not best.is_file():
         return None
     state = read_checkpoint(best, run)
-    CheckpointFiles(run).save_checkpoint(state | {"rollbacks": rollbacks}, last)
+    weights = state["state_dict"]
+    averages = {name: value for name, value in weights.items() if name.startswith("average.")}
+    weights |= {name.replace("average.", "codec.", 1): value for name, value in averages.items()}
+    CheckpointFiles(run).save_checkpoint(state | {"rollbacks": rollbacks, "state_dict": weights}, last)
     return int(state["step"])
 
 

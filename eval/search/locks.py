@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
@@ -184,7 +184,7 @@ class DatabaseLock:
 
     def _send_heartbeats(self, trial: int, released: threading.Event) -> None:
         while not released.wait(self._locks.heartbeat_s):
-            with suppress(SQLAlchemyError):  # the next may come through
+            with suppress(SQLAlchemyError, StorageInternalError):  # the next may come through
                 self._locks.storage.record_heartbeat(trial)
 
     def release(self) -> None:

@@ -115,6 +115,7 @@ def test_processors_make_no_difference(exact, codes, tmp_path, capability):
     assert np.array_equal(np.load(tmp_path / "out.npy"), exact.decode(codes).numpy())
 
 
+@pytest.mark.long
 def test_onnx_runtime_gives_the_same_samples(exact, codes, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

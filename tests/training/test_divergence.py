@@ -14,7 +14,7 @@ import torch
 from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.training import monitors
-from codec.training.checkpointing import read_checkpoint
+from codec.training.checkpointing import read_checkpoint, roll_back
 from codec.training.data import CodecData
 from codec.training.divergence import Diverged
 from codec.training.learning_rate import learning_rate_ratio
@@ -123,6 +123,11 @@ def test_a_run_that_diverges_goes_back_to_its_best_validation_at_half_the_learni
         train(plan, prepared, tmp_path, quiet=True)
     last = tmp_path / "checkpoints/last.ckpt"
     assert read_checkpoint(last, tmp_path)["rollbacks"] == 1
+    roll_back(tmp_path, 1)
+    weights = read_checkpoint(last, tmp_path)["state_dict"]
+    averages = {name: value for name, value in weights.items() if name.startswith("average.")}
+    assert averages
+    assert all(torch.equal(weights[name.replace("average.", "codec.")], value) for name, value in averages.items())
     more = tiny_recipe("--train.validate_every=1", "--train.rollbacks=9")
     assert train(more, prepared, tmp_path, quiet=True).steps == 12
     state = read_checkpoint(last, tmp_path)

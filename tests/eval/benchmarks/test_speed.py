@@ -4,6 +4,7 @@ import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,27 +78,38 @@ def test_latency_is_in_milliseconds():
     assert latency.receptive_field_ms <= latency.stated_receptive_field_ms == 160.0
 
 
+def measure(folder: Path, **options: Any) -> SpeedResult:
+    save_model(folder, tiny("speech_16k"), {})
+    options = {"seconds": (0.5, 1.0), "rounds": 2, "memory_minutes": (0.1,)} | options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.benchmarks.speed.PROFILE_SECONDS", 1.0)
+        return run_speed_benchmark([str(folder)], SpeedOptions(**options), command="codec speed x --json")
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
     """A model from a folder, in a run with all its tables; the longest files are seconds."""
-    folder = tmp_path_factory.mktemp("model")
-    save_model(folder, tiny("speech_16k"), {})
-    options = SpeedOptions(seconds=(0.5, 1.0), rounds=2, onnx=True, memory_minutes=(0.1,))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eval.benchmarks.speed.PROFILE_SECONDS", 1.0)
-        return run_speed_benchmark([str(folder)], options, command="codec speed x --json")
+    return measure(tmp_path_factory.mktemp("model"))
+
+
+@pytest.mark.long
+def test_graphs_are_timed_as_streams(tmp_path):
+    names = [one.name for one in measure(tmp_path, onnx=True, seconds=(0.5,), rounds=1).streams]
+    assert names == [str(tmp_path), f"{tmp_path}, int8", f"{tmp_path}, ONNX"]
 
 
 def test_every_measurement_is_made(result):
-    assert [(one.mode, one.seconds) for one in result.timings] == [
-        ("plain", 0.5), ("best", 0.5), ("plain", 1.0), ("best", 1.0)
-    ]  # fmt: skip
+    name = result.timings[0].name
+    systems = [name, f"{name}, int8"]
+    assert sorted((one.name, one.mode, one.seconds) for one in result.timings) == [
+        (name, mode, seconds) for name in systems for mode in ("best", "plain") for seconds in (0.5, 1.0)
+    ]
     assert all(
         one.encode.rounds == 2 and one.encode.low <= one.encode.median <= one.encode.high for one in result.timings
     )
-    assert [one.seconds for one in result.files] == [0.5, 1.0]
-    plain, graphs = result.streams
-    assert plain.frame_ms == graphs.frame_ms == 20.0 and graphs.name == f"{plain.name}, ONNX"
+    assert [one.name for one in result.files] == [systems[0]] * 2 + [systems[1]] * 2
+    assert [one.seconds for one in result.files] == [0.5, 1.0] * 2
+    assert [(one.name, one.frame_ms) for one in result.streams] == [(name, 20.0) for name in systems]
     assert result.memory[0].peak_mb[0] > 50
     assert [one.direction for one in result.work] == ["encode", "decode"]
     assert all(0 < one.gmac_per_audio_s < 1 for one in result.work)
