@@ -125,7 +125,6 @@ class _Int8Linear(nn.Module):
         quantized: distance between two output levels, and that of zero; None if the output is float32
     """
 
-    weight: Tensor
     weight_steps: Tensor
     no_offsets: Tensor
 
@@ -134,7 +133,7 @@ class _Int8Linear(nn.Module):
     ):
         super().__init__()
         steps = weight.abs().amax(1).clamp(min=1e-12) / _MAX_WEIGHT
-        self.register_buffer("weight", (weight / steps[:, None]).round().to(torch.int8))
+        self.weight = nn.Parameter((weight / steps[:, None]).round().to(torch.int8), requires_grad=False)
         self.register_buffer("weight_steps", steps)
         self.register_buffer("no_offsets", torch.zeros(len(bias), dtype=torch.int32))
         self.bias = nn.Parameter(bias)
