@@ -31,7 +31,9 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=["learned", *(pytest.param(name, marks=pytest.mark.long) for name in ("rvq", "fsq"))]
+)
 def exported(request, tmp_path_factory):
     """The folder of a model with graphs."""
     folder = tmp_path_factory.mktemp("exported")

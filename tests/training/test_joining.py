@@ -12,6 +12,8 @@ from tests.helpers.runs import read_metrics
 from tests.helpers.shard_servers import http_server
 from tests.helpers.shards import prepared_in_shards
 
+pytestmark = pytest.mark.long
+
 STEREO = ("--data.channels=2", "--data.crop_s=0.2", "--data.batch_size=4", "--data.open_shards=2")
 SHORT = (
     *STEREO,
