@@ -50,8 +50,6 @@ from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import ModelFinder, load_model
 from codec.runtime.torch_threads import torch_threads
 
-"""Data types in which the decoder can compute."""
-
 
 @dataclass(frozen=True, eq=False)
 class Encoded(Generic[ArrayT]):

@@ -63,7 +63,8 @@ class LoadedModel:
         """
         from codec.model.decoder_precision import set_decoder_dtype
 
-        _ = self.fingerprint  # that of the weights as they are now
+        if dtype != "float32":
+            _ = self.fingerprint  # that of the weights as they are now
         set_decoder_dtype(self.codec, dtype)
 
     @property
