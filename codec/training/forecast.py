@@ -15,7 +15,7 @@ from codec.model.codec import Codec
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
 from codec.training.cuda_graph import ORDINARY_STEPS
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import estimate_fitting_s
 from codec.training.module import CodecModule

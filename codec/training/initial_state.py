@@ -14,7 +14,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpointing import read_checkpoint
-from codec.training.data import Crops
+from codec.training.crops import Crops
 from codec.training.metrics_log import MetricsLog
 from codec.training.module import DISCRIMINATOR_PREFIX, CodecBuilder, CodecModule
 from codec.training.run_folder import keep_recipe

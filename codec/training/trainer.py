@@ -33,7 +33,7 @@ from codec.training.checkpointing import (
     continue_from_best,
     roll_back,
 )
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.divergence import ROLLBACK_LR_RATIO, Diverged
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import choose_validation_interval, forecast

@@ -29,7 +29,7 @@ from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.runtime.own_packages import put_first
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from eval.benchmarks.checkpoint_parts import split_checkpoint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.forecast import forecast
 from codec.training.lr_range_test import run_lr_range_test
 from codec.training.module import CodecModule
