@@ -24,7 +24,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum,
 from codec.pretrained.model_card import CARD_FILE, write_model_card
 from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
-from codec.runtime.atomic_files import replacing
+from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
@@ -59,6 +59,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     for name, weight in codec.named_parameters():
         if not is_skip_path(name):
             weight.copy_(weight.half())
+    remove_abandoned_parts(folder.parent, {folder.name})
     try:
         with replacing(folder) as part:
             if onnx:

@@ -56,7 +56,7 @@ class Forecast:
     memory_gb: float
     """Peak memory of the GPU if there is one, else of the process."""
     tables_s: float = 0.0
-    """Seconds to fit the frequency tables at the end; 0 for a model without."""
+    """Seconds to fit the frequency tables at the end; 0 if they are not fitted."""
     quantized_from: int | None = None
     """Step at which a phase without quantizer ends; None if none is left."""
 
@@ -103,13 +103,14 @@ class Forecast:
         )
 
 
-def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Forecast:
+def forecast(module: CodecModule, data: CodecData, device: torch.device, *, fit_tables: bool = True) -> Forecast:
     """Time a few training steps, with and without the discriminator, and a batch of validation.
 
     Args:
         module: the training; copies of it are timed, and it remains unchanged
         data: its data
         device: device of the training
+        fit_tables: whether the frequency tables are fitted at the end
 
     Returns:
         The forecast of the rest of the run.
@@ -140,7 +141,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         adversarial_from=max(step, start),
         slowdown=adversarial_s / plain_s,
         memory_gb=_peak_memory_gb(device),
-        tables_s=_seconds_for_tables(module, data),
+        tables_s=_seconds_for_tables(module, data) if fit_tables else 0.0,
         quantized_from=None if module.quantizes else round(recipe.train.unquantized_share * (step + steps)),
     )
 

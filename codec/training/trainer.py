@@ -302,7 +302,7 @@ class _Training:
         if self.recipe.train.cuda_graph and device.type != "cuda":
             print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
         print("measuring the speed", flush=True)
-        expected = forecast(self.module, self.data, device)
+        expected = forecast(self.module, self.data, device, fit_tables=self.options.fit_tables)
         if state.validate_every == every:
             state.validate_every = choose_validation_interval(self.recipe, state.step + expected.steps)
         print(expected.text(state.validate_every), flush=True)
