@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from codec import audio
-from codec.audio.int16_conversion import convert_blocks, to_int16
+from codec.audio.int16_conversion import LARGEST, convert_blocks, to_int16
 from codec.audio.statistics import AudioMeter
 from codec.dataset.array_checksums import SHARDS_FILE, file_sha256, parse_shards
 from codec.dataset.arrays import DamagedShardError
@@ -40,8 +40,6 @@ from codec.runtime.process_pool import PoolOptions, map_in_processes
 
 _HEADER_BYTES = 128
 """Header of an array in NumPy's format."""
-_TOP = 32767 / 32768
-"""Largest sample that 16 bits hold."""
 _LIST_VERSION = 1
 
 
@@ -246,7 +244,7 @@ class _SampleSource:
         finally:
             file.unlink(missing_ok=True)
         wave = np.concatenate(list(convert_blocks(iter(blocks), rate, self.sample_rate, self.channels)), axis=1)
-        peak = max(float(wave.max()) / _TOP, -float(wave.min()), 1.0)
+        peak = max(float(wave.max()) / LARGEST, -float(wave.min()), 1.0)
         stored, stats, name = (
             to_int16((wave / np.float32(peak)).astype(np.float32)),
             meter.stats(),

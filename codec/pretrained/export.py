@@ -42,7 +42,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
 
     Args:
         source: the folder of a run or model
-        folder: folder to create; if it exists, it must be empty
+        folder: folder to create; if it exists, it must be empty and not the current one
         onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
         exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
 
@@ -55,6 +55,8 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
+    if folder.resolve() == Path.cwd():
+        raise UserError(f"{folder}: this is the current folder, which cannot be replaced; choose another --out")
     codec, info = load_codec(source), read_training_info(source)
     for name, weight in codec.named_parameters():
         if not is_skip_path(name):

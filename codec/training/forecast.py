@@ -124,7 +124,8 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device, *, fit_
     if adversarial_steps:
         adversarial_s = seconds_per_step(copy.deepcopy(module), data, device, adversarial=True)
     seconds, steps = plain_steps * plain_s + adversarial_steps * adversarial_s, plain_steps + adversarial_steps
-    if recipe.train.max_minutes and seconds > (limit := 60 * recipe.train.max_minutes):
+    limit = 60 * recipe.train.max_minutes * max(0.0, 1 - module.state.time_share)
+    if recipe.train.max_minutes and seconds > limit:
         plain = min(plain_steps, int(limit / plain_s))
         rest = limit - plain * plain_s
         steps = plain + (int(rest / adversarial_s) if plain == plain_steps and adversarial_s else 0)

@@ -285,9 +285,9 @@ def _train(
     if not own or left_s < 1:
         return
     best = max(own, key=lambda one: one.audio_s_per_s).setting
-    settings = replace(recipe.train, precision=best.precision, cuda_graph=device.type == "cuda")
-    tried = replace(recipe, train=settings, data=replace(recipe.data, batch_size=best.batch))
-    ended = train_for(left_s, tried, data, out / "run")
+    fastest = replace(recipe.train, precision=best.precision, cuda_graph=device.type == "cuda")
+    trained = replace(recipe, train=fastest, data=replace(recipe.data, batch_size=best.batch))
+    ended = train_for(left_s, trained, data, out / "run")
     parts = split_checkpoint(out / "run" / "checkpoints" / "last.ckpt", out / "checkpoint")
     result.training = (
         f"Training: {ended.steps:,} steps in {ended.minutes:.1f} minutes, {ended.stopped}; the best validation loss was"

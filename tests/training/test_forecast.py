@@ -51,6 +51,8 @@ def test_the_forecast_counts_both_stages_and_validations(prepared):
     minutes = found.seconds / 2 / 60
     limited = CodecModule(replace(plan, train=replace(plan.train, max_minutes=minutes)))
     assert forecast(limited, data, torch.device("cpu")).seconds == pytest.approx(60 * minutes)
+    limited.state.time_share = 0.75  # of a run that is resumed
+    assert forecast(limited, data, torch.device("cpu"), fit_tables=False).seconds == pytest.approx(15 * minutes)
 
 
 def test_the_learning_rate_test_stops_before_what_it_suggests_diverges(prepared):
