@@ -14,6 +14,7 @@ a clip in both ``train`` and ``val`` is refused.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ from codec.runtime.process_pool import PoolOptions, map_in_processes
 _HEADER_BYTES = 128
 """Header of an array in NumPy's format."""
 _LIST_VERSION = 1
+_QUESTIONS = 16
+"""Questions that a server is asked at a time."""
 
 
 def holds_shards(data: Path) -> bool:
@@ -296,7 +299,9 @@ def _open_samples(
 ) -> PackedSplit:
     """Open tars or chunks of encoded audio, whose clips are listed first."""
     shards, layout = _find_shards(folder, split)
-    source = _SampleSource(folder, *form, {shard: folder.identity(shard) for shard in shards}, cache, layout)
+    with ThreadPoolExecutor(_QUESTIONS) as threads:
+        identities = dict(zip(shards, threads.map(folder.identity, shards)))
+    source = _SampleSource(folder, *form, identities, cache, layout)
     damaged = _list_clips(source, shards, split)
     left_out: dict[str, str] = {}
     clips = ClipTable(_read_lists(source, shards, left_out))

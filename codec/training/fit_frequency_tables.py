@@ -23,6 +23,7 @@ from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.bitstream.framing import packet_frames
 from codec.bitstream.range_coder import RangeCoder, shift_frames
+from codec.dataset.arrays import DamagedShardError
 from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
@@ -77,6 +78,9 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
 
     Returns:
         Size of the data that was used.
+
+    Raises:
+        UserError: more of the split is damaged than it allows.
     """
     parts, clips, samples, frames = [], [], 0, 0
     total = _fitted_frames(split) // split.sample_rate
@@ -128,14 +132,20 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
 
 @torch.inference_mode()
 def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
-    """Yield pieces of the split in random order, encoded."""
+    """Yield pieces of the split in random order, encoded; those of arrays that turn out to be damaged are skipped."""
     rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
     length = round(PIECE_S * rate)
     frames = split.clips.numbers("frames")
     pieces = [(i, start) for i in _usable_clips(split) for start in range(0, int(frames[i]), length)]
     for index in np.random.default_rng(_SEED).permutation(len(pieces)):
         clip, start = pieces[index]
-        wave = split.waveform(clip, start, min(length, left))
+        if (shard := split.shard_of(clip)) in split.damaged:
+            continue
+        try:
+            wave = split.waveform(clip, start, min(length, left))
+        except DamagedShardError as error:
+            split.skip(shard, str(error))
+            continue
         streams = channels_to_streams(wave, codec.config.stereo)
         encoder = codec.stream_encoder(len(streams))
         yield _Piece(CodesWithImportance.join([encoder.push(streams), encoder.flush()]), wave.shape[1], clip)

@@ -175,7 +175,7 @@ def seconds_per_step(trial: CodecModule, data: CodecData, device: torch.device, 
     """
     trial = trial.to(device).train()
     compute = trial.make_computation(trial.configure_optimizers())
-    kind = StepKind(_spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
+    kind = StepKind(spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
     learning = _median_seconds(trial, compute, kind, data, device)
     every = trial.recipe.adversarial.every
     if not adversarial or every == 1:
@@ -207,8 +207,18 @@ def _median_seconds(
     return statistics.median(times[uncounted:])
 
 
-def _spread_scales(number: int) -> tuple[int, ...]:
-    """Return mel scales whose windows, long and short, cost about as much as random ones on average."""
+def spread_scales(number: int) -> tuple[int, ...]:
+    """Choose mel scales whose windows, long and short, cost about as much as random ones on average.
+
+    Args:
+        number: number of scales
+
+    Returns:
+        Their numbers.
+
+    >>> spread_scales(2), spread_scales(7)
+    ((1, 5), (0, 1, 2, 3, 4, 5, 6))
+    """
     scales = len(ALL_MEL_SCALES)
     return tuple(int((2 * i + 1) * scales / (2 * number)) for i in range(number))
 
