@@ -89,9 +89,9 @@ class ShardCache:
             if self._touch(path):
                 return path
             remove_abandoned_parts(self._files)
-            self._files.mkdir(parents=True, exist_ok=True)
             part, reserved = temporary_path(path), temporary_path(path.with_suffix(_RESERVED))
             try:
+                self._files.mkdir(parents=True, exist_ok=True)
                 with self._room_lock():
                     self._make_room(size, key)
                     with reserved.open("wb") as file:

@@ -80,9 +80,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
         Size of the data that was used.
     """
     parts, clips, samples, frames = [], [], 0, 0
-    frames_of = split.clips.numbers("frames")
-    total = int(frames_of[_usable_clips(split)].sum())
-    total = min(total, round(MAX_FITTED_S * split.sample_rate)) // split.sample_rate
+    total = _fitted_frames(split) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for piece in _encode_pieces(codec, split):
@@ -113,7 +111,7 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
     started = time.perf_counter()
     piece = next(_encode_pieces(codec, split))
     encoding_s = time.perf_counter() - started
-    pieces = min(int(split.clips.numbers("frames").sum()), MAX_FITTED_S * split.sample_rate) / piece.samples
+    pieces = _fitted_frames(split) / piece.samples
     if codec.tables.classes == 1:
         return encoding_s * pieces
     tables = copy.deepcopy(codec.tables)
@@ -156,6 +154,12 @@ def _usable_clips(split: PackedSplit) -> list[int]:
         sorted(shards)[index] for index in np.random.default_rng(_SEED).permutation(len(shards))[:_STREAMED_SHARDS]
     ]
     return sorted(clip for name in names for clip in shards[name].tolist())
+
+
+def _fitted_frames(split: PackedSplit) -> int:
+    """Return how many samples per channel tables are fitted to."""
+    usable = int(split.clips.numbers("frames")[_usable_clips(split)].sum())
+    return min(usable, round(MAX_FITTED_S * split.sample_rate))
 
 
 def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:

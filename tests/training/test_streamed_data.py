@@ -9,7 +9,8 @@ import torch
 from codec.dataset.location import open_split
 from codec.dataset.packed import packed_folder
 from codec.errors import UserError
-from codec.training.data import CodecData, CountedBatch
+from codec.training.batches import CountedBatch
+from codec.training.data_module import CodecData
 from codec.training.state import TrainingState
 from tests.helpers.runs import tiny_recipe
 from tests.helpers.shard_servers import http_server
