@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
+from codec.bitstream.context_classes import shift_frames
 from codec.bitstream.framing import packet_frames
-from codec.bitstream.range_coder import RangeCoder, shift_frames
+from codec.bitstream.range_coder import RangeCoder
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
