@@ -304,7 +304,7 @@ def _open_samples(
     source = _SampleSource(folder, *form, identities, cache, layout)
     damaged = _list_clips(source, shards, split)
     left_out: dict[str, str] = {}
-    clips = ClipTable(_read_lists(source, shards, left_out))
+    clips = ClipTable(_read_lists(source, shards, damaged, left_out))
     _require_most(folder.url, split, len(damaged) / len(shards), damaged, max_damaged_share)
     _require_most(folder.url, split, len(left_out) / max(1, len(left_out) + len(clips)), left_out, max_damaged_share)
     if not clips:
@@ -321,16 +321,26 @@ def _open_samples(
 
 
 def _read_lists(
-    source: _SampleSource, shards: Sequence[str], left_out: dict[str, str]
+    source: _SampleSource, shards: Sequence[str], damaged: dict[str, str], left_out: dict[str, str]
 ) -> Iterator[tuple[Clip, ClipLocation]]:
-    """Yield the clips of shards with their locations, and enter what has no clip into ``left_out``, with the reason."""
+    """Yield the clips of shards with their locations. Enter what has no clip into ``left_out``, with the reason, and
+    shards into ``damaged`` whose list is damaged and that cannot be listed again.
+    """
     for shard in shards:
+        if shard in damaged:
+            continue
+        found = source.read_list(shard)
+        if found is None:
+            if reason := _list_shard((source, shard)):
+                damaged[shard] = reason
+                continue
+            if (found := source.read_list(shard)) is None:
+                raise UserError(f"{source.list_path(shard)}: cannot be read; delete the folder {source.cache.folder}")
+        left_out |= {f"{shard}/{key}": reason for key, reason in found.left_out.items()}
         start = 0
-        if found := source.read_list(shard):
-            left_out |= {f"{shard}/{key}": reason for key, reason in found.left_out.items()}
-            for clip in found.clips:
-                yield clip, ClipLocation(shard, start)
-                start += clip.frames
+        for clip in found.clips:
+            yield clip, ClipLocation(shard, start)
+            start += clip.frames
 
 
 def _require_most(url: str, split: str, share: float, lost: Mapping[str, str], limit: float) -> None:
@@ -360,9 +370,11 @@ def _find_shards(folder: RemoteFolder, split: str) -> tuple[list[str], ChunkLayo
 
 def _list_clips(source: _SampleSource, shards: Sequence[str], split: str) -> dict[str, str]:
     """Decode shards that were never decoded; return those that are damaged, each with the reason."""
-    todo = [shard for shard in shards if source.read_list(shard) is None]
+    todo = [shard for shard in shards if not source.list_path(shard).is_file()]
     options = PoolOptions(os.cpu_count() or 1, f"listing {split}", unit="shard", inline_first=True)
-    results: Iterator[str] = map_in_processes(_list_shard, [(source, shard) for shard in todo], options)
+    # each process gets what identifies its shard, not all
+    items = [(replace(source, identities={shard: source.identities[shard]}), shard) for shard in todo]
+    results: Iterator[str] = map_in_processes(_list_shard, items, options)
     return {shard: reason for shard, reason in zip(todo, results, strict=True) if reason}
 
 
