@@ -47,6 +47,16 @@ def add_parser(command: AddCommand) -> None:
         "--compile", action="store_true", help="also time the best configuration of each system with torch.compile"
     )
     parser.add_argument("--onnx", action="store_true", help="also time streams in ONNX Runtime (needs the extra onnx)")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="WHEEL",
+        help="also time the commands codec encode and codec decode, beside those of this wheel of another build",
+    )
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="with --against: sound file to code, of minutes")
+    parser.add_argument(
+        "--kbps", type=float, nargs="+", default=[], help="with --against: bit rates to time beside all codes"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="also write a Markdown page")
 
@@ -65,6 +75,9 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         training=arguments.training,
         compiled=arguments.compile,
         onnx=arguments.onnx,
+        against=arguments.against,
+        audio=arguments.audio,
+        kbps=arguments.kbps,
     )
     result = run_speed_benchmark(arguments.systems or DEFAULT_SYSTEMS, options, command=running_command())
     print_result(result, arguments.json)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.benchmarks.coding_speed import BUDGET_S, FileTiming, StreamTiming, SystemTiming, TimingQuantiles
+from eval.benchmarks.command_speed import HEAD_S, CommandTiming
 from eval.benchmarks.latency import LatencyMeasurement
 from eval.benchmarks.profile import LINEAR_INPUTS, LINEAR_OUTPUTS, LINEAR_ROWS, Operation
 from eval.benchmarks.training_speed import BATCH, CROP_S, TrainingSpeed
@@ -77,6 +78,7 @@ class SpeedResult:
     absent: list[str]
     """A line for each peer that could not be timed."""
     files: list[FileTiming]
+    commands: list[CommandTiming]
     streams: list[StreamTiming]
     reach: dict[str, LatencyMeasurement]
     memory: list[PeakMemory]
@@ -92,6 +94,7 @@ class SpeedResult:
         return [
             *(_timing_table(self.timings, mode, self.compiled) for mode in (PLAIN, BEST)),
             _file_table(self.files),
+            *([_command_table(self.commands)] if self.commands else []),
             _stream_table(self.streams),
             _latency_table(self.reach),
             _memory_table(self.memory),
@@ -188,6 +191,29 @@ def _file_table(files: Sequence[FileTiming]) -> Table:
             for one in files
         ],
     )  # fmt: skip
+
+
+def _command_table(commands: Sequence[CommandTiming]) -> Table:
+    return Table(
+        "Commands",
+        "Processor time of codec encode and codec decode from WAV to .nac and back on one thread, without that on the"
+        f" first {HEAD_S:g} s of the audio, which is in the columns of starts; ratios are speeds relative to the other"
+        " build in the same round. The decoders of int8 decode the same codes.",
+        ["build", "kbit/s", "encode, x real time", "ratio", "start, s", "decode, x real time", "ratio", "start, s"],
+        [
+            [
+                one.name,
+                "all codes" if one.kbps is None else f"{one.kbps:g}",
+                format_quantiles(one.encode),
+                format_quantiles(one.encode_ratio, 2),
+                f"{one.encode_start_s:.2f}",
+                format_quantiles(one.decode),
+                format_quantiles(one.decode_ratio, 2),
+                f"{one.decode_start_s:.2f}",
+            ]
+            for one in commands
+        ],
+    )
 
 
 def _stream_table(streams: Sequence[StreamTiming]) -> Table:

@@ -32,6 +32,7 @@ from eval.benchmarks.coding_speed import (
     time_streams,
     time_systems,
 )
+from eval.benchmarks.command_speed import CommandTiming, time_commands
 from eval.benchmarks.latency import measure_latency
 from eval.benchmarks.memory import coding_peak_mb
 from eval.benchmarks.profile import count_multiply_adds, measure_matrix_rate, profile_operations
@@ -55,6 +56,9 @@ class SpeedOptions:
         training: whether to time training steps.
         compiled: whether the networks of the mode ``best`` are compiled by ``torch.compile``.
         onnx: whether to time streams in ONNX Runtime.
+        against: wheel of another build whose commands are timed beside those of this one; None: none.
+        audio: sound file that the commands code.
+        kbps: bit rates in kbit/s of the commands, beside all codes.
         memory_minutes: durations of the files whose peak memory is measured.
     """
 
@@ -65,6 +69,9 @@ class SpeedOptions:
     training: bool = False
     compiled: bool = False
     onnx: bool = False
+    against: Path | None = None
+    audio: Path | None = None
+    kbps: Sequence[float] = ()
     memory_minutes: Sequence[float] = (1.0, 10.0)
 
     def check(self) -> None:
@@ -77,6 +84,10 @@ class SpeedOptions:
             raise UserError("--seconds must be above 0 and less than a day (86400)")
         if self.rounds < 1 or self.threads < 1:
             raise UserError("--rounds and --threads must be at least 1")
+        if (self.against is None) != (self.audio is None):
+            raise UserError("--against and --audio belong together: another build, and the sound that both builds code")
+        if self.kbps and self.against is None:
+            raise UserError("--kbps is for the commands of --against")
 
 
 def run_speed_benchmark(
@@ -118,6 +129,7 @@ def run_speed_benchmark(
         ]
         steps = build_steps(recipes, options.peers) if options.training else TimedSteps()
         training = time_training(steps.steps, options.rounds) if options.training else []
+        commands = [one for name in names for one in _time_commands(name, options)]
     return SpeedResult(
         command=command,
         compiled=options.compiled,
@@ -125,6 +137,7 @@ def run_speed_benchmark(
         timings=timings,
         absent=peers.absent + steps.absent,
         files=files,
+        commands=commands,
         streams=streams,
         reach=latencies,
         memory=memory,
@@ -166,6 +179,12 @@ def _time_coding(systems: list[SpeedSubject], unlimited: set[str], options: Spee
                 for network in system.networks:
                     network.compile()
     return time_systems(systems, options.seconds, options.rounds, unlimited)
+
+
+def _time_commands(name: str, options: SpeedOptions) -> list[CommandTiming]:
+    if options.against is None or options.audio is None:
+        return []
+    return time_commands(name, options.audio, options.against, options.kbps, options.rounds)
 
 
 def _with_int8_decoder(codec: Codec) -> Codec:
