@@ -129,7 +129,7 @@ def encode_tokens(
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
         task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
-        report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
+        report = run_batch(task, jobs, replace(batch, concurrent_files=1, concurrent_short_files=1), inputs, out)
         for suffix in (_MEMBERS, _LOCK):  # of shards that are complete now
             for left in out.glob(f".tokens-*{shards.SUFFIX}{suffix}"):
                 left.unlink()
