@@ -76,8 +76,8 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         "--batch",
         type=positive,
         metavar="N",
-        help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU; on a CPU 32 of those of up to 5 s,"
-        " else 1)",
+        help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU; on a CPU, 32 files of up to 5 s"
+        " and 1 longer one)",
     )
     add_cluster_options(parser, gpus=True)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")

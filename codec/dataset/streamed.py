@@ -14,14 +14,15 @@ a clip in both ``train`` and ``val`` is refused.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codec import audio
-from codec.audio.int16_conversion import convert_blocks, to_int16
+from codec.audio.int16_conversion import LARGEST, convert_blocks, to_int16
 from codec.audio.statistics import AudioMeter
 from codec.dataset.array_checksums import SHARDS_FILE, file_sha256, parse_shards
 from codec.dataset.arrays import DamagedShardError
@@ -40,9 +41,9 @@ from codec.runtime.process_pool import PoolOptions, map_in_processes
 
 _HEADER_BYTES = 128
 """Header of an array in NumPy's format."""
-_TOP = 32767 / 32768
-"""Largest sample that 16 bits hold."""
 _LIST_VERSION = 1
+_QUESTIONS = 16
+"""Questions that a server is asked at a time."""
 
 
 def holds_shards(data: Path) -> bool:
@@ -90,19 +91,22 @@ def open_split(url: str, split: str, sample_rate: int, channels: int, max_damage
     clips = parse_split(f"{url}/{base}", header, table, split, form)
     if not clips:
         raise UserError(f"{url}: the {split} split is empty")
-    names, shard = clips.words("shard")
-    ends = np.zeros(len(names), np.int64)
-    np.maximum.at(ends, shard, clips.numbers("start") + clips.numbers("frames"))
-    sizes = dict(zip(names, (_HEADER_BYTES + 2 * channels * ends).tolist(), strict=True))
     try:
         recorded = parse_shards(folder.read(f"{base}/{SHARDS_FILE}").decode("utf-8", "replace"))
     except MissingFileError:
         recorded = {}
-    source = _PackedSource(
-        RemoteFolder(f"{url}/{base}"), {name: known.sha256 for name, known in recorded.items()}, sizes
-    )
+    checksums = {name: known.sha256 for name, known in recorded.items()}
+    source = _PackedSource(RemoteFolder(f"{url}/{base}"), checksums, _array_sizes(clips, channels))
     arrays = CachedArrays(source, cache, channels)
     return PackedSplit(arrays, clips, sample_rate, channels, max_damaged_share)
+
+
+def _array_sizes(clips: ClipTable, channels: int) -> dict[str, int]:
+    """Return the size of each array in bytes, by its name."""
+    names, shard = clips.words("shard")
+    ends = np.zeros(len(names), np.int64)
+    np.maximum.at(ends, shard, clips.numbers("start") + clips.numbers("frames"))
+    return dict(zip(names, (_HEADER_BYTES + 2 * channels * ends).tolist(), strict=True))
 
 
 def require_disjoint(train: PackedSplit, val: PackedSplit) -> None:
@@ -169,6 +173,8 @@ class _SampleSource:
     cache: ShardCache
     layout: ChunkLayout | None = None
     """Layout of litdata's chunks; None: WebDataset's tars."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of each array, as far as its clips are listed."""
 
     def where(self, shard: str) -> str:
         return f"{self.folder.url}/{shard}"
@@ -177,15 +183,13 @@ class _SampleSource:
         return f"{_LIST_VERSION} {self.sample_rate}x{self.channels} {self.identities[shard]}"
 
     def size(self, shard: str) -> int:
-        found = self.read_list(shard)
-        frames = sum(clip.frames for clip in found.clips) if found else 0
-        return _HEADER_BYTES + 2 * self.channels * frames if frames else 0
+        return self.sizes.get(shard, 0)
 
     def list_path(self, shard: str) -> Path:
         return self.cache.folder / "lists" / self.cache.path(self.key(shard)).with_suffix(".json").name
 
     def read_list(self, shard: str) -> "_ShardList | None":
-        """Return what is known of a shard; None if it was never decoded."""
+        """Return what is known of a shard; None if it was never decoded, or the list is damaged."""
         try:
             return _ShardList.parse(self.list_path(shard).read_text(encoding="utf-8", errors="surrogateescape"))
         except (OSError, ValueError):
@@ -230,7 +234,7 @@ class _SampleSource:
         return _ShardList(clips, left_out)
 
     def _convert(self, shard: str, sample: ShardSample, path: Path) -> tuple[Any, Clip]:
-        file = path.with_name(f".audio{path.name}").with_suffix(sample.suffix or ".wav")
+        file = path.with_name(f".audio{path.name}")  # a name of the cache, which removes it if this process is killed
         try:
             file.write_bytes(sample.audio)
             rate = audio.info(file).sample_rate
@@ -243,7 +247,7 @@ class _SampleSource:
         finally:
             file.unlink(missing_ok=True)
         wave = np.concatenate(list(convert_blocks(iter(blocks), rate, self.sample_rate, self.channels)), axis=1)
-        peak = max(float(wave.max()) / _TOP, -float(wave.min()), 1.0)
+        peak = max(float(wave.max()) / LARGEST, -float(wave.min()), 1.0)
         stored, stats, name = (
             to_int16((wave / np.float32(peak)).astype(np.float32)),
             meter.stats(),
@@ -295,7 +299,9 @@ def _open_samples(
 ) -> PackedSplit:
     """Open tars or chunks of encoded audio, whose clips are listed first."""
     shards, layout = _find_shards(folder, split)
-    source = _SampleSource(folder, *form, {shard: folder.identity(shard) for shard in shards}, cache, layout)
+    with ThreadPoolExecutor(_QUESTIONS) as threads:
+        identities = dict(zip(shards, threads.map(folder.identity, shards)))
+    source = _SampleSource(folder, *form, identities, cache, layout)
     damaged = _list_clips(source, shards, split)
     left_out: dict[str, str] = {}
     clips = ClipTable(_read_lists(source, shards, left_out))
@@ -303,6 +309,7 @@ def _open_samples(
     _require_most(folder.url, split, len(left_out) / max(1, len(left_out) + len(clips)), left_out, max_damaged_share)
     if not clips:
         raise UserError(f"{folder.url}: the {split} split has no clip")
+    source = replace(source, sizes=_array_sizes(clips, form[1]))
     opened = PackedSplit(CachedArrays(source, cache, form[1]), clips, *form, max_damaged_share)
     if lost := damaged | left_out:
         first = next(iter(lost.items()))
@@ -353,16 +360,16 @@ def _find_shards(folder: RemoteFolder, split: str) -> tuple[list[str], ChunkLayo
 
 def _list_clips(source: _SampleSource, shards: Sequence[str], split: str) -> dict[str, str]:
     """Decode shards that were never decoded; return those that are damaged, each with the reason."""
-    todo = [shard for shard in shards if not source.list_path(shard).is_file()]
+    todo = [shard for shard in shards if source.read_list(shard) is None]
     options = PoolOptions(os.cpu_count() or 1, f"listing {split}", unit="shard", inline_first=True)
     results: Iterator[str] = map_in_processes(_list_shard, [(source, shard) for shard in todo], options)
     return {shard: reason for shard, reason in zip(todo, results, strict=True) if reason}
 
 
 def _list_shard(item: tuple[_SampleSource, str]) -> str:
-    """Decode a shard, unless its list exists; return why it is damaged, or an empty text."""
+    """Decode a shard, unless there is its list; return why it is damaged, or an empty text."""
     source, shard = item
-    if source.list_path(shard).is_file():  # another process was faster
+    if source.read_list(shard) is not None:  # another process was faster
         return ""
     try:
         source.cache.path(source.key(shard)).unlink(missing_ok=True)

@@ -1,15 +1,17 @@
 """Streamed data: the same clips from HTTP, S3, WebDataset and litdata; damage, refusals and retries."""
 
 import json
+import os
 import pickle
 import shutil
+import signal
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codec.dataset import location, remote_files
+from codec.dataset import location, remote_files, streamed
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.ledger import SealedError, ledger_folder
 from codec.dataset.location import open_split, parse_location
@@ -19,6 +21,7 @@ from codec.dataset.shard_cache import ShardCache
 from codec.dataset.shard_samples import parse_chunk_index
 from codec.dataset.streamed import require_disjoint
 from codec.errors import UserError
+from tests.helpers.children import running, wait_for_end
 from tests.helpers.shard_servers import http_server, s3_server
 from tests.helpers.shards import RATE, flac, noise, prepared_in_shards, webdataset_tars
 
@@ -145,6 +148,32 @@ def test_damaged_tars_and_samples_are_left_out_up_to_a_share(tmp_path: Path) -> 
     split = open_split(tmp_path, "train", RATE, 1, max_damaged_share=0.5)
     assert len(split) == 5 and "1 damaged shards and 2 samples" in split.left_out
     assert not (tmp_path.parent / "evil.flac").exists()
+
+
+def test_a_list_that_was_damaged_is_made_again(tmp_path: Path, cache: ShardCache) -> None:
+    pytest.importorskip("webdataset")
+    webdataset_tars(tmp_path, "train", 0, 2)
+    clips = list(open_split(tmp_path, "train", RATE, 1).clips)
+    next((cache.folder / "lists").iterdir()).write_text("{")
+    assert list(open_split(tmp_path, "train", RATE, 1).clips) == clips
+
+
+def open_and_die(folder: Path) -> None:
+    """End as by SIGKILL while the first sample of a tar is decoded."""
+    streamed.audio.info = lambda path: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    open_split(folder, "train", RATE, 1)
+
+
+def test_files_of_a_process_that_was_killed_while_it_decoded_a_tar_are_removed(
+    tmp_path: Path, cache: ShardCache
+) -> None:
+    pytest.importorskip("webdataset")
+    webdataset_tars(tmp_path, "train", 0, 1)
+    with running(open_and_die, tmp_path) as process:
+        assert wait_for_end(process) == -signal.SIGKILL
+    assert len(list(cache.folder.glob("shards/.*"))) == 4  # the tar, a sample of it, the array, and its room
+    assert len(open_split(tmp_path, "train", RATE, 1)) == 2
+    assert not list(cache.folder.glob("shards/.*"))
 
 
 @pytest.mark.parametrize("other", [{"year": 1990}, {"array": np.zeros((2, 2))}], ids=["arrow", "pytree"])
