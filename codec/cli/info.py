@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,13 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.batch.inputs import NAC, FileKinds, find_inputs
 
     files: list[dict[str, Any]] = []
-    status = 0
+    status, name_of = 0, cache(_model_name)
     inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
     for path, _ in inputs.files:
         try:
-            files.append(_describe(path))
+            files.append(_describe(path, name_of))
             if arguments.extract_pictures:
                 _extract_pictures(path, arguments.extract_pictures)
             if fault := files[-1]["fault"]:
@@ -56,7 +57,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     return status
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(path: Path, name_of: Callable[[str], str | None]) -> dict[str, Any]:
     from codec.coding.file_info import file_info
 
     try:
@@ -67,7 +68,7 @@ def _describe(path: Path) -> dict[str, Any]:
         if is_shard(path):
             raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it") from None
         raise
-    return {"path": described.pop("path"), "model": _model_name(described["fingerprint"]), **described}
+    return {"path": described.pop("path"), "model": name_of(described["fingerprint"]), **described}
 
 
 def _extract_pictures(path: Path, folder: Path) -> None:
@@ -91,7 +92,6 @@ def _extract_pictures(path: Path, folder: Path) -> None:
         raise UserError(f"{error.filename or folder}: cannot write the picture ({error.strerror})") from error
 
 
-@cache
 def _model_name(fingerprint: str) -> str | None:
     """Return the name of the built-in model with a fingerprint, or of an older one even if it is not installed."""
     from codec.bitstream.header import is_fingerprint_of

@@ -170,9 +170,9 @@ def test_a_damaged_built_in_model_is_named(tmp_path, models, run, content):
     make(models / DEFAULT_MODEL, 0)
     assert run("encode", tmp_path / "a.wav", "--out", tmp_path)[0] == 0
     (models / DEFAULT_MODEL / "config.json").write_bytes(content)
-    for words in (["encode", tmp_path / "a.wav"], ["decode", tmp_path / "a.nac"]):
+    for words, expected in ((["encode", tmp_path / "a.wav"], 2), (["decode", tmp_path / "a.nac"], 1)):
         status, _, complaint = run(*words, "--out", tmp_path / "out")
-        assert status == 2 and "speech_16k" in complaint
+        assert status == expected and "speech_16k" in complaint
     assert run("models")[0] == 2
 
 
