@@ -80,7 +80,9 @@ def compare(name: str, data: DataLocation, out: Path, overrides: PlanOverrides |
         UserError: plan, data or ``out`` cannot be used, or this is one of several processes.
     """
     if (layout := find_layout()) is not None:
-        raise UserError(f"a comparison is made by one process, and torchrun or srun has started {layout.count}; start one")
+        raise UserError(
+            f"a comparison is made by one process, and torchrun or srun has started {layout.count}; start one"
+        )
     overrides = overrides or PlanOverrides()
     plan = read_comparison_plan(name, overrides)
     if unknown := [key for key in overrides.only if key not in plan.candidates]:
