@@ -136,7 +136,7 @@ class AudioCodec:
 
     Args:
         model: the model, or its networks; from here on it belongs to this object
-        dtype: data type of the decoder, one of :data:`codec.model.decoder_precision.DTYPES`
+        dtype: data type of the decoder, one of :data:`codec.model.decoder_dtypes.DTYPES`
         threads: CPU threads
 
     Raises:

@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from codec import audio
-from codec.audio.int16_conversion import convert_blocks, to_int16
+from codec.audio.int16_conversion import LARGEST, convert_blocks, to_int16
 from codec.errors import UserError
 from data_prep.segments import AudioSegment
-
-_TOP = 32767 / 32768
-"""Largest sample that 16 bits hold."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def _store(task: ClipTask, gain: float) -> float:
         for block in convert_audio(task.segment, task.sample_rate, task.channels):
             block = block[:, : task.frames - done]
             if block.size:
-                peak = max(peak, float(block.max()) / _TOP, -float(block.min()))
+                peak = max(peak, float(block.max()) / LARGEST, -float(block.min()))
             done += block.shape[1]
             file.write(to_int16(block * np.float32(gain)).tobytes())
     if done != task.frames:

@@ -14,7 +14,7 @@ ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 USED = "status != 'excluded'"
 """Condition on a table of rows: see :attr:`ManifestRow.used`."""
 ASSIGNED = f"split != '' AND ({USED} OR reason = '{ABSENT_REASON}')"
-"""Condition on a table of rows: see :attr:`ManifestRow.assigned`."""
+"""Condition on a table of rows: the audio belongs to a split; it is used, or was used until it left the sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,6 @@ class ManifestRow:
     def used(self) -> bool:
         """True if the audio is packed."""
         return self.status != "excluded"
-
-    @property
-    def assigned(self) -> bool:
-        """True if the audio belongs to a split: it is used, or was used until it left the sources."""
-        return bool(self.split) and (self.used or self.reason == ABSENT_REASON)
 
 
 ROW_COLUMNS: dict[str, Any] = {field.name: field.type for field in fields(ManifestRow)}

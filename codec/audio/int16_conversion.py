@@ -8,6 +8,9 @@ import numpy.typing as npt
 from codec.audio.resampling import StreamResampler
 from codec.audio.waveform import FloatArray
 
+LARGEST = 32767 / 32768
+"""Largest sample that 16 bits hold."""
+
 
 def convert_blocks(
     blocks: Iterable[FloatArray], file_rate: int, sample_rate: int, channels: int

@@ -78,7 +78,8 @@ class BatchProgress:
     def _show(self) -> None:
         files = f"{self._verb} {self._files}/{self._all} files"
         hours = f"{self._passed / 3600:.2f}/{self._total / 3600:.2f} h"
-        speed = self._passed / (time.monotonic() - self._started)
+        # the clocks of some systems advance in steps
+        speed = self._passed / max(1e-3, time.monotonic() - self._started)
         self._bar.set_description_str(f"{files}, {hours}", refresh=False)
         self._bar.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
         self._bar.total = max(1, math.ceil(self._total))

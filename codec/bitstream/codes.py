@@ -99,19 +99,18 @@ class PacketCoder(Protocol):
             The payload of the packet.
         """
 
-    def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> CodeArray:
-        """Decode the payload of one packet.
+    def decode_packets(
+        self, payloads: Sequence[bytes], channels: int, codebooks: int, frames: int, variable: bool
+    ) -> Sequence[CodeArray | ValueError]:
+        """Decode the payloads of packets of equal size.
 
         Args:
-            data: payload, of untrusted origin
+            payloads: payloads, of untrusted origin
             channels: channels of the file
             codebooks: codebooks of the file
-            frames: latent frames of the packet
+            frames: latent frames of each packet
             variable: whether frames may have fewer codes than codebooks
 
         Returns:
-            Existing codes ``[channels, codebooks, frames]``.
-
-        Raises:
-            ValueError: The payload is damaged.
+            For each payload existing codes ``[channels, codebooks, frames]``, or what is wrong with it.
         """

@@ -8,6 +8,7 @@ every machine.
 Source: G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,11 +16,10 @@ import numpy.typing as npt
 from constriction import stream
 
 from codec.bitstream.codes import NO_CODE, CodeArray, IntArray
+from codec.bitstream.context_classes import ContextClasses, shift_frames
 from codec.bitstream.header import WORD_BYTES, max_payload_bytes
+from codec.bitstream.side_by_side import SideBySideDecoder
 from codec.bitstream.tables import PRECISION, UNKNOWN_COUNT, CodeTables
-
-ScoreArray = npt.NDArray[np.int16]
-"""Sums of at most eight scores of int8."""
 
 
 class RangeCoder:
@@ -43,9 +43,8 @@ class RangeCoder:
         self._bits = _bits(tables.frequencies)
         self._least_bits = self._bits.min((1, 2))
         self._models: list[stream.model.Categorical | None] = [None] * len(self._frequencies)
-        if tables.code_scores is not None and tables.count_scores is not None and tables.count_frequencies is not None:
-            self._code_scores = _by_feature(tables.code_scores)
-            self._count_scores = _by_feature(tables.count_scores)
+        self._tables = tables
+        if tables.count_frequencies is not None:
             self._count_bits = _bits(tables.count_frequencies)
             self._least_count_bits = float(self._count_bits.min())
             self._count_models = [_categorical(row) for row in tables.count_frequencies]
@@ -56,6 +55,10 @@ class RangeCoder:
         if model is None:
             model = self._models[table] = _categorical(self._frequencies[table])
         return model
+
+    def _count_model(self, before: int) -> stream.model.Categorical:
+        """Return the table of the number of codes after a frame with ``before`` codes."""
+        return self._count_models[before]
 
     def encode(self, codes: IntArray, variable: bool = False) -> bytes:
         """Encode the codes of one packet.
@@ -109,63 +112,48 @@ class RangeCoder:
         Raises:
             ValueError: ``data`` is, as far as can be determined, not a payload that :meth:`encode` made.
         """
+        (result,) = self.decode_packets([data], channels, codebooks, frames, variable)
+        if isinstance(result, ValueError):
+            raise result
+        return result
+
+    def decode_packets(
+        self, payloads: Sequence[bytes], channels: int, codebooks: int, frames: int, variable: bool = False
+    ) -> list[CodeArray | ValueError]:
+        """Decode the payloads of several packets of equal size; many of them take less time together.
+
+        Args:
+            payloads: payloads, as for :meth:`decode`
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of each packet
+            variable: whether frames may have absent codes
+
+        Returns:
+            For each payload what :meth:`decode` returns, or the error that it raises.
+        """
+        faults = [self._fault(data, channels, codebooks, frames, variable) for data in payloads]
+        plausible = [data for data, fault in zip(payloads, faults) if fault is None]
+        if not plausible:
+            return list(filter(None, faults))
+        decoder = SideBySideDecoder(self._tables, self._model, self._count_model, plausible)
+        decoded = iter(decoder.decode(channels, codebooks, frames, variable))
+        return [fault or next(decoded) for fault in faults]
+
+    def _fault(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool) -> ValueError | None:
+        """Return why no codes of this shape can have this payload."""
         if codebooks > self.codebooks:
-            raise ValueError(f"{codebooks} codebooks, but tables for {self.codebooks}")
+            return ValueError(f"{codebooks} codebooks, but tables for {self.codebooks}")
         if len(data) % WORD_BYTES or len(data) > max_payload_bytes(channels * (codebooks + variable) * frames):
-            raise ValueError(f"a payload of {len(data)} bytes")
+            return ValueError(f"a payload of {len(data)} bytes")
         # a payload has no fewer bits than its information; a hundredth is left out, for the rounding of logarithms
         if 0.99 * channels * frames * self._min_frame_bits(codebooks, variable) > 8 * len(data):
-            raise ValueError(f"more codes than {len(data)} bytes can hold")
-        decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
-        codes = np.full((channels, codebooks, frames), NO_CODE, np.int64)
-        try:
-            self._decode(decoder, codes, variable)
-        except AssertionError as error:  # a number past the end of the last interval
-            raise ValueError("not a range code") from error
-        if not decoder.maybe_exhausted():
-            raise ValueError("more bytes than codes")
-        return codes
+            return ValueError(f"more codes than {len(data)} bytes can hold")
+        return None
 
     def _min_frame_bits(self, codebooks: int, variable: bool) -> float:
         """Return the information of the most likely codes of a frame; of its number of codes alone if that varies."""
         return self._least_count_bits if variable else float(self._least_bits[:codebooks].sum())
-
-    def _decode(self, decoder: stream.queue.RangeDecoder, codes: CodeArray, variable: bool) -> None:
-        """Fill in ``codes``."""
-        channels, codebooks, frames = codes.shape
-        decode, model = decoder.decode, self._model
-        counts = np.full((channels, frames), codebooks)
-        if variable:
-            for channel in range(channels):
-                row = [UNKNOWN_COUNT]
-                for _ in range(frames):
-                    row.append(decode(self._count_models[row[-1]]))
-                counts[channel] = row[1:]
-            if counts.max(initial=0) > codebooks:
-                raise ValueError("more codes than codebooks")
-        used = max(1, counts.max(initial=0))
-        scores = self._scores_of_counts(counts, variable, used)
-        for channel in range(channels):
-            codes[channel, 0] = self._decode_first(decoder, counts[channel].tolist(), scores[channel, :, 0])
-        self._add_scores_of_first(scores, codes[:, 0])
-        for codebook in range(1, used):
-            present = counts > codebook
-            classes = self._best_classes(scores[:, :, codebook][present], codebook, codes[:, codebook - 1][present])
-            order, lengths = _sort_by_class(classes)
-            tables = enumerate(lengths, codebook * self.classes)
-            values = np.empty(len(order), np.int32)
-            values[order] = np.concatenate([decode(model(table), length) for table, length in tables if length])
-            codes[:, codebook][present] = values
-
-    def _decode_first(self, decoder: stream.queue.RangeDecoder, counts: list[int], scores: ScoreArray) -> list[int]:
-        """Decode the first codebook's codes of a channel, each of which is a context feature of the next two."""
-        decode, model, row = decoder.decode, self._model, [NO_CODE, NO_CODE]
-        if self.classes == 1:
-            return [decode(model(0)) if count else NO_CODE for count in counts]
-        after, after_next = self._code_scores[:2, :, 0].astype(np.int16)
-        for count, own in zip(counts, scores):
-            row.append(decode(model((own + after[row[-1]] + after_next[row[-2]]).argmax())) if count else NO_CODE)
-        return row[2:]
 
     def context_classes(self, codes: IntArray, variable: bool) -> CodeArray:
         """Determine the context class of each code.
@@ -178,16 +166,11 @@ class RangeCoder:
             Classes ``[codebooks in use, channels, frames]``; without meaning where a code is absent.
         """
         counts = _counts(codes)
-        codebooks = max(1, counts.max(initial=0))
-        first = codes[:, 0]
-        scores = self._scores_of_counts(counts, variable, codebooks)
-        if self.classes > 1:
-            scores[:, :, 0] += self._code_scores[0, shift_frames(first, -1), 0]
-            scores[:, :, 0] += self._code_scores[1, shift_frames(first, -2), 0]
-        self._add_scores_of_first(scores, first)
-        classes = [scores[:, :, 0].argmax(-1)]
-        for codebook in range(1, codebooks):
-            classes.append(self._best_classes(scores[:, :, codebook], codebook, codes[:, codebook - 1]))
+        context = ContextClasses(self._tables, counts, variable)
+        classes = [context.first_classes(codes[:, 0])]
+        context.set_first(codes[:, 0])
+        for codebook in range(1, max(1, counts.max(initial=0))):
+            classes.append(context.classes(codebook, codes[:, codebook - 1]))
         return np.stack(classes)
 
     def bits(self, codes: IntArray, variable: bool) -> float:
@@ -210,28 +193,6 @@ class RangeCoder:
             bits += float(self._count_bits[shift_frames(counts, -1), counts].sum())
         return bits
 
-    def _scores_of_counts(self, counts: IntArray, variable: bool, codebooks: int) -> ScoreArray:
-        """Sum the scores of the numbers of codes ``[channels, frames]``: ``[channels, frames, codebooks, classes]``."""
-        scores = np.zeros((*counts.shape, codebooks, self.classes), np.int16)
-        if self.classes > 1:
-            counts = counts if variable else np.full_like(counts, UNKNOWN_COUNT)
-            for table, numbers in zip(self._count_scores, count_features(counts)):
-                scores += table[numbers, :codebooks]
-        return scores
-
-    def _add_scores_of_first(self, scores: ScoreArray, first: IntArray) -> None:
-        """Add the scores that first codes ``[channels, frames]`` give to the classes of the codes after them."""
-        if self.classes > 1:
-            later = scores[:, :, 1:]
-            for table, step in zip(self._code_scores, (-1, 0, 1)):
-                later += table[shift_frames(first, step), 1 : scores.shape[2]]
-
-    def _best_classes(self, scores: ScoreArray, codebook: int, before: IntArray) -> CodeArray:
-        """Return the classes with the highest scores, those of the codes ``before`` included."""
-        if self.classes > 1:
-            scores = scores + self._code_scores[3, before, codebook]
-        return scores.argmax(-1)
-
     def _check(self, codes: IntArray, variable: bool) -> None:
         if codes.shape[1] > self.codebooks:
             raise ValueError(f"{codes.shape[1]} codebooks, but tables for {self.codebooks}")
@@ -241,49 +202,6 @@ class RangeCoder:
             raise ValueError(f"codes from {codes.min()} to {codes.max()}, but tables of {self.size}")
         if ((codes[:, :-1] == NO_CODE) & (codes[:, 1:] != NO_CODE)).any():
             raise ValueError("a code follows an absent one")
-
-
-def count_features(counts: IntArray) -> list[IntArray]:
-    """Return the numbers of codes that are context features of each frame.
-
-    Args:
-        counts: numbers of codes of one packet ``[channels, frames]``, or :data:`UNKNOWN_COUNT` everywhere
-
-    Returns:
-        Four arrays of that shape: the number of the frame before, of the frame itself and of the frame after, and the
-        mean over the packet (in each channel, halves rounded up).
-
-    >>> import numpy as np
-    >>> [feature.tolist() for feature in count_features(np.array([[3, 1, 2]]))]
-    [[[-1, 3, 1]], [[3, 1, 2]], [[1, 2, -1]], [[2, 2, 2]]]
-    """
-    frames = counts.shape[1]
-    mean = np.where(counts == UNKNOWN_COUNT, UNKNOWN_COUNT, (2 * counts.sum(1, keepdims=True) + frames) // (2 * frames))
-    return [shift_frames(counts, -1), counts, shift_frames(counts, 1), mean]
-
-
-def shift_frames(values: IntArray, step: int) -> IntArray:
-    """Return the value of a neighbouring frame for each frame.
-
-    Args:
-        values: ``[channels, frames]``
-        step: distance of the neighbour in frames; negative for earlier ones
-
-    Returns:
-        ``values[:, t + step]`` for each frame ``t``, and -1 beyond the ends.
-
-    >>> import numpy as np
-    >>> shift_frames(np.array([[5, 6, 7]]), -1).tolist()
-    [[-1, 5, 6]]
-    """
-    moved = np.full_like(values, -1)
-    if step > 0:
-        moved[:, :-step] = values[:, step:]
-    elif step < 0:
-        moved[:, -step:] = values[:, :step]
-    else:
-        moved[:] = values
-    return moved
 
 
 def _categorical(frequencies: IntArray) -> stream.model.Categorical:
@@ -303,10 +221,3 @@ def _counts(codes: IntArray) -> CodeArray:
 def _sort_by_class(classes: IntArray) -> tuple[CodeArray, list[int]]:
     """Return a stable order by class, and the number of codes in each class."""
     return np.argsort(classes, kind="stable"), np.bincount(classes).tolist()
-
-
-def _by_feature(scores: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """Reorder ``[codebooks, features, rows, classes]`` to ``[features, rows, codebooks, classes]``: the scores of one
-    feature for all codebooks are contiguous, which halves the time of adding them up.
-    """
-    return np.ascontiguousarray(scores.transpose(1, 2, 0, 3))

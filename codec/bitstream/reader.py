@@ -7,6 +7,7 @@ of the file. Memory is allocated only after that. Damage is handled packet by pa
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 
 from codec.bitstream import live
@@ -21,6 +22,9 @@ from codec.errors import UserError
 
 _READ_BYTES = 1 << 16
 """Bytes that are read at once from a stored stream."""
+
+_CODES_AT_ONCE = 1 << 17
+"""Largest number of codes in packets that are decoded together."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +177,16 @@ class PacketReader:
         stated = framing.parse_length(place, self.file_bytes)
         return number + 1 == self.header.packets and stated is not None and stated.end == end
 
-    def packets(self, coder: PacketCoder | live.FixedWidthCoder, first: int = 0) -> Iterator[PacketCodes]:
+    def packets(
+        self, coder: PacketCoder | live.FixedWidthCoder, first: int = 0, stop: int | None = None
+    ) -> Iterator[PacketCodes]:
         """Read the codes of the file.
 
         Args:
             coder: range coder of the model that the header names; a :class:`codec.bitstream.live.FixedWidthCoder` for
                 live streams; consecutive frames are then grouped into one item
             first: number of the packet to begin with
+            stop: number of the packet before which to end, at the latest (default: none); live streams go on
 
         Yields:
             One item per packet, in order and without gaps. For damaged frames ``codes`` is None. Ends where a
@@ -189,15 +196,28 @@ class PacketReader:
             yield from self._live(coder, first)
             return
         head = self.header
-        for number, payload in self._payloads(first):
-            place, frames = number * head.packet_frames, head.frames_in(number)
-            codes, reason = None, "checksum"
-            try:
-                if payload is not None and len(payload) <= head.max_payload_bytes(number):
-                    codes = coder.decode(payload, head.channels, head.codebooks, frames, head.variable)
-            except ValueError as error:
-                reason = str(error)
-            yield PacketCodes(place, frames, codes, reason)
+        payloads = self._payloads(first)
+        if stop is not None:
+            payloads = takewhile(lambda one: one[0] < stop, payloads)
+        together = max(1, _CODES_AT_ONCE // (head.channels * head.codebooks * head.packet_frames))
+        while group := list(islice(payloads, together)):
+            for frames, packets in groupby(group, lambda one: head.frames_in(one[0])):
+                yield from self._decode(coder, frames, list(packets))
+
+    def _decode(
+        self, coder: PacketCoder, frames: int, packets: list[tuple[int, bytes | None]]
+    ) -> Iterator[PacketCodes]:
+        """Decode packets of equal size, which are given by their numbers and payloads."""
+        head = self.header
+        whole = [payload for _, payload in packets if payload is not None]
+        decoded = iter(coder.decode_packets(whole, head.channels, head.codebooks, frames, head.variable))
+        for number, payload in packets:
+            codes = ValueError("checksum") if payload is None else next(decoded)
+            place = number * head.packet_frames
+            if isinstance(codes, ValueError):
+                yield PacketCodes(place, frames, None, str(codes))
+            else:
+                yield PacketCodes(place, frames, codes)
 
     def _live_frames(self) -> Iterator[live.LiveFrames]:
         """Yield the frames of a live stream, up to its end record or to the end of the file."""

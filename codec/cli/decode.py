@@ -7,6 +7,7 @@ from codec.cli import pipes
 from codec.cli.batch_options import add_batch_options, batch_options, model_device, print_batch
 from codec.cli.common import AddCommand
 from codec.cli.models import MODEL_VARIABLE, decoding_models
+from codec.model.decoder_dtypes import DTYPES
 from codec.runtime import signals
 
 
@@ -42,7 +43,7 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=("float32", "float16", "bfloat16", "int8", "exact"),
+        choices=DTYPES,
         default="float32",
         help="numbers that the decoder computes with: int8 is the fastest on a CPU with VNNI, exact gives the same"
         " samples on every processor, see docs/exact_decoding.md (default: %(default)s)",

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
 from codec.cli.common import AddCommand, add_data_option, positive, print_result
 from codec.errors import UserError
+from codec.model.decoder_dtypes import DTYPES
 from codec.runtime import signals
 
 
@@ -61,6 +63,13 @@ def add_parser(command: AddCommand) -> None:
         "--codebooks", type=positive, nargs="+", default=[], metavar="N", help="numbers of codebooks to evaluate with"
     )
     parser.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=DTYPES[1:],
+        default=[],
+        help="also decode with other types than float32, in rows of their own",
+    )
+    parser.add_argument(
         "--beside", nargs="+", default=[], metavar="MODEL", help="also evaluate these runs or models on the same clips"
     )
     for name in ("Opus", "MP3", "AAC"):
@@ -110,10 +119,15 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     decoded = dict(arguments.decoded)
     if len(decoded) < len(arguments.decoded):
         raise UserError("two folders after --decoded have the same name; give each a name of its own")
+    points = [OperatingPoint(kbps=rate) for rate in arguments.kbps]
+    points += [OperatingPoint(codebooks=number) for number in arguments.codebooks]
     options = EvaluationOptions(
         out=arguments.out,
-        points=[OperatingPoint(kbps=rate) for rate in arguments.kbps]
-        + [OperatingPoint(codebooks=number) for number in arguments.codebooks],
+        points=[
+            replace(point, dtype=dtype)
+            for dtype in dict.fromkeys([DTYPES[0], *arguments.dtype])
+            for point in points or [OperatingPoint()]
+        ],
         references=ReferenceSystems(
             models=[find_model(name) for name in arguments.beside],
             opus=arguments.opus,

@@ -156,7 +156,9 @@ class NacReader:
         # Concealment of the first frames depends on the frames before them.
         first = max(0, start - conceal.hold - 1) // head.packet_frames
         done = start
-        for packet in self.file.packets(self._coder, first):
+        # a whole file is read to its end, which may come before or after the one that the header states
+        last = None if stop >= head.frames else -(-stop // head.packet_frames)
+        for packet in self.file.packets(self._coder, first, last):
             if packet.codes is None and self.strict:
                 raise self.file.damage_error(packet)
             codes = conceal.fill_in(packet.frames) if packet.codes is None else conceal.received(packet.codes)

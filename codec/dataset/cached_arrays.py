@@ -7,14 +7,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from codec.dataset.arrays import DamagedShardError, Samples, open_array
+from codec.dataset.clips import ClipTable
 from codec.dataset.shard_cache import LIMIT_VARIABLE, ShardCache
 from codec.errors import UserError
 
+_HEADER_BYTES = 128
+"""Header of an array in NumPy's format."""
 _FETCHERS = 4
 """Threads of a process that fetch ahead."""
 _TOUCH_S = 5.0
 _ATTEMPTS = 5
+
+
+def array_sizes(clips: ClipTable, channels: int) -> dict[str, int]:
+    """Return the size of each array.
+
+    Args:
+        clips: all clips of the arrays
+        channels: number of channels
+
+    Returns:
+        Bytes by name.
+    """
+    names, shard = clips.words("shard")
+    ends = np.zeros(len(names), np.int64)
+    np.maximum.at(ends, shard, clips.numbers("start") + clips.numbers("frames"))
+    return dict(zip(names, (_HEADER_BYTES + 2 * channels * ends).tolist(), strict=True))
 
 
 class ShardSource(Protocol):

@@ -223,5 +223,6 @@ class PackedSplit:
     def _count_skipped(self) -> tuple[int, float]:
         """Return the number of clips that are left out, and their share of the frames."""
         frames = self.clips.numbers("frames")
-        lost = [self.shards[shard] for shard in self.damaged]
+        # a copy: a thread that verifies the arrays may add others meanwhile
+        lost = [self.shards[shard] for shard in list(self.damaged)]
         return sum(map(len, lost)), sum(int(frames[members].sum()) for members in lost) / int(frames.sum())

@@ -7,6 +7,7 @@ process closes it. The cache can be deleted at any time while no training runs.
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _SUFFIX, _RESERVED = ".npy", ".room"
 """Suffixes of files, and of empty ones of the size that a file will have."""
 _LOCKS = 256
 """Number of locks that the files share."""
+_PATIENCE_S, _POLL_S = 600.0, 0.1
+"""Time to wait for other files to be finished, and between two looks."""
 
 
 def default_cache() -> "ShardCache":
@@ -80,7 +83,8 @@ class ShardCache:
             Path of the file. Another process may remove it at any time.
 
         Raises:
-            UserError: the content is larger than the limit, or the disk is full; and errors of ``fill``.
+            UserError: the content is larger than the limit, files that are being written leave no room for it, or the
+                disk is full; and errors of ``fill``.
         """
         path = self.path(key)
         if self._touch(path):
@@ -89,18 +93,16 @@ class ShardCache:
             if self._touch(path):
                 return path
             remove_abandoned_parts(self._files)
-            self._files.mkdir(parents=True, exist_ok=True)
             part, reserved = temporary_path(path), temporary_path(path.with_suffix(_RESERVED))
             try:
-                with self._room_lock():
-                    self._make_room(size, key)
-                    with reserved.open("wb") as file:
-                        file.truncate(size)
+                self._files.mkdir(parents=True, exist_ok=True)
+                self._reserve(reserved, size, key)
                 fill(part)
                 with self._room_lock():
+                    self._require_limit(part.stat().st_size, key)
                     reserved.unlink()
-                    self._make_room(0, key)
                     os.replace(part, path)
+                    self._make_room(0, path)
             except OSError as error:
                 raise UserError(f"{self.folder}: cannot write ({error.strerror})") from error
             finally:
@@ -146,20 +148,44 @@ class ShardCache:
                 found.append((status.st_mtime, status.st_size, path))
         return found
 
-    def _make_room(self, size: int, key: str) -> None:
-        """Remove the least recently used files until ``size`` more bytes fit; the lock of the room is held."""
+    def _reserve(self, reserved: Path, size: int, key: str) -> None:
+        """Make room for a file, for which others that are being written may have to be finished first."""
+        self._require_limit(size, key)
+        started = time.monotonic()
+        while True:
+            with self._room_lock():
+                if self._unfinished_bytes() + size <= self.limit_bytes or not size:
+                    self._make_room(size)
+                    with reserved.open("wb") as file:
+                        file.truncate(size)
+                    return
+            if time.monotonic() - started > _PATIENCE_S:
+                raise UserError(
+                    f"{self.folder}: files that are being written have left no room for {key[:200]} within"
+                    f" {_PATIENCE_S:.0f} s; set {LIMIT_VARIABLE} higher"
+                )
+            time.sleep(_POLL_S)
+            remove_abandoned_parts(self._files)
+
+    def _require_limit(self, size: int, key: str) -> None:
+        if size > self.limit_bytes:
+            raise UserError(
+                f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for {key[:200]}"
+                f" ({size / 1e9:.3g} GB); set {LIMIT_VARIABLE} higher"
+            )
+
+    def _make_room(self, size: int, kept: Path | None = None) -> None:
+        """Remove the least recently used files until ``size`` more bytes fit, or only ``kept`` is left; the lock of the
+        room is held.
+        """
         contents = sorted(self._contents())
-        total = size + self._unfinished_bytes() + sum(size for _, size, _ in contents)
+        total = size + self._unfinished_bytes() + sum(held for _, held, _ in contents)
         for _, held, path in contents:
             if total <= self.limit_bytes:
                 return
-            path.unlink(missing_ok=True)
-            total -= held
-        if total > self.limit_bytes:
-            raise UserError(
-                f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for {key[:200]}"
-                f" ({total / 1e9:.3g} GB at a time); set {LIMIT_VARIABLE} higher"
-            )
+            if path != kept:
+                path.unlink(missing_ok=True)
+                total -= held
 
 
 def _size(path: Path) -> int:

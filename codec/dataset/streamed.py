@@ -11,38 +11,19 @@ lists stay in the cache. Who divides such data decides what is held out: ``test/
 a clip in both ``train`` and ``val`` is refused.
 """
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from codec import audio
-from codec.audio.int16_conversion import convert_blocks, to_int16
-from codec.audio.statistics import AudioMeter
 from codec.dataset.array_checksums import SHARDS_FILE, file_sha256, parse_shards
 from codec.dataset.arrays import DamagedShardError
-from codec.dataset.cached_arrays import CachedArrays
-from codec.dataset.clips import Clip, ClipLocation, ClipTable
-from codec.dataset.columns import GROUP_COLUMNS, LANGUAGE_COLUMNS, LICENCE_COLUMNS, TEXT_COLUMNS, first_cell
+from codec.dataset.cached_arrays import CachedArrays, array_sizes
 from codec.dataset.packed import packed_folder, parse_split
 from codec.dataset.packed_split import PackedSplit
 from codec.dataset.remote_files import MissingFileError, RemoteFolder
-from codec.dataset.shard_cache import ShardCache, default_cache
-from codec.dataset.shard_samples import ChunkLayout, ShardSample, parse_chunk_index, read_chunk, read_tar
+from codec.dataset.sample_split import open_samples
+from codec.dataset.shard_cache import default_cache
 from codec.errors import UserError
-from codec.runtime.atomic_files import write_text
-from codec.runtime.json_files import from_json, parse_json
-from codec.runtime.process_pool import PoolOptions, map_in_processes
-
-_HEADER_BYTES = 128
-"""Header of an array in NumPy's format."""
-_TOP = 32767 / 32768
-"""Largest sample that 16 bits hold."""
-_LIST_VERSION = 1
 
 
 def holds_shards(data: Path) -> bool:
@@ -83,24 +64,19 @@ def open_split(url: str, split: str, sample_rate: int, channels: int, max_damage
                 f"{url}: there is no sealed test split here, which only the folder of codec prepare has; use --split"
                 " val, or give such a folder"
             ) from None
-        return _open_samples(folder, cache, split, form, max_damaged_share)
+        return open_samples(folder, cache, split, form, max_damaged_share)
     except UnicodeDecodeError as error:
         raise UserError(f"{url}/{base}/packed.json: damaged ({error})") from error
     table = folder.read(f"{base}/{split}.csv").decode("utf-8", "surrogateescape").splitlines(keepends=True)
     clips = parse_split(f"{url}/{base}", header, table, split, form)
     if not clips:
         raise UserError(f"{url}: the {split} split is empty")
-    names, shard = clips.words("shard")
-    ends = np.zeros(len(names), np.int64)
-    np.maximum.at(ends, shard, clips.numbers("start") + clips.numbers("frames"))
-    sizes = dict(zip(names, (_HEADER_BYTES + 2 * channels * ends).tolist(), strict=True))
     try:
         recorded = parse_shards(folder.read(f"{base}/{SHARDS_FILE}").decode("utf-8", "replace"))
     except MissingFileError:
         recorded = {}
-    source = _PackedSource(
-        RemoteFolder(f"{url}/{base}"), {name: known.sha256 for name, known in recorded.items()}, sizes
-    )
+    checksums = {name: known.sha256 for name, known in recorded.items()}
+    source = _PackedSource(RemoteFolder(f"{url}/{base}"), checksums, array_sizes(clips, channels))
     arrays = CachedArrays(source, cache, channels)
     return PackedSplit(arrays, clips, sample_rate, channels, max_damaged_share)
 
@@ -155,218 +131,3 @@ class _PackedSource:
             raise DamagedShardError(f"{where}: other checksum than recorded; the file is damaged or was replaced")
         if path.stat().st_size < self.sizes[shard]:
             raise DamagedShardError(f"{where}: cut off: {path.stat().st_size} bytes, not {self.sizes[shard]}")
-
-
-@dataclass(frozen=True)
-class _SampleSource:
-    """Arrays that are decoded from shards of encoded audio."""
-
-    folder: RemoteFolder
-    sample_rate: int
-    channels: int
-    identities: Mapping[str, str]
-    """What changes when a shard is written again, by its name."""
-    cache: ShardCache
-    layout: ChunkLayout | None = None
-    """Layout of litdata's chunks; None: WebDataset's tars."""
-
-    def where(self, shard: str) -> str:
-        return f"{self.folder.url}/{shard}"
-
-    def key(self, shard: str) -> str:
-        return f"{_LIST_VERSION} {self.sample_rate}x{self.channels} {self.identities[shard]}"
-
-    def size(self, shard: str) -> int:
-        found = self.read_list(shard)
-        frames = sum(clip.frames for clip in found.clips) if found else 0
-        return _HEADER_BYTES + 2 * self.channels * frames if frames else 0
-
-    def list_path(self, shard: str) -> Path:
-        return self.cache.folder / "lists" / self.cache.path(self.key(shard)).with_suffix(".json").name
-
-    def read_list(self, shard: str) -> "_ShardList | None":
-        """Return what is known of a shard; None if it was never decoded."""
-        try:
-            return _ShardList.parse(self.list_path(shard).read_text(encoding="utf-8", errors="surrogateescape"))
-        except (OSError, ValueError):
-            return None
-
-    def fill(self, shard: str, path: Path) -> None:
-        raw = path.with_name(f".raw{path.name}")
-        try:
-            self.folder.download(shard, raw)
-            found = self._decode(shard, raw, path)
-        except MissingFileError as error:
-            raise DamagedShardError(str(error)) from error
-        except DamagedShardError as error:
-            raise DamagedShardError(f"{self.where(shard)}: {error}") from error
-        finally:
-            raw.unlink(missing_ok=True)
-        self.list_path(shard).parent.mkdir(parents=True, exist_ok=True)
-        write_text(self.list_path(shard), found.text())
-
-    def _decode(self, shard: str, raw: Path, path: Path) -> "_ShardList":
-        """Write the audio of all samples one after the other; a file that cannot be decoded is left out."""
-        clips: list[Clip] = []
-        left_out: dict[str, str] = {}
-        frames = 0
-        samples = read_tar(raw) if self.layout is None else read_chunk(raw, self.layout)
-        with path.open("wb") as out:
-            _write_header(out, 0, self.channels)
-            for sample in samples:
-                if not sample.audio:
-                    left_out[sample.key] = "no audio"
-                    continue
-                try:
-                    stored, clip = self._convert(shard, sample, path)
-                except audio.AudioError as error:
-                    left_out[sample.key] = error.reason
-                    continue
-                out.write(stored.tobytes())
-                clips.append(clip)
-                frames += len(stored)
-            out.seek(0)
-            _write_header(out, frames, self.channels)
-        return _ShardList(clips, left_out)
-
-    def _convert(self, shard: str, sample: ShardSample, path: Path) -> tuple[Any, Clip]:
-        file = path.with_name(f".audio{path.name}").with_suffix(sample.suffix or ".wav")
-        try:
-            file.write_bytes(sample.audio)
-            rate = audio.info(file).sample_rate
-            meter, blocks = AudioMeter(rate), []
-            for block in audio.blocks(file):
-                meter.push(block)
-                blocks.append(block)
-            if meter.frames == 0:
-                raise audio.AudioError(file, "empty", "holds no samples")
-        finally:
-            file.unlink(missing_ok=True)
-        wave = np.concatenate(list(convert_blocks(iter(blocks), rate, self.sample_rate, self.channels)), axis=1)
-        peak = max(float(wave.max()) / _TOP, -float(wave.min()), 1.0)
-        stored, stats, name = (
-            to_int16((wave / np.float32(peak)).astype(np.float32)),
-            meter.stats(),
-            f"{shard}/{sample.key}",
-        )
-        return stored, Clip(
-            clip_id=stats.sha256[:16],
-            path=Path(f"{name}{sample.suffix}"),
-            domain=sample.fields.get("domain") or "audio",
-            group=first_cell(sample.fields, GROUP_COLUMNS) or name,
-            seconds=len(stored) / self.sample_rate,
-            rms_dbfs=stats.rms_dbfs,
-            bandwidth_hz=min(stats.bandwidth_hz, self.sample_rate / 2),
-            noise_dbfs=stats.noise_dbfs,
-            frames=len(stored),
-            source=sample.fields.get("source") or "",
-            licence=first_cell(sample.fields, LICENCE_COLUMNS),
-            language=first_cell(sample.fields, LANGUAGE_COLUMNS),
-            text=" ".join(first_cell(sample.fields, TEXT_COLUMNS).split()),
-        )
-
-
-@dataclass(frozen=True)
-class _ShardList:
-    """What a shard holds."""
-
-    clips: list[Clip]
-    left_out: dict[str, str]
-    """Samples without a clip, each with the reason."""
-
-    def text(self) -> str:
-        return json.dumps({"version": _LIST_VERSION, **asdict(self)}, default=str) + "\n"
-
-    @classmethod
-    def parse(cls, text: str) -> "_ShardList":
-        values = parse_json(text)
-        if not isinstance(values, dict) or values.get("version") != _LIST_VERSION:
-            raise ValueError("another version")
-        return from_json(cls, values)
-
-
-def _write_header(out: Any, frames: int, channels: int) -> None:
-    """Write the header of an array; NumPy leaves room in it for any number of frames."""
-    np.lib.format.write_array_header_1_0(out, {"descr": "<i2", "fortran_order": False, "shape": (frames, channels)})
-
-
-def _open_samples(
-    folder: RemoteFolder, cache: ShardCache, split: str, form: tuple[int, int], max_damaged_share: float
-) -> PackedSplit:
-    """Open tars or chunks of encoded audio, whose clips are listed first."""
-    shards, layout = _find_shards(folder, split)
-    source = _SampleSource(folder, *form, {shard: folder.identity(shard) for shard in shards}, cache, layout)
-    damaged = _list_clips(source, shards, split)
-    left_out: dict[str, str] = {}
-    clips = ClipTable(_read_lists(source, shards, left_out))
-    _require_most(folder.url, split, len(damaged) / len(shards), damaged, max_damaged_share)
-    _require_most(folder.url, split, len(left_out) / max(1, len(left_out) + len(clips)), left_out, max_damaged_share)
-    if not clips:
-        raise UserError(f"{folder.url}: the {split} split has no clip")
-    opened = PackedSplit(CachedArrays(source, cache, form[1]), clips, *form, max_damaged_share)
-    if lost := damaged | left_out:
-        first = next(iter(lost.items()))
-        opened.left_out = (
-            f"{split}: {len(damaged)} damaged shards and {len(left_out)} samples are left out, such as {first[0]}:"
-            f" {first[1]}"
-        )
-    return opened
-
-
-def _read_lists(
-    source: _SampleSource, shards: Sequence[str], left_out: dict[str, str]
-) -> Iterator[tuple[Clip, ClipLocation]]:
-    """Yield the clips of shards with their locations, and enter what has no clip into ``left_out``, with the reason."""
-    for shard in shards:
-        start = 0
-        if found := source.read_list(shard):
-            left_out |= {f"{shard}/{key}": reason for key, reason in found.left_out.items()}
-            for clip in found.clips:
-                yield clip, ClipLocation(shard, start)
-                start += clip.frames
-
-
-def _require_most(url: str, split: str, share: float, lost: Mapping[str, str], limit: float) -> None:
-    if lost and share > limit:
-        name, reason = next(iter(lost.items()))
-        raise UserError(
-            f"{url}: {len(lost)} shards or samples of {split} ({share:.1%}) cannot be used, such as {name}: {reason};"
-            f" remove them, or set data.max_damaged_share above {share:.3g}"
-        )
-
-
-def _find_shards(folder: RemoteFolder, split: str) -> tuple[list[str], ChunkLayout | None]:
-    try:
-        names, layout = parse_chunk_index(folder.read(f"{split}/index.json"))
-    except MissingFileError:
-        shards = folder.list(split, ".tar")
-        if not shards:
-            raise UserError(
-                f"{folder.url}: there is no data here: neither packed/ of codec prepare at this rate, nor {split}/ with"
-                " tars of WebDataset or litdata's index.json"
-            ) from None
-        return shards, None
-    except UserError as error:
-        raise UserError(f"{folder.url}/{split}/{error}") from error
-    return [f"{split}/{name}" for name in names], layout
-
-
-def _list_clips(source: _SampleSource, shards: Sequence[str], split: str) -> dict[str, str]:
-    """Decode shards that were never decoded; return those that are damaged, each with the reason."""
-    todo = [shard for shard in shards if not source.list_path(shard).is_file()]
-    options = PoolOptions(os.cpu_count() or 1, f"listing {split}", unit="shard", inline_first=True)
-    results: Iterator[str] = map_in_processes(_list_shard, [(source, shard) for shard in todo], options)
-    return {shard: reason for shard, reason in zip(todo, results, strict=True) if reason}
-
-
-def _list_shard(item: tuple[_SampleSource, str]) -> str:
-    """Decode a shard, unless its list exists; return why it is damaged, or an empty text."""
-    source, shard = item
-    if source.list_path(shard).is_file():  # another process was faster
-        return ""
-    try:
-        source.cache.path(source.key(shard)).unlink(missing_ok=True)
-        source.cache.get(source.key(shard), lambda path: source.fill(shard, path))
-    except DamagedShardError as error:
-        return str(error)
-    return ""

@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from codec.distributed.worker import Worker, WorkerPlace, installed_versions, un
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, replacing
 from codec.runtime.extras import require_installed
+from codec.runtime.file_lock import LOCK_FILE, Lock, exclusive
 
 LOCAL = "local"
 """Name of the executor that runs the tasks as processes of this machine, without SLURM."""
@@ -52,12 +53,25 @@ class SlurmCluster(Cluster):
         require_installed("--slurm", "slurm")
         folder = self.folder.resolve() / ".slurm" / uuid.uuid4().hex[:8]
         make_folder(folder)
-        arrays = _Arrays(self, folder, pickle.dumps(start), on_loss)
-        try:
-            yield arrays
-        finally:
-            arrays.cancel()
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        with exclusive(folder):
+            arrays = _Arrays(self, folder, pickle.dumps(start), on_loss)
+            try:
+                yield arrays
+            finally:
+                arrays.cancel()
+            shutil.rmtree(folder, ignore_errors=True)
+        _remove_abandoned(folder.parent)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what commands that failed or were killed have left, and the folder itself if no other command uses it."""
+    for left in folder.iterdir():
+        lock = Lock(left / LOCK_FILE)
+        if lock.acquire(wait=False):
+            shutil.rmtree(left, ignore_errors=True)
+            lock.release()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 class _Arrays(UnitPool):

@@ -12,16 +12,12 @@ from torch import Tensor
 
 from codec.errors import UserError
 from codec.model.convnext import Stack, StreamState
+from codec.model.decoder_dtypes import DTYPES
 from codec.model.exact_decoder import ExactBackend
 from codec.model.int8_blocks import use_int8_blocks
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
-
-_FLOATING = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-DTYPES = (*_FLOATING, "int8", "exact")
-"""Data types of a decoder."""
 
 
 def set_decoder_dtype(codec: Codec, dtype: str) -> None:
@@ -29,7 +25,7 @@ def set_decoder_dtype(codec: Codec, dtype: str) -> None:
 
     Args:
         codec: model for inference, which is changed; it takes and gives float32 as before
-        dtype: one of :data:`DTYPES`
+        dtype: one of :data:`codec.model.decoder_dtypes.DTYPES`
 
     Raises:
         UserError: no such type, or the device cannot compute in it.
@@ -45,7 +41,7 @@ def set_decoder_dtype(codec: Codec, dtype: str) -> None:
     elif dtype == "exact":
         codec.backend = ExactBackend(codec)
     else:
-        _use_floats(codec.decoder, _FLOATING[dtype])
+        _use_floats(codec.decoder, getattr(torch, dtype))
 
 
 def _use_floats(stack: Stack, dtype: torch.dtype) -> None:

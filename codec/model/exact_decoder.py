@@ -25,7 +25,7 @@ from codec.errors import UserError
 from codec.model.convnext import SILENT_POWER, ConvNeXtBlock, Stack, StreamState
 from codec.model.power_law import EPSILON, MAX_COMPRESSED
 from codec.model.quantizers.rvq import ResidualVQ
-from codec.model.torch_backend import TorchBackend, TorchStep
+from codec.model.torch_backend import Decoding, TorchBackend, TorchStep
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
@@ -77,7 +77,7 @@ class ExactBackend:
         return TorchStep(self._decoder)
 
 
-class ExactDecodeBlock:
+class ExactDecodeBlock(Decoding):
     """Exact decoder of a block; a :class:`codec.model.torch_backend.TensorStep`.
 
     Args:
@@ -108,19 +108,7 @@ class ExactDecodeBlock:
         Returns:
             That of the transform ``[streams, hop]``, and those of the decoder's blocks, in float64.
         """
-        states = self.codec.mdct.initial_state(streams), *self.codec.decoder.initial_state(streams)
-        return tuple(state.double() for state in states)
-
-    def empty_outputs(self, streams: int) -> tuple[Tensor, ...]:
-        """Return the outputs for a block of no frames.
-
-        Args:
-            streams: number of streams
-
-        Returns:
-            Waveforms ``[streams, 0]``.
-        """
-        return (self.codec.spread.new_zeros(streams, 0),)
+        return tuple(state.double() for state in super().initial_state(streams))
 
     def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
         """Decode a block.

@@ -232,19 +232,11 @@ def _silent_frames(frames: Tensor, previous: Tensor) -> Tensor:
     return (peak + before) == 0
 
 
-@dataclass(frozen=True)
-class DecodeBlock:
-    """Decoder of a block: codes ``[streams, codebooks, frames]`` to waveforms.
-
-    Args:
-        codec: model
-        quantize: whether ``quantizer`` takes codes
-        quantizer: quantizer for inference, which follows from the others
-    """
+class Decoding:
+    """State and shapes of a decoder of blocks."""
 
     codec: Codec
-    quantize: bool
-    quantizer: InferenceQuantizer | ContinuousLatents = field(compare=False)
+    """The model."""
 
     def initial_state(self, streams: int) -> StreamState:
         """Return the state before the first block: zeros.
@@ -267,6 +259,21 @@ class DecodeBlock:
             Waveforms ``[streams, 0]``.
         """
         return (self.codec.spread.new_zeros(streams, 0),)
+
+
+@dataclass(frozen=True)
+class DecodeBlock(Decoding):
+    """Decoder of a block: codes ``[streams, codebooks, frames]`` to waveforms.
+
+    Args:
+        codec: model
+        quantize: whether ``quantizer`` takes codes
+        quantizer: quantizer for inference, which follows from the others
+    """
+
+    codec: Codec
+    quantize: bool
+    quantizer: InferenceQuantizer | ContinuousLatents = field(compare=False)
 
     def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
         """Decode a block.

@@ -22,7 +22,7 @@ from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.convnext import is_skip_path
 from codec.pretrained.model_folder import CONFIG, WEIGHTS, damaged_model, read_config
-from codec.runtime.atomic_files import commit_file
+from codec.runtime.atomic_files import commit_file, temporary_path
 
 
 def fingerprint(codec: Codec) -> str:
@@ -102,7 +102,7 @@ def _write(folder: Path, weights: dict[str, Tensor], config: str | None = None) 
     The weights come first and hold a copy of ``config`` in their header, so that they are read with their own
     configuration even if the process is killed between the two.
     """
-    parts = {name: folder / f"{name}.part" for name in ((WEIGHTS, CONFIG) if config else (WEIGHTS,))}
+    parts = {name: temporary_path(folder / name) for name in ((WEIGHTS, CONFIG) if config else (WEIGHTS,))}
     try:
         # save_file would make files that only their owner can read
         parts[WEIGHTS].write_bytes(save(weights, {CONFIG: config} if config else None))

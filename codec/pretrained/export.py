@@ -24,7 +24,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum,
 from codec.pretrained.model_card import CARD_FILE, write_model_card
 from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
-from codec.runtime.atomic_files import replacing
+from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
@@ -42,7 +42,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
 
     Args:
         source: the folder of a run or model
-        folder: folder to create; if it exists, it must be empty
+        folder: folder to create; if it exists, it must be empty and not the current one
         onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
         exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
 
@@ -55,10 +55,13 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; choose another --out")
+    if folder.resolve() == Path.cwd():
+        raise UserError(f"{folder}: this is the current folder, which cannot be replaced; choose another --out")
     codec, info = load_codec(source), read_training_info(source)
     for name, weight in codec.named_parameters():
         if not is_skip_path(name):
             weight.copy_(weight.half())
+    remove_abandoned_parts(folder.parent, {folder.name})
     try:
         with replacing(folder) as part:
             if onnx:

@@ -56,7 +56,7 @@ class LoadedModel:
         """Make the decoder compute in another type; see :func:`codec.model.decoder_precision.set_decoder_dtype`.
 
         Args:
-            dtype: one of :data:`codec.model.decoder_precision.DTYPES`
+            dtype: one of :data:`codec.model.decoder_dtypes.DTYPES`
 
         Raises:
             UserError: no such type, or the device cannot compute in it.

@@ -120,7 +120,7 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1, 
         name: as for :func:`find_model`
         device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`
         threads: CPU threads of ONNX Runtime; without effect on other devices
-        dtype: data type of the decoder, one of :data:`codec.model.decoder_precision.DTYPES`
+        dtype: data type of the decoder, one of :data:`codec.model.decoder_dtypes.DTYPES`
 
     Returns:
         The model on the device.

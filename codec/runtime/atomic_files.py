@@ -16,6 +16,8 @@ from codec.errors import UserError
 _PART = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.part", re.DOTALL)
 _ABANDONED_S = 3600
 """A temporary file of another machine is abandoned when it was not written to for this long."""
+_MAX_NAME_BYTES = 220
+"""Longer names are not part of temporary ones, which would be longer than the 255 bytes that file systems permit."""
 
 
 def make_folder(folder: Path) -> None:
@@ -69,7 +71,13 @@ def temporary_path(path: Path, writer: str | None = None) -> Path:
     Returns:
         A hidden path in the same folder.
     """
-    return path.with_name(f".{path.name}.{writer or writer_name()}.part")
+    return path.with_name(f".{_part_stem(path.name)}.{writer or writer_name()}.part")
+
+
+def _part_stem(name: str) -> str:
+    """Return what a temporary name has of the final one: all of it, or a digest of a long one."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 @contextlib.contextmanager
@@ -98,29 +106,34 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def remove_abandoned_parts(folder: Path, names: Collection[str] | None = None) -> None:
-    """Remove temporary files whose process has ended.
+    """Remove temporary files and folders whose process has ended.
 
     Whether a process of another machine or container runs cannot be seen from here; its files count as abandoned when
     they were not written to for an hour.
 
     Args:
         folder: their folder
-        names: names of the files that they were to become; None: any
+        names: names of what they were to become; None: any
     """
+    stems = None if names is None else set(map(_part_stem, names))
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
-        if match and (names is None or match[1] in names):
+        if match and (stems is None or match[1] in stems):
             with contextlib.suppress(OSError):  # another process does the same
                 here, age = match[2] == _place(), time.time() - path.stat().st_mtime
                 if not _is_running(int(match[3])) if here else age > _ABANDONED_S:
-                    path.unlink()
+                    _remove(path)
 
 
 def _is_running(process: int) -> bool:

@@ -1,6 +1,7 @@
 """Read JSON from untrusted sources, and convert it to dataclasses whose types are checked."""
 
 import dataclasses
+import functools
 import json
 import types
 from pathlib import Path
@@ -92,7 +93,7 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
 def _dataclass(kind: Any, value: Any, name: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{name or 'the whole'} holds {_shortened(value)}, which does not belong there")
-    hints, found = get_type_hints(kind), {}
+    hints, found = _type_hints(kind), {}
     for field in dataclasses.fields(kind):
         inside = f"{name}.{field.name}" if name else field.name
         if field.name in value:
@@ -100,6 +101,10 @@ def _dataclass(kind: Any, value: Any, name: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"{inside} is missing")
     return kind(**found)
+
+
+_type_hints = functools.cache(get_type_hints)
+"""Resolving the annotations of a class takes longer than converting one of a million objects."""
 
 
 def _shortened(value: Any) -> str:

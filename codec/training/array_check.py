@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
-from codec.training.data import CountedBatch
+from codec.training.batches import CountedBatch
 
 
 class ArrayCheck(Callback):

@@ -17,7 +17,7 @@ from codec.config import AugmentConfig
 from codec.dataset.packed_split import PackedSplit
 from codec.runtime.atomic_files import temporary_path
 from codec.training.best_model import BestModelCheckpoint
-from codec.training.data import Crops
+from codec.training.crops import Crops
 from codec.training.module import CodecModule
 from codec.training.run_folder import ORIGINAL_FOLDER, audio_sample_folder, audio_sample_folders
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
-from codec.bitstream.range_coder import count_features, shift_frames
+from codec.bitstream.context_classes import count_features, shift_frames
 from codec.bitstream.tables import CODE_FEATURES, COUNT_FEATURES, UNKNOWN_COUNT
 from codec.model.frequency_tables import FrequencyTables
 

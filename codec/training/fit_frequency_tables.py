@@ -21,8 +21,10 @@ from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
+from codec.bitstream.context_classes import shift_frames
 from codec.bitstream.framing import packet_frames
-from codec.bitstream.range_coder import RangeCoder, shift_frames
+from codec.bitstream.range_coder import RangeCoder
+from codec.dataset.arrays import DamagedShardError
 from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
@@ -77,11 +79,12 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
 
     Returns:
         Size of the data that was used.
+
+    Raises:
+        UserError: more of the split is damaged than it allows.
     """
     parts, clips, samples, frames = [], [], 0, 0
-    frames_of = split.clips.numbers("frames")
-    total = int(frames_of[_usable_clips(split)].sum())
-    total = min(total, round(MAX_FITTED_S * split.sample_rate)) // split.sample_rate
+    total = _fitted_frames(split) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for piece in _encode_pieces(codec, split):
@@ -112,7 +115,7 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
     started = time.perf_counter()
     piece = next(_encode_pieces(codec, split))
     encoding_s = time.perf_counter() - started
-    pieces = min(int(split.clips.numbers("frames").sum()), MAX_FITTED_S * split.sample_rate) / piece.samples
+    pieces = _fitted_frames(split) / piece.samples
     if codec.tables.classes == 1:
         return encoding_s * pieces
     tables = copy.deepcopy(codec.tables)
@@ -130,14 +133,20 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
 
 @torch.inference_mode()
 def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
-    """Yield pieces of the split in random order, encoded."""
+    """Yield pieces of the split in random order, encoded; those of arrays that turn out to be damaged are skipped."""
     rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
     length = round(PIECE_S * rate)
     frames = split.clips.numbers("frames")
     pieces = [(i, start) for i in _usable_clips(split) for start in range(0, int(frames[i]), length)]
     for index in np.random.default_rng(_SEED).permutation(len(pieces)):
         clip, start = pieces[index]
-        wave = split.waveform(clip, start, min(length, left))
+        if (shard := split.shard_of(clip)) in split.damaged:
+            continue
+        try:
+            wave = split.waveform(clip, start, min(length, left))
+        except DamagedShardError as error:
+            split.skip(shard, str(error))
+            continue
         streams = channels_to_streams(wave, codec.config.stereo)
         encoder = codec.stream_encoder(len(streams))
         yield _Piece(CodesWithImportance.join([encoder.push(streams), encoder.flush()]), wave.shape[1], clip)
@@ -155,6 +164,12 @@ def _usable_clips(split: PackedSplit) -> list[int]:
         sorted(shards)[index] for index in np.random.default_rng(_SEED).permutation(len(shards))[:_STREAMED_SHARDS]
     ]
     return sorted(clip for name in names for clip in shards[name].tolist())
+
+
+def _fitted_frames(split: PackedSplit) -> int:
+    """Return how many samples per channel tables are fitted to."""
+    usable = int(split.clips.numbers("frames")[_usable_clips(split)].sum())
+    return min(usable, round(MAX_FITTED_S * split.sample_rate))
 
 
 def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from codec.model.codec import Codec
 from codec.runtime.peak_memory import peak_memory_bytes
 from codec.runtime.text import format_duration
 from codec.training.cuda_graph import ORDINARY_STEPS
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.fit_diagnosis import MIN_POINTS
 from codec.training.fit_frequency_tables import estimate_fitting_s
 from codec.training.module import CodecModule
@@ -56,7 +56,7 @@ class Forecast:
     memory_gb: float
     """Peak memory of the GPU if there is one, else of the process."""
     tables_s: float = 0.0
-    """Seconds to fit the frequency tables at the end; 0 for a model without."""
+    """Seconds to fit the frequency tables at the end; 0 if they are not fitted."""
     quantized_from: int | None = None
     """Step at which a phase without quantizer ends; None if none is left."""
 
@@ -103,13 +103,14 @@ class Forecast:
         )
 
 
-def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Forecast:
+def forecast(module: CodecModule, data: CodecData, device: torch.device, *, fit_tables: bool = True) -> Forecast:
     """Time a few training steps, with and without the discriminator, and a batch of validation.
 
     Args:
         module: the training; copies of it are timed, and it remains unchanged
         data: its data
         device: device of the training
+        fit_tables: whether the frequency tables are fitted at the end
 
     Returns:
         The forecast of the rest of the run.
@@ -123,7 +124,8 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
     if adversarial_steps:
         adversarial_s = seconds_per_step(copy.deepcopy(module), data, device, adversarial=True)
     seconds, steps = plain_steps * plain_s + adversarial_steps * adversarial_s, plain_steps + adversarial_steps
-    if recipe.train.max_minutes and seconds > (limit := 60 * recipe.train.max_minutes):
+    limit = 60 * recipe.train.max_minutes * max(0.0, 1 - module.state.time_share)
+    if recipe.train.max_minutes and seconds > limit:
         plain = min(plain_steps, int(limit / plain_s))
         rest = limit - plain * plain_s
         steps = plain + (int(rest / adversarial_s) if plain == plain_steps and adversarial_s else 0)
@@ -140,7 +142,7 @@ def forecast(module: CodecModule, data: CodecData, device: torch.device) -> Fore
         adversarial_from=max(step, start),
         slowdown=adversarial_s / plain_s,
         memory_gb=_peak_memory_gb(device),
-        tables_s=_seconds_for_tables(module, data),
+        tables_s=_seconds_for_tables(module, data) if fit_tables else 0.0,
         quantized_from=None if module.quantizes else round(recipe.train.unquantized_share * (step + steps)),
     )
 
@@ -173,7 +175,7 @@ def seconds_per_step(trial: CodecModule, data: CodecData, device: torch.device, 
     """
     trial = trial.to(device).train()
     compute = trial.make_computation(trial.configure_optimizers())
-    kind = StepKind(_spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
+    kind = StepKind(spread_scales(trial.recipe.train.mel_scales), trial.quantizes, adversarial, adversarial)
     learning = _median_seconds(trial, compute, kind, data, device)
     every = trial.recipe.adversarial.every
     if not adversarial or every == 1:
@@ -205,8 +207,18 @@ def _median_seconds(
     return statistics.median(times[uncounted:])
 
 
-def _spread_scales(number: int) -> tuple[int, ...]:
-    """Return mel scales whose windows, long and short, cost about as much as random ones on average."""
+def spread_scales(number: int) -> tuple[int, ...]:
+    """Choose mel scales whose windows, long and short, cost about as much as random ones on average.
+
+    Args:
+        number: number of scales
+
+    Returns:
+        Their numbers.
+
+    >>> spread_scales(2), spread_scales(7)
+    ((1, 5), (0, 1, 2, 3, 4, 5, 6))
+    """
     scales = len(ALL_MEL_SCALES)
     return tuple(int((2 * i + 1) * scales / (2 * number)) for i in range(number))
 

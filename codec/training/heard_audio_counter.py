@@ -13,7 +13,7 @@ from codec.dataset.packed_split import PackedSplit
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.registry import model_name
 from codec.runtime.json_files import from_json
-from codec.training.data import CountedBatch
+from codec.training.batches import CountedBatch
 from codec.training.heard_audio import HeardAudio, read_heard_audio
 from codec.training.module import CodecModule
 

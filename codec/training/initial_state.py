@@ -14,7 +14,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
 from codec.training.best_model import set_model_aside
 from codec.training.checkpointing import read_checkpoint
-from codec.training.data import Crops
+from codec.training.crops import Crops
 from codec.training.metrics_log import MetricsLog
 from codec.training.module import DISCRIMINATOR_PREFIX, CodecBuilder, CodecModule
 from codec.training.run_folder import keep_recipe
@@ -148,6 +148,9 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
         same_data = stored["data_fingerprints"] == module.data_fingerprints
         same_criterion = stored["callbacks"]["best"]["criterion"] == criterion
         metrics_bytes = int(stored["callbacks"]["checkpoint"]["curves_bytes"])
+        if module.recipe.train.max_minutes:
+            elapsed_s = stored["callbacks"]["time_limit"]["elapsed_s"]
+            module.state.time_share = elapsed_s / (60 * module.recipe.train.max_minutes)
         same_discriminator = module.has_same_discriminator(stored["state_dict"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error

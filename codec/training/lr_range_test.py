@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.dataset.location import DataLocation
-from codec.training.data import CodecData, Crops
+from codec.training.crops import Crops
+from codec.training.data_module import CodecData
 from codec.training.initial_state import new_module, set_first_weights
 from codec.training.module import CodecModule
 from codec.training.optimizers import set_learning_rate

@@ -17,14 +17,15 @@ from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.convnext import is_skip_path
 from codec.model.processes import ONE_PROCESS, Processes
+from codec.training.batches import CountedBatch
 from codec.training.cuda_graph import GraphedSteps
-from codec.training.data import CountedBatch, own_numbers
 from codec.training.deferred_metrics import DeferredMetrics
 from codec.training.divergence import ROLLBACK_LR_RATIO
 from codec.training.host_copy import to_device
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import VALIDATION, MetricsLog
 from codec.training.optimizers import build_optimizers, set_learning_rate
+from codec.training.own_crops import own_numbers
 from codec.training.skipped_steps import SkippedSteps
 from codec.training.state import TrainingState
 from codec.training.step import StepInputs, StepKind, StepResult, TrainingStep

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from codec.config import Recipe
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
-from codec.training.data import Crops
+from codec.training.crops import Crops
 from codec.training.divergence import Diverged
 from codec.training.fit_diagnosis import NOISE_BASELINE
 from codec.training.metrics_log import MetricsLog, read_curves

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from codec.training.data import Crops
+from codec.training.crops import Crops
 from codec.training.initial_state import first_crops
 from codec.training.learning_rate import share_done
 from codec.training.module import CodecModule

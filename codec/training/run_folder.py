@@ -129,12 +129,12 @@ def lock_run_folder(run: Path) -> Iterator[None]:
         UserError: another process uses the folder (the message names it), or it cannot be written to.
     """
     new = not run.exists()
-    try:
-        with exclusive(run):
+    with exclusive(run):
+        try:
             for folder in (run, *(run / name for name in ("checkpoints", "model", SOUNDS_FOLDER))):
                 for part in folder.glob("*.part"):
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield
-    finally:
-        if new and [path.name for path in run.glob("*")] == [LOCK_FILE]:
-            shutil.rmtree(run)
+        finally:  # while the folder is locked: another process may have made it at the same time
+            if new and [path.name for path in run.glob("*")] == [LOCK_FILE]:
+                shutil.rmtree(run)

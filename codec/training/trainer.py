@@ -33,7 +33,7 @@ from codec.training.checkpointing import (
     continue_from_best,
     roll_back,
 )
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.divergence import ROLLBACK_LR_RATIO, Diverged
 from codec.training.fit_frequency_tables import fit_tables
 from codec.training.forecast import choose_validation_interval, forecast
@@ -304,7 +304,7 @@ class _Training:
         if self.recipe.train.cuda_graph and device.type != "cuda":
             print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
         print("measuring the speed", flush=True)
-        expected = forecast(self.module, self.data, device)
+        expected = forecast(self.module, self.data, device, fit_tables=self.options.fit_tables)
         if state.validate_every == every:
             state.validate_every = choose_validation_interval(self.recipe, state.step + expected.steps)
         print(expected.text(state.validate_every), flush=True)

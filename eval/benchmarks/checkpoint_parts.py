@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from codec.errors import UserError
-from codec.runtime.atomic_files import commit_file
-from codec.training.checkpointing import read_checkpoint
+from codec.training.checkpointing import CheckpointFiles, read_checkpoint
 
 PART_BYTES = 15_000_000
 """Largest size of a part."""
@@ -69,10 +68,8 @@ def join_checkpoint(folder: Path, path: Path) -> None:
     if hashlib.sha256(content).digest() != digest:
         raise UserError(f"{folder}: a part of the checkpoint is missing or damaged; copy all of them again")
     checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(_with_moments(checkpoint, torch.bfloat16, torch.float32), part)
-    commit_file(part, path)
+    files = CheckpointFiles(path.parent.parent)
+    files.save_checkpoint(_with_moments(checkpoint, torch.bfloat16, torch.float32), path)
 
 
 def _with_moments(checkpoint: dict[str, Any], before: torch.dtype, after: torch.dtype) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def _main() -> None:
                 print(part)
         else:
             join_checkpoint(arguments.source, arguments.out)
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -29,7 +29,7 @@ from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import write_text
 from codec.runtime.own_packages import put_first
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from eval.benchmarks.checkpoint_parts import split_checkpoint
@@ -285,9 +285,9 @@ def _train(
     if not own or left_s < 1:
         return
     best = max(own, key=lambda one: one.audio_s_per_s).setting
-    settings = replace(recipe.train, precision=best.precision, cuda_graph=device.type == "cuda")
-    tried = replace(recipe, train=settings, data=replace(recipe.data, batch_size=best.batch))
-    ended = train_for(left_s, tried, data, out / "run")
+    fastest = replace(recipe.train, precision=best.precision, cuda_graph=device.type == "cuda")
+    trained = replace(recipe, train=fastest, data=replace(recipe.data, batch_size=best.batch))
+    ended = train_for(left_s, trained, data, out / "run")
     parts = split_checkpoint(out / "run" / "checkpoints" / "last.ckpt", out / "checkpoint")
     result.training = (
         f"Training: {ended.steps:,} steps in {ended.minutes:.1f} minutes, {ended.stopped}; the best validation loss was"

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.dataset.clips import Clip
 from codec.dataset.location import open_split
 from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
+from codec.runtime.atomic_files import make_folder, replacing
 
 BUNDLE_BYTES = 30_000_000
 """Largest size of the folder."""
@@ -83,14 +83,20 @@ def gather(data: Path, out: Path, *, total_bytes: int = BUNDLE_BYTES, hours: flo
     if out.exists():
         raise UserError(f"{out}: exists already; name another folder")
     train, val = (open_split(data, name, 16000, 1) for name in ("train", "val"))
-    out.mkdir(parents=True)
+    make_folder(out.parent)
+    with replacing(out) as part:
+        return _gather(train, val, part, total_bytes, hours, wheels)
+
+
+def _gather(train: PackedSplit, val: PackedSplit, out: Path, total_bytes: int, hours: float, wheels: bool) -> float:
+    out.mkdir()
     (out / ".gitignore").write_text("*\n")
     (out / "run.sh").write_text(_RUN)
     if wheels:
         fetch_wheels(out / "wheels")
     left = total_bytes - _size(out)
     if left <= 0:
-        raise UserError(f"{out}: the wheels alone exceed {total_bytes / 1e6:.0f} MB")
+        raise UserError(f"the wheels alone exceed {total_bytes / 1e6:.0f} MB")
     seconds = 3600 * hours
     found = 0.0
     for split, share, name in ((val, _VALIDATION_SHARE, "val"), (train, 1.0, "train")):
@@ -123,9 +129,8 @@ def unpack(audio: Path, out: Path) -> None:
         target = (out / path.relative_to(audio)).with_suffix(".wav")
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_suffix(".part")
-            soundfile.write(part, *soundfile.read(path, dtype="int16"), format="WAV")
-            part.replace(target)
+            with replacing(target) as part:
+                soundfile.write(part, *soundfile.read(path, dtype="int16"), format="WAV")
 
     with ThreadPoolExecutor() as threads:
         list(threads.map(decode, sorted(audio.rglob("*.ogg"))))
@@ -135,17 +140,13 @@ def _in_turn(split: PackedSplit) -> Iterator[tuple[int, str, int]]:
     """Yield the clips, one of each group after the other: index, name of the group, number."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, clip in enumerate(split.clips):
-        groups[_group(clip)].append(index)
+        groups[clip.group].append(index)
     number = 0
     for turn in range(max(map(len, groups.values()))):
         for name, (_, clips) in enumerate(sorted(groups.items())):
             if turn < len(clips):
                 yield clips[turn], f"{name:04}", number
                 number += 1
-
-
-def _group(clip: Clip) -> str:
-    return str(clip.group)
 
 
 def _write_opus(path: Path, wave: np.ndarray, rate: int) -> int:

@@ -16,12 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from codec.config import AdversarialConfig, Recipe
 from codec.runtime.extras import installed
 from codec.training.cuda_graph import ORDINARY_STEPS
+from codec.training.forecast import spread_scales
 from codec.training.module import CodecModule
 from codec.training.step import StepInputs, StepKind
 from eval.benchmarks.training_speed import PEER_RATE, PEER_STEPS, own_steps
 
 EAGER, COMPILED, GRAPH = "eager", "compiled", "graph"
-_MEL_SCALES = (1, 5)
 _MATRIX = 4096
 _COMPILE_S = 60.0
 _STEPS_AT_ONCE = 5
@@ -197,7 +197,7 @@ def _adversarial(recipe: Recipe, takes_part: bool) -> AdversarialConfig:
 
 
 def _kind(recipe: Recipe, adversarial: bool) -> StepKind:
-    return StepKind(_MEL_SCALES[: recipe.train.mel_scales], True, adversarial, adversarial)
+    return StepKind(spread_scales(recipe.train.mel_scales), True, adversarial, adversarial)
 
 
 def _inputs(module: CodecModule, batch: int, device: torch.device) -> StepInputs:
@@ -222,7 +222,7 @@ def _measure(
         run()
     synchronise(device)
     times, launches, started = list[float](), list[float](), time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - started < each_s:
+    while not times or time.perf_counter() - started < each_s:
         # several steps at once, as in a training: the host may run ahead
         before = time.perf_counter()
         for _ in range(_STEPS_AT_ONCE):
@@ -231,8 +231,6 @@ def _measure(
         synchronise(device)
         times.append((time.perf_counter() - before) / _STEPS_AT_ONCE)
         launches.append((launched - before) / _STEPS_AT_ONCE)
-        if time.perf_counter() - started > each_s:
-            break
     seconds = statistics.median(times)
     memory = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0
     return StepSpeed(

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.api import AudioCodec, load
 from codec.errors import UserError
-from codec.model.decoder_precision import DTYPES
+from codec.model.decoder_dtypes import DTYPES
 from codec.pretrained.registry import ONNX
 from codec.runtime.torch_threads import torch_threads
 

@@ -77,7 +77,7 @@ def _read(place: str, crops: int) -> None:
     """Open the data in this process, draw crops, and print the measurements."""
     from codec.dataset.location import parse_location
     from codec.recipe import read_recipe
-    from codec.training.data import CodecData
+    from codec.training.data_module import CodecData
 
     recipe, before = read_recipe("speech_16k", ["--data.batch_size=1", "--data.crop_s=1"]), _own_memory_bytes()
     start = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 from codec.config import Recipe
 from codec.dataset.location import DataLocation
 from codec.model.codec import Codec
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.forecast import seconds_per_step
 from codec.training.initial_state import new_module
 from codec.training.module import CodecBuilder

@@ -1,7 +1,6 @@
 """``codec compare``: several codecs, trained on the same packed data with our loop and scored on validation clips."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,7 +14,7 @@ from codec.errors import UserError
 from codec.losses import CompositeLoss
 from codec.pretrained.checkpoint import load_codec, load_weights
 from codec.recipe import read_recipe
-from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.atomic_files import make_folder, replacing, write_text
 from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
 from codec.runtime.process_layout import find_layout
@@ -273,11 +272,10 @@ def _summarise(
 
 def _write(result: ComparisonResult, out: Path) -> None:
     make_folder(out)
-    part = out / "curves.part"
     try:
         write_text(out / "comparison.json", json.dumps(result.to_dict(), indent=1, default=str) + "\n")
-        write_curves(result, part)
-        os.replace(part, out / "curves.png")
+        with replacing(out / "curves.png") as part:
+            write_curves(result, part)
         write_text(out / "comparison.md", comparison_markdown(result) + "\n![curves](curves.png)\n")
     except OSError as error:
         raise UserError(f"{out}: cannot write the comparison ({error.strerror or error})") from error

@@ -136,11 +136,14 @@ def _command(
     words = ["codec", "evaluate", model_name(run), "--data", str(data)]
     words += ["--out", str(out)] if out != run / FOLDERS[options.split] else []
     words += ["--split", options.split] if options.split != "test" else []
+    dtypes = list(dict.fromkeys(point.dtype for point in points))
+    first = [point for point in points if point.dtype == dtypes[0]]
     for option, values in (
-        ("--kbps", [point.kbps for point in points if point.kbps is not None]),
-        ("--codebooks", [point.codebooks for point in points if point.codebooks is not None]),
+        ("--kbps", [f"{point.kbps:g}" for point in first if point.kbps is not None]),
+        ("--codebooks", [str(point.codebooks) for point in first if point.codebooks is not None]),
+        ("--dtype", dtypes[1:]),
     ):
-        words += [option, *(f"{value:g}" for value in values)] if values else []
+        words += [option, *values] if values else []
     words += options.references.words()
     words += ["--clips", str(options.max_clips)] if options.max_clips is not None else []
     return command_line(*words) + (OPEN_AGAIN if options.again else "")

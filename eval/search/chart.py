@@ -4,7 +4,6 @@ One function draws a panel, both for ``front.png`` and for the page, where it be
 candidate has an identifier, so that a script can show its settings.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from codec.runtime.atomic_files import replacing
 from eval.metrics.registry import metric
 from eval.pages.plots import DECODED, INK, ORIGINAL, SERIES, literal, style, svg
 from eval.search.results import CandidateRow, SearchResult
@@ -68,9 +68,8 @@ def write_picture(result: SearchResult, path: Path) -> None:
             if axes.get_legend_handles_labels()[1]:
                 axes.legend(fontsize=8)
     figure.suptitle(f"{literal(result.title)}: {result.planned} candidates of each sampler")
-    part = path.with_suffix(".part")
-    figure.savefig(part, dpi=120, format="png")
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120, format="png")
 
 
 def draw_panels(result: SearchResult) -> dict[str, Markup]:

@@ -175,7 +175,7 @@ def code_models(
     for order, (name, codec) in enumerate(models.items()):
         for number, point in enumerate(points):
             if order or number:
-                system = System(name, str(point), "model")
+                system = System(point.name(name), str(point), "model")
                 folder = work / f"model-{order}-{number}"
                 coded = code_clips(split, indices, codec, originals, folder, point, system.label(main))
                 found.append(CodedSystem(system, coded))

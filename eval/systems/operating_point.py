@@ -1,5 +1,6 @@
-"""The operating point at which a model codes: a bit rate or a number of codebooks."""
+"""The operating point at which a model codes: a bit rate or a number of codebooks, and how its decoder computes."""
 
+import copy
 from dataclasses import dataclass
 
 from codec.coding.bit_rate import check_options
@@ -19,11 +20,42 @@ class OperatingPoint:
     kbps: float | None = None
     """Bit rate in kbit/s over all channels."""
     codebooks: int | None = None
+    dtype: str = "float32"
+    """Data type of the decoder, one of :data:`codec.model.decoder_dtypes.DTYPES`."""
 
     def __str__(self) -> str:
         if self.kbps is not None:
             return f"{self.kbps:g} kbps"
         return "all codebooks" if self.codebooks is None else f"{self.codebooks} codebooks"
+
+    def name(self, model: str) -> str:
+        """Return the name of a model that codes at this operating point.
+
+        Args:
+            model: name of the model.
+
+        Returns:
+            The name; with the data type of the decoder if it is not float32.
+
+        >>> OperatingPoint(dtype="int8").name("speech_16k_v2")
+        'speech_16k_v2, int8'
+        """
+        return model if self.dtype == "float32" else f"{model}, {self.dtype}"
+
+    def model(self, codec: Codec) -> LoadedModel:
+        """Return a model as it codes at this operating point.
+
+        Args:
+            codec: the model, which stays as it is.
+
+        Returns:
+            The model, a copy if its decoder computes in another type.
+        """
+        if self.dtype == "float32":
+            return LoadedModel(codec)
+        model = LoadedModel(copy.deepcopy(codec))
+        model.set_decoder_dtype(self.dtype)
+        return model
 
     @property
     def options(self) -> CodingOptions:

@@ -69,7 +69,7 @@ def code_clips(
     originals.mkdir(parents=True, exist_ok=True)
     for name in ("coded", "decoded"):
         (folder / name).mkdir(parents=True)
-    coded, model = [], LoadedModel(codec)
+    coded, model = [], point.model(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     with torch_threads(1), tqdm(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:

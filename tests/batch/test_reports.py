@@ -3,9 +3,11 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from codec.batch import progress
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions, Job
 from codec.batch.progress import BatchProgress
@@ -52,6 +54,13 @@ def test_progress_with_unstated_and_wrong_lengths(capsys):
     with BatchProgress("encode", {short: 0.0}) as bar:
         bar.end(short)
     assert "1/1 files, 0.00/0.00 h 100%" in capsys.readouterr().err
+
+
+def test_progress_on_a_clock_that_has_not_advanced(monkeypatch):
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    job = Job(Path("source"), Path("target"))
+    with BatchProgress("encode", {job: 1.0}) as bar:
+        bar.advance(job, 1.0)
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])

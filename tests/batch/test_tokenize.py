@@ -243,6 +243,17 @@ def test_a_killed_command_is_continued(sounds, codec, model):
     assert contents(Path("tok")) == contents(Path("afresh"))
 
 
+def test_arrays_of_a_shard_that_could_not_be_written_are_kept(sounds, codec):
+    shard = Path("tok/tokens-000000.tar")
+    shard.mkdir(parents=True)
+    failed = encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), BatchOptions(force=True), per_shard=9)
+    assert [failure.path for failure in failed.failures] == [shard]
+    shard.rmdir()
+    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)) == (0, 5, 0)
+    assert len(read(shard)) == 5
+    assert {path.name for path in Path("tok").iterdir()} == {LOCK_FILE, shard.name}
+
+
 def test_a_changed_source_is_encoded_again(sounds, codec):
     """Even while the shard was not finished."""
     with shard_writer.Members(Path("x.members")) as members:

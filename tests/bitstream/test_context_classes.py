@@ -127,3 +127,26 @@ def test_silence_is_read_however_short_its_payload():
     np.testing.assert_array_equal(coder.decode(data, 200, BOOKS, 255, True), codes)
     with pytest.raises(ValueError):
         coder.decode(data[: len(data) // 8 * 4], 200, BOOKS, 255, True)
+
+
+@given(shapes, st.booleans(), st.integers(0, 1 << 30))
+@settings(deadline=None, max_examples=60)
+def test_packets_are_decoded_together_as_one_by_one(shape, variable, seed):
+    """Whatever is damaged: bits, a length, or nothing."""
+    rng = np.random.default_rng(seed)
+    payloads = []
+    for number in range(7):
+        codes = random_codes(*shape, variable, seed + number)
+        data = bytearray(CONTEXT_CODER.encode(codes, variable))
+        if damage := number % 3:
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        payloads.append((codes, bytes(data) + bytes(4 * (damage == 2))))
+    together = CONTEXT_CODER.decode_packets([data for _, data in payloads], *shape, variable)
+    for number, ((codes, data), found) in enumerate(zip(payloads, together)):
+        try:
+            alone = CONTEXT_CODER.decode(data, *shape, variable)
+        except ValueError as error:
+            assert isinstance(found, ValueError) and str(found) == str(error) and number % 3
+            continue
+        np.testing.assert_array_equal(found, alone)
+        assert number % 3 or np.array_equal(found, codes)

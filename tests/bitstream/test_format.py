@@ -270,11 +270,9 @@ class CountedCoder:
     def encode(self, codes, variable):
         return codes.astype("<i2").tobytes()
 
-    def decode(self, data, channels, codebooks, frames, variable):
-        assert variable
-        if len(data) != 2 * channels * codebooks * frames:
-            raise ValueError("length")
-        return np.frombuffer(data, "<i2").astype(np.int64).reshape(channels, codebooks, frames)
+    def decode_packets(self, payloads, channels, codebooks, frames, variable):
+        assert variable and all(len(data) == 2 * channels * codebooks * frames for data in payloads)
+        return [np.frombuffer(data, "<i2").astype(np.int64).reshape(channels, codebooks, frames) for data in payloads]
 
 
 def test_variable_numbers_of_codes_are_a_flag(tmp_path):

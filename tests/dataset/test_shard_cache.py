@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_processes_share_it_and_stay_below_its_limit(tmp_path: Path) -> None:
         assert [process.exitcode for process in processes] == [0] * 3
         if processes is both:
             assert (tmp_path / "shards/fills").read_text() == "x"
+
+
+def test_a_file_waits_for_room_that_others_being_written_will_leave(tmp_path: Path) -> None:
+    cache = ShardCache(tmp_path, 250)
+    with ThreadPoolExecutor(5) as threads:
+        made = [threads.submit(cache.get, key, fill_slowly, 100) for key in "abcde"]
+        assert [one.result().name for one in made] == [cache.path(key).name for key in "abcde"]
+    assert cache.size_bytes() == 200
 
 
 @pytest.mark.parametrize("text", ["no", "0", "-1", "nan", "inf"])

@@ -1,9 +1,7 @@
-"""Streamed data: the same clips from HTTP, S3, WebDataset and litdata; damage, refusals and retries."""
+"""Streamed data: the same clips from HTTP and S3; damage, refusals and retries."""
 
-import json
 import pickle
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +14,9 @@ from codec.dataset.location import open_split, parse_location
 from codec.dataset.packed import packed_folder
 from codec.dataset.packed_split import PackedSplit
 from codec.dataset.shard_cache import ShardCache
-from codec.dataset.shard_samples import parse_chunk_index
-from codec.dataset.streamed import require_disjoint
 from codec.errors import UserError
 from tests.helpers.shard_servers import http_server, s3_server
-from tests.helpers.shards import RATE, flac, noise, prepared_in_shards, webdataset_tars
+from tests.helpers.shards import RATE, prepared_in_shards
 
 
 @pytest.fixture(scope="module")
@@ -112,62 +108,6 @@ def test_s3_gives_the_same_shards(data: Path, cache: ShardCache, monkeypatch: py
         assert_same(open_split("s3://bucket", "train", RATE, 1), location.open_split(data, "train", RATE, 1), cache)
         with pytest.raises(UserError, match="absent"):
             open_split("s3://absent/data", "train", RATE, 1)
-
-
-def test_tars_of_webdataset_are_read_where_they_are(tmp_path: Path, cache: ShardCache) -> None:
-    pytest.importorskip("webdataset")
-    webdataset_tars(tmp_path, "train", 0, 3)
-    webdataset_tars(tmp_path, "val", 100, 1)
-    train, val = (open_split(tmp_path, name, RATE, 1) for name in ("train", "val"))  # type: ignore[arg-type]
-    require_disjoint(train, val)
-    for index, clip in enumerate(train.clips):
-        np.testing.assert_array_equal(train.waveform(index)[0] * 32768, noise(index))
-        assert (clip.group, clip.text, clip.language) == (f"speaker {index}", "some words", "en")
-        assert cache.size_bytes() <= cache.limit_bytes
-    with pytest.raises(UserError, match="same samples"):
-        require_disjoint(train, open_split(tmp_path, "train", RATE, 1))
-    wide = open_split(tmp_path, "train", 8000, 2)
-    assert wide.clips[0].frames == 8000 and wide.waveform(0).shape == (2, 8000)
-
-
-def test_damaged_tars_and_samples_are_left_out_up_to_a_share(tmp_path: Path) -> None:
-    pytest.importorskip("webdataset")
-    webdataset_tars(tmp_path, "train", 0, 3)
-    cut = tmp_path / "train/001.tar"
-    cut.write_bytes(cut.read_bytes()[:3000])
-    with tarfile.open(tmp_path / "train/003.tar", "w") as tar:  # names that would lead out of a folder are only names
-        for name, content in (("../../evil.flac", flac(noise(9))), ("/etc/x.flac", b"no audio"), ("y.cls", b"1")):
-            path = tmp_path / "member"
-            path.write_bytes(content)
-            tar.add(path, name)
-    with pytest.raises(UserError, match=r"001\.tar"):
-        open_split(tmp_path, "train", RATE, 1, max_damaged_share=0.1)
-    split = open_split(tmp_path, "train", RATE, 1, max_damaged_share=0.5)
-    assert len(split) == 5 and "1 damaged shards and 2 samples" in split.left_out
-    assert not (tmp_path.parent / "evil.flac").exists()
-
-
-@pytest.mark.parametrize("other", [{"year": 1990}, {"array": np.zeros((2, 2))}], ids=["arrow", "pytree"])
-def test_chunks_of_litdata_are_read_where_they_are(tmp_path: Path, other: dict[str, object]) -> None:
-    writer = pytest.importorskip("litdata.streaming.writer", exc_type=ImportError)
-    for name, first, count in (("train", 0, 5), ("val", 100, 2)):
-        chunks = writer.BinaryWriter(str(tmp_path / name), chunk_size=2)
-        for number in range(count):
-            chunks[number] = {"audio": flac(noise(first + number)), "speaker": f"s{first + number}", **other}
-        chunks.done()
-        chunks.merge()
-    train, val = (open_split(tmp_path, name, RATE, 1) for name in ("train", "val"))  # type: ignore[arg-type]
-    require_disjoint(train, val)
-    assert [clip.group for clip in train.clips] == [f"s{number}" for number in range(5)]
-    for index in range(5):
-        np.testing.assert_array_equal(train.waveform(index)[0] * 32768, noise(index))
-
-
-@pytest.mark.parametrize("name", ["../a.bin", "/a.bin", ".hidden", "a/b.bin", ""])
-def test_an_index_that_names_files_outside_its_folder_is_refused(name: str) -> None:
-    index = {"chunks": [{"filename": name}], "config": {"data_format": ["bytes"], "data_spec": None}}
-    with pytest.raises(UserError, match="no file of this folder"):
-        parse_chunk_index(json.dumps(index).encode())
 
 
 def test_records_of_remote_data_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from codec.distributed.cluster import Resources
 from codec.distributed.slurm_cluster import SlurmCluster
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
+from codec.runtime.file_lock import exclusive
 from codec.runtime.process_pool import PoolOptions, map_in_processes
 from tests.helpers.coding import read_files, write_noise
 from tests.helpers.kills import kill_a_writer, meanwhile, square
@@ -43,3 +44,13 @@ def test_errors_of_tasks_are_raised_here(tmp_path):
     assert not (tmp_path / ".slurm").exists() or list((tmp_path / ".slurm").iterdir())
     with pytest.raises(UserError, match="minutes"):
         list(map_in_processes(square, [1], PoolOptions(SlurmCluster(tmp_path, {"time": "1-00:00"}))))
+
+
+def test_job_folders_of_other_commands_stay_while_they_run(tmp_path):
+    running, killed = tmp_path / ".slurm/running", tmp_path / ".slurm/killed"
+    killed.mkdir(parents=True)
+    with exclusive(running):
+        assert list(map_in_processes(square, [3], PoolOptions(local(tmp_path, 1)))) == [9]
+        assert list((tmp_path / ".slurm").iterdir()) == [running]
+    assert list(map_in_processes(square, [3], PoolOptions(local(tmp_path, 1)))) == [9]
+    assert not (tmp_path / ".slurm").exists()

@@ -22,9 +22,10 @@ from codec.errors import UserError
 from codec.model.quantizers import rvq
 from codec.recipe import read_recipe
 from codec.training import checkpointing, module, time_limit, trainer
-from codec.training.data import CountedBatch, own_numbers
+from codec.training.batches import CountedBatch
 from codec.training.initial_state import new_module
 from codec.training.joining import OtherProcessEnded, joined_processes
+from codec.training.own_crops import own_numbers
 from codec.training.step import StepInputs, StepKind, TrainingStep
 from tests.helpers.children import running, wait_for_end
 from tests.helpers.runs import tiny_recipe

@@ -1,5 +1,6 @@
 """Models by name, by path and by fingerprint, through the command line; the built-in ones are made here."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -197,3 +198,6 @@ def test_an_exported_model_is_half_as_large_and_nearly_the_same(tmp_path):
     assert (back.decode(codes) - decoded).norm() < 0.01 * decoded.norm()
     with pytest.raises(UserError, match=str(tmp_path / "small")):
         export_model(tmp_path / "run", tmp_path / "small")
+    (tmp_path / "here").mkdir()
+    with contextlib.chdir(tmp_path / "here"), pytest.raises(UserError, match="current folder"):
+        export_model(tmp_path / "run", Path())

@@ -216,3 +216,14 @@ def test_reverb_adds_a_decaying_tail_to_a_click():
     assert 0.09 < (-60 / slopes).min() < 0.2 and 0.4 < (-60 / slopes).max() < 0.8
     rooms = torch.corrcoef(tail / wet[:, None]) - torch.eye(batch)
     assert rooms.abs().max() < 0.5
+
+
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_an_item_is_augmented_alike_in_any_part_of_a_batch(name):
+    config = AugmentConfig(**{name: 0.6, "equaliser": 0.5})
+    wave = 0.01 * torch.randn(8, 1, 1000, generator=torch.Generator().manual_seed(0))
+    whole = augment(wave, config, 16000, BatchItems(3, 4, 8))
+    for numbers in ([0, 1, 2], [5], [7, 3]):
+        items = BatchItems(3, 4, 8, numbers).with_partners(config)
+        part = augment(wave[items.numbers], config, 16000, items)[: len(numbers)]
+        torch.testing.assert_close(part, whole[numbers], rtol=1e-5, atol=1e-8)

@@ -15,7 +15,7 @@ from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.training import monitors
 from codec.training.checkpointing import read_checkpoint, roll_back
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.divergence import Diverged
 from codec.training.learning_rate import learning_rate_ratio
 from codec.training.metrics_log import read_curves

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.forecast import forecast
 from codec.training.lr_range_test import run_lr_range_test
 from codec.training.module import CodecModule
@@ -17,7 +17,8 @@ def test_the_forecast_changes_nothing(prepared):
     plan = tiny_recipe(*RANDOM)
     module, data = CodecModule(plan), CodecData(prepared, plan)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    found = forecast(module, data, torch.device("cpu"))
+    found = forecast(module, data, torch.device("cpu"), fit_tables=False)
+    assert found.tables_s == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert module.codec.encoder.last.weight.grad is None
     assert found.seconds == pytest.approx(12 / found.steps_per_s)
@@ -50,6 +51,8 @@ def test_the_forecast_counts_both_stages_and_validations(prepared):
     minutes = found.seconds / 2 / 60
     limited = CodecModule(replace(plan, train=replace(plan.train, max_minutes=minutes)))
     assert forecast(limited, data, torch.device("cpu")).seconds == pytest.approx(60 * minutes)
+    limited.state.time_share = 0.75  # of a run that is resumed
+    assert forecast(limited, data, torch.device("cpu"), fit_tables=False).seconds == pytest.approx(15 * minutes)
 
 
 def test_the_learning_rate_test_stops_before_what_it_suggests_diverges(prepared):

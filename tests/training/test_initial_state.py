@@ -11,7 +11,7 @@ from codec.model.codec import Codec
 from codec.model.frequency_tables import to_frequencies
 from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
 from codec.pretrained.model_folder import read_training_info
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.trainer import train
 from tests.helpers.runs import tiny_recipe
 

@@ -11,16 +11,12 @@ import pytest
 import torch
 from torch.distributed.run import parse_args
 
-from codec.config import AugmentConfig
 from codec.errors import UserError
-from codec.model.processes import Processes
 from codec.recipe import write_recipe
 from codec.runtime import launcher, signals
 from codec.runtime.launcher import launch
 from codec.runtime.process_layout import find_layout
-from codec.training.augment import AUGMENTATIONS, BatchItems, augment
 from codec.training.checkpointing import read_checkpoint
-from codec.training.data import CodecData, own_numbers
 from tests.helpers import process_groups
 from tests.helpers.children import running, wait_for_end
 from tests.helpers.runs import assert_same_end, read_metrics, tiny_recipe
@@ -30,13 +26,6 @@ AUGMENTED = ["--augment.gain=0.5", "--augment.mix=0.5", "--augment.noise=0.5"]
 SETTINGS = ["--train.max_minutes=0", "--data.batch_size=4", "--train.validation_clips=8", *ADVERSARIAL, *AUGMENTED]
 SHARED = ("restarted", "lr", "clipped", "usage_q0", "usage_q1", "usage_q2")
 """Terms that are no means over the items of a batch, and may step by a count of one."""
-
-
-class Part(Processes):
-    """The view of one of several processes, without any others."""
-
-    def __init__(self, rank: int, count: int):
-        self.rank, self.count = rank, count
 
 
 def values(run) -> dict[tuple[str, str, str], float]:
@@ -53,46 +42,6 @@ def largest_difference(one, two, keys) -> float:
 def alone(*arguments) -> int:
     with running(process_groups.train, *arguments) as process:
         return wait_for_end(process)
-
-
-# --- shares of a batch ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("count", "parts"), [(1, 1), (2, 1), (3, 2), (2, 3), (12, 1), (1, 12)])
-def test_the_crops_of_all_processes_are_the_batch_and_each_part_has_the_same_crops(count, parts):
-    recipe = tiny_recipe("--data.batch_size=12", f"--train.accumulate={parts}")
-    own = [own_numbers(recipe, Part(rank, count)) for rank in range(count)]
-    assert sorted(number for numbers in own for number in numbers) == list(range(12))
-    size = 12 // parts // count
-    for part in range(parts):
-        together = [number for numbers in own for number in numbers[part * size : (part + 1) * size]]
-        assert together == list(range(part * 12 // parts, (part + 1) * 12 // parts))
-
-
-def test_a_batch_that_cannot_be_divided_is_refused():
-    with pytest.raises(UserError, match="accumulate"):
-        own_numbers(tiny_recipe("--data.batch_size=12", "--train.accumulate=2"), Part(0, 4))
-
-
-def test_a_process_loads_its_crops_of_the_batch(prepared):
-    recipe = tiny_recipe("--data.batch_size=6", *AUGMENTED)
-    whole = CodecData(prepared, recipe).train_crops
-    for step in (0, 7):
-        parts = [whole.load(step, own_numbers(recipe, Part(rank, 3))) for rank in range(3)]
-        torch.testing.assert_close(torch.cat([part.waveform for part in parts]), whole[step], rtol=1e-6, atol=1e-7)
-        frames = {name: sum(part.frames.get(name, 0) for part in parts) for name in whole.load(step).frames}
-        assert frames == whole.load(step).frames
-
-
-@pytest.mark.parametrize("name", list(AUGMENTATIONS))
-def test_an_item_is_augmented_alike_in_any_part_of_a_batch(name):
-    config = AugmentConfig(**{name: 0.6, "equaliser": 0.5})
-    wave = 0.01 * torch.randn(8, 1, 1000, generator=torch.Generator().manual_seed(0))
-    whole = augment(wave, config, 16000, BatchItems(3, 4, 8))
-    for numbers in ([0, 1, 2], [5], [7, 3]):
-        items = BatchItems(3, 4, 8, numbers).with_partners(config)
-        part = augment(wave[items.numbers], config, 16000, items)[: len(numbers)]
-        torch.testing.assert_close(part, whole[numbers], rtol=1e-5, atol=1e-8)
 
 
 # --- two processes and one ---------------------------------------------------------------------------------------

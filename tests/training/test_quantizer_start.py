@@ -9,7 +9,7 @@ import torch
 from codec.errors import UserError
 from codec.training import checkpointing
 from codec.training.checkpointing import read_checkpoint
-from codec.training.data import CodecData
+from codec.training.data_module import CodecData
 from codec.training.forecast import forecast
 from codec.training.metrics_log import read_curves
 from codec.training.module import CodecModule

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec, model_checksum
 from codec.pretrained.export import export_model
 from codec.recipe import read_recipe, write_recipe
-from codec.runtime.file_lock import exclusive
+from codec.runtime.file_lock import LOCK_FILE, exclusive
 from codec.training.checkpointing import read_checkpoint
+from codec.training.initial_state import new_module, restore_run
+from codec.training.metrics_log import MetricsLog
 from codec.training.provenance import count_trained, trained_clips
+from codec.training.run_folder import lock_run_folder
 from codec.training.trainer import TrainingOptions, train
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
@@ -292,6 +296,15 @@ def test_a_run_continues_from_its_best_validation(tmp_path, prepared, finished):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_resumed_run_knows_how_much_of_its_time_is_used(tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "run")
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    module = new_module(tiny_recipe("--train.max_minutes=2"), metrics=MetricsLog(tmp_path / "run/metrics.csv"))
+    restore_run(module, last, tmp_path / "run", "", quiet=True)
+    elapsed_s = read_checkpoint(last, tmp_path)["callbacks"]["time_limit"]["elapsed_s"]
+    assert module.state.time_share == pytest.approx(elapsed_s / 120) and elapsed_s > 0
+
+
 # --- one process, one device ------------------------------------------------------------------------------------
 
 
@@ -299,6 +312,19 @@ def test_a_second_training_in_one_folder_names_the_first(tmp_path, prepared, fin
     shutil.copytree(finished, tmp_path / "run")
     with exclusive(tmp_path / "run"), pytest.raises(UserError, match=f"{tmp_path / 'run'}.*process {os.getpid()} on"):
         train(tiny_recipe("--train.steps=16"), prepared, tmp_path / "run", quiet=True)
+
+
+def test_a_training_that_is_refused_leaves_a_folder_that_another_has_just_made(tmp_path):
+    class Run(type(tmp_path)):
+        def exists(self, **_) -> bool:
+            """Let the other process make the folder right after this one has looked for it."""
+            stack.enter_context(exclusive(tmp_path / "run"))
+            return False
+
+    with ExitStack() as stack:
+        with pytest.raises(UserError, match=f"process {os.getpid()} on"), lock_run_folder(Run(tmp_path / "run")):
+            pass
+        assert (tmp_path / "run" / LOCK_FILE).is_file()
 
 
 @pytest.mark.parametrize(("variable", "missing"), [("WORLD_SIZE", "RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID")])

@@ -11,7 +11,8 @@ from codec.config import AugmentConfig, DataConfig
 from codec.dataset.location import open_split
 from codec.errors import UserError
 from codec.pretrained.model_folder import read_training_info
-from codec.training.data import CodecData, Crops
+from codec.training.crops import Crops
+from codec.training.data_module import CodecData
 from codec.training.heard_audio import read_heard_audio
 from codec.training.source_balance import clip_weights
 from codec.training.trainer import train

@@ -9,8 +9,11 @@ import torch
 from codec.dataset.location import open_split
 from codec.dataset.packed import packed_folder
 from codec.errors import UserError
-from codec.training.data import CodecData, CountedBatch
+from codec.training.batches import CountedBatch
+from codec.training.data_module import CodecData
+from codec.training.fit_frequency_tables import fit_tables
 from codec.training.state import TrainingState
+from tests.helpers.models import RVQ, make_codec
 from tests.helpers.runs import tiny_recipe
 from tests.helpers.shard_servers import http_server
 from tests.helpers.shards import RATE, prepared_in_shards
@@ -81,6 +84,21 @@ def test_clips_of_damaged_shards_are_skipped_and_reported(shards: Path, tmp_path
         if not workers:
             with pytest.raises(UserError, match="max_damaged_share"):
                 batches(url, "--data.max_damaged_share=0.01", *options)
+
+
+def test_tables_are_fitted_to_what_is_not_damaged(shards: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(shards, tmp_path / "copy")
+    (packed_folder(copy, RATE, 1) / "train-00001.npy").write_bytes(b"damaged")
+    codec = make_codec(RVQ)
+    with http_server(copy) as (url, _):
+        split = open_split(url, "train", RATE, 1, max_damaged_share=0.5)
+        intact = sum(clip.seconds for clip in split.clips) - sum(
+            split.clips[i].seconds for i in split.shards["train-00001.npy"]
+        )
+        assert fit_tables(codec, split, quiet=True).seconds == pytest.approx(intact)
+        assert set(split.damaged) == {"train-00001.npy"}
+        with pytest.raises(UserError, match="max_damaged_share"):
+            fit_tables(codec, open_split(url, "train", RATE, 1, max_damaged_share=0.01), quiet=True)
 
 
 def test_a_damaged_local_shard_is_skipped_up_to_the_share(shards: Path, tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ def test_the_bundle_holds_audio_of_many_speakers_and_keeps_its_size(tmp_path, pr
     assert [info.duration for info in unpacked] == pytest.approx(seconds)
     with pytest.raises(UserError):
         gather(prepared, tmp_path / "bundle")
+    with pytest.raises(UserError):
+        gather(prepared, tmp_path / "small", total_bytes=10, wheels=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "wav"}
 
 
 IMPORTS = """

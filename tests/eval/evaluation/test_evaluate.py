@@ -201,7 +201,7 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
         folder / "data",
         EvaluationOptions(
             out=folder / "again",
-            points=[OperatingPoint(codebooks=2), OperatingPoint(codebooks=1)],
+            points=[OperatingPoint(codebooks=n, dtype=dtype) for dtype in ("float32", "bfloat16") for n in (2, 1)],
             references=ReferenceSystems(opus=[24.0]),
             max_clips=2,
             demonstration=True,
@@ -223,8 +223,12 @@ def test_again_with_fewer_codebooks_and_clips_counts_the_opening_before(folder, 
     assert again.opened_before == 1 and read_ledger(folder / "data")[1].purpose == "demonstration"
     assert len(again.clips) == 2 and again.kbps < result.kbps
     assert len({clip.group for clip in again.clips}) == 2
-    assert "--codebooks 2 1 --opus 24 --clips 2" in again.command
-    one, opus = again.others
+    assert "--codebooks 2 1 --dtype bfloat16 --opus 24 --clips 2" in again.command
+    one, *halves, opus = again.others
+    assert [row.name for row in halves] == [f"run, bfloat16, {number} codebooks" for number in (2, 1)]
+    for row, full in zip(halves, (again.main, one)):
+        assert row.kbps == full.kbps
+        assert 0 < abs(row.metrics["mel"].mean - full.metrics["mel"].mean) < 0.02 * full.metrics["mel"].mean
     assert (one.name, opus.name) == ("1 codebooks", "Opus 24") and one.clips == opus.clips == again.main.clips
     assert one.kbps < again.kbps < opus.kbps and opus.metrics["mel"].mean < one.metrics["mel"].mean
     assert one.metrics.keys() == opus.metrics.keys() == again.main.metrics.keys()
