@@ -46,8 +46,11 @@ from codec.coding.report import FileMeter, FileReport
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import DEFAULT_MODEL
+from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.loaded_model import LoadedModel
-from codec.pretrained.registry import ModelFinder, load_model
+from codec.pretrained.model_folder import model_folder
+from codec.pretrained.onnx_backend import with_graphs
+from codec.pretrained.registry import ONNX, ModelFinder, find_model, load_model
 from codec.runtime.torch_threads import torch_threads
 
 
@@ -96,7 +99,11 @@ def load(
     Raises:
         UserError: no such model, device or type, or the model is damaged.
     """
-    return AudioCodec(load_model(str(model), device, threads), dtype=dtype, threads=threads)
+    if device != ONNX:
+        return AudioCodec(load_model(str(model), device, threads), dtype=dtype, threads=threads)
+    place = find_model(str(model))
+    networks = with_graphs(load_codec(place), model_folder(place), threads)  # PyTorch computes continuous latents
+    return AudioCodec(LoadedModel(networks, str(model)), dtype=dtype, threads=threads)
 
 
 def open(
@@ -150,7 +157,7 @@ class AudioCodec:
         """The networks, and values derived from them."""
         self.threads = threads
         """CPU threads."""
-        self.model.codec.eval().requires_grad_(False)
+        self.model.network.eval().requires_grad_(False)
         self.model.set_decoder_dtype(dtype)
         self.fingerprint = self.model.fingerprint
         """16 hexadecimal digits that are in the files it writes."""
@@ -250,7 +257,7 @@ class AudioCodec:
         if isinstance(codes, Encoded):
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
         self._check_codes(codes)
-        network = self.model.codec
+        network = self.model.network
         streams = to_tensor(codes).long().to(network.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
             latents = network.quantizer.fused().decode(streams if codes.ndim == 3 else streams[None])

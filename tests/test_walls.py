@@ -6,7 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from codec import audio
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY_LIBRARIES = ("torch", "scipy", "librosa", "lightning", "jsonargparse", "matplotlib")
@@ -79,6 +82,51 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main({words!r})
 """
     assert loaded_by(script, *HEAVY_LIBRARIES) == set()
+
+
+def test_info_scans_no_installed_packages_and_shows_no_progress() -> None:
+    run = "from codec.cli import main\ntry: main(['info', 'tests/pins/speech_16k.nac'])\nexcept SystemExit: pass\n"
+    silent = f"import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n exec({run!r})"
+    unneeded = ("importlib.metadata", "tqdm", "tarfile", "multiprocessing", "constriction", "soxr", "codec.config")
+    assert loaded_by(silent, *unneeded) == set()
+
+
+def test_coding_a_file_loads_neither_pytorchs_registrations_of_meta_tensors_nor_what_only_training_needs(
+    tmp_path: Path,
+) -> None:
+    audio.write(tmp_path / "a.wav", np.zeros((1, 4000), np.float32), 16000)
+    script = f"""
+import contextlib, io, os, sys
+from codec.cli import main
+os.chdir({str(tmp_path)!r})
+with contextlib.redirect_stdout(io.StringIO()):
+    for words in (["encode", "a.wav", "--out", "a.nac"], ["decode", "a.nac", "--out", "b.wav"]):
+        with contextlib.suppress(SystemExit):
+            main(words)
+assert os.path.exists("b.wav")
+"""
+    unneeded = (
+        "torch._decomp",
+        "torch._refs",
+        "torch._dynamo",
+        "torch._inductor",
+        "av",
+        "torchaudio",
+        "numba",
+        "pandas",
+    )
+    assert loaded_by(script, *HEAVY_LIBRARIES, *unneeded) == {"torch"}
+
+
+def test_what_is_postponed_of_pytorch_is_loaded_when_it_is_used() -> None:
+    script = """
+from codec.runtime.torch_import import import_torch
+import_torch(1)
+import torch
+assert "register_meta" not in vars(torch._meta_registrations)
+assert callable(torch._meta_registrations.register_meta) and "register_meta" in vars(torch._meta_registrations)
+"""
+    assert loaded_by(script, "torch._decomp") == {"torch._decomp"}
 
 
 def test_importing_codec_audio_and_reading_its_constants_loads_no_audio_library() -> None:

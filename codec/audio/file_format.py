@@ -32,6 +32,8 @@ class FileFormat:
     correctly."""
     fault: str = ""
     """Why the file is truncated or damaged; empty if it is not. Such a file is decoded as far as possible."""
+    untagged: bool = False
+    """Whether the file is known to hold nothing but samples and their format, so that it has no tags."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,10 @@ def detect_riff(file: BinaryIO, start: int, size: int) -> FileFormat | NotAudio:
     if wav.tag not in _BY_LIBSNDFILE:
         return FileFormat(container, "FFmpeg", start, size, "wav", fault=fault)
     max_frames = wav.frames_in_blocks(min(stated, present))
-    return FileFormat(container, "libsndfile", start, size, "wav", max_frames, patches=patches, fault=fault)
+    untagged = wav.untagged and start == 0 and wav.data.start + stated == size
+    return FileFormat(
+        container, "libsndfile", start, size, "wav", max_frames, patches=patches, untagged=untagged, fault=fault
+    )
 
 
 def _detect_avi(file: BinaryIO, start: int, size: int) -> FileFormat:
@@ -101,6 +104,8 @@ class _WavHeader:
     long_size: int
     """Size of the samples in the ``ds64`` chunk."""
     byte_order: Literal["little", "big"]
+    untagged: bool
+    """Whether all chunks up to the samples are known to be no tags."""
 
     def _number(self, offset: int, length: int) -> int:
         return int.from_bytes(self.format[offset : offset + length], self.byte_order)
@@ -123,7 +128,7 @@ class _WavHeader:
 def _read_wav_header(file: BinaryIO, start: int, size: int, big_endian: bool) -> _WavHeader | None:
     """Read the chunks up to the samples; None if there are no samples."""
     order: Literal["little", "big"] = "big" if big_endian else "little"
-    format, long_size, fact, ds64 = b"", 0, 0, None
+    format, long_size, fact, ds64, untagged = b"", 0, 0, None, True
     for chunk in iter_chunks(file, "RIFX" if big_endian else "RIFF", start + 12, size):
         if chunk.name == b"ds64":
             body = read_at(file, chunk.start, _DS64_BYTES)
@@ -133,7 +138,9 @@ def _read_wav_header(file: BinaryIO, start: int, size: int, big_endian: bool) ->
         elif chunk.name == b"fact":
             fact = int.from_bytes(read_at(file, chunk.start, 4), order)
         elif chunk.name == b"data":
-            return _WavHeader(chunk, format, fact, ds64, long_size, order)
+            return _WavHeader(chunk, format, fact, ds64, long_size, order, untagged)
+        else:
+            untagged = False
     return None
 
 

@@ -82,6 +82,8 @@ def read_tags(path: Path, file_format: FileFormat) -> FileTags:
     Returns:
         Its tags.
     """
+    if file_format.untagged:
+        return FileTags()
     found, pictures = _by_tinytag(path)
     if file_format.back_end == "MPEG":
         ape, ape_pictures = read_apev2_tags(path)

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from codec import audio
-from codec.batch.encode import NAC, has_length
-from codec.batch.inputs import FileKinds, find_inputs
+from codec.batch.encode import has_length
+from codec.batch.inputs import NAC, FileKinds, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.report import BatchReport, Failure, Skipped
 from codec.batch.runner import run_batch

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec import audio
-from codec.batch.inputs import AUDIO_FILES, find_inputs
+from codec.batch.inputs import AUDIO_FILES, NAC, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, names_file, unique_jobs, with_target
 from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
@@ -27,9 +27,6 @@ from codec.runtime.read_once import ReadOnce
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
-
-NAC = ".nac"
-"""Suffix of coded files."""
 
 
 def encode_batch(

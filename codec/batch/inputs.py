@@ -53,7 +53,10 @@ class FileKinds:
         return any(fnmatch(path.name.lower(), pattern) for pattern in self.companions)
 
 
-AUDIO_FILES = FileKinds("audio files", AUDIO_SUFFIXES, companions=("*.nac", "tokens-*.tar"))
+NAC = ".nac"
+"""Suffix of coded files."""
+
+AUDIO_FILES = FileKinds("audio files", AUDIO_SUFFIXES, companions=(f"*{NAC}", "tokens-*.tar"))
 """Files that are encoded, to ``.nac`` files or to tokens. Earlier outputs may be in the same folders."""
 
 _ENCODINGS = {

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from codec.distributed.cluster import Cluster
 
 
+SHORT_FILE_S = 5.0
+"""Duration up to which the networks compute a file as a single block."""
+
+
 @dataclass(frozen=True)
 class BatchOptions:
     """Options of a batch: overwriting and concurrency."""
@@ -22,6 +26,8 @@ class BatchOptions:
     concurrent_files: int = 1
     """Files, in one process or in each of a cluster, whose blocks are computed in common batches, which a GPU needs; on
     a CPU, the bytes are the same."""
+    concurrent_short_files: int = 32
+    """The same for files of up to :data:`SHORT_FILE_S`, if that is more: batches of their blocks pay on a CPU, too."""
 
 
 @dataclass(frozen=True)

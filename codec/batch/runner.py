@@ -7,7 +7,7 @@ outputs are not replaced. A file that fails is reported and does not stop the ot
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Generic
 from tqdm import tqdm
 
 from codec.batch.inputs import Inputs
-from codec.batch.jobs import AnyJob, BatchOptions, Job
+from codec.batch.jobs import SHORT_FILE_S, AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
 from codec.batch.progress import BatchProgress
 from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
@@ -93,7 +93,7 @@ def _run_here(
     left = [job for job in jobs if job in plan.expected]
     ended = plan.ended
     with BatchProgress(task.verb, plan.expected) as bar:
-        for job, outcome in _outcomes(task, left, workers, options.concurrent_files, bar):
+        for job, outcome in _outcomes(task, left, workers, options, plan.expected, bar):
             ended[job] = outcome if isinstance(outcome, list) else [outcome]
             bar.end(job)
     return ended
@@ -122,15 +122,27 @@ def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan
 
 
 def _outcomes(
-    task: BatchTask[AnyJob], jobs: list[AnyJob], workers: int, concurrent_files: int, bar: BatchProgress
+    task: BatchTask[AnyJob],
+    jobs: list[AnyJob],
+    workers: int,
+    options: BatchOptions,
+    expected: Mapping[Job, float],
+    bar: BatchProgress,
 ) -> Iterator[tuple[AnyJob, FileOutcome | list[FileOutcome]]]:
     work = partial(run_job, task)
     if min(workers, len(jobs)) > 1:
-        ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, jobs, workers, bar.advance)
+        started: list[Generator[tuple[AnyJob, Any]]] = [run_in_processes(work, jobs, workers, bar.advance)]
     else:
-        ended = run_in_threads(work, jobs, concurrent_files, bar.advance)
-    with contextlib.closing(ended):
-        yield from ended
+        short = [job for job in jobs if expected[job] <= SHORT_FILE_S]
+        long = [job for job in jobs if expected[job] > SHORT_FILE_S]
+        together = max(options.concurrent_files, options.concurrent_short_files)
+        started = [
+            run_in_threads(work, short, together, bar.advance),
+            run_in_threads(work, long, options.concurrent_files, bar.advance),
+        ]
+    for ended in started:
+        with contextlib.closing(ended):
+            yield from ended
 
 
 def _prepare_folders(jobs: Sequence[Job]) -> None:

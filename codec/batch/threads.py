@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from codec.errors import UserError
+from codec.runtime.torch_threads import torch_threads_setter
 
 _Item = TypeVar("_Item")
 
@@ -57,11 +58,9 @@ def run_in_threads(
         for item in items:
             yield item, work(item, partial(progress, item))
         return
-    import torch
-
     from codec.model.dynamic_batching import DynamicBatcher
 
-    batcher, torch_threads, left = DynamicBatcher(threads), torch.get_num_threads(), iter(items)
+    batcher, set_torch_threads, left = DynamicBatcher(threads), torch_threads_setter(), iter(items)
     received: SimpleQueue[_Progress[_Item] | _Ended[_Item] | BaseException] = SimpleQueue()
 
     def report(item: _Item, seconds: float) -> None:
@@ -70,15 +69,15 @@ def run_in_threads(
 
     def run() -> None:
         try:
-            torch.set_num_threads(torch_threads)  # each thread has a setting of its own
+            set_torch_threads()
             with batcher.concurrent_file():
                 for item in left:  # shared: each thread takes the next
                     batcher.check()
                     received.put(_Ended(item, work(item, partial(report, item))))
-        except torch.OutOfMemoryError as error:
-            reason = str(error).splitlines()[0]
-            received.put(UserError(f"{threads} files at once are too many ({reason}); use a smaller --batch"))
         except BaseException as error:
+            if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which need not be imported
+                reason = str(error).splitlines()[0]
+                error = UserError(f"{threads} files at once are too many ({reason}); use a smaller --batch")
             received.put(error)
 
     running = [Thread(target=run) for _ in range(threads)]

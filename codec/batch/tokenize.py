@@ -129,7 +129,7 @@ def encode_tokens(
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
         task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
-        report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
+        report = run_batch(task, jobs, replace(batch, concurrent_files=1, concurrent_short_files=1), inputs, out)
         failed = {failure.path for failure in report.failures}
         kept = {job.members for job in jobs if job.source in failed}  # the same call goes on from there
         for suffix in (_MEMBERS, _LOCK):

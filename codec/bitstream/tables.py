@@ -8,7 +8,9 @@ decoder agree on every machine. With one class there are no scores (order 0).
 docs/bitstream.md ("Payload") specifies the use of the tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +55,28 @@ class CodeTables:
         for table in (self.frequencies, self.shares, self.count_frequencies):
             if table is not None and (table.min() < 1 or (table.sum(-1, dtype=np.int64) != 1 << PRECISION).any()):
                 raise ValueError(f"the frequencies of a table must be at least 1 and add up to 2^{PRECISION}")
+
+    @classmethod
+    def from_stored(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "CodeTables":
+        """Take the tables from the arrays of a model.
+
+        Args:
+            arrays: the arrays by the names that they have in ``model.safetensors`` after ``tables.``
+
+        Returns:
+            The tables.
+
+        Raises:
+            ValueError: The frequencies of a table are not all at least 1, or do not add up to ``2**PRECISION``.
+        """
+        frequencies = arrays["frequencies"]
+        return cls(
+            frequencies=frequencies if frequencies.ndim == 3 else frequencies[:, None],
+            shares=arrays.get("shares"),
+            code_scores=arrays.get("votes"),
+            count_scores=arrays.get("count_votes"),
+            count_frequencies=arrays.get("counts"),
+        )
 
     @property
     def codebooks(self) -> int:

@@ -76,7 +76,8 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         "--batch",
         type=positive,
         metavar="N",
-        help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU, else 1)",
+        help=f"files whose blocks are computed together (default: {GPU_BATCH} on a GPU; on a CPU, 32 files of up to 5 s"
+        " and 1 longer one)",
     )
     add_cluster_options(parser, gpus=True)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -110,7 +111,9 @@ def batch_options(arguments: argparse.Namespace, files: Collection[str] = ()) ->
     elif names_file(arguments.out, files):
         raise UserError(f"{arguments.out}: --ray and --slurm write many files; name a folder as --out")
     on = workers(arguments, arguments.out, threads=arguments.threads or 1, device=arguments.device)
-    return BatchOptions(arguments.force, on, several)
+    if arguments.batch is None:
+        return BatchOptions(arguments.force, on, several)
+    return BatchOptions(arguments.force, on, several, several)
 
 
 def model_device(arguments: argparse.Namespace) -> str:
@@ -123,6 +126,18 @@ def model_device(arguments: argparse.Namespace) -> str:
         That of ``--device``, unless a cluster computes.
     """
     return "cpu" if uses_cluster(arguments) else str(arguments.device)
+
+
+def import_torch(arguments: argparse.Namespace) -> None:
+    """Import PyTorch, unless ONNX Runtime computes, and set its threads.
+
+    Args:
+        arguments: arguments of a command with :func:`add_batch_options`
+    """
+    if arguments.device != "onnx":
+        from codec.runtime import torch_import
+
+        torch_import.import_torch(arguments.threads or 1)
 
 
 def encoding_model(name: str | None) -> str:

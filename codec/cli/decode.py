@@ -4,7 +4,7 @@ import argparse
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.cli import pipes
-from codec.cli.batch_options import add_batch_options, batch_options, model_device, print_batch
+from codec.cli.batch_options import add_batch_options, batch_options, import_torch, model_device, print_batch
 from codec.cli.common import AddCommand
 from codec.cli.models import MODEL_VARIABLE, decoding_models
 from codec.model.decoder_dtypes import DTYPES
@@ -56,13 +56,12 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.decode(arguments)
     with signals.exit_on_interrupt():
-        import torch
+        import_torch(arguments)
 
         from codec.batch.decode import decode_batch
         from codec.coding.options import DecodingOptions
 
     options = batch_options(arguments, AUDIO_SUFFIXES)
-    torch.set_num_threads(arguments.threads or 1)
     batch = decode_batch(
         arguments.inputs,
         arguments.out,

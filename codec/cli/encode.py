@@ -8,6 +8,7 @@ from codec.cli.batch_options import (
     add_batch_options,
     batch_options,
     encoding_model,
+    import_torch,
     model_device,
     print_batch,
 )
@@ -66,14 +67,14 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if pipes.is_stream(arguments):
         return pipes.encode(arguments)
     with signals.exit_on_interrupt():
-        import torch
+        import_torch(arguments)
 
-        from codec.batch.encode import NAC, encode_batch
+        from codec.batch.encode import encode_batch
+        from codec.batch.inputs import NAC
         from codec.coding.options import CodingOptions
         from codec.pretrained.registry import load_model
 
     options = batch_options(arguments, {NAC})
-    torch.set_num_threads(arguments.threads or 1)
     batch = encode_batch(
         arguments.inputs,
         arguments.out,

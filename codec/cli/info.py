@@ -3,7 +3,8 @@
 import argparse
 import contextlib
 import json
-import mimetypes
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,16 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        from codec.batch.encode import NAC
-        from codec.batch.inputs import FileKinds, find_inputs
+        from codec.batch.inputs import NAC, FileKinds, find_inputs
 
     files: list[dict[str, Any]] = []
-    status, names = 0, _built_in_names()
+    status, name_of = 0, cache(_model_name)
     inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
     for path, _ in inputs.files:
         try:
-            files.append(_describe(path, names))
+            files.append(_describe(path, name_of))
             if arguments.extract_pictures:
                 _extract_pictures(path, arguments.extract_pictures)
             if fault := files[-1]["fault"]:
@@ -57,18 +57,24 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     return status
 
 
-def _describe(path: Path, names: dict[str, str]) -> dict[str, Any]:
+def _describe(path: Path, name_of: Callable[[str], str | None]) -> dict[str, Any]:
     from codec.coding.file_info import file_info
-    from codec.coding.shards import is_shard
 
-    if is_shard(path):
-        raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it")
-    described = file_info(path)
-    return {"path": described.pop("path"), "model": _find_name(described["fingerprint"], names), **described}
+    try:
+        described = file_info(path)
+    except UserError:
+        from codec.coding.shards import is_shard
+
+        if is_shard(path):
+            raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it") from None
+        raise
+    return {"path": described.pop("path"), "model": name_of(described["fingerprint"]), **described}
 
 
 def _extract_pictures(path: Path, folder: Path) -> None:
     """Write the pictures of a file as ``NAME.1.jpg`` and so on. Existing files are not replaced."""
+    import mimetypes
+
     from codec.bitstream.reader import PacketReader
 
     with PacketReader(path) as reader:
@@ -86,10 +92,20 @@ def _extract_pictures(path: Path, folder: Path) -> None:
         raise UserError(f"{error.filename or folder}: cannot write the picture ({error.strerror})") from error
 
 
-def _find_name(fingerprint: str, names: dict[str, str]) -> str | None:
+def _model_name(fingerprint: str) -> str | None:
+    """Return the name of the built-in model with a fingerprint, or of an older one even if it is not installed."""
     from codec.bitstream.header import is_fingerprint_of
+    from codec.pretrained.model_folder import read_fingerprints
+    from codec.pretrained.model_packages import OLDER_MODELS, iterate_models
 
-    return next((name for known, name in names.items() if is_fingerprint_of(fingerprint, [known])), None)
+    for known, name in OLDER_MODELS.items():
+        if is_fingerprint_of(fingerprint, [known]):
+            return name
+    for name, folder in iterate_models():
+        with contextlib.suppress(UserError):  # a damaged model does not concern this file
+            if is_fingerprint_of(fingerprint, read_fingerprints(folder)[:1]):
+                return name
+    return None
 
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:
@@ -99,16 +115,3 @@ def _lines(info: dict[str, Any]) -> dict[str, str]:
     values = {name: split_values(text) for name, text in info["tags"].items()}
     tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
     return {name: escape_invisible(str(value)) for name, value in {**info, "tags": tags}.items()}
-
-
-def _built_in_names() -> dict[str, str]:
-    """Names of the built-in models by fingerprint, and of the older ones even if they are not installed."""
-    from codec.pretrained.model_folder import read_fingerprints
-    from codec.pretrained.model_packages import OLDER_MODELS
-    from codec.pretrained.registry import built_in
-
-    names = dict(OLDER_MODELS)
-    for name, folder in built_in().items():
-        with contextlib.suppress(UserError):  # a damaged model does not concern these files
-            names[read_fingerprints(folder)[0]] = name
-    return names

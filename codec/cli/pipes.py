@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from codec.cli.batch_options import encoding_model
+from codec.cli.batch_options import encoding_model, import_torch
 from codec.cli.cluster_options import uses_cluster
 from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, print_error, print_note
 from codec.cli.models import decoding_models
@@ -54,14 +54,13 @@ def encode(arguments: argparse.Namespace) -> int:
         The exit status.
     """
     with signals.exit_on_interrupt():
-        import torch
+        import_torch(arguments)
 
         from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
         from codec.coding.options import CodingOptions
         from codec.coding.pipes import encode_stream
         from codec.pretrained.registry import load_model
 
-    torch.set_num_threads(arguments.threads or 1)
     model = load_model(encoding_model(arguments.model), arguments.device)
     raw = None if arguments.raw is None else raw_format(arguments.raw)
     source, options = sys.stdin.buffer, CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag))
@@ -92,13 +91,12 @@ def decode(arguments: argparse.Namespace) -> int:
         UserError: an option is only for files.
     """
     with signals.exit_on_interrupt():
-        import torch
+        import_torch(arguments)
 
         from codec.coding.pipes import decode_stream
 
     if arguments.start or arguments.end is not None:
         raise UserError("--from and --to are only for files; give a file as the input")
-    torch.set_num_threads(arguments.threads or 1)
     report = decode_stream(
         sys.stdin.buffer,
         sys.stdout.buffer,

@@ -8,6 +8,7 @@ from codec.cli.batch_options import (
     add_batch_options,
     batch_options,
     encoding_model,
+    import_torch,
     model_device,
     print_batch,
 )
@@ -49,13 +50,12 @@ def add_parser(command: AddCommand) -> None:
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
-        import torch
+        import_torch(arguments)
 
         from codec.batch.tokenize import encode_tokens
         from codec.pretrained.registry import load_model
 
     options = batch_options(arguments)
-    torch.set_num_threads(arguments.threads or 1)
     batch = encode_tokens(
         arguments.inputs,
         arguments.out,

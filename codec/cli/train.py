@@ -10,7 +10,7 @@ from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line, command_words
 from codec.runtime.launcher import end_with_launcher, launch
-from codec.runtime.process_layout import find_layout
+from codec.runtime.process_layout import ProcessLayout, find_layout
 
 if TYPE_CHECKING:
     from codec.config import Recipe
@@ -66,7 +66,20 @@ def _devices(text: str) -> int | None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    layout = find_layout()
+    leads = layout is None or layout.rank == 0
+    try:
+        # SIGUSR1 as well, from the first moment: it would end the process without a word
+        with signals.interrupt_once(signals.RUN_SIGNALS):
+            return _run_in(layout, leads, arguments, rest)
+    except KeyboardInterrupt:
+        if leads:
+            raise
+        return INTERRUPTED
+
+
+def _run_in(layout: ProcessLayout | None, leads: bool, arguments: argparse.Namespace, rest: list[str]) -> int:
+    with signals.exit_on_interrupt(signals.RUN_SIGNALS, tell=leads):
         from codec.dataset.location import parse_location
         from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
@@ -79,7 +92,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.run is None:
         raise UserError("--run is missing: give the folder for checkpoints, curves and the model")
     parent = find_model(arguments.init_from) if arguments.init_from else None
-    layout = find_layout()
     if layout is None:
         devices = arguments.devices or _all_devices(recipe, arguments.nodes)
         if devices * arguments.nodes > 1:
@@ -90,7 +102,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             " torchrun or srun has started; leave them out"
         )
     end_with_launcher()
-    return _train(arguments, recipe, parent, leads=layout is None or layout.rank == 0)
+    return _train(arguments, recipe, parent, leads)
 
 
 def _all_devices(recipe: "Recipe", nodes: int) -> int:
@@ -102,7 +114,7 @@ def _all_devices(recipe: "Recipe", nodes: int) -> int:
 
 
 def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None, leads: bool) -> int:
-    with signals.exit_on_interrupt():
+    with signals.exit_on_interrupt(signals.RUN_SIGNALS, tell=leads):
         from codec.dataset.location import parse_location
         from codec.training.joining import OtherProcessEnded
         from codec.training.trainer import train
@@ -111,14 +123,9 @@ def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None,
 
     data = parse_location(arguments.data)
     try:
-        with signals.interrupt_once(signals.RUN_SIGNALS):
-            result = train(recipe, data, arguments.run, init_from=parent, from_best=arguments.from_best)
+        result = train(recipe, data, arguments.run, init_from=parent, from_best=arguments.from_best)
     except OtherProcessEnded as error:
         return FAILED if error.reported else print_error(str(error), FAILED)
-    except KeyboardInterrupt:
-        if leads:
-            raise
-        return INTERRUPTED
     if not leads:
         return 0
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE

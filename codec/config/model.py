@@ -106,6 +106,11 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         check_settings("", self, self.RANGES)
 
+    @property
+    def history(self) -> int:
+        """Frames into the past that an output depends on."""
+        return self.depth * (self.kernel - 1)
+
     def count_parameters(self, features_in: int, features_out: int) -> int:
         """Count the weights of such a network, without biases and normalisations, which are few.
 

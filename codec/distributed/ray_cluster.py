@@ -69,9 +69,10 @@ def _connected(address: str) -> Iterator[None]:
     try:
         options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # Ray raises this very class if a node starts too slowly
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"--ray {address}: no Ray cluster can be reached there ({reason})") from error
+        found = "started on this machine" if address == LOCAL else "reached there"
+        raise UserError(f"--ray {address}: no Ray cluster can be {found} ({reason})") from error
     finally:
         with suppress(ValueError):  # not the main thread, to which signals do not come
             for number, handler in handlers.items():  # Ray replaces them

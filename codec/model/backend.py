@@ -25,6 +25,10 @@ class BlockStep(Protocol):
     :mod:`codec.model.dynamic_batching`.
     """
 
+    @property
+    def prefers_whole_blocks(self) -> bool:
+        """Whether one batch of whole blocks is computed faster than several of shorter blocks, as on a GPU."""
+
     def initial_state(self, streams: int, /) -> BlockState:
         """Return the state before the first block.
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codec.bitstream.tables import CodeTables
 from codec.config import CodecConfig
-from codec.errors import UserError
 from codec.model.backend import InferenceBackend
 from codec.model.codec_base import CodecBase, CodecOutput
 from codec.model.convnext import Stack, StreamState
@@ -21,7 +21,7 @@ from codec.model.mdct import MDCT
 from codec.model.power_law import compress, expand
 from codec.model.processes import Processes
 from codec.model.quantizers import Quantizer, build_quantizer
-from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
+from codec.model.streaming import StreamingCodec
 from codec.model.torch_backend import TorchBackend
 from codec.model.widening import widen
 
@@ -32,7 +32,7 @@ zero."""
 _FITTING_BATCH = 64
 
 
-class Codec(CodecBase):
+class Codec(CodecBase, StreamingCodec):
     """A neural audio codec for mono streams; :mod:`codec.audio.channels` turns channels into streams.
 
     The buffer ``spread`` is the scale (standard deviation) of each compressed coefficient. Inputs and outputs of the
@@ -282,49 +282,23 @@ class Codec(CodecBase):
             if not name.startswith(("encoder.", "quantizer.weights.")) and not name.endswith(".usage")
         }
 
-    @property
-    def receptive_field(self) -> int:
-        """Latent frames before a sample's own that its decoding depends on."""
-        return self.decoder.history + 1
-
-    def stream_encoder(
-        self, streams: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
-    ) -> StreamEncoder:
-        """Return an encoder for streams, which takes and gives NumPy arrays.
-
-        Args:
-            streams: number of streams
-            codebooks: number of codebooks to use (default: all)
-            block: number of latent frames that are computed at once. Fewer than 16 mean less delay, more computation,
-                and codes that may differ if two entries are equally near to within rounding.
-            quantize: whether to return codes; otherwise continuous latents ``[streams, dimension, frames]``
+    def code_tables(self) -> CodeTables:
+        """Return the tables of the range coder.
 
         Returns:
-            The encoder, in its initial state.
-
-        Raises:
-            UserError: The model does not have this number of codebooks.
+            The tables as NumPy arrays.
         """
-        most = self.config.quantizer.codebooks
-        if codebooks is not None and not 1 <= codebooks <= most:
-            raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        step = self._backend(quantize).encoding_step(codebooks or most)
-        return StreamEncoder(self.config, step, streams, block)
+        return self.tables.to_numpy()
 
-    def stream_decoder(self, streams: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
-        """Return a decoder for streams, which takes and gives NumPy arrays.
+    def inference_backend(self, quantize: bool) -> InferenceBackend:
+        """Return the backend that computes streams.
 
         Args:
-            streams: number of streams
-            block: number of latent frames that are computed at once, see :meth:`stream_encoder`
-            quantized: whether the input is codes; otherwise continuous latents ``[streams, dimension, frames]``
+            quantize: whether these are streams of codes; otherwise of continuous latents
 
         Returns:
-            The decoder, in its initial state.
+            :attr:`backend` if it is set and these are codes, otherwise the layers.
         """
-        return StreamDecoder(self.config, self._backend(quantized).decoding_step(), streams, block)
-
-    def _backend(self, quantize: bool) -> InferenceBackend:
         return self.backend if self.backend and quantize else TorchBackend(self, quantize)
 
     def encode(self, waveform: Tensor, codebooks: int | None = None) -> Tensor:

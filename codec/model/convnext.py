@@ -126,11 +126,6 @@ class Stack(nn.Module):
         self.last = nn.Linear(config.width, features_out)
         self.direct = nn.Parameter(torch.randn(features_out, features_in) * features_in**-0.5)
 
-    @property
-    def history(self) -> int:
-        """Frames into the past that an output depends on."""
-        return len(self.blocks) * (self.kernel - 1)
-
     def initial_state(self, streams: int) -> StreamState:
         """Return the state before the first frame: zeros.
 

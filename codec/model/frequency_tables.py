@@ -57,14 +57,7 @@ class FrequencyTables(nn.Module):
         Raises:
             ValueError: The frequencies of a table are not all at least 1, or do not add up to ``2**PRECISION``.
         """
-        arrays = {name: tensor.cpu().numpy() for name, tensor in self.named_buffers()}
-        return CodeTables(
-            frequencies=arrays["frequencies"].reshape(self.codebooks, self.classes, self.size),
-            shares=arrays.get("shares"),
-            code_scores=arrays.get("votes"),
-            count_scores=arrays.get("count_votes"),
-            count_frequencies=arrays.get("counts"),
-        )
+        return CodeTables.from_stored({name: tensor.cpu().numpy() for name, tensor in self.named_buffers()})
 
     def fit(self, counts: Tensor) -> None:
         """Set tables of order 0 from occurrences of codes.

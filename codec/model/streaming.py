@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from codec.audio.waveform import FloatArray
 from codec.bitstream.codes import CodesWithImportance
+from codec.bitstream.tables import CodeTables
 from codec.config import CodecConfig
-from codec.model.backend import BlockOutputs, BlockState, BlockStep, join_arrays
+from codec.errors import UserError
+from codec.model.backend import BlockOutputs, BlockState, BlockStep, InferenceBackend, join_arrays
 from codec.model.dynamic_batching import batched, is_batched
 
 BLOCK = 256
@@ -28,17 +30,20 @@ MAX_STREAMS = 16
 """Streams that are computed at once, so that memory does not grow with the channels of a file (up to 255)."""
 
 
-def padded_frames(frames: int, block: int) -> int:
+def padded_frames(frames: int, block: int, whole_blocks: bool) -> int:
     """Return the number of latent frames to compute for the end of a stream.
 
     Args:
         frames: remaining latent frames
         block: latent frames per block
+        whole_blocks: whether the device computes a large batch of whole blocks faster than several small ones of the
+            lengths that the ends of files have
 
     Returns:
-        A few more frames; whole blocks if several files are computed together, since only blocks of one length can be.
+        A few more frames; whole blocks if several files are computed together on such a device, since only blocks of
+        one length can be.
     """
-    size = block if is_batched() else min(ROW_MULTIPLE, block)
+    size = block if whole_blocks and is_batched() else min(ROW_MULTIPLE, block)
     return -(-frames // size) * size
 
 
@@ -48,6 +53,10 @@ class _BlockStream:
     def __init__(self, step: BlockStep, streams: int):
         self._step, self._streams = step, streams
         self._state = step.initial_state(streams)
+
+    def padded_frames(self, frames: int, block: int) -> int:
+        """Return the number of frames to compute for the end; see :func:`padded_frames`."""
+        return padded_frames(frames, block, self._step.prefers_whole_blocks)
 
     def compute(self, block: npt.NDArray[Any]) -> BlockOutputs:
         """Compute a block, :data:`MAX_STREAMS` streams at a time."""
@@ -112,7 +121,7 @@ class StreamEncoder:
         if not missing:
             return CodesWithImportance(*self._nothing)
         hop, size = self._config.latent_hop, self._block * self._config.latent_hop
-        rest = np.zeros((len(self._waiting), padded_frames(missing, self._block) * hop), np.float32)
+        rest = np.zeros((len(self._waiting), self._blocks.padded_frames(missing, self._block) * hop), np.float32)
         rest[:, : self._waiting.shape[1]] = self._waiting
         outputs = [self._blocks.compute(rest[:, at : at + size]) for at in range(0, rest.shape[1], size)]
         codes, importances = join_arrays(outputs, 2)
@@ -163,7 +172,7 @@ class StreamDecoder:
         if self._waiting is None or not self._waiting.shape[2]:
             return self._nothing[:, None]
         frames = self._waiting.shape[2]
-        padding = padded_frames(frames, self._block) - frames
+        padding = self._blocks.padded_frames(frames, self._block) - frames
         first = 0 if self._started else self._config.hop
         waveform = self._decode(np.pad(self._waiting, ((0, 0), (0, 0), (0, padding))))
         return waveform[:, None, : frames * self._config.latent_hop - first]
@@ -174,3 +183,72 @@ class StreamDecoder:
             self._started = True
             waveform = waveform[:, self._config.hop :]
         return waveform
+
+
+class StreamingCodec:
+    """A codec whose streams a backend computes: all that coding of files and streams needs of a model."""
+
+    config: CodecConfig
+    compatible_fingerprints: tuple[str, ...]
+    """Fingerprints of other models whose codes this one can decode as well."""
+
+    def code_tables(self) -> CodeTables:
+        """Return the tables of the range coder.
+
+        Returns:
+            The tables, as stored with the model.
+        """
+        raise NotImplementedError
+
+    def inference_backend(self, quantize: bool) -> InferenceBackend:
+        """Return the backend that computes streams.
+
+        Args:
+            quantize: whether these are streams of codes; otherwise of continuous latents
+
+        Returns:
+            The backend.
+        """
+        raise NotImplementedError
+
+    @property
+    def receptive_field(self) -> int:
+        """Latent frames before a sample's own that its decoding depends on."""
+        return self.config.decoder.history + 1
+
+    def stream_encoder(
+        self, streams: int = 1, codebooks: int | None = None, block: int = BLOCK, quantize: bool = True
+    ) -> StreamEncoder:
+        """Return an encoder for streams, which takes and gives NumPy arrays.
+
+        Args:
+            streams: number of streams
+            codebooks: number of codebooks to use (default: all)
+            block: number of latent frames that are computed at once. Fewer than 16 mean less delay, more computation,
+                and codes that may differ if two entries are equally near to within rounding.
+            quantize: whether to return codes; otherwise continuous latents ``[streams, dimension, frames]``
+
+        Returns:
+            The encoder, in its initial state.
+
+        Raises:
+            UserError: The model does not have this number of codebooks.
+        """
+        most = self.config.quantizer.codebooks
+        if codebooks is not None and not 1 <= codebooks <= most:
+            raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
+        step = self.inference_backend(quantize).encoding_step(codebooks or most)
+        return StreamEncoder(self.config, step, streams, block)
+
+    def stream_decoder(self, streams: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
+        """Return a decoder for streams, which takes and gives NumPy arrays.
+
+        Args:
+            streams: number of streams
+            block: number of latent frames that are computed at once, see :meth:`stream_encoder`
+            quantized: whether the input is codes; otherwise continuous latents ``[streams, dimension, frames]``
+
+        Returns:
+            The decoder, in its initial state.
+        """
+        return StreamDecoder(self.config, self.inference_backend(quantized).decoding_step(), streams, block)

@@ -104,6 +104,11 @@ class TorchStep:
 
     compute: TensorStep
 
+    @property
+    def prefers_whole_blocks(self) -> bool:
+        """Whether the device is a GPU or the like."""
+        return self.compute.codec.spread.device.type != "cpu"
+
     def initial_state(self, streams: int) -> StreamState:
         """Return the state before the first block: zeros.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -55,8 +56,8 @@ def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
-        canonical = tensor.detach().cpu().numpy().astype("<f4" if tensor.is_floating_point() else "<i4")
-        digest.update(canonical.tobytes())
+        stored = "<f4" if tensor.is_floating_point() else "<i4"
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy(), stored).data)
     return digest.hexdigest()[:16]
 
 

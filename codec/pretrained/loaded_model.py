@@ -5,10 +5,13 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from codec.errors import UserError
+
 if TYPE_CHECKING:
     from codec.bitstream.range_coder import RangeCoder
     from codec.config import CodecConfig
     from codec.model.codec import Codec
+    from codec.model.streaming import StreamingCodec
 
 
 class LoadedModel:
@@ -19,14 +22,15 @@ class LoadedModel:
     process that receives it makes a range coder of its own.
 
     Args:
-        codec: the networks, in evaluation mode, on the device that computes
+        codec: the networks, in evaluation mode, on the device that computes; or their graphs for ONNX Runtime
         name: name of the model in messages, such as ``speech_16k_v2`` or the path of its folder
+        fingerprint: fingerprint of the codec, if it is known
     """
 
-    def __init__(self, codec: Codec, name: str = "") -> None:
+    def __init__(self, codec: StreamingCodec, name: str = "", fingerprint: str | None = None) -> None:
         self.codec = codec
         self.name = name
-        self._fingerprint: str | None = None
+        self._fingerprint = fingerprint
         self._coder: RangeCoder | None = None
         self._expected_kbps: dict[int, list[float]] = {}
         self._lock = RLock()
@@ -35,8 +39,7 @@ class LoadedModel:
         return {"codec": self.codec, "name": self.name, "_fingerprint": self._fingerprint}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["codec"], state["name"])  # type: ignore[misc]
-        self._fingerprint = state["_fingerprint"]
+        self.__init__(state["codec"], state["name"], state["_fingerprint"])  # type: ignore[misc]
 
     def to(self, device: str) -> None:
         """Move the networks.
@@ -50,7 +53,7 @@ class LoadedModel:
         from codec.pretrained.registry import check_device
 
         check_device(device)
-        self.codec.to(device)
+        self.network.to(device)
 
     def set_decoder_dtype(self, dtype: str) -> None:
         """Make the decoder compute in another type; see :func:`codec.model.decoder_precision.set_decoder_dtype`.
@@ -61,11 +64,25 @@ class LoadedModel:
         Raises:
             UserError: no such type, or the device cannot compute in it.
         """
+        if dtype == "float32":
+            return
+        _ = self.fingerprint  # that of the weights as they are now
         from codec.model.decoder_precision import set_decoder_dtype
 
-        if dtype != "float32":
-            _ = self.fingerprint  # that of the weights as they are now
-        set_decoder_dtype(self.codec, dtype)
+        set_decoder_dtype(self.network, dtype)
+
+    @property
+    def network(self) -> Codec:
+        """The networks in PyTorch.
+
+        Raises:
+            UserError: there are only graphs for ONNX Runtime.
+        """
+        from codec.model.codec import Codec
+
+        if not isinstance(self.codec, Codec):
+            raise UserError("the graphs of the device onnx compute on the CPU, in float32; take another device")
+        return self.codec
 
     @property
     def config(self) -> CodecConfig:
@@ -79,7 +96,7 @@ class LoadedModel:
             if self._fingerprint is None:
                 from codec.pretrained.checkpoint import fingerprint
 
-                self._fingerprint = fingerprint(self.codec)
+                self._fingerprint = fingerprint(self.network)
             return self._fingerprint
 
     @property
@@ -94,7 +111,7 @@ class LoadedModel:
             if self._coder is None:
                 from codec.bitstream.range_coder import RangeCoder
 
-                self._coder = RangeCoder(self.codec.tables.to_numpy())
+                self._coder = RangeCoder(self.codec.code_tables())
             return self._coder
 
     @property
@@ -139,8 +156,8 @@ class LoadedModel:
             if channels not in self._expected_kbps:
                 from codec.coding.bit_rate import expected_bits, expected_kbps
 
-                tables = self.codec.tables
-                shares = tables.shares.numpy(force=True) if tables.classes > 1 else None
-                bits = expected_bits(tables.frequencies.numpy(force=True), shares)
+                tables = self.codec.code_tables()
+                frequencies = tables.frequencies[:, 0] if tables.shares is None else tables.frequencies
+                bits = expected_bits(frequencies, tables.shares)
                 self._expected_kbps[channels] = expected_kbps(bits, self.frame_rate_hz, channels)
             return self._expected_kbps[channels]

@@ -6,15 +6,17 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.runtime.json_files import parse_json, read_json
+
+if TYPE_CHECKING:
+    from codec.config import CodecConfig
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -109,7 +111,7 @@ def read_graphs(path: Path) -> ExportedGraphs:
         raise damaged_model(folder, error) from error
 
 
-def read_codec_config(path: Path) -> CodecConfig:
+def read_codec_config(path: Path) -> "CodecConfig":
     """Read the architecture of a model.
 
     Args:
@@ -121,6 +123,8 @@ def read_codec_config(path: Path) -> CodecConfig:
     Raises:
         UserError: no model there, or damaged.
     """
+    from codec.config import CodecConfig  # not at module level: codec info does without
+
     folder, content = read_config(path)
     try:
         return CodecConfig.from_dict(content["codec"])

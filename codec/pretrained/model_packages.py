@@ -5,11 +5,12 @@ The distribution ``lathe-codec-older-models`` holds models that were built in be
 the group :data:`ENTRY_POINTS`, whose value is the name of a package that holds folders of models.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
+from codec.pretrained.model_folder import CONFIG
 from codec.runtime import own_packages
 
 ENTRY_POINTS = "codec.models"
@@ -34,21 +35,36 @@ class ModelPackage:
     """Folder that holds the folder of each model."""
 
 
-def model_packages() -> list[ModelPackage]:
-    """List the packages that bring models.
+def model_packages() -> Iterator[ModelPackage]:
+    """Find the packages that bring models.
 
-    Returns:
+    Other distributions are looked for only when the iterator gets there, since that reads the metadata of each.
+
+    Yields:
         This package first, then the others by distribution; a package that cannot be found is left out.
     """
-    found = [ModelPackage(DISTRIBUTION, Path(__file__).parent)]
+    yield ModelPackage(DISTRIBUTION, Path(__file__).parent)
     checkout = own_packages.FOLDER / "older_models" / "lathe_codec_older_models"
     if checkout.is_dir():
-        found.append(ModelPackage(OLDER_DISTRIBUTION, checkout))
+        yield ModelPackage(OLDER_DISTRIBUTION, checkout)
+    from importlib.metadata import entry_points
+
     for distribution, package in sorted(
         (entry.dist.name if entry.dist else entry.name, entry.module) for entry in entry_points(group=ENTRY_POINTS)
     ):
-        found += [ModelPackage(distribution, folder) for folder in _folders(package)]
-    return found
+        for folder in _folders(package):
+            yield ModelPackage(distribution, folder)
+
+
+def iterate_models() -> Iterator[tuple[str, Path]]:
+    """Find the models with names, those of the first of :func:`model_packages` first.
+
+    Yields:
+        Name and folder of each. A name that occurs twice is that of the first.
+    """
+    for package in model_packages():
+        for config in sorted(package.folder.glob(f"*/{CONFIG}")):
+            yield config.parent.name, config.parent
 
 
 def _folders(package: str) -> list[Path]:

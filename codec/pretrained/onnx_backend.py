@@ -38,12 +38,15 @@ class OnnxBackend:
         threads: CPU threads that ONNX Runtime may use
 
     Raises:
-        UserError: ONNX Runtime is not installed, or the graphs are not there or not those that were exported.
+        UserError: ONNX Runtime is not installed, or a graph is not there. That a graph is damaged, or is not the one
+            that was exported, is found when the first stream needs it.
     """
 
     def __init__(self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1):
         self.folder, self.digests, self.codebooks, self.threads = folder, dict(digests), codebooks, threads
-        _ = self._encoder, self._decoder  # so that errors are raised now
+        require_installed("the device onnx", "onnx", modules=["onnxruntime"])
+        for name in (ENCODER, DECODER):
+            _check_exists(folder / name)
 
     @cached_property
     def _encoder(self) -> Any:
@@ -139,6 +142,10 @@ class _Step:
     codebooks: int
     graph: _Graph = field(compare=False)
 
+    @property
+    def prefers_whole_blocks(self) -> bool:
+        return False
+
     def initial_state(self, streams: int) -> BlockOutputs:
         return self.graph.initial_state(streams)
 
@@ -172,11 +179,15 @@ class _DecodeStep(_Step):
         return (waveform,), tuple(after)
 
 
-def _read(path: Path) -> bytes:
+def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise UserError(
             f"{path}: no such graph; write it with codec export MODEL --onnx --out DIR, and give --model DIR"
         )
+
+
+def _read(path: Path) -> bytes:
+    _check_exists(path)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -184,7 +195,6 @@ def _read(path: Path) -> bytes:
 
 
 def _session(path: Path, graph: bytes, threads: int) -> Any:
-    require_installed("the device onnx", "onnx", modules=["onnxruntime"])
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

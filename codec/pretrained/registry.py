@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,17 @@ from codec.coding.bit_rate import expected_bits, expected_kbps
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import (
-    CONFIG,
     count_parameters,
-    model_folder,
     read_arrays,
     read_codec_config,
     read_fingerprints,
 )
-from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS, model_packages
+from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS, iterate_models, model_packages
 
 if TYPE_CHECKING:
     import torch
+
+    from codec.model.streaming import StreamingCodec
 
 ONNX = "onnx"
 """Name of the device that is ONNX Runtime on the CPU, with the graphs in the folder of a model."""
@@ -58,9 +59,8 @@ def built_in() -> dict[str, Path]:
         :func:`codec.pretrained.model_packages.model_packages`.
     """
     folders: dict[str, Path] = {}
-    for package in model_packages():
-        for config in package.folder.glob(f"*/{CONFIG}"):
-            folders.setdefault(config.parent.name, config.parent)
+    for name, folder in iterate_models():
+        folders.setdefault(name, folder)
     return dict(sorted(folders.items()))
 
 
@@ -82,7 +82,7 @@ def model_name(place: Path) -> str:
     Returns:
         The name of a built-in model, or else the path.
     """
-    return next((name for name, path in built_in().items() if path.resolve() == place.resolve()), str(place))
+    return next((name for name, path in iterate_models() if path.resolve() == place.resolve()), str(place))
 
 
 def find_model(name: str) -> Path:
@@ -97,15 +97,16 @@ def find_model(name: str) -> Path:
     Raises:
         UserError: neither a built-in model nor a path.
     """
-    there = built_in()
-    if name in there:
-        return there[name]
+    for known, folder in iterate_models():
+        if known == name:
+            return folder
     if not Path(name).exists():
+        there = built_in()
         if name in OLDER_MODELS.values():
             raise UserError(f"no model {name}: it is one of the older models; {INSTALL_OLDER_MODELS}")
         if not there:
-            folder = "give the folder of a run or of a model, as --model or --init-from"
-            raise UserError(f"no model {name}: this installation has no built-in model; {folder}")
+            advice = "give the folder of a run or of a model, as --model or --init-from"
+            raise UserError(f"no model {name}: this installation has no built-in model; {advice}")
         names = ", ".join(there)
         raise UserError(
             f"no model {name}: built in are {names}; give one of these, or the folder of a run or of a model"
@@ -135,16 +136,16 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1, 
 def _load(
     place: Path, device: str | torch.device, dtype: str = "float32", threads: int = 1, name: str = ""
 ) -> LoadedModel:
-    from codec.pretrained.checkpoint import load_codec
-
-    codec = load_codec(place)
+    codec: StreamingCodec
     if device == ONNX:
-        from codec.pretrained.onnx_backend import with_graphs
+        from codec.pretrained.onnx_codec import OnnxCodec
 
-        codec = with_graphs(codec, model_folder(place), threads)
+        codec = OnnxCodec(place, threads)
     else:
-        codec = codec.to(device)
-    loaded = LoadedModel(codec, name or model_name(place))
+        from codec.pretrained.checkpoint import load_codec
+
+        codec = load_codec(place).to(device)
+    loaded = LoadedModel(codec, name or model_name(place), read_fingerprints(place)[0])
     loaded.set_decoder_dtype(dtype)
     return loaded
 
@@ -158,10 +159,12 @@ def check_device(device: str | torch.device) -> None:
     Raises:
         UserError: nothing can be computed on it.
     """
+    if device in ("cpu", ONNX):
+        return
     import torch
 
     try:
-        torch.zeros(1, device="cpu" if device == ONNX else device).cpu()
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"the device {device} cannot be used ({str(error).splitlines()[0]}); use cpu") from error
 
@@ -183,7 +186,9 @@ class ModelFinder:
 
     def __init__(self, others: Iterable[Path] = (), device: str | torch.device = "cpu", dtype: str = "float32") -> None:
         self._others = list(others)
-        self._known = [(place, read_fingerprints(place)) for place in (*self._others, *built_in().values())]
+        for place in self._others:
+            read_fingerprints(place)
+        self._found: dict[str, Path | None] = {}
         self._device, self._dtype = device, dtype
         self._loaded: dict[Path, LoadedModel] = {}
         self._lock = Lock()
@@ -219,14 +224,23 @@ class ModelFinder:
         Raises:
             UserError: the model is damaged.
         """
-        places = [place for place, (own, *_) in self._known if is_fingerprint_of(fingerprint, [own])]
-        places += [place for place, names in self._known if is_fingerprint_of(fingerprint, names)]
-        if not places:
-            return None
         with self._lock:
-            if places[0] not in self._loaded:
-                self._loaded[places[0]] = _load(places[0], self._device, self._dtype)
-            return self._loaded[places[0]]
+            if fingerprint not in self._found:
+                self._found[fingerprint] = self._find(fingerprint)
+            place = self._found[fingerprint]
+            if place is not None and place not in self._loaded:
+                self._loaded[place] = _load(place, self._device, self._dtype)
+            return None if place is None else self._loaded[place]
+
+    def _find(self, fingerprint: str) -> Path | None:
+        decodes_it = None
+        for place in chain(self._others, (folder for _, folder in iterate_models())):
+            own, *others = read_fingerprints(place)
+            if is_fingerprint_of(fingerprint, [own]):
+                return place
+            if decodes_it is None and is_fingerprint_of(fingerprint, others):
+                decodes_it = place
+        return decodes_it
 
 
 def describe_model(name: str, place: Path) -> ModelDescription:

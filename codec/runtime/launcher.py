@@ -79,7 +79,7 @@ def _watch(launcher: int) -> None:
 def _wait(children: Sequence["subprocess.Popen[bytes]"]) -> int:
     """Wait until all have ended, and return the status of the first that failed."""
     first, since, ended_by_us = 0, 0.0, 0
-    while any(child.poll() is None for child in children):
+    while any([child.poll() is None for child in children]):  # a list, so that each is asked
         failed = [child.returncode for child in children if child.returncode]
         if failed and not first:
             first, since = failed[0], time.monotonic()

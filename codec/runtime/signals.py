@@ -97,22 +97,27 @@ def _ignore() -> None:
 
 
 @contextmanager
-def exit_on_interrupt() -> Iterator[None]:
+def exit_on_interrupt(numbers: Iterable[signal.Signals] = SIGNALS, *, tell: bool = True) -> Iterator[None]:
     """Let an interrupt end the process at once while the block runs.
 
     This is for imports: a module that is interrupted in C++ aborts the process with a trace, and there is nothing yet
     that could be lost.
 
+    Args:
+        numbers: the signals
+        tell: whether to print a line
+
     Yields:
         Nothing.
     """
-    with signal_handler(_end):
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if tell:
+            print(f"codec: error: {MESSAGE}", file=sys.stderr, flush=True)
+        os._exit(INTERRUPT_STATUS)
+
+    with signal_handler(end, numbers):
         yield
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    print(f"codec: error: {MESSAGE}", file=sys.stderr, flush=True)
-    os._exit(INTERRUPT_STATUS)
 
 
 @contextmanager

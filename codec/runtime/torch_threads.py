@@ -1,6 +1,7 @@
 """Limit the CPU threads of PyTorch for a while."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -24,3 +25,17 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def torch_threads_setter() -> Callable[[], None]:
+    """Take the number of CPU threads of the calling thread over to others, each of which has a setting of its own.
+
+    Returns:
+        A function that the other threads call. It does nothing if PyTorch is not imported.
+    """
+    if "torch" not in sys.modules:
+        return lambda: None
+    import torch
+
+    count = torch.get_num_threads()
+    return lambda: torch.set_num_threads(count)

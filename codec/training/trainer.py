@@ -72,6 +72,8 @@ class TrainingOptions:
     step_lock: StepLock = NO_LOCK
     """Held while the initial weights, a step or a batch of validation are computed; waiting for it does not count as
     training time."""
+    alone: bool = False
+    """Train in this process alone, also if torchrun or SLURM started it as one of several: each has work of its own."""
 
 
 def train(
@@ -116,7 +118,7 @@ def train(
     """
     options = options or TrainingOptions()
     _silence_lightning()
-    with joined_processes() as processes:
+    with nullcontext(ONE_PROCESS) if options.alone else joined_processes() as processes:
         _print(quiet, f"reading {data}")
         prepared = CodecData(data, recipe, processes=processes)
         for crops in prepared.evaluation_crops:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from codec import audio
-from codec.batch.encode import NAC, encode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.inputs import NAC
 from codec.batch.jobs import BatchOptions
 from codec.distributed.ray_cluster import RayCluster
 from codec.errors import UserError

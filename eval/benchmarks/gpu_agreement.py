@@ -65,7 +65,7 @@ def measure_agreement(
         The comparison.
     """
     ours, theirs = load_model(model), load_model(model, str(device))
-    one, other = ours.codec, theirs.codec
+    one, other = ours.network, theirs.network
     codes, device_codes = one.encode(waveform), other.encode(waveform.to(device)).cpu()
     decoded, device_decoded = one.decode(codes), other.decode(codes.to(device)).cpu()
     places = [(ours, "cpu", 1), (theirs, "device", batch)]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.audio import AUDIO_SUFFIXES
-from codec.batch.encode import NAC, encode_batch
+from codec.batch.encode import encode_batch
+from codec.batch.inputs import NAC
 from codec.batch.jobs import BatchOptions
 from codec.batch.report import BatchSummary
 from codec.coding.options import CodingOptions

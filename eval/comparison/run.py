@@ -17,6 +17,7 @@ from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, replacing, write_text
 from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
+from codec.runtime.process_layout import find_layout
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
 from codec.training.trainer import TrainingOptions, train
@@ -75,8 +76,12 @@ def compare(name: str, data: DataLocation, out: Path, overrides: PlanOverrides |
         All results.
 
     Raises:
-        UserError: plan, data or ``out`` cannot be used.
+        UserError: plan, data or ``out`` cannot be used, or this is one of several processes.
     """
+    if (layout := find_layout()) is not None:
+        raise UserError(
+            f"a comparison is made by one process, and torchrun or srun has started {layout.count}; start one"
+        )
     overrides = overrides or PlanOverrides()
     plan = read_comparison_plan(name, overrides)
     if unknown := [key for key in overrides.only if key not in plan.candidates]:

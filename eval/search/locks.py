@@ -83,6 +83,21 @@ class FileLocks:
         return Lock(self._folder / name)
 
 
+def storage_error(where: object, error: Exception) -> UserError:
+    """Describe why a storage cannot be opened.
+
+    Args:
+        where: its URL or folder.
+        error: what Optuna or the driver of the database raised.
+
+    Returns:
+        The error to raise.
+    """
+    named = error.__cause__ or error if isinstance(error, ImportError) else error  # the cause names the module
+    reason = (str(named).splitlines() or [type(error).__name__])[0]
+    return UserError(f"{where}: the storage cannot be opened ({reason})")
+
+
 class DatabaseLocks:
     """Locks in a database of a server, such as PostgreSQL or MySQL.
 
@@ -111,8 +126,7 @@ class DatabaseLocks:
                 return
             except Exception as error:  # database drivers raise any exception
                 if attempt == _ATTEMPTS - 1 or not isinstance(error, SQLAlchemyError):
-                    reason = str(error).splitlines()[0]
-                    raise UserError(f"{url}: the storage cannot be opened ({reason})") from error
+                    raise storage_error(url, error) from error
                 time.sleep(_POLL_S)
 
     def __call__(self, name: str) -> "DatabaseLock":

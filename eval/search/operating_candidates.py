@@ -162,7 +162,7 @@ class OperatingPointCandidates:
         return self._models[key]
 
     def _load_torch(self, use: OperatingSettings) -> Codec:
-        model = AudioCodec(load_codec(self._path), dtype=use.precision).model.codec
+        model = AudioCodec(load_codec(self._path), dtype=use.precision).model.network
         if use.runtime == "compiled":
             model.encoder.compile()
             model.decoder.compile()

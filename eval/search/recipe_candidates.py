@@ -107,7 +107,9 @@ class RecipeCandidates:
             finished = folder / f"seed{seed}-rung{number}.txt"
             if not finished.is_file():
                 recipe = self._recipe_for_rung(settings, run, number, seed)
-                options = TrainingOptions(fit_tables=False, keep_audio_samples=False, step_lock=self._timing)
+                options = TrainingOptions(
+                    fit_tables=False, keep_audio_samples=False, step_lock=self._timing, alone=True
+                )
                 result = train(recipe, self._data, run, quiet=True, options=options)
                 write_text(finished, f"{result.steps} steps, {result.minutes:.2f} minutes\n")
         codec = load_codec(run)

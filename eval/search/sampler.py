@@ -15,9 +15,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from codec.errors import UserError
 from codec.runtime.file_lock import Lock
 from eval.search.candidate import Candidate
+from eval.search.locks import storage_error
 from eval.search.plan import SearchPlan
 
 SAMPLERS = ("genetic", "random")
@@ -73,7 +73,7 @@ def open_storage(out: Path, url: str | None) -> BaseStorage:
         journal = out / _JOURNAL
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=_JournalLock(journal)))
     except Exception as error:  # database drivers raise any exception
-        raise UserError(f"{url or out}: the storage cannot be opened ({str(error).splitlines()[0]})") from error
+        raise storage_error(url or out, error) from error
 
 
 class CandidateSampler:

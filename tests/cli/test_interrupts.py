@@ -32,6 +32,27 @@ def test_ctrl_c_while_libraries_load_is_one_line(place, tmp_path, after_s):
     assert not contents(tmp_path)
 
 
+ANNOUNCED_END = """
+import os, signal, sys
+from codec.cli import main
+class Signals:
+    def find_spec(self, name, *_):
+        if name == "codec.dataset.location":
+            os.kill(os.getpid(), signal.SIGUSR1)
+sys.meta_path.insert(0, Signals())
+main(["train", "quickstart", "--data", "data", "--run", "run"])
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_signal_of_a_scheduler_while_a_training_loads_is_one_line(monkeypatch, rank):
+    for name, value in (("RANK", str(rank)), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    done = python(ANNOUNCED_END)
+    assert done.returncode == INTERRUPTED
+    assert done.stderr.splitlines() == [f"codec: error: {signals.MESSAGE}"] * (rank == 0)
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("after_s", [0.6, 0.9])
 def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, corpus, prepared, tmp_path, after_s):

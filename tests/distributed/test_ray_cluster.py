@@ -21,7 +21,7 @@ from codec.coding.options import CodingOptions, DecodingOptions
 from codec.dataset.ledger import read_ledger
 from codec.dataset.packed import packed_folder
 from codec.distributed.cluster import Resources
-from codec.distributed.ray_cluster import RayCluster
+from codec.distributed.ray_cluster import LOCAL, RayCluster
 from codec.errors import UserError
 from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.loaded_model import LoadedModel
@@ -81,6 +81,15 @@ def named(report: BatchReport) -> list[list[str]]:
     """The sources that were done, were up to date, and failed, with the reasons."""
     done, skipped = [str(one.source) for one in report.reports], [str(one.path) for one in report.skipped]
     return [done, skipped, [one.reason for one in report.failures]]
+
+
+def test_a_node_that_starts_too_slowly_is_one_line(sounds, tmp_path, model, monkeypatch):
+    def start(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore.")  # as ray._private.node does after 30 s
+
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(UserError, match=r"--ray local: .*timed out during startup\.\)$"):
+        encode(sounds, tmp_path, model, LOCAL)
 
 
 def test_a_killed_process_and_a_killed_node_lose_nothing(tmp_path, cluster, sounds, model, alone):

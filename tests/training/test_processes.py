@@ -13,7 +13,7 @@ from torch.distributed.run import parse_args
 
 from codec.errors import UserError
 from codec.recipe import write_recipe
-from codec.runtime import signals
+from codec.runtime import launcher, signals
 from codec.runtime.launcher import launch
 from codec.runtime.process_layout import find_layout
 from codec.training.checkpointing import read_checkpoint
@@ -163,6 +163,18 @@ def test_the_launcher_returns_the_status_of_the_process_that_failed(capfd):
     assert launch(["--version"], 2, 1) == 0
     assert launch(["train", "nowhere"], 2, 1) == 2
     assert capfd.readouterr().err.count("error") == 2
+
+
+def test_the_launcher_ends_the_first_process_when_another_has_failed(tmp_path, monkeypatch):
+    (tmp_path / "codec").mkdir()
+    (tmp_path / "codec/__init__.py").touch()
+    program = "import os, sys, time\nif os.environ['RANK'] == '1': sys.exit(3)\ntime.sleep(100)\n"
+    (tmp_path / "codec/__main__.py").write_text(program)
+    monkeypatch.chdir(tmp_path)  # where python -m codec finds this program
+    monkeypatch.setattr(launcher, "_GRACE_S", 0.1)
+    began = time.monotonic()
+    assert launch([], 2, 1) == 3
+    assert time.monotonic() - began < 50
 
 
 def test_torchrun_leaves_the_options_of_the_command_alone():

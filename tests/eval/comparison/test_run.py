@@ -129,6 +129,14 @@ def test_some_candidates_can_be_trained_alone_and_other_runs_are_not_mixed_in(tm
         compare(changed, prepared, out, PlanOverrides(seeds=[3]))
 
 
+def test_one_of_several_processes_is_refused(tmp_path, prepared, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError, match="one process"):
+        compare(write_comparison_plan(tmp_path), prepared, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_candidate_that_fails_is_listed_and_the_others_go_on(tmp_path, prepared):
     diverging = {"settings": {"optim.lr": 10.0, "optim.clip_norm": 1e9, "optim.warmup_steps": 0}}
     plan = write_comparison_plan(tmp_path, candidates={"wild": diverging, "ours": {}}, clips=1, kbps=[0.6])

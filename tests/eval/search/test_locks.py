@@ -50,3 +50,8 @@ def test_a_database_that_cannot_be_opened_is_an_error_of_one_line():
     with pytest.raises(UserError, match="nodatabase://nowhere") as found:
         DatabaseLocks("nodatabase://nowhere", "search")
     assert "\n" not in str(found.value)
+
+
+def test_a_driver_that_is_not_installed_is_named():
+    with pytest.raises(UserError, match="No module named 'oracledb'"):
+        DatabaseLocks("oracle://nobody@127.0.0.1/none", "search")

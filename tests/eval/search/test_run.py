@@ -28,11 +28,16 @@ def search_in_child(plan: str, data: Path, out: Path) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, prepared) -> Path:
-    """The folder of a search with two rungs and two seeds, next to its plan."""
+    """The folder of a search with two rungs and two seeds, next to its plan.
+
+    It runs as one of two tasks of SLURM. They share the folder, not a training.
+    """
     folder = tmp_path_factory.mktemp("search")
     plan = write_search_plan(folder, rungs=2, factor=2, seeds=[0, 1])
     counted, opened = count_candidates(prepared), len(read_ledger(prepared))
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.MonkeyPatch.context() as environment, pytest.raises(SystemExit, match="0"):
+        for name, value in (("STEP_NUM_TASKS", "2"), ("PROCID", "0"), ("LOCALID", "0"), ("JOB_ID", "1")):
+            environment.setenv(f"SLURM_{name}", value)
         main(["search", "run", plan, "--data", str(prepared), "--out", str(folder / "out")])
     trained = len(list((folder / "out/candidates").glob("*/seed[01]")))
     assert count_candidates(prepared) == counted + trained and len(read_ledger(prepared)) == opened

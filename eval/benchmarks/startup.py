@@ -1,0 +1,251 @@
+"""Processor time of commands on one short file, and files per second of many short ones.
+
+``python -m eval.benchmarks.startup FILE --before CHECKOUT --onnx MODEL --files 5000`` measures both, beside an earlier
+version of this repository, and with a model that has ONNX graphs.
+"""
+
+import argparse
+import filecmp
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from codec import audio
+from codec.errors import UserError
+from codec.runtime import own_packages
+from codec.runtime.atomic_files import write_text
+from codec.runtime.command import command_line
+from eval.pages.text_table import Table
+
+SHORT_S = 0.5
+"""Duration of each of the many files, in seconds."""
+NOW = "this version"
+BEFORE = "before"
+
+Versions = Mapping[str, Path]
+"""Folder of the repository by name of the version."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Runs of one command."""
+
+    command: str
+    version: str
+    cpu_s: list[float]
+    """Processor time of each run, user and system, in seconds."""
+
+
+@dataclass(frozen=True)
+class ManyFiles:
+    """One command on many short files."""
+
+    command: str
+    version: str
+    files: int
+    cpu_s: float
+    """Processor time, user and system, the start included."""
+    files_per_s: float
+    """Files per second of processor time, after the start: without the time of one file alone."""
+    same: int
+    """Outputs that are byte-equal to those of the first version."""
+
+
+def cpu_seconds(words: Sequence[object], folder: Path) -> float:
+    """Measure a process.
+
+    Args:
+        words: arguments of Python
+        folder: folder from which it imports
+
+    Returns:
+        Processor time of the process, user and system, in seconds.
+
+    Raises:
+        UserError: it failed.
+    """
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    variables |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run([sys.executable, *map(str, words)], capture_output=True, env=variables, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ended.returncode:
+        raise UserError(ended.stderr.decode(errors="replace").strip().splitlines()[-1])
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: int) -> list[Timing]:
+    """Measure commands on one file, in rounds over all of them.
+
+    Args:
+        source: a short audio file
+        versions: versions of the repository
+        onnx: folder of a model with ONNX graphs, if there is one
+        runs: number of rounds; one more that compiles the modules is not counted
+
+    Returns:
+        A timing for each command and version.
+
+    Raises:
+        UserError: a command failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        nac, wav = Path(folder) / "a.nac", Path(folder) / "a.wav"
+        graphs = ["--model", onnx, "--device", "onnx"] if onnx else []
+        commands: dict[str, list[object]] = {
+            "python -c pass": ["-c", "pass"],
+            "import numpy": ["-c", "import numpy"],
+            "import torch": ["-c", "import torch"],
+            "codec encode": ["-m", "codec", "encode", source, "--out", nac, "--force"],
+            "codec info": ["-m", "codec", "info", nac],
+            "codec decode": ["-m", "codec", "decode", nac, "--out", wav, "--force"],
+        }
+        if onnx:
+            commands["codec encode --device onnx"] = [*commands["codec encode"], *graphs]
+            commands["codec decode --device onnx"] = [*commands["codec decode"], *graphs]
+        found: dict[tuple[str, str], list[float]] = {}
+        for turn in tqdm(range(runs + 1), desc="start", unit="round"):
+            for name, words in commands.items():
+                for version, place in versions.items() if words[0] == "-m" else [("", own_packages.FOLDER)]:
+                    took = cpu_seconds(words, place)
+                    if turn:
+                        found.setdefault((name, version), []).append(took)
+    return [Timing(name, version, times) for (name, version), times in found.items()]
+
+
+def measure_many(source: Path, versions: Versions, count: int) -> list[ManyFiles]:
+    """Encode and decode many short files, cut from one.
+
+    Args:
+        source: an audio file of some seconds
+        versions: versions of the repository
+        count: number of files
+
+    Returns:
+        Measurements for each command and version.
+
+    Raises:
+        UserError: a command failed.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        _cut(source, place / "source", count)
+        _cut(source, place / "one", 1)
+        for command, given in (("encode", "source"), ("decode", "nac")):
+            outputs: list[Path] = []
+            for version, repository in tqdm(versions.items(), desc=command, unit="version"):
+                many = place / (given if command == "encode" else f"{BEFORE if BEFORE in versions else NOW}.encode")
+                outputs.append(place / f"{version}.{command}")
+                alone = place / "one" if command == "encode" else next(many.iterdir())
+                start = cpu_seconds(["-m", "codec", command, alone, "--out", place / "alone", "--force"], repository)
+                took = cpu_seconds(["-m", "codec", command, many, "--out", outputs[-1], "--force"], repository)
+                names = [path.name for path in outputs[-1].iterdir()]
+                same = len(filecmp.cmpfiles(outputs[0], outputs[-1], names, shallow=False)[0])
+                found.append(ManyFiles(command, version, count, took, (count - 1) / (took - start), same))
+    return found
+
+
+def _cut(source: Path, folder: Path, count: int) -> None:
+    folder.mkdir()
+    found = audio.read(source)
+    length = round(SHORT_S * found.sample_rate)
+    steps = np.linspace(0, found.samples.shape[1] - length, count).astype(int)
+    for number, first in enumerate(steps):
+        audio.write(folder / f"{number:05}.wav", found.samples[:, first : first + length], found.sample_rate)
+
+
+def startup_table(timings: Sequence[Timing]) -> Table:
+    """Return the processor time of commands as a table.
+
+    Args:
+        timings: from :func:`measure_startup`
+
+    Returns:
+        A row per command and version.
+    """
+    return Table(
+        "One short file",
+        "Processor time of the whole process, user and system, on one thread: median (lowest–highest).",
+        ["command", "version", "s"],
+        [
+            [
+                one.command,
+                one.version,
+                f"{statistics.median(one.cpu_s):.2f} ({min(one.cpu_s):.2f}–{max(one.cpu_s):.2f})",
+            ]
+            for one in timings
+        ],
+    )
+
+
+def many_table(measured: Sequence[ManyFiles]) -> Table:
+    """Return the speed with many files as a table.
+
+    Args:
+        measured: from :func:`measure_many`
+
+    Returns:
+        A row per command and version.
+    """
+    return Table(
+        f"Many files of {SHORT_S:g} s",
+        "One process with one thread. Files per second of processor time do not count the start, which is the time of"
+        " one file alone.",
+        ["command", "version", "files", "s", "files/s", "byte-equal"],
+        [
+            [
+                one.command,
+                one.version,
+                f"{one.files:,}",
+                f"{one.cpu_s:.1f}",
+                f"{one.files_per_s:.0f}",
+                f"{one.same:,}",
+            ]
+            for one in measured
+        ],
+    )
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmarks.startup",
+        description="Measure the processor time of commands on one short file, and files per second of many short ones"
+        " that are cut from it.",
+    )
+    parser.add_argument("file", type=Path, help="audio file of some seconds")
+    parser.add_argument("--before", type=Path, help="checkout of an earlier version to measure in the same run")
+    parser.add_argument("--onnx", type=Path, help="model that codec export --onnx wrote")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command (default: %(default)s)")
+    parser.add_argument("--files", type=int, default=5000, help="number of short files (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="also write the tables as a page in Markdown")
+    arguments = parser.parse_args()
+    versions = {**({BEFORE: arguments.before.resolve()} if arguments.before else {}), NOW: own_packages.FOLDER}
+    try:
+        tables = []
+        if arguments.runs:
+            tables.append(startup_table(measure_startup(arguments.file, versions, arguments.onnx, arguments.runs)))
+            print(tables[-1].text())
+        if arguments.files:
+            tables.append(many_table(measure_many(arguments.file, versions, arguments.files)))
+            print(tables[-1].text())
+        if arguments.out:
+            words = ["python", "-m", "eval.benchmarks.startup", *sys.argv[1:]]
+            parts = [f"## {table.title}\n\n{table.note}\n\n{table.markdown()}\n" for table in tables]
+            head = f"# Start-up and short files\n\nWritten by\n\n```sh\n{command_line(*words)}\n```\n\n"
+            write_text(arguments.out, head + "\n".join(parts))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    _main()
