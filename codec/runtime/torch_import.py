@@ -9,7 +9,7 @@ from typing import Any
 
 _POSTPONED = ("torch._meta_registrations", "torch.distributed._meta_registrations")
 """Modules that PyTorch imports for what they do, not for names. With what they import, they take a third of the time of
-``import torch`` (measured: docs/results/startup.md)."""
+``import torch`` (measured)."""
 
 
 def import_torch(threads: int) -> None:

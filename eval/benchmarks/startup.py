@@ -65,7 +65,7 @@ def cpu_seconds(words: Sequence[object], folder: Path) -> float:
 
     Args:
         words: arguments of Python
-        folder: folder from which it imports
+        folder: folder from which it imports, and in which it runs
 
     Returns:
         Processor time of the process, user and system, in seconds.
@@ -76,7 +76,8 @@ def cpu_seconds(words: Sequence[object], folder: Path) -> float:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     variables |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ended = subprocess.run([sys.executable, *map(str, words)], capture_output=True, env=variables, check=False)
+    run = [sys.executable, *map(str, words)]
+    ended = subprocess.run(run, cwd=folder, capture_output=True, env=variables, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if ended.returncode:
         raise UserError(ended.stderr.decode(errors="replace").strip().splitlines()[-1])
@@ -230,13 +231,14 @@ def _main() -> None:
     parser.add_argument("--out", type=Path, help="also write the tables as a page in Markdown")
     arguments = parser.parse_args()
     versions = {**({BEFORE: arguments.before.resolve()} if arguments.before else {}), NOW: own_packages.FOLDER}
+    source, graphs = arguments.file.resolve(), arguments.onnx and arguments.onnx.resolve()
     try:
         tables = []
         if arguments.runs:
-            tables.append(startup_table(measure_startup(arguments.file, versions, arguments.onnx, arguments.runs)))
+            tables.append(startup_table(measure_startup(source, versions, graphs, arguments.runs)))
             print(tables[-1].text())
         if arguments.files:
-            tables.append(many_table(measure_many(arguments.file, versions, arguments.files)))
+            tables.append(many_table(measure_many(source, versions, arguments.files)))
             print(tables[-1].text())
         if arguments.out:
             words = ["python", "-m", "eval.benchmarks.startup", *sys.argv[1:]]
