@@ -135,9 +135,9 @@ def import_torch(arguments: argparse.Namespace) -> None:
         arguments: arguments of a command with :func:`add_batch_options`
     """
     if arguments.device != "onnx":
-        from codec.runtime import torch_import
+        import torch
 
-        torch_import.import_torch(arguments.threads or 1)
+        torch.set_num_threads(arguments.threads or 1)
 
 
 def encoding_model(name: str | None) -> str:
