@@ -1,5 +1,6 @@
 """Commands as they are typed: any command as text for a shell, and the command that is being run."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,21 @@ def running_command(*otherwise: object) -> str:
         otherwise: the command that does the same, for calls from Python
 
     Returns:
-        The words, quoted for a shell.
+        The words, quoted for a shell, without the passwords in URLs: commands are recorded in reports.
     """
-    return command_line(*(_running or otherwise))
+    return command_line(*(hide_passwords(str(word)) for word in _running or otherwise))
+
+
+def hide_passwords(text: str) -> str:
+    """Replace the passwords in URLs.
+
+    Args:
+        text: any text
+
+    Returns:
+        The text with three asterisks for each password.
+
+    >>> hide_passwords("--storage postgresql://me:secret@host:5432/search")
+    '--storage postgresql://me:***@host:5432/search'
+    """
+    return re.sub(r"(\w://[^\s/@:]*:)[^\s/@]+@", r"\1***@", text)

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from codec.errors import UserError
+from codec.runtime.command import hide_passwords
 from codec.runtime.file_lock import Lock
 
 HEARTBEAT_S = 20
@@ -95,7 +96,7 @@ def storage_error(where: object, error: Exception) -> UserError:
     """
     named = error.__cause__ or error if isinstance(error, ImportError) else error  # the cause names the module
     reason = (str(named).splitlines() or [type(error).__name__])[0]
-    return UserError(f"{where}: the storage cannot be opened ({reason})")
+    return UserError(f"{hide_passwords(str(where))}: the storage cannot be opened ({reason})")
 
 
 class DatabaseLocks:
