@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 
-LIMIT_S = 120.0
+LIMIT_S = 600.0
 """What is not done by then hangs."""
 
 CONTEXT = multiprocessing.get_context("forkserver")
