@@ -4,11 +4,7 @@ Commands are what all builds have in common. The time of a command on one second
 start, is subtracted from that on the whole; builds take turns.
 """
 
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +17,7 @@ import codec
 from codec import audio
 from codec.errors import UserError
 from eval.benchmarks.coding_speed import TimingQuantiles
+from eval.benchmarks.processor_time import cpu_seconds
 
 HEAD_S = 1.0
 """Seconds of audio of which nearly all the time is the start of the command."""
@@ -56,16 +53,10 @@ class _Build:
 
     def run(self, *words: str) -> float:
         """Run a command, and return its processor time in seconds."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder)}
-        command = [sys.executable, "-m", "codec", *words, "--force"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Python looks for modules in the current folder first
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=self.folder)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            reason = (done.stderr.strip() or "killed").splitlines()[-1]
-            raise UserError(f"{self.name}: codec {words[0]} failed: {reason}")
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        try:
+            return cpu_seconds(["-m", "codec", *words, "--force"], self.folder)
+        except UserError as error:
+            raise UserError(f"{self.name}: codec {words[0]} failed: {error}") from error
 
 
 def time_commands(

@@ -6,10 +6,7 @@ version of this repository, and with a model that has ONNX graphs.
 
 import argparse
 import filecmp
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,6 +21,7 @@ from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
+from eval.benchmarks.processor_time import cpu_seconds
 from eval.pages.text_table import Table
 
 SHORT_S = 0.5
@@ -58,30 +56,6 @@ class ManyFiles:
     """Files per second of processor time, after the start: without the time of one file alone."""
     same: int
     """Outputs that are byte-equal to those of the first version."""
-
-
-def cpu_seconds(words: Sequence[object], folder: Path) -> float:
-    """Measure a process.
-
-    Args:
-        words: arguments of Python
-        folder: folder from which it imports, and in which it runs
-
-    Returns:
-        Processor time of the process, user and system, in seconds.
-
-    Raises:
-        UserError: it failed.
-    """
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    variables |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run = [sys.executable, *map(str, words)]
-    ended = subprocess.run(run, cwd=folder, capture_output=True, env=variables, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if ended.returncode:
-        raise UserError(ended.stderr.decode(errors="replace").strip().splitlines()[-1])
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: int) -> list[Timing]:
