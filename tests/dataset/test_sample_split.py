@@ -69,6 +69,7 @@ def test_a_list_that_was_damaged_is_made_again(tmp_path: Path, cache: ShardCache
 
 def open_and_die(folder: Path) -> None:
     """End as by SIGKILL while the first sample of a tar is decoded."""
+    os.environ["LATHE_CACHE"] = str(folder / "cache")  # a process of the server has the server's environment
     decoded_shards.audio.info = lambda path: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     open_split(folder, "train", RATE, 1)
 
