@@ -13,6 +13,7 @@ ABOVE_BAND_THRESHOLD = 1e-3
 """Share of the energy above the model's Nyquist frequency from which a file is reported."""
 
 _WINDOW = 1024
+_HANN = np.hanning(_WINDOW).astype(np.float32)
 _EVERY = 4
 _MARGIN = 1.05
 """Lower edge of the energy that is counted, relative to the model's Nyquist frequency: windows leak across it."""
@@ -34,7 +35,6 @@ class AboveBandMeter:
 
     def __init__(self, sample_rate: int, model_rate: int) -> None:
         self._needed = sample_rate > model_rate * _MARGIN
-        self._window = np.hanning(_WINDOW).astype(np.float32)
         self._first = int(np.ceil(_MARGIN * model_rate / 2 / (sample_rate / _WINDOW)))
         self._above = self._all = 0.0
         self._rest: FloatArray | None = None
@@ -51,7 +51,7 @@ class AboveBandMeter:
         whole = wave.shape[1] // (_EVERY * _WINDOW) * _EVERY * _WINDOW
         self._rest = wave[:, whole:]
         windows = wave[:, :whole].reshape(block.shape[0], -1, _WINDOW)[:, ::_EVERY]
-        energy = (np.abs(np.fft.rfft(windows * self._window)) ** 2).sum(axis=(0, 1), dtype=np.float64)
+        energy = (np.abs(np.fft.rfft(windows * _HANN)) ** 2).sum(axis=(0, 1), dtype=np.float64)
         self._above += float(energy[self._first :].sum())
         self._all += float(energy[2:].sum())  # a constant offset, which the window spreads to two bins, is inaudible
 

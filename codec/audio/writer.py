@@ -1,6 +1,7 @@
 """Writing of audio files by libsndfile. A file appears under its name only when it is complete."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,12 @@ _VORBIS_ORDER = {
     8: (0, 2, 1, 6, 7, 4, 5, 3),
 }
 """Indices of the channels of WAV in the order of Vorbis and Opus (Vorbis I specification, section 4.3.9)."""
+
+
+@functools.cache
+def _available_formats() -> frozenset[str]:
+    """Return libsndfile's names of the formats that it writes."""
+    return frozenset(soundfile.available_formats())
 
 
 class _Sink:
@@ -128,7 +135,7 @@ class AudioWriter:
         """Return libsndfile's names of the format for the suffix and of its subtype."""
         suffix = self.path.suffix.lower()
         format = _FORMATS.get(suffix, suffix[1:].upper())
-        if format not in soundfile.available_formats():
+        if format not in _available_formats():
             reason = f"there is no format for the suffix {suffix!r}; use .wav, .flac or .ogg"
             raise AudioError(self.path, "unwritable", reason)
         if not soundfile.check_format(format, subtype):

@@ -85,19 +85,12 @@ class PacketCodes:
     """Reason of the loss."""
 
 
-class PacketCoder(Protocol):
-    """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
+CODES_AT_ONCE = 1 << 17
+"""Largest number of codes in packets that are decoded together."""
 
-    def encode(self, codes: IntArray, variable: bool) -> bytes:
-        """Encode the codes of one packet.
 
-        Args:
-            codes: ``[channels, codebooks, frames]``
-            variable: whether frames may have fewer codes than codebooks
-
-        Returns:
-            The payload of the packet.
-        """
+class PacketDecoder(Protocol):
+    """Entropy decoder of the packets of the archive profile."""
 
     def decode_packets(
         self, payloads: Sequence[bytes], channels: int, codebooks: int, frames: int, variable: bool
@@ -113,4 +106,19 @@ class PacketCoder(Protocol):
 
         Returns:
             For each payload existing codes ``[channels, codebooks, frames]``, or what is wrong with it.
+        """
+
+
+class PacketCoder(PacketDecoder, Protocol):
+    """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
+
+    def encode(self, codes: IntArray, variable: bool) -> bytes:
+        """Encode the codes of one packet.
+
+        Args:
+            codes: ``[channels, codebooks, frames]``
+            variable: whether frames may have fewer codes than codebooks
+
+        Returns:
+            The payload of the packet.
         """

@@ -9,7 +9,7 @@ Source: G. N. N. Martin, "Range encoding: an algorithm for removing redundancy f
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,17 @@ class RangeCoder:
             self._least_count_bits = float(self._count_bits.min())
             self._count_models = [_categorical(row) for row in tables.count_frequencies]
 
+    @cached_property
+    def _intervals(self) -> "_IntervalEncoder":
+        """Encoder of codes."""
+        return _IntervalEncoder(self._frequencies)
+
+    @cached_property
+    def _count_intervals(self) -> "_IntervalEncoder":
+        """Encoder of numbers of codes."""
+        assert self._tables.count_frequencies is not None
+        return _IntervalEncoder(self._tables.count_frequencies)
+
     def _model(self, table: int) -> stream.model.Categorical:
         """Return the table of index ``codebook * classes + class``, made on first use; the majority is never needed."""
         model = self._models[table]
@@ -76,24 +87,19 @@ class RangeCoder:
         """
         self._check(codes, variable)
         encoder = stream.queue.RangeEncoder()
-        encode, model = encoder.encode, self._model
         counts = _counts(codes)
         if variable:
-            for row in counts.tolist():
-                for before, count in pairwise([UNKNOWN_COUNT, *row]):
-                    encode(count, self._count_models[before])
+            before = shift_frames(counts, UNKNOWN_COUNT)
+            self._count_intervals.encode(encoder, before.ravel(), counts.ravel())
         classes = self.context_classes(codes, variable)
-        present = counts > 0
-        for code, number in zip(codes[:, 0][present].tolist(), classes[0][present].tolist()):
-            encode(code, model(number))
-        for codebook in range(1, len(classes)):
-            present = counts > codebook
-            order, lengths = _sort_by_class(classes[codebook][present])
-            values, end = codes[:, codebook][present].astype(np.int32)[order], 0
-            for table, length in enumerate(lengths, codebook * self.classes):
-                if length:
-                    start, end = end, end + length
-                    encode(values[start:end], model(table))
+        codes_used = codes[:, : len(classes)].swapaxes(0, 1)
+        tables = classes + self.classes * np.arange(len(classes))[:, None, None]
+        present = codes_used != NO_CODE
+        tables, values = tables[present], codes_used[present]
+        # the first codebook in time, the others class by class; NumPy sorts integers of 16 bits in linear time
+        keys = np.where(tables < self.classes, 0, tables).astype(np.min_scalar_type(len(self._frequencies)))
+        order = np.argsort(keys, kind="stable")
+        self._intervals.encode(encoder, tables[order], values[order])
         return encoder.get_compressed().astype("<u4").tobytes()
 
     def decode(self, data: bytes, channels: int, codebooks: int, frames: int, variable: bool = False) -> CodeArray:
@@ -166,12 +172,8 @@ class RangeCoder:
             Classes ``[codebooks in use, channels, frames]``; without meaning where a code is absent.
         """
         counts = _counts(codes)
-        context = ContextClasses(self._tables, counts, variable)
-        classes = [context.first_classes(codes[:, 0])]
-        context.set_first(codes[:, 0])
-        for codebook in range(1, max(1, counts.max(initial=0))):
-            classes.append(context.classes(codebook, codes[:, codebook - 1]))
-        return np.stack(classes)
+        used = max(1, counts.max(initial=0))
+        return ContextClasses(self._tables, counts, variable).classes_of_all(codes[:, :used].swapaxes(0, 1))
 
     def bits(self, codes: IntArray, variable: bool) -> float:
         """Return the information content of a packet under the tables.
@@ -218,6 +220,39 @@ def _counts(codes: IntArray) -> CodeArray:
     return (codes != NO_CODE).sum(1)
 
 
-def _sort_by_class(classes: IntArray) -> tuple[CodeArray, list[int]]:
-    """Return a stable order by class, and the number of codes in each class."""
-    return np.argsort(classes, kind="stable"), np.bincount(classes).tolist()
+class _IntervalEncoder:
+    """Encodes symbols, each under a table of its own, in one call of constriction.
+
+    The coder needs the interval of a symbol, not its whole table. So each symbol is one of three: itself, all before
+    it, and all after it. None of the three may be empty: at an end of the table, a neighbour is split instead.
+
+    Args:
+        frequencies: tables ``[tables, size]``
+    """
+
+    def __init__(self, frequencies: IntArray):
+        self._frequencies, self._ends = frequencies, frequencies.cumsum(1, dtype=np.int32)
+
+    def encode(self, encoder: stream.queue.RangeEncoder, tables: IntArray, symbols: IntArray) -> None:
+        """Encode ``symbols`` ``[n]`` under the tables of these numbers ``[n]``."""
+        if self._frequencies.shape[1] <= 3:
+            _encode_rows(encoder, symbols, self._frequencies[tables])
+            return
+        own, end = self._frequencies[tables, symbols], self._ends[tables, symbols]
+        before, after = end - own, (1 << PRECISION) - end
+        first, last = before == 0, after == 0
+        rows = np.stack(
+            [
+                np.where(first, own, before - last),
+                np.where(first | last, 1, own),
+                np.where(last, own, after - first),
+            ],
+            1,
+        )
+        _encode_rows(encoder, 1 - first + last, rows)
+
+
+def _encode_rows(encoder: stream.queue.RangeEncoder, symbols: IntArray, frequencies: IntArray) -> None:
+    """Encode ``symbols`` ``[n]``, each under its row of ``frequencies`` ``[n, size]``."""
+    family = stream.model.Categorical(perfect=False)
+    encoder.encode(symbols.astype(np.int32), family, frequencies.astype(np.float64) - 1)

@@ -11,7 +11,7 @@ from itertools import groupby, islice, takewhile
 from pathlib import Path
 
 from codec.bitstream import live
-from codec.bitstream.codes import CodeArray, PacketCoder, PacketCodes
+from codec.bitstream.codes import CODES_AT_ONCE, CodeArray, PacketCodes, PacketDecoder
 from codec.bitstream.file_start import read_start
 from codec.bitstream.framing import MIN_PACKET_BYTES, FoundPacket, Framing, FramingVersion1
 from codec.bitstream.header import ADVICE_ON_DAMAGE, Header
@@ -22,9 +22,6 @@ from codec.errors import UserError
 
 _READ_BYTES = 1 << 16
 """Bytes that are read at once from a stored stream."""
-
-_CODES_AT_ONCE = 1 << 17
-"""Largest number of codes in packets that are decoded together."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ class PacketReader:
         return number + 1 == self.header.packets and stated is not None and stated.end == end
 
     def packets(
-        self, coder: PacketCoder | live.FixedWidthCoder, first: int = 0, stop: int | None = None
+        self, coder: PacketDecoder | live.FixedWidthCoder, first: int = 0, stop: int | None = None
     ) -> Iterator[PacketCodes]:
         """Read the codes of the file.
 
@@ -199,13 +196,13 @@ class PacketReader:
         payloads = self._payloads(first)
         if stop is not None:
             payloads = takewhile(lambda one: one[0] < stop, payloads)
-        together = max(1, _CODES_AT_ONCE // (head.channels * head.codebooks * head.packet_frames))
+        together = max(1, CODES_AT_ONCE // (head.channels * head.codebooks * head.packet_frames))
         while group := list(islice(payloads, together)):
             for frames, packets in groupby(group, lambda one: head.frames_in(one[0])):
                 yield from self._decode(coder, frames, list(packets))
 
     def _decode(
-        self, coder: PacketCoder, frames: int, packets: list[tuple[int, bytes | None]]
+        self, coder: PacketDecoder, frames: int, packets: list[tuple[int, bytes | None]]
     ) -> Iterator[PacketCodes]:
         """Decode packets of equal size, which are given by their numbers and payloads."""
         head = self.header
@@ -242,7 +239,7 @@ class PacketReader:
                 if packet.first + packet.frames > first:
                     yield packet
 
-    def codes(self, coder: PacketCoder | live.FixedWidthCoder) -> Iterator[CodeArray]:
+    def codes(self, coder: PacketDecoder | live.FixedWidthCoder) -> Iterator[CodeArray]:
         """Read the codes of an undamaged file.
 
         Args:

@@ -17,6 +17,7 @@ from codec.bitstream.loss_concealment import Concealment, LossLog
 from codec.bitstream.reader import PacketReader
 from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
+from codec.model.dynamic_batching import BatchedCoder
 from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class NacReader:
             if strict:
                 self.file.check()
             fixed = FixedWidthCoder(model.codebook_size) if head.live else None
-            self._coder = fixed or model.coder
+            self._coder = fixed or BatchedCoder(model.coder)
         except BaseException:
             self.close()
             raise

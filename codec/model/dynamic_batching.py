@@ -1,22 +1,25 @@
-"""Dynamic batching: the blocks of files that are coded concurrently are computed together.
+"""Dynamic batching: the blocks and packets of files that are coded concurrently are computed together.
 
-Each file has a thread of its own that runs the same code as ever. Only the computation of a block is shared, see
-:func:`batched`: a thread with a block waits until all threads at work have one. Then blocks of equal steps and shapes
-are joined, computed as one batch, and handed back.
+Each file has a thread of its own that runs the same code as ever. Only the computation of a block, see :func:`batched`,
+and the range decoding of packets, see :class:`BatchedCoder`, are shared: a thread with one of them waits until all
+threads at work have one. Then blocks of equal steps and shapes are joined, computed as one batch, and handed back, and
+likewise packets.
 
 The batcher is a thread-local mode, like ``torch.inference_mode``; outside of one, each block is computed on its own.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from codec.bitstream.codes import CODES_AT_ONCE, CodeArray, PacketDecoder
 from codec.model.backend import BlockOutputs, BlockState, BlockStep, split_streams
 
 
@@ -25,18 +28,15 @@ class BatchingStopped(BaseException):
 
 
 @dataclass(frozen=True, eq=False)
-class _PendingBlock:
-    """A block that waits for those of the other files."""
+class _Pending:
+    """An item that waits for those of the other files."""
 
-    step: BlockStep
-    block: npt.NDArray[Any]
-    state: BlockState
-    result: "Future[tuple[BlockOutputs, BlockState]]" = field(default_factory=Future)
-
-    @property
-    def batch_key(self) -> tuple[Any, ...]:
-        """Blocks of equal keys can be computed together."""
-        return self.step, self.block.shape[1:], self.block.dtype
+    batch_key: Hashable
+    """Items of equal keys are computed together."""
+    item: Any
+    compute: Callable[[list[Any]], Sequence[Any]]
+    """Computes one result for each of several items."""
+    result: "Future[Any]" = field(default_factory=Future)
 
 
 class DynamicBatcher:
@@ -50,7 +50,7 @@ class DynamicBatcher:
     def __init__(self, files: int) -> None:
         self._lock = threading.Lock()
         self._at_work = files
-        self._pending: list[_PendingBlock] = []
+        self._pending: list[_Pending] = []
         self._stopped = False
 
     @contextmanager
@@ -90,21 +90,21 @@ class DynamicBatcher:
         if self._stopped:
             raise BatchingStopped
 
-    def compute(self, step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tuple[BlockOutputs, BlockState]:
-        """Compute a block together with those of the other threads. Errors are raised in all threads concerned.
+    def compute(self, batch_key: Hashable, item: Any, compute: Callable[[list[Any]], Sequence[Any]]) -> Any:
+        """Compute a result together with those of the other threads. Errors are raised in all threads concerned.
 
         Args:
-            step: what to compute
-            block: ``[streams, ...]``
-            state: state after the previous block
+            batch_key: items of equal keys are computed together
+            item: what to compute
+            compute: returns the results of several items
 
         Returns:
-            The outputs, and the state after this block.
+            The result of the item.
 
         Raises:
             BatchingStopped: :meth:`stop` was called.
         """
-        pending = _PendingBlock(step, block, state)
+        pending = _Pending(batch_key, item, compute)
         with self._lock:
             self.check()
             self._pending.append(pending)
@@ -114,7 +114,7 @@ class DynamicBatcher:
     def _compute_if_all_wait(self) -> None:
         if len(self._pending) < self._at_work:
             return
-        batches: dict[tuple[Any, ...], list[_PendingBlock]] = {}
+        batches: dict[Hashable, list[_Pending]] = {}
         for pending in self._pending:
             batches.setdefault(pending.batch_key, []).append(pending)
         self._pending.clear()
@@ -122,19 +122,24 @@ class DynamicBatcher:
             _compute(batch)
 
 
-def _compute(batch: list[_PendingBlock]) -> None:
-    step, sizes = batch[0].step, [len(pending.block) for pending in batch]
+def _compute(batch: list[_Pending]) -> None:
     try:
-        blocks = [pending.block for pending in batch]
-        state = step.join_states([pending.state for pending in batch])
-        outputs, state = step(np.concatenate(blocks) if len(blocks) > 1 else blocks[0], state)
-        results = list(zip(split_streams(outputs, sizes), step.split_state(state, sizes)))
+        results = batch[0].compute([pending.item for pending in batch])
     except BaseException as error:
         for pending in batch:
             pending.result.set_exception(error)
         return
-    for pending, result in zip(batch, results):
+    for pending, result in zip(batch, results, strict=True):
         pending.result.set_result(result)
+
+
+def _compute_blocks(
+    step: BlockStep, items: list[tuple[npt.NDArray[Any], BlockState]]
+) -> list[tuple[BlockOutputs, BlockState]]:
+    blocks, states = zip(*items)
+    sizes = list(map(len, blocks))
+    outputs, state = step(np.concatenate(blocks) if len(blocks) > 1 else blocks[0], step.join_states(states))
+    return list(zip(split_streams(outputs, sizes), step.split_state(state, sizes)))
 
 
 class _Current(threading.local):
@@ -156,7 +161,61 @@ def batched(step: BlockStep, block: npt.NDArray[Any], state: BlockState) -> tupl
         The outputs, and the state after this block.
     """
     batcher = _current.batcher
-    return step(block, state) if batcher is None else batcher.compute(step, block, state)
+    if batcher is None:
+        return step(block, state)
+    found: tuple[BlockOutputs, BlockState] = batcher.compute(
+        (step, block.shape[1:], block.dtype), (block, state), partial(_compute_blocks, step)
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class BatchedCoder:
+    """A decoder of packets, together with those of other files if this thread takes part in a :class:`DynamicBatcher`.
+
+    Args:
+        coder: decodes the packets
+    """
+
+    coder: PacketDecoder
+
+    def decode_packets(
+        self, payloads: Sequence[bytes], channels: int, codebooks: int, frames: int, variable: bool
+    ) -> Sequence[CodeArray | ValueError]:
+        """Decode the payloads of packets of equal size; see :class:`codec.bitstream.codes.PacketDecoder`.
+
+        Args:
+            payloads: payloads, of untrusted origin
+            channels: channels of the file
+            codebooks: codebooks of the file
+            frames: latent frames of each packet
+            variable: whether frames may have fewer codes than codebooks
+
+        Returns:
+            For each payload existing codes ``[channels, codebooks, frames]``, or what is wrong with it.
+        """
+        shape = (channels, codebooks, frames, variable)
+        batcher = _current.batcher
+        if batcher is None:
+            return self.coder.decode_packets(payloads, *shape)
+        found: Sequence[CodeArray | ValueError] = batcher.compute(
+            (id(self.coder), shape, len(payloads)), payloads, partial(self._decode_all, shape)
+        )
+        return found
+
+    def _decode_all(
+        self, shape: tuple[int, int, int, bool], items: list[Sequence[bytes]]
+    ) -> list[Sequence[CodeArray | ValueError]]:
+        """Decode the packets of as many files at once as memory permits."""
+        channels, codebooks, frames, _ = shape
+        each = len(items[0])
+        at_once = max(1, CODES_AT_ONCE // max(1, each * channels * codebooks * frames))
+        results: list[Sequence[CodeArray | ValueError]] = []
+        for first in range(0, len(items), at_once):
+            some = items[first : first + at_once]
+            decoded = self.coder.decode_packets([payload for item in some for payload in item], *shape)
+            results += [decoded[at : at + each] for at in range(0, len(decoded), each)] if each else [()] * len(some)
+        return results
 
 
 def is_batched() -> bool:

@@ -206,10 +206,13 @@ class EncodeBlock:
             streams: number of streams
 
         Returns:
-            Codes and importances ``[streams, codebooks, 0]``.
+            Codes, or latents, and importances ``[streams, codebooks, 0]``.
         """
-        latent = self.codec.spread.new_zeros(streams, 0, self.codec.config.quantizer.dimension)
-        return self.quantizer.encode(latent, self.codebooks)
+        importances = self.codec.spread.new_zeros(streams, self.codebooks, 0)
+        if self.quantize:
+            return importances.long(), importances
+        latents = self.codec.spread.new_zeros(streams, self.codec.config.quantizer.dimension, 0)
+        return latents, latents
 
     def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
         """Encode a block. Codes of digital silence get the importance 0.

@@ -272,10 +272,10 @@ class ResidualVQ(nn.Module):
         Returns:
             The same object as long as the codebooks do not change.
         """
-        state = [(buffer.data_ptr(), buffer._version) for buffer in self.buffers()]
+        bases, codebooks = [stage.basis for stage in self.stages], [stage.codebook for stage in self.stages]
+        state = [(tensor.data_ptr(), tensor._version) for tensor in (*bases, *codebooks)]
         with _FUSING:
             if self._fused is None or state != self._fused_from:
-                bases, codebooks = [stage.basis for stage in self.stages], [stage.codebook for stage in self.stages]
                 self._fused, self._fused_from = FusedVQ(bases, codebooks, self.weights), state
             return self._fused
 
