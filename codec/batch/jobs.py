@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SHORT_FILE_S = 5.0
 """Duration up to which the networks compute a file as a single block."""
+SHORT_FILES_AT_ONCE = 32
+"""Number of files of up to :data:`SHORT_FILE_S` that are computed together on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,9 @@ class BatchOptions:
     """Whether outputs that are up to date are written again, and any other files are replaced."""
     workers: "int | Cluster" = 1
     """Processes of one thread each, or a cluster; they write the same bytes as one process."""
-    concurrent_files: int = 1
-    """Files, in one process or in each of a cluster, whose blocks are computed in common batches, which a GPU needs; on
-    a CPU, the bytes are the same."""
-    concurrent_short_files: int = 32
-    """The same for files of up to :data:`SHORT_FILE_S`, if that is more: batches of their blocks pay on a CPU, too."""
+    concurrent_files: int | None = None
+    """Files in each process whose blocks are computed in common batches, which a GPU needs; on a CPU, the bytes are the
+    same. None: what is fastest on a CPU, :data:`SHORT_FILES_AT_ONCE`, and longer files one by one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:
     first: dict[Path, AnyJob] = {}
     for job in jobs:
         other = first.setdefault(job.target, job)
-        if other.source.resolve() != job.source.resolve():
+        if other is not job and other.source.resolve() != job.source.resolve():
             raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
     return list(first.values())
 

@@ -16,12 +16,12 @@ from typing import Any, Generic
 from tqdm import tqdm
 
 from codec.batch.inputs import Inputs
-from codec.batch.jobs import SHORT_FILE_S, AnyJob, BatchOptions, Job
+from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
 from codec.batch.progress import BatchProgress
 from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
 from codec.batch.task import BatchTask, attempt, run_job, settle
-from codec.batch.threads import run_in_threads
+from codec.batch.threads import group_by_length, run_by_length
 from codec.batch.units import run_in_units
 from codec.coding.report import FileReport
 from codec.errors import UserError
@@ -129,20 +129,14 @@ def _outcomes(
     expected: Mapping[Job, float],
     bar: BatchProgress,
 ) -> Iterator[tuple[AnyJob, FileOutcome | list[FileOutcome]]]:
-    work = partial(run_job, task)
+    work, together = partial(run_job, task), options.concurrent_files
     if min(workers, len(jobs)) > 1:
-        started: list[Generator[tuple[AnyJob, Any]]] = [run_in_processes(work, jobs, workers, bar.advance)]
+        groups = group_by_length(jobs, expected.__getitem__, together, workers)
+        ended: Generator[tuple[AnyJob, Any]] = run_in_processes(work, groups, workers, bar.advance)
     else:
-        short = [job for job in jobs if expected[job] <= SHORT_FILE_S]
-        long = [job for job in jobs if expected[job] > SHORT_FILE_S]
-        together = max(options.concurrent_files, options.concurrent_short_files)
-        started = [
-            run_in_threads(work, short, together, bar.advance),
-            run_in_threads(work, long, options.concurrent_files, bar.advance),
-        ]
-    for ended in started:
-        with contextlib.closing(ended):
-            yield from ended
+        ended = run_by_length(work, jobs, expected.__getitem__, together, bar.advance)
+    with contextlib.closing(ended):
+        yield from ended
 
 
 def _prepare_folders(jobs: Sequence[Job]) -> None:

@@ -1,9 +1,9 @@
 """Files of a batch in concurrent threads of one process, so that their blocks are computed in common batches.
 
-A GPU needs such batches; see :mod:`codec.model.dynamic_batching`. The interface is that of
-:mod:`codec.batch.processes`.
+A GPU needs such batches, and with short files they pay on a CPU, too; see :mod:`codec.model.dynamic_batching`.
 """
 
+import contextlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
+from codec.batch.jobs import SHORT_FILE_S, SHORT_FILES_AT_ONCE
 from codec.errors import UserError
 from codec.runtime.torch_threads import torch_threads_setter
 
@@ -34,6 +35,8 @@ def run_in_threads(
     items: Sequence[_Item],
     threads: int,
     progress: Callable[[_Item, float], None],
+    *,
+    take_turns: bool = False,
 ) -> Generator[tuple[_Item, Any]]:
     """Call a function for each item, several at a time.
 
@@ -45,6 +48,7 @@ def run_in_threads(
         items: the items, processed in this order
         threads: number of concurrent calls; one means no threads at all
         progress: called in the calling thread with each item and the seconds that ``work`` reports for it
+        take_turns: whether only one of the threads runs at any time, as on a CPU that is to compute on one core
 
     Yields:
         Each item with the result of ``work``, in order of completion.
@@ -60,7 +64,11 @@ def run_in_threads(
         return
     from codec.model.dynamic_batching import DynamicBatcher
 
-    batcher, set_torch_threads, left = DynamicBatcher(threads), torch_threads_setter(), iter(items)
+    batcher, set_torch_threads, left = (
+        DynamicBatcher(threads, take_turns=take_turns),
+        torch_threads_setter(),
+        iter(items),
+    )
     received: SimpleQueue[_Progress[_Item] | _Ended[_Item] | BaseException] = SimpleQueue()
 
     def report(item: _Item, seconds: float) -> None:
@@ -99,3 +107,70 @@ def run_in_threads(
         for thread in running:
             if thread.ident:
                 thread.join()
+
+
+def split_by_length(
+    items: Sequence[_Item], seconds: Callable[[_Item], float], concurrent_files: int | None
+) -> list[tuple[list[_Item], int]]:
+    """Separate short files from long ones, since on a CPU only blocks of short ones are computed together.
+
+    Args:
+        items: the files
+        seconds: duration of each
+        concurrent_files: see :class:`codec.batch.jobs.BatchOptions`
+
+    Returns:
+        Files, and how many of them to run at a time; all together if their number is given.
+    """
+    if concurrent_files is not None:
+        return [(list(items), concurrent_files)]
+    short, long = list[_Item](), list[_Item]()
+    for item in items:
+        (short if seconds(item) <= SHORT_FILE_S else long).append(item)
+    return [(short, SHORT_FILES_AT_ONCE), (long, 1)]
+
+
+def group_by_length(
+    items: Sequence[_Item], seconds: Callable[[_Item], float], concurrent_files: int | None, processes: int
+) -> list[list[_Item]]:
+    """Divide the work of several processes.
+
+    Args:
+        items: the files
+        seconds: duration of each
+        concurrent_files: see :class:`codec.batch.jobs.BatchOptions`
+        processes: number of processes
+
+    Returns:
+        Groups of files to be run together in one process, at least two for each process as far as there are enough.
+    """
+    groups = []
+    for some, threads in split_by_length(items, seconds, concurrent_files):
+        size = max(1, min(threads, len(some) // (2 * processes)))
+        groups += [some[first : first + size] for first in range(0, len(some), size)]
+    return groups
+
+
+def run_by_length(
+    work: Callable[[_Item, Callable[[float], None]], Any],
+    items: Sequence[_Item],
+    seconds: Callable[[_Item], float],
+    concurrent_files: int | None,
+    progress: Callable[[_Item, float], None],
+) -> Generator[tuple[_Item, Any]]:
+    """Call a function for each item, as many at a time as is best for their durations; see :func:`run_in_threads`.
+
+    Args:
+        work: as for :func:`run_in_threads`
+        items: the items
+        seconds: duration of each
+        concurrent_files: see :class:`codec.batch.jobs.BatchOptions`
+        progress: as for :func:`run_in_threads`
+
+    Yields:
+        Each item with the result of ``work``, in order of completion.
+    """
+    for some, threads in split_by_length(items, seconds, concurrent_files):
+        ended = run_in_threads(work, some, threads, progress, take_turns=concurrent_files is None)
+        with contextlib.closing(ended):
+            yield from ended

@@ -21,7 +21,7 @@ from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Failure, FileOutcome, Skipped
 from codec.batch.runner import run_batch
 from codec.batch.task import BatchTask, attempt
-from codec.batch.threads import run_in_threads
+from codec.batch.threads import run_by_length
 from codec.coding import shard_writer, shards
 from codec.coding.bit_rate import check_options
 from codec.coding.options import CodingOptions
@@ -129,7 +129,7 @@ def encode_tokens(
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
         task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
-        report = run_batch(task, jobs, replace(batch, concurrent_files=1, concurrent_short_files=1), inputs, out)
+        report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
         failed = {failure.path for failure in report.failures}
         kept = {job.members for job in jobs if job.source in failed}  # the same call goes on from there
         for suffix in (_MEMBERS, _LOCK):
@@ -185,7 +185,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
     model: LoadedModel
     codebooks: int
     force: bool
-    concurrent_files: int
+    concurrent_files: int | None
     verb = "tokens of"
 
     def describe_result(self, job: _ShardJob) -> str:
@@ -202,8 +202,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         return any(isinstance(attempt(sample.name, partial(read_token_info, sample)), TokenInfo) for sample in samples)
 
     def expected_seconds(self, job: _ShardJob) -> float:
-        stated = [attempt(entry.source, entry.audio.get) for entry in job.entries]
-        return sum(expected_seconds(one) for one in stated if isinstance(one, AudioInfo))
+        return sum(map(_entry_seconds, job.entries))
 
     def __call__(self, job: _ShardJob, progress: Progress) -> list[FileOutcome]:
         with Lock(job.lock).held():
@@ -218,7 +217,9 @@ class _TokenizeTask(BatchTask[_ShardJob]):
             entry.key: Skipped(entry.source) for entry in job.entries if entry.key in samples
         }
         left = [entry for entry in job.entries if entry.key not in samples]
-        ended = run_in_threads(partial(self._encode, job), left, self.concurrent_files, lambda _, s: progress(s))
+        ended = run_by_length(
+            partial(self._encode, job), left, _entry_seconds, self.concurrent_files, lambda _, s: progress(s)
+        )
         with shard_writer.Members(job.members) as members, contextlib.closing(ended):
             for entry, made in ended:
                 if isinstance(made, Failure):
@@ -264,6 +265,12 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         if {name: metadata.get(name) for name in settings} != settings:
             return False
         return read_codes(sample, read_token_info(sample), self.model).dtype == DTYPE
+
+
+def _entry_seconds(entry: _TokenEntry) -> float:
+    """Estimate the duration of a file in seconds; 0 if it cannot be read, which is reported when it is encoded."""
+    stated = attempt(entry.source, entry.audio.get)
+    return expected_seconds(stated) if isinstance(stated, AudioInfo) else 0.0
 
 
 def _read_samples(path: Path) -> dict[str, shards.Sample]:

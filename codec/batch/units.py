@@ -19,8 +19,8 @@ from tqdm import tqdm
 from codec.batch.finished_units import UnitTable, unit_digest
 from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.report import Failure, FileOutcome, Skipped
-from codec.batch.task import BatchTask, run_job, settle
-from codec.batch.threads import run_in_threads
+from codec.batch.task import BatchTask, attempt, run_job, settle
+from codec.batch.threads import run_by_length
 from codec.coding.report import FileReport
 from codec.distributed.cluster import Cluster, Resources, UnitFunction, unit_size
 from codec.distributed.units import Lost
@@ -130,9 +130,14 @@ def _run_unit(task: BatchTask[AnyJob], options: BatchOptions, unit: Sequence[Any
 
 
 def _attempts(
-    task: BatchTask[AnyJob], jobs: Sequence[AnyJob], threads: int
+    task: BatchTask[AnyJob], jobs: Sequence[AnyJob], concurrent_files: int | None
 ) -> Generator[tuple[AnyJob, FileOutcome | list[FileOutcome]], None, None]:
-    with closing(run_in_threads(partial(_run_any_job, task), jobs, threads, lambda job, seconds: None)) as ended:
+    def seconds(job: AnyJob) -> float:
+        found = attempt(job.source, partial(task.expected_seconds, job))
+        return 0.0 if isinstance(found, Failure) else found
+
+    work = partial(_run_any_job, task)
+    with closing(run_by_length(work, jobs, seconds, concurrent_files, lambda job, seconds: None)) as ended:
         yield from ended
 
 

@@ -170,13 +170,11 @@ def _sum_of_rows(tables: npt.NDArray[np.int8], rows: list[IntArray]) -> ScoreArr
     return total
 
 
-def _sum_of_rows_of_several(
-    tables: npt.NDArray[np.int8], codebooks: CodeArray, rows: Sequence[IntArray]
-) -> ScoreArray:
+def _sum_of_rows_of_several(tables: npt.NDArray[np.int8], codebooks: CodeArray, rows: Sequence[IntArray]) -> ScoreArray:
     """Sum one row of each table of several codebooks, of all tables ``[codebooks, tables, rows, classes]``.
 
-    Numbers of rows are ``[channels, frames]``, the same for all the codebooks, or ``[codebooks, channels, frames]``. The result is
-    ``[codebooks, channels, frames, classes]``.
+    Numbers of rows are ``[channels, frames]``, the same for all the codebooks, or ``[codebooks, channels, frames]``;
+    the result is ``[codebooks, channels, frames, classes]``.
     """
     _, features, count, _ = tables.shape
     flat = tables.reshape(-1, tables.shape[-1])

@@ -99,21 +99,21 @@ def batch_options(arguments: argparse.Namespace, files: Collection[str] = ()) ->
     """
     from codec.batch.jobs import BatchOptions, names_file
 
-    default = 1 if arguments.device in ("cpu", "onnx") else GPU_BATCH
-    several = default if arguments.batch is None else int(arguments.batch)
+    default = None if arguments.device in ("cpu", "onnx") else GPU_BATCH
+    together = default if arguments.batch is None else int(arguments.batch)
     if not uses_cluster(arguments):
         given = [("-j", arguments.workers), ("--threads", arguments.threads)]
         given += [("--device", arguments.device if arguments.device != "cpu" else None)]
         if len(names := [name for name, value in given if value is not None]) > 1:
             raise UserError(f"{names[0]} cannot be combined with {names[1]}; give only one")
         if arguments.batch is not None and (arguments.workers or 1) > 1:
-            raise UserError("--batch cannot be combined with -j: processes code one file after the other; give one")
+            raise UserError(
+                "--batch cannot be combined with -j, whose processes choose it by the length of files; give one"
+            )
     elif names_file(arguments.out, files):
         raise UserError(f"{arguments.out}: --ray and --slurm write many files; name a folder as --out")
     on = workers(arguments, arguments.out, threads=arguments.threads or 1, device=arguments.device)
-    if arguments.batch is None:
-        return BatchOptions(arguments.force, on, several)
-    return BatchOptions(arguments.force, on, several, several)
+    return BatchOptions(arguments.force, on, together)
 
 
 def model_device(arguments: argparse.Namespace) -> str:

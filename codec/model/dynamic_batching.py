@@ -45,10 +45,13 @@ class DynamicBatcher:
     Args:
         files: number of threads, each of which is to enter :meth:`concurrent_file`; until a thread leaves it, the
             others wait for its blocks
+        take_turns: whether only one of the threads runs at any time: many that compete for Python's interpreter cost
+            time, and on a CPU that computes on one core nothing is gained
     """
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, *, take_turns: bool = False) -> None:
         self._lock = threading.Lock()
+        self._running = threading.Semaphore(1 if take_turns else files)
         self._at_work = files
         self._pending: list[_Pending] = []
         self._stopped = False
@@ -63,6 +66,7 @@ class DynamicBatcher:
             Nothing.
         """
         _current.batcher = self
+        self._running.acquire()
         try:
             yield
         except BatchingStopped:
@@ -72,6 +76,7 @@ class DynamicBatcher:
             with self._lock:
                 self._at_work -= 1
                 self._compute_if_all_wait()
+            self._running.release()
 
     def stop(self) -> None:
         """Stop the threads, those that wait for blocks at once, the others at their next block or :meth:`check`."""
@@ -109,7 +114,13 @@ class DynamicBatcher:
             self.check()
             self._pending.append(pending)
             self._compute_if_all_wait()
-        return pending.result.result()
+        if pending.result.done():
+            return pending.result.result()
+        self._running.release()
+        try:
+            return pending.result.result()
+        finally:
+            self._running.acquire()
 
     def _compute_if_all_wait(self) -> None:
         if len(self._pending) < self._at_work:
