@@ -7,7 +7,7 @@ models. :mod:`eval.benchmarks.file_speed` measures files in the same way.
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +23,6 @@ BUDGET_S = 20.0
 """Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
 STREAM_SECONDS = 4.0
 
-RoundTimes = Mapping[int, tuple[float, float]]
-"""Number of a round: seconds that encoding and decoding took in it."""
 ARRAY, FILE = "array", "file"
 """What is timed: from waveform to codes and back in memory, or from a sound file to a coded file and back."""
 
@@ -55,6 +53,18 @@ class TimingQuantiles:
 
 
 @dataclass(frozen=True)
+class RoundTime:
+    """What encoding and decoding took in one round."""
+
+    number: int
+    """Number of the round."""
+    encode_s: float
+    """Seconds."""
+    decode_s: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
 class CodingTiming:
     """Speed of one system on clips of one length."""
 
@@ -67,14 +77,14 @@ class CodingTiming:
     """Number of parameters; None of a system whose networks are not in this process."""
     seconds: float
     """Duration of the audio that is counted."""
-    times: RoundTimes
+    times: Sequence[RoundTime]
     encode: TimingQuantiles
     """Times real time."""
     decode: TimingQuantiles
 
     @staticmethod
     def of(
-        name: str, measured: str, kbps: float | None, parameters: int | None, seconds: float, times: RoundTimes
+        name: str, measured: str, kbps: float | None, parameters: int | None, seconds: float, times: Sequence[RoundTime]
     ) -> "CodingTiming":
         """Summarise the times of rounds.
 
@@ -89,8 +99,9 @@ class CodingTiming:
         Returns:
             The timing.
         """
-        speeds = [TimingQuantiles.of([seconds / pair[which] for pair in times.values()]) for which in (0, 1)]
-        return CodingTiming(name, measured, kbps, parameters, seconds, times, *speeds)
+        encode = TimingQuantiles.of([seconds / one.encode_s for one in times])
+        decode = TimingQuantiles.of([seconds / one.decode_s for one in times])
+        return CodingTiming(name, measured, kbps, parameters, seconds, times, encode, decode)
 
     def ratios_to(self, other: "CodingTiming") -> tuple[TimingQuantiles, TimingQuantiles]:
         """Compare the speed with that of another system in the rounds in which both took part.
@@ -101,11 +112,10 @@ class CodingTiming:
         Returns:
             Ratios of the speeds of encoding and of decoding; above 1, this system is faster.
         """
-        common = self.times.keys() & other.times.keys()
-        encode, decode = (
-            TimingQuantiles.of([other.times[number][which] / self.times[number][which] for number in sorted(common)])
-            for which in (0, 1)
-        )
+        theirs = {one.number: one for one in other.times}
+        pairs = [(one, theirs[one.number]) for one in self.times if one.number in theirs]
+        encode = TimingQuantiles.of([their.encode_s / our.encode_s for our, their in pairs])
+        decode = TimingQuantiles.of([their.decode_s / our.decode_s for our, their in pairs])
         return encode, decode
 
 
@@ -207,7 +217,7 @@ def time_systems(
         for system in tqdm(systems, desc="warming up", unit="system", disable=quiet)
         for seconds, count in _plan_rounds(system, lengths, rounds, system.name in unlimited).items()
     }
-    times: dict[tuple[str, float], dict[int, tuple[float, float]]] = {key: {} for key in planned}
+    times: dict[tuple[str, float], list[RoundTime]] = {key: [] for key in planned}
     total = sum(2 * seconds * count for (_, seconds), count in planned.items())
     layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
@@ -215,7 +225,7 @@ def time_systems(
             for seconds in lengths:
                 for system in systems:
                     if number < planned[system.name, seconds]:
-                        times[system.name, seconds][number] = _time_once(system, seconds)
+                        times[system.name, seconds].append(_time_once(system, number, seconds))
                         bar.update(2 * seconds)
     return [
         CodingTiming.of(system.name, ARRAY, system.kbps, system.parameters, seconds, found)
@@ -238,13 +248,13 @@ def _plan_rounds(system: SpeedSubject, lengths: Sequence[float], rounds: int, un
     return planned
 
 
-def _time_once(system: SpeedSubject, seconds: float) -> tuple[float, float]:
+def _time_once(system: SpeedSubject, number: int, seconds: float) -> RoundTime:
     waveform = noise_waveform(seconds, system.sample_rate)
     started = time.perf_counter()
     codes = system.encode(waveform)
     middle = time.perf_counter()
     system.decode(codes)
-    return middle - started, time.perf_counter() - middle
+    return RoundTime(number, middle - started, time.perf_counter() - middle)
 
 
 def time_streams(models: dict[str, Codec], rounds: int, seconds: float = STREAM_SECONDS) -> list[StreamTiming]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from codec import audio
 from codec.errors import UserError
 from eval.benchmarks.build_process import BuildProcess
-from eval.benchmarks.coding_speed import FILE, CodingTiming
+from eval.benchmarks.coding_speed import FILE, CodingTiming, RoundTime
 
 HEAD_S = 1.0
 """Seconds of audio of which nearly all the time is a start."""
@@ -142,7 +142,7 @@ def time_files(
         raise UserError(f"{source}: at least {2 * HEAD_S:g} s are needed to time the coding of files")
     head = folder / "head.wav"
     audio.write(head, sound.samples[:, :head_samples], sound.sample_rate)
-    times: list[dict[int, tuple[float, float]]] = [{} for _ in coders]
+    times: list[list[RoundTime]] = [[] for _ in coders]
     with tqdm(total=rounds * len(coders), desc="files", unit="coding", disable=quiet) as bar:
         for number in range(rounds):
             for coder, found in zip(coders, times):
@@ -150,7 +150,8 @@ def time_files(
                     _time_once(coder, one, folder) for one in (source.resolve(), head)
                 )
                 # a short file may take no longer than its first second
-                found[number] = max(encode - head_encode, _LEAST_S), max(decode - head_decode, _LEAST_S)
+                times_s = max(encode - head_encode, _LEAST_S), max(decode - head_decode, _LEAST_S)
+                found.append(RoundTime(number, *times_s))
                 bar.update()
     return [
         CodingTiming.of(coder.name, FILE, coder.kbps, None, seconds - HEAD_S, found)

@@ -14,7 +14,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe
 from eval.benchmarks import coding_speed, training_speed
-from eval.benchmarks.coding_speed import CodingTiming, TimingQuantiles, time_systems
+from eval.benchmarks.coding_speed import CodingTiming, RoundTime, TimingQuantiles, time_systems
 from eval.benchmarks.latency import latency_samples, measure_latency, receptive_field_samples
 from eval.benchmarks.profile import count_multiply_adds, profile_operations
 from eval.benchmarks.results import SpeedResult, compare_speeds
@@ -172,9 +172,13 @@ def system(name: str) -> architectures.SpeedSubject:
     return architectures.SpeedSubject(name, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff())
 
 
+def rounds(*rows: list[Any]) -> list[RoundTime]:
+    return [RoundTime(*row) for row in rows]
+
+
 def test_speeds_and_ratios_are_those_of_rounds():
-    theirs = CodingTiming.of("theirs", "array", 1.0, 1, 4.0, {0: (2.0, 1.0), 1: (4.0, 2.0), 2: (2.0, 4.0)})
-    ours = CodingTiming.of("ours", "array", 1.0, 1, 4.0, {0: (1.0, 1.0), 2: (0.5, 2.0)})
+    theirs = CodingTiming.of("theirs", "array", 1.0, 1, 4.0, rounds([0, 2.0, 1.0], [1, 4.0, 2.0], [2, 2.0, 4.0]))
+    ours = CodingTiming.of("ours", "array", 1.0, 1, 4.0, rounds([0, 1.0, 1.0], [2, 0.5, 2.0]))
     assert theirs.encode == TimingQuantiles(2.0, 1.0, 2.0, 3) and theirs.decode == TimingQuantiles(2.0, 1.0, 4.0, 3)
     assert ours.ratios_to(theirs) == (TimingQuantiles(3.0, 2.0, 4.0, 2), TimingQuantiles(1.5, 1.0, 2.0, 2))
     assert theirs.ratios_to(theirs) == (TimingQuantiles(1.0, 1.0, 1.0, 3),) * 2
@@ -182,7 +186,7 @@ def test_speeds_and_ratios_are_those_of_rounds():
 
 def test_arrays_are_compared_at_one_length_and_files_at_one_bit_rate():
     def timing(name: str, measured: str, kbps: float | None, seconds: float) -> CodingTiming:
-        return CodingTiming.of(name, measured, kbps, 1, seconds, {0: (1.0, 1.0)})
+        return CodingTiming.of(name, measured, kbps, 1, seconds, rounds([0, 1.0, 1.0]))
 
     rows = [timing(name, "array", kbps, s) for s in (1.0, 2.0) for name, kbps in (("ours", 6.0), ("theirs", 24.0))]
     rows += [timing(name, "file", kbps, 2.0) for kbps in (None, 6.0) for name in ("ours", "theirs", "another")]
