@@ -128,7 +128,7 @@ class EncodeFrame(_FrameStep):
         else:
             outputs = self._quantizer.encode(torch.from_numpy(latent)[:, None], self._codebooks)
             codes, importances = (output.numpy() for output in outputs)
-        sounding = samples.any(1)
+        sounding: npt.NDArray[np.bool_] = np.logical_or.reduce(samples, 1)
         if not sounding.all():
             importances = importances * sounding[:, None, None]
         return (codes, importances), (samples[:, -hop:], *past)
