@@ -112,9 +112,9 @@ def train(
         How the run ended.
 
     Raises:
-        UserError: the data or the checkpoint does not fit the recipe, a packed array has changed since it was written,
-            another process uses ``run``, which may also have ended on other data, the disk is full, the loss diverges,
-            or one of several processes ended.
+        UserError: the data or the checkpoint does not fit the recipe, processes differ in either, a packed array has
+            changed since it was written, another process uses ``run``, which may also have ended on other data, the
+            disk is full, the loss diverges, or one of several processes ended.
         KeyboardInterrupt: after Ctrl-C and similar signals, when a checkpoint has been written.
     """
     options = options or TrainingOptions()
@@ -122,6 +122,7 @@ def train(
     with nullcontext(ONE_PROCESS) if options.alone else joined_processes() as processes:
         _print(quiet, f"reading {data}")
         prepared = CodecData(data, recipe, processes=processes)
+        _require_same(processes, recipe, prepared)
         for crops in prepared.evaluation_crops:
             if note := crops.split.left_out or crops.split.describe_damage():
                 _print(quiet, note)
@@ -366,6 +367,16 @@ def _silence_lightning() -> None:
     """Lightning reports devices and gives advice on loaders; here the recipe decides both."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
+
+
+def _require_same(processes: Processes, recipe: Recipe, data: CodecData) -> None:
+    """Check that this process was started as the first one was, perhaps on another machine."""
+    for name, own in (("recipe", recipe), ("data", data.fingerprints)):
+        if own != processes.from_leader(own):
+            raise UserError(
+                f"process {processes.rank} of this training has another {name} than process 0; start all with the same"
+                " command and the same version of Lathe"
+            )
 
 
 def _find_result(run: Path, recipe: Recipe, data: CodecData) -> TrainingResult | None:

@@ -24,6 +24,7 @@ from tests.helpers.preparation import (
     seconds_of_noise,
     write_groups,
 )
+from tests.helpers.shards import prepared_in_shards
 
 
 def test_clips_are_mixed_and_resampled(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def train(
         recipe: the recipe file
         data: the prepared data
         folder: the folder of the run
-        event: a signal, or "damage" (an error), or empty
+        event: a signal, or "damage" (an error), or "recipe" (a learning rate of its own, from the start), or empty
         at: the step before which it happens
         rank: the process to which it happens
         restarts: restart dead codes, as trainings do
@@ -96,7 +96,8 @@ def train(
     module.CodecModule.training_step, module.CodecModule.on_train_end = training_step, on_train_end  # type: ignore
     try:
         options = trainer.TrainingOptions(fit_tables=False)
-        trainer.train(read_recipe(str(recipe)), data, folder, quiet=True, options=options)
+        words = ["--optim.lr=0.1"] if event == "recipe" and own == rank else []
+        trainer.train(read_recipe(str(recipe), words), data, folder, quiet=True, options=options)
     except KeyboardInterrupt:
         sys.exit(130)
     except UserError as error:
