@@ -1,6 +1,7 @@
 """Count the packages and MB of each extra, those of the core included: ``VENV/bin/python -m tests.install_size``.
 
-The environment has to hold ``.[all]``. The table of the README comes from a new one with the CPU build of PyTorch.
+The environment has to hold ``.[all]``. The table of docs/installation.md comes from a new one with the CPU build of
+PyTorch.
 """
 
 from importlib.metadata import PackageNotFoundError, distribution

@@ -18,7 +18,7 @@ from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from tests.helpers.tiny import TINY
 
-README = Path(__file__).parents[1] / "README.md"
+DOCS = Path(__file__).parents[1] / "docs"
 SMALL_FSQ = ["--codec.quantizer.codebooks=4", "--codec.quantizer.groups=4", "--codec.quantizer.contexts=2"]
 SHORT = ["--train.steps=2", "--train.validate_every=2", "--adversarial.start_step=0", "--adversarial.width=4"]
 
@@ -41,8 +41,8 @@ def error_message(name: str, overrides: list[str]) -> str:
 # --- the recipes that ship ----------------------------------------------------------------------------------
 
 
-def test_the_readme_lists_the_recipes_with_their_rates():
-    rows = re.findall(r"^\| `(\w+)` \|(.* kHz.*)\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+def test_the_tutorial_lists_the_recipes_with_their_rates():
+    rows = re.findall(r"^\| `(\w+)` \|(.* kHz.*)\|$", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(name for name, _ in rows) == recipe_names()
     for name, text in rows:
         codec = read_recipe(name).codec
@@ -78,7 +78,7 @@ def test_a_recipe_trains_two_steps(name, corpus, tmp_path):
 
 def test_the_reference_is_up_to_date_and_describes_each_setting():
     page = recipe_reference()
-    assert (README.parent / "docs/recipes.md").read_text(encoding="utf-8") == page
+    assert (DOCS / "recipes.md").read_text(encoding="utf-8") == page
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|[^|]+\| `[^|]+` \| (.+) \|$", page, re.MULTILINE))
     assert rows.keys() == {name for name, _ in settings_of(Recipe())}
     assert all(name in page for name in LOSS_TERMS)

@@ -19,7 +19,7 @@ def add_parser(command: AddCommand) -> None:
         "speed",
         _run,
         "measure encoding and decoding speed, latency, memory and operations, with installed peers for comparison",
-        "Times recipes (their architecture with random weights) and models in float32, taking turns in one run, and"
+        "Times models, and recipes (their architecture with random weights), which take turns in one run, and"
         " measures latency, receptive field, memory and the time of each operation. Let nothing else run meanwhile. It"
         " takes about 2 minutes, and 8 with --peers.",
     )
@@ -27,7 +27,7 @@ def add_parser(command: AddCommand) -> None:
         "systems",
         nargs="*",
         metavar="MODEL_OR_RECIPE",
-        help="recipe name or path, or folder of a run or model (default: speech_24k speech_16k)",
+        help="name of a model or recipe, or path of a recipe, run or model (default: speech_24k speech_16k)",
     )
     parser.add_argument("--peers", action="store_true", help="also time the installed peers (pip install '.[peers]')")
     parser.add_argument(
@@ -44,18 +44,23 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument("--training", action="store_true", help="also time training steps")
     parser.add_argument(
-        "--compile", action="store_true", help="also time the best configuration of each system with torch.compile"
+        "--compile", action="store_true", help="also time models compiled by torch.compile, and compile those of peers"
     )
     parser.add_argument("--onnx", action="store_true", help="also time streams in ONNX Runtime (needs the extra onnx)")
     parser.add_argument(
         "--against",
         type=Path,
         metavar="WHEEL",
-        help="also time the commands codec encode and codec decode, beside those of this wheel of another build",
+        help="also time the models in this wheel of another build, for a comparison side by side",
     )
-    parser.add_argument("--audio", type=Path, metavar="FILE", help="with --against: sound file to code, of minutes")
     parser.add_argument(
-        "--kbps", type=float, nargs="+", default=[], help="with --against: bit rates to time beside all codes"
+        "--audio",
+        type=Path,
+        metavar="FILE",
+        help="also time codec encode and decode on this sound file of minutes, and with --peers libopus in ffmpeg",
+    )
+    parser.add_argument(
+        "--kbps", type=float, nargs="+", default=[], help="with --audio: bit rates to time beside all codes"
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="also write a Markdown page")

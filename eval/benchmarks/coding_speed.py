@@ -1,34 +1,30 @@
 """Encoding and decoding speed of several systems, which take turns so that other load on the machine affects them all.
 
 A whole round is run over all systems before the next round begins; a ratio between two systems compares times of the
-same round.
+same round. Speed is in seconds of audio per second of wall time, without the start of programs and the loading of
+models. :mod:`eval.benchmarks.file_speed` measures files in the same way.
 """
 
-import copy
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec import audio
-from codec.coding.files import decode_file, encode_file
+from codec.api import AudioCodec
 from codec.model.codec import Codec
-from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
-from eval.systems.architectures import BEST, PLAIN, REFERENCE, SpeedSubject, count_module_parameters
+from eval.systems.architectures import SpeedSubject, count_module_parameters
 
 BUDGET_S = 20.0
 """Time limit for a slow system, in seconds per clip length: it gets only as many rounds as fit into it."""
 STREAM_SECONDS = 4.0
 
-_Times = dict[tuple[str, str, float], dict[int, tuple[float, float]]]
-"""(name, mode, seconds of the clip): round: seconds that encoding and decoding took."""
+ARRAY, FILE = "array", "file"
+"""What is timed: from waveform to codes and back in memory, or from a sound file to a coded file and back."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +53,70 @@ class TimingQuantiles:
 
 
 @dataclass(frozen=True)
-class SystemTiming:
-    """Speed of one system on clips of one length, without files."""
+class RoundTime:
+    """What encoding and decoding took in one round."""
 
-    name: str
-    mode: str
-    """``plain`` or ``best``, see :mod:`eval.systems.architectures`."""
-    kbps: float
-    parameters: int
-    seconds: float
-    """Length of the clip."""
-    encode: TimingQuantiles
-    """Times real time."""
-    decode: TimingQuantiles
-    encode_ratio: TimingQuantiles | None
-    """Speed relative to the reference system in the same round and mode; None if that was not timed."""
-    decode_ratio: TimingQuantiles | None
+    number: int
+    """Number of the round."""
+    encode_s: float
+    """Seconds."""
+    decode_s: float
+    """Seconds."""
 
 
 @dataclass(frozen=True)
-class FileTiming:
-    """Speed from audio file to ``.nac`` file and back, in times real time."""
+class CodingTiming:
+    """Speed of one system on clips of one length."""
 
     name: str
+    measured: str
+    """:data:`ARRAY` or :data:`FILE`."""
+    kbps: float | None
+    """Bit rate in kbit/s that was asked for; None with all codes of a file; 0 of a system without codes."""
+    parameters: int | None
+    """Number of parameters; None of a system whose networks are not in this process."""
     seconds: float
+    """Duration of the audio that is counted."""
+    times: Sequence[RoundTime]
     encode: TimingQuantiles
+    """Times real time."""
     decode: TimingQuantiles
+
+    @staticmethod
+    def of(
+        name: str, measured: str, kbps: float | None, parameters: int | None, seconds: float, times: Sequence[RoundTime]
+    ) -> "CodingTiming":
+        """Summarise the times of rounds.
+
+        Args:
+            name: name of the system.
+            measured: see the fields, as for the other arguments.
+            kbps: bit rate in kbit/s.
+            parameters: number of parameters.
+            seconds: duration of the audio.
+            times: at least one round.
+
+        Returns:
+            The timing.
+        """
+        encode = TimingQuantiles.of([seconds / one.encode_s for one in times])
+        decode = TimingQuantiles.of([seconds / one.decode_s for one in times])
+        return CodingTiming(name, measured, kbps, parameters, seconds, times, encode, decode)
+
+    def ratios_to(self, other: "CodingTiming") -> tuple[TimingQuantiles, TimingQuantiles]:
+        """Compare the speed with that of another system in the rounds in which both took part.
+
+        Args:
+            other: timing on the same audio.
+
+        Returns:
+            Ratios of the speeds of encoding and of decoding; above 1, this system is faster.
+        """
+        theirs = {one.number: one for one in other.times}
+        pairs = [(one, theirs[one.number]) for one in self.times if one.number in theirs]
+        encode = TimingQuantiles.of([their.encode_s / our.encode_s for our, their in pairs])
+        decode = TimingQuantiles.of([their.decode_s / our.decode_s for our, their in pairs])
+        return encode, decode
 
 
 @dataclass(frozen=True)
@@ -101,28 +135,27 @@ class StreamTiming:
         return self.frame_ms / (self.encode_ms.median + self.decode_ms.median)
 
 
-def own_systems(models: dict[str, Codec], compiled: bool) -> list[SpeedSubject]:
-    """Return each of our models in both modes.
-
-    Both modes run the same code, because our models have no slower variant; only compilation makes a difference.
+def array_subject(name: str, codec: AudioCodec) -> SpeedSubject:
+    """Return one of our models as a system that codes arrays.
 
     Args:
-        models: name to model.
-        compiled: whether the networks of the mode ``best`` will be compiled; they are then copies.
+        name: name of the system.
+        codec: the model.
 
     Returns:
-        Two systems per model.
+        The system, which codes with all codebooks.
     """
-    systems = []
-    for name, codec in models.items():
-        config = codec.config
-        for mode in (PLAIN, BEST):
-            one = copy.deepcopy(codec) if compiled and mode == BEST else codec
-            kbps = config.kbps_per_codebook * config.quantizer.codebooks
-            parts = (one.encoder, one.decoder) if compiled else ()
-            count = count_module_parameters(one)
-            systems.append(SpeedSubject(name, mode, config.sample_rate, kbps, count, one.encode, one.decode, parts))
-    return systems
+    network = codec.model.network
+    config, rate = network.config, codec.sample_rate
+    return SpeedSubject(
+        name,
+        rate,
+        config.kbps_per_codebook * config.quantizer.codebooks,
+        count_module_parameters(network),
+        lambda waveform: codec.encode(waveform[0].numpy(), rate),
+        codec.decode,
+        (network.encoder, network.decoder),
+    )
 
 
 def noise_waveform(seconds: float, sample_rate: int) -> Tensor:
@@ -157,14 +190,13 @@ def measure_seconds(run: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def time_systems(
-    systems: list[SpeedSubject],
+    systems: Sequence[SpeedSubject],
     lengths: Sequence[float],
     rounds: int,
     unlimited: set[str],
     *,
-    reference: str = REFERENCE,
     quiet: bool = False,
-) -> list[SystemTiming]:
+) -> list[CodingTiming]:
     """Time the encoding and decoding of noise by several systems in turn.
 
     Args:
@@ -173,7 +205,6 @@ def time_systems(
         rounds: number of rounds.
         unlimited: names of the systems that take part in every round. Others stop when they have used
             :data:`BUDGET_S` seconds on a clip length.
-        reference: name of the system that ratios refer to.
         quiet: whether to hide the progress bars.
 
     Returns:
@@ -182,26 +213,25 @@ def time_systems(
     """
     lengths = sorted(lengths)
     planned = {
-        (system.name, system.mode, seconds): count
+        (system.name, seconds): count
         for system in tqdm(systems, desc="warming up", unit="system", disable=quiet)
         for seconds, count in _plan_rounds(system, lengths, rounds, system.name in unlimited).items()
     }
-    times: _Times = {key: {} for key in planned}
-    total = sum(2 * seconds * count for (_, _, seconds), count in planned.items())
+    times: dict[tuple[str, float], list[RoundTime]] = {key: [] for key in planned}
+    total = sum(2 * seconds * count for (_, seconds), count in planned.items())
     layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
         for number in range(rounds):
             for seconds in lengths:
                 for system in systems:
-                    key = (system.name, system.mode, seconds)
-                    if number < planned[key]:
-                        times[key][number] = _time_once(system, seconds)
+                    if number < planned[system.name, seconds]:
+                        times[system.name, seconds].append(_time_once(system, number, seconds))
                         bar.update(2 * seconds)
     return [
-        _summarise(system, seconds, times, reference)
+        CodingTiming.of(system.name, ARRAY, system.kbps, system.parameters, seconds, found)
         for seconds in lengths
         for system in systems
-        if times[system.name, system.mode, seconds]
+        if (found := times[system.name, seconds])
     ]
 
 
@@ -218,61 +248,13 @@ def _plan_rounds(system: SpeedSubject, lengths: Sequence[float], rounds: int, un
     return planned
 
 
-def _time_once(system: SpeedSubject, seconds: float) -> tuple[float, float]:
+def _time_once(system: SpeedSubject, number: int, seconds: float) -> RoundTime:
     waveform = noise_waveform(seconds, system.sample_rate)
     started = time.perf_counter()
     codes = system.encode(waveform)
     middle = time.perf_counter()
     system.decode(codes)
-    return middle - started, time.perf_counter() - middle
-
-
-def _summarise(system: SpeedSubject, seconds: float, times: _Times, reference: str) -> SystemTiming:
-    ours = times[system.name, system.mode, seconds]
-    theirs = times.get((reference, system.mode, seconds), {})
-
-    def ratio(which: int) -> TimingQuantiles | None:
-        ratios = [theirs[number][which] / pair[which] for number, pair in ours.items() if number in theirs]
-        return TimingQuantiles.of(ratios) if ratios else None
-
-    encode, decode = (TimingQuantiles.of([seconds / pair[which] for pair in ours.values()]) for which in (0, 1))
-    return SystemTiming(
-        system.name, system.mode, system.kbps, system.parameters, seconds, encode, decode, ratio(0), ratio(1)
-    )
-
-
-def time_files(models: dict[str, Codec], lengths: Sequence[float], rounds: int) -> list[FileTiming]:
-    """Time the coding of WAV files of noise to ``.nac`` files and back.
-
-    Args:
-        models: name to model.
-        lengths: durations of the files in seconds.
-        rounds: how often each file is coded, in turn.
-
-    Returns:
-        One timing per model and length.
-    """
-    times: dict[tuple[str, float], list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sources: dict[tuple[str, float], Path] = {}
-        for model, codec in models.items():
-            rate = codec.config.sample_rate
-            for seconds in lengths:
-                sources[model, seconds] = folder / f"{len(sources)}.wav"
-                audio.write(sources[model, seconds], noise_waveform(seconds, rate)[0].numpy(), rate)
-        loaded = {model: LoadedModel(codec) for model, codec in models.items()}
-        for _ in tqdm(range(rounds), desc="files", unit="round"):
-            for (model, seconds), source in sources.items():
-                coded = folder / "coded.nac"
-                encoded = encode_file(source, coded, loaded[model])
-                decoded = decode_file(coded, folder / "decoded.wav", loaded[model])
-                pair = seconds / encoded.elapsed_seconds, seconds / decoded.elapsed_seconds
-                times.setdefault((model, seconds), []).append(pair)
-    return [
-        FileTiming(model, seconds, *(TimingQuantiles.of([pair[which] for pair in pairs]) for which in (0, 1)))
-        for (model, seconds), pairs in times.items()
-    ]
+    return RoundTime(number, middle - started, time.perf_counter() - middle)
 
 
 def time_streams(models: dict[str, Codec], rounds: int, seconds: float = STREAM_SECONDS) -> list[StreamTiming]:

@@ -1,20 +1,14 @@
 """Results of ``codec speed`` as dataclasses, which give ``--json``, and tables of these results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.benchmarks.coding_speed import BUDGET_S, FileTiming, StreamTiming, SystemTiming, TimingQuantiles
-from eval.benchmarks.command_speed import HEAD_S, CommandTiming
+from eval.benchmarks.coding_speed import BUDGET_S, FILE, CodingTiming, StreamTiming, TimingQuantiles
+from eval.benchmarks.file_speed import HEAD_S
 from eval.benchmarks.latency import LatencyMeasurement
 from eval.benchmarks.profile import LINEAR_INPUTS, LINEAR_OUTPUTS, LINEAR_ROWS, Operation
 from eval.benchmarks.training_speed import BATCH, CROP_S, TrainingSpeed
 from eval.pages.text_table import Table
-from eval.systems.architectures import BEST, PLAIN, REFERENCE
-
-TITLES = {
-    PLAIN: "Plain PyTorch",
-    BEST: "Each at its best",
-}
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,16 @@ class PeakMemory:
 
 
 @dataclass(frozen=True)
+class SpeedRatio:
+    """Speed of a system relative to another in the same rounds."""
+
+    timing: CodingTiming
+    relative_to: str
+    encode: TimingQuantiles
+    decode: TimingQuantiles
+
+
+@dataclass(frozen=True)
 class SpeedResult:
     """All measurements of ``codec speed``."""
 
@@ -74,11 +78,10 @@ class SpeedResult:
     """Makes the same measurements."""
     compiled: bool
     machine: Machine
-    timings: list[SystemTiming]
+    timings: list[CodingTiming]
+    ratios: list[SpeedRatio]
     absent: list[str]
     """A line for each peer that could not be timed."""
-    files: list[FileTiming]
-    commands: list[CommandTiming]
     streams: list[StreamTiming]
     reach: dict[str, LatencyMeasurement]
     memory: list[PeakMemory]
@@ -92,9 +95,8 @@ class SpeedResult:
             Tables in the order of the page.
         """
         return [
-            *(_timing_table(self.timings, mode, self.compiled) for mode in (PLAIN, BEST)),
-            _file_table(self.files),
-            *([_command_table(self.commands)] if self.commands else []),
+            _coding_table(self.timings, self.compiled),
+            *([_ratio_table(self.ratios)] if self.ratios else []),
             _stream_table(self.streams),
             _latency_table(self.reach),
             _memory_table(self.memory),
@@ -147,71 +149,83 @@ def format_quantiles(value: TimingQuantiles | None, digits: int = 0) -> str:
     return f"{value.median:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
 
 
-def _timing_table(timings: Sequence[SystemTiming], mode: str, compiled: bool) -> Table:
-    shown = [timing for timing in timings if timing.mode == mode]
-    with_reference = any(timing.name == REFERENCE for timing in shown)
-    header = ["system", "kbit/s", "M parameters", "clip, s", "rounds", "encode, x real time", "decode, x real time"]
-    note = (
-        "Times real time from waveform to codes and back: median (lowest–highest) of the rounds. Weights are random"
-        " if a recipe is given. Codebooks that are moving averages are not counted among the parameters."
-    )
-    if with_reference:
-        header += ["encode ratio", "decode ratio"]
-        note += (
-            f" Ratios are speeds relative to {REFERENCE} in the same round. Any other peer gets as many rounds as fit"
-            f" into {BUDGET_S:g} s; if not even one fits, the clip length is left out."
-        )
-    if mode == BEST:
-        ours = "Ours is the same code as in the table above"
-        note = (
-            f"The weight normalisation of the peers is folded into their weights. {ours}"
-            f"{', and the networks of all are compiled' if compiled else ''}. {note}"
-        )
-    return Table(TITLES[mode], note, header, [_timing_cells(timing, with_reference) for timing in shown])
+def compare_speeds(timings: Sequence[CodingTiming], references: Mapping[str, Sequence[str]]) -> list[SpeedRatio]:
+    """Compare timings of the same audio: arrays, or files of the same bit rate.
 
+    Args:
+        timings: timings of all systems.
+        references: names of the systems that a system is compared with, by its name.
 
-def _timing_cells(timing: SystemTiming, with_reference: bool) -> list[str]:
-    times = [format_quantiles(value, 1 if value.median < 20 else 0) for value in (timing.encode, timing.decode)]
-    ratios = [
-        format_quantiles(value, 2 if value and value.median < 1 else 1)
-        for value in (timing.encode_ratio, timing.decode_ratio)
+    Returns:
+        A ratio for each pair.
+    """
+    return [
+        SpeedRatio(one, other.name, *one.ratios_to(other))
+        for one in timings
+        for other in timings
+        if other.name in references.get(one.name, ())
+        and (one.measured, one.seconds) == (other.measured, other.seconds)
+        and (one.measured != FILE or one.kbps == other.kbps)
     ]
-    rate = f"{timing.kbps:.3g}" if timing.kbps else "–"
-    size, clip = f"{timing.parameters / 1e6:.2f}", f"{timing.seconds:g}"
-    return [timing.name, rate, size, clip, str(timing.encode.rounds), *times, *(ratios if with_reference else [])]
 
 
-def _file_table(files: Sequence[FileTiming]) -> Table:
+def _coding_table(timings: Sequence[CodingTiming], compiled: bool) -> Table:
     return Table(
-        "Files",
-        "Times real time from audio file to .nac file and back, with reading, entropy coding, checksums and writing.",
-        ["system", "clip, s", "encode, x real time", "decode, x real time"],
+        "Coding speed",
+        "Seconds of audio per second of wall time: median (lowest–highest) of the rounds, in which all systems take"
+        " turns. An array is coded in memory, from waveform to codes and back, by a model that is loaded; a file from a"
+        f" sound file to a coded file and back, less the time for the first {HEAD_S:g} s of the audio, most of which is"
+        " the start of a program or the loading of a model. The decoders of int8 decode the same codes. Weights are"
+        " random if a recipe is given. The weight normalisation of the peers is folded into their weights"
+        f"{' and their networks are compiled' if compiled else ''}; each gets as many rounds as fit into"
+        f" {BUDGET_S:g} s, and if not even one fits, the clip length is left out. Codebooks that are moving averages"
+        " are not counted among the parameters.",
         [
-            [one.name, f"{one.seconds:g}", format_quantiles(one.encode), format_quantiles(one.decode)]
-            for one in files
+            "system",
+            "coded",
+            "kbit/s",
+            "M parameters",
+            "audio, s",
+            "rounds",
+            "encode, x real time",
+            "decode, x real time",
         ],
-    )  # fmt: skip
-
-
-def _command_table(commands: Sequence[CommandTiming]) -> Table:
-    return Table(
-        "Commands",
-        "Processor time of codec encode and codec decode from WAV to .nac and back on one thread, without that on the"
-        f" first {HEAD_S:g} s of the audio, which is in the columns of starts; ratios are speeds relative to the other"
-        " build in the same round. The decoders of int8 decode the same codes.",
-        ["build", "kbit/s", "encode, x real time", "ratio", "start, s", "decode, x real time", "ratio", "start, s"],
         [
             [
-                one.name,
-                "all codes" if one.kbps is None else f"{one.kbps:g}",
-                format_quantiles(one.encode),
-                format_quantiles(one.encode_ratio, 2),
-                f"{one.encode_start_s:.2f}",
-                format_quantiles(one.decode),
-                format_quantiles(one.decode_ratio, 2),
-                f"{one.decode_start_s:.2f}",
+                *_describe_timing(one),
+                "–" if one.parameters is None else f"{one.parameters / 1e6:.2f}",
+                f"{one.seconds:g}",
+                str(one.encode.rounds),
+                *(format_quantiles(value, 1 if value.median < 20 else 0) for value in (one.encode, one.decode)),
             ]
-            for one in commands
+            for one in timings
+        ],
+    )
+
+
+def _describe_timing(one: CodingTiming) -> list[str]:
+    """Return the name, what is coded, and the bit rate."""
+    rate = "all codes" if one.kbps is None else f"{one.kbps:.3g}" if one.kbps else "–"
+    return [one.name, one.measured, rate]
+
+
+def _ratio_table(ratios: Sequence[SpeedRatio]) -> Table:
+    def ratio(value: TimingQuantiles) -> str:
+        return format_quantiles(value, 2 if value.median < 10 else 1)
+
+    return Table(
+        "Ratios of speed",
+        "Speed relative to another system in the same round: median (lowest–highest) of the rounds.",
+        ["system", "coded", "kbit/s", "audio, s", "relative to", "encode", "decode"],
+        [
+            [
+                *_describe_timing(one.timing),
+                f"{one.timing.seconds:g}",
+                one.relative_to,
+                ratio(one.encode),
+                ratio(one.decode),
+            ]
+            for one in ratios
         ],
     )
 

@@ -6,12 +6,15 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+import codec as package
+from codec.api import AudioCodec
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -20,25 +23,26 @@ from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.export import export_graphs
 from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
+from codec.pretrained.registry import built_in
 from codec.recipe import read_recipe
 from codec.runtime.torch_threads import torch_threads
+from eval.benchmarks.build_process import BuildProcess, unpack_wheel
 from eval.benchmarks.coding_speed import (
+    CodingTiming,
     StreamTiming,
-    SystemTiming,
+    array_subject,
     measure_seconds,
     noise_waveform,
-    own_systems,
-    time_files,
     time_streams,
     time_systems,
 )
-from eval.benchmarks.command_speed import CommandTiming, time_commands
+from eval.benchmarks.file_speed import FileCoder, build_coder, opus_coder, opus_name, time_files
 from eval.benchmarks.latency import measure_latency
 from eval.benchmarks.memory import coding_peak_mb
 from eval.benchmarks.profile import count_multiply_adds, measure_matrix_rate, profile_operations
-from eval.benchmarks.results import ComputingWork, Machine, PeakMemory, SpeedResult
+from eval.benchmarks.results import ComputingWork, Machine, PeakMemory, SpeedResult, compare_speeds
 from eval.benchmarks.training_speed import TimedSteps, build_steps, time_training
-from eval.systems.architectures import BEST, REFERENCE, Peers, SpeedSubject, build_peers
+from eval.systems.architectures import REFERENCE, Peers, build_peers
 
 DEFAULT_SYSTEMS = ("speech_24k", "speech_16k")
 PROFILE_SECONDS = 10.0
@@ -54,11 +58,11 @@ class SpeedOptions:
         rounds: how often each system codes each clip.
         threads: CPU threads of PyTorch; streams and memory use one in any case.
         training: whether to time training steps.
-        compiled: whether the networks of the mode ``best`` are compiled by ``torch.compile``.
+        compiled: whether to compile the peers' networks, and to time the models compiled, too, by ``torch.compile``.
         onnx: whether to time streams in ONNX Runtime.
-        against: wheel of another build whose commands are timed beside those of this one; None: none.
-        audio: sound file that the commands code.
-        kbps: bit rates in kbit/s of the commands, beside all codes.
+        against: wheel of another build in which models are timed beside this one; None: none.
+        audio: sound file that is coded to files and back; None: none.
+        kbps: bit rates in kbit/s of these files, beside all codes.
         memory_minutes: durations of the files whose peak memory is measured.
     """
 
@@ -84,10 +88,8 @@ class SpeedOptions:
             raise UserError("--seconds must be above 0 and less than a day (86400)")
         if self.rounds < 1 or self.threads < 1:
             raise UserError("--rounds and --threads must be at least 1")
-        if (self.against is None) != (self.audio is None):
-            raise UserError("--against and --audio belong together: another build, and the sound that both builds code")
-        if self.kbps and self.against is None:
-            raise UserError("--kbps is for the commands of --against")
+        if self.kbps and self.audio is None:
+            raise UserError("--kbps is the bit rate of files; give a sound file with --audio")
 
 
 def run_speed_benchmark(
@@ -108,36 +110,38 @@ def run_speed_benchmark(
     """
     options = options or SpeedOptions()
     options.check()
-    recipes, models = {}, {}
-    for name in names:
-        recipes[name], models[name] = _build_model(name)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    int8 = {f"{name}, int8": _with_int8_decoder(codec) for name, codec in models.items()}
-    timed = {**models, **int8}
-    with torch_threads(options.threads):
+    with torch_threads(options.threads), ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        systems = [_load_system(name, folder / f"models/{number}") for number, name in enumerate(names)]
+        models = {system.name: system.codec for system in systems}
+        int8 = {f"{name}, int8": _with_int8_decoder(codec) for name, codec in models.items()}
+        other = _start_other(options, stack, folder)
         peers = build_peers() if options.peers else Peers()
-        systems = [*own_systems(models, options.compiled), *own_systems(int8, compiled=False), *peers.systems]
-        timings = _time_coding(systems, {*timed, REFERENCE}, options)
-        files = time_files(timed, options.seconds, options.rounds)
-        streams = _time_all_streams(timed, models, options)
+        timings = _time_arrays(systems, int8, other, peers, options)
+        timings += _time_files(systems, other, peers, options, stack, folder)
+        streams = _time_all_streams({**models, **int8}, models, options)
         latencies = {name: measure_latency(codec) for name, codec in tqdm(models.items(), desc="latency", unit="model")}
         rate = measure_matrix_rate()
         work = [one for name, codec in models.items() for one in _measure_work(name, codec, rate)]
         memory = [
-            _measure_memory(name, codec, options.memory_minutes)
-            for name, codec in tqdm(models.items(), desc="memory", unit="model")
+            _measure_memory(system, options.memory_minutes) for system in tqdm(systems, desc="memory", unit="model")
         ]
+        recipes = {system.name: system.recipe for system in systems}
         steps = build_steps(recipes, options.peers) if options.training else TimedSteps()
         training = time_training(steps.steps, options.rounds) if options.training else []
-        commands = [one for name in names for one in _time_commands(name, options)]
+    references = {
+        name: [REFERENCE, *([other.label(system.name)] if other else []), *map(opus_name, options.kbps)]
+        for system in systems
+        for name in (system.name, f"{system.name}, int8", f"{system.name}, compiled")
+    }
     return SpeedResult(
         command=command,
         compiled=options.compiled,
         machine=_describe_machine(load, options.threads, rate),
         timings=timings,
+        ratios=compare_speeds(timings, references),
         absent=peers.absent + steps.absent,
-        files=files,
-        commands=commands,
         streams=streams,
         reach=latencies,
         memory=memory,
@@ -146,15 +150,49 @@ def run_speed_benchmark(
     )
 
 
-def _build_model(name: str) -> tuple[Recipe, Codec]:
-    """Return a model from its folder with the recipe of its run, or a recipe with a codec of random weights."""
-    if Path(name).is_dir():
-        codec = load_codec(Path(name))
-        written = model_folder(Path(name)).parent / "recipe.yaml"
+@dataclass(frozen=True)
+class _System:
+    """A model that is measured, or a recipe with random weights."""
+
+    name: str
+    recipe: Recipe
+    codec: Codec
+    folder: Path
+    """Folder of the model, for commands."""
+    trained: bool
+    """Whether other builds may have the model, too."""
+
+
+@dataclass(frozen=True)
+class _OtherBuild:
+    name: str
+    process: BuildProcess
+
+    def label(self, system: str) -> str:
+        return f"{system}, {self.name}"
+
+
+def _load_system(name: str, folder: Path) -> _System:
+    """Load a model from its folder with the recipe of its run, or save random weights for a recipe in ``folder``."""
+    found = built_in().get(name, Path(name))
+    if found.is_dir():
+        codec = load_codec(found)
+        written = model_folder(found).parent / "recipe.yaml"
         recipe = read_recipe(str(written)) if written.is_file() else Recipe()
-        return replace(recipe, codec=codec.config), codec
+        return _System(name, replace(recipe, codec=codec.config), codec, found.resolve(), trained=True)
     recipe = read_recipe(name)
-    return recipe, build_untrained(recipe.codec)
+    codec = build_untrained(recipe.codec)
+    folder.mkdir(parents=True)
+    save_model(folder, codec, {})
+    return _System(name, recipe, codec, folder, trained=False)
+
+
+def _start_other(options: SpeedOptions, stack: ExitStack, folder: Path) -> _OtherBuild | None:
+    if options.against is None:
+        return None
+    unpack_wheel(options.against, folder / "other")
+    name = options.against.stem
+    return _OtherBuild(name, stack.enter_context(BuildProcess(name, folder / "other", options.threads)))
 
 
 def build_untrained(config: CodecConfig) -> Codec:
@@ -172,19 +210,58 @@ def build_untrained(config: CodecConfig) -> Codec:
     return codec.eval().requires_grad_(False)
 
 
-def _time_coding(systems: list[SpeedSubject], unlimited: set[str], options: SpeedOptions) -> list[SystemTiming]:
+def _time_arrays(
+    systems: Sequence[_System],
+    int8: Mapping[str, Codec],
+    other: _OtherBuild | None,
+    peers: Peers,
+    options: SpeedOptions,
+) -> list[CodingTiming]:
+    timed = {**{system.name: system.codec for system in systems}, **int8}
     if options.compiled:
-        for system in systems:
-            if system.mode == BEST:
-                for network in system.networks:
-                    network.compile()
-    return time_systems(systems, options.seconds, options.rounds, unlimited)
+        copies = {f"{system.name}, compiled": copy.deepcopy(system.codec) for system in systems}
+        networks = [network for subject in peers.systems for network in subject.networks]
+        for network in [*networks, *(part for codec in copies.values() for part in (codec.encoder, codec.decoder))]:
+            network.compile()
+        timed |= copies
+    subjects = [array_subject(name, AudioCodec(codec, threads=options.threads)) for name, codec in timed.items()]
+    for system in systems:
+        if other and system.trained:
+            kbps = system.codec.config.kbps_per_codebook * system.codec.config.quantizer.codebooks
+            label, longest = other.label(system.name), max(options.seconds)
+            subjects.append(other.process.subject(label, str(system.folder), kbps, longest))
+    unlimited = {subject.name for subject in subjects} | {REFERENCE}
+    return time_systems([*subjects, *peers.systems], options.seconds, options.rounds, unlimited)
 
 
-def _time_commands(name: str, options: SpeedOptions) -> list[CommandTiming]:
-    if options.against is None or options.audio is None:
+def _time_files(
+    systems: Sequence[_System],
+    other: _OtherBuild | None,
+    peers: Peers,
+    options: SpeedOptions,
+    stack: ExitStack,
+    folder: Path,
+) -> list[CodingTiming]:
+    if options.audio is None:
         return []
-    return time_commands(name, options.audio, options.against, options.kbps, options.rounds)
+    own = BuildProcess("this build", Path(package.__file__).parent.parent, options.threads)
+    stack.enter_context(own)
+    threads = ["--threads", str(options.threads)]
+    coders: list[FileCoder] = []
+    for kbps in (None, *options.kbps):
+        for system in systems:
+            model = str(system.folder)
+            coders.append(build_coder(own, system.name, model, kbps, threads))
+            int8 = ["--dtype", "int8"]
+            coders.append(build_coder(own, f"{system.name}, int8", model, kbps, threads, int8))
+            if other and system.trained:
+                coders.append(build_coder(other.process, other.label(system.name), model, kbps, threads))
+        if options.peers and kbps is not None:
+            if opus := opus_coder(kbps):
+                coders.append(opus)
+            elif (reason := "libopus: there is no ffmpeg with libopus") not in peers.absent:
+                peers.absent.append(reason)
+    return time_files(coders, options.audio, options.rounds, folder)
 
 
 def _with_int8_decoder(codec: Codec) -> Codec:
@@ -217,11 +294,10 @@ def _measure_work(name: str, codec: Codec, rate: float) -> list[ComputingWork]:
     return [measure("encode", lambda: codec.encode(waveform)), measure("decode", lambda: codec.decode(codes))]
 
 
-def _measure_memory(name: str, codec: Codec, minutes: Sequence[float]) -> PeakMemory:
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder), codec, {})
-        peaks = [coding_peak_mb(Path(folder), 60 * length, codec.config.sample_rate) for length in minutes]
-    return PeakMemory(name, list(minutes), peaks)
+def _measure_memory(system: _System, minutes: Sequence[float]) -> PeakMemory:
+    rate = system.codec.config.sample_rate
+    peaks = [coding_peak_mb(system.folder, 60 * length, rate) for length in minutes]
+    return PeakMemory(system.name, list(minutes), peaks)
 
 
 def _describe_machine(load: float, threads: int, rate: float) -> Machine:

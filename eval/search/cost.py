@@ -81,11 +81,8 @@ def measure_speed(candidate: SpeedSubject, reference: SpeedSubject, out: Path) -
     """
     with ExclusiveTiming(out).alone(), torch_threads(1):
         names = {reference.name, candidate.name}
-        theirs, ours = time_systems(
-            [reference, candidate], [TIMED_SECONDS], TIMING_ROUNDS, names, reference=reference.name, quiet=True
-        )
-    assert ours.encode_ratio is not None and ours.decode_ratio is not None
-    return Speed(ours.encode_ratio, ours.decode_ratio, theirs.encode.median, theirs.decode.median)
+        theirs, ours = time_systems([reference, candidate], [TIMED_SECONDS], TIMING_ROUNDS, names, quiet=True)
+    return Speed(*ours.ratios_to(theirs), theirs.encode.median, theirs.decode.median)
 
 
 def measure_memory(codec: Codec) -> float:

@@ -37,7 +37,7 @@ from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.packing import CodedPackets, FixedWidthPacking, RangeCodedPacking
 from eval.search.plan import OperatingSettings, SearchPlan
 from eval.search.space import CandidateSettings
-from eval.systems.architectures import PLAIN, SpeedSubject, count_module_parameters
+from eval.systems.architectures import SpeedSubject, count_module_parameters
 
 RUNTIMES = ("eager", "compiled", "onnx")
 
@@ -143,9 +143,7 @@ class OperatingPointCandidates:
                 return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
         kbps = use.codebooks * config.kbps_per_codebook
-        return SpeedSubject(
-            "the candidate", PLAIN, self.sample_rate, kbps, count_module_parameters(model), encode, decode
-        )
+        return SpeedSubject("the candidate", self.sample_rate, kbps, count_module_parameters(model), encode, decode)
 
     def _header(self, use: OperatingSettings, streams: int) -> Header:
         """Return the header that a file with these settings would have."""

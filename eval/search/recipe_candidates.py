@@ -22,7 +22,7 @@ from eval.search.cost import Size
 from eval.search.exclusive_timing import ExclusiveTiming
 from eval.search.plan import SearchPlan
 from eval.search.space import CandidateSettings, single_settings
-from eval.systems.architectures import PLAIN, SpeedSubject, count_module_parameters
+from eval.systems.architectures import SpeedSubject, count_module_parameters
 
 
 class RecipeCandidates:
@@ -138,6 +138,4 @@ class RecipeCandidates:
 def _make_subject(name: str, config: CodecConfig) -> SpeedSubject:
     codec = build_untrained(config)
     kbps = config.quantizer.codebooks * config.kbps_per_codebook
-    return SpeedSubject(
-        name, PLAIN, config.sample_rate, kbps, count_module_parameters(codec), codec.encode, codec.decode
-    )
+    return SpeedSubject(name, config.sample_rate, kbps, count_module_parameters(codec), codec.encode, codec.decode)

@@ -1,7 +1,7 @@
 """Published architectures of other codecs with random weights, from those of their packages that are installed.
 
-Speed does not depend on the weights, so none are downloaded. Each architecture is timed as its package runs it, and
-again with weight normalisation folded into the weights before coding.
+Speed does not depend on the weights, so none are downloaded. Weight normalisation is folded into the weights, which
+makes these architectures faster than their packages run them.
 """
 
 import importlib
@@ -18,7 +18,6 @@ from torch.nn.utils import parametrize, remove_weight_norm
 from codec.runtime.extras import installed
 from eval.systems.peer_installation import peer_install_command
 
-PLAIN, BEST = "plain", "best"
 REFERENCE = "EnCodec 24 kHz, 6 kbps"
 """Ratios of speed are to this architecture, which codes at the bit rate of the speech recipes."""
 
@@ -28,10 +27,10 @@ class SpeedSubject:
     """A codec whose speed is measured."""
 
     name: str
-    mode: str
     sample_rate: int
     kbps: float
-    parameters: int
+    parameters: int | None
+    """Number of parameters; None if the networks are not in this process."""
     encode: Callable[[Tensor], Any]
     """Function of a waveform ``[1, 1, samples]``; returns the argument of ``decode``."""
     decode: Callable[[Any], Tensor]
@@ -49,7 +48,7 @@ class Peers:
 
 
 def build_peers() -> Peers:
-    """Build every architecture whose package is installed, twice: as it is, and with folded weight normalisation.
+    """Build every architecture whose package is installed.
 
     Returns:
         The architectures, and the packages that are absent.
@@ -131,15 +130,11 @@ def count_module_parameters(*modules: nn.Module) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def _both(build: Callable[[], nn.Module], wrap: Callable[[nn.Module, str], SpeedSubject]) -> list[SpeedSubject]:
-    """Build a peer as it is, and with folded weight normalisation."""
-    systems = []
-    for mode in (PLAIN, BEST):
-        model = build().eval()
-        if mode == BEST:
-            fold_weight_norm(model)
-        systems.append(wrap(model.requires_grad_(False), mode))
-    return systems
+def _folded(build: Callable[[], nn.Module], wrap: Callable[[nn.Module], SpeedSubject]) -> SpeedSubject:
+    """Build a peer with folded weight normalisation."""
+    model = build().eval()
+    fold_weight_norm(model)
+    return wrap(model.requires_grad_(False))
 
 
 def encodec_24k() -> nn.Module:
@@ -154,18 +149,16 @@ def encodec_24k() -> nn.Module:
 
 
 def _encodec() -> list[SpeedSubject]:
-    def at(kbps: float) -> Callable[[nn.Module, str], SpeedSubject]:
-        def wrap(model: Any, mode: str) -> SpeedSubject:
+    def at(kbps: float) -> Callable[[nn.Module], SpeedSubject]:
+        def wrap(model: Any) -> SpeedSubject:
             model.set_target_bandwidth(kbps)
             parts = (model.encoder, model.decoder)
             name = f"EnCodec 24 kHz, {kbps:g} kbps"
-            return SpeedSubject(
-                name, mode, 24000, kbps, count_module_parameters(*parts), model.encode, model.decode, parts
-            )
+            return SpeedSubject(name, 24000, kbps, count_module_parameters(*parts), model.encode, model.decode, parts)
 
         return wrap
 
-    return _both(encodec_24k, at(6.0)) + _both(encodec_24k, at(24.0))
+    return [_folded(encodec_24k, at(6.0)), _folded(encodec_24k, at(24.0))]
 
 
 def dac_24k() -> nn.Module:
@@ -181,7 +174,7 @@ def dac_24k() -> nn.Module:
 
 
 def _dac() -> list[SpeedSubject]:
-    def wrap(model: Any, mode: str) -> SpeedSubject:
+    def wrap(model: Any) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             codes: Tensor = model.encode(model.preprocess(wave, model.sample_rate))[1]
             return codes
@@ -191,9 +184,9 @@ def _dac() -> list[SpeedSubject]:
             return wave
 
         parts = (model.encoder, model.decoder)
-        return SpeedSubject("DAC 24 kHz", mode, 24000, 24.0, count_module_parameters(model), encode, decode, parts)
+        return SpeedSubject("DAC 24 kHz", 24000, 24.0, count_module_parameters(model), encode, decode, parts)
 
-    return _both(dac_24k, wrap)
+    return [_folded(dac_24k, wrap)]
 
 
 def _snac() -> list[SpeedSubject]:
@@ -210,13 +203,13 @@ def _snac() -> list[SpeedSubject]:
         )
         return model
 
-    def wrap(model: Any, mode: str) -> SpeedSubject:
+    def wrap(model: Any) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
         return SpeedSubject(
-            "SNAC 24 kHz", mode, 24000, 0.98, count_module_parameters(model), model.encode, model.decode, parts
+            "SNAC 24 kHz", 24000, 0.98, count_module_parameters(model), model.encode, model.decode, parts
         )
 
-    return _both(build, wrap)
+    return [_folded(build, wrap)]
 
 
 def _mimi() -> list[SpeedSubject]:
@@ -225,13 +218,13 @@ def _mimi() -> list[SpeedSubject]:
         fill_codebooks(model)
         return model
 
-    def wrap(model: Any, mode: str) -> SpeedSubject:
+    def wrap(model: Any) -> SpeedSubject:
         parts = (model.encoder, model.decoder)
         return SpeedSubject(
-            "Mimi 24 kHz", mode, 24000, 4.4, count_module_parameters(model), model.encode, model.decode, parts
+            "Mimi 24 kHz", 24000, 4.4, count_module_parameters(model), model.encode, model.decode, parts
         )
 
-    return _both(build, wrap)
+    return [_folded(build, wrap)]
 
 
 def _vocos() -> list[SpeedSubject]:
@@ -242,17 +235,15 @@ def _vocos() -> list[SpeedSubject]:
         model: nn.Module = import_peer("vocos.pretrained").Vocos(features, backbone, head)
         return model
 
-    def wrap(model: Any, mode: str) -> SpeedSubject:
+    def wrap(model: Any) -> SpeedSubject:
         def encode(wave: Tensor) -> Tensor:
             mel: Tensor = model.feature_extractor(wave[:, 0])
             return mel
 
         name = "Vocos 24 kHz (mel to wave, no codes)"
-        return SpeedSubject(
-            name, mode, 24000, 0.0, count_module_parameters(model), encode, model.decode, (model.backbone,)
-        )
+        return SpeedSubject(name, 24000, 0.0, count_module_parameters(model), encode, model.decode, (model.backbone,))
 
-    return _both(build, wrap)
+    return [_folded(build, wrap)]
 
 
 PACKAGES: dict[str, tuple[str, Callable[[], list[SpeedSubject]]]] = {

@@ -29,6 +29,6 @@ def test_data_is_prepared_completely_or_not_at_all(tmp_path):
 
 @pytest.mark.long
 def test_no_command_leaves_a_cut_file_on_a_full_disk(tmp_path):
-    done = run("--out", str(tmp_path / "out"))
+    done = run("--out", str(tmp_path / "out"), "--shares", "0.3", "0.9")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == [job.name for job in JOBS]

@@ -1,7 +1,6 @@
 """``codec speed``: measurements whose true value is known, and its page. No timing is asserted."""
 
 import json
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import save_model
 from codec.recipe import read_recipe
 from eval.benchmarks import coding_speed, training_speed
-from eval.benchmarks.coding_speed import TimingQuantiles, time_systems
+from eval.benchmarks.coding_speed import CodingTiming, RoundTime, TimingQuantiles, time_systems
 from eval.benchmarks.latency import latency_samples, measure_latency, receptive_field_samples
 from eval.benchmarks.profile import count_multiply_adds, profile_operations
-from eval.benchmarks.results import SpeedResult
+from eval.benchmarks.results import SpeedResult, compare_speeds
 from eval.benchmarks.speed import SpeedOptions, run_speed_benchmark
 from eval.systems import architectures
 from tests.helpers.tiny import TINY
@@ -101,14 +100,12 @@ def test_graphs_are_timed_as_streams(tmp_path):
 def test_every_measurement_is_made(result):
     name = result.timings[0].name
     systems = [name, f"{name}, int8"]
-    assert sorted((one.name, one.mode, one.seconds) for one in result.timings) == [
-        (name, mode, seconds) for name in systems for mode in ("best", "plain") for seconds in (0.5, 1.0)
+    assert [(one.name, one.measured, one.seconds) for one in result.timings] == [
+        (name, "array", seconds) for seconds in (0.5, 1.0) for name in systems
     ]
     assert all(
         one.encode.rounds == 2 and one.encode.low <= one.encode.median <= one.encode.high for one in result.timings
     )
-    assert [one.name for one in result.files] == [systems[0]] * 2 + [systems[1]] * 2
-    assert [one.seconds for one in result.files] == [0.5, 1.0] * 2
     assert [(one.name, one.frame_ms) for one in result.streams] == [(name, 20.0) for name in systems]
     assert result.memory[0].peak_mb[0] > 50
     assert [one.direction for one in result.work] == ["encode", "decode"]
@@ -125,7 +122,7 @@ def test_page_has_every_table_with_its_command(result):
         assert f"## {table.title}\n" in page and table.title in result.text()
     assert "```sh\ncodec speed x --json\n```" in page
     assert result.machine.processor in page
-    assert "encode ratio" not in page  # nothing to compare with
+    assert result.ratios == []  # nothing to compare with
 
 
 def test_the_command_prints_json_and_writes_a_page_that_states_the_command(result, monkeypatch, tmp_path, capsys):
@@ -153,6 +150,7 @@ def test_the_command_prints_json_and_writes_a_page_that_states_the_command(resul
         (["speech_16k"], {"seconds": (0.0,)}, "--seconds"),
         (["speech_16k"], {"seconds": (float("nan"),)}, "--seconds"),
         (["speech_16k"], {"rounds": 0}, "--rounds"),
+        (["speech_16k"], {"kbps": (6.0,)}, "--audio"),
     ],
 )
 def test_wrong_options_are_an_error_of_one_line(names, options, reason):
@@ -170,26 +168,44 @@ def test_the_page_needs_an_existing_folder(tmp_path, capsys):
 # --- peers --------------------------------------------------------------------------------------
 
 
-def system(name: str, mode: str = "plain") -> architectures.SpeedSubject:
-    return architectures.SpeedSubject(
-        name, mode, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff()
-    )
+def system(name: str) -> architectures.SpeedSubject:
+    return architectures.SpeedSubject(name, 8000, 1.0, 1, lambda wave: wave.cumsum(-1), lambda codes: codes.diff())
 
 
-def test_ratios_are_taken_per_round_against_the_reference_of_the_same_mode(monkeypatch):
-    systems = [system("ours"), system(architectures.REFERENCE), system("ours", "best")]
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(coding_speed.time, "perf_counter", lambda: float(next(ticks) ** 2))
-    plain, reference, best = time_systems(systems, [0.1], 3, {"ours", architectures.REFERENCE})
-    # readings come in threes, system after system; the first two of each system's warm-up are not in a round
-    first = 2 * len(systems)
-    readings = [[(first + 9 * r + 3 * s) ** 2 for r in range(3)] for s in range(3)]
-    spans = [[(round(t**0.5) + 1) ** 2 - t for t in row] for row in readings]
-    expected = TimingQuantiles.of([theirs / ours for ours, theirs in zip(spans[0], spans[1])])
-    assert plain.encode_ratio == expected
-    assert reference.encode_ratio == TimingQuantiles(1.0, 1.0, 1.0, 3)
-    assert best.encode_ratio is None
-    assert plain.encode.median == pytest.approx(statistics.median(0.1 / span for span in spans[0]))
+def rounds(*rows: list[Any]) -> list[RoundTime]:
+    return [RoundTime(*row) for row in rows]
+
+
+def test_speeds_and_ratios_are_those_of_rounds():
+    theirs = CodingTiming.of("theirs", "array", 1.0, 1, 4.0, rounds([0, 2.0, 1.0], [1, 4.0, 2.0], [2, 2.0, 4.0]))
+    ours = CodingTiming.of("ours", "array", 1.0, 1, 4.0, rounds([0, 1.0, 1.0], [2, 0.5, 2.0]))
+    assert theirs.encode == TimingQuantiles(2.0, 1.0, 2.0, 3) and theirs.decode == TimingQuantiles(2.0, 1.0, 4.0, 3)
+    assert ours.ratios_to(theirs) == (TimingQuantiles(3.0, 2.0, 4.0, 2), TimingQuantiles(1.5, 1.0, 2.0, 2))
+    assert theirs.ratios_to(theirs) == (TimingQuantiles(1.0, 1.0, 1.0, 3),) * 2
+
+
+def test_arrays_are_compared_at_one_length_and_files_at_one_bit_rate():
+    def timing(name: str, measured: str, kbps: float | None, seconds: float) -> CodingTiming:
+        return CodingTiming.of(name, measured, kbps, 1, seconds, rounds([0, 1.0, 1.0]))
+
+    rows = [timing(name, "array", kbps, s) for s in (1.0, 2.0) for name, kbps in (("ours", 6.0), ("theirs", 24.0))]
+    rows += [timing(name, "file", kbps, 2.0) for kbps in (None, 6.0) for name in ("ours", "theirs", "another")]
+    found = compare_speeds(rows, {"ours": ["theirs"]})
+    pairs = [(one.timing.measured, one.timing.kbps, one.timing.seconds, one.relative_to) for one in found]
+    assert pairs == [
+        ("array", 6.0, 1.0, "theirs"), ("array", 6.0, 2.0, "theirs"), ("file", None, 2.0, "theirs"),
+        ("file", 6.0, 2.0, "theirs"),
+    ]  # fmt: skip
+
+
+def test_systems_take_turns():
+    order: list[str] = []
+
+    def noted(name: str) -> architectures.SpeedSubject:
+        return replace(system(name), encode=lambda wave: (order.append(name), wave)[1])
+
+    time_systems([noted("a"), noted("b")], [0.1], 3, {"a", "b"}, quiet=True)
+    assert order[-6:] == ["a", "b"] * 3
 
 
 def test_slow_peers_get_fewer_rounds(monkeypatch):

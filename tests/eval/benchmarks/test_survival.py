@@ -29,7 +29,7 @@ def test_each_difference_between_two_runs_is_found(tmp_path, prepared):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("kills", "streamed", "processes"), [(10, False, 1), (8, True, 2)])
+@pytest.mark.parametrize(("kills", "streamed", "processes"), [(6, False, 1), (4, True, 2)])
 def test_a_training_survives_kills_at_random_moments(tmp_path, kills, streamed, processes):
     table = survive(tmp_path / "out", kills, seed=1, streamed=streamed, processes=processes)
     assert sum(int(row[1]) for row in table.rows) == kills
