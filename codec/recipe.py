@@ -1,7 +1,9 @@
 """Recipes: YAML files that are found by name or path, checked, and changed by overrides of the command line."""
 
 import difflib
+import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ _RECIPES = own_packages.FOLDER / "recipes"
 _MAX_LEVELS, _MAX_ALIASES = 8, 16
 """Nesting levels and aliases of a YAML file. Aliases of aliases multiply: a few dozen can stand for more than fits into
 memory."""
+_MAX_BASES = 8
+BASE = "base"
+"""Key of a recipe file: the name of the recipe that it changes, or its path from the folder of the file."""
 _MAX_SHOWN = 300
 """Characters of an invalid value or of a parser's message that are printed."""
 
@@ -65,7 +70,7 @@ def find_recipe(name: str, folder: str = "") -> Path:
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides.
+    """Read a recipe over the recipe that its key ``base`` names, if it has one, and apply overrides.
 
     Args:
         name: name or path of the recipe, see :func:`find_recipe`
@@ -80,7 +85,43 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     >>> read_recipe("speech_16k", ["--optim.lr=3e-4", "--train.steps=500"]).train.steps
     500
     """
-    return read_settings(find_recipe(name), Recipe(), overrides)
+    path = find_recipe(name)
+    return _parse_settings(_read_with_bases(path), path, Recipe(), overrides)
+
+
+def _read_with_bases(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read the settings of a recipe file over those of its ``base``, the base's base, and so on.
+
+    Args:
+        path: the file
+        derived: files that lead to it
+    """
+    if path.resolve() in derived or len(derived) >= _MAX_BASES:
+        raise UserError(f"{path}: its bases lead back to it, or there are more than {_MAX_BASES}")
+    given = _read_yaml(path)
+    _check_mapping(given, str(path))
+    if BASE not in given:
+        return given
+    base = given.pop(BASE)
+    if not isinstance(base, str):
+        raise UserError(f"{path}: {BASE} is the name or path of a recipe, not {shorten(base)}")
+    found = find_recipe(base if base in recipe_names() else str(path.parent / base))
+    _check_names(given, Recipe(), str(path))
+    return _merge(_read_with_bases(found, (*derived, path.resolve())), given, Recipe())
+
+
+def _merge(base: dict[str, Any], given: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """Return a recipe's settings over those of its base. Losses are changed one by one, like the settings of a section;
+    any other mapping or list is replaced as a whole.
+    """
+    merged = dict(base)
+    for key, value in given.items():
+        default = getattr(defaults, key, None)
+        mappings = isinstance(base.get(key), dict) and isinstance(value, dict)
+        if mappings and (is_dataclass(default) or key == "losses"):
+            value = _merge(base[key], value, default)
+        merged[key] = value
+    return merged
 
 
 def read_settings(path: Path, defaults: SettingsT, overrides: Sequence[str] = ()) -> SettingsT:
@@ -97,12 +138,16 @@ def read_settings(path: Path, defaults: SettingsT, overrides: Sequence[str] = ()
     Raises:
         UserError: as :func:`read_recipe`.
     """
+    return _parse_settings(_read_yaml(path), path, defaults, overrides)
+
+
+def _parse_settings(given: dict[str, Any], path: Path, defaults: SettingsT, overrides: Sequence[str]) -> SettingsT:
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--recipe", type=type(defaults))
-    given = _read_yaml(path)
     _check_names(given, defaults, str(path))
+    overrides = _with_plain_integers(overrides, defaults)
     _check_overrides(overrides, defaults)
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
@@ -143,10 +188,10 @@ def _short(text: str) -> str:
 def _check_names(given: Any, defaults: Any, where: str) -> None:
     """Check that each section is a mapping and each key a setting, which the parser does in part only.
 
-    A number for a setting that is a word, such as ``precision: 32``, is turned into a word.
+    A number for a setting that is a word, such as ``precision: 32``, is turned into a word, and a whole number that is
+    written like ``1e5`` into an integer.
     """
-    if not isinstance(given, dict):
-        raise UserError(f"{where}: expected settings (name: value), got {shorten(given)}")
+    _check_mapping(given, where)
     names = {field.name for field in fields(defaults)}
     for key, value in given.items():
         if key not in names:
@@ -160,6 +205,36 @@ def _check_names(given: Any, defaults: Any, where: str) -> None:
             _check_names(value, default, f"{where}: {key}")
         elif isinstance(default, str) and type(value) in (int, float):
             given[key] = str(value)
+        elif type(default) is int:
+            given[key] = _plain_integer(value)
+
+
+def _check_mapping(given: Any, where: str) -> None:
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected settings (name: value), got {shorten(given)}")
+
+
+def _plain_integer(value: Any) -> Any:
+    """Return a whole number below 10^15 that is written as another one is, such as ``1e5``, as an integer."""
+    try:
+        number = float(value) if isinstance(value, (str, float)) else math.nan
+    except ValueError:
+        return value
+    return int(number) if abs(number) < 1e15 and number.is_integer() else value
+
+
+def _with_plain_integers(overrides: Sequence[str], defaults: Any) -> list[str]:
+    """Write the integers among overrides with digits alone."""
+    integers = {f"--{name}" for name, value in settings_of(defaults) if type(value) is int}
+    words: list[str] = []
+    for word in overrides:
+        name, equals, value = word.partition("=")
+        if name in integers and equals:
+            word = f"{name}={_plain_integer(value)}"
+        elif words and words[-1] in integers:
+            word = str(_plain_integer(word))
+        words.append(word)
+    return words
 
 
 def _check_overrides(overrides: Sequence[str], defaults: Any) -> None:
@@ -249,7 +324,32 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
         path: the file
         recipe: the recipe
     """
-    write_text(path, yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
+    write_text(path, format_recipe(recipe))
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """Format a recipe with all its settings.
+
+    Args:
+        recipe: the recipe
+
+    Returns:
+        YAML.
+    """
+    return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
+
+
+def opening_comment(path: Path) -> str:
+    """Return the comment at the top of a recipe.
+
+    Args:
+        path: the file
+
+    Returns:
+        One line, empty without a comment.
+    """
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
 
 
 def _plain(value: object) -> object:

@@ -6,12 +6,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from codec.cli.reference import recipe_reference
 from codec.config import Recipe
 from codec.errors import UserError
 from codec.losses import LOSS_TERMS
+from codec.model.codec import Codec
 from codec.recipe import read_recipe, recipe_names, settings_of, write_recipe
 from codec.training.trainer import train
 from data_prep.options import PrepareOptions
@@ -141,6 +143,54 @@ def test_overrides_replace_settings_of_the_file_and_no_others():
     plain, changed = read_recipe("speech_16k"), read_recipe("speech_16k", ["--losses.stft=2", "--optim.lr", "3e-4"])
     assert changed.losses == {**plain.losses, "stft": 2.0} and changed.optim.lr == 3e-4
     assert (changed.codec, changed.train, changed.augment) == (plain.codec, plain.train, plain.augment)
+
+
+def test_a_recipe_changes_its_base(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/mine.yaml").write_text(
+        "base: speech_24k\noptim: {lr: 1e-4}\nlosses: {mel: 1, l2: 3}\ntarget: {domains: {music: 1}}"
+    )
+    (tmp_path / "two.yaml").write_text("base: folder/mine.yaml\ntrain: {seed: 5}\nlosses: {mel: 0}")
+    monkeypatch.chdir("/")
+    plain, changed = read_recipe("speech_24k"), read_recipe(str(tmp_path / "two.yaml"), ["--train.steps=7"])
+    assert changed.losses == {**plain.losses, "mel": 0.0, "l2": 3.0} and changed.target.domains == {"music": 1.0}
+    assert (changed.optim.lr, changed.train.seed, changed.train.steps) == (1e-4, 5, 7)
+    assert (changed.codec, changed.data, changed.adversarial) == (plain.codec, plain.data, plain.adversarial)
+    assert changed.target.level_dbfs == plain.target.level_dbfs and changed.optim.betas == plain.optim.betas
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("base: a.yaml", "a.yaml"),
+        ("base: absent.yaml", "absent.yaml"),
+        ("base: [speech_16k]", "base"),
+        ("base: speech_61k", "speech_61k"),
+        ("base: speech_16k\noptim: 3", "optim"),
+        ("base: speech_16k\nlosses: 3", "losses"),
+        ("base: speech_16k\nlosses: {mel: loud}", "losses"),
+        ("base: speech_16k\nstep: 3", "step"),
+    ],
+)
+def test_a_base_that_does_not_fit_is_refused_in_one_line(tmp_path, text, expected):
+    (tmp_path / "a.yaml").write_text(text)
+    assert expected in error_message(str(tmp_path / "a.yaml"), []).replace(str(tmp_path), "")
+
+
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path):
+    (tmp_path / "a.yaml").write_text("train: {steps: 1e3, validate_every: 2.0e+2}")
+    recipe = read_recipe(str(tmp_path / "a.yaml"), ["--train.seed=1e1", "--data.batch_size", "4.0"])
+    assert (recipe.train.steps, recipe.train.validate_every, recipe.train.seed) == (1000, 200, 10)
+    assert recipe.data.batch_size == 4 and type(recipe.data.batch_size) is type(recipe.train.steps) is int
+
+
+def test_the_stated_number_of_parameters_is_that_of_the_networks():
+    for name in recipe_names():
+        config = read_recipe(name).codec
+        with torch.device("meta"):
+            found = sum(parameter.numel() for parameter in Codec(config).parameters())
+        assert config.trained_count == pytest.approx(found, rel=0.005)
+        assert f"{found / 1e6:.1f} M" in config.text() and f"{config.latency_ms:g} ms" in config.text()
 
 
 def test_a_recipe_is_found_by_name_or_by_path(tmp_path, monkeypatch):

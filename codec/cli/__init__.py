@@ -22,6 +22,7 @@ from codec.cli import (
     models,
     prepare,
     quickstart,
+    recipes,
     report,
     search,
     speed,
@@ -37,7 +38,7 @@ from codec.runtime.command import recorded_command
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
 COMMANDS = (
-    *(quickstart, prepare, train, health, encode, decode, info, tokens, models, export),
+    *(quickstart, prepare, recipes, train, health, encode, decode, info, tokens, models, export),
     *(evaluate, report, speed, compare, search),
 )
 """In the order of ``codec --help``."""

@@ -5,6 +5,7 @@ from codec.runtime.extras import require_installed
 EXTRAS = {
     "quickstart": ("train", "eval"),
     "prepare": ("train",),
+    "recipes": ("train",),
     "train": ("train",),
     "health": ("train",),
     "evaluate": ("eval",),

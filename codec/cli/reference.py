@@ -13,7 +13,7 @@ from docstring_parser import parse_from_object
 
 from codec.config import Recipe
 from codec.losses import LOSS_TERMS
-from codec.recipe import find_recipe, recipe_names
+from codec.recipe import find_recipe, opening_comment, recipe_names
 
 _RECIPES = """# Recipes
 
@@ -25,10 +25,20 @@ codec train speech_16k --data data/speech --run runs/a --optim.lr 3e-4 --losses.
 ```
 
 A file has the sections below, with only those settings that differ from the defaults. Any setting can be overridden
-on the
-command line by its name in these tables. `RUN/recipe.yaml` is the complete recipe that a run was trained with, and
-can be
-used as a recipe itself. This page is written by `python -m codec.cli.reference recipes` from `codec/config/`.
+on the command line by its name in these tables; `--steps` and `--minutes` are short for `--train.steps` and
+`--train.max_minutes`. `RUN/recipe.yaml` is the complete recipe that a run was trained with, and can be used as a
+recipe itself.
+
+A recipe can change another one, by its name or by its path from the folder of the file:
+
+```yaml
+base: speech_24k
+optim: {lr: 1e-3}
+losses: {stft: 1}    # losses are changed one by one; other mappings and lists are replaced as a whole
+```
+
+`codec recipes` lists the recipes, `codec recipes speech_24k` shows one, and `codec recipes speech_24k --out mine.yaml`
+begins a new one like this. This page is written by `python -m codec.cli.reference recipes` from `codec/config/`.
 """
 _COMMANDS = """# Commands
 
@@ -45,7 +55,7 @@ def recipe_reference() -> str:
     Returns:
         A page in Markdown.
     """
-    recipes = [f"- `{name}`: {_opening(name)}" for name in recipe_names()]
+    recipes = [f"- `{name}`: {opening_comment(find_recipe(name))}" for name in recipe_names()]
     losses = f"Losses, to be used as `--losses.NAME WEIGHT`: {', '.join(f'`{name}`' for name in LOSS_TERMS)}."
     parts = [_RECIPES, "## Recipes that come with the package\n", *recipes, "", "## Settings\n", losses]
     return "\n".join([*parts, *_section(Recipe())]) + "\n"
@@ -98,13 +108,6 @@ def _invocation(formatter: argparse.HelpFormatter, action: argparse.Action) -> s
 def _line(text: str | None) -> str:
     """Put a text on one line of a Markdown table."""
     return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _opening(name: str) -> str:
-    """Return the comment at the top of a recipe."""
-    lines = find_recipe(name).read_text(encoding="utf-8").splitlines()
-    count = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    return " ".join(line.lstrip("# ") for line in lines[:count])
 
 
 def _section(values: Any, name: str = "") -> Iterator[str]:

@@ -33,6 +33,8 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument("recipe", help="name of a recipe, or path of a YAML file")
     add_data_option(parser)
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run: checkpoints, curves, model")
+    parser.add_argument("--steps", metavar="N", help="training steps at most, short for --train.steps")
+    parser.add_argument("--minutes", metavar="M", help="minutes of training at most, short for --train.max_minutes")
     parser.add_argument(
         "--init-from", metavar="MODEL", help="fine-tune this model (folder of a run or model, or a built-in name)"
     )
@@ -85,7 +87,8 @@ def _run_in(layout: ProcessLayout | None, leads: bool, arguments: argparse.Names
         from codec.recipe import read_recipe
         from codec.training.lr_range_test import run_lr_range_test
 
-    recipe = read_recipe(arguments.recipe, rest)
+    short = {"train.steps": arguments.steps, "train.max_minutes": arguments.minutes}
+    recipe = read_recipe(arguments.recipe, [*rest, *(f"--{name}={value}" for name, value in short.items() if value)])
     if arguments.lr_range_test:
         print(run_lr_range_test(recipe, parse_location(arguments.data)).text())
         return 0

@@ -163,10 +163,17 @@ class CodecConfig:
     def parameter_count(self) -> int:
         """Number of weights and table entries of such a codec, or somewhat fewer."""
         quantizer = self.quantizer
-        hop, features, size = self.latent_hop, quantizer.dimension, quantizer.size
+        entries = quantizer.codebooks * min(quantizer.codebook_dim, quantizer.dimension) * quantizer.size
+        tables = quantizer.codebooks * quantizer.contexts * quantizer.size
+        return self.trained_count + (entries if quantizer.kind == "rvq" else 0) + tables
+
+    @property
+    def trained_count(self) -> int:
+        """Number of weights that gradients train, or somewhat fewer."""
+        quantizer, hop, features = self.quantizer, self.latent_hop, self.quantizer.dimension
         networks = self.encoder.count_parameters(hop, features) + self.decoder.count_parameters(features, hop)
-        stages = quantizer.codebooks * min(quantizer.codebook_dim, features) * (size + features)
-        return networks + (stages if quantizer.kind == "rvq" else 0) + quantizer.codebooks * quantizer.contexts * size
+        projections = quantizer.codebooks * min(quantizer.codebook_dim, features) * features
+        return networks + (projections if quantizer.kind == "rvq" else 0)
 
     @property
     def latent_hop(self) -> int:
@@ -206,6 +213,25 @@ class CodecConfig:
     def latency_ms(self) -> float:
         """Algorithmic latency: ``frames_per_latent + 1`` MDCT hops."""
         return 1000 * (self.frames_per_latent + 1) * self.hop / self.sample_rate
+
+    def text(self) -> str:
+        """Describe what the codec will be, in one line.
+
+        Returns:
+            Sample rate, nominal bit rates of one channel, frame rate, latency and number of parameters.
+
+        >>> CodecConfig(sample_rate=16000, hop=320, frames_per_latent=1).text()
+        '16 kHz, nominal 0.5 to 6 kbit/s, 50 frames per second, latency 40 ms, 5.0 M parameters'
+        """
+        step = self.kbps_per_codebook
+        parts = (
+            f"{self.sample_rate / 1000:g} kHz",
+            f"nominal {step:.3g} to {step * self.quantizer.codebooks:.3g} kbit/s",
+            f"{self.frame_rate_hz:g} frames per second",
+            f"latency {self.latency_ms:g} ms",
+            f"{self.trained_count / 1e6:.1f} M parameters",
+        )
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, from which fingerprints are computed.

@@ -305,6 +305,7 @@ class _Training:
             print(f"training on one of {devices} GPUs; codec train --devices {devices} uses all", flush=True)
         if self.recipe.train.cuda_graph and device.type != "cuda":
             print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
+        print(f"codec: {self.recipe.codec.text()}", flush=True)
         print("measuring the speed", flush=True)
         expected = forecast(self.module, self.data, device, fit_tables=self.options.fit_tables)
         if state.validate_every == every:

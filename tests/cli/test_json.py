@@ -29,6 +29,7 @@ COMMANDS = {
     "decode": "decode nac --out wav --model run",
     "tokens": "tokens in --out tok --model run",
     "models": "models",
+    "recipes": "recipes",
     "evaluate": "evaluate run --data data --split val --clips 3 -j 1",
     "compare": "compare compare.yaml --data data --out compared",
     "search run": "search run search.yaml --data data --out found",
