@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
+from codec.model.backend import BlockStep
 from codec.model.convnext import SILENT_POWER, ConvNeXtBlock, Stack, StreamState
 from codec.model.power_law import EPSILON, MAX_COMPRESSED
 from codec.model.quantizers.rvq import ResidualVQ
@@ -55,7 +56,7 @@ class ExactBackend:
         self._codec = codec
         self._decoder = ExactDecodeBlock(codec)
 
-    def encoding_step(self, codebooks: int) -> TorchStep:
+    def encoding_step(self, codebooks: int) -> BlockStep:
         """Return the step of the encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:

@@ -166,7 +166,7 @@ class _Int8Linear(nn.Module):
         step, zero = self.quantized or (1.0, 0)
         kind, activation = (torch.uint8, "gelu") if self.quantized else (torch.float32, "none")
         weights = self._packed, self.weight_steps, self.no_offsets, self.bias
-        return torch.ops.onednn.qlinear_pointwise(  # type: ignore[no-any-return]
+        return torch.ops.onednn.qlinear_pointwise.default(  # type: ignore[no-any-return]
             levels, self.step, self.zero, *weights, step, zero, kind, activation, [], "none"
         )
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codec.model.backend import BlockOutputs
+from codec.model.backend import BlockOutputs, BlockStep
 from codec.model.convnext import StreamState
+from codec.model.frame_steps import DecodeFrame, EncodeFrame, has_plain_decoder
 from codec.model.quantizers.continuous import ContinuousLatents
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class TorchBackend:
     Args:
         codec: model. Changes to its weights apply to steps that are made later.
         quantize: whether streams are of codes; otherwise continuous latents ``[streams, dimension, frames]``
+        single_frames: whether all blocks are single frames
     """
 
     codec: Codec
     quantize: bool = True
+    single_frames: bool = False
 
-    def encoding_step(self, codebooks: int) -> TorchStep:
+    def encoding_step(self, codebooks: int) -> BlockStep:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
@@ -40,15 +43,23 @@ class TorchBackend:
         Returns:
             A step from waveforms to codes and their importances.
         """
+        if self.single_frames and self._on_cpu:
+            return EncodeFrame(self.codec, codebooks, self._quantizer())
         return TorchStep(EncodeBlock(self.codec, codebooks, self.quantize, self._quantizer()))
 
-    def decoding_step(self) -> TorchStep:
+    def decoding_step(self) -> BlockStep:
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Returns:
             A step from codes to waveforms.
         """
+        if self.single_frames and self._on_cpu and has_plain_decoder(self.codec):
+            return DecodeFrame(self.codec, self._quantizer())
         return TorchStep(DecodeBlock(self.codec, self.quantize, self._quantizer()))
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.codec.spread.device.type == "cpu"
 
     def _quantizer(self) -> InferenceQuantizer | ContinuousLatents:
         fused = self.codec.quantizer.fused()
