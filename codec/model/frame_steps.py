@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,7 @@ class _FrameStep:
 
     def __init__(self, codec: Codec, stack: Stack, divisors: Tensor | None = None):
         self._hop, self._power = codec.config.hop, codec.config.power
-        self._stack = _FrameStack(stack, divisors)
+        self._stack = _shared_stack(stack, divisors)
 
     def initial_state(self, streams: int) -> FrameState:
         """Return the state before the first frame: zeros.
@@ -234,6 +236,22 @@ class _FrameStack:
         y *= level[:, None]
         y += direct
         return y, tuple(states)
+
+
+_stacks: WeakKeyDictionary[Stack, tuple[list[tuple[int, int]], _FrameStack]] = WeakKeyDictionary()
+_stacks_lock = Lock()
+
+
+def _shared_stack(stack: Stack, divisors: Tensor | None) -> _FrameStack:
+    """Return the same object for all streams as long as the weights do not change, since it holds copies of them."""
+    tensors = [*stack.parameters(), *([] if divisors is None else [divisors])]
+    weights = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    with _stacks_lock:
+        made_from, shared = _stacks.get(stack, (None, None))
+        if shared is None or made_from != weights:
+            shared = _FrameStack(stack, divisors)
+            _stacks[stack] = weights, shared
+        return shared
 
 
 class _FrameBlock:

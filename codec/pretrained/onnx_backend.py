@@ -57,12 +57,15 @@ class OnnxBackend:
         return self._open(DECODER)
 
     def _open(self, name: str) -> Any:
-        """Make a session from the same bytes whose digest was compared."""
+        """Make a session from the file whose digest was compared."""
         path = self.folder / name
-        graph = _read(path)
-        if sha256(graph).hexdigest() != self.digests.get(name):
+        before, digest = _identify(path)
+        if digest != self.digests.get(name):
             raise UserError(f"{path}: not the graph that was exported with this model (damaged?); export it again")
-        return _session(path, graph, self.threads)
+        session = _session(path, self.threads)
+        if before != _file_identity(path):
+            raise UserError(f"{path}: replaced while it was read; try again")
+        return session
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the sessions, which cannot be pickled; they are made again at first use."""
@@ -186,22 +189,34 @@ def _check_exists(path: Path) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
+def _identify(path: Path) -> tuple[tuple[int, ...], str]:
+    """Return what changes when a file is replaced or written to, and the SHA-256 of its content."""
     _check_exists(path)
     try:
-        return path.read_bytes()
+        identity = _file_identity(path)
+        with path.open("rb") as file:
+            digest = sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return identity, digest.hexdigest()
 
 
-def _session(path: Path, graph: bytes, threads: int) -> Any:
+def _file_identity(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _session(path: Path, threads: int) -> Any:
+    """Open a graph by its path: a session that is made from bytes keeps them."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
         raise UserError(f"{path}: this graph cannot be read ({_first_line(error)}); export it again") from error
 

@@ -1,6 +1,7 @@
 """Peak memory of encoding and decoding a file, measured in a process of its own for each length.
 
 ``python -m eval.benchmarks.memory MODEL --minutes 10 60 --rate 48000 --channels 2`` prints it for files of noise.
+``--device onnx`` measures a process without PyTorch; graphs are exported first, unless the model has them.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +18,6 @@ import numpy as np
 from codec import audio
 from codec.errors import UserError
 from codec.runtime.peak_memory import peak_memory_bytes
-from codec.runtime.torch_threads import torch_threads
 
 _BLOCK = 1 << 20
 _CHILD = """
@@ -40,6 +41,8 @@ class CodingRun:
     decode_s: float
     peak_mb: float
     """Peak resident memory in MiB, Python and PyTorch included; 0 if the system does not report it."""
+    imported_mb: float
+    """Peak resident memory in MiB after the imports, before the model is loaded."""
 
 
 def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> float:
@@ -60,7 +63,7 @@ def coding_peak_mb(model: Path, seconds: float, sample_rate: int, channels: int 
     return code_noise(model, seconds, sample_rate, channels).peak_mb
 
 
-def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1) -> CodingRun:
+def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1, device: str = "cpu") -> CodingRun:
     """Encode and decode a file of noise, in a process of its own with one thread.
 
     Args:
@@ -68,6 +71,7 @@ def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1)
         seconds: duration of the file.
         sample_rate: sample rate of the file, in Hz.
         channels: number of channels of the file.
+        device: ``"cpu"``, or ``"onnx"`` if the model has graphs.
 
     Returns:
         Times, size and peak memory.
@@ -83,25 +87,49 @@ def code_noise(model: Path, seconds: float, sample_rate: int, channels: int = 1)
             for start in range(0, samples, _BLOCK):
                 count = min(_BLOCK, samples - start)
                 writer.write(0.1 * generator.standard_normal((channels, count), dtype=np.float32))
-        command = [sys.executable, "-c", _CHILD, str(source), str(model)]
+        command = [sys.executable, "-c", _CHILD, str(source), str(model), device]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"the memory measurement failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
         return CodingRun(**json.loads(done.stdout))
 
 
-def _code(source: str, model: str) -> None:
+def _code(source: str, model: str, device: str) -> None:
     """Do the work of the measured process, and print a :class:`CodingRun` as JSON."""
     from codec.coding.files import decode_file, encode_file
-    from codec.pretrained.registry import load_model
+    from codec.pretrained.registry import ONNX, load_model
 
-    with torch_threads(1):
-        loaded, path = load_model(model), Path(source)
+    if device == ONNX:
+        import onnxruntime  # noqa: F401
+
+        one_thread: AbstractContextManager[None] = nullcontext()
+    else:
+        from codec.model import codec  # noqa: F401
+        from codec.runtime.torch_threads import torch_threads
+
+        one_thread = torch_threads(1)
+    imported = _peak_mb()
+    with one_thread:
+        loaded, path = load_model(model, device), Path(source)
         encoded = encode_file(path, path.with_suffix(".nac"), loaded)
         decoded = decode_file(encoded.target, path.with_name("decoded.wav"), loaded)
     times = encoded.elapsed_seconds, decoded.elapsed_seconds
-    peak = (peak_memory_bytes() or 0) / (1 << 20)
-    print(json.dumps(asdict(CodingRun(encoded.seconds, encoded.bytes_total, *times, peak))))
+    print(json.dumps(asdict(CodingRun(encoded.seconds, encoded.bytes_total, *times, _peak_mb(), imported))))
+
+
+def _peak_mb() -> float:
+    return (peak_memory_bytes() or 0) / (1 << 20)
+
+
+def _with_graphs(place: Path, folder: Path) -> Path:
+    """Return a model that has graphs: itself, or an export of it in ``folder``."""
+    from codec.pretrained.export import export_model
+    from codec.pretrained.model_folder import model_folder, read_graphs
+
+    if read_graphs(model_folder(place)).digests:
+        return place
+    export_model(place, folder, True)
+    return folder
 
 
 def _main() -> None:
@@ -118,11 +146,20 @@ def _main() -> None:
     )
     parser.add_argument("--rate", type=int, default=16000, help="sample rate of the files in Hz (default: %(default)s)")
     parser.add_argument("--channels", type=int, default=1, help="channels of the files (default: %(default)s)")
+    parser.add_argument("--device", choices=["cpu", "onnx"], default="cpu", help="(default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        for minutes in arguments.minutes:
-            peak = coding_peak_mb(find_model(arguments.model), 60 * minutes, arguments.rate, arguments.channels)
-            print(f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {peak:.0f} MB", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            model = find_model(arguments.model)
+            if arguments.device == "onnx":
+                model = _with_graphs(model, Path(folder) / "model")
+            for minutes in arguments.minutes:
+                found = code_noise(model, 60 * minutes, arguments.rate, arguments.channels, arguments.device)
+                print(
+                    f"{minutes:g} min, {arguments.rate} Hz, {arguments.channels} channels: {found.peak_mb:.0f} MB,"
+                    f" {found.peak_mb - found.imported_mb:.0f} MB above the imports",
+                    flush=True,
+                )
     except UserError as error:
         sys.exit(f"error: {error}")
 

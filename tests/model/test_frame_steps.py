@@ -78,6 +78,19 @@ def test_weights_in_half_precision_are_read_as_such_without_warnings():
     assert half._packed is not None or "fbgemm" not in torch.backends.quantized.supported_engines
 
 
+def test_streams_share_weights_until_these_change():
+    codec = make_codec(RVQ).requires_grad_(False)
+    codes = torch.randint(32, (1, 4, 5), generator=torch.Generator().manual_seed(0)).numpy()
+    one, other = codec.stream_decoder(block=1), codec.stream_decoder(block=1)
+    assert one._blocks._step._stack is other._blocks._step._stack
+    before = one.push(codes)
+    codec.decoder.blocks[1].contract.weight.mul_(2)
+    after = codec.stream_decoder(block=1).push(codes)
+    layers = StreamDecoder(codec.config, TorchBackend(codec).decoding_step(), 1, 1).push(codes)
+    np.testing.assert_allclose(after, layers, atol=1e-5)
+    assert np.abs(after - before).max() > 1e-4
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "exact"])
 def test_a_decoder_of_another_type_keeps_its_type_in_single_frames(dtype):
     codec = make_codec(RVQ)

@@ -21,6 +21,7 @@ from codec.bitstream.codes import NO_CODE
 from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
+from codec.pretrained import onnx_backend
 from codec.pretrained.export import export_model
 from codec.pretrained.model_folder import CONFIG
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
@@ -188,6 +189,19 @@ def test_damaged_graphs_are_refused(exported, tmp_path):
     with pytest.raises(UserError, match="cannot compute") as error:
         codec.decode(codec.encode(noise(9999), 16000))
     assert "\n" not in str(error.value)
+
+
+def test_a_graph_that_is_replaced_while_it_is_read_is_refused(exported, tmp_path, monkeypatch):
+    folder, opened = shutil.copytree(exported, tmp_path / "model"), onnx_backend._session
+
+    def replace_then_open(path: Path, threads: int) -> Any:
+        shutil.copy(exported / path.name, tmp_path / "new")
+        (tmp_path / "new").replace(path)
+        return opened(path, threads)
+
+    monkeypatch.setattr(onnx_backend, "_session", replace_then_open)
+    with pytest.raises(UserError, match="replaced"):
+        load_model(str(folder), "onnx").codec.stream_encoder()
 
 
 def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
