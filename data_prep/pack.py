@@ -6,6 +6,7 @@ The arrays of a split are its shards; ``shards.json`` has their checksums. For t
 
 import json
 import shutil
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,10 @@ from data_prep.placement import ClipPlacement, PlannedShard
 from data_prep.rows import RowTable
 from data_prep.segments import AudioSegment
 from data_prep.split_ratios import SPLITS
+
+_PAUSE = 10.0
+"""Shortest time between two writings of ``shards.json``, as a multiple of what the first took. The file has a row for
+each array, so to write it after each array would take most of the time when there are many."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,13 @@ def pack_splits(rows: RowTable, data: Path, sample_rate: int, channels: int, wor
         (folder / "packed.json").unlink(missing_ok=True)
     if any([finished.pop(shard.name, None) for shard in todo]):
         _write_checksums(folder, finished)
+    due = time.monotonic()
     with closing(_write_shards(_ShardTasks(placement, folder, todo, form))) as digests:
         for shard, digest in zip(todo, digests, strict=True):
             finished[shard.name] = Shard(shard.key, digest)
-            _write_checksums(folder, finished)
+            if (began := time.monotonic()) >= due:
+                _write_checksums(folder, finished)
+                due = time.monotonic() + _PAUSE * (time.monotonic() - began)
     for name in stale:
         (folder / name).unlink()
     for split in outdated:

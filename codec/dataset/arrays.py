@@ -5,13 +5,14 @@ time. Arrays from elsewhere pass through a cache of limited size (:mod:`codec.da
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from codec.dataset.array_checksums import cached_file_sha256, read_shards
+from codec.dataset.array_checksums import Shard, cached_file_sha256, read_shards
 from codec.errors import UserError
 
 Samples = npt.NDArray[np.int16]
@@ -97,6 +98,10 @@ class LocalArrays:
         self._folder, self._channels = folder, channels
         self._maps: dict[str, Samples] = {}
 
+    @cached_property
+    def _recorded(self) -> dict[str, Shard]:
+        return read_shards(self._folder)
+
     def where(self, shard: str) -> str:
         """Return the path of an array; see :meth:`ShardArrays.where`."""
         return str(self._folder / shard)
@@ -122,7 +127,7 @@ class LocalArrays:
         Raises:
             DamagedShardError: it has changed.
         """
-        recorded, path = read_shards(self._folder).get(shard), self._folder / shard
+        recorded, path = self._recorded.get(shard), self._folder / shard
         if recorded is not None and cached_file_sha256(path) != recorded.sha256:
             raise DamagedShardError(f"{path}: its samples have changed since it was written (other checksum); {REMEDY}")
 

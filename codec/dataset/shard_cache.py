@@ -96,10 +96,10 @@ class ShardCache:
             part, reserved = temporary_path(path), temporary_path(path.with_suffix(_RESERVED))
             try:
                 self._files.mkdir(parents=True, exist_ok=True)
-                self._reserve(reserved, size, key)
+                self._reserve(reserved, size)
                 fill(part)
                 with self._room_lock():
-                    self._require_limit(part.stat().st_size, key)
+                    self._require_limit(part.stat().st_size)
                     reserved.unlink()
                     os.replace(part, path)
                     self._make_room(0, path)
@@ -148,9 +148,9 @@ class ShardCache:
                 found.append((status.st_mtime, status.st_size, path))
         return found
 
-    def _reserve(self, reserved: Path, size: int, key: str) -> None:
+    def _reserve(self, reserved: Path, size: int) -> None:
         """Make room for a file, for which others that are being written may have to be finished first."""
-        self._require_limit(size, key)
+        self._require_limit(size)
         started = time.monotonic()
         while True:
             with self._room_lock():
@@ -161,16 +161,16 @@ class ShardCache:
                     return
             if time.monotonic() - started > _PATIENCE_S:
                 raise UserError(
-                    f"{self.folder}: files that are being written have left no room for {key[:200]} within"
-                    f" {_PATIENCE_S:.0f} s; set {LIMIT_VARIABLE} higher"
+                    f"{self.folder}: files that are being written have left no room for one of {size / 1e9:.3g} GB"
+                    f" within {_PATIENCE_S:.0f} s; set {LIMIT_VARIABLE} higher"
                 )
             time.sleep(_POLL_S)
             remove_abandoned_parts(self._files)
 
-    def _require_limit(self, size: int, key: str) -> None:
+    def _require_limit(self, size: int) -> None:
         if size > self.limit_bytes:
             raise UserError(
-                f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for {key[:200]}"
+                f"{self.folder}: the cache's limit of {self.limit_bytes / 1e9:g} GB is too small for one shard"
                 f" ({size / 1e9:.3g} GB); set {LIMIT_VARIABLE} higher"
             )
 

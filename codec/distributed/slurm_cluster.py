@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ LOCAL = "local"
 """Name of the executor that runs the tasks as processes of this machine, without SLURM."""
 DEFAULT_TASKS = 16
 """Tasks of an array, unless another number is requested."""
-_POLL_S = 0.5
+_POLL_S, _QUEUE_POLL_S = 0.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class _Arrays(UnitPool):
     def __init__(self, cluster: SlurmCluster, folder: Path, pickled: bytes, on_loss: OnLoss) -> None:
         self._cluster, self._folder, self._on_loss = cluster, folder, on_loss
         self._submitted = 0
-        self._jobs: list[Any] = []
+        self._running: dict[int, Any] = {}
+        self._asked_at = 0.0
         (folder / _START).write_bytes(pickle.dumps((pickled, str(Path.cwd()), installed_versions())))
 
     def run(self, units: Sequence[Unit]) -> Generator[tuple[int, list[Any] | Lost], None, None]:
@@ -92,16 +94,16 @@ class _Arrays(UnitPool):
         shares = [range(task, len(units), tasks) for task in range(tasks)]
         for index, unit in enumerate(units):
             (folder / f"{index}.unit").write_bytes(pickle.dumps(unit))
-        self._jobs = self._submit(folder, shares)
+        self._running = dict(enumerate(self._submit(folder, shares)))
+        self._asked_at = time.monotonic()
         left = set(range(len(units)))
-        running = dict(enumerate(self._jobs))
         while left:
-            ended = {task for task, job in running.items() if job.done()}  # before the results are looked for
+            ended = self._find_ended()  # before the results are looked for
             for index in [index for index in left if (folder / f"{index}.result").exists()]:
                 left.remove(index)
                 yield index, unpickle_result((folder / f"{index}.result").read_bytes())
             for task in ended:
-                del running[task]
+                del self._running[task]
                 place = _read_place(folder, task)
                 for number, index in enumerate([index for index in shares[task] if index in left]):
                     left.remove(index)
@@ -130,14 +132,44 @@ class _Arrays(UnitPool):
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"--slurm: the array cannot be submitted ({reason})") from error
 
+    def _find_ended(self, every_s: float = _QUEUE_POLL_S) -> list[int]:
+        """Return the tasks that have ended since; SLURM is asked at most every ``every_s`` seconds."""
+        if self._cluster.local:
+            return [task for task, job in self._running.items() if job.done()]
+        if time.monotonic() - self._asked_at < every_s:
+            return []
+        queued = queued_tasks([job.job_id for job in self._running.values()])
+        self._asked_at = time.monotonic()
+        return [] if queued is None else [task for task, job in self._running.items() if job.job_id not in queued]
+
     def cancel(self) -> None:
         """End all tasks."""
-        for job in self._jobs:
-            if not job.done():
-                job.cancel()
+        ended = self._find_ended(0)
+        for task, job in self._running.items():
+            if task not in ended:
+                job.cancel(check=False)
 
 
 _START = "start.pkl"
+
+
+def queued_tasks(tasks: Sequence[str]) -> set[str] | None:
+    """Ask SLURM which tasks wait or run. Unlike ``sacct``, which submitit asks, this needs no accounting.
+
+    Args:
+        tasks: numbers of tasks of an array, such as ``"71_0"``
+
+    Returns:
+        Those that have not ended; None if SLURM does not answer.
+    """
+    command = ["squeue", "--noheader", "--array", "--format=%i", "--jobs", ",".join(tasks)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
+    if done.returncode and "Invalid job id" not in done.stderr:  # SLURM forgets a job minutes after its end
+        return None
+    return set(done.stdout.split())
 
 
 def _minutes(options: Mapping[str, str]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codec.errors import UserError
 
-_PORTS, _PORT_RANGE = 15_000, 10_000
+_PORTS, _PORT_RANGE, _STEP_STRIDE = 15_000, 10_000, 997
 DEFAULT_PORT = 29_500
 """Port of the first process if ``MASTER_PORT`` names no other, as in torchrun."""
 
@@ -78,15 +78,19 @@ def _torchrun_layout(given: Mapping[str, str]) -> ProcessLayout:
 
 
 def _slurm_layout(given: Mapping[str, str]) -> ProcessLayout:
-    """Read the variables of a task. The port follows from the number of the job, so that jobs can share a machine."""
+    """Read the variables of a task.
+
+    The port follows from the numbers of the job and the step, so that jobs, and steps of one job, can share a machine.
+    """
     count = _number(given, "SLURM_STEP_NUM_TASKS")
+    run = _number(given, "SLURM_JOB_ID", 0) + _STEP_STRIDE * _number(given, "SLURM_STEP_ID", 0)
     return ProcessLayout(
         rank=_number(given, "SLURM_PROCID"),
         count=count,
         local_rank=_number(given, "SLURM_LOCALID"),
         local_count=-(-count // _number(given, "SLURM_STEP_NUM_NODES", 1)),
         address=given.get("MASTER_ADDR") or _first_host(given.get("SLURM_STEP_NODELIST", "127.0.0.1")),
-        port=_number(given, "MASTER_PORT", _PORTS + _number(given, "SLURM_JOB_ID", 0) % _PORT_RANGE),
+        port=_number(given, "MASTER_PORT", _PORTS + run % _PORT_RANGE),
     )
 
 

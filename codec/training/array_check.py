@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
+from codec.model.processes import ONE_PROCESS, Processes
 from codec.training.batches import CountedBatch
 
 
@@ -21,22 +22,25 @@ class ArrayCheck(Callback):
     training itself loads the data, and counted.
 
     The arrays are read in a thread that starts with the first step, since a large corpus takes minutes to read. Hashing
-    releases the interpreter lock, so that training keeps its speed.
+    releases the interpreter lock, so that training keeps its speed. Among several processes the leader reads them, and
+    the others learn at the next validation what it has found.
 
     Args:
         splits: the clips that the run is trained on, which come first, and validated on
+        processes: those that train together
         quiet: print nothing
     """
 
-    def __init__(self, splits: Sequence[PackedSplit], quiet: bool = False):
-        self.splits, self._quiet = splits, quiet
+    def __init__(self, splits: Sequence[PackedSplit], processes: Processes = ONE_PROCESS, quiet: bool = False):
+        self.splits, self._processes, self._quiet = splits, processes, quiet or not processes.is_leader
         self._reported = [len(split.damaged) for split in splits]
         self._damage: UserError | None = None
         self._thread = threading.Thread(target=self._verify, name="array check", daemon=True)
 
     def on_train_start(self, *_: Any) -> None:
         """Start reading the arrays."""
-        self._thread.start()
+        if self._processes.is_leader:
+            self._thread.start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: CountedBatch, batch_index: int
@@ -46,6 +50,14 @@ class ArrayCheck(Callback):
             self.splits[0].skip(shard, reason)
         self._raise_damage()
         self._report()
+
+    def on_validation_end(self, *_: Any) -> None:
+        """Skip in all processes what the leader has found to be damaged."""
+        self._raise_damage()
+        found = self._processes.from_leader([dict(split.damaged) for split in self.splits])
+        for split, damaged in zip(self.splits, found, strict=True):
+            for shard, reason in damaged.items():
+                split.skip(shard, reason)
 
     def wait(self) -> None:
         """Wait until all arrays have been read; a run that ends sooner must not count as trained on intact data.

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import cached_property
 
 import lightning as L
 import torch
@@ -90,6 +91,11 @@ class CodecData(L.LightningDataModule):
     def val_crops(self) -> Crops:
         """Fixed crops of the validation split."""
         return self.evaluation_crops[1]
+
+    @cached_property
+    def fingerprints(self) -> str:
+        """Fingerprints of the training and validation clips, see :attr:`PackedSplit.fingerprint`."""
+        return " ".join(crops.split.fingerprint for crops in self.evaluation_crops)
 
     def make_resident(self, device: torch.device) -> str:
         """Copy the training audio to the device, if ``data.resident`` and its size permit it in all processes.

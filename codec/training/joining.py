@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +20,8 @@ _TIMEOUT = timedelta(minutes=30)
 """The longest that the others wait for one process, such as the leader while it fits the first weights."""
 _CONNECT_TIMEOUT = timedelta(minutes=10)
 """The longest that the first process waits for the last one to start."""
+_PATIENCE_S = 20.0
+"""Time after which a note says what is being waited for."""
 _REPORTED = "reported"
 _LOST = ("onnection", "Gloo", "gloo", "NCCL", "timed out", "Timed out", "Broken pipe", "process group")
 """Words of the errors that ``torch.distributed`` raises when another process is gone."""
@@ -100,9 +104,10 @@ def _connect(layout: ProcessLayout) -> distributed.Store:
     # torchrun's own process listens already; elsewhere, process 0 does
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
-        store = distributed.TCPStore(
-            layout.address, layout.port, layout.count, layout.rank == 0 and not agent, _CONNECT_TIMEOUT
-        )
+        with _note_while_waiting(layout):
+            store = distributed.TCPStore(
+                layout.address, layout.port, layout.count, layout.rank == 0 and not agent, _CONNECT_TIMEOUT
+            )
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo",
             store=distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store),
@@ -117,6 +122,22 @@ def _connect(layout: ProcessLayout) -> distributed.Store:
             f" ({str(error).splitlines()[0]}); check that all were started, and MASTER_ADDR and MASTER_PORT"
         ) from error
     return store
+
+
+@contextmanager
+def _note_while_waiting(layout: ProcessLayout) -> Iterator[None]:
+    note = (
+        f"codec: note: process {layout.rank} of {layout.count} waits for the others at {layout.address}:{layout.port};"
+        f" it gives up after {_CONNECT_TIMEOUT.seconds // 60} minutes"
+    )
+    timer = threading.Timer(_PATIENCE_S, lambda: print(note, file=sys.stderr, flush=True))
+    timer.daemon = True
+    if layout.local_rank == 0:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _is_first(store: distributed.Store) -> bool:

@@ -147,7 +147,7 @@ def read_curves(run: Path) -> dict[tuple[str, str], Curve]:
     path = run / METRICS_FILE
     points: dict[tuple[str, str], dict[int, float]] = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
             for row in csv.DictReader(file):
                 try:
                     step, value = int(float(row["step"])), float(row["value"])

@@ -33,6 +33,8 @@ def criterion(recipe: Recipe, validation: PackedSplit) -> str:
         "silence_dbfs": data.silence_dbfs,
         "channels": data.channels,
     }
+    if not validation.arrays.random_access and len(validation.shards) > 1:  # crops come from some of the shards
+        crops["open_shards"] = min(data.open_shards, len(validation.shards))
     losses = {name: weight for name, weight in recipe.losses.items() if weight}
     codec = recipe.codec.to_dict()  # without settings that are as they were before they existed
     codec["quantizer"].setdefault("contexts", 1)

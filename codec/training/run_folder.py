@@ -33,6 +33,8 @@ class TrainingResult:
     best_validation_loss: float
     minutes: float
     """Minutes of training, without validations."""
+    data: str = ""
+    """Fingerprints of the training and validation clips; empty in runs of versions that did not record them."""
 
     def write(self, run: Path) -> None:
         """Write the result into the folder of a run.

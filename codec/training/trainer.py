@@ -112,8 +112,9 @@ def train(
         How the run ended.
 
     Raises:
-        UserError: the data or the checkpoint does not fit the recipe, a packed array has changed since it was written,
-            another process uses ``run``, the disk is full, the loss diverges, or one of several processes ended.
+        UserError: the data or the checkpoint does not fit the recipe, processes differ in either, a packed array has
+            changed since it was written, another process uses ``run``, which may also have ended on other data, the
+            disk is full, the loss diverges, or one of several processes ended.
         KeyboardInterrupt: after Ctrl-C and similar signals, when a checkpoint has been written.
     """
     options = options or TrainingOptions()
@@ -121,12 +122,13 @@ def train(
     with nullcontext(ONE_PROCESS) if options.alone else joined_processes() as processes:
         _print(quiet, f"reading {data}")
         prepared = CodecData(data, recipe, processes=processes)
+        _require_same(processes, recipe, prepared)
         for crops in prepared.evaluation_crops:
             if note := crops.split.left_out or crops.split.describe_damage():
                 _print(quiet, note)
         ended = None
         if processes.is_leader:
-            ended = None if from_best else _find_result(run, recipe)
+            ended = None if from_best else _find_result(run, recipe, prepared)
             check_candidates(data)
         if (ended := processes.from_leader(ended)) is not None:
             return ended
@@ -177,7 +179,7 @@ class _Training:
         self.resuming = processes.from_leader(self.last.is_file())
         self.metrics = MetricsLog(run / METRICS_FILE if processes.is_leader else None)
         self.module = new_module(recipe, options.build, data.state, self.metrics, processes)
-        self.module.data_fingerprints = f"{data.train_crops.split.fingerprint} {data.val_crops.split.fingerprint}"
+        self.module.data_fingerprints = data.fingerprints
         self._make_callbacks()
 
     def _make_callbacks(self) -> None:
@@ -192,7 +194,7 @@ class _Training:
         validation, split = self.data.val_crops, self.data.train_crops.split
         lock = StepLockHolder(self.options.step_lock)
         self.counter = HeardAudioCounter(split, processes)
-        self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops], self.quiet)
+        self.arrays = ArrayCheck([crops.split for crops in self.data.evaluation_crops], processes, self.quiet)
         self.limit = TimeLimit(recipe, state, self.metrics, lock, processes)
         self.best = BestModelCheckpoint(
             run / "model", self.module, split.summary, self.counter, criterion(recipe, validation.split), processes
@@ -201,8 +203,8 @@ class _Training:
         checkpoint = RunCheckpoint(run, state, self.best, self.metrics, processes)
         self.interrupt = GracefulInterrupt(checkpoint, processes)
         # what writes or prints is the leader's; all take part in what is decided
-        self.callbacks: list[Callback] = [self.arrays] if processes.is_leader else []
-        self.callbacks += [self.limit, lock, QuantizerStart(self.module, self.data.train_crops), self.counter]
+        self.callbacks: list[Callback] = [self.arrays, self.limit, lock]
+        self.callbacks += [QuantizerStart(self.module, self.data.train_crops), self.counter]
         if processes.is_leader:
             self.callbacks.append(TrainingProgressBar(state, self.limit))
         self.callbacks.append(self.best)
@@ -353,6 +355,7 @@ class _Training:
             best_step=self.best.best_step,
             best_validation_loss=self.best.best,
             minutes=self.limit.elapsed_s / 60,
+            data=self.data.fingerprints,
         )
 
 
@@ -367,11 +370,27 @@ def _silence_lightning() -> None:
     warnings.filterwarnings("ignore", module="lightning")
 
 
-def _find_result(run: Path, recipe: Recipe) -> TrainingResult | None:
+def _require_same(processes: Processes, recipe: Recipe, data: CodecData) -> None:
+    """Check that this process was started as the first one was, perhaps on another machine."""
+    for name, own in (("recipe", recipe), ("data", data.fingerprints)):
+        if own != processes.from_leader(own):
+            raise UserError(
+                f"process {processes.rank} of this training has another {name} than process 0; start all with the same"
+                " command and the same version of Lathe"
+            )
+
+
+def _find_result(run: Path, recipe: Recipe, data: CodecData) -> TrainingResult | None:
     """Return how a run of this recipe ended; None if it has not ended, or ended with another recipe."""
     if not (run / RESULT_FILE).is_file() or read_recipe(str(run / "recipe.yaml")) != recipe:
         return None
-    return read_result(run)  # None if damaged: then the checkpoint decides
+    result = read_result(run)  # None if damaged: then the checkpoint decides
+    if result is not None and result.data not in ("", data.fingerprints):
+        raise UserError(
+            f"{run}: a run of this recipe has ended here on other data; choose another --run, or raise train.steps or"
+            " train.max_minutes to go on with this data"
+        )
+    return result
 
 
 def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:

@@ -16,12 +16,10 @@ from tqdm import tqdm
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.dataset.location import DataLocation, open_split
-from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.frequency_tables import FrequencyTables
-from eval.evaluation import clip_selection
-from eval.evaluation.clip_selection import Excerpt, choose_excerpts
+from eval.evaluation.clip_selection import Excerpt, choose_excerpts, require_excerpts
 from eval.evaluation.codec_scores import CodecScores
 from eval.evaluation.scoring import Coding, score_excerpt
 from eval.systems.bounds import bounds_of
@@ -133,10 +131,7 @@ def score_candidate(
     config = codec.config
     train, validation = (open_split(data, split, config.sample_rate, channels) for split in ("train", "val"))
     clips, learnt = choose_excerpts(validation, options.clips), choose_excerpts(train, TABLE_CLIPS)
-    if not clips:
-        raise UserError(
-            f"{data}: no validation clip lasts {clip_selection.MIN_EXCERPT_S:g} s; prepare longer recordings"
-        )
+    require_excerpts(clips, data)
     codec = codec.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     full, per_codebook = config.quantizer.codebooks, config.kbps_per_codebook * channels
     found = []

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from codec.audio import FloatArray
 from codec.dataset.clips import Clip
+from codec.dataset.location import DataLocation
 from codec.dataset.packed_split import PackedSplit
+from codec.errors import UserError
 from eval.metrics.metric import MAX_SECONDS
 from eval.metrics.registry import metric
 
@@ -112,6 +114,20 @@ def choose_excerpts(split: PackedSplit, limit: int) -> list[Excerpt]:
         text = clip.text if waveform.shape[1] == clip.frames else ""
         found.append(Excerpt(clip.clip_id, clip.group, clip.domain, waveform, split.sample_rate, text))
     return found
+
+
+def require_excerpts(excerpts: Sequence[Excerpt], data: DataLocation) -> None:
+    """Check that there are validation excerpts.
+
+    Args:
+        excerpts: those that were chosen.
+        data: their folder or URL.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not excerpts:
+        raise UserError(f"{data}: no validation clip lasts {MIN_EXCERPT_S:g} s; prepare longer recordings")
 
 
 def selects(group: str) -> bool:

@@ -17,7 +17,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.runtime.atomic_files import make_folder
 from codec.runtime.command import running_command
-from eval.evaluation.clip_selection import MAX_EXCERPT_S, choose_excerpts, selects
+from eval.evaluation.clip_selection import MAX_EXCERPT_S, choose_excerpts, require_excerpts, selects
 from eval.evaluation.codec_scores import CodecScores
 from eval.metrics.registry import metric
 from eval.search.candidate import Outcome
@@ -33,7 +33,7 @@ from eval.search.sampler import SAMPLERS, CandidateSampler, open_storage
 from eval.search.scheduler import Idle, RungJob, find_next_job, tell_samplers
 from eval.search.space import CandidateSettings
 from eval.search.state import SearchState
-from eval.search.store import CandidateStore, claim_folder
+from eval.search.store import CandidateStore, claim_folder, holds_candidates
 from eval.systems.architectures import SpeedSubject
 
 POLL_S = 0.5
@@ -139,6 +139,11 @@ def run_search(
         identifier = claim_folder(out, plan, name, data)
         opened = open_storage(out, storage)
         samplers = [CandidateSampler(sampler, identifier, plan, opened) for sampler in SAMPLERS]
+        if holds_candidates(out) and not any(sampler.count_accepted() + sampler.count_pruned() for sampler in samplers):
+            raise UserError(
+                f"{out}: holds candidates that were proposed with another --storage; give that one, or choose another"
+                " --out"
+            )
     return _Worker(plan, data, out, command, candidates, samplers, locks, lock).work(show)
 
 
@@ -153,6 +158,7 @@ def _check_halves(plan: SearchPlan, data: DataLocation, candidates: CandidateTyp
     split = open_split(data, "val", candidates.sample_rate, candidates.channels)
     used = metric(plan.metric)
     excerpts = choose_excerpts(split, plan.clips)
+    require_excerpts(excerpts, data)
     clips = [clip for clip in excerpts if used.applies(clip.domain, candidates.sample_rate, clip.text)]
     if used.weigh_text is not None and not clips:
         raise UserError(

@@ -22,7 +22,7 @@ from eval.search.locks import SearchLocks
 from eval.search.plan import SearchPlan
 from eval.search.space import CandidateSettings
 
-SEARCH_RECORD = "search.json"
+SEARCH_RECORD, _CANDIDATES = "search.json", "candidates"
 _COST, _OUTCOME = "candidate.json", "end.json"
 _Content = TypeVar("_Content")
 
@@ -54,7 +54,7 @@ class CandidateStore:
     def __init__(self, out: Path, settings: CandidateSettings, plan: SearchPlan, locks: SearchLocks):
         self.settings = dict(settings)
         key = settings_key(settings)
-        self.folder = out / "candidates" / key
+        self.folder = out / _CANDIDATES / key
         self.lock = locks(key)
         self._plan = plan
         self._request = {"clips": plan.clips, "metric": plan.metric}
@@ -151,6 +151,18 @@ def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> 
     identifier = f"lathe-{uuid.uuid4().hex[:12]}"
     write_text(path, json.dumps({"id": identifier, "name": name, **wanted}, indent=1) + "\n")
     return identifier
+
+
+def holds_candidates(out: Path) -> bool:
+    """Determine whether a search has begun to measure candidates.
+
+    Args:
+        out: folder of the search.
+
+    Returns:
+        Whether there is a folder of a candidate.
+    """
+    return any((out / _CANDIDATES).glob("*"))
 
 
 def read_search_record(out: Path) -> SearchRecord:

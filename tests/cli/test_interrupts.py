@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 
 import pytest
 
@@ -70,12 +69,15 @@ def test_ctrl_c_while_processes_start_is_one_line_and_prepare_goes_on(codec, cor
 def test_an_interrupt_in_training_writes_the_checkpoint_and_one_line(codec, place, prepared, tmp_path, number):
     def interrupt_when_it_trains() -> None:
         while not (tmp_path / "metrics.csv").exists():
-            time.sleep(0.01)
+            if ended.wait(0.01):
+                return
         os.kill(os.getpid(), number)
 
+    ended = threading.Event()
     other = threading.Thread(target=interrupt_when_it_trains, daemon=True)
     other.start()
     ran = codec("train", place / "tiny.yaml", "--data", prepared, "--run", tmp_path, "--train.steps=300")
+    ended.set()
     other.join()
     assert ran.status == INTERRUPTED and ran.complaint == "interrupted; run the same command again to continue"
     assert (tmp_path / "checkpoints/last.ckpt").is_file() and not list(tmp_path.rglob("*.part"))

@@ -1,5 +1,7 @@
 """Packed arrays: samples, repairs, and interrupted runs."""
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from codec import audio
 from codec.dataset import location, sealed_test
+from codec.dataset.array_checksums import Shard
 from codec.errors import UserError
 from data_prep import pack
 from data_prep.clip_writer import ClipTask, write_clip
@@ -21,6 +24,7 @@ from tests.helpers.preparation import (
     seconds_of_noise,
     write_groups,
 )
+from tests.helpers.shards import prepared_in_shards
 
 
 def test_clips_are_mixed_and_resampled(tmp_path: Path) -> None:
@@ -72,6 +76,22 @@ def test_arrays_of_an_interrupted_run_cannot_be_opened(tmp_path: Path, monkeypat
     monkeypatch.setattr(pack, "write_clip", write_clip)
     run_prepare(audio_dir, out)
     assert_packed_equals_sources(out)
+
+
+def test_checksums_are_not_written_after_every_array_if_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = [], pack._write_checksums
+
+    def write_slowly(folder: Path, shards: Mapping[str, Shard]) -> None:
+        time.sleep(1)
+        written.append(len(shards))
+        write(folder, shards)
+
+    monkeypatch.setattr(pack, "_write_checksums", write_slowly)
+    split = location.open_split(prepared_in_shards(tmp_path), "train", RATE, 1)
+    assert len(split.shards) > 3 and len(written) == 2 and written[0] == 1
+    split.verify()
 
 
 def test_damaged_arrays_are_written_again(tmp_path: Path) -> None:

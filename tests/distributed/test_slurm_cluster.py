@@ -1,5 +1,6 @@
 """Batches in job arrays, which submitit's local executor runs as processes of this machine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from codec.batch.encode import encode_batch
 from codec.batch.finished_units import TABLE
 from codec.batch.jobs import BatchOptions
 from codec.distributed.cluster import Resources
-from codec.distributed.slurm_cluster import SlurmCluster
+from codec.distributed.slurm_cluster import SlurmCluster, queued_tasks
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.file_lock import exclusive
@@ -44,6 +45,22 @@ def test_errors_of_tasks_are_raised_here(tmp_path):
     assert not (tmp_path / ".slurm").exists() or list((tmp_path / ".slurm").iterdir())
     with pytest.raises(UserError, match="minutes"):
         list(map_in_processes(square, [1], PoolOptions(SlurmCluster(tmp_path, {"time": "1-00:00"}))))
+
+
+@pytest.mark.parametrize(
+    ("answer", "queued"),
+    [
+        ("echo 7_1; echo 7_2", {"7_1", "7_2"}),
+        ("echo slurm_load_jobs error: Invalid job id specified >&2; exit 1", set()),
+        ("echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", None),
+    ],
+)
+def test_a_task_has_ended_when_the_queue_does_not_list_it(tmp_path, monkeypatch, answer, queued):
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert queued_tasks(["7_0", "7_1", "7_2"]) == queued
 
 
 def test_job_folders_of_other_commands_stay_while_they_run(tmp_path):

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from codec.dataset.location import parse_location
+from codec.dataset.location import open_split, parse_location
 from codec.errors import UserError
 from codec.model.quantizers import rvq
 from codec.recipe import read_recipe
 from codec.training import checkpointing, module, time_limit, trainer
+from codec.training.array_check import ArrayCheck
 from codec.training.batches import CountedBatch
 from codec.training.initial_state import new_module
 from codec.training.joining import OtherProcessEnded, joined_processes
@@ -67,7 +68,7 @@ def train(
         recipe: the recipe file
         data: the prepared data
         folder: the folder of the run
-        event: a signal, or "damage" (an error), or empty
+        event: a signal, or "damage" (an error), or "recipe" (a learning rate of its own, from the start), or empty
         at: the step before which it happens
         rank: the process to which it happens
         restarts: restart dead codes, as trainings do
@@ -95,7 +96,8 @@ def train(
     module.CodecModule.training_step, module.CodecModule.on_train_end = training_step, on_train_end  # type: ignore
     try:
         options = trainer.TrainingOptions(fit_tables=False)
-        trainer.train(read_recipe(str(recipe)), data, folder, quiet=True, options=options)
+        words = ["--optim.lr=0.1"] if event == "recipe" and own == rank else []
+        trainer.train(read_recipe(str(recipe), words), data, folder, quiet=True, options=options)
     except KeyboardInterrupt:
         sys.exit(130)
     except UserError as error:
@@ -207,3 +209,19 @@ def steps_in_double(folder: Path, count: int, *overrides: str) -> None:
             result = step(inputs, StepKind(mel_scales=(0,)))
             restarted = restarted + result.statistics["restarted"]
         torch.save(trained.state_dict() | {"restarted": restarted}, folder / f"{count}-{processes.rank}.pt")
+
+
+def check_arrays(data: Path, folder: Path) -> None:
+    """Check the training arrays as a run does up to a validation; each process writes what it skips, to ``RANK.txt``.
+
+    Args:
+        data: the prepared data
+        folder: folder of the text files
+    """
+    with joined_processes() as processes:
+        split = open_split(data, "train", 16000, 1, max_damaged_share=0.9)
+        check = ArrayCheck([split], processes)
+        check.on_train_start()
+        check.wait()
+        check.on_validation_end()
+        (folder / f"{processes.rank}.txt").write_text(" ".join(split.damaged))

@@ -109,6 +109,6 @@ def test_repeated_steps_and_damaged_rows_of_a_table_are_handled(tmp_path):
         (200, "val", "mel", "nan"),
     ]
     write(tmp_path, rows)
-    with (tmp_path / "metrics.csv").open("a") as file:
-        file.write("300,val,me")
-    assert read_curves(tmp_path) == {("val", "mel"): Curve((0, 100), (5.0, 3.5))}
+    with (tmp_path / "metrics.csv").open("ab") as file:
+        file.write(b"300,\xff\xfe,mel,1.0\n300,val,me")
+    assert read_curves(tmp_path)["val", "mel"] == Curve((0, 100), (5.0, 3.5))

@@ -5,21 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from torch.distributed.run import parse_args
 
+from codec.dataset.packed import packed_folder
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime import launcher, signals
 from codec.runtime.launcher import launch
 from codec.runtime.process_layout import find_layout
+from codec.training import joining
 from codec.training.checkpointing import read_checkpoint
 from tests.helpers import process_groups
 from tests.helpers.children import running, wait_for_end
 from tests.helpers.runs import assert_same_end, read_metrics, tiny_recipe
+from tests.helpers.shards import prepared_in_shards
 
 ADVERSARIAL = ["--adversarial.weight=0.1", "--adversarial.width=4", "--adversarial.start_step=3"]
 AUGMENTED = ["--augment.gain=0.5", "--augment.mix=0.5", "--augment.noise=0.5"]
@@ -143,6 +147,21 @@ def test_an_error_of_one_process_is_reported_once_and_ends_all(pair, prepared):
     assert (pair / "failed-1.txt").read_text() == "damaged"
 
 
+def test_a_process_with_another_recipe_ends_all(pair, prepared):
+    arguments = pair / "recipe.yaml", prepared, pair / "other", "recipe", 0, 1
+    assert process_groups.together(2, process_groups.train, *arguments) == [3, 2]
+    assert "another recipe" in (pair / "other-1.txt").read_text() and not (pair / "other").exists()
+
+
+def test_an_array_that_the_first_process_finds_damaged_is_skipped_by_all(tmp_path):
+    data = prepared_in_shards(tmp_path)
+    array = packed_folder(data, 16000, 1) / "train-00001.npy"
+    content = array.read_bytes()
+    array.write_bytes(content[:-9] + bytes([content[-9] ^ 64]) + content[-8:])
+    assert process_groups.together(2, process_groups.check_arrays, data, tmp_path) == [0, 0]
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == [array.name] * 2
+
+
 # --- how the processes are started ---------------------------------------------------------------------------------
 
 
@@ -156,6 +175,10 @@ def test_tasks_of_slurm_find_their_place():
     layouts = [find_layout(step | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % 2)}) for rank in range(6)]
     assert [layout.rank for layout in layouts] == list(range(6))
     assert {(layout.count, layout.local_count, layout.nodes, layout.address) for layout in layouts} == {(6, 2, 3, "a3")}
+    ports = {
+        find_layout(step | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_STEP_ID": str(i)}).port for i in range(3)
+    }
+    assert len(ports) == 3
     assert find_layout({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None  # a batch script, of which one copy runs
 
 
@@ -183,6 +206,16 @@ def test_torchrun_leaves_the_options_of_the_command_alone():
     parsed = parse_args(words[words.index("torchrun") + 1 :])
     assert [parsed.training_script, *parsed.training_script_args] == ["codec", "train", "speech_16k", "--run", "R"]
     assert "SIGUSR1" in parsed.signals_to_handle
+
+
+def test_a_process_says_that_it_waits_for_others(monkeypatch, capfd):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(joining, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(joining, "_CONNECT_TIMEOUT", timedelta(seconds=2))
+    with pytest.raises(UserError, match="127"), joining.joined_processes():
+        pass
+    assert "codec: note: process 0 of 2" in capfd.readouterr().err
 
 
 def test_several_machines_need_the_address_of_the_first(monkeypatch):

@@ -161,6 +161,8 @@ def test_other_data_is_reported_and_its_clips_are_counted(tmp_path, corpus, prep
     prepare([corpus], other, PrepareOptions(sample_rate=16000, workers=1, ratios="4:3:3"))
     run, splits = tmp_path / "run", [open_split(data, "train", 16000, 1) for data in (prepared, other)]
     train(tiny_recipe(), prepared, run, quiet=True)
+    with pytest.raises(UserError, match="other data"):
+        train(tiny_recipe(), other, run, quiet=True)
     clips = [{clip.clip_id for clip in split.clips} for split in splits]
     assert trained_clips(run) == trained_clips(run / "model") == clips[0] != clips[1]
     capsys.readouterr()

@@ -12,6 +12,7 @@ from codec.errors import UserError
 from codec.training.batches import CountedBatch
 from codec.training.data_module import CodecData
 from codec.training.fit_frequency_tables import fit_tables
+from codec.training.provenance import criterion
 from codec.training.state import TrainingState
 from tests.helpers.models import RVQ, make_codec
 from tests.helpers.runs import tiny_recipe
@@ -61,6 +62,21 @@ def test_crops_come_from_few_shards_and_evaluation_reads_its_shards_once(shards:
         assert len(requests) == before
     for mine, theirs in zip(first, again):
         assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(mine, theirs, strict=True)) and mine
+
+
+def test_validations_of_other_crops_are_not_compared(shards: Path) -> None:
+    recipe, wider = tiny_recipe(*OPTIONS), tiny_recipe(*OPTIONS, "--data.open_shards=3")
+    with http_server(shards) as (url, _):
+        streamed, local = CodecData(url, recipe), CodecData(shards, recipe)
+        assert streamed.fingerprints == local.fingerprints
+        several, one = ([data.evaluation_crops[number] for data in (streamed, local)] for number in range(2))
+        assert several[0].draw(0) != several[1].draw(0) and one[0].draw(0) == one[1].draw(0)
+        criteria = {
+            *(criterion(recipe, crops.split) for crops in several),
+            criterion(wider, several[0].split),
+        }
+        assert len(criteria) == 3 and criterion(wider, several[1].split) in criteria
+        assert len({criterion(recipe, crops.split) for crops in one}) == 1
 
 
 def test_streamed_data_is_not_kept_on_the_device(shards: Path) -> None:

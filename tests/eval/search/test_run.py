@@ -17,6 +17,7 @@ from eval.metrics.registry import metric
 from eval.search.pick import pick_candidate
 from eval.search.run import run_search
 from tests.helpers.children import running, wait_for_end, wait_until
+from tests.helpers.disk import contents
 from tests.helpers.plans import TINY_SETTINGS, make_searches_quick, write_search_plan
 
 
@@ -150,6 +151,14 @@ def test_a_search_that_was_killed_goes_on(tmp_path, prepared):
     assert again.rows == result.rows
     with pytest.raises(UserError, match=f"{out}.*steps"):
         run_search(write_search_plan(tmp_path, steps=3), prepared, out)
+
+
+def test_a_search_is_not_continued_with_another_storage(finished, prepared, tmp_path):
+    plan, before = str(finished.parent / "plan.yaml"), contents(finished)
+    for _ in range(2):
+        with pytest.raises(UserError, match="storage"):
+            run_search(plan, prepared, finished, storage=f"sqlite:///{tmp_path / 'other.db'}")
+    assert contents(finished) == before
 
 
 def test_two_processes_share_a_search(tmp_path, prepared):
