@@ -142,6 +142,8 @@ def time_files(
         raise UserError(f"{source}: at least {2 * HEAD_S:g} s are needed to time the coding of files")
     head = folder / "head.wav"
     audio.write(head, sound.samples[:, :head_samples], sound.sample_rate)
+    for coder in tqdm(coders, desc="files, warming up", unit="coding", disable=quiet):
+        _time_once(coder, head, folder)
     times: list[list[RoundTime]] = [[] for _ in coders]
     with tqdm(total=rounds * len(coders), desc="files", unit="coding", disable=quiet) as bar:
         for number in range(rounds):
