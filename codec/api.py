@@ -15,10 +15,11 @@ of codebooks and are float32.
 """
 
 import functools
+import io
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, overload
+from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +39,13 @@ from codec.arrays import (
 )
 from codec.bitstream.codes import NO_CODE
 from codec.bitstream.reader import read_nac_header
-from codec.coding.files import encode_waveform
+from codec.coding.bit_rate import new_header
+from codec.coding.files import encode_codes, encode_waveform
 from codec.coding.nac_reader import NacReader, resolve_model
 from codec.coding.options import CodingOptions
 from codec.coding.pipeline import DecodingPipeline, StreamingDecoder, StreamingEncoder, encode_blocks, model_samples
 from codec.coding.report import FileMeter, FileReport
+from codec.encoded import Encoded, Latents
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import DEFAULT_MODEL
@@ -52,30 +55,6 @@ from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import ONNX, ModelFinder, find_model, load_model
 from codec.runtime.torch_threads import torch_threads
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded(Generic[ArrayT]):
-    """Codes, with the sample rate and length of the original waveform, which decoding needs."""
-
-    codes: ArrayT
-    """``[codebooks, frames]`` or ``[channels, codebooks, frames]``."""
-    sample_rate: int
-    """Sample rate of the waveform in Hz."""
-    samples: int
-    """Number of samples of the waveform per channel."""
-
-
-@dataclass(frozen=True, eq=False)
-class Latents(Generic[ArrayT]):
-    """Continuous latents, with the sample rate and length of the original waveform, which decoding needs."""
-
-    latents: ArrayT
-    """``[features, frames]`` or ``[channels, features, frames]``."""
-    sample_rate: int
-    """Sample rate of the waveform in Hz."""
-    samples: int
-    """Number of samples of the waveform per channel."""
 
 
 def load(
@@ -107,12 +86,15 @@ def load(
 
 
 def open(
-    path: str | Path, model: "AudioCodec | Codec | str | Path | None" = None, *, strict: bool = False
+    source: str | Path | bytes | BinaryIO,
+    model: "AudioCodec | Codec | str | Path | None" = None,
+    *,
+    strict: bool = False,
 ) -> NacReader:
     """Open a ``.nac`` file, to seek in it and read any part of its audio.
 
     Args:
-        path: the file
+        source: path of the file, its bytes, or an open file in which one can seek, which is left open
         model: a codec, or the name or folder of a model (default: the built-in model that the file names)
         strict: whether damage is an error; otherwise it is concealed
 
@@ -122,14 +104,19 @@ def open(
     Raises:
         UserError: not a .nac file, or its model is not available.
     """
-    path = Path(path)
+    file: Path | BinaryIO
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+    else:
+        file = Path(source) if isinstance(source, (str, Path)) else source
     if model is None:
-        found = resolve_model(_built_in_models(), read_nac_header(path, whole=False).fingerprint, path)
+        name = Path(str(getattr(file, "name", "bytes")))
+        found = resolve_model(_built_in_models(), read_nac_header(file, whole=False).fingerprint, name)
     elif isinstance(model, AudioCodec):
         found = model.model
     else:
         found = LoadedModel(model) if isinstance(model, Codec) else load_model(str(model))
-    return NacReader(path, found, strict=strict)
+    return NacReader(file, found, strict=strict)
 
 
 @functools.cache
@@ -184,14 +171,26 @@ class AudioCodec:
 
     @overload
     def encode(
-        self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[True] = True
+        self,
+        wave: ArrayT,
+        sample_rate: int,
+        *,
+        codebooks: int | None = None,
+        kbps: float | None = None,
+        quantize: Literal[True] = True,
     ) -> Encoded[ArrayT]: ...
     @overload
     def encode(
         self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: Literal[False]
     ) -> Latents[ArrayT]: ...
     def encode(
-        self, wave: ArrayT, sample_rate: int, *, codebooks: int | None = None, quantize: bool = True
+        self,
+        wave: ArrayT,
+        sample_rate: int,
+        *,
+        codebooks: int | None = None,
+        kbps: float | None = None,
+        quantize: bool = True,
     ) -> Encoded[ArrayT] | Latents[ArrayT]:
         """Encode a whole waveform.
 
@@ -200,6 +199,8 @@ class AudioCodec:
                 encoded as mid and side, unless the model keeps them separate.
             sample_rate: sample rate of the waveform in Hz
             codebooks: number of codebooks to use (default: all)
+            kbps: bit rate in kbit/s of a file with these codes, all channels together, instead of a number of
+                codebooks; -1 stands for codes that it leaves out
             quantize: whether to return codes; otherwise the continuous latents that would be quantized
 
         Returns:
@@ -207,13 +208,19 @@ class AudioCodec:
 
         Raises:
             ValueError: not such a waveform, or NaN or infinity in it.
-            UserError: the sample rate or the number of codebooks is out of range.
+            UserError: the sample rate, bit rate or number of codebooks is out of range, or both of these are given.
         """
         channels, samples = check_waveform(wave, sample_rate)
+        if kbps is not None and not quantize:
+            raise UserError("continuous latents have no bit rate; leave kbps out")
+        blocks = [to_float32(wave).reshape(channels, samples)]
         with torch_threads(self.threads):
-            blocks = [to_float32(wave).reshape(channels, samples)]
-            coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
-            parts = [part.codes for part in coded]
+            if kbps is not None:
+                header = new_header(self.model, sample_rate, channels, CodingOptions(kbps, codebooks))
+                parts = list(encode_codes(blocks if samples else [], self.model, header))
+            else:
+                coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
+                parts = [part.codes for part in coded]
         values = to_same_kind(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
 
@@ -284,7 +291,7 @@ class AudioCodec:
 
     def save(
         self,
-        path: str | Path,
+        target: str | Path | BinaryIO,
         wave: ArrayT,
         sample_rate: int,
         *,
@@ -295,7 +302,7 @@ class AudioCodec:
         """Encode a waveform to a ``.nac`` file, which :func:`open` reads.
 
         Args:
-            path: the file
+            target: path of the file, or a file that is open for writing, to which it is written when it is complete
             wave: as for :meth:`encode`
             sample_rate: sample rate of the waveform in Hz
             kbps: bit rate in kbit/s, all channels together, see :class:`codec.coding.options.CodingOptions`
@@ -309,12 +316,19 @@ class AudioCodec:
             ValueError: not such a waveform, or NaN or infinity in it.
             UserError: sample rate, bit rate or number of codebooks out of range, or the file cannot be written.
         """
+        if not isinstance(target, (str, Path)):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "sound.nac"
+                report = self.save(path, wave, sample_rate, kbps=kbps, codebooks=codebooks, tags=tags)
+                target.write(path.read_bytes())
+            return report
+        path = Path(target)
         channels, samples = check_waveform(wave, sample_rate)
         blocks = [to_float32(wave).reshape(channels, samples)] if samples else []
         options = CodingOptions(kbps, codebooks, tags or {})
         with torch_threads(self.threads):
-            meter = FileMeter(Path(path), Path(path), sample_rate, channels, model_rate=self.sample_rate)
-            return encode_waveform(blocks, meter, Path(path), self.model, options)
+            meter = FileMeter(path, path, sample_rate, channels, model_rate=self.sample_rate)
+            return encode_waveform(blocks, meter, path, self.model, options)
 
     def stream_encoder(
         self, sample_rate: int | None = None, channels: int = 1, *, codebooks: int | None = None, block: int = 1

@@ -1,5 +1,6 @@
 """The codec in Python, as a user would write it."""
 
+import io
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 import codec
 from codec.batch.decode import decode_batch
 from codec.batch.encode import encode_batch
+from codec.bitstream.reader import PacketReader
 from codec.pretrained.checkpoint import load_codec
 from tests.helpers.audio import noise
 from tests.helpers.tiny import tiny_model
@@ -123,6 +125,57 @@ def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, model, c):
         assert sound.read(0, 10).shape == (1, 0)
     with pytest.raises(codec.UserError, match=rf"a\.nac: .*{c.fingerprint[:8]}"):
         codec.open(tmp_path / "a.nac")
+
+
+def test_files_may_be_bytes_in_memory(tmp_path, c):
+    wave, memory = noise(2, 44100), io.BytesIO()
+    report = c.save(memory, wave, 44100, codebooks=2)
+    c.save(tmp_path / "a.nac", wave, 44100, codebooks=2)
+    assert memory.getvalue() == (tmp_path / "a.nac").read_bytes() and report.bytes_total == len(memory.getvalue())
+    expected = c.decode(c.encode(wave, 44100, codebooks=2))
+    with (tmp_path / "a.nac").open("rb") as file:
+        for given in (memory.getvalue(), memory, file, tmp_path / "a.nac"):
+            with codec.open(given, c) as sound:
+                np.testing.assert_array_equal(sound.read(), expected)
+                np.testing.assert_array_equal(sound.read(40000), expected[:, 40000:])
+                assert sound.read(50000).shape == (2, 0)
+        assert not file.closed and not memory.closed
+    with pytest.raises(codec.UserError, match="bytes"):
+        codec.open(b"RIFF and so on", c)
+    with pytest.raises(codec.UserError, match=rf"bytes: .*{c.fingerprint[:8]}"):
+        codec.open(memory)
+    with pytest.raises(codec.UserError):
+        c.save(empty := io.BytesIO(), wave, 44100, codebooks=9)
+    assert empty.getvalue() == b""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 7])
+def test_codes_at_a_bit_rate_are_those_of_the_file(tmp_path, seconds):
+    c = codec.load()
+    wave = hum(2, round(16000 * seconds)) if seconds else np.zeros((2, 0), np.float32)
+    found = c.encode(wave, 16000, kbps=3).codes
+    c.save(tmp_path / "a.nac", wave, 16000, kbps=3)
+    with PacketReader(tmp_path / "a.nac") as file:
+        parts = list(file.codes(c.model.coder))
+    np.testing.assert_array_equal(found, np.concatenate(parts, 2) if parts else found[..., :0])
+    assert (found[:, 0] >= 0).all() and (not seconds or (found == -1).any())
+    with pytest.raises(codec.UserError, match="kbps"):
+        c.encode(wave, 16000, kbps=3, quantize=False)
+
+
+def test_streams_refuse_what_encode_and_decode_refuse(c):
+    encoder, decoder = c.stream_encoder(channels=2), c.stream_decoder(channels=2)
+    for piece in (np.zeros((2, 9), np.int16), noise(9), noise(1, 9), noise(3, 9), np.full((2, 9), np.nan), "a.wav"):
+        with pytest.raises(ValueError):
+            encoder.push(piece)
+    for codes in (np.zeros((2, 4, 9), int), np.zeros((1, 3, 9), int), np.zeros((2, 3, 9)), np.full((2, 3, 9), 16)):
+        with pytest.raises(ValueError, match="expected"):
+            decoder.push(codes)
+    with pytest.raises(ValueError, match="expected"):
+        decoder.push(torch.full((2, 3, 9), -2))
+    wave = noise(2, 3200).astype(np.float64)
+    codes = torch.cat([encoder.push(wave), encoder.flush()], 2)
+    assert decoder.push(codes.numpy()).shape[1] > 0 and (codes >= 0).all()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2)])

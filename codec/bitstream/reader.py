@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 from codec.bitstream import live
 from codec.bitstream.codes import CODES_AT_ONCE, CodeArray, PacketCodes, PacketDecoder
@@ -40,10 +41,10 @@ class PacketReader:
     It is a context manager that closes the file.
 
     Args:
-        path: the file
+        source: path of the file; or an open one in which one can seek, which begins at its start and is left open
 
     Attributes:
-        path: the file
+        path: the file, in messages
         header: header of the file. For a live stream, ``samples`` and ``frames`` are taken from the end record, or
             counted from the frames present if there is none.
         tags: tags of the source; none if they are damaged
@@ -60,14 +61,16 @@ class PacketReader:
             or truncated.
     """
 
-    def __init__(self, path: Path):
-        self.path = Path(path)
+    def __init__(self, source: Path | BinaryIO):
+        self._is_open = not isinstance(source, (str, Path))
+        self.path = Path(str(getattr(source, "name", "bytes"))) if self._is_open else Path(source)  # type: ignore[arg-type]
         self.payload_bytes = 0
         self._payload_frames = 0
         try:
-            self._file = self.path.open("rb")
+            self._file: BinaryIO = source if self._is_open else self.path.open("rb")  # type: ignore[assignment]
             try:
-                self.file_bytes = os.fstat(self._file.fileno()).st_size
+                self.file_bytes = self._file.seek(0, os.SEEK_END)
+                self._file.seek(0)
                 start = read_start(self._file.read, self.path)
                 self.header, self.tags, self.pictures = start.header, start.tags, start.pictures
                 self.tags_damaged, self.repaired = start.tags_damaged, start.repaired
@@ -78,10 +81,10 @@ class PacketReader:
                 if self.header.live:
                     self._find_live_end()
             except BaseException:
-                self._file.close()
+                self.__exit__()
                 raise
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            raise UserError(f"{self.path}: cannot be read ({error.strerror})") from error
 
     @property
     def payload_seconds(self) -> float:
@@ -92,7 +95,8 @@ class PacketReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if not self._is_open:
+            self._file.close()
 
     def _read(self, place: int, size: int) -> bytes:
         self._file.seek(place)
@@ -348,7 +352,7 @@ def peek_header(path: Path) -> Header | None:
         return None
 
 
-def read_nac_header(path: Path, whole: bool = True) -> Header:
+def read_nac_header(path: Path | BinaryIO, whole: bool = True) -> Header:
     """Read the header of a file.
 
     Args:

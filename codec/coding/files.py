@@ -5,7 +5,7 @@ The decoded file has exactly the source's length, sample rate and channel count,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from codec import audio
 from codec.audio import AudioInfo, FloatArray
 from codec.audio.pictures import Picture
+from codec.bitstream.codes import CodeArray
 from codec.bitstream.file_layout import archive_layout
+from codec.bitstream.header import Header
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
@@ -92,16 +94,11 @@ def encode_waveform(
     Raises:
         UserError: target not writable, bit rate or channels out of range, or from reading the blocks.
     """
-    from codec.bitstream.rate_control import payload_bits
-
     header = new_header(model, meter.sample_rate, meter.channels, options)
-    layout = archive_layout(header, with_blocks=bool(options.tags or pictures))
-    control = new_rate_control(header, layout, payload_bits(model.coder))
     with PacketWriter(target, header, model.coder, options.tags, pictures) as writer:
-        coded = encode_blocks(model, meter.measure(blocks), meter.sample_rate, meter.channels, header.codebooks)
-        for some in coded:
-            writer.write(control.push(some))
-        writer.write(control.flush(meter.samples / meter.sample_rate))
+        has_blocks = bool(options.tags or pictures)
+        for codes in encode_codes(meter.measure(blocks), model, header, with_blocks=has_blocks):
+            writer.write(codes)
         writer.finish(meter.samples)
     return meter.report(
         codebooks=header.codebooks,
@@ -109,6 +106,36 @@ def encode_waveform(
         bytes_payload=writer.payload_bytes,
         bytes_metadata=writer.blocks_bytes,
     )
+
+
+def encode_codes(
+    blocks: Iterable[FloatArray], model: LoadedModel, header: Header, *, with_blocks: bool = False
+) -> Iterator[CodeArray]:
+    """Encode a waveform to the codes of a file.
+
+    Args:
+        blocks: float32 ``[channels, n]``, full scale 1
+        model: the codec to encode with
+        header: header of the file, whose bit rate holds
+        with_blocks: whether the file will have tags or pictures, which are not counted in its bit rate
+
+    Yields:
+        Codes ``[channels, codebooks, frames]`` of zero or more frames; -1 where the bit rate leaves one out.
+    """
+    from codec.bitstream.rate_control import payload_bits
+
+    samples = 0
+
+    def counted() -> Iterator[FloatArray]:
+        nonlocal samples
+        for block in blocks:
+            samples += block.shape[1]
+            yield block
+
+    control = new_rate_control(header, archive_layout(header, with_blocks=with_blocks), payload_bits(model.coder))
+    for some in encode_blocks(model, counted(), header.sample_rate, header.channels, header.codebooks):
+        yield control.push(some)
+    yield control.flush(samples / header.sample_rate)
 
 
 def decode_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class NacReader:
     canonical block that is at least the decoder's receptive field earlier. Damage is concealed and listed in ``lost``.
 
     Args:
-        path: the file
+        source: path of the file; or an open one in which one can seek, which is left open
         model: the codec to decode with
         strict: raise an error for damage instead of concealing it
 
@@ -43,14 +43,14 @@ class NacReader:
             is met.
     """
 
-    def __init__(self, path: Path, model: LoadedModel, *, strict: bool = False) -> None:
+    def __init__(self, source: Path | BinaryIO, model: LoadedModel, *, strict: bool = False) -> None:
         self.model, self.strict = model, strict
-        self.file = PacketReader(path)
+        self.file = PacketReader(source)
         """The packets."""
         try:
             head = self.file.header
             self._losses = LossLog(head, model.config.hop)
-            check_model(path, head, model)
+            check_model(self.file.path, head, model)
             if strict:
                 self.file.check()
             fixed = FixedWidthCoder(model.codebook_size) if head.live else None
@@ -113,12 +113,12 @@ class NacReader:
     ) -> None:
         self.close()
 
-    def read(self, start: int, samples: int) -> FloatArray:
-        """Read a part of the audio.
+    def read(self, start: int = 0, samples: int | None = None) -> FloatArray:
+        """Read the audio, or a part of it.
 
         Args:
             start: first sample
-            samples: number of samples per channel
+            samples: number of samples per channel (default: all to the end)
 
         Returns:
             float32 ``[channels, samples]``; fewer samples if the audio ends earlier.
@@ -126,6 +126,8 @@ class NacReader:
         Raises:
             UserError: a negative position or number; with ``strict`` any damage.
         """
+        if samples is None:
+            samples = max(0, self.samples - start)
         if start < 0 or samples < 0:
             raise UserError(f"the first sample and the number of samples must be 0 or more, not {start} and {samples}")
         empty = np.zeros((self.channels, 0), np.float32)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
-from codec.bitstream.codes import CodesWithImportance
+from codec.bitstream.codes import NO_CODE, CodesWithImportance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +154,7 @@ class StreamingEncoder:
     def __init__(
         self, model: LoadedModel, sample_rate: int, channels: int, codebooks: int | None = None, block: int = 1
     ) -> None:
-        self._stereo = model.config.stereo
+        self._stereo, self._channels = model.config.stereo, channels
         self._resampler = StreamResampler(sample_rate, model.sample_rate, channels)
         self._encoder = model.codec.stream_encoder(channels, codebooks, block)
 
@@ -166,8 +166,20 @@ class StreamingEncoder:
 
         Returns:
             The codes ``[channels, codebooks, frames]`` that are ready, of zero or more frames.
+
+        Raises:
+            ValueError: not such a piece, or NaN or infinity in it.
         """
-        return self._push(self._resampler.push(wave))
+        if not isinstance(wave, np.ndarray) or wave.ndim != 2 or len(wave) != self._channels:
+            given = f"the shape {list(wave.shape)}" if isinstance(wave, np.ndarray) else type(wave).__name__
+            raise ValueError(f"expected an array of NumPy [{self._channels}, samples], not {given}")
+        if wave.dtype.kind != "f":
+            raise ValueError(
+                f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it"
+            )
+        if not np.isfinite(wave).all():
+            raise ValueError("NaN or infinity in the wave")
+        return self._push(self._resampler.push(wave.astype(np.float32, copy=False)))
 
     def flush(self) -> Tensor:
         """Encode the remaining samples after the last piece.
@@ -196,20 +208,31 @@ class StreamingDecoder:
     """
 
     def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
-        self._stereo = model.config.stereo
+        self._stereo, self._shape = model.config.stereo, (channels, model.n_codebooks, model.codebook_size)
         self._resampler = StreamResampler(model.sample_rate, sample_rate, channels)
         self._decoder = model.codec.stream_decoder(channels, block)
 
-    def push(self, codes: Tensor) -> FloatArray:
+    def push(self, codes: Tensor | npt.NDArray[Any]) -> FloatArray:
         """Decode the next piece.
 
         Args:
-            codes: ``[channels, codebooks, frames]``, any number of frames
+            codes: whole numbers ``[channels, codebooks, frames]``, any number of frames; -1 for a code that is missing
 
         Returns:
             The samples float32 ``[channels, n]`` that are ready, zero or more.
+
+        Raises:
+            ValueError: codes that this model does not have.
         """
-        return self._resampler.push(self._waveform(self._decoder.push(codes.cpu().numpy())))
+        values = codes if isinstance(codes, np.ndarray) else codes.cpu().numpy()
+        channels, codebooks, size = self._shape
+        fits = values.ndim == 3 and len(values) == channels and 1 <= values.shape[1] <= codebooks
+        if not fits or values.dtype.kind not in "iu":
+            expected = f"[{channels}, 1 to {codebooks} codebooks, frames]"
+            raise ValueError(f"expected whole numbers {expected}, not {values.dtype} of the shape {list(values.shape)}")
+        if values.size and not (values.min() >= NO_CODE and values.max() < size):
+            raise ValueError(f"expected codes from 0 to {size - 1}, or -1 for none")
+        return self._resampler.push(self._waveform(self._decoder.push(values.astype(np.int64, copy=False))))
 
     def flush(self) -> FloatArray:
         """Decode the remaining frames after the last piece.

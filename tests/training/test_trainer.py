@@ -58,8 +58,8 @@ def test_training_needs_no_test_split(tmp_path, prepared):
 
 def test_slow_phases_are_announced(tmp_path, prepared, capsys):
     train(tiny_recipe(), prepared, tmp_path / "run")
-    reading, weights, _, expected = capsys.readouterr().out.splitlines()[:4]
-    assert str(prepared) in reading and "6 s" in weights and "steps/s" in expected
+    reading, weights, codec, _, expected = capsys.readouterr().out.splitlines()[:5]
+    assert str(prepared) in reading and "6 s" in weights and "ms" in codec and "steps/s" in expected
     train(tiny_recipe("--train.steps=16"), prepared, tmp_path / "run")
     assert "step 12" in capsys.readouterr().out.splitlines()[1]
 
