@@ -21,11 +21,18 @@ def add_parser(command: AddCommand) -> None:
     Args:
         command: adds a command, see :func:`codec.cli.build_parser`
     """
-    parser = command("info", _run, "describe .nac files and check that they are complete")
+    parser = command(
+        "info",
+        _run,
+        "describe .nac files and check that they are complete",
+        "Describes .nac files and checks their checksums: one file in detail, several in a line each and a total.",
+    )
     parser.add_argument(
         "inputs", type=Path, nargs="+", metavar="IN", help=".nac files, folders of them, or patterns such as 'in/**/a*'"
     )
     parser.add_argument("--extract-pictures", type=Path, metavar="DIR", help="write the pictures in the files to DIR")
+    parser.add_argument("--verify", action="store_true", help="also decode each file, as codec decode --strict does")
+    parser.add_argument("--details", action="store_true", help="describe several files in detail, too")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -35,6 +42,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     files: list[dict[str, Any]] = []
     status, name_of = 0, cache(_model_name)
+    decode = _decoder() if arguments.verify else None
     inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
@@ -48,10 +56,14 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             if damaged := files[-1]["damaged_packets"]:
                 count = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
                 status = print_error(f"{path}: {count}; encode the source again", FAILED)
+            elif decode and not fault:
+                decode(path)
         except UserError as error:
             status = print_error(str(error), FAILED)
     if arguments.json:
         print(json.dumps(files, indent=1, default=str))
+    elif len(files) > 1 and not arguments.details:
+        print("\n".join([*map(_line, files), _total(files)]))
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _lines(file).items()) for file in files))
     return status
@@ -69,6 +81,43 @@ def _describe(path: Path, name_of: Callable[[str], str | None]) -> dict[str, Any
             raise UserError(f"{path}: this is a shard of tokens, not a .nac file; codec decode takes it") from None
         raise
     return {"path": described.pop("path"), "model": name_of(described["fingerprint"]), **described}
+
+
+def _decoder() -> Callable[[Path], None]:
+    """Return a function that decodes a file, whatever its model, and raises an error for any damage."""
+    from codec.bitstream.reader import read_nac_header
+    from codec.cli.models import own_models
+    from codec.coding.nac_reader import NacReader, resolve_model
+    from codec.pretrained.registry import ModelFinder
+    from codec.runtime.torch_threads import torch_threads
+
+    models = ModelFinder(own_models())
+
+    def decode(path: Path) -> None:
+        model = resolve_model(models, read_nac_header(path, whole=False).fingerprint, path)
+        with torch_threads(1), NacReader(path, model, strict=True) as reader:
+            samples = sum(block.shape[1] for block in reader.blocks())
+            if samples != reader.samples:
+                raise UserError(f"{path}: {samples} samples instead of {reader.samples}; encode the source again")
+
+    return decode
+
+
+def _line(info: dict[str, Any]) -> str:
+    """Describe a file in one line."""
+    state = "" if info["checksums_ok"] else ", damaged"
+    return (
+        f"{info['seconds']:>10.2f} s {info['kbps']:>7.2f} kbit/s {info['sample_rate']:>6} Hz {info['channels']:>3} ch"
+        f"  {info['model'] or info['fingerprint']}  {escape_invisible(str(info['path']))}{state}"
+    )
+
+
+def _total(files: list[dict[str, Any]]) -> str:
+    from codec.coding.report import kbps
+
+    seconds, size = sum(one["seconds"] for one in files), sum(one["bytes"] for one in files)
+    rate = kbps(size - sum(one["metadata_bytes"] for one in files), seconds)
+    return f"{seconds:>10.2f} s {rate:>7.2f} kbit/s  {len(files)} files, {size / 1e6:.2f} MB"
 
 
 def _extract_pictures(path: Path, folder: Path) -> None:

@@ -88,6 +88,27 @@ def test_info_takes_folders_patterns_and_names_built_in_models(codec, place, tmp
     assert "no .nac files in this folder" in codec("info", "in").complaint
 
 
+def test_several_files_are_a_line_each_and_a_total(codec, place, tmp_path):
+    shutil.copy(place / "good.nac", tmp_path / "again.nac")
+    ran = codec("info", place / "good.nac", tmp_path / "again.nac")
+    lines, described = ran.out.splitlines(), json.loads(codec("info", place / "good.nac", "--json").out)[0]
+    assert len(lines) == 3 and "again.nac" in lines[1] and "2 files" in lines[2]
+    assert f"{described['kbps']:.2f}" in lines[2] and f"{2 * described['seconds']:.2f}" in lines[2]
+    assert codec("info", place / "good.nac", tmp_path / "again.nac", "--details").out.count("fingerprint:") == 2
+
+
+def test_verification_decodes_each_file(codec, place, tmp_path, monkeypatch):
+    without = codec("info", place / "good.nac", "--verify")  # no model of this installation
+    assert without.status == FAILED and "good.nac" in without.complaint
+    monkeypatch.setenv("LATHE_MODEL", str(place / "model"))
+    assert codec("info", place / "good.nac", "--verify").status == 0
+    damaged = bytearray((place / "good.nac").read_bytes())
+    damaged[-12] ^= 1
+    damaged[-13] ^= 1
+    (tmp_path / "damaged.nac").write_bytes(damaged)
+    assert codec("info", tmp_path / "damaged.nac", "--verify").status == FAILED
+
+
 def test_version_is_that_of_the_distribution(codec):
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     (stated,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
