@@ -1,6 +1,7 @@
 """The documents as one static site: every link leads somewhere, and a broken one is found."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "docs/mkdocs.yml").read_text().partition("nav:")[2]
+    pages = {
+        path for pattern in runpy.run_path(str(ROOT / "docs/build_site.py"))["PAGES"] for path in ROOT.glob(pattern)
+    }
+    assert len(pages) > 30
+    assert [
+        page for page in pages if not re.search(rf"(- | ){re.escape(str(page.relative_to(ROOT)))}\n", navigation)
+    ] == []
 
 
 @pytest.mark.long
