@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, Literal, overload
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from codec.array_checks import check_codes
 from codec.arrays import (
     ArrayT,
     check_array,
@@ -34,10 +34,10 @@ from codec.arrays import (
     describe_array,
     is_float,
     to_float32,
+    to_numpy,
     to_same_kind,
     to_tensor,
 )
-from codec.bitstream.codes import NO_CODE
 from codec.bitstream.reader import read_nac_header
 from codec.coding.bit_rate import new_header
 from codec.coding.files import encode_codes, encode_waveform
@@ -241,7 +241,7 @@ class AudioCodec:
         if not isinstance(codes, Encoded):
             check_array(codes, "codec.open and codec decode read files")
             codes = Encoded(codes, self.sample_rate, self._covered_samples(codes))
-        self._check_codes(codes.codes)
+        check_codes(to_numpy(codes.codes), self.codebooks, self.codebook_size)
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
 
     @overload
@@ -263,7 +263,7 @@ class AudioCodec:
         """
         if isinstance(codes, Encoded):
             return Latents(self.codes_to_latents(codes.codes), codes.sample_rate, codes.samples)
-        self._check_codes(codes)
+        check_codes(to_numpy(codes), self.codebooks, self.codebook_size)
         network = self.model.network
         streams = to_tensor(codes).long().to(network.spread.device)
         with torch_threads(self.threads), torch.inference_mode():
@@ -371,15 +371,6 @@ class AudioCodec:
         """Return the samples at the model's rate that codes or latents decode to."""
         config = self.model.config
         return max(0, values.shape[-1] * config.latent_hop - config.hop) if values.ndim else 0
-
-    def _check_codes(self, codes: npt.NDArray[Any] | Tensor) -> None:
-        integers = not is_float(codes) and codes.dtype not in (np.bool_, torch.bool)
-        if codes.ndim not in (2, 3) or not integers or not 1 <= codes.shape[-2] <= self.codebooks:
-            expected = f"[quantizers, frames] or [channels, quantizers, frames], 1 to {self.codebooks} quantizers"
-            raise ValueError(f"expected whole numbers {expected}, {describe_array(codes)}")
-        values = to_tensor(codes).long()
-        if values.numel() and not (values.min() >= NO_CODE and values.max() < self.codebook_size):
-            raise ValueError(f"expected codes from 0 to {self.codebook_size - 1}, or -1 for none")
 
     def _decode(self, values: ArrayT, sample_rate: int, samples: int, *, quantized: bool) -> ArrayT:
         frames = self.model.config.frames_for(model_samples(self.model, samples, check_sample_rate(sample_rate)))

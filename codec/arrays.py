@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from codec.array_checks import check_samples
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.errors import UserError
 
@@ -33,10 +34,7 @@ def check_waveform(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[i
     if wave.ndim not in (1, 2) or not 1 <= channels <= MAX_CHANNELS:
         advice = "; transpose it" if wave.ndim == 2 and wave.shape[1] <= MAX_CHANNELS else ""
         raise ValueError(f"expected a wave [samples] or [channels, samples], {describe_array(wave)}{advice}")
-    if not is_float(wave):
-        raise ValueError(f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it")
-    if not np.isfinite(to_float32(wave)).all():
-        raise ValueError("NaN or infinity in the wave")
+    check_samples(to_float32(wave) if is_float(wave) else to_numpy(wave))
     return channels, wave.shape[-1]
 
 
@@ -109,6 +107,18 @@ def to_float32(wave: npt.NDArray[Any] | Tensor) -> FloatArray:
     """
     values = wave.detach().cpu().float().numpy() if isinstance(wave, Tensor) else wave
     return np.ascontiguousarray(values, np.float32)
+
+
+def to_numpy(values: npt.NDArray[Any] | Tensor) -> npt.NDArray[Any]:
+    """Convert to an array of NumPy of the same numbers.
+
+    Args:
+        values: any array of numbers that NumPy has, too
+
+    Returns:
+        An array that may share its memory with ``values``.
+    """
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
 
 
 def to_tensor(values: npt.NDArray[Any] | Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from codec.array_checks import check_codes, check_samples
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
-from codec.bitstream.codes import NO_CODE, CodesWithImportance
+from codec.bitstream.codes import CodesWithImportance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,12 +174,7 @@ class StreamingEncoder:
         if not isinstance(wave, np.ndarray) or wave.ndim != 2 or len(wave) != self._channels:
             given = f"the shape {list(wave.shape)}" if isinstance(wave, np.ndarray) else type(wave).__name__
             raise ValueError(f"expected an array of NumPy [{self._channels}, samples], not {given}")
-        if wave.dtype.kind != "f":
-            raise ValueError(
-                f"expected floating-point samples with full scale 1, not {wave.dtype}; divide integers by it"
-            )
-        if not np.isfinite(wave).all():
-            raise ValueError("NaN or infinity in the wave")
+        check_samples(wave)
         return self._push(self._resampler.push(wave.astype(np.float32, copy=False)))
 
     def flush(self) -> Tensor:
@@ -226,12 +222,7 @@ class StreamingDecoder:
         """
         values = codes if isinstance(codes, np.ndarray) else codes.cpu().numpy()
         channels, codebooks, size = self._shape
-        fits = values.ndim == 3 and len(values) == channels and 1 <= values.shape[1] <= codebooks
-        if not fits or values.dtype.kind not in "iu":
-            expected = f"[{channels}, 1 to {codebooks} codebooks, frames]"
-            raise ValueError(f"expected whole numbers {expected}, not {values.dtype} of the shape {list(values.shape)}")
-        if values.size and not (values.min() >= NO_CODE and values.max() < size):
-            raise ValueError(f"expected codes from 0 to {size - 1}, or -1 for none")
+        check_codes(values, codebooks, size, channels)
         return self._resampler.push(self._waveform(self._decoder.push(values.astype(np.int64, copy=False))))
 
     def flush(self) -> FloatArray:
