@@ -219,4 +219,5 @@ class TrainingStep:
         current: list[Tensor] = list(self.codec.parameters())
         averaged: list[Tensor] = list(self.average.parameters())
         torch._foreach_lerp_(averaged, current, [weight] * len(current))  # type: ignore[list-item]
-        torch._foreach_copy_(list(self.average.buffers()), list(self.codec.buffers()))
+        if buffers := list(self.average.buffers()):  # peers may have none
+            torch._foreach_copy_(buffers, list(self.codec.buffers()))
