@@ -38,7 +38,7 @@ from codec.arrays import (
     to_same_kind,
     to_tensor,
 )
-from codec.bitstream.reader import read_nac_header
+from codec.bitstream.reader import name_source, read_nac_header
 from codec.coding.bit_rate import new_header
 from codec.coding.files import encode_codes, encode_waveform
 from codec.coding.nac_reader import NacReader, resolve_model
@@ -110,8 +110,7 @@ def open(
     else:
         file = Path(source) if isinstance(source, (str, Path)) else source
     if model is None:
-        name = Path(str(getattr(file, "name", "bytes")))
-        found = resolve_model(_built_in_models(), read_nac_header(file, whole=False).fingerprint, name)
+        found = resolve_model(_built_in_models(), read_nac_header(file, whole=False).fingerprint, name_source(file))
     elif isinstance(model, AudioCodec):
         found = model.model
     else:

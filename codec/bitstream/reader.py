@@ -63,7 +63,7 @@ class PacketReader:
 
     def __init__(self, source: Path | BinaryIO):
         self._is_open = not isinstance(source, (str, Path))
-        self.path = Path(str(getattr(source, "name", "bytes"))) if self._is_open else Path(source)  # type: ignore[arg-type]
+        self.path = name_source(source)
         self.payload_bytes = 0
         self._payload_frames = 0
         try:
@@ -334,6 +334,18 @@ class PacketReader:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
         return [number for number, payload in self._payloads(0) if payload is None]
+
+
+def name_source(source: Path | BinaryIO) -> Path:
+    """Name a file in messages.
+
+    Args:
+        source: path of the file, or an open one
+
+    Returns:
+        The path; ``bytes`` for an open file that has none.
+    """
+    return Path(source if isinstance(source, (str, Path)) else str(getattr(source, "name", "bytes")))
 
 
 def peek_header(path: Path) -> Header | None:
