@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.processor_time import cpu_seconds
 from eval.pages.text_table import Table
 
@@ -88,7 +88,7 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
             commands["codec encode --device onnx"] = [*commands["codec encode"], *graphs]
             commands["codec decode --device onnx"] = [*commands["codec decode"], *graphs]
         found: dict[tuple[str, str], list[float]] = {}
-        for turn in tqdm(range(runs + 1), desc="start", unit="round"):
+        for turn in ProgressBar(range(runs + 1), desc="start", unit="round"):
             for name, words in commands.items():
                 for version, place in versions.items() if words[0] == "-m" else [("", own_packages.FOLDER)]:
                     took = cpu_seconds(words, place)
@@ -118,7 +118,7 @@ def measure_many(source: Path, versions: Versions, count: int) -> list[ManyFiles
         _cut(source, place / "one", 1)
         for command, given in (("encode", "source"), ("decode", "nac")):
             outputs: list[Path] = []
-            for version, repository in tqdm(versions.items(), desc=command, unit="version"):
+            for version, repository in ProgressBar(versions.items(), desc=command, unit="version"):
                 many = place / (given if command == "encode" else f"{BEFORE if BEFORE in versions else NOW}.encode")
                 outputs.append(place / f"{version}.{command}")
                 alone = place / "one" if command == "encode" else next(many.iterdir())

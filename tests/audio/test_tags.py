@@ -192,7 +192,7 @@ def test_tags_that_do_not_fit_are_reported(tmp_path, codec):
         summary = batch.summary
         assert (summary.pictures, summary.pictures_left_out, summary.tags_left_out) == (1, left_out, 1)
         assert len(file_info(tmp_path / "out/a.nac")["pictures"]) == keep
-    assert "1 pictures" in batch.summary.text() and "1 tags too long" in batch.summary.text()
+    assert "1 pictures" in batch.summary.text() and "1 tags of the sources" in batch.summary.text()
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
 
 
