@@ -24,6 +24,7 @@ from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum,
 from codec.pretrained.model_card import CARD_FILE, write_model_card
 from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
+from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
 from codec.training.provenance import TRAINED_CLIPS_FILE
@@ -84,7 +85,8 @@ def export_graphs(
 ) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
-    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256.
+    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256. Beside
+    them are the constants and tables of :mod:`codec.pretrained.onnx_constants`.
 
     Args:
         codec: the model
@@ -113,6 +115,7 @@ def export_graphs(
         _write(decode, codes, {0: streams, 2: frames}, "codes", ["wave"], folder / DECODER)
         bar.update()
     digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    write_constants(codec, folder, {ENCODER: encode, DECODER: decode})
     save_model(folder, codec, info, stored, digests)
 
 
