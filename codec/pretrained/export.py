@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -27,6 +26,7 @@ from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
+from codec.runtime.progress import ProgressBar
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
@@ -108,7 +108,7 @@ def export_graphs(
     quantizer = codec.quantizer.fused()
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
     decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
-    with tqdm(total=2, desc="export", unit="graph") as bar:
+    with ProgressBar(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
         bar.update()

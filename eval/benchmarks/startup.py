@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.processor_time import cpu_seconds
 from eval.pages.text_table import Table
 
@@ -93,7 +93,7 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
             commands["codec encode --device onnx"] = [*commands["codec encode"], *graphs]
             commands["codec decode --device onnx"] = [*commands["codec decode"], *graphs]
         found: dict[tuple[str, str], list[float]] = {}
-        for turn in tqdm(range(runs + 1), desc="start", unit="round"):
+        for turn in ProgressBar(range(runs + 1), desc="start", unit="round"):
             for name, words in commands.items():
                 for version, place in versions.items() if words[0] == "-m" else [("", own_packages.FOLDER)]:
                     took = cpu_seconds(words, place)
@@ -118,7 +118,7 @@ def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> l
         UserError: a command failed.
     """
     found = []
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=2 * rounds * len(versions), desc="files") as bar:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar(total=2 * rounds * len(versions), desc="files") as bar:
         place = Path(folder)
         _cut(source, place / "source", count)
         _cut(source, place / "one", 1)
