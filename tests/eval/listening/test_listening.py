@@ -74,6 +74,9 @@ def test_ratings_are_summarised_and_unreliable_listeners_left_out(report, tmp_pa
     with pytest.raises(SystemExit, match="0"):
         main(["listen", str(tmp_path / "test"), "--answers", *map(str, files)])
     assert "deaf is left out" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["listen", str(tmp_path / "test"), "--json", "--answers", *map(str, files)])
+    assert json.loads(capsys.readouterr().out)["listeners"] == 4
 
     with pytest.raises(UserError, match="read before"):
         read_answers(tmp_path / "test", [files[0], files[0]])
