@@ -5,6 +5,7 @@ from pathlib import Path
 
 from codec.cli.common import AddCommand
 from codec.errors import UserError
+from codec.model.decoder_dtypes import GRAPH_DTYPES
 from codec.runtime import signals
 
 
@@ -23,6 +24,14 @@ def add_parser(command: AddCommand) -> None:
         help="also write ONNX graphs, for --device onnx and for use without this program (needs the extra onnx)",
     )
     parser.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=GRAPH_DTYPES[1:],
+        default=[],
+        help="with --onnx: also write decoders whose weights are stored in these types, which are half and a third of"
+        " the size; codec decode --device onnx --dtype takes them",
+    )
+    parser.add_argument(
         "--exact",
         action="store_true",
         help="with --onnx: a decoder whose output is the same on every processor, see docs/exact_decoding.md",
@@ -37,6 +46,10 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     if arguments.exact and not arguments.onnx:
         raise UserError("--exact is for the graphs of --onnx; codec decode --dtype exact needs no export")
-    codec = export_model(find_model(arguments.run), arguments.out, arguments.onnx, arguments.exact)
+    if arguments.dtype and (arguments.exact or not arguments.onnx):
+        raise UserError("--dtype is for the graphs of --onnx, without --exact")
+    codec = export_model(
+        find_model(arguments.run), arguments.out, arguments.onnx, arguments.exact, list(dict.fromkeys(arguments.dtype))
+    )
     print(f"{arguments.out}: model {fingerprint(codec)}")
     return 0

@@ -1,9 +1,8 @@
 """Export of trained models: smaller files for archiving and distribution, and ONNX graphs."""
 
 import logging
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,19 +20,21 @@ from codec.model.exact_decoder import ExactDecodeBlock
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
-from codec.pretrained.model_card import CARD_FILE, write_model_card
-from codec.pretrained.model_folder import model_folder, read_training_info
+from codec.pretrained.compact_graphs import write_compact_decoders
+from codec.pretrained.folder_writer import write_companions
+from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
-from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
 """Maximum number of frames in a block, and of streams, that a graph computes."""
 
 
 @torch.no_grad()
-def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = False) -> Codec:
+def export_model(
+    source: Path, folder: Path, onnx: bool = False, exact: bool = False, dtypes: Sequence[str] = ()
+) -> Codec:
     """Export a model with its networks in half precision, which halves their size.
 
     The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
@@ -45,6 +46,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
         folder: folder to create; if it exists, it must be empty and not the current one
         onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
         exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
+        dtypes: types of further graphs of the decoder, see :mod:`codec.pretrained.compact_graphs`
 
     Returns:
         The exported model.
@@ -65,22 +67,22 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     try:
         with replacing(folder) as part:
             if onnx:
-                export_graphs(codec, part, info, torch.float16, exact)
+                export_graphs(codec, part, info, torch.float16, exact, dtypes)
             else:
                 save_model(part, codec, info, torch.float16)
-            for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
-                if (source / name).is_file():
-                    shutil.copyfile(source / name, part / name)
-            if (card := model_folder(source) / CARD_FILE).is_file():
-                shutil.copyfile(card, part / CARD_FILE)
-            write_model_card(part, folder.resolve().name)
+            write_companions(part, folder.resolve().name, source)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
     return codec
 
 
 def export_graphs(
-    codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32, exact: bool = False
+    codec: Codec,
+    folder: Path,
+    info: dict[str, Any],
+    stored: torch.dtype = torch.float32,
+    exact: bool = False,
+    dtypes: Sequence[str] = (),
 ) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
@@ -92,6 +94,7 @@ def export_graphs(
         info: about its training, see :func:`codec.pretrained.checkpoint.save_model`
         stored: data type of the stored weights of the networks
         exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
+        dtypes: types of further graphs of the decoder, see :mod:`codec.pretrained.compact_graphs`
 
     Raises:
         UserError: no ONNX exporter is installed, the files cannot be written, or the model has no exact decoder.
@@ -103,16 +106,16 @@ def export_graphs(
     codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MAX_DIMENSION)
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
-    quantizer = codec.quantizer.fused()
-    encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
-    decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
+    encode = EncodeBlock(codec, config.quantizer.codebooks, True, codec.quantizer.fused())
+    decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, codec.quantizer.compact())
     with tqdm(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
         bar.update()
         _write(decode, codes, {0: streams, 2: frames}, "codes", ["wave"], folder / DECODER)
         bar.update()
-    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    names = [ENCODER, DECODER, *write_compact_decoders(folder, config, dtypes)]
+    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
     save_model(folder, codec, info, stored, digests)
 
 

@@ -18,12 +18,31 @@ import numpy.typing as npt
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
+from codec.model.decoder_dtypes import GRAPH_DTYPES
 from codec.runtime.extras import require_installed
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+
+
+def decoder_graph(dtype: str) -> str:
+    """Return the name of the graph of a decoder.
+
+    Args:
+        dtype: type in which its weights are stored
+
+    Returns:
+        The file name.
+
+    Raises:
+        UserError: there are no graphs of this type.
+    """
+    if dtype not in GRAPH_DTYPES:
+        raise UserError(f"graphs for ONNX Runtime are {', '.join(GRAPH_DTYPES)}, not {dtype}")
+    return DECODER if dtype == "float32" else f"decoder.{dtype}.onnx"
+
 
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
@@ -36,16 +55,20 @@ class OnnxBackend:
         digests: SHA-256 of each graph by file name, as exported with the model
         codebooks: number of codebooks of the model
         threads: CPU threads that ONNX Runtime may use
+        dtype: type in which the weights of the decoder's graph are stored
 
     Raises:
         UserError: ONNX Runtime is not installed, or a graph is not there. That a graph is damaged, or is not the one
             that was exported, is found when the first stream needs it.
     """
 
-    def __init__(self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1):
+    def __init__(
+        self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1, dtype: str = "float32"
+    ):
         self.folder, self.digests, self.codebooks, self.threads = folder, dict(digests), codebooks, threads
+        self.decoder_name = decoder_graph(dtype)
         require_installed("the device onnx", "onnx", modules=["onnxruntime"])
-        for name in (ENCODER, DECODER):
+        for name in (ENCODER, self.decoder_name):
             _check_exists(folder / name)
 
     @cached_property
@@ -54,7 +77,7 @@ class OnnxBackend:
 
     @cached_property
     def _decoder(self) -> Any:
-        return self._open(DECODER)
+        return self._open(self.decoder_name)
 
     def _open(self, name: str) -> Any:
         """Make a session from the file whose digest was compared."""
@@ -80,7 +103,7 @@ class OnnxBackend:
         Returns:
             A step from waveforms to codes and their importances.
         """
-        return _EncodeStep(self.folder, codebooks, _Graph(self._encoder))
+        return _EncodeStep(self.folder / ENCODER, codebooks, _Graph(self._encoder))
 
     def decoding_step(self) -> "_DecodeStep":
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
@@ -88,16 +111,17 @@ class OnnxBackend:
         Returns:
             A step from codes to waveforms.
         """
-        return _DecodeStep(self.folder, self.codebooks, _Graph(self._decoder))
+        return _DecodeStep(self.folder / self.decoder_name, self.codebooks, _Graph(self._decoder))
 
 
-def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
+def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "float32") -> "Codec":
     """Return a codec that computes streams of codes with the ONNX graphs in a folder.
 
     Args:
         codec: model
         folder: folder to which this model was exported with its graphs
         threads: CPU threads that ONNX Runtime may use
+        dtype: type in which the weights of the decoder's graph are stored
 
     Returns:
         The same codec with another backend; its weights are shared.
@@ -112,7 +136,7 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
     if exported.model_checksum != model_checksum(codec):
         raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
     same = copy.copy(codec)
-    same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads)
+    same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads, dtype)
     return same
 
 
@@ -141,7 +165,7 @@ class _Graph:
 class _Step:
     """Base of the steps of encoder and decoder. Steps of the same graphs and codebooks are equal."""
 
-    folder: Path
+    path: Path
     codebooks: int
     graph: _Graph = field(compare=False)
 
@@ -184,8 +208,9 @@ class _DecodeStep(_Step):
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
+        option = "" if path.name in (ENCODER, DECODER) else f" --dtype {path.name.split('.')[1]}"
         raise UserError(
-            f"{path}: no such graph; write it with codec export MODEL --onnx --out DIR, and give --model DIR"
+            f"{path}: no such graph; write it with codec export MODEL --onnx{option} --out DIR, and give --model DIR"
         )
 
 

@@ -86,3 +86,32 @@ class FusedVQ:
         index = torch.where(codes == NO_CODE, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
         index = index.transpose(1, 2)
         return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])
+
+
+class SubspaceVQ:
+    """Codes to latents by way of the coordinates in the subspaces of the stages: what a graph for export computes.
+
+    Its arrays have a fraction of the size of :attr:`FusedVQ.entries`; the product with the bases costs little.
+
+    Args:
+        bases: orthonormal rows ``[dim, dimension]`` of each stage's subspace
+        codebooks: coordinates of the entries ``[size, dim]`` of each stage
+    """
+
+    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor]):
+        self.bases = torch.cat(list(bases))
+        # the last: of an absent code
+        self.points = torch.cat([*codebooks, torch.zeros_like(codebooks[0][:1])])
+        self.first = torch.arange(len(codebooks), device=self.points.device) * len(codebooks[0])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the latents of codes.
+
+        Args:
+            codes: ``[batch, codebooks, frames]``, of all codebooks; some may be :data:`NO_CODE`
+
+        Returns:
+            ``[batch, frames, dimension]``.
+        """
+        index = torch.where(codes == NO_CODE, len(self.points) - 1, codes + self.first[:, None])
+        return F.embedding(index.transpose(1, 2), self.points).flatten(2) @ self.bases
