@@ -24,6 +24,7 @@ from codec.pretrained.compact_graphs import write_compact_decoders
 from codec.pretrained.folder_writer import write_companions
 from codec.pretrained.model_folder import read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
+from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
 
@@ -86,7 +87,8 @@ def export_graphs(
 ) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
-    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256.
+    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256. Beside
+    them are the constants and tables of :mod:`codec.pretrained.onnx_constants`.
 
     Args:
         codec: the model
@@ -116,6 +118,7 @@ def export_graphs(
         bar.update()
     names = [ENCODER, DECODER, *write_compact_decoders(folder, config, dtypes)]
     digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    write_constants(codec, folder, {ENCODER: encode, DECODER: decode})
     save_model(folder, codec, info, stored, digests)
 
 

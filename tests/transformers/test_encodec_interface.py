@@ -5,7 +5,6 @@ import inspect
 import numpy as np
 import pytest
 import torch
-
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
