@@ -44,6 +44,19 @@ def decoder_graph(dtype: str) -> str:
     return DECODER if dtype == "float32" else f"decoder.{dtype}.onnx"
 
 
+def frame_graph(name: str) -> str:
+    """Return the name of the graph for single frames of one stream.
+
+    Args:
+        name: name of the graph for blocks of any size
+
+    Returns:
+        The file name.
+    """
+    first, _, rest = name.partition(".")
+    return f"{first}.frame.{rest}"
+
+
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
 
@@ -72,12 +85,16 @@ class OnnxBackend:
             _check_exists(folder / name)
 
     @cached_property
-    def _encoder(self) -> Any:
-        return self._open(ENCODER)
+    def _encoder(self) -> "_Graph":
+        return self._open_both(ENCODER)
 
     @cached_property
-    def _decoder(self) -> Any:
-        return self._open(self.decoder_name)
+    def _decoder(self) -> "_Graph":
+        return self._open_both(self.decoder_name)
+
+    def _open_both(self, name: str) -> "_Graph":
+        frame = frame_graph(name)
+        return _Graph(self._open(name), _Graph(self._open(frame)) if frame in self.digests else None)
 
     def _open(self, name: str) -> Any:
         """Make a session from the file whose digest was compared."""
@@ -103,7 +120,7 @@ class OnnxBackend:
         Returns:
             A step from waveforms to codes and their importances.
         """
-        return _EncodeStep(self.folder / ENCODER, codebooks, _Graph(self._encoder))
+        return _EncodeStep(self.folder / ENCODER, codebooks, self._encoder)
 
     def decoding_step(self) -> "_DecodeStep":
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
@@ -111,7 +128,7 @@ class OnnxBackend:
         Returns:
             A step from codes to waveforms.
         """
-        return _DecodeStep(self.folder / self.decoder_name, self.codebooks, _Graph(self._decoder))
+        return _DecodeStep(self.folder / self.decoder_name, self.codebooks, self._decoder)
 
 
 def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "float32") -> "Codec":
@@ -141,10 +158,11 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "fl
 
 
 class _Graph:
-    """A session that runs one block."""
+    """A session that runs one block, and one that runs the single frames of one stream, if there is one."""
 
-    def __init__(self, session: Any):
-        self._session = session
+    def __init__(self, session: Any, of_frame: "_Graph | None" = None):
+        self._session, self._of_frame = session, of_frame
+        self._block_shape = session.get_inputs()[0].shape
         self._names = [value.name for value in session.get_inputs()]
         self._states = [(value.shape[1:], _TYPES[value.type]) for value in session.get_inputs()[1:]]
 
@@ -154,6 +172,11 @@ class _Graph:
 
     def run(self, block: npt.NDArray[Any], state: BlockOutputs) -> list[npt.NDArray[Any]]:
         """Return all outputs, those of the state last."""
+        frame = self._of_frame
+        if frame and list(block.shape[1:]) == frame._block_shape[1:]:
+            streams = [slice(number, number + 1) for number in range(len(block))]
+            parts = [frame.run(block[one], tuple(value[one] for value in state)) for one in streams]
+            return list(join_arrays([tuple(part) for part in parts]))
         given = {name: np.ascontiguousarray(value) for name, value in zip(self._names, (block, *state))}
         try:
             return list(self._session.run(None, given))
@@ -208,9 +231,10 @@ class _DecodeStep(_Step):
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        option = "" if path.name in (ENCODER, DECODER) else f" --dtype {path.name.split('.')[1]}"
+        kinds = path.name.split(".")[1:-1]
+        options = "".join(" --single-frames" if kind == "frame" else f" --dtype {kind}" for kind in kinds)
         raise UserError(
-            f"{path}: no such graph; write it with codec export MODEL --onnx{option} --out DIR, and give --model DIR"
+            f"{path}: no such graph; write it with codec export MODEL --onnx{options} --out DIR, and give --model DIR"
         )
 
 

@@ -23,10 +23,10 @@ from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.pretrained import onnx_backend
-from codec.pretrained.export import export_model
+from codec.pretrained.export import GraphOptions, export_model
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import CONFIG
-from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, with_graphs
+from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, frame_graph, with_graphs
 from codec.pretrained.onnx_constants import CONSTANTS, TABLES
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
@@ -45,7 +45,7 @@ def exported(request, tmp_path_factory):
     """The folder of a model with graphs."""
     folder = tmp_path_factory.mktemp("exported")
     tiny_model(folder / "model", *KINDS[request.param])
-    export_model(folder / "model", folder / "out", onnx=True, dtypes=["float16", "int8"])
+    export_model(folder / "model", folder / "out", GraphOptions(dtypes=("float16", "int8"), single_frames=True))
     return folder / "out"
 
 
@@ -244,6 +244,35 @@ def test_a_decoder_that_was_not_exported_is_asked_for(exported, tmp_path):
         load_model(str(tmp_path / "model"), "onnx", dtype="int8")
 
 
+@pytest.mark.parametrize(("dtype", "least_db"), [("float32", 90), ("int8", 35)])
+def test_single_frames_have_graphs_of_their_own(exported, dtype, least_db):
+    """Codes are those of PyTorch, also of two streams; the 8-bit weights of the decoder are hardly heard."""
+    plain, graphs = (
+        load_model(str(exported), device, dtype=kind).codec for device, kind in (("cpu", "float32"), ("onnx", dtype))
+    )
+    wave = noise(2, 1, 40 * plain.config.latent_hop).numpy()
+    encoders, decoders = (
+        [getattr(one, name)(2, block=1) for one in (plain, graphs)] for name in ("stream_encoder", "stream_decoder")
+    )
+    expected, found = (encoder.push(wave).codes for encoder in encoders)
+    assert found.shape == expected.shape and (found == expected).mean() > 0.99
+    truth, heard = (decoder.push(expected) for decoder in decoders)
+    assert 0 < np.square(heard - truth).sum() < np.square(truth).sum() * 10 ** (-least_db / 10)
+    stored = onnx.load(exported / frame_graph(decoder_graph(dtype)))
+    assert [value.type.tensor_type.shape.dim[0].dim_value for value in stored.graph.input] == [1] * len(
+        stored.graph.input
+    )
+    assert ("MatMulNBits" in {node.op_type for node in stored.graph.node}) == (dtype == "int8")
+
+
+def test_graphs_for_single_frames_compute_them(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "model")
+    (folder / frame_graph(ENCODER)).unlink()
+    codec = load_model(str(folder), "onnx").codec
+    with pytest.raises(UserError, match=r"encoder.frame.onnx: no such graph; .*--onnx --single-frames"):
+        codec.stream_encoder(block=1).push(noise(1, 1, 640).numpy())
+
+
 def test_a_graph_that_is_replaced_while_it_is_read_is_refused(exported, tmp_path, monkeypatch):
     folder, opened = shutil.copytree(exported, tmp_path / "model"), onnx_backend._session
 
@@ -264,5 +293,5 @@ def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"\(onnx, onnxscript\); pip install 'lathe-codec\[onnx\]'"):
-        export_model(exported, tmp_path / "new", onnx=True)
+        export_model(exported, tmp_path / "new", GraphOptions())
     assert not list(tmp_path.iterdir())
