@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -24,6 +23,7 @@ from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, frame
 from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
+from codec.runtime.progress import ProgressBar
 
 MAX_DIMENSION = 1 << 16
 """Maximum number of frames in a block, and of streams, that a graph computes."""
@@ -115,7 +115,7 @@ def export_graphs(
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, codec.quantizer.fused())
     decode = ExactDecodeBlock(codec) if graphs.exact else DecodeBlock(codec, True, codec.quantizer.compact())
     written = [ENCODER, DECODER]
-    with tqdm(total=4 if graphs.single_frames else 2, desc="export", unit="graph") as bar:
+    with ProgressBar(total=4 if graphs.single_frames else 2, desc="export", unit="graph") as bar:
         for name, step, block, sizes, outputs in (
             (ENCODER, encode, wave, {0: streams, 1: config.latent_hop * frames}, ["codes", "need"]),
             (DECODER, decode, codes, {0: streams, 2: frames}, ["wave"]),

@@ -1,4 +1,4 @@
-"""``python -m eval.benchmarks.single_frames MODEL --audio FILE``: ways to compute streams of single frames, side by side.
+"""``python -m eval.benchmarks.single_frames MODEL --audio FILE``: ways to compute streams of single frames.
 
 They take turns, on one thread, and processor time is counted, so that other load affects them all.
 """
@@ -117,8 +117,8 @@ def frames_table(timings: dict[str, FrameTiming], frame_ms: float) -> Table:
         )
     return Table(
         "Single frames",
-        "Medians of the processor times of a frame on one thread, times real time, and what differs from the layers: the"
-        " share of equal codes, and how far below the decoded waveform its difference is when the codes are the same.",
+        "Medians of the processor times of a frame on one thread, times real time, and what differs from the layers:"
+        " the share of equal codes, and how far below the decoded waveform its difference is when the codes are the same.",
         ["way", "encode, ms", "decode, ms", "encode, x", "decode, x", "equal codes, %", "difference, dB"],
         rows,
     )
