@@ -1,18 +1,20 @@
 """Export of trained models: smaller files for archiving and distribution, and ONNX graphs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.convnext import is_skip_path
 from codec.model.exact_decoder import ExactDecodeBlock
+from codec.model.quantizers.fused import FusedVQ, SingleFrameVQ
 from codec.model.quantizers.nearest import FEW_POINTS
-from codec.model.torch_backend import DecodeBlock, EncodeBlock
+from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
 from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.compact_graphs import write_compact_decoders
 from codec.pretrained.folder_writer import write_companions
@@ -112,22 +114,21 @@ def export_graphs(
     codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MAX_DIMENSION)
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
-    encode = EncodeBlock(codec, config.quantizer.codebooks, True, codec.quantizer.fused())
+    fused, count = codec.quantizer.fused(), config.quantizer.codebooks
+    encode = EncodeBlock(codec, count, True, fused)
     decode = ExactDecodeBlock(codec) if graphs.exact else DecodeBlock(codec, True, codec.quantizer.compact())
-    written = [ENCODER, DECODER]
-    with ProgressBar(total=4 if graphs.single_frames else 2, desc="export", unit="graph") as bar:
-        for name, step, block, sizes, outputs in (
-            (ENCODER, encode, wave, {0: streams, 1: config.latent_hop * frames}, ["codes", "need"]),
-            (DECODER, decode, codes, {0: streams, 2: frames}, ["wave"]),
-        ):
-            takes = "wave" if name == ENCODER else "codes"
-            write_graph(step, block, sizes, takes, outputs, folder / name)
-            bar.update()
-            if graphs.single_frames:
-                frame = block[:1, : config.latent_hop] if name == ENCODER else block[:1, :, :1]
-                write_graph(step, frame, None, takes, outputs, folder / frame_graph(name))
-                written.append(frame_graph(name))
-                bar.update()
+    planned: list[tuple[str, TensorStep, Tensor, dict[int, Any] | None]] = [
+        (ENCODER, encode, wave, {0: streams, 1: config.latent_hop * frames}),
+        (DECODER, decode, codes, {0: streams, 2: frames}),
+    ]
+    if graphs.single_frames:
+        encode_frame = replace(encode, quantizer=SingleFrameVQ(fused) if isinstance(fused, FusedVQ) else fused)
+        planned.append((frame_graph(ENCODER), encode_frame, wave[:1, : config.latent_hop], None))
+        planned.append((frame_graph(DECODER), decode, codes[:1, :, :1], None))
+    for name, step, block, sizes in ProgressBar(planned, desc="export", unit="graph"):
+        block_name, outputs = ("wave", ["codes", "need"]) if isinstance(step, EncodeBlock) else ("codes", ["wave"])
+        write_graph(step, block, sizes, block_name, outputs, folder / name)
+    written = [name for name, *_ in planned]
     written += write_compact_decoders(folder, config, graphs.dtypes)
     if graphs.single_frames and "int8" in graphs.dtypes:
         written.append(frame_graph(decoder_graph("int8")))

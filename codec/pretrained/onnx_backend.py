@@ -224,8 +224,9 @@ class _DecodeStep(_Step):
 
     def __call__(self, block: npt.NDArray[Any], state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
         missing = self.codebooks - block.shape[1]
-        padded = np.pad(block, ((0, 0), (0, missing), (0, 0)), constant_values=NO_CODE)
-        waveform, *after = self.graph.run(padded, state)
+        if missing:
+            block = np.pad(block, ((0, 0), (0, missing), (0, 0)), constant_values=NO_CODE)
+        waveform, *after = self.graph.run(block, state)
         return (waveform,), tuple(after)
 
 

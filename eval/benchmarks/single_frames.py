@@ -118,7 +118,7 @@ def frames_table(timings: dict[str, FrameTiming], frame_ms: float) -> Table:
     return Table(
         "Single frames",
         "Medians of the processor times of a frame on one thread, times real time, and what differs from the layers:"
-        " the share of equal codes, and how far below the decoded waveform its difference is when the codes are the same.",
+        " the share of equal codes, and the level of the difference under the decoded waveform, from the same codes.",
         ["way", "encode, ms", "decode, ms", "encode, x", "decode, x", "equal codes, %", "difference, dB"],
         rows,
     )

@@ -88,6 +88,38 @@ class FusedVQ:
         return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])
 
 
+class SingleFrameVQ(FusedVQ):
+    """The encoder of a :class:`FusedVQ` for one frame of one stream, in as few operators as possible.
+
+    Args:
+        fused: the quantizer, whose arrays are shared
+    """
+
+    def __init__(self, fused: FusedVQ):
+        vars(self).update(vars(fused))
+
+    def encode(self, latent: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Quantize a latent; see :meth:`FusedVQ.encode`.
+
+        Args:
+            latent: ``[1, 1, dimension]``
+            codebooks: number of codebooks to use
+
+        Returns:
+            Codes and their importances ``[1, codebooks, 1]``.
+        """
+        rest, codes, gains = latent[0] @ self.projection, [], []
+        for sizes, transposed, offset, correction in self.stages[:codebooks]:
+            points, rest = rest.split_with_sizes(sizes, 1)
+            gain, code = torch.addmm(offset, points, transposed, beta=-1).max(1)
+            codes.append(code)
+            gains.append(gain)
+            rest = rest - F.embedding(code, correction)
+        gain, level = torch.cat(gains), latent.square().sum(-1)
+        errors = level[..., None] - 2 * (gain.cumsum(0) - gain)[:, None]
+        return torch.cat(codes)[None, :, None], code_importances(errors, self.weights.log_weights(latent, level))
+
+
 class SubspaceVQ:
     """Codes to latents by way of the coordinates in the subspaces of the stages: what a graph for export computes.
 
