@@ -49,6 +49,12 @@ def add_parser(command: AddCommand) -> None:
         help="title, date or any other tag to add to those of the source (may be repeated; several values per name are"
         " allowed)",
     )
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="encode truncated and damaged files up to the damage instead of refusing them; the files have a tag that"
+        " says so, the lost parts are listed, and the exit status is 1",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures of the sources")
     parser.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a header, such as 16000:1:s16"
@@ -79,7 +85,13 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         arguments.inputs,
         arguments.out,
         load_model(encoding_model(arguments.model), model_device(arguments)),
-        CodingOptions(arguments.kbps, arguments.codebooks, join_tags(arguments.tag), not arguments.no_pictures),
+        CodingOptions(
+            arguments.kbps,
+            arguments.codebooks,
+            join_tags(arguments.tag),
+            not arguments.no_pictures,
+            arguments.salvage,
+        ),
         options,
         lists=arguments.list,
         note=print_note,

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from codec.errors import UserError
 
+SALVAGED = "salvaged"
+"""Tag of a file whose source was damaged: where and how."""
+
 
 @dataclass(frozen=True)
 class CodingOptions:
@@ -25,6 +28,9 @@ class CodingOptions:
     precedence."""
     pictures: bool = True
     """Whether the file keeps the pictures of the source."""
+    salvage: bool = False
+    """Whether a truncated or damaged source is encoded up to the damage, which the tag :data:`SALVAGED` then states;
+    otherwise it is an error."""
 
     def __post_init__(self) -> None:
         if self.kbps is not None and self.codebooks is not None:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
@@ -30,6 +29,7 @@ from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.model.quantizers.importance import importance_thresholds
+from codec.runtime.progress import ProgressBar
 from codec.training.context_scores import Packets, context_steps, learn_context_scores
 from codec.training.frequency_smoothing import Counts, coding_cost, smooth
 
@@ -86,7 +86,7 @@ def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> Fitt
     parts, clips, samples, frames = [], [], 0, 0
     total = _fitted_frames(split) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
-    with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
+    with ProgressBar(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for piece in _encode_pieces(codec, split):
             parts.append(_split_into_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
             clips.append(split.clips[piece.clip])
@@ -260,7 +260,7 @@ def fit_contexts(
     fitted, compared = (
         [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
     )
-    for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
+    for codebook in ProgressBar(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
         learn_context_scores(tables, codebook, fitted, vectors[codebook])
     _choose_code_tables(tables, before, fitted, compared)
     _choose_count_table(tables, before, fitted, compared)
