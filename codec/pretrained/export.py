@@ -26,11 +26,7 @@ from codec.pretrained.onnx_backend import DECODER, ENCODER
 from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
-<<<<<<< HEAD
-=======
 from codec.runtime.progress import ProgressBar
-from codec.training.provenance import TRAINED_CLIPS_FILE
->>>>>>> main
 
 MAX_DIMENSION = 1 << 16
 """Maximum number of frames in a block, and of streams, that a graph computes."""
@@ -112,16 +108,9 @@ def export_graphs(
     codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MAX_DIMENSION)
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
-<<<<<<< HEAD
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, codec.quantizer.fused())
     decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, codec.quantizer.compact())
-    with tqdm(total=2, desc="export", unit="graph") as bar:
-=======
-    quantizer = codec.quantizer.fused()
-    encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
-    decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
     with ProgressBar(total=2, desc="export", unit="graph") as bar:
->>>>>>> main
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
         bar.update()

@@ -18,7 +18,7 @@ from tests.minimum_versions import project_table, requirements_of
 
 OPTIONAL = {module for modules in MODULES.values() for module in modules} | {"docstring_parser", "pesq", "pystoi"}
 """Modules of all extras."""
-LEFT_IN_PLACE = {"onnxruntime", "pesq", "pystoi", "transformers"}
+LEFT_IN_PLACE = {"huggingface_hub", "onnxruntime", "pesq", "pystoi", "transformers"}
 """Lightning imports them, through torchmetrics, if their distribution is there, whether they can be imported or not."""
 
 RUN_EACH = """
