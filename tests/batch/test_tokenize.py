@@ -164,7 +164,7 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
     ids, example = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
     told: dict[str, Any] = {}
     exec(ids, told)
-    assert told["codes"].shape[0] == 2 and len(told["ids"]) == told["codes"].size and len(told["sound"]) == 16000 + 320
+    assert told["codes"].shape == (2, 51) and len(told["ids"]) == 102 and len(told["sound"]) == 16000
     Path("example.py").write_text(example, encoding="utf-8")
     ran = subprocess.run([sys.executable, "example.py"], capture_output=True, text=True)
     losses = [float(line.split()[0]) for line in ran.stdout.splitlines()]
