@@ -8,6 +8,7 @@ F. Jelinek, "Statistical Methods for Speech Recognition", 1997, chapter 4.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
@@ -45,7 +46,9 @@ def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> Tens
         Frequencies from all packets, int32 ``[tables, classes, size]``.
     """
     settings = list(product(class_priors, UNIFORM_PRIORS))
-    return _least_cost(counts, [lambda counted, one=one: _shares(counted, *one) for one in settings])
+    return _least_cost(
+        counts, [partial(_shares, class_prior=prior, uniform_prior=uniform) for prior, uniform in settings]
+    )
 
 
 def adapt(counts: Counts, frequencies: Tensor) -> Tensor:
