@@ -207,15 +207,15 @@ def search_csv(result: SearchResult) -> str:
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    head = ["key", "name", "names", "front", "default", "rung", "seeds", "real_kbps", f"{result.metric}_selected"]
+    head = ["key", "names", "front", "default", "rung", "seeds", "real_kbps", f"{result.metric}_selected"]
     head += [f"{result.metric}_reported", "low", "high", "failed", "encode", "decode", "encode_ratio", "decode_ratio"]
-    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.setting_headings, "reason"])
+    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.setting_headings, "reason", "name"])
     for row in result.rows:
         reported: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
-        who = [row.key, row.name, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
+        who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
         quality = [row.kbps, row.selected, *(reported.get(name) for name in ("mean", "low", "high")), row.failed]
         speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
         size = [row.parameters, row.latency_ms, row.memory_mb]
         settings = [format_setting(row.settings[name]) for name in result.space]
-        table.writerow([csv_cell(cell) for cell in (*who, *quality, *speed, *size, *settings, row.reason)])
+        table.writerow([csv_cell(cell) for cell in (*who, *quality, *speed, *size, *settings, row.reason, row.label)])
     return text.getvalue()
