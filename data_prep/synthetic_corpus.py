@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
+from codec.runtime.progress import ProgressBar
 from data_prep.synthetic_sounds import synthesise_drums, synthesise_noise, synthesise_strings
 from data_prep.synthetic_voices import synthesise_voice
 
@@ -90,7 +90,7 @@ def synthesise_corpus(out: Path, *, seed: int = 0, minutes: float = 8.0, sample_
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["path", "domain", "source", "group", "seconds"])
-    for clip in tqdm(_plan_clips(minutes), desc="synthesis", unit="clip"):
+    for clip in ProgressBar(_plan_clips(minutes), desc="synthesis", unit="clip"):
         samples = _synthesise_clip(clip, seed, sample_rate)
         make_folder((out / clip.path).parent)
         audio.write(out / clip.path, samples[None].astype(np.float32), sample_rate)

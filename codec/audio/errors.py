@@ -22,5 +22,10 @@ class AudioError(UserError):
         super().__init__(path, kind, reason)
         self.path, self.kind, self.reason = path, kind, reason
 
+    @property
+    def is_damage(self) -> bool:
+        """Whether the file can be read up to a place."""
+        return self.kind == "cut off or damaged"
+
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

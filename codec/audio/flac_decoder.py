@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from codec.audio.backend import Decoder
+from codec.audio.backend import AudioDamage, Decoder, UnsupportedAudio
 from codec.audio.chunks import read_at
 from codec.audio.ffmpeg_decoder import FFmpegDecoder
 from codec.audio.ffmpeg_packets import FormatGuard
@@ -44,6 +44,7 @@ class FlacDecoder:
         self._path, self._file_format = path, file_format
         self._file = path.open("rb", buffering=0)  # libsndfile moves the position, which a buffer would not see
         self._open: list[Decoder] = []
+        self._part = file_format
         start, end = file_format.start, file_format.end
         try:
             self._whole = start == 0 and self._by_libflac(start, end)
@@ -52,8 +53,8 @@ class FlacDecoder:
                 os.lseek(self._file.fileno(), 0, os.SEEK_SET)
                 self._open.append(LibsndfileDecoder(path, file_format, self._file.fileno()))
             else:
-                first, *self._rest = self._parts([start, *_marks(self._file, start + 4, end)])
-                self._open.append(self._decoder(first))
+                self._part, *self._rest = self._parts([start, *_marks(self._file, start + 4, end)])
+                self._open.append(self._decoder(self._part))
         except BaseException:
             self.close()
             raise
@@ -86,9 +87,31 @@ class FlacDecoder:
         shape = FormatGuard()
         for decoder in self._decoders():
             shape.check(decoder.stream_info.sample_rate, decoder.stream_info.channels)
+            done = 0
+            try:
+                for block in decoder.blocks():
+                    shape.samples += block.shape[1]
+                    done += block.shape[1]
+                    yield block
+            except AudioDamage:
+                yield from self._before_damage(done)
+                raise
+
+    def _before_damage(self, done: int) -> Iterator[FloatArray]:
+        """Yield the samples of the part from ``done`` on that are intact, which libsndfile was reading."""
+        try:
+            decoder = FFmpegDecoder(self._path, self._part)
+        except UnsupportedAudio:
+            return
+        try:
             for block in decoder.blocks():
-                shape.samples += block.shape[1]
-                yield block
+                if block.shape[1] > done:
+                    yield block[:, done:]
+                done = max(0, done - block.shape[1])
+        except (AudioDamage, UnsupportedAudio):
+            return
+        finally:
+            decoder.close()
 
     def _decoders(self) -> Iterator[Decoder]:
         """Yield the decoder of each part, and close it afterwards."""
@@ -100,6 +123,7 @@ class FlacDecoder:
                 list(_marks(self._file, max(4, position - _READ_AHEAD_BYTES), self._file_format.end))
             )
         for part in self._rest:
+            self._part = part
             self._open.pop().close()
             self._open.append(self._decoder(part))
             yield self._open[0]

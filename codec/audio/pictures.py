@@ -58,12 +58,24 @@ def read_pictures(path: Path) -> list[Picture]:
     return [
         Picture(
             image.data,
-            image.mime_type or next((mime for start, mime in _STARTS.items() if image.data.startswith(start)), ""),
+            image.mime_type or media_type(image.data),
             _TYPES.index(name) if name in _TYPES else 0,
             image.description or "",
         )
         for name, image in found
     ]
+
+
+def media_type(data: bytes) -> str:
+    """Return the media type of an image file.
+
+    Args:
+        data: the file
+
+    Returns:
+        Such as ``image/jpeg``; empty if it is none of the usual formats.
+    """
+    return next((mime for start, mime in _STARTS.items() if data.startswith(start)), "")
 
 
 def insert_flac_pictures(file: BinaryIO, pictures: Iterable[Picture]) -> None:

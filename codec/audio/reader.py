@@ -64,6 +64,27 @@ class AudioInfo:
         """
         return read_pictures(self.path) if self.pictures else []
 
+    def salvaged_blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
+        """Read the samples of a truncated or damaged file up to the damage, which is no error unless there are none.
+
+        Args:
+            block_frames: samples per channel in a block
+
+        Yields:
+            float32 ``[channels, 1 <= n <= block_frames]``.
+
+        Raises:
+            AudioError: as :func:`blocks`, for anything else.
+        """
+        some = False
+        try:
+            for block in self.blocks(block_frames):
+                some = True
+                yield block
+        except AudioError as error:
+            if not (some and error.is_damage):
+                raise
+
     def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
         """Return the samples of the file in blocks, none for an empty file whose header is correct.
 
@@ -136,7 +157,7 @@ def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray
 
     Raises:
         AudioError: the file cannot be opened, is not audio, holds no samples, is truncated or damaged, or holds NaN or
-            infinity. Blocks that were already yielded are correct.
+            infinity. Blocks that were already yielded are correct, and hold all samples before the damage.
     """
     path = Path(path)
     with _opened(path) as (decoder, file_format):
@@ -256,7 +277,16 @@ def _checked(path: Path, decoder: Decoder, file_format: FileFormat, block_frames
 def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[FloatArray]:
     """Yield the same samples in blocks of ``block_frames``; the last one may be shorter."""
     joined, filled = np.empty((0, 0), np.float32), 0
-    for block in blocks:
+    damage: AudioDamage | None = None
+    source = iter(blocks)
+    while True:
+        try:
+            block = next(source)
+        except StopIteration:
+            break
+        except AudioDamage as error:  # what was read before it is intact
+            damage = error
+            break
         length, at = block.shape[1], 0
         if length == block_frames and not filled:
             yield np.ascontiguousarray(block)
@@ -272,3 +302,5 @@ def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[Floa
                 filled = 0
     if filled:
         yield joined[:, :filled].copy()
+    if damage:
+        raise damage

@@ -16,7 +16,7 @@ from codec.audio.tag_encoding import REPLACEMENT_CHARACTER, repair_text
 from codec.runtime.extras import installed
 
 TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
-"""Names of the tags that are read and written."""
+"""Names of the tags that every format can hold. Others keep the names that they have in the source, in lower case."""
 
 DECODER = "Lathe decoder"
 """Software that decoded files name in their tags. Only files with this tag may be overwritten by decoding again."""
@@ -24,11 +24,18 @@ DECODER = "Lathe decoder"
 SEPARATOR = "\0"
 """Separator between the values of a tag that has several."""
 
-_SOFTWARE = "software"
+_SOFTWARE, _TRACKS = "software", "track_total"
 _NAMES = {
-    "track": "tracknumber", "year": "date", "encoder": _SOFTWARE, "isft": _SOFTWARE, "tracktotal": "track_total",
-    "totaltracks": "track_total",
+    "track": "tracknumber", "year": "date", "encoder": _SOFTWARE, "isft": _SOFTWARE, "tracktotal": _TRACKS,
+    "totaltracks": _TRACKS,
 }  # fmt: skip
+_TECHNICAL = {
+    "major_brand", "minor_version", "compatible_brands", "creation_time", "handler_name", "vendor_id", "language",
+    "duration", "encoded_by", "encoder_settings", "itunsmpb", "itunnorm", "itunpgap", "itunes_cddb_1", "timecode",
+    "number_of_bytes", "number_of_frames", "bps", "_statistics_tags", "_statistics_writing_app",
+    "_statistics_writing_date_utc", "metadata_block_picture", "waveformatextensible_channel_mask",
+}  # fmt: skip
+"""What containers and encoders state under the names of tags."""
 _Values = dict[str, list[str]]
 
 
@@ -37,7 +44,7 @@ class FileTags:
     """The tags of a file."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    """Texts by the names in :data:`TAGS`."""
+    """Texts by name, those in :data:`TAGS` first."""
     decoded: bool = False
     """Whether the file was written by :data:`DECODER`."""
     pictures: int = 0
@@ -92,19 +99,20 @@ def read_tags(path: Path, file_format: FileFormat) -> FileTags:
         other = _by_ffmpeg(path, file_format) or _by_libsndfile(path, file_format)
         whole = {name: values for name, values in found.items() if REPLACEMENT_CHARACTER not in "".join(values)}
         found = found | other | whole
-    texts = {name: join_values(map(repair_text, found[name])) for name in TAGS if name in found}
-    if total := found.get("track_total"):
+    names = [name for name in (*TAGS, *found) if name in found and name not in (_SOFTWARE, _TRACKS)]
+    texts = {name: join_values(map(repair_text, found[name])) for name in names}
+    if total := found.get(_TRACKS):
         texts["tracknumber"] = f"{texts.get('tracknumber', '')}/{total[0]}"
     kept = {name: text for name, text in texts.items() if text}
     return FileTags(kept, any(text.startswith(DECODER) for text in found.get(_SOFTWARE, [])), pictures)
 
 
 def _known(metadata: Mapping[str, Iterable[str]]) -> _Values:
-    """Return the values of the tags that are used, by their names here."""
+    """Return the values of the tags, by their names here."""
     found: _Values = {}
     for name, values in metadata.items():
         name = _NAMES.get(name.lower(), name.lower())
-        if name in (*TAGS, _SOFTWARE, "track_total"):
+        if name not in _TECHNICAL and "=" not in name and SEPARATOR not in name and name.strip():
             found.setdefault(name, []).extend(str(value) for value in values)
     return found
 

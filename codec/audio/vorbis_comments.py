@@ -1,35 +1,46 @@
-"""Tags with several values in Vorbis comments, of which libsndfile can write only one for each name.
+"""Vorbis comments that libsndfile cannot write: further values of a tag, and tags of any other name.
 
-The values are written as one, separated by fillers that take exactly the bytes of the header of a further comment (its
-length, its name and the equals sign). When the file is complete, each filler is replaced by that header; no other byte
-moves.
+They are written as part of the value of one tag, each behind a filler of the 4 bytes of its length. When the file is
+complete, each filler is replaced by that length; no other byte moves.
 
 Sources: Xiph.Org, "Ogg Vorbis I format specification: comment field and header specification"; RFC 9639 (FLAC), 8.6.
 """
 
 import struct
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from codec.audio.ogg_pages import page_checksum
-from codec.audio.tags import split_values
 
-_FILLER = "\x1f"
+_FILLER = 4 * "\x1f"
 _FLAC_COMMENTS = 4
 _OGG_HEADER_BYTES = 27
 _STARTS = (b"\x03vorbis", b"OpusTags")
 
 
-def join_with_fillers(name: str, text: str) -> str:
-    """Join the values of a tag by fillers, to be written as one value.
+def join_with_fillers(text: str, comments: Iterable[tuple[str, str]]) -> str:
+    """Append comments to the value of a tag.
 
     Args:
-        name: name of the tag
-        text: its values, separated as in :data:`codec.audio.tags.SEPARATOR`
+        text: the value
+        comments: name and value of each further comment
 
     Returns:
         The value to write, from which :func:`split_comments` makes several comments.
     """
-    return (_FILLER * (4 + len(name) + 1)).join(split_values(text))
+    return _FILLER.join([text, *(f"{name.upper()}={value}" for name, value in comments)])
+
+
+def is_comment_name(name: str) -> bool:
+    """Determine whether a comment can have a name: printable ASCII without the equals sign.
+
+    Args:
+        name: name of a tag
+
+    Returns:
+        True if it can.
+    """
+    return bool(name) and all(" " <= letter <= "}" and letter != "=" for letter in name)
 
 
 def split_comments(file: BinaryIO) -> None:
@@ -80,9 +91,7 @@ def _split(block: bytes) -> bytes:
     at, entries = 8 + vendor, []
     for _ in range(count):
         (size,) = struct.unpack_from("<I", block, at)
-        name, equals, value = block[at + 4 : at + 4 + size].partition(b"=")
-        filler = _FILLER.encode() * (4 + len(name) + 1)
-        entries += [name + equals + part for part in value.split(filler)]
+        entries += block[at + 4 : at + 4 + size].split(_FILLER.encode())
         at += 4 + size
     written = b"".join(struct.pack("<I", len(entry)) + entry for entry in entries)
     return block[: 4 + vendor] + struct.pack("<I", len(entries)) + written + block[at:]

@@ -15,8 +15,8 @@ import soundfile
 from codec.audio.errors import AudioError
 from codec.audio.libsndfile_decoder import libsndfile_reason
 from codec.audio.pictures import Picture, fits_flac, insert_flac_pictures
-from codec.audio.tags import DECODER, SEPARATOR, TAGS, split_values
-from codec.audio.vorbis_comments import join_with_fillers, split_comments
+from codec.audio.tags import DECODER, TAGS, split_values
+from codec.audio.vorbis_comments import is_comment_name, join_with_fillers, split_comments
 from codec.audio.waveform import FloatArray, count_over_full_scale
 from codec.runtime.atomic_files import temporary_path
 
@@ -86,8 +86,7 @@ class AudioWriter:
         channels: number of channels
         subtype: coding of the samples, by libsndfile's name. Formats without it (OGG, MP3) use their default.
         samples: expected samples per channel; a WAV file that is too small for them becomes RF64
-        tags: tags to write, by the names in :data:`codec.audio.TAGS`; others, and those that the format cannot hold,
-            are left out
+        tags: tags to write; formats other than FLAC and Ogg hold those in :data:`codec.audio.TAGS` at most
         decoded: whether to mark the file as decoded by this software, see :attr:`codec.audio.AudioInfo.decoded`
         pictures: pictures to write; formats other than FLAC hold none
 
@@ -129,7 +128,9 @@ class AudioWriter:
             what = f"{self._format} {self.subtype} at {sample_rate} Hz with {channels} channels"
             raise AudioError(self.path, "unwritable", f"cannot write {what}: {reason}") from error
         self._split_values = False
-        self._write_tags({name: (tags or {}).get(name, "") for name in TAGS} | {"software": DECODER if decoded else ""})
+        self.tags_left_out = 0
+        """Tags that the file does not hold."""
+        self._write_tags(tags or {}, decoded)
 
     def _choose_format(self, subtype: str, channels: int, samples: int) -> tuple[str, str]:
         """Return libsndfile's names of the format for the suffix and of its subtype."""
@@ -148,14 +149,25 @@ class AudioWriter:
             raise AudioError(self.path, "unwritable", reason)
         return format, subtype
 
-    def _write_tags(self, texts: Mapping[str, str]) -> None:
-        several = self._format in _WITH_COMMENTS
-        self._split_values = several and any(SEPARATOR in text for text in texts.values())
-        for name, text in texts.items():
-            if text:
-                text = join_with_fillers(name, text) if several else "; ".join(split_values(text))
-                with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
-                    setattr(self._file, name, text)
+    def _write_tags(self, tags: Mapping[str, str], decoded: bool) -> None:
+        texts = {name: text for name in TAGS if (text := tags.get(name))}
+        others = [name for name in tags if name not in TAGS and tags[name]]
+        if self._format not in _WITH_COMMENTS:
+            values = {name: "; ".join(split_values(text)) for name, text in texts.items()}
+            self.tags_left_out = len(others)
+        else:
+            named = [name for name in others if is_comment_name(name)]
+            values = {name: split_values(text)[0] for name, text in texts.items()}
+            further = [(name, value) for name, text in texts.items() for value in split_values(text)[1:]]
+            further += [(name, value) for name in named for value in split_values(tags[name])]
+            if further:
+                carrier = next(reversed(values), "comment")  # the last: further values come after the first
+                values[carrier] = join_with_fillers(values.get(carrier, ""), further)
+            self._split_values = bool(further)
+            self.tags_left_out = len(others) - len(named)
+        for name, text in (values | ({"software": DECODER} if decoded else {})).items():
+            with contextlib.suppress(soundfile.LibsndfileError, AssertionError):  # some formats have no tags
+                setattr(self._file, name, text)
 
     def _discard(self) -> None:
         self._raw.close()

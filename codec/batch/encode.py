@@ -20,8 +20,8 @@ from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
-from codec.coding.files import encode_file
-from codec.coding.options import CodingOptions
+from codec.coding.files import encode_file, salvage_loss
+from codec.coding.options import SALVAGED, CodingOptions
 from codec.coding.report import FileReport, Progress
 from codec.errors import UserError
 from codec.runtime.read_once import ReadOnce
@@ -105,9 +105,12 @@ class _EncodeTask(BatchTask[_EncodeJob]):
             and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
             and (head.short or head.packet_frames == packet_frames(self.model.frame_rate_hz, self.options.packet_s))
             and has_pictures == bool(self.options.pictures and fit_pictures(job.audio.get().read_pictures()))
-            and _may_be_of(head, job.audio.get())
+            and _may_be_of(head, job.audio.get(), self.options.salvage)
         )
-        return [Skipped(job.source)] if same else []
+        if not same:
+            return []
+        lost = salvage_loss(job.audio.get(), head.seconds) if SALVAGED in tags else ()
+        return [Skipped(job.source, lost, head.seconds if lost else None)]
 
     def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
@@ -115,7 +118,10 @@ class _EncodeTask(BatchTask[_EncodeJob]):
             head: Header | None = read_nac_header(job.target, whole=False)
         except UserError:
             head = peek_header(job.target)
-        return head is not None and not info.decoded and _may_be_of(head, info) and has_length(info, head.samples)
+        salvage = self.options.salvage
+        if head is None or info.decoded or not _may_be_of(head, info, salvage):
+            return False
+        return has_length(info, head.samples, salvage)
 
     def expected_seconds(self, job: _EncodeJob) -> float:
         return expected_seconds(job.audio.get())
@@ -129,7 +135,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
 
 
-def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
+def _may_be_of(head: Header, source: audio.AudioInfo, salvage: bool) -> bool:
     """Return whether a file with this header can be that of the source.
 
     The header holds the length that was read. If the source has no length in its header, any is possible; if it has
@@ -137,15 +143,16 @@ def _may_be_of(head: Header, source: audio.AudioInfo) -> bool:
     """
     if (head.sample_rate, head.channels) != (source.sample_rate, source.channels):
         return False
-    return source.frames is None or has_length(source, head.samples)
+    return source.frames is None or has_length(source, head.samples, salvage)
 
 
-def has_length(source: audio.AudioInfo, samples: int) -> bool:
+def has_length(source: audio.AudioInfo, samples: int, salvage: bool = False) -> bool:
     """Check the length of an audio file, by its header, otherwise by reading it.
 
     Args:
         source: description of the file
         samples: expected number per channel
+        salvage: count the samples before damage instead of raising an error
 
     Returns:
         Whether it has this length.
@@ -153,4 +160,5 @@ def has_length(source: audio.AudioInfo, samples: int) -> bool:
     Raises:
         AudioError: it cannot be read.
     """
-    return source.frames == samples or sum(block.shape[1] for block in source.blocks()) == samples
+    blocks = source.salvaged_blocks() if salvage else source.blocks()
+    return source.frames == samples or sum(block.shape[1] for block in blocks) == samples

@@ -4,10 +4,9 @@ import math
 import time
 from types import TracebackType
 
-from tqdm import tqdm
-
 from codec.audio import AudioInfo
 from codec.batch.jobs import Job
+from codec.runtime.progress import ProgressBar
 
 _TYPICAL_BYTES_PER_S = 16_000
 """Bytes per second of a compressed file (128 kbit/s)."""
@@ -39,7 +38,7 @@ class BatchProgress:
         self._verb, self._planned, self._done = verb, planned, dict.fromkeys(planned, 0.0)
         self._started, self._files, self._passed, self._total = time.monotonic(), 0, 0.0, sum(planned.values())
         self._all = sum(len(job.sources) for job in planned)
-        self._bar = tqdm(total=int(self._total), bar_format=_LAYOUT, disable=not planned)
+        self._bar = ProgressBar(total=int(self._total), bar_format=_LAYOUT, disable=not planned)
         self._show()
 
     def __enter__(self) -> "BatchProgress":

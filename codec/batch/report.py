@@ -63,7 +63,7 @@ class BatchSummary:
     pictures_left_out: int = 0
     """Pictures in the sources that the outputs do not hold."""
     tags_left_out: int = 0
-    """Tags of the sources that are too long for a ``.nac`` file."""
+    """Tags of the sources that are too long for a ``.nac`` file, or that the format of the output cannot hold."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files of other kinds in the folders and patterns, counted by suffix."""
 
@@ -86,6 +86,17 @@ class BatchSummary:
             lines.append(("others", describe_left_out(self.left_out)))
         return "\n".join(f"{name:8}{value}" for name, value in lines)
 
+    def line(self) -> str:
+        """Format the most important figures for a log.
+
+        Returns:
+            One line.
+        """
+        figures = f"; {self.hours:.3f} hours, {self.kbps:.2f} kbit/s, {self.times_real_time:.0f} x real time"
+        files = f"{self.done} done, {self.skipped} were up to date, {self.failed} failed"
+        damaged = f", {self.damaged} damaged" if self.damaged else ""
+        return f"{files}{damaged}{figures if self.hours else ''}"
+
     def _notes(self) -> list[tuple[str, str]]:
         notes = []
         if self.damaged:
@@ -101,7 +112,7 @@ class BatchSummary:
             what = f"{files} audio above the band of the model, which is not coded"
             notes.append(("band", f"{what}; use a model of a higher sample rate (--json names the files)"))
         missing = [(self.pictures_left_out, "pictures of the sources")]
-        missing += [(self.tags_left_out, "tags too long for a .nac file")]
+        missing += [(self.tags_left_out, "tags of the sources (.nac files hold 16 KiB, WAV few names)")]
         if any(count for count, _ in missing):
             notes.append(("without", ", ".join(f"{count:,} {what}" for count, what in missing if count)))
         return notes

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
-from tqdm import tqdm
-
 from codec.batch.inputs import Inputs
 from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.processes import run_in_processes
@@ -26,6 +24,7 @@ from codec.batch.units import run_in_units
 from codec.coding.report import FileReport
 from codec.errors import UserError
 from codec.runtime.atomic_files import remove_abandoned_parts
+from codec.runtime.progress import ProgressBar
 
 
 @dataclass
@@ -109,7 +108,7 @@ def _note_limit(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], note: Callable[
 def _plan(task: BatchTask[AnyJob], jobs: Sequence[AnyJob], force: bool) -> _Plan[AnyJob]:
     """Look at each job once, with a progress bar if that takes long."""
     plan: _Plan[AnyJob] = _Plan()
-    for job in tqdm(jobs, desc="check", unit="file", delay=1, leave=False):
+    for job in ProgressBar(jobs, desc="check", unit="file", delay=1, leave=False):
         if not force and os.path.lexists(job.target) and (outcomes := settle(task, job)):
             plan.ended[job] = outcomes
             continue

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from codec.batch.finished_units import UnitTable, unit_digest
 from codec.batch.jobs import AnyJob, BatchOptions, Job
 from codec.batch.report import Failure, FileOutcome, Skipped
@@ -25,6 +23,7 @@ from codec.coding.report import FileReport
 from codec.distributed.cluster import Cluster, Resources, UnitFunction, unit_size
 from codec.distributed.units import Lost
 from codec.runtime.atomic_files import temporary_path
+from codec.runtime.progress import ProgressBar
 
 
 def run_in_units(
@@ -49,7 +48,7 @@ def run_in_units(
     ended: dict[Job, list[FileOutcome]] = {}
     digests: dict[int, str] = {}
     units: list[list[AnyJob]] = []
-    for unit in tqdm(group_jobs(jobs), desc="check", unit="unit", delay=1, leave=False):
+    for unit in ProgressBar(group_jobs(jobs), desc="check", unit="unit", delay=1, leave=False):
         described = [text for job in unit if (text := task.describe_result(job)) is not None]
         digest = unit_digest(unit, [task.verb, *described]) if len(described) == len(unit) else ""
         if digest and not options.force and table.is_finished(digest, unit):
@@ -61,7 +60,7 @@ def run_in_units(
     left = dict(enumerate(map(len, units)))
     start = partial(_start, task, options, cluster.resources)
     with (
-        tqdm(desc=task.verb, total=sum(map(_count_files, units)), unit="file", disable=not units) as bar,
+        ProgressBar(desc=task.verb, total=sum(map(_count_files, units)), unit="file", disable=not units) as bar,
         closing(cluster.run(start, units, _remove_parts)) as results,
     ):
         for job, outcomes in results:

@@ -26,6 +26,7 @@ from codec.cli import (
     report,
     search,
     speed,
+    tag,
     tokens,
     train,
 )
@@ -34,11 +35,12 @@ from codec.cli.extras import require_extras
 from codec.errors import UserError
 from codec.runtime import own_packages, signals
 from codec.runtime.command import recorded_command
+from codec.runtime.messages import set_quiet
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
 COMMANDS = (
-    *(quickstart, prepare, recipes, train, health, encode, decode, info, tokens, models, export),
+    *(quickstart, prepare, recipes, train, health, encode, decode, info, tag, tokens, models, export),
     *(evaluate, report, speed, compare, search),
 )
 """In the order of ``codec --help``."""
@@ -85,6 +87,7 @@ def _run(words: Sequence[str] | None) -> int:
     if rest and arguments.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     require_extras(arguments.command)
+    set_quiet(getattr(arguments, "quiet", False))
     return int(arguments.run_command(arguments, rest))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec.cli.cluster_options import add_cluster_options, uses_cluster, workers
-from codec.cli.common import FAILED, describe_losses, positive, print_error
+from codec.cli.common import FAILED, add_quiet_option, describe_losses, positive, print_error
 from codec.cli.models import MODEL_VARIABLE
 from codec.errors import UserError
 from codec.pretrained import DEFAULT_MODEL
+from codec.runtime.messages import is_quiet
 
 if TYPE_CHECKING:
     from codec.batch.jobs import BatchOptions
@@ -80,6 +81,7 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         " and 1 longer one)",
     )
     add_cluster_options(parser, gpus=True)
+    add_quiet_option(parser)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -202,5 +204,5 @@ def print_batch(batch: "BatchReport", as_json: bool) -> int:
         result = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(result, indent=1))
     else:
-        print(batch.summary.text())
+        print(batch.summary.line() if is_quiet() else batch.summary.text())
     return FAILED if batch.failures or batch.damaged else 0

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.messages import is_quiet
 from codec.runtime.text import escape_invisible
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, signals.INTERRUPT_STATUS
@@ -20,6 +22,7 @@ Run = Callable[[argparse.Namespace, list[str]], int]
 AddCommand = Callable[..., argparse.ArgumentParser]
 """Adds a command: takes its name, its :data:`Run`, a summary and, if that is not enough, a description."""
 
+_TIME = re.compile(r"(\d+(:[0-5]?\d){0,2}(\.\d*)?)|\.\d+", re.ASCII)
 _LISTED_SPANS = 5
 """Lost spans that a message lists before it counts the rest."""
 
@@ -64,6 +67,29 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """Convert an argument to seconds.
+
+    Args:
+        text: seconds (``75.5``), or minutes and seconds (``1:15.5``), or hours, minutes and seconds (``1:02:03``)
+
+    Returns:
+        Seconds, 0 or more.
+
+    Raises:
+        argparse.ArgumentTypeError: it is anything else.
+
+    >>> seconds("75.5"), seconds("1:15.5"), seconds("1:02:03")
+    (75.5, 75.5, 3723.0)
+    """
+    if not _TIME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be seconds, M:SS or H:MM:SS, such as 75.5 or 1:02:03, not {text}")
+    total = 0.0
+    for part in text.split(":"):
+        total = 60 * total + float(part)
+    return total
+
+
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--data``, whose value :func:`codec.dataset.location.parse_location` reads.
 
@@ -76,6 +102,19 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder written by codec prepare, or a folder or URL (s3://, https:// and others) with such a folder,"
         " or with tars of WebDataset or chunks of litdata in train/ and val/",
+    )
+
+
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet``, which :func:`codec.cli.main` obeys.
+
+    Args:
+        parser: the parser of a command
+    """
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="print only warnings, errors and the last line of the result: no progress and no notes",
     )
 
 
@@ -108,12 +147,13 @@ def print_error(message: str, status: int) -> int:
 
 
 def print_note(message: str) -> None:
-    """Print a note for the user to standard error.
+    """Print a note for the user to standard error, unless the command is quiet.
 
     Args:
         message: one sentence
     """
-    print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
+    if not is_quiet():
+        print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
@@ -160,4 +200,5 @@ def print_result(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(result), indent=1, default=str))
     else:
-        print(result.text())  # type: ignore[attr-defined]
+        text = result.text()  # type: ignore[attr-defined]
+        print(text.splitlines()[-1] if is_quiet() else text)

@@ -5,7 +5,7 @@ import argparse
 from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.cli import pipes
 from codec.cli.batch_options import add_batch_options, batch_options, import_torch, model_device, print_batch
-from codec.cli.common import AddCommand
+from codec.cli.common import AddCommand, seconds
 from codec.cli.models import MODEL_VARIABLE, decoding_models
 from codec.cli.picked_settings import add_use_option, apply_picked_settings
 from codec.model.decoder_dtypes import DTYPES
@@ -26,10 +26,19 @@ def add_parser(command: AddCommand) -> None:
         " concealed, a truncated file is decoded up to its end, and the lost spans are listed.",
     )
     parser.add_argument(
-        "--from", type=float, default=0.0, dest="start", metavar="S", help="start at this time in seconds (default: 0)"
+        "--from",
+        type=seconds,
+        default=0.0,
+        dest="start",
+        metavar="TIME",
+        help="start at this time, in seconds or as H:MM:SS (default: 0)",
     )
     parser.add_argument(
-        "--to", type=float, dest="end", metavar="S", help="end exactly at this time in seconds (default: the end)"
+        "--to",
+        type=seconds,
+        dest="end",
+        metavar="TIME",
+        help="end exactly at this time, in seconds or as H:MM:SS (default: the end)",
     )
     parser.add_argument("--strict", action="store_true", help="refuse damaged files instead of concealing the damage")
     parser.add_argument("--raw", action="store_const", const="", help="with -: write samples without a WAV header")

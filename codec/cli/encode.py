@@ -60,6 +60,12 @@ def add_parser(command: AddCommand) -> None:
         help="title, date or any other tag to add to those of the source (may be repeated; several values per name are"
         " allowed)",
     )
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="encode truncated and damaged files up to the damage instead of refusing them; the files have a tag that"
+        " says so, the lost parts are listed, and the exit status is 1",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures of the sources")
     parser.add_argument(
         "--raw", metavar="RATE:CHANNELS[:ENCODING]", help="with -: samples without a header, such as 16000:1:s16"
@@ -96,6 +102,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             arguments.codebooks,
             join_tags(arguments.tag),
             not arguments.no_pictures,
+            arguments.salvage,
             PACKET_S if arguments.packet_s is None else arguments.packet_s,
         ),
         options,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
-from codec.cli.common import AddCommand, add_data_option, positive, print_result
+from codec.cli.common import AddCommand, add_data_option, add_quiet_option, positive, print_result
 from codec.errors import UserError
 from codec.model.decoder_dtypes import DTYPES
 from codec.runtime import signals
@@ -94,6 +94,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument("--clips", type=positive, metavar="N", help="evaluate at most N clips, spread over the groups")
     parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
     add_cluster_options(parser)
+    add_quiet_option(parser)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 

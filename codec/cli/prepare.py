@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
-from codec.cli.common import AddCommand, positive, print_note, print_result
+from codec.cli.common import AddCommand, add_quiet_option, positive, print_note, print_result
 from codec.runtime import signals
 
 
@@ -67,6 +67,7 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument("--min-seconds", type=float, default=0.5, help="exclude shorter files (default: %(default)s)")
     parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
     add_cluster_options(parser)
+    add_quiet_option(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.cli.common import FAILED, INTERRUPTED, AddCommand, add_data_option, positive, print_error
+from codec.cli.common import FAILED, INTERRUPTED, AddCommand, add_data_option, add_quiet_option, positive, print_error
 from codec.cli.health import HEALTH_PAGE
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line, command_words
 from codec.runtime.launcher import end_with_launcher, launch
+from codec.runtime.messages import is_quiet
 from codec.runtime.process_layout import ProcessLayout, find_layout
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def add_parser(command: AddCommand) -> None:
         help="machines to train on, on each of which this command runs with MASTER_ADDR and NODE_RANK; torchrun and"
         " srun set the number of processes themselves",
     )
+    add_quiet_option(parser)
     parser.add_argument(
         "--lr-range-test", action="store_true", help="search for a good learning rate instead of training"
     )
@@ -133,6 +135,9 @@ def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None,
         return 0
     health, page = examine(arguments.run), arguments.run / HEALTH_PAGE
     write_health_page(health, arguments.run, page)
+    if is_quiet():
+        print(f"stopped after {result.steps} steps ({result.stopped}); {health.answer} {page}")
+        return 0
     print(f"stopped after {result.steps} steps ({result.stopped}), {result.minutes:.1f} minutes of training")
     print(f"best: {health.best}")
     print(f"model: {arguments.run / 'model'}, described in its README.md")

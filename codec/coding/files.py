@@ -21,7 +21,7 @@ from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import NacReader
-from codec.coding.options import CodingOptions, DecodingOptions
+from codec.coding.options import SALVAGED, CodingOptions, DecodingOptions
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
 from codec.errors import UserError
@@ -44,7 +44,7 @@ def encode_file(
         source: the audio file, or its description if it has been read already
         target: the ``.nac`` file; nothing appears there unless all of it was written
         model: the codec to encode with
-        options: bit rate or number of codebooks, further tags, and whether to keep pictures
+        options: bit rate or number of codebooks, further tags, and what to do with pictures and damage
         progress: called after each block with the block's duration in seconds
 
     Returns:
@@ -54,14 +54,51 @@ def encode_file(
         UserError: source not readable or damaged, target not writable, bit rate or channels out of range.
     """
     info = audio.info(source) if isinstance(source, Path) else source
-    own = {name: text for name, text in info.tags.items() if name not in options.tags}
-    fitting = fit_tags(own)
-    meter = FileMeter(
+    meter = _source_meter(info, target, model, progress)
+    try:
+        return _encode(info, info.blocks(), meter, target, model, options)
+    except audio.AudioError as error:
+        if not (options.salvage and error.is_damage and meter.samples):
+            raise
+        end = meter.samples / info.sample_rate
+        tags = {**options.tags, SALVAGED: f"up to {end:.2f} s; the source is {error.kind}: {error.reason}"}
+    meter = _source_meter(info, target, model, progress)
+    report = _encode(info, info.salvaged_blocks(), meter, target, model, replace(options, tags=tags))
+    return replace(report, lost=salvage_loss(info, end), cut_off=end)
+
+
+def salvage_loss(info: AudioInfo, end: float) -> tuple[tuple[float, float]]:
+    """Return what is lost of a source that was encoded up to damage.
+
+    Args:
+        info: description of the source
+        end: the damage, in seconds
+
+    Returns:
+        The span from there to the length in its header, if it has one.
+    """
+    return ((end, max(end, info.seconds or 0.0)),)
+
+
+def _source_meter(info: AudioInfo, target: Path, model: LoadedModel, progress: Progress | None) -> FileMeter:
+    return FileMeter(
         info.path, target, info.sample_rate, info.channels, model_rate=model.sample_rate, progress=progress
     )
+
+
+def _encode(
+    info: AudioInfo,
+    blocks: Iterable[FloatArray],
+    meter: FileMeter,
+    target: Path,
+    model: LoadedModel,
+    options: CodingOptions,
+) -> FileReport:
+    own = {name: text for name, text in info.tags.items() if name not in options.tags}
+    fitting = fit_tags(own)
     pictures = fit_pictures(info.read_pictures()) if options.pictures else ()
     options = replace(options, tags={**fitting, **options.tags})
-    report = encode_waveform(info.blocks(), meter, target, model, options, pictures)
+    report = encode_waveform(blocks, meter, target, model, options, pictures)
     return replace(
         report,
         pictures=info.pictures,
@@ -184,6 +221,7 @@ def decode_file(
             bytes_seconds=None if whole else reader.file.payload_seconds,
             pictures=len(pictures),
             pictures_left_out=len(pictures) - len(writer.pictures),
+            tags_left_out=writer.tags_left_out,
             clipped=writer.clipped,
             lost=reader.lost,
             cut_off=reader.cut_off,

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from codec.bitstream.framing import PACKET_S
 from codec.errors import UserError
 
+SALVAGED = "salvaged"
+"""Tag of a file whose source was damaged: where and how."""
+
 
 @dataclass(frozen=True)
 class CodingOptions:
@@ -26,6 +29,9 @@ class CodingOptions:
     precedence."""
     pictures: bool = True
     """Whether the file keeps the pictures of the source."""
+    salvage: bool = False
+    """Whether a truncated or damaged source is encoded up to the damage, which the tag :data:`SALVAGED` then states;
+    otherwise it is an error."""
     packet_s: float = PACKET_S
     """Duration of the packets of a file in seconds, up to 255 frames of the model. Longer ones take fewer bits, and
     more is lost with one. Live streams have a packet for each frame."""

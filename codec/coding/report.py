@@ -51,7 +51,7 @@ class FileReport:
     pictures_left_out: int = 0
     """Pictures of the source that the target does not hold: too large, not wanted, or in a format without pictures."""
     tags_left_out: int = 0
-    """Tags of the source that are too long for a ``.nac`` file."""
+    """Tags of the source that are too long for a ``.nac`` file, or that the format of the output cannot hold."""
 
     @property
     def kbps(self) -> float:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from codec.distributed.units import Lost, Unit, UnitPool, run_units
 from codec.errors import UserError
 from codec.runtime.process_pool import Items, PoolOptions
+from codec.runtime.progress import ProgressBar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -117,7 +116,7 @@ class Cluster(ABC):
         waiting: dict[int, _Result] = {}
         yielded = 0
         with (
-            tqdm(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar,
+            ProgressBar(total=len(items), desc=options.description, unit=options.unit, disable=hidden) as bar,
             closing(self.run(start, units, lambda unit, writer: None)) as ended,
         ):
             for item, result in ended:

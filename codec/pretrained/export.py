@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from codec.errors import UserError
 from codec.model.codec import Codec
@@ -24,8 +23,10 @@ from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum,
 from codec.pretrained.model_card import CARD_FILE, write_model_card
 from codec.pretrained.model_folder import model_folder, read_training_info
 from codec.pretrained.onnx_backend import DECODER, ENCODER
+from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
+from codec.runtime.progress import ProgressBar
 from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
@@ -84,7 +85,8 @@ def export_graphs(
 ) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
-    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256.
+    The graphs compute in float32, but for that of an exact decoder. ``config.json`` names them by their SHA-256. Beside
+    them are the constants and tables of :mod:`codec.pretrained.onnx_constants`.
 
     Args:
         codec: the model
@@ -106,13 +108,14 @@ def export_graphs(
     quantizer = codec.quantizer.fused()
     encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
     decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
-    with tqdm(total=2, desc="export", unit="graph") as bar:
+    with ProgressBar(total=2, desc="export", unit="graph") as bar:
         sizes = {0: streams, 1: config.latent_hop * frames}
         _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
         bar.update()
         _write(decode, codes, {0: streams, 2: frames}, "codes", ["wave"], folder / DECODER)
         bar.update()
     digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    write_constants(codec, folder, {ENCODER: encode, DECODER: decode})
     save_model(folder, codec, info, stored, digests)
 
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from tqdm import tqdm
-
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from codec.runtime.signals import sigint_blocked
 
 _Item = TypeVar("_Item")
@@ -108,7 +107,7 @@ def map_in_processes(
         return
     total = len(items)
     hidden = not total or not options.description
-    with tqdm(total=total, desc=options.description, unit=options.unit, disable=hidden) as bar:
+    with ProgressBar(total=total, desc=options.description, unit=options.unit, disable=hidden) as bar:
         started, done = time.monotonic(), 0
         inline_s = INLINE_S if options.inline_first else 0.0
         rest = iter(items)

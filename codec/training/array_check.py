@@ -6,11 +6,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
 
 from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
 from codec.model.processes import ONE_PROCESS, Processes
+from codec.runtime.messages import warn
 from codec.training.batches import CountedBatch
 
 
@@ -76,7 +76,7 @@ class ArrayCheck(Callback):
             for reason in list(split.damaged.values())[self._reported[index] :]:
                 self._reported[index] += 1
                 if not self._quiet:
-                    tqdm.write(f"{reason}: {split.describe_damage()}")
+                    warn(f"{reason}: {split.describe_damage()}")
 
     def _verify(self) -> None:
         try:

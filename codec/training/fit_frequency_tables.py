@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
@@ -29,6 +28,7 @@ from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.model.quantizers.importance import importance_thresholds
+from codec.runtime.progress import ProgressBar
 from codec.training.code_counts import count_codes, count_numbers_of_codes
 from codec.training.context_scores import Packets, context_steps, learn_context_scores
 from codec.training.frequency_smoothing import Counts, adapt, coding_cost, smooth
@@ -128,7 +128,7 @@ def _encode_split(codec: Codec, split: PackedSplit, most_s: float, quiet: bool) 
     parts, clips, samples, frames = [], [], 0, 0
     total = _fitted_frames(split, most_s) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
-    with tqdm(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
+    with ProgressBar(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
         for piece in _encode_pieces(codec, split, most_s):
             parts.append(_split_into_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
             clips.append(split.clips[piece.clip])
@@ -294,7 +294,7 @@ def fit_contexts(
         [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
     )
     own = copy.deepcopy(tables)
-    for codebook in tqdm(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
+    for codebook in ProgressBar(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
         learn_context_scores(own, codebook, fitted, vectors[codebook])
     own.frequencies.copy_(smooth(Counts(count_codes(own, fitted), count_codes(own, compared))))
     numbers = Counts(*(count_numbers_of_codes(tables.codebooks, part) for part in (fitted, compared)))

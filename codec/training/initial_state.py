@@ -12,6 +12,7 @@ from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import fingerprint, load_codec
 from codec.recipe import changes, read_recipe
+from codec.runtime.messages import say
 from codec.training.best_model import set_model_aside
 from codec.training.checkpointing import read_checkpoint
 from codec.training.crops import Crops
@@ -157,7 +158,8 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
         raise UserError(f"{checkpoint}: not a checkpoint that can be resumed; delete it to start again") from error
     messages = _keep_earlier_settings(run, before, module, same_data, same_discriminator, same_criterion)
     if not quiet:
-        print("\n".join(messages), flush=True)
+        for message in messages:
+            say(message)
     assert module.metrics is not None
     module.metrics.go_back(module.state.step, metrics_bytes)
 

@@ -6,10 +6,10 @@ Source: L. Smith, "Cyclical learning rates for training neural networks", WACV 2
 from dataclasses import dataclass
 
 import torch
-from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.dataset.location import DataLocation
+from codec.runtime.progress import ProgressBar
 from codec.training.crops import Crops
 from codec.training.data_module import CodecData
 from codec.training.initial_state import new_module, set_first_weights
@@ -71,7 +71,7 @@ def _try_rates(module: CodecModule, crops: Crops) -> LearningRateRange:
     optimizer = module.configure_optimizers()[0]
     batches = [crops[step].to(module.device) for step in range(_TEST_BATCHES)]
     raw, rates, losses, smooth = [], [], [], 0.0
-    for step in tqdm(range(_TEST_STEPS), desc="learning-rate range"):
+    for step in ProgressBar(range(_TEST_STEPS), desc="learning-rate range"):
         rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_TEST_STEPS - 1))
         set_learning_rate(optimizer, rate)
         wave = batches[step % _TEST_BATCHES]

@@ -6,11 +6,11 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.losses import mel_distance
 from codec.losses.noise_baseline import matched_noise
+from codec.runtime.messages import say, warn
 from codec.training.crops import Crops
 from codec.training.divergence import Diverged
 from codec.training.fit_diagnosis import NOISE_BASELINE
@@ -49,7 +49,7 @@ class CollapseMonitor(Callback):
         collapsed = ", ".join(str(index) for index, used in enumerate(usage) if used < COLLAPSED_BELOW)
         if not collapsed:
             return
-        tqdm.write(
+        warn(
             f"warning: at step {self.state.step} codebooks {collapsed} use under {COLLAPSED_BELOW:.0%} of their"
             " entries; a lower optim.lr or more crops per step may help"
         )
@@ -65,9 +65,7 @@ class CollapseMonitor(Callback):
             module.skipped.read()
         for step in module.skipped.take_unreported():
             module.write("train", {"skipped": 1.0}, step + 1)
-            tqdm.write(
-                f"warning: step {step:,} was skipped because the loss is not finite on {self.crops.describe(step)}"
-            )
+            warn(f"warning: step {step:,} was skipped because the loss is not finite on {self.crops.describe(step)}")
         if self.state.skipped_in_a_row >= MAX_SKIPPED:
             step = self.state.step - 1
             raise Diverged(
@@ -107,4 +105,4 @@ class StatusLogger(Callback):
     def on_validation_end(self, *_: Any) -> None:
         """Print the status."""
         if (status := training_status(read_curves(self.run), self.recipe)) is not None:
-            tqdm.write(status.line())
+            say(status.line())

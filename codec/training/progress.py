@@ -4,8 +4,8 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
 
+from codec.runtime.progress import ProgressBar
 from codec.training.module import LOG_EVERY
 from codec.training.state import TrainingState
 from codec.training.time_limit import TimeLimit
@@ -21,12 +21,12 @@ class TrainingProgressBar(Callback):
 
     def __init__(self, state: TrainingState, time_limit: TimeLimit):
         self.state, self.time_limit = state, time_limit
-        self._bar: tqdm | None = None
+        self._bar: ProgressBar | None = None
 
     def on_train_start(self, *_: Any) -> None:
         """Show the bar."""
         total = self.time_limit.expected_steps()
-        self._bar = tqdm(total=total, initial=self.state.step, unit="step", dynamic_ncols=True, desc="training")
+        self._bar = ProgressBar(total=total, initial=self.state.step, unit="step", dynamic_ncols=True, desc="training")
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Advance the bar."""

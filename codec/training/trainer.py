@@ -10,7 +10,6 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.dataset.ledger import check_candidates, record_candidate
@@ -22,6 +21,7 @@ from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.model_card import write_model_card
 from codec.pretrained.model_folder import read_codec_config, read_training_info
 from codec.recipe import read_recipe, write_recipe
+from codec.runtime.messages import say, warn
 from codec.training.array_check import ArrayCheck
 from codec.training.audio_samples import AudioSampleLogger
 from codec.training.best_model import BestModelCheckpoint
@@ -306,20 +306,19 @@ class _Training:
         """Print how long the run will take, and shorten the interval of validations if it is too long for the run."""
         state, every = self.state, self.recipe.train.validate_every
         if (devices := torch.cuda.device_count()) > 1 and self.processes is ONE_PROCESS:
-            print(f"training on one of {devices} GPUs; codec train --devices {devices} uses all", flush=True)
+            say(f"training on one of {devices} GPUs; codec train --devices {devices} uses all")
         if self.recipe.train.cuda_graph and device.type != "cuda":
-            print("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual", flush=True)
-        print(f"codec: {self.recipe.codec.text()}", flush=True)
-        print("measuring the speed", flush=True)
+            say("train.cuda_graph needs an NVIDIA GPU; steps are computed as usual")
+        say(f"codec: {self.recipe.codec.text()}")
+        say("measuring the speed")
         expected = forecast(self.module, self.data, device, fit_tables=self.options.fit_tables)
         if state.validate_every == every:
             state.validate_every = choose_validation_interval(self.recipe, state.step + expected.steps)
-        print(expected.text(state.validate_every), flush=True)
+        say(expected.text(state.validate_every))
         if state.validate_every != every:
-            print(
+            say(
                 f"validates every {state.validate_every} steps: the recipe's interval of {every} steps is too long for"
-                " `codec health` to diagnose this run",
-                flush=True,
+                " `codec health` to diagnose this run"
             )
 
     def rolled_back(self, error: Diverged) -> "_Training":
@@ -335,7 +334,7 @@ class _Training:
         if step is None:
             raise error
         if self.processes.is_leader:
-            tqdm.write(
+            warn(
                 f"warning: {error.reason}; the run goes back to its best validation, at step {step:,}, with"
                 f" {ROLLBACK_LR_RATIO**rollbacks:g} of the learning rate (rollback {rollbacks} of {most})"
             )
@@ -365,7 +364,7 @@ class _Training:
 
 def _print(quiet: bool, text: str) -> None:
     if not quiet:
-        print(text, flush=True)
+        say(text)
 
 
 def _silence_lightning() -> None:

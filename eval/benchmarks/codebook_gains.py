@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.confidence import PairedDifference, describe_correction, paired_difference, significant_signs
@@ -83,7 +83,7 @@ def _score(codec: Codec, clips: Sequence[Excerpt]) -> _Scores:
         found = (entry.score(clip.waveform[:1], decoded, rate).value for entry in used)
         return [np.nan if value is None else value for value in found]
 
-    for index, clip in enumerate(tqdm(clips, desc="codebook gains", unit="clip")):
+    for index, clip in enumerate(ProgressBar(clips, desc="codebook gains", unit="clip")):
         waveform = torch.from_numpy(np.ascontiguousarray(clip.waveform[None, :1]))
         samples, codes = waveform.shape[-1], codec.encode(waveform)
         for number in range(1, most + 1):

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.validation_table import make_parser, mean_cells, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.registry import metric
@@ -46,7 +46,7 @@ def measure_quality_over_codes(codec: Codec, clips: Sequence[Excerpt], numbers: 
     waveforms = [np.ascontiguousarray(clip.waveform[:1]) for clip in clips]
     bounds = bounds_of(codec)
     groups, rows = [clip.group for clip in clips], []
-    with tqdm(total=(len(numbers) + len(bounds)) * len(clips), desc="codes per frame", unit="clip") as bar:
+    with ProgressBar(total=(len(numbers) + len(bounds)) * len(clips), desc="codes per frame", unit="clip") as bar:
 
         def row(name: str, decoded: Sequence[FloatArray]) -> list[str]:
             scores = []

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.api import AudioCodec
 from codec.model.codec import Codec
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.systems.architectures import SpeedSubject, count_module_parameters
 
@@ -214,13 +214,13 @@ def time_systems(
     lengths = sorted(lengths)
     planned = {
         (system.name, seconds): count
-        for system in tqdm(systems, desc="warming up", unit="system", disable=quiet)
+        for system in ProgressBar(systems, desc="warming up", unit="system", disable=quiet)
         for seconds, count in _plan_rounds(system, lengths, rounds, system.name in unlimited).items()
     }
     times: dict[tuple[str, float], list[RoundTime]] = {key: [] for key in planned}
     total = sum(2 * seconds * count for (_, seconds), count in planned.items())
     layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    with tqdm(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
+    with ProgressBar(total=total, desc="encode, decode", bar_format=layout, disable=quiet) as bar:
         for number in range(rounds):
             for seconds in lengths:
                 for system in systems:
@@ -270,7 +270,7 @@ def time_streams(models: dict[str, Codec], rounds: int, seconds: float = STREAM_
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
     with torch_threads(1):
-        for _ in tqdm(range(rounds), desc="streams", unit="round"):
+        for _ in ProgressBar(range(rounds), desc="streams", unit="round"):
             for name, codec in models.items():
                 pairs = _time_frames(codec, seconds)
                 counted = pairs[round(len(pairs) / seconds) if seconds > 1 else 0 :]

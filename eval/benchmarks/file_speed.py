@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from codec import audio
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.build_process import BuildProcess
 from eval.benchmarks.coding_speed import FILE, CodingTiming, RoundTime
 
@@ -142,10 +141,10 @@ def time_files(
         raise UserError(f"{source}: at least {2 * HEAD_S:g} s are needed to time the coding of files")
     head = folder / "head.wav"
     audio.write(head, sound.samples[:, :head_samples], sound.sample_rate)
-    for coder in tqdm(coders, desc="files, warming up", unit="coding", disable=quiet):
+    for coder in ProgressBar(coders, desc="files, warming up", unit="coding", disable=quiet):
         _time_once(coder, head, folder)
     times: list[list[RoundTime]] = [[] for _ in coders]
-    with tqdm(total=rounds * len(coders), desc="files", unit="coding", disable=quiet) as bar:
+    with ProgressBar(total=rounds * len(coders), desc="files", unit="coding", disable=quiet) as bar:
         for number in range(rounds):
             for coder, found in zip(coders, times):
                 (encode, decode), (head_encode, head_decode) = (

@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import librosa
 import numpy as np
-from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.codes_per_frame import CODES, code_by_importance
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
@@ -92,7 +92,7 @@ def tabulate_bands(codec: Codec, clips: Sequence[Excerpt], numbers: Sequence[flo
     systems = {f"{number:g}": decoded for number, decoded in code_by_importance(codec, waveforms, numbers)}
     systems[WITHOUT_QUANTIZER.name] = [WITHOUT_QUANTIZER.decode(codec, waveform) for waveform in waveforms]
     rows = []
-    for name, decoded in tqdm(systems.items(), desc="frequency bands"):
+    for name, decoded in ProgressBar(systems.items(), desc="frequency bands"):
         pairs = [measure_bands(each[0], output[0], rate) for each, output in zip(waveforms, decoded)]
         snr, level = np.mean(pairs, 0)
         rows.append([name, *(f"{ratio:.1f} / {gain:+.1f}" for ratio, gain in zip(snr, level))])

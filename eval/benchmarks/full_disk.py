@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.survival import OVERRIDES, make_sounds
 from eval.pages.text_table import Table
 
@@ -100,7 +99,7 @@ def run_jobs(out: Path, names: Sequence[str], shares: Sequence[float]) -> list[O
     disk.mkdir()
     outcomes = []
     last = max(index for index, job in enumerate(JOBS) if job.name in names)
-    with tqdm(total=len(names) * len(shares), desc="full disk", unit="run") as bar:
+    with ProgressBar(total=len(names) * len(shares), desc="full disk", unit="run") as bar:
         for job in JOBS[: last + 1]:
             reference = out / job.name
             done = _run(job.arguments(out, reference))

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.validation_table import make_parser, mean_cells, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.metrics.registry import metric
@@ -42,7 +42,7 @@ def measure_quality_over_level(
     used = [metric(name) for name in _METRICS if not metric(name).absent]
     waveforms = [(clip.waveform[:1], clip.group) for clip in clips if np.abs(clip.waveform[:1]).max() > 0]
     groups, rows = [group for _, group in waveforms], []
-    for level in tqdm(levels_dbfs, desc="levels", unit="level"):
+    for level in ProgressBar(levels_dbfs, desc="levels", unit="level"):
         scores = []
         bits = seconds = 0.0
         for waveform, _ in waveforms:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from codec import audio
 from codec.api import AudioCodec, load
 from codec.errors import UserError
 from codec.model.decoder_dtypes import DTYPES
 from codec.pretrained.registry import ONNX
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 
 _Codes = npt.NDArray[np.int64]
@@ -93,7 +93,7 @@ def compare_configurations(
     expected = _code(model, clips, REFERENCE_CONFIGURATION, None)
     return [
         _compare(configuration, expected, _code(model, clips, configuration, expected.codes))
-        for configuration in tqdm(configurations, desc="numerical equivalence")
+        for configuration in ProgressBar(configurations, desc="numerical equivalence")
     ]
 
 

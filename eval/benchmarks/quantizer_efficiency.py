@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams
 from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.quantizers.rvq import ResidualVQ
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.validation_table import make_parser, print_table
 from eval.evaluation.clip_selection import Excerpt
 from eval.pages.text_table import Table
@@ -64,7 +64,7 @@ def tabulate_efficiency(codec: Codec, clips: Sequence[Excerpt]) -> Table:
     quantizer = codec.quantizer
     if not isinstance(quantizer, ResidualVQ):
         raise UserError("this table is for models with a residual vector quantizer (codec.quantizer.kind: rvq)")
-    latents = torch.cat([_latents(codec, clip) for clip in tqdm(clips, desc="latents", unit="clip")]).double()
+    latents = torch.cat([_latents(codec, clip) for clip in ProgressBar(clips, desc="latents", unit="clip")]).double()
     levels = latents.square().sum(1)
     power = float(levels.mean())
     relative = (levels / power).clamp(min=_LEAST)

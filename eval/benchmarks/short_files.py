@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.batch.inputs import AUDIO_FILES, find_inputs
@@ -23,6 +22,7 @@ from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import load_model
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.pages.text_table import Table
 
@@ -61,7 +61,7 @@ def measure_lengths(
         UserError: a source cannot be read.
     """
     points = []
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(seconds) * len(kbps), desc="encode") as bar:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar(total=len(seconds) * len(kbps), desc="encode") as bar:
         for length in seconds:
             used = sources[:1] if length >= LONG_S else sources
             clips = [_write_clip(source, length, Path(folder) / f"{number}.wav") for number, source in enumerate(used)]

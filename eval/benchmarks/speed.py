@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import codec as package
 from codec.api import AudioCodec
@@ -25,6 +24,7 @@ from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import built_in
 from codec.recipe import read_recipe
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.benchmarks.build_process import BuildProcess, unpack_wheel
 from eval.benchmarks.coding_speed import (
@@ -121,11 +121,14 @@ def run_speed_benchmark(
         timings = _time_arrays(systems, int8, other, peers, options)
         timings += _time_files(systems, other, peers, options, stack, folder)
         streams = _time_all_streams({**models, **int8}, models, options)
-        latencies = {name: measure_latency(codec) for name, codec in tqdm(models.items(), desc="latency", unit="model")}
+        latencies = {
+            name: measure_latency(codec) for name, codec in ProgressBar(models.items(), desc="latency", unit="model")
+        }
         rate = measure_matrix_rate()
         work = [one for name, codec in models.items() for one in _measure_work(name, codec, rate)]
         memory = [
-            _measure_memory(system, options.memory_minutes) for system in tqdm(systems, desc="memory", unit="model")
+            _measure_memory(system, options.memory_minutes)
+            for system in ProgressBar(systems, desc="memory", unit="model")
         ]
         recipes = {system.name: system.recipe for system in systems}
         steps = build_steps(recipes, options.peers) if options.training else TimedSteps()

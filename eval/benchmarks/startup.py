@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
 from codec.runtime.command import command_line
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.processor_time import cpu_seconds
 from eval.pages.text_table import Table
 
@@ -50,12 +50,17 @@ class ManyFiles:
     command: str
     version: str
     files: int
-    cpu_s: float
-    """Processor time, user and system, the start included."""
-    files_per_s: float
-    """Files per second of processor time, after the start: without the time of one file alone."""
+    start_s: list[float]
+    """Processor time with one file alone, user and system, in seconds, in each round."""
+    cpu_s: list[float]
+    """Processor time with all files, the start included, in each round."""
     same: int
     """Outputs that are byte-equal to those of the first version."""
+
+    @property
+    def files_per_s(self) -> list[float]:
+        """Files per second of processor time after the start, in each round."""
+        return [(self.files - 1) / (took - start) for took, start in zip(self.cpu_s, self.start_s)]
 
 
 def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: int) -> list[Timing]:
@@ -88,7 +93,7 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
             commands["codec encode --device onnx"] = [*commands["codec encode"], *graphs]
             commands["codec decode --device onnx"] = [*commands["codec decode"], *graphs]
         found: dict[tuple[str, str], list[float]] = {}
-        for turn in tqdm(range(runs + 1), desc="start", unit="round"):
+        for turn in ProgressBar(range(runs + 1), desc="start", unit="round"):
             for name, words in commands.items():
                 for version, place in versions.items() if words[0] == "-m" else [("", own_packages.FOLDER)]:
                     took = cpu_seconds(words, place)
@@ -97,13 +102,14 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
     return [Timing(name, version, times) for (name, version), times in found.items()]
 
 
-def measure_many(source: Path, versions: Versions, count: int) -> list[ManyFiles]:
-    """Encode and decode many short files, cut from one.
+def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> list[ManyFiles]:
+    """Encode and decode many short files, cut from one, in rounds over the versions.
 
     Args:
         source: an audio file of some seconds
         versions: versions of the repository
         count: number of files
+        rounds: number of rounds
 
     Returns:
         Measurements for each command and version.
@@ -112,21 +118,29 @@ def measure_many(source: Path, versions: Versions, count: int) -> list[ManyFiles
         UserError: a command failed.
     """
     found = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar(total=2 * rounds * len(versions), desc="files") as bar:
         place = Path(folder)
         _cut(source, place / "source", count)
         _cut(source, place / "one", 1)
-        for command, given in (("encode", "source"), ("decode", "nac")):
-            outputs: list[Path] = []
-            for version, repository in tqdm(versions.items(), desc=command, unit="version"):
-                many = place / (given if command == "encode" else f"{BEFORE if BEFORE in versions else NOW}.encode")
-                outputs.append(place / f"{version}.{command}")
-                alone = place / "one" if command == "encode" else next(many.iterdir())
-                start = cpu_seconds(["-m", "codec", command, alone, "--out", place / "alone", "--force"], repository)
-                took = cpu_seconds(["-m", "codec", command, many, "--out", outputs[-1], "--force"], repository)
-                names = [path.name for path in outputs[-1].iterdir()]
-                same = len(filecmp.cmpfiles(outputs[0], outputs[-1], names, shallow=False)[0])
-                found.append(ManyFiles(command, version, count, took, (count - 1) / (took - start), same))
+        first = next(iter(versions))
+        for command, many, one in (
+            ("encode", place / "source", place / "one"),
+            ("decode", place / f"{first}.encode", place / f"{first}.alone.encode"),
+        ):
+            starts: dict[str, list[float]] = {version: [] for version in versions}
+            times: dict[str, list[float]] = {version: [] for version in versions}
+            for _ in range(rounds):
+                for version, repository in versions.items():
+                    words = ["-m", "codec", command]
+                    alone, all_ = place / f"{version}.alone.{command}", place / f"{version}.{command}"
+                    starts[version].append(cpu_seconds([*words, one, "--out", alone, "--force"], repository))
+                    times[version].append(cpu_seconds([*words, many, "--out", all_, "--force"], repository))
+                    bar.update()
+            names = [path.name for path in (place / f"{first}.{command}").iterdir()]
+            for version in versions:
+                outputs = place / f"{first}.{command}", place / f"{version}.{command}"
+                same = len(filecmp.cmpfiles(*outputs, names, shallow=False)[0])
+                found.append(ManyFiles(command, version, count, starts[version], times[version], same))
     return found
 
 
@@ -152,14 +166,7 @@ def startup_table(timings: Sequence[Timing]) -> Table:
         "One short file",
         "Processor time of the whole process, user and system, on one thread: median (lowest–highest).",
         ["command", "version", "s"],
-        [
-            [
-                one.command,
-                one.version,
-                f"{statistics.median(one.cpu_s):.2f} ({min(one.cpu_s):.2f}–{max(one.cpu_s):.2f})",
-            ]
-            for one in timings
-        ],
+        [[one.command, one.version, _spread(one.cpu_s, 2)] for one in timings],
     )
 
 
@@ -172,23 +179,24 @@ def many_table(measured: Sequence[ManyFiles]) -> Table:
     Returns:
         A row per command and version.
     """
+    first = {one.command: one for one in reversed(measured)}
+    rows = []
+    for one in measured:
+        ratios = [own / other for own, other in zip(one.files_per_s, first[one.command].files_per_s)]
+        rates = _spread(one.files_per_s, 0)
+        rows.append([one.command, one.version, f"{one.files:,}", rates, _spread(ratios, 2), f"{one.same:,}"])
     return Table(
         f"Many files of {SHORT_S:g} s",
         "One process with one thread. Files per second of processor time do not count the start, which is the time of"
-        " one file alone.",
-        ["command", "version", "files", "s", "files/s", "byte-equal"],
-        [
-            [
-                one.command,
-                one.version,
-                f"{one.files:,}",
-                f"{one.cpu_s:.1f}",
-                f"{one.files_per_s:.0f}",
-                f"{one.same:,}",
-            ]
-            for one in measured
-        ],
+        " one file alone; the ratio is to the first version in the same round: median (lowest–highest) of"
+        f" {len(measured[0].cpu_s)} rounds.",
+        ["command", "version", "files", "files/s", "ratio", "byte-equal"],
+        rows,
     )
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def _main() -> None:
@@ -200,8 +208,9 @@ def _main() -> None:
     parser.add_argument("file", type=Path, help="audio file of some seconds")
     parser.add_argument("--before", type=Path, help="checkout of an earlier version to measure in the same run")
     parser.add_argument("--onnx", type=Path, help="model that codec export --onnx wrote")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each command (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="rounds of the commands on one file (default: %(default)s)")
     parser.add_argument("--files", type=int, default=5000, help="number of short files (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds with many files (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="also write the tables as a page in Markdown")
     arguments = parser.parse_args()
     versions = {**({BEFORE: arguments.before.resolve()} if arguments.before else {}), NOW: own_packages.FOLDER}
@@ -212,7 +221,7 @@ def _main() -> None:
             tables.append(startup_table(measure_startup(source, versions, graphs, arguments.runs)))
             print(tables[-1].text())
         if arguments.files:
-            tables.append(many_table(measure_many(source, versions, arguments.files)))
+            tables.append(many_table(measure_many(source, versions, arguments.files, arguments.rounds)))
             print(tables[-1].text())
         if arguments.out:
             words = ["python", "-m", "eval.benchmarks.startup", *sys.argv[1:]]

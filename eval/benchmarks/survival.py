@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec import audio
 from codec.dataset.ledger import FOLDER_VARIABLE as LEDGERS_VARIABLE
 from codec.dataset.shard_cache import FOLDER_VARIABLE as CACHE_VARIABLE
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from eval.benchmarks.shard_streaming import serve_folder
 from eval.pages.text_table import Table
 
@@ -227,7 +227,7 @@ def _kill_until(train: Sequence[str], out: Path, kills: int, seed: int) -> tuple
     duration = time.monotonic() - begun
 
     moments, phases, rounds = random.Random(seed), Counter[str](), 0
-    with tqdm(total=kills, desc="kills", unit="kill") as bar:
+    with ProgressBar(total=kills, desc="kills", unit="kill") as bar:
         while phases.total() < kills:
             rounds += 1
             folder, ended = out / f"broken{rounds}", False

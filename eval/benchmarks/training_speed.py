@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from codec.config import Recipe
 from codec.losses import CompositeLoss
 from codec.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 from codec.losses.discriminators import DiscriminatorOutput
 from codec.runtime.extras import installed
+from codec.runtime.progress import ProgressBar
 from codec.training.module import CodecModule
 from eval.benchmarks.coding_speed import BUDGET_S, TimingQuantiles, measure_seconds, noise_waveform
 from eval.systems.architectures import count_module_parameters, dac_24k, encodec_24k, import_peer
@@ -67,7 +67,7 @@ def build_steps(recipes: dict[str, Recipe], peers: bool) -> TimedSteps:
         The steps that run.
     """
     found = TimedSteps()
-    for name, recipe in tqdm(recipes.items(), desc="training, warming up", unit="recipe"):
+    for name, recipe in ProgressBar(recipes.items(), desc="training, warming up", unit="recipe"):
         for step in _recipe_steps(name, recipe):
             step.run()
             found.steps.append(step)
@@ -98,7 +98,7 @@ def time_training(steps: Sequence[TimedStep], rounds: int) -> list[TrainingSpeed
         One speed per step.
     """
     times: list[list[float]] = [[] for _ in steps]
-    for _ in tqdm(range(rounds), desc="training", unit="round"):
+    for _ in ProgressBar(range(rounds), desc="training", unit="round"):
         for step, taken in zip(steps, times):
             if not taken or sum(taken) + taken[-1] <= BUDGET_S:
                 taken.append(measure_seconds(step.run))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
@@ -19,6 +18,7 @@ from codec.dataset.location import DataLocation, open_split
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.frequency_tables import FrequencyTables
+from codec.runtime.progress import ProgressBar
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts, require_excerpts
 from eval.evaluation.codec_scores import CodecScores
 from eval.evaluation.scoring import Coding, score_excerpt
@@ -135,7 +135,7 @@ def score_candidate(
     codec = codec.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     full, per_codebook = config.quantizer.codebooks, config.kbps_per_codebook * channels
     found = []
-    with tqdm(total=len(learnt) + len(options.kbps) * len(clips), desc=f"score {name}", unit="clip") as bar:
+    with ProgressBar(total=len(learnt) + len(options.kbps) * len(clips), desc=f"score {name}", unit="clip") as bar:
         coder = CandidateCoder(codec, learnt, bar.update)
         for kbps in options.kbps:
             codebooks = min(full, max(1, round(kbps / per_codebook)))
@@ -164,7 +164,7 @@ def score_bounds(
     for bound in bounds_of(codec):
         scores = [
             score_excerpt(clip, Coding(bound.decode(codec, clip.waveform), 0.0), options.metrics)
-            for clip in tqdm(clips, desc=f"score {name}, {bound.name}", unit="clip")
+            for clip in ProgressBar(clips, desc=f"score {name}, {bound.name}", unit="clip")
         ]
         found.append(CodecScores(0.0, 0, 0.0, scores, bound.name))
     return found

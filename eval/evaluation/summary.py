@@ -15,6 +15,7 @@ from codec.model.codec import Codec
 from codec.pretrained.checkpoint import fingerprint, model_checksum
 from codec.pretrained.model_folder import read_training_info
 from codec.runtime.json_files import from_json
+from codec.runtime.messages import dated, is_quiet
 from codec.training.fit_diagnosis import Diagnosis, diagnose_run
 from codec.training.provenance import count_trained
 from eval.benchmarks.memory import coding_peak_mb
@@ -210,4 +211,6 @@ def print_progress(phase: str) -> None:
     Args:
         phase: description of the phase.
     """
-    print(f"{phase} …", file=sys.stderr, flush=True)
+    if not is_quiet():
+        text = f"{phase} …"
+        print(text if sys.stderr.isatty() else dated(text), file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
@@ -28,6 +27,7 @@ from codec.pretrained.registry import find_model
 from codec.recipe import read_recipe
 from codec.runtime.atomic_files import replacing
 from codec.runtime.file_lock import Lock
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.evaluation.clip_selection import Excerpt, choose_excerpts
 from eval.evaluation.codec_scores import ClipScores, CodecScores
@@ -199,7 +199,9 @@ class OperatingPointCandidates:
         record_candidate(self._data, str(folder.resolve()))
         use, system = self.check_settings(settings), self.system(settings)
         clips = choose_excerpts(open_split(self._data, "val", self.sample_rate, self.channels), self._plan.clips)
-        scores = [self._score_clip(clip, system) for clip in tqdm(clips, desc=f"score {folder.name}", unit="clip")]
+        scores = [
+            self._score_clip(clip, system) for clip in ProgressBar(clips, desc=f"score {folder.name}", unit="clip")
+        ]
         nominal = use.codebooks * self.model.config.kbps_per_codebook * self.channels
         return CodecScores(nominal, use.codebooks, nominal, scores)
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from codec import audio
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.model.codec import Codec
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.systems.baselines import CodedSystem
 from eval.systems.own import CodedClip
@@ -110,7 +110,7 @@ def code_bounds(codec: Codec, coded: Sequence[CodedClip], work: Path) -> list[Co
             folder = work / f"bound-{number}"
             folder.mkdir()
             clips = []
-            for entry in tqdm(coded, desc=f"bound: {bound.name}", unit="clip"):
+            for entry in ProgressBar(coded, desc=f"bound: {bound.name}", unit="clip"):
                 original, decoded = audio.read(entry.original), folder / entry.decoded.name
                 audio.write(decoded, bound.decode(codec, original.samples), original.sample_rate)
                 clips.append(replace(entry, decoded=decoded, bytes=None, encode_s=0.0, decode_s=0.0))

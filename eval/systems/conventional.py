@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.audio import FloatArray, resample
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from eval.metrics.alignment import advance, find_delay
 from eval.metrics.registry import is_speech
 from eval.systems.libopus import libopus_version
@@ -165,7 +165,7 @@ def code_conventionally(
     """
     folder.mkdir()
     found = []
-    for entry in tqdm(coded, desc=f"code: {codec.name} {kbps:g} kbps", unit="clip"):
+    for entry in ProgressBar(coded, desc=f"code: {codec.name} {kbps:g} kbps", unit="clip"):
         clip = audio.read(entry.original)
         result = round_trip(codec, clip.samples, clip.sample_rate, kbps, speech=is_speech(entry.clip.domain))
         decoded = folder / entry.original.name

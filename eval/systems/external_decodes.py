@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from codec import audio
 from codec.audio import FloatArray
 from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
 from codec.errors import UserError
+from codec.runtime.progress import ProgressBar
 from eval.metrics.alignment import Correlation, correlate
 
 _DECODE_SUFFIXES = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
@@ -90,7 +90,7 @@ def find_decodes(
     sizes = _sizes(folder, files)
     work.mkdir()
     found = []
-    for index, file, size in zip(tqdm(indices, desc=f"read {folder}", unit="clip"), files, sizes):
+    for index, file, size in zip(ProgressBar(indices, desc=f"read {folder}", unit="clip"), files, sizes):
         target = work / f"{index:05d}.wav"
         audio.write(target, _convert(file, channels, clips[index].frames, sample_rate), sample_rate)
         found.append(ExternalDecode(file, target, size))
@@ -114,7 +114,7 @@ def check_alignment(
         UserError: a decoded file is late or early relative to its recording.
     """
     checked = []
-    for index, one in zip(tqdm(indices, desc="check delays", unit="clip"), found):
+    for index, one in zip(ProgressBar(indices, desc="check delays", unit="clip"), found):
         original = split.waveform(index)
         correlation = correlate(audio.read(one.decoded).samples, original)
         tolerance = round(_MAX_DELAY_S * split.sample_rate)

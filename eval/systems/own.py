@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from codec import audio
 from codec.bitstream.codes import NO_CODE
@@ -17,6 +16,7 @@ from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
 from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
+from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
 from eval.systems.operating_point import OperatingPoint
 
@@ -72,7 +72,7 @@ def code_clips(
     coded, model = [], point.model(codec)
     seconds = sum(split.clips[index].seconds for index in indices)
     layout = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-    with torch_threads(1), tqdm(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:
+    with torch_threads(1), ProgressBar(total=seconds, desc=f"code: {label}", bar_format=layout) as bar:
         for number, index in enumerate(indices):
             clip = split.clips[index]
             name = f"{index:05d}-" + re.sub(r"[^\w.-]", "_", clip.clip_id)
@@ -134,7 +134,7 @@ def count_codes(paths: Sequence[Path], codec: Codec) -> CodeCounts:
     """
     coder, shape = LoadedModel(codec).coder, (codec.config.quantizer.codebooks, codec.config.quantizer.size)
     counts, bits = np.zeros(shape, np.int64), 0.0
-    for path in tqdm(paths, desc="count codes", unit="clip"):
+    for path in ProgressBar(paths, desc="count codes", unit="clip"):
         with PacketReader(path) as reader:
             for codes in reader.codes(coder):
                 bits += coder.bits(codes, reader.header.variable)

@@ -17,6 +17,7 @@ from codec.cli import FAILED, main
 from codec.coding.options import CodingOptions
 from codec.pretrained.loaded_model import LoadedModel
 from tests.helpers.coding import read_files, write_noise
+from tests.helpers.command_line import LOG_LINE
 
 
 def test_unreachable_bit_rates_are_noted_before_work_begins(tmp_path, codec):
@@ -91,8 +92,10 @@ def test_summary_and_progress_bar_agree_with_the_files(tmp_path, model, monkeypa
     assert lines["files"] == "2 done, 0 were up to date, 1 failed"
     assert lines["audio"] == "0.010 hours" and lines["size"] == f"{size:,} bytes"
     assert lines["rate"].startswith(f"{8 * size / 36 / 1000:.2f} kbit/s, ")
-    last = [line for line in bars.replace("\r", "\n").splitlines() if "%|" in line][-1]
-    assert re.match(r"encode 3/3 files, 0\.01/0\.01 h 100%\|.*\| \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last), last
+    (last,) = [line for line in bars.splitlines() if " encode " in line]
+    assert re.match(
+        LOG_LINE.pattern + r"encode 3/3 files, 0\.01/0\.01 h 100% \[\d\d:\d\d<\d\d:\d\d, \d+ x real time\]", last
+    ), last
 
     told = json.loads(run("--force", "--json")[0])
     assert read_files(tmp_path / "out") == files

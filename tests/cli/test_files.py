@@ -109,6 +109,17 @@ def test_verification_decodes_each_file(codec, place, tmp_path, monkeypatch):
     assert codec("info", tmp_path / "damaged.nac", "--verify").status == FAILED
 
 
+@pytest.mark.parametrize("time", ["-1", "1:99", "1:2:3:4", "1h", "", "nan", "1e400"])
+def test_a_time_is_seconds_or_has_colons(codec, place, tmp_path, time):
+    ran = codec("decode", place / "good.nac", "--out", tmp_path, f"--from={time}")
+    assert ran.status == BAD_INPUT and "H:MM:SS" in ran.complaint
+
+
+def test_a_quiet_command_prints_one_line(codec, place, tmp_path):
+    ran = codec("encode", place / "books", "--out", tmp_path, "--model", place / "model", "--quiet")
+    assert ran.err == "" and ran.out.startswith("3 done, ") and ran.out.count("\n") == 1
+
+
 def test_version_is_that_of_the_distribution(codec):
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     (stated,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
@@ -125,7 +136,9 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     whole = soundfile.read(tmp_path / "wav/a.wav")[0]
     assert codec("decode", tmp_path / "a.nac", "--out", tmp_path, "--suffix", "FLAC", *there_and_back).status == 0
     assert soundfile.info(tmp_path / "a.flac").frames == 5 * 16000
-    part = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 1.5, "--to", 2, *there_and_back)
+    part = codec(
+        "decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", "0:01.5", "--to", "0:00:02", *there_and_back
+    )
     assert part.status == 0 and len(whole) == 5 * 16000
     np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/a.wav")[0], whole[24000:32000])
     beyond = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 7, *there_and_back)

@@ -1,5 +1,6 @@
 """Run the command line in tests, on small files and tiny recipes."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ SHORT = [*WITHOUT_CONTEXTS, "--train.steps=4", "--train.validate_every=2"]
 TRAIN = "train speech_16k --data data --run run"
 
 
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+"""The start of a line of progress, where standard error is no terminal."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """The outcome of a command."""
@@ -25,7 +30,7 @@ class Ran:
     @property
     def complaints(self) -> list[str]:
         """Return the errors on standard error, without progress bars and notes."""
-        lines = [line for line in self.err.splitlines() if line.strip() and "%|" not in line]
+        lines = [line for line in self.err.splitlines() if line.strip() and not LOG_LINE.match(line)]
         lines = [line for line in lines if not line.startswith("codec: note: ")]
         assert all(line.startswith("codec: error: ") for line in lines), self.err
         return [line.removeprefix("codec: error: ") for line in lines]

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import soundfile
 import torch
+from safetensors.numpy import load_file
 
 import codec as library
 from codec.bitstream.codes import NO_CODE
@@ -25,6 +26,7 @@ from codec.pretrained import onnx_backend
 from codec.pretrained.export import export_model
 from codec.pretrained.model_folder import CONFIG
 from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
+from codec.pretrained.onnx_constants import CONSTANTS, TABLES
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
 
@@ -75,6 +77,20 @@ def test_metadata_of_graphs(exported):
     config = codec.model.config
     assert told["fingerprint"] == codec.fingerprint and int(told["sample_rate"]) == codec.sample_rate
     assert (int(told["latent_hop"]), int(told["hop"])) == (config.latent_hop, config.hop)
+
+
+def test_constants_and_tables_are_those_of_model_and_graphs(exported):
+    told = json.loads((exported / CONSTANTS).read_text())
+    model = load_model(str(exported)).codec
+    for name in ("sample_rate", "latent_hop", "hop", "bits_per_code", "stereo"):
+        assert told[name] == getattr(model.config, name)
+    assert (told["codebooks"], told["codebook_size"]) == model.tables.frequencies.shape[::2]
+    tables = {name: torch.from_numpy(array) for name, array in load_file(exported / TABLES).items()}
+    torch.testing.assert_close(tables, dict(model.tables.state_dict()), rtol=0, atol=0)
+    for name in (ENCODER, DECODER):
+        inputs = onnxruntime.InferenceSession(exported / name).get_inputs()[1:]
+        states = [{"shape": each.shape[1:], "type": {"tensor(float)": "float32"}[each.type]} for each in inputs]
+        assert told["states"][name] == states
 
 
 @pytest.mark.parametrize("how", [{}, {"kbps": 0.4}, {"codebooks": 2}])

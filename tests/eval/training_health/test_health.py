@@ -210,7 +210,7 @@ def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
     )
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("codec.training.monitors.tqdm.write", lines.append)
+        patched.setattr("codec.training.monitors.say", lines.append)
         train(read_recipe("quickstart", [*words, "--train.steps=12"]), prepared, run, quiet=True)
         # as if killed after sounds were written and before the checkpoint
         shutil.copytree(run / "sounds/step_12", run / "sounds/step_14")
