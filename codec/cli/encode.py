@@ -2,7 +2,6 @@
 
 import argparse
 
-from codec.bitstream.framing import PACKET_S
 from codec.cli import pipes
 from codec.cli.batch_options import (
     ENCODING_MODEL,
@@ -47,8 +46,7 @@ def add_parser(command: AddCommand) -> None:
         "--packet-s",
         type=float,
         metavar="S",
-        help="duration of a packet of a file; longer ones take fewer bits, and more is lost with one (default:"
-        f" {PACKET_S:g})",
+        help="duration of a packet of a file; longer ones take fewer bits, and more is lost with one (default: 2)",
     )
     add_use_option(parser)
     parser.add_argument(
@@ -103,7 +101,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             join_tags(arguments.tag),
             not arguments.no_pictures,
             arguments.salvage,
-            PACKET_S if arguments.packet_s is None else arguments.packet_s,
+            **({} if arguments.packet_s is None else {"packet_s": arguments.packet_s}),
         ),
         options,
         lists=arguments.list,
