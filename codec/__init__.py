@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codec.api import AudioCodec, Encoded, Latents, load, open
+    from codec.api import AudioCodec, Encoded, Latents, from_pretrained, load, open
     from codec.coding.nac_reader import NacReader
     from codec.coding.pipeline import StreamingDecoder, StreamingEncoder
     from codec.errors import UserError
@@ -16,6 +16,7 @@ __all__ = [
     "StreamingDecoder",
     "StreamingEncoder",
     "UserError",
+    "from_pretrained",
     "load",
     "open",
 ]

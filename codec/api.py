@@ -41,6 +41,7 @@ from codec.arrays import (
 from codec.bitstream.reader import name_source, read_nac_header
 from codec.coding.bit_rate import new_header
 from codec.coding.files import encode_codes, encode_waveform
+from codec.coding.flat_tokens import flatten_codes, unflatten_ids
 from codec.coding.nac_reader import NacReader, resolve_model
 from codec.coding.options import CodingOptions
 from codec.coding.pipeline import DecodingPipeline, StreamingDecoder, StreamingEncoder, encode_blocks, model_samples
@@ -53,7 +54,7 @@ from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
-from codec.pretrained.registry import ONNX, ModelFinder, find_model, load_model
+from codec.pretrained.registry import ONNX, ModelFinder, find_model, load_model, pretrained_name
 from codec.runtime.torch_threads import torch_threads
 
 
@@ -63,13 +64,15 @@ def load(
     """Load a model, ready to encode and decode.
 
     Args:
-        model: name of a built-in model, or the folder of a run or of an exported model
+        model: name of a built-in model, the folder of a run or of an exported model, or ``hf://OWNER/NAME`` of the
+            Hugging Face Hub
         device: device of the model, such as ``"cpu"`` or ``"cuda"``; or ``"onnx"``, which is ONNX Runtime with the
             graphs that ``codec export --onnx`` writes. A few codes in 100,000 may differ from those of the CPU.
         dtype: data type of the decoder: ``"float32"``, or one that is less exact: ``"float16"`` or ``"bfloat16"``,
             or ``"int8"``, which is about twice as fast on CPUs with VNNI; or ``"exact"``, which gives the same samples
-            on every processor. The encoder always computes in float32, since one code that differs changes most codes
-            after it in its frame.
+            on every processor. With the device ``"onnx"``, the type in which the decoder's graph stores its weights:
+            ``"float32"``, ``"float16"`` or ``"int8"``. The encoder always computes in float32, since one code that
+            differs changes most codes after it in its frame.
         threads: CPU threads. With another number, a code in 100,000 may differ from those in files.
 
     Returns:
@@ -81,8 +84,37 @@ def load(
     if device != ONNX:
         return AudioCodec(load_model(str(model), device, threads), dtype=dtype, threads=threads)
     place = find_model(str(model))
-    networks = with_graphs(load_codec(place), model_folder(place), threads)  # PyTorch computes continuous latents
-    return AudioCodec(LoadedModel(networks, str(model)), dtype=dtype, threads=threads)
+    networks = with_graphs(load_codec(place), model_folder(place), threads, dtype)  # PyTorch gives continuous latents
+    return AudioCodec(LoadedModel(networks, str(model)), threads=threads)
+
+
+def from_pretrained(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    threads: int = 1,
+) -> "AudioCodec":
+    """Load a model, also from the Hugging Face Hub: :func:`load`, which takes ``OWNER/NAME`` as well.
+
+    :func:`load` and the commands ask the Hub only for names that begin with ``hf://``, so that a mistyped folder is
+    never looked for there.
+
+    Args:
+        model: name of a built-in model, a folder, or ``OWNER/NAME`` of a repository on the Hub
+        revision: branch, tag or commit of the repository (default: its main branch)
+        device: as for :func:`load`
+        dtype: as for :func:`load`
+        threads: as for :func:`load`
+
+    Returns:
+        The codec.
+
+    Raises:
+        UserError: no such model, revision, device or type, the Hub cannot be reached, or the model is damaged.
+    """
+    return load(pretrained_name(str(model), revision), device=device, dtype=dtype, threads=threads)
 
 
 def open(
@@ -243,6 +275,36 @@ class AudioCodec:
         check_codes(to_numpy(codes.codes), self.codebooks, self.codebook_size)
         return self._decode(codes.codes, codes.sample_rate, codes.samples, quantized=True)
 
+    def codes_to_ids(self, codes: ArrayT) -> ArrayT:
+        """Write codes as one sequence of ids for a language model; see :mod:`codec.coding.flat_tokens`.
+
+        Args:
+            codes: ``[..., codebooks, frames]``
+
+        Returns:
+            ``[..., frames * codebooks]``, frame after frame; the id of code ``c`` of codebook ``k`` is
+            ``k * codebook_size + c``.
+
+        Raises:
+            ValueError: codes that this model does not have, or a type that cannot hold the ids.
+        """
+        return to_same_kind(codes, torch.from_numpy(flatten_codes(to_numpy(codes), self.codebook_size)))
+
+    def ids_to_codes(self, ids: ArrayT, codebooks: int | None = None) -> ArrayT:
+        """Recover codes from ids, the inverse of :meth:`codes_to_ids`.
+
+        Args:
+            ids: ``[..., frames * codebooks]``
+            codebooks: number of codebooks (default: those that occur)
+
+        Returns:
+            ``[..., codebooks, frames]``.
+
+        Raises:
+            ValueError: an id that is in the wrong place, or an incomplete last frame.
+        """
+        return to_same_kind(ids, torch.from_numpy(unflatten_ids(to_numpy(ids), self.codebook_size, codebooks)))
+
     @overload
     def codes_to_latents(self, codes: Encoded[ArrayT]) -> Latents[ArrayT]: ...
     @overload
@@ -329,6 +391,22 @@ class AudioCodec:
             meter = FileMeter(path, path, sample_rate, channels, model_rate=self.sample_rate)
             return encode_waveform(blocks, meter, path, self.model, options)
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model as a folder with a model card, which :func:`from_pretrained` and :func:`load` read.
+
+        The weights stay as they are, and so does the fingerprint; ``codec export`` halves the size of a model. With
+        ``hf upload OWNER/NAME FOLDER``, the folder becomes a repository on the Hugging Face Hub.
+
+        Args:
+            folder: folder to write; a model in it is replaced
+
+        Raises:
+            UserError: the decoder computes in another type than float32, or the folder cannot be written.
+        """
+        from codec.pretrained.folder_writer import save_pretrained  # not at module level: coding needs none of it
+
+        save_pretrained(self.model, Path(folder))
+
     def stream_encoder(
         self, sample_rate: int | None = None, channels: int = 1, *, codebooks: int | None = None, block: int = 1
     ) -> StreamingEncoder:
@@ -368,8 +446,7 @@ class AudioCodec:
 
     def _covered_samples(self, values: ArrayT) -> int:
         """Return the samples at the model's rate that codes or latents decode to."""
-        config = self.model.config
-        return max(0, values.shape[-1] * config.latent_hop - config.hop) if values.ndim else 0
+        return self.model.config.samples_of(values.shape[-1]) if values.ndim else 0
 
     def _decode(self, values: ArrayT, sample_rate: int, samples: int, *, quantized: bool) -> ArrayT:
         frames = self.model.config.frames_for(model_samples(self.model, samples, check_sample_rate(sample_rate)))

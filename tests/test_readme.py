@@ -70,9 +70,10 @@ def test_the_commands_of_the_tutorial_lead_from_audio_to_an_evaluated_codec(corp
 
 
 def run_python(document: str) -> dict[str, Any]:
-    (snippet,) = blocks("python", (ROOT / document).read_text(encoding="utf-8"))
+    """Run what a document shows, one part after the other."""
     names: dict[str, Any] = {}
-    exec(snippet, names)
+    for snippet in blocks("python", (ROOT / document).read_text(encoding="utf-8")):
+        exec(snippet, names)
     return names
 
 
@@ -84,12 +85,15 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 def test_the_python_of_the_document_runs(tmp_path, monkeypatch):
+    import eval.systems.torchaudio_compat  # noqa: F401  # transformers imports torchaudio where it is installed
+
     monkeypatch.chdir(tmp_path)
     names = run_python("docs/python.md")
     wave, decoded = names["wave"], names["decoded"]
     assert decoded.shape == names["nearly"].shape == wave.shape and names["encoded"].codes.shape[:2] == (2, 6)
     assert names["quantized"].latents.shape == names["latents"].latents.shape
     assert names["part"].shape == (2, 4410) and names["heard"].shape == (1, 4 * 320)
+    assert names["codes"].shape == (1, 2, 6, 51) and names["values"].shape == (2, 1, 16000)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

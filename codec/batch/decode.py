@@ -23,15 +23,16 @@ from codec.coding.files import decode_file, sample_range
 from codec.coding.nac_reader import FindModel, resolve_model
 from codec.coding.options import DecodingOptions
 from codec.coding.report import FileReport, Progress
-from codec.coding.token_arrays import TokenInfo, read_token_info
+from codec.coding.token_arrays import TokenInfo, describe_bare_array, read_token_info
 from codec.coding.token_decoding import decode_tokens
 from codec.errors import UserError
 from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.read_once import ReadOnce
 
+ARRAY_FILE = f".{shards.ARRAY}"
 CODED_FILES = FileKinds(
-    f"{NAC} files or shards of tokens",
-    {NAC, shards.SUFFIX},
+    f"{NAC} files or codes (.tar, .npy)",
+    {NAC, shards.SUFFIX, ARRAY_FILE},
     companions=tuple(f"*{suffix}" for suffix in audio.AUDIO_SUFFIXES),
 )
 """Files that are decoded. Sources and earlier outputs may be in the same folders."""
@@ -91,6 +92,12 @@ def decode_batch(
             arrays, failures = token_jobs(path, target.parent, suffix)
             jobs += arrays
             inputs.failures.extend(failures)
+        elif path.suffix.lower() == ARRAY_FILE:
+            sample = attempt(path, partial(shards.array_file, path))
+            if isinstance(sample, Failure):
+                inputs.failures.append(sample)
+            else:
+                jobs.append(_array_job(sample, target))
         else:
             jobs.append(DecodeJob(path, target, ReadOnce(path, partial(read_nac_header, path, whole=False))))
     jobs = with_target(unique_jobs(jobs), out) if one_file else unique_jobs(jobs)
@@ -113,8 +120,8 @@ def _subtype(suffix: str, bits: str | None) -> str:
 class DecodeJob(Job):
     """A ``.nac`` file, or an array of a shard, that becomes an audio file."""
 
-    stated: ReadOnce[Header] | ReadOnce[TokenInfo] = field(compare=False)
-    """Header of the coded file."""
+    stated: ReadOnce[Header] | ReadOnce[TokenInfo] | None = field(compare=False)
+    """Header of the coded file; None for codes without metadata."""
     sample: shards.Sample | None = None
     """The array, unless the source is a ``.nac`` file."""
 
@@ -142,8 +149,13 @@ def token_jobs(shard: Path, out: Path, suffix: str) -> tuple[list[DecodeJob], li
     for sample in found.samples:
         path = shards.key_path(sample.key)
         target = out / path.with_name(path.name + suffix)
-        jobs.append(DecodeJob(sample.name, target, ReadOnce(shard, partial(read_token_info, sample)), sample))
+        jobs.append(_array_job(sample, target))
     return jobs, [Failure(shard, found.fault)] if found.fault else []
+
+
+def _array_job(sample: shards.Sample, target: Path) -> DecodeJob:
+    stated = None if sample.bare else ReadOnce(sample.path, partial(read_token_info, sample))
+    return DecodeJob(sample.name, target, stated, sample)
 
 
 @dataclass(frozen=True)
@@ -161,12 +173,22 @@ class _DecodeTask(BatchTask[DecodeJob]):
         return f"{named} {self.options}"
 
     def _model_for(self, job: DecodeJob) -> LoadedModel:
-        return resolve_model(self.model, job.stated.get().fingerprint, job.source)
+        if job.stated:
+            return resolve_model(self.model, job.stated.get().fingerprint, job.source)
+        if not isinstance(self.model, LoadedModel):
+            raise UserError(f"{job.source}: these codes do not name their model; give it with --model")
+        return self.model
+
+    def _stated(self, job: DecodeJob) -> Header | TokenInfo:
+        if job.sample and job.sample.bare:
+            return describe_bare_array(job.sample, self._model_for(job))
+        assert job.stated
+        return job.stated.get()
 
     def find_up_to_date(self, job: DecodeJob) -> list[Skipped]:
         if self.options.strict or not self.options.is_whole:
             return []  # an audio file has no record of its part of the source or of concealed damage
-        head, found, model = job.stated.get(), audio.info(job.target), self._model_for(job)
+        head, found, model = self._stated(job), audio.info(job.target), self._model_for(job)
         same = (
             is_fingerprint_of(head.fingerprint, model.compatible_fingerprints)
             and (head.sample_rate, head.channels) == (found.sample_rate, found.channels)
@@ -187,7 +209,7 @@ class _DecodeTask(BatchTask[DecodeJob]):
         return False
 
     def expected_seconds(self, job: DecodeJob) -> float:
-        head = job.stated.get()
+        head = self._stated(job)
         first, stop = sample_range(job.source, head, self.options.start, self.options.end)
         return (stop - first) / head.sample_rate
 

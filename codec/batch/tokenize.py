@@ -88,6 +88,7 @@ def encode_tokens(
     codebooks: int | None = None,
     per_shard: int | None = None,
     manifest: Path | None = None,
+    flat: bool = False,
 ) -> BatchReport:
     """Encode audio files into shards ``out/tokens-000000.tar`` and so on.
 
@@ -104,6 +105,7 @@ def encode_tokens(
         codebooks: number of codebooks (default: all)
         per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`)
         manifest: CSV table whose columns become part of the metadata
+        flat: whether arrays hold the ids of :mod:`codec.coding.flat_tokens` instead of codes
 
     Returns:
         The outcome of each source.
@@ -128,7 +130,7 @@ def encode_tokens(
         others = sorted(set(out.glob(f"tokens-*{shards.SUFFIX}")) - {job.target for job in jobs})
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
-        task = _TokenizeTask(model, codebooks or model.n_codebooks, batch.force, batch.concurrent_files)
+        task = _TokenizeTask(model, codebooks or model.n_codebooks, flat, batch.force, batch.concurrent_files)
         report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
         failed = {failure.path for failure in report.failures}
         kept = {job.members for job in jobs if job.source in failed}  # the same call goes on from there
@@ -184,13 +186,14 @@ class _TokenizeTask(BatchTask[_ShardJob]):
 
     model: LoadedModel
     codebooks: int
+    flat: bool
     force: bool
     concurrent_files: int | None
     verb = "tokens of"
 
     def describe_result(self, job: _ShardJob) -> str:
         entries = [(entry.key, dict(entry.columns)) for entry in job.entries]
-        return f"{self.model.fingerprint} {self.codebooks} {entries}"
+        return f"{self.model.fingerprint} {self.codebooks} {'flat ' * self.flat}{entries}"
 
     def find_up_to_date(self, job: _ShardJob) -> list[Skipped]:
         keys = {entry.key for entry in job.entries}
@@ -233,7 +236,9 @@ class _TokenizeTask(BatchTask[_ShardJob]):
 
     def _encode(self, job: _ShardJob, entry: _TokenEntry, progress: Progress) -> Tokens | Failure:
         def encode() -> Tokens:
-            return encode_to_tokens(entry.audio.get(), job.target, self.model, self.codebooks, entry.columns, progress)
+            return encode_to_tokens(
+                entry.audio.get(), job.target, self.model, self.codebooks, entry.columns, progress, flat=self.flat
+            )
 
         return attempt(entry.source, encode)
 
@@ -264,7 +269,8 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         settings = token_settings(self.model, self.codebooks, entry.source, entry.columns)
         if {name: metadata.get(name) for name in settings} != settings:
             return False
-        return read_codes(sample, read_token_info(sample), self.model).dtype == DTYPE
+        info = read_token_info(sample)
+        return read_codes(sample, info, self.model).dtype == DTYPE and info.is_flat == self.flat
 
 
 def _entry_seconds(entry: _TokenEntry) -> float:

@@ -21,9 +21,11 @@ def add_parser(command: AddCommand) -> None:
     parser = command(
         "decode",
         _run,
-        "decode .nac files, and shards that codec tokens wrote, to audio files",
-        "Decodes .nac files, and shards that codec tokens wrote, to audio files. Damaged parts of a .nac file are"
-        " concealed, a truncated file is decoded up to its end, and the lost spans are listed.",
+        "decode .nac files, and codes in shards and arrays, to audio files",
+        "Decodes to audio files: .nac files; shards that codec tokens wrote; and codes of --model that another"
+        " program wrote, whole numbers [codebooks, frames], [channels, codebooks, frames] or [ids] in .npy files or tar"
+        " files of them. Damaged parts of a .nac file are concealed, a truncated file is decoded up to its end, and the"
+        " lost spans are listed.",
     )
     parser.add_argument(
         "--from",
@@ -59,7 +61,7 @@ def add_parser(command: AddCommand) -> None:
     )
     add_use_option(parser)
     default = f"the model named in each file, from the built-in models and that of the variable {MODEL_VARIABLE}"
-    add_batch_options(parser, ".nac files and token shards", default, ".wav, .flac or .ogg")
+    add_batch_options(parser, ".nac files, token shards and .npy arrays of codes", default, ".wav, .flac or .ogg")
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:

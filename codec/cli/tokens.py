@@ -31,7 +31,18 @@ def add_parser(command: AddCommand) -> None:
         " which describes them. KEY is the path of the file in its folder tree. Shards that are up to date are not"
         " rewritten, so the same command continues after an interruption; bad files are skipped and listed at the end.",
     )
-    parser.add_argument("--codebooks", type=positive, metavar="N", help="codebooks of each frame (default: all)")
+    parser.add_argument(
+        "--codebooks",
+        type=positive,
+        metavar="N",
+        help="codebooks of each frame (default: all); what fewer cost in quality: docs/tokens.md",
+    )
+    parser.add_argument(
+        "--flat",
+        action="store_true",
+        help="write one sequence of ids for each channel, frame after frame: the id of a code of codebook k, counted"
+        " from 0, is k times the size of the codebooks plus the code",
+    )
     parser.add_argument(
         "--per-shard",
         type=positive,
@@ -65,5 +76,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         codebooks=arguments.codebooks,
         per_shard=arguments.per_shard,
         manifest=arguments.manifest,
+        flat=arguments.flat,
     )
     return print_batch(batch, arguments.json)

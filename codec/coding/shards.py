@@ -45,13 +45,15 @@ class Sample:
     """One array with its metadata."""
 
     path: Path
-    """The shard."""
+    """The shard, or the file of a single array."""
     key: str
-    """Name of the sample in the shard."""
+    """Name of the sample in the shard; empty for the file of a single array."""
     array: Extent | None
     """None if that member is missing."""
     metadata: Extent | None
     """None if that member is missing."""
+    bare: bool = False
+    """Whether nothing in the file has metadata: these are codes that another program wrote."""
 
     @property
     def name(self) -> Path:
@@ -135,10 +137,26 @@ def read_shard(path: Path) -> ShardContents:
     except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
         reason = str(error) or "a header that is nested or larger than memory"
         fault = f"{path}: not a complete shard ({reason}); make it again with codec tokens"
-    samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA)) for key, has in found.items()]
+    bare = not any(METADATA in has for has in found.values())
+    samples = [Sample(path, key, has.get(ARRAY), has.get(METADATA), bare) for key, has in found.items()]
     if not samples and fault is None:
         fault = f"{path}: holds no tokens; make it again with codec tokens"
     return ShardContents(samples, fault)
+
+
+def array_file(path: Path) -> Sample:
+    """Take a ``.npy`` file as a sample without metadata.
+
+    Args:
+        path: the file
+
+    Returns:
+        The sample.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    return Sample(path, "", Extent(0, path.stat().st_size), None, bare=True)
 
 
 def is_shard(path: Path) -> bool:
@@ -222,7 +240,8 @@ def damaged_sample(sample: Sample, reason: object) -> UserError:
         The error to raise.
     """
     line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
-    return UserError(f"{sample.name}: cannot be read ({line}); make it again with codec tokens")
+    advice = "" if sample.bare else "; make it again with codec tokens"
+    return UserError(f"{sample.name}: cannot be read ({line}){advice}")
 
 
 def _read(path: Path, extent: Extent) -> bytes:

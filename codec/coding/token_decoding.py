@@ -14,7 +14,7 @@ from codec.coding.nac_reader import wrong_model
 from codec.coding.options import DecodingOptions
 from codec.coding.pipeline import DecodingPipeline
 from codec.coding.report import FileMeter, FileReport, Progress
-from codec.coding.token_arrays import read_codes, read_token_info
+from codec.coding.token_arrays import describe_bare_array, read_codes, read_token_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def decode_tokens(
     Raises:
         UserError: the array is damaged or of another model; times outside the audio; target not writable.
     """
-    info = read_token_info(sample)
+    info = describe_bare_array(sample, model) if sample.bare else read_token_info(sample)
     meter = FileMeter(sample.name, target, info.sample_rate, info.channels, progress=progress)
     if info.model not in model.compatible_fingerprints:
         raise wrong_model(sample.name, info.model, model)

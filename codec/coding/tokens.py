@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
 from codec.bitstream.codes import IntArray
+from codec.coding.flat_tokens import flatten_codes
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
 from codec.coding.shard_writer import ArrayParts
@@ -62,6 +63,8 @@ def encode_to_tokens(
     codebooks: int,
     columns: Mapping[str, str],
     progress: Progress | None = None,
+    *,
+    flat: bool = False,
 ) -> Tokens:
     """Encode an audio file to an array of codes.
 
@@ -72,6 +75,7 @@ def encode_to_tokens(
         codebooks: number of codebooks
         columns: columns of the manifest's row for this file
         progress: called after each block with the seconds of audio that it holds
+        flat: whether the array holds the ids of :mod:`codec.coding.flat_tokens` instead of codes
 
     Returns:
         Codes, metadata and figures.
@@ -87,6 +91,9 @@ def encode_to_tokens(
         coded.codes.astype(DTYPE)
         for coded in encode_blocks(model, meter.measure(source.blocks()), rate, channels, codebooks)
     ]
+    frames = sum(part.shape[-1] for part in parts)
+    if flat:
+        parts = [flatten_codes(part, model.codebook_size) for part in parts]
     codes = ArrayParts([part[0] for part in parts] if channels == 1 else parts)
     metadata = TokenInfo(
         **token_settings(model, codebooks, source.path, columns),
@@ -94,8 +101,8 @@ def encode_to_tokens(
         channels=channels,
         samples=meter.samples,
         seconds=meter.samples / rate,
-        frames=codes.shape[-1],
-        axes=["channels", "quantizers", "frames"][channels == 1 :],
+        frames=frames,
+        axes=["channels", *(["ids"] if flat else ["quantizers", "frames"])][channels == 1 :],
         stereo=model.config.stereo if channels == 2 else None,
     )
     report = meter.report(

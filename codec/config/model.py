@@ -199,6 +199,20 @@ class CodecConfig:
         """
         return -(-(samples + self.hop) // self.latent_hop) if samples else 0
 
+    def samples_of(self, frames: int) -> int:
+        """Count the samples that latent frames cover.
+
+        Args:
+            frames: number of frames
+
+        Returns:
+            The length of the longest waveform with so many frames.
+
+        >>> CodecConfig(hop=160, frames_per_latent=2).samples_of(11)
+        3360
+        """
+        return max(0, frames * self.latent_hop - self.hop)
+
     @property
     def bits_per_code(self) -> int:
         """Bits of a code of fixed width."""

@@ -18,6 +18,7 @@ from codec.model.quantizers.continuous import ContinuousLatents
 if TYPE_CHECKING:
     from codec.model.codec import Codec
     from codec.model.quantizers import InferenceQuantizer
+    from codec.model.quantizers.fused import SubspaceVQ
 
 
 @dataclass(frozen=True)
@@ -287,12 +288,12 @@ class DecodeBlock(Decoding):
     Args:
         codec: model
         quantize: whether ``quantizer`` takes codes
-        quantizer: quantizer for inference, which follows from the others
+        quantizer: what makes latents of codes, which follows from the others
     """
 
     codec: Codec
     quantize: bool
-    quantizer: InferenceQuantizer | ContinuousLatents = field(compare=False)
+    quantizer: InferenceQuantizer | SubspaceVQ | ContinuousLatents = field(compare=False)
 
     def __call__(self, block: Tensor, state: StreamState) -> tuple[tuple[Tensor, ...], StreamState]:
         """Decode a block.

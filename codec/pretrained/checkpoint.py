@@ -22,7 +22,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.codec_base import CodecBase
 from codec.model.convnext import is_skip_path
-from codec.pretrained.model_folder import CONFIG, WEIGHTS, damaged_model, read_config
+from codec.pretrained.model_folder import CONFIG, MODEL_TYPE, WEIGHTS, damaged_model, read_config
 from codec.runtime.atomic_files import commit_file, temporary_path
 
 
@@ -87,6 +87,7 @@ def save_model(
         for name, tensor in codec.state_dict().items()
     }
     content = {
+        "model_type": MODEL_TYPE,
         "codec": codec.config.to_dict(),
         "fingerprint": fingerprint(codec),
         "decodes": list(codec.compatible_fingerprints),

@@ -1,40 +1,51 @@
 """Export of trained models: smaller files for archiving and distribution, and ONNX graphs."""
 
-import logging
-import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.errors import UserError
 from codec.model.codec import Codec
-from codec.model.convnext import StreamState, is_skip_path
+from codec.model.convnext import is_skip_path
 from codec.model.exact_decoder import ExactDecodeBlock
+from codec.model.quantizers.fused import FusedVQ, SingleFrameVQ
 from codec.model.quantizers.nearest import FEW_POINTS
 from codec.model.torch_backend import DecodeBlock, EncodeBlock, TensorStep
-from codec.pretrained.checkpoint import fingerprint, load_codec, model_checksum, save_model
-from codec.pretrained.model_card import CARD_FILE, write_model_card
-from codec.pretrained.model_folder import model_folder, read_training_info
-from codec.pretrained.onnx_backend import DECODER, ENCODER
+from codec.pretrained.checkpoint import load_codec, save_model
+from codec.pretrained.compact_graphs import write_compact_decoders
+from codec.pretrained.folder_writer import write_companions
+from codec.pretrained.frame_graphs import store_blocks_as_int8
+from codec.pretrained.graph_writer import write_graph
+from codec.pretrained.model_folder import read_training_info
+from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, frame_graph
 from codec.pretrained.onnx_constants import write_constants
 from codec.runtime.atomic_files import remove_abandoned_parts, replacing
 from codec.runtime.extras import require_installed
 from codec.runtime.progress import ProgressBar
-from codec.training.provenance import TRAINED_CLIPS_FILE
 
 MAX_DIMENSION = 1 << 16
 """Maximum number of frames in a block, and of streams, that a graph computes."""
 
 
+@dataclass(frozen=True)
+class GraphOptions:
+    """Which ONNX graphs are written besides those for blocks of any size in float32."""
+
+    exact: bool = False
+    """Whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`."""
+    dtypes: tuple[str, ...] = ()
+    """Types of further graphs of the decoder, see :mod:`codec.pretrained.compact_graphs`."""
+    single_frames: bool = False
+    """Whether there are graphs for single frames of one stream, too, which take less time: of the encoder, and of the
+    decoder in float32 and in int8, if that is one of the types."""
+
+
 @torch.no_grad()
-def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = False) -> Codec:
+def export_model(source: Path, folder: Path, graphs: GraphOptions | None = None) -> Codec:
     """Export a model with its networks in half precision, which halves their size.
 
     The result is another model, with a fingerprint of its own, since its rounded decoder does not give bit for bit the
@@ -44,8 +55,7 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     Args:
         source: the folder of a run or model
         folder: folder to create; if it exists, it must be empty and not the current one
-        onnx: whether to write the ONNX graphs as well, see :func:`export_graphs`
-        exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
+        graphs: which ONNX graphs to write, see :func:`export_graphs` (default: none)
 
     Returns:
         The exported model.
@@ -65,23 +75,22 @@ def export_model(source: Path, folder: Path, onnx: bool = False, exact: bool = F
     remove_abandoned_parts(folder.parent, {folder.name})
     try:
         with replacing(folder) as part:
-            if onnx:
-                export_graphs(codec, part, info, torch.float16, exact)
+            if graphs:
+                export_graphs(codec, part, info, torch.float16, graphs)
             else:
                 save_model(part, codec, info, torch.float16)
-            for name in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
-                if (source / name).is_file():
-                    shutil.copyfile(source / name, part / name)
-            if (card := model_folder(source) / CARD_FILE).is_file():
-                shutil.copyfile(card, part / CARD_FILE)
-            write_model_card(part, folder.resolve().name)
+            write_companions(part, folder.resolve().name, source)
     except OSError as error:
         raise UserError(f"{folder}: cannot write ({error.strerror})") from error
     return codec
 
 
 def export_graphs(
-    codec: Codec, folder: Path, info: dict[str, Any], stored: torch.dtype = torch.float32, exact: bool = False
+    codec: Codec,
+    folder: Path,
+    info: dict[str, Any],
+    stored: torch.dtype = torch.float32,
+    graphs: GraphOptions = GraphOptions(),
 ) -> None:
     """Write a model together with its ONNX graphs for :mod:`codec.pretrained.onnx_backend`.
 
@@ -93,7 +102,7 @@ def export_graphs(
         folder: folder to write; it is created if it is missing
         info: about its training, see :func:`codec.pretrained.checkpoint.save_model`
         stored: data type of the stored weights of the networks
-        exact: whether the graph of the decoder is that of :mod:`codec.model.exact_decoder`
+        graphs: which graphs to write
 
     Raises:
         UserError: no ONNX exporter is installed, the files cannot be written, or the model has no exact decoder.
@@ -105,94 +114,25 @@ def export_graphs(
     codes = torch.zeros(2, config.quantizer.codebooks, FEW_POINTS, dtype=torch.int64)
     streams = torch.export.Dim("streams", max=MAX_DIMENSION)
     frames = torch.export.Dim("frames", min=FEW_POINTS, max=MAX_DIMENSION)
-    quantizer = codec.quantizer.fused()
-    encode = EncodeBlock(codec, config.quantizer.codebooks, True, quantizer)
-    decode = ExactDecodeBlock(codec) if exact else DecodeBlock(codec, True, quantizer)
-    with ProgressBar(total=2, desc="export", unit="graph") as bar:
-        sizes = {0: streams, 1: config.latent_hop * frames}
-        _write(encode, wave, sizes, "wave", ["codes", "need"], folder / ENCODER)
-        bar.update()
-        _write(decode, codes, {0: streams, 2: frames}, "codes", ["wave"], folder / DECODER)
-        bar.update()
-    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    fused, count = codec.quantizer.fused(), config.quantizer.codebooks
+    encode = EncodeBlock(codec, count, True, fused)
+    decode = ExactDecodeBlock(codec) if graphs.exact else DecodeBlock(codec, True, codec.quantizer.compact())
+    planned: list[tuple[str, TensorStep, Tensor, dict[int, Any] | None]] = [
+        (ENCODER, encode, wave, {0: streams, 1: config.latent_hop * frames}),
+        (DECODER, decode, codes, {0: streams, 2: frames}),
+    ]
+    if graphs.single_frames:
+        encode_frame = replace(encode, quantizer=SingleFrameVQ(fused) if isinstance(fused, FusedVQ) else fused)
+        planned.append((frame_graph(ENCODER), encode_frame, wave[:1, : config.latent_hop], None))
+        planned.append((frame_graph(DECODER), decode, codes[:1, :, :1], None))
+    for name, step, block, sizes in ProgressBar(planned, desc="export", unit="graph"):
+        block_name, outputs = ("wave", ["codes", "need"]) if isinstance(step, EncodeBlock) else ("codes", ["wave"])
+        write_graph(step, block, sizes, block_name, outputs, folder / name)
+    written = [name for name, *_ in planned]
+    written += write_compact_decoders(folder, config, graphs.dtypes)
+    if graphs.single_frames and "int8" in graphs.dtypes:
+        written.append(frame_graph(decoder_graph("int8")))
+        store_blocks_as_int8(folder / frame_graph(DECODER), config.decoder, folder / written[-1])
+    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in written}
     write_constants(codec, folder, {ENCODER: encode, DECODER: decode})
     save_model(folder, codec, info, stored, digests)
-
-
-class _Graph(nn.Module):
-    """A step in the form that the exporter takes: a module that returns tensors."""
-
-    def __init__(self, step: TensorStep):
-        super().__init__()
-        self.step = step
-
-    def forward(self, block: Tensor, state: StreamState) -> tuple[Tensor, ...]:
-        outputs, state = self.step(block, state)
-        return *outputs, *state
-
-
-def _write(step: TensorStep, block: Tensor, sizes: dict[int, Any], takes: str, gives: list[str], path: Path) -> None:
-    """Write one graph.
-
-    ``block`` is an example input, ``sizes`` are its dimensions that may vary, ``takes`` and ``gives`` name the inputs
-    and outputs.
-    """
-    codec, state = step.codec, step.initial_state(len(block))
-    with torch.no_grad(), _quiet():
-        every = sizes, tuple({0: sizes[0]} for _ in state)
-        made = torch.onnx.export(
-            _Graph(step),
-            (block, state),
-            dynamic_shapes=every,
-            custom_translation_table={torch.ops.aten.cummin.default: _running_minimum},
-            dynamo=True,
-            verbose=False,
-        )
-    assert made is not None
-    graph, states = made.model.graph, range(len(state))
-    names = [takes, *(f"state_{number}" for number in states), *gives, *(f"next_{number}" for number in states)]
-    for value, name in zip([*graph.inputs, *graph.outputs], names, strict=True):
-        value.name = name
-    made.model.metadata_props.update(
-        fingerprint=fingerprint(codec),
-        checksum=model_checksum(codec),
-        sample_rate=str(codec.config.sample_rate),
-        latent_hop=str(codec.config.latent_hop),
-        hop=str(codec.config.hop),
-    )
-    try:
-        made.save(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror})") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings and messages of the exporter that users cannot act on."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before):
-                logger.setLevel(level)
-
-
-def _running_minimum(values: Any, dim: int) -> tuple[Any, Any]:
-    """Translate ``torch.cummin`` of ``[batch, codebooks, frames]`` over the codebooks, which ONNX does not have.
-
-    It is the minimum over all codebooks, with the later ones set to infinity. The indices are not computed.
-    """
-    from onnx.numpy_helper import from_array
-    from onnxscript import opset18
-
-    op: Any = opset18  # its types are stricter than it is
-    count = values.shape[dim]
-    later = np.triu(np.full((count, count), np.inf, np.float32), 1)[None, :, :, None]
-    others = op.Unsqueeze(values, op.Constant(value_ints=[dim]))
-    masked = op.Add(others, op.Constant(value=from_array(later)))
-    return op.ReduceMin(masked, op.Constant(value_ints=[dim + 1]), keepdims=0), op.Constant(value_int=0)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
+MODEL_TYPE = "lathe"
+"""Name by which transformers knows models of this kind; see :mod:`codec.transformers`."""
+
 _BUFFERS = ("tables.", "quantizer.", "spread")
 """Prefixes of the stored arrays that are fitted to data or learnt without gradients."""
 

@@ -18,12 +18,44 @@ import numpy.typing as npt
 from codec.bitstream.codes import NO_CODE
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
+from codec.model.decoder_dtypes import GRAPH_DTYPES
 from codec.runtime.extras import require_installed
 
 if TYPE_CHECKING:
     from codec.model.codec import Codec
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+
+
+def decoder_graph(dtype: str) -> str:
+    """Return the name of the graph of a decoder.
+
+    Args:
+        dtype: type in which its weights are stored
+
+    Returns:
+        The file name.
+
+    Raises:
+        UserError: there are no graphs of this type.
+    """
+    if dtype not in GRAPH_DTYPES:
+        raise UserError(f"graphs for ONNX Runtime are {', '.join(GRAPH_DTYPES)}, not {dtype}")
+    return DECODER if dtype == "float32" else f"decoder.{dtype}.onnx"
+
+
+def frame_graph(name: str) -> str:
+    """Return the name of the graph for single frames of one stream.
+
+    Args:
+        name: name of the graph for blocks of any size
+
+    Returns:
+        The file name.
+    """
+    first, _, rest = name.partition(".")
+    return f"{first}.frame.{rest}"
+
 
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
@@ -36,25 +68,33 @@ class OnnxBackend:
         digests: SHA-256 of each graph by file name, as exported with the model
         codebooks: number of codebooks of the model
         threads: CPU threads that ONNX Runtime may use
+        dtype: type in which the weights of the decoder's graph are stored
 
     Raises:
         UserError: ONNX Runtime is not installed, or a graph is not there. That a graph is damaged, or is not the one
             that was exported, is found when the first stream needs it.
     """
 
-    def __init__(self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1):
+    def __init__(
+        self, folder: Path, digests: Mapping[str, str], codebooks: int, threads: int = 1, dtype: str = "float32"
+    ):
         self.folder, self.digests, self.codebooks, self.threads = folder, dict(digests), codebooks, threads
+        self.decoder_name = decoder_graph(dtype)
         require_installed("the device onnx", "onnx", modules=["onnxruntime"])
-        for name in (ENCODER, DECODER):
+        for name in (ENCODER, self.decoder_name):
             _check_exists(folder / name)
 
     @cached_property
-    def _encoder(self) -> Any:
-        return self._open(ENCODER)
+    def _encoder(self) -> "_Graph":
+        return self._open_both(ENCODER)
 
     @cached_property
-    def _decoder(self) -> Any:
-        return self._open(DECODER)
+    def _decoder(self) -> "_Graph":
+        return self._open_both(self.decoder_name)
+
+    def _open_both(self, name: str) -> "_Graph":
+        frame = frame_graph(name)
+        return _Graph(self._open(name), _Graph(self._open(frame)) if frame in self.digests else None)
 
     def _open(self, name: str) -> Any:
         """Make a session from the file whose digest was compared."""
@@ -80,7 +120,7 @@ class OnnxBackend:
         Returns:
             A step from waveforms to codes and their importances.
         """
-        return _EncodeStep(self.folder, codebooks, _Graph(self._encoder))
+        return _EncodeStep(self.folder / ENCODER, codebooks, self._encoder)
 
     def decoding_step(self) -> "_DecodeStep":
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
@@ -88,16 +128,17 @@ class OnnxBackend:
         Returns:
             A step from codes to waveforms.
         """
-        return _DecodeStep(self.folder, self.codebooks, _Graph(self._decoder))
+        return _DecodeStep(self.folder / self.decoder_name, self.codebooks, self._decoder)
 
 
-def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
+def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "float32") -> "Codec":
     """Return a codec that computes streams of codes with the ONNX graphs in a folder.
 
     Args:
         codec: model
         folder: folder to which this model was exported with its graphs
         threads: CPU threads that ONNX Runtime may use
+        dtype: type in which the weights of the decoder's graph are stored
 
     Returns:
         The same codec with another backend; its weights are shared.
@@ -112,15 +153,16 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1) -> "Codec":
     if exported.model_checksum != model_checksum(codec):
         raise UserError(f"{folder}: its ONNX graphs are those of another model; export it again")
     same = copy.copy(codec)
-    same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads)
+    same.backend = OnnxBackend(folder, exported.digests, codec.config.quantizer.codebooks, threads, dtype)
     return same
 
 
 class _Graph:
-    """A session that runs one block."""
+    """A session that runs one block, and one that runs the single frames of one stream, if there is one."""
 
-    def __init__(self, session: Any):
-        self._session = session
+    def __init__(self, session: Any, of_frame: "_Graph | None" = None):
+        self._session, self._of_frame = session, of_frame
+        self._block_shape = session.get_inputs()[0].shape
         self._names = [value.name for value in session.get_inputs()]
         self._states = [(value.shape[1:], _TYPES[value.type]) for value in session.get_inputs()[1:]]
 
@@ -130,6 +172,11 @@ class _Graph:
 
     def run(self, block: npt.NDArray[Any], state: BlockOutputs) -> list[npt.NDArray[Any]]:
         """Return all outputs, those of the state last."""
+        frame = self._of_frame
+        if frame and list(block.shape[1:]) == frame._block_shape[1:]:
+            streams = [slice(number, number + 1) for number in range(len(block))]
+            parts = [frame.run(block[one], tuple(value[one] for value in state)) for one in streams]
+            return list(join_arrays([tuple(part) for part in parts]))
         given = {name: np.ascontiguousarray(value) for name, value in zip(self._names, (block, *state))}
         try:
             return list(self._session.run(None, given))
@@ -141,7 +188,7 @@ class _Graph:
 class _Step:
     """Base of the steps of encoder and decoder. Steps of the same graphs and codebooks are equal."""
 
-    folder: Path
+    path: Path
     codebooks: int
     graph: _Graph = field(compare=False)
 
@@ -177,15 +224,18 @@ class _DecodeStep(_Step):
 
     def __call__(self, block: npt.NDArray[Any], state: BlockOutputs) -> tuple[BlockOutputs, BlockOutputs]:
         missing = self.codebooks - block.shape[1]
-        padded = np.pad(block, ((0, 0), (0, missing), (0, 0)), constant_values=NO_CODE)
-        waveform, *after = self.graph.run(padded, state)
+        if missing:
+            block = np.pad(block, ((0, 0), (0, missing), (0, 0)), constant_values=NO_CODE)
+        waveform, *after = self.graph.run(block, state)
         return (waveform,), tuple(after)
 
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
+        kinds = path.name.split(".")[1:-1]
+        options = "".join(" --single-frames" if kind == "frame" else f" --dtype {kind}" for kind in kinds)
         raise UserError(
-            f"{path}: no such graph; write it with codec export MODEL --onnx --out DIR, and give --model DIR"
+            f"{path}: no such graph; write it with codec export MODEL --onnx{options} --out DIR, and give --model DIR"
         )
 
 

@@ -31,19 +31,20 @@ class OnnxCodec(StreamingCodec):
     Args:
         path: the folder of a model with graphs, or of the run that trained it
         threads: CPU threads that ONNX Runtime may use
+        dtype: type in which the weights of the decoder's graph are stored
 
     Raises:
         UserError: no model there, without graphs, or damaged; ONNX Runtime is not installed.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, dtype: str = "float32") -> None:
         self.folder = model_folder(path)
         self.config = read_codec_config(self.folder)
         self.fingerprint, *others = read_fingerprints(self.folder)
         """16 hexadecimal digits that name the decoder."""
         self.compatible_fingerprints = tuple(others)
         self.backend = OnnxBackend(
-            self.folder, read_graphs(self.folder).digests, self.config.quantizer.codebooks, threads
+            self.folder, read_graphs(self.folder).digests, self.config.quantizer.codebooks, threads, dtype
         )
 
     def code_tables(self) -> CodeTables:

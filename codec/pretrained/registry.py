@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from codec.bitstream.header import is_fingerprint_of
 from codec.coding.bit_rate import expected_bits, expected_kbps
 from codec.errors import UserError
+from codec.pretrained.hub import SCHEME, download_model, is_hub_id
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import (
     count_parameters,
@@ -89,14 +90,17 @@ def find_model(name: str) -> Path:
     """Find a model.
 
     Args:
-        name: name of a built-in model, or the path of the folder of a model or run
+        name: name of a built-in model, the path of the folder of a model or run, or ``hf://OWNER/NAME``, see
+            :mod:`codec.pretrained.hub`
 
     Returns:
         Its folder, which exists, but may hold no model.
 
     Raises:
-        UserError: neither a built-in model nor a path.
+        UserError: neither a built-in model nor a path nor a model of the Hub.
     """
+    if name.startswith(SCHEME):
+        return download_model(name)
     for known, folder in iterate_models():
         if known == name:
             return folder
@@ -108,10 +112,35 @@ def find_model(name: str) -> Path:
             advice = "give the folder of a run or of a model, as --model or --init-from"
             raise UserError(f"no model {name}: this installation has no built-in model; {advice}")
         names = ", ".join(there)
+        hub = f", or {SCHEME}{name} for one of the Hugging Face Hub" if is_hub_id(name) else ""
         raise UserError(
-            f"no model {name}: built in are {names}; give one of these, or the folder of a run or of a model"
+            f"no model {name}: built in are {names}; give one of these, or the folder of a run or of a model{hub}"
         )
     return Path(name)
+
+
+def pretrained_name(name: str, revision: str | None = None) -> str:
+    """Complete the name of a model that may be one of the Hub without saying so.
+
+    Args:
+        name: as for :func:`find_model`, or ``OWNER/NAME`` of the Hub, unless there is such a path here
+        revision: branch, tag or commit of the repository on the Hub
+
+    Returns:
+        A name for :func:`find_model`.
+
+    Raises:
+        UserError: a revision of a model that is not on the Hub.
+    """
+    if is_hub_id(name) and not Path(name).exists():
+        name = f"{SCHEME}{name}"
+    if revision is None:
+        return name
+    if not name.startswith(SCHEME):
+        raise UserError(
+            f"{name}: a revision is for models of the Hugging Face Hub, not for folders and built-in models"
+        )
+    return f"{name}@{revision}"
 
 
 def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1, dtype: str = "float32") -> LoadedModel:
@@ -121,7 +150,8 @@ def load_model(name: str, device: str | torch.device = "cpu", threads: int = 1, 
         name: as for :func:`find_model`
         device: device of the model, such as ``"cpu"``, ``"cuda"`` or :data:`ONNX`
         threads: CPU threads of ONNX Runtime; without effect on other devices
-        dtype: data type of the decoder, one of :data:`codec.model.decoder_dtypes.DTYPES`
+        dtype: data type of the decoder, one of :data:`codec.model.decoder_dtypes.DTYPES`; with :data:`ONNX`, the type
+            in which the weights of its graph are stored
 
     Returns:
         The model on the device.
@@ -140,13 +170,14 @@ def _load(
     if device == ONNX:
         from codec.pretrained.onnx_codec import OnnxCodec
 
-        codec = OnnxCodec(place, threads)
+        codec = OnnxCodec(place, threads, dtype)
     else:
         from codec.pretrained.checkpoint import load_codec
 
         codec = load_codec(place).to(device)
     loaded = LoadedModel(codec, name or model_name(place), read_fingerprints(place)[0])
-    loaded.set_decoder_dtype(dtype)
+    if device != ONNX:
+        loaded.set_decoder_dtype(dtype)
     return loaded
 
 

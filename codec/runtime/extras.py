@@ -14,6 +14,8 @@ MODULES: dict[str, Sequence[str]] = {
     "speech-metrics": (*_SHARED, "jiwer", "pocketsphinx"),
     "search": (*_SHARED, "lightning", "optuna"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "hub": ("huggingface_hub",),
+    "transformers": ("transformers",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

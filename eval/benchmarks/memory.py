@@ -123,12 +123,12 @@ def _peak_mb() -> float:
 
 def _with_graphs(place: Path, folder: Path) -> Path:
     """Return a model that has graphs: itself, or an export of it in ``folder``."""
-    from codec.pretrained.export import export_model
+    from codec.pretrained.export import GraphOptions, export_model
     from codec.pretrained.model_folder import model_folder, read_graphs
 
     if read_graphs(model_folder(place)).digests:
         return place
-    export_model(place, folder, True)
+    export_model(place, folder, GraphOptions())
     return folder
 
 

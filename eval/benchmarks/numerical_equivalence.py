@@ -18,7 +18,7 @@ import torch
 from codec import audio
 from codec.api import AudioCodec, load
 from codec.errors import UserError
-from codec.model.decoder_dtypes import DTYPES
+from codec.model.decoder_dtypes import DTYPES, GRAPH_DTYPES
 from codec.pretrained.registry import ONNX
 from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads
@@ -174,7 +174,7 @@ def standard_configurations(device: str) -> list[RunConfiguration]:
     found = [RunConfiguration(threads=2), *(RunConfiguration(block=block) for block in (1, 16, 256))]
     found += [RunConfiguration(dtype=dtype) for dtype in DTYPES if dtype != "float32"]
     if device == ONNX:
-        return [*found, RunConfiguration(device), RunConfiguration(device, block=1)]
+        return [*found, *(RunConfiguration(device, dtype) for dtype in GRAPH_DTYPES), RunConfiguration(device, block=1)]
     if device == "cpu":
         return found
     return [*found, *(RunConfiguration(device, dtype) for dtype in DTYPES if dtype not in ("int8", "exact"))]

@@ -1,4 +1,4 @@
-"""``python -m eval.benchmarks.products``: ways to compute a decoder's products and single frames, side by side.
+"""``python -m eval.benchmarks.products``: ways to compute a decoder's products, side by side.
 
 They take turns, so that other load affects them all. With one row, as in a stream of single frames, the time is that of
 reading the weights from memory and of the calls; with 256 rows, as in files, that of the arithmetic. The instruction
@@ -16,12 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from codec.model.codec import Codec
-from codec.model.streaming import StreamDecoder, StreamEncoder
-from codec.model.torch_backend import TorchBackend
-from codec.pretrained.registry import load_model
 from codec.runtime.torch_threads import torch_threads
-from eval.benchmarks.coding_speed import noise_waveform
 from eval.pages.text_table import Table
 
 SIZES = ((384, 1152), (1152, 384))
@@ -134,44 +129,10 @@ def time_products(rows: int, rounds: int) -> dict[str, tuple[float, float]]:
     }
 
 
-def time_frames(codec: Codec, frames: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Time streams of single frames, as computed by the layers of a model and by the steps for single frames.
-
-    Args:
-        codec: model on the CPU.
-        frames: length of a stream; its first fifth is not counted.
-        rounds: streams of each kind, in turn.
-
-    Returns:
-        The medians of the processor times of encoding and of decoding a frame, in ms.
-    """
-    times: dict[str, list[tuple[float, float]]] = {"layers": [], "steps for single frames": []}
-    hop, count = codec.config.latent_hop, codec.config.quantizer.codebooks
-    wave = noise_waveform(frames * hop / codec.config.sample_rate, codec.config.sample_rate).numpy()
-    with torch_threads(1):
-        for number in range(2 * rounds):
-            name = list(times)[number % 2]
-            backend = TorchBackend(codec, single_frames=name != "layers")
-            encoder = StreamEncoder(codec.config, backend.encoding_step(count), 1, 1)
-            decoder = StreamDecoder(codec.config, backend.decoding_step(), 1, 1)
-            for frame in range(frames):
-                started = time.thread_time()
-                codes = encoder.push(wave[..., frame * hop : (frame + 1) * hop]).codes
-                middle = time.thread_time()
-                decoder.push(codes)
-                if frame >= frames // 5:
-                    times[name].append((1000 * (middle - started), 1000 * (time.thread_time() - middle)))
-    return {
-        name: (statistics.median(a for a, _ in all_), statistics.median(b for _, b in all_))
-        for name, all_ in times.items()
-    }
-
-
 def main() -> None:
-    """Print two tables."""
+    """Print a table."""
     parser = argparse.ArgumentParser(description="Time ways to compute the products of a decoder's blocks.")
     parser.add_argument("--rounds", type=int, default=100, help="default: %(default)s; a tenth of it with 256 rows")
-    parser.add_argument("--model", default="speech_16k_v2", help="model of the single frames (default: %(default)s)")
     arguments = parser.parse_args()
     rounds = arguments.rounds
     found = time_products(1, rounds), time_products(256, max(1, rounds // 10))
@@ -179,10 +140,7 @@ def main() -> None:
     header = ["products", "1 frame, ms", "speed, x float32", "256 frames, ms", "speed, x float32"]
     rows = [[name, *(f"{figure:.2f}" for one in found for figure in one[name])] for name in WAYS]
     print(f"{limits or 'all instruction sets'}\n")
-    print(Table("Products of a decoder's blocks", "", header, rows).markdown(), end="\n\n")
-    frames = time_frames(load_model(arguments.model).network, 100, max(1, rounds // 10))
-    cells = [[name, *(f"{figure:.2f}" for figure in one)] for name, one in frames.items()]
-    print(Table("Single frames", "", ["single frames", "encode, ms", "decode, ms"], cells).markdown())
+    print(Table("Products of a decoder's blocks", "", header, rows).markdown())
 
 
 if __name__ == "__main__":

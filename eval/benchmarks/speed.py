@@ -19,7 +19,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.decoder_precision import set_decoder_dtype
 from codec.pretrained.checkpoint import load_codec, save_model
-from codec.pretrained.export import export_graphs
+from codec.pretrained.export import GraphOptions, export_graphs
 from codec.pretrained.model_folder import model_folder
 from codec.pretrained.onnx_backend import with_graphs
 from codec.pretrained.registry import built_in
@@ -279,8 +279,10 @@ def _time_all_streams(
     with tempfile.TemporaryDirectory() as folder:
         graphs = {}
         for name, codec in models.items() if options.onnx else ():
-            export_graphs(codec, Path(folder) / Path(name).name, {})
-            graphs[f"{name}, ONNX"] = with_graphs(codec, Path(folder) / Path(name).name)
+            place = Path(folder) / Path(name).name
+            export_graphs(codec, place, {}, graphs=GraphOptions(dtypes=("int8",), single_frames=True))
+            graphs[f"{name}, ONNX"] = with_graphs(codec, place)
+            graphs[f"{name}, ONNX, int8"] = with_graphs(codec, place, dtype="int8")
         return time_streams({**timed, **graphs}, options.rounds)
 
 

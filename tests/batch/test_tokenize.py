@@ -12,12 +12,14 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from codec.api import AudioCodec
 from codec.batch.decode import decode_batch, token_jobs
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
@@ -159,7 +161,10 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
         make(Path(f"in/more/{number}.wav"), 16000)
     assert len(encode_tokens([Path("in")], Path("tokens"), LoadedModel(codec), codebooks=2).reports) == 9
     assert len(list(Path("tokens").glob("*.tar"))) == 9
-    (example,) = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
+    ids, example = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
+    told: dict[str, Any] = {}
+    exec(ids, told)
+    assert told["codes"].shape == (2, 51) and len(told["ids"]) == 102 and len(told["sound"]) == 16000
     Path("example.py").write_text(example, encoding="utf-8")
     ran = subprocess.run([sys.executable, "example.py"], capture_output=True, text=True)
     losses = [float(line.split()[0]) for line in ran.stdout.splitlines()]
@@ -377,3 +382,58 @@ def write_tar(path: Path, members: dict[str, bytes | None]) -> None:
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
+
+
+def test_codes_of_another_program_are_decoded(sounds, codec, model):
+    """Bare arrays and tar files of them, of any integers, with one codebook or more, as codes or as ids."""
+    loaded = AudioCodec(LoadedModel(codec))
+    codes = np.random.default_rng(0).integers(0, 16, (2, 3, 20))
+    Path("made").mkdir()
+    np.save("made/mono.npy", codes[0].astype(np.uint8))
+    np.save("made/stereo.npy", codes)
+    np.save("made/ids.npy", loaded.codes_to_ids(codes[0, :2]).astype(np.int16))
+    write_tar(Path("made/some.tar"), {"x/one.npy": numpy_bytes(codes[0, :1]), "two.npy": numpy_bytes(codes[0])})
+    batch = decode_batch([Path("made")], Path("wav"), LoadedModel(codec), bits="32f")
+    assert figures(batch) == (5, 0, 0)
+    expected = {"mono": codes[0], "stereo": codes, "ids": codes[0, :2], "x/one": codes[0, :1], "two": codes[0]}
+    for name, given in expected.items():
+        sound, rate = soundfile.read(f"wav/{name}.wav", dtype="float32")
+        assert rate == loaded.sample_rate and np.array_equal(sound.T, loaded.decode(given)), name
+    assert figures(decode_batch([Path("made")], Path("wav"), LoadedModel(codec), bits="32f")) == (0, 5, 0)
+    nameless = decode_batch([Path("made/mono.npy")], Path("none"), ModelFinder([model])).failures
+    assert [failure.reason for failure in nameless] == [
+        "made/mono.npy: these codes do not name their model; give it with --model"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codes", "says"),
+    [
+        (np.full((2, 9), 16), "not all from 0 to 15"),
+        (np.full((2, 9), -1), "not all from 0 to 15"),
+        (np.zeros((4, 9), int), "4 codebooks"),
+        (np.zeros((2, 9)), "not integers"),
+        (np.zeros((1, 2, 3, 9), int), r"\[channels, codebooks, frames\] or \[ids\]"),
+        (np.array([0, 16, 1]), "not whole frames of 2"),
+        (np.array([[1, 2]]).T[::-1].T.astype(object), "not integers"),
+    ],
+)
+def test_arrays_that_are_no_codes_are_refused_in_one_line(sounds, codec, codes, says):
+    np.save("a.npy", codes)
+    (failure,) = decode_batch([Path("a.npy")], Path("wav"), LoadedModel(codec)).failures
+    assert failure.reason.startswith("a.npy: ") and re.search(says, failure.reason) and "\n" not in failure.reason
+
+
+def test_flat_shards_decode_like_others(sounds, codec):
+    for name, flat in (("tok", False), ("flat", True)):
+        encode_tokens([Path("in")], Path(name), LoadedModel(codec), codebooks=2, flat=flat)
+        decode_batch([Path(name)], Path(f"{name}-wav"), LoadedModel(codec))
+    paths = [path for path in Path("tok-wav").rglob("*") if path.is_file()]
+    assert len(paths) == 5
+    for path in paths:
+        assert path.read_bytes() == (Path("flat-wav") / path.relative_to("tok-wav")).read_bytes()
+    told = read(*sorted(Path("flat").glob("*.tar")))
+    ids = np.load(io.BytesIO(told["x/b%2Ec"]["npy"]))
+    assert ids.ndim == 2 and len(ids) == 2 and json.loads(told["x/b%2Ec"]["json"])["axes"] == ["channels", "ids"]
+    assert figures(encode_tokens([Path("in")], Path("flat"), LoadedModel(codec), codebooks=2, flat=True)) == (0, 5, 0)
+    assert figures(encode_tokens([Path("in")], Path("flat"), LoadedModel(codec), codebooks=2)) == (5, 0, 0)

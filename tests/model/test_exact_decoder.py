@@ -18,7 +18,7 @@ from codec.model.codec import Codec
 from codec.model.decoder_precision import set_decoder_dtype
 from codec.model.exact_decoder import ACTIVATION_BITS, COEFFICIENT_BITS
 from codec.pretrained.checkpoint import save_model
-from codec.pretrained.export import export_graphs
+from codec.pretrained.export import GraphOptions, export_graphs
 from codec.pretrained.onnx_backend import with_graphs
 from codec.runtime.torch_threads import torch_threads
 from tests.helpers import exact_reference
@@ -120,7 +120,7 @@ def test_onnx_runtime_gives_the_same_samples(exact, codes, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     codec = lively()
-    export_graphs(codec, tmp_path, {}, exact=True)
+    export_graphs(codec, tmp_path, {}, graphs=GraphOptions(exact=True))
     assert torch.equal(with_graphs(codec, tmp_path).decode(codes), exact.decode(codes))
     assert torch.equal(with_graphs(codec, tmp_path, threads=3).decode(codes[:1]), exact.decode(codes)[:1])
 

@@ -23,9 +23,10 @@ from codec.coding.files import decode_file, encode_file
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.pretrained import onnx_backend
-from codec.pretrained.export import export_model
+from codec.pretrained.export import GraphOptions, export_model
+from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import CONFIG
-from codec.pretrained.onnx_backend import DECODER, ENCODER, with_graphs
+from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, frame_graph, with_graphs
 from codec.pretrained.onnx_constants import CONSTANTS, TABLES
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
@@ -44,7 +45,7 @@ def exported(request, tmp_path_factory):
     """The folder of a model with graphs."""
     folder = tmp_path_factory.mktemp("exported")
     tiny_model(folder / "model", *KINDS[request.param])
-    export_model(folder / "model", folder / "out", onnx=True)
+    export_model(folder / "model", folder / "out", GraphOptions(dtypes=("float16", "int8"), single_frames=True))
     return folder / "out"
 
 
@@ -154,7 +155,7 @@ assert not {{"torch", "scipy", "onnx"}} & set(sys.modules)
 def test_graphs_that_cannot_be_used_are_refused(exported, model, tmp_path):
     with pytest.raises(UserError, match="codec export MODEL --onnx"):
         load_model(str(model), "onnx")
-    with pytest.raises(UserError, match="float32, not bfloat16"):
+    with pytest.raises(UserError, match="not bfloat16"):
         library.load(exported, device="onnx", dtype="bfloat16")
     export_model(tiny_model(tmp_path / "model", seed=1), tmp_path / "other")
     for name in (ENCODER, DECODER):
@@ -184,7 +185,7 @@ def test_a_graph_with_other_weights_and_the_same_metadata_is_refused(exported, t
     with pytest.raises(UserError, match=DECODER):
         load_model(str(other), "onnx").codec.stream_decoder()
     config = json.loads((exported / CONFIG).read_text())
-    assert config["graphs"] == {name: sha256((exported / name).read_bytes()).hexdigest() for name in (ENCODER, DECODER)}
+    assert config["graphs"] == {path.name: sha256(path.read_bytes()).hexdigest() for path in exported.glob("*.onnx")}
 
 
 def test_damaged_graphs_are_refused(exported, tmp_path):
@@ -207,6 +208,71 @@ def test_damaged_graphs_are_refused(exported, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("dtype", "least_db", "error"), [("float16", 55, 2**-11), ("int8", 35, 1 / 250)])
+def test_decoders_with_smaller_weights(exported, dtype, least_db, error):
+    """Each stored weight is within half a step of what it stands for, and what is heard hardly changes."""
+    whole, small = onnx.load(exported / DECODER), onnx.load(exported / decoder_graph(dtype))
+    expected, stored = (
+        {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer} for model in (whole, small)
+    )
+    kinds = {str(values.dtype) for values in stored.values()}
+    assert dtype in kinds and len(small.SerializeToString()) < 0.8 * len(whole.SerializeToString())
+    for name in (name.removesuffix("_stored") for name in stored if name.endswith("_stored")):
+        scale = stored.get(f"{name}_scale", np.float32(1))
+        found = stored[f"{name}_stored"].astype(np.float32) * scale
+        limit = error if stored[f"{name}_stored"].dtype == np.int8 else 2**-11
+        assert (np.abs(found - expected[name]) <= limit * np.abs(expected[name]).max(0) + 1e-7).all()
+    plain, graphs = library.load(exported), library.load(exported, device="onnx", dtype=dtype)
+    codes = plain.encode(noise(16000), 16000).codes
+    truth, found = plain.decode(codes), graphs.decode(codes)
+    difference = (found - truth).square().sum()
+    assert 0 < difference < truth.square().sum() * 10 ** (-least_db / 10)
+    alone = load_model(str(exported), "onnx", dtype=dtype)
+    np.testing.assert_array_equal(library.AudioCodec(LoadedModel(graphs.model.codec)).decode(codes), found)
+    stream = alone.codec.stream_decoder()
+    np.testing.assert_allclose(
+        np.concatenate([stream.push(codes[None].numpy()), stream.flush()], 2)[0, 0, :16000], found, atol=1e-6
+    )
+
+
+def test_a_decoder_that_was_not_exported_is_asked_for(exported, tmp_path):
+    (tmp_path / "model").mkdir()
+    for path in exported.iterdir():
+        if path.name != "decoder.int8.onnx":
+            shutil.copy(path, tmp_path / "model")
+    with pytest.raises(UserError, match=r"decoder.int8.onnx: no such graph; .*--onnx --dtype int8"):
+        load_model(str(tmp_path / "model"), "onnx", dtype="int8")
+
+
+@pytest.mark.parametrize(("dtype", "least_db"), [("float32", 90), ("int8", 35)])
+def test_single_frames_have_graphs_of_their_own(exported, dtype, least_db):
+    """Codes are those of PyTorch, also of two streams; the 8-bit weights of the decoder are hardly heard."""
+    plain, graphs = (
+        load_model(str(exported), device, dtype=kind).codec for device, kind in (("cpu", "float32"), ("onnx", dtype))
+    )
+    wave = noise(2, 1, 40 * plain.config.latent_hop).numpy()
+    encoders, decoders = (
+        [getattr(one, name)(2, block=1) for one in (plain, graphs)] for name in ("stream_encoder", "stream_decoder")
+    )
+    expected, found = (encoder.push(wave).codes for encoder in encoders)
+    assert found.shape == expected.shape and (found == expected).mean() > 0.99
+    truth, heard = (decoder.push(expected) for decoder in decoders)
+    assert 0 < np.square(heard - truth).sum() < np.square(truth).sum() * 10 ** (-least_db / 10)
+    stored = onnx.load(exported / frame_graph(decoder_graph(dtype)))
+    assert [value.type.tensor_type.shape.dim[0].dim_value for value in stored.graph.input] == [1] * len(
+        stored.graph.input
+    )
+    assert ("MatMulNBits" in {node.op_type for node in stored.graph.node}) == (dtype == "int8")
+
+
+def test_graphs_for_single_frames_compute_them(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "model")
+    (folder / frame_graph(ENCODER)).unlink()
+    codec = load_model(str(folder), "onnx").codec
+    with pytest.raises(UserError, match=r"encoder.frame.onnx: no such graph; .*--onnx --single-frames"):
+        codec.stream_encoder(block=1).push(noise(1, 1, 640).numpy())
+
+
 def test_a_graph_that_is_replaced_while_it_is_read_is_refused(exported, tmp_path, monkeypatch):
     folder, opened = shutil.copytree(exported, tmp_path / "model"), onnx_backend._session
 
@@ -227,5 +293,5 @@ def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"\(onnx, onnxscript\); pip install 'lathe-codec\[onnx\]'"):
-        export_model(exported, tmp_path / "new", onnx=True)
+        export_model(exported, tmp_path / "new", GraphOptions())
     assert not list(tmp_path.iterdir())

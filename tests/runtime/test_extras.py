@@ -18,7 +18,7 @@ from tests.minimum_versions import project_table, requirements_of
 
 OPTIONAL = {module for modules in MODULES.values() for module in modules} | {"docstring_parser", "pesq", "pystoi"}
 """Modules of all extras."""
-LEFT_IN_PLACE = {"onnxruntime", "pesq", "pystoi"}
+LEFT_IN_PLACE = {"huggingface_hub", "onnxruntime", "pesq", "pystoi", "transformers"}
 """Lightning imports them, through torchmetrics, if their distribution is there, whether they can be imported or not."""
 
 RUN_EACH = """
@@ -66,9 +66,10 @@ def test_each_extra_brings_the_modules_that_cannot_be_done_without(extra):
         assert brought & {canonicalize_name(name) for name in providers[module]}, module
 
 
-def test_all_is_every_extra_but_the_peers_clusters_loggers_and_documents():
+def test_all_is_every_extra_but_transformers_the_peers_clusters_loggers_and_documents():
     extras = project_table()["optional-dependencies"]
-    included = extras.keys() - {"all", "dev", "docs", "mlflow", "peers", "ray", "slurm", "trackio", "wandb"}
+    left_out = {"all", "dev", "docs", "mlflow", "peers", "ray", "slurm", "trackio", "transformers", "wandb"}
+    included = extras.keys() - left_out
     every = {text for extra in included for text in requirements_of(extra)}
     assert set(requirements_of("all")) == every
 

@@ -86,3 +86,64 @@ class FusedVQ:
         index = torch.where(codes == NO_CODE, len(self.entries) - 1, codes + self.first[: codes.shape[1], None])
         index = index.transpose(1, 2)
         return F.embedding_bag(index.flatten(0, 1), self.entries, mode="sum").unflatten(0, index.shape[:2])
+
+
+class SingleFrameVQ(FusedVQ):
+    """The encoder of a :class:`FusedVQ` for one frame of one stream, in as few operators as possible.
+
+    Args:
+        fused: the quantizer, whose arrays are shared
+    """
+
+    def __init__(self, fused: FusedVQ):
+        vars(self).update(vars(fused))
+
+    def encode(self, latent: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """Quantize a latent; see :meth:`FusedVQ.encode`.
+
+        Args:
+            latent: ``[1, 1, dimension]``
+            codebooks: number of codebooks to use
+
+        Returns:
+            Codes and their importances ``[1, codebooks, 1]``.
+        """
+        rest, codes, gains = latent[0] @ self.projection, [], []
+        for sizes, transposed, offset, correction in self.stages[:codebooks]:
+            points, rest = rest.split_with_sizes(sizes, 1)
+            gain, code = torch.addmm(offset, points, transposed, beta=-1).max(1)
+            codes.append(code)
+            gains.append(gain)
+            rest = rest - F.embedding(code, correction)
+        gain, level = torch.cat(gains), latent.square().sum(-1)
+        errors = level[..., None] - 2 * (gain.cumsum(0) - gain)[:, None]
+        return torch.cat(codes)[None, :, None], code_importances(errors, self.weights.log_weights(latent, level))
+
+
+class SubspaceVQ:
+    """Codes to latents by way of the coordinates in the subspaces of the stages: what a graph for export computes.
+
+    Its arrays have a fraction of the size of :attr:`FusedVQ.entries`; the product with the bases costs little.
+
+    Args:
+        bases: orthonormal rows ``[dim, dimension]`` of each stage's subspace
+        codebooks: coordinates of the entries ``[size, dim]`` of each stage
+    """
+
+    def __init__(self, bases: Sequence[Tensor], codebooks: Sequence[Tensor]):
+        self.bases = torch.cat(list(bases))
+        # the last: of an absent code
+        self.points = torch.cat([*codebooks, torch.zeros_like(codebooks[0][:1])])
+        self.first = torch.arange(len(codebooks), device=self.points.device) * len(codebooks[0])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the latents of codes.
+
+        Args:
+            codes: ``[batch, codebooks, frames]``, of all codebooks; some may be :data:`NO_CODE`
+
+        Returns:
+            ``[batch, frames, dimension]``.
+        """
+        index = torch.where(codes == NO_CODE, len(self.points) - 1, codes + self.first[:, None])
+        return F.embedding(index.transpose(1, 2), self.points).flatten(2) @ self.bases

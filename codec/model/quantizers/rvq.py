@@ -27,7 +27,7 @@ from codec.model.quantizers.codebook_update import (
     sum_points,
     updated_codebooks,
 )
-from codec.model.quantizers.fused import FusedVQ
+from codec.model.quantizers.fused import FusedVQ, SubspaceVQ
 from codec.model.quantizers.importance import (
     CodesOfBatch,
     FrameWeights,
@@ -278,6 +278,14 @@ class ResidualVQ(nn.Module):
             if self._fused is None or state != self._fused_from:
                 self._fused, self._fused_from = FusedVQ(bases, codebooks, self.weights), state
             return self._fused
+
+    def compact(self) -> SubspaceVQ:
+        """Return the lookup of codes that takes the least memory, with the codebooks as they are now.
+
+        Returns:
+            A new object.
+        """
+        return SubspaceVQ([stage.basis for stage in self.stages], [stage.codebook for stage in self.stages])
 
 
 def _draw_vectors(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,9 @@
-"""The benchmark of products and single frames: every way runs, and each is timed relative to float32."""
+"""The benchmark of products: every way runs, and each is timed relative to float32."""
 
 import pytest
 import torch
 
-from eval.benchmarks.products import WAYS, time_frames, time_products
-from tests.helpers.models import RVQ, make_codec
+from eval.benchmarks.products import WAYS, time_products
 
 
 @pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="no FBGEMM on this processor")
@@ -23,8 +22,3 @@ def test_ways_compute_the_product(name):
     expected = x @ weight.T + bias
     with torch.inference_mode():
         assert (WAYS[name](weight, bias)(x) - expected).norm() < 0.03 * expected.norm()
-
-
-def test_single_frames_are_timed_both_ways():
-    found = time_frames(make_codec(RVQ).requires_grad_(False), 10, 1)
-    assert len(found) == 2 and all(encode > 0 and decode > 0 for encode, decode in found.values())

@@ -94,7 +94,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> SpeedResult:
 @pytest.mark.long
 def test_graphs_are_timed_as_streams(tmp_path):
     names = [one.name for one in measure(tmp_path, onnx=True, seconds=(0.5,), rounds=1).streams]
-    assert names == [str(tmp_path), f"{tmp_path}, int8", f"{tmp_path}, ONNX"]
+    assert names == [str(tmp_path), f"{tmp_path}, int8", f"{tmp_path}, ONNX", f"{tmp_path}, ONNX, int8"]
 
 
 def test_every_measurement_is_made(result):

@@ -1,0 +1,47 @@
+"""ONNX graphs for single frames of one stream: their products, most of which is reading weights, with 8-bit weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codec.config import NetworkConfig
+
+BLOCK_SIZE = 32
+"""Inputs that share a scale. Signal-to-noise ratio and time of a frame of ``speech_16k_v2``: 47.7 dB and 0.61 ms; with
+64 inputs 45.0 dB and 0.58 ms; with all matrices instead of those of the blocks 39.2 dB and 0.55 ms."""
+
+_INT8_PRODUCTS = 4
+"""Accuracy level of the operator: rows of the input become 8-bit integers, too, and sums are integers."""
+
+
+def store_blocks_as_int8(graph: Path, network: NetworkConfig, out: Path) -> None:
+    """Write a copy of a graph whose products with the matrices of the blocks are ``MatMulNBits`` of ONNX Runtime.
+
+    Args:
+        graph: graph in float32
+        network: architecture of its blocks
+        out: file to write
+    """
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = onnx.load(graph)
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    of_block = sorted((network.width, network.expansion * network.width))
+    others = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and sorted(shapes.get(node.input[1], ())) != of_block
+    ]
+    quantizer = MatMulNBitsQuantizer(
+        model,
+        bits=8,
+        block_size=BLOCK_SIZE,
+        is_symmetric=True,
+        accuracy_level=_INT8_PRODUCTS,
+        nodes_to_exclude=others,
+    )
+    quantizer.process()
+    out.write_bytes(quantizer.model.model.SerializeToString())

@@ -1,0 +1,3 @@
+"""transformers imports torchaudio where it is installed."""
+
+import eval.systems.torchaudio_compat  # noqa: F401
